@@ -1,0 +1,184 @@
+"""The database: the declarative base, column types, engines, and the two kinds of session."""
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    Enum,
+    Integer,
+    MetaData,
+    Numeric,
+    String,
+    TypeDecorator,
+    create_engine,
+    event,
+)
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
+
+from api.settings import ROOT, Settings
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+# The "C" collation orders UTF-8 by code point, as SQLite's BINARY does: one order on both databases.
+Text = String().with_variant(String(collation="C"), "postgresql")
+# At most 6 decimals and 15 digits: exact as a float, so every language reads the same number.
+Number = Numeric(21, 6, asdecimal=False)
+Version = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class Instant(TypeDecorator[dt.datetime]):
+    """A moment in UTC, to the millisecond; SQLite has no zones, so there it is stored without."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
+        """Store UTC; a naive time is refused, since nobody knows when it was."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            msg = "a time without a zone"
+            raise ValueError(msg)
+        return value.astimezone(dt.UTC).replace(tzinfo=None if dialect.name == "sqlite" else dt.UTC)
+
+    def process_result_value(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:  # noqa: ARG002 - the interface's
+        """Read UTC."""
+        return value and value.replace(tzinfo=dt.UTC) if value is None or value.tzinfo is None else value.astimezone(dt.UTC)
+
+
+def choice(values: type[StrEnum], name: str) -> Enum:
+    """Return the type of a column that holds one of an enumeration's values, with a named check."""
+    return Enum(
+        values, name=name, native_enum=False, create_constraint=True, length=40, values_callable=lambda e: [m.value for m in e]
+    )
+
+
+class Base(DeclarativeBase):
+    """Base of every table."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {str: Text, dt.datetime: Instant(), float: Number}  # noqa: RUF012 - SQLAlchemy's interface
+
+
+class Record(Base):
+    """Base of the nouns' tables: a record has an id that never changes."""
+
+    __abstract__ = True
+    id: Mapped[str] = mapped_column(primary_key=True, sort_order=-1)
+
+
+class Database:
+    """One engine with its sessions; made once per application.
+
+    Reads see one state from their first statement to their last (SQLite: a deferred transaction on
+    WAL; PostgreSQL: REPEATABLE READ, READ ONLY). Writes are BEGIN IMMEDIATE or READ COMMITTED, as the
+    ledger's lock requires.
+    """
+
+    def __init__(self, settings: Settings, *, create: bool = False) -> None:
+        """Build the engine; nothing is connected yet. ``create`` lets SQLite make a missing file."""
+        self.settings = settings
+        self.engine = _sqlite(settings, create=create) if settings.database_url.startswith("sqlite") else _postgresql(settings)
+        reader = self.engine.execution_options(reads=True)
+        if self.engine.dialect.name == "postgresql":
+            reader = reader.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._reads = sessionmaker(reader, expire_on_commit=False)
+        self._writes = sessionmaker(self.engine, expire_on_commit=False)
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Open a session that sees one consistent state and writes nothing."""
+        with self._reads() as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """Open a session that commits at the end of the block and rolls back if it raises."""
+        with self._writes() as session, session.begin():
+            yield session
+
+    def unreadiness(self) -> str | None:
+        """Say in one sentence why the database can't serve, or None when it can."""
+        try:
+            with self.engine.execution_options(reads=True).connect() as connection:
+                found = set(MigrationContext.configure(connection).get_current_heads())
+        except (DBAPIError, PoolTimeoutError):
+            return "The database cannot be reached."
+        wanted = set(ScriptDirectory.from_config(alembic_config()).get_heads())
+        if found == wanted:
+            return None
+        return "The database is not migrated to this release: run `alembic upgrade head`."
+
+
+def alembic_config() -> Config:
+    """Return alembic's configuration, the one that its command line reads from pyproject.toml."""
+    return Config(toml_file=ROOT / "pyproject.toml")
+
+
+def _sqlite(settings: Settings, *, create: bool) -> Engine:
+    path = Path(settings.sqlalchemy_url.database or "").resolve()
+    # mode=rw: a server whose file is missing says so, and leaves no empty database in its place.
+    mode = "rwc" if create else "rw"
+    engine = create_engine(
+        settings.sqlalchemy_url.set(database=f"file:{quote(str(path))}", query={"mode": mode, "uri": "true"}),
+        connect_args={"timeout": settings.lock_timeout, "isolation_level": None, "check_same_thread": False},
+        pool_size=settings.pool_size,
+        pool_timeout=settings.connect_timeout,
+    )
+
+    @event.listens_for(engine, "connect")
+    def _pragmas(connection: DBAPIConnection, _record: object) -> None:
+        cursor = connection.cursor()
+        # FULL, since NORMAL loses acknowledged commits when the power goes (www.sqlite.org/pragma.html#pragma_synchronous).
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # IMMEDIATE takes the writer's lock at once: a deferred transaction can't wait for it later.
+        reads = connection.get_execution_options().get("reads")
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgresql(settings: Settings) -> Engine:
+    milliseconds: dict[str, Any] = {
+        "statement_timeout": settings.statement_timeout * 1000,
+        "lock_timeout": settings.lock_timeout * 1000,
+        "idle_in_transaction_session_timeout": 60_000,
+    }
+    return create_engine(
+        settings.sqlalchemy_url,
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,
+        pool_size=settings.pool_size,
+        pool_timeout=settings.connect_timeout,
+        connect_args={
+            "connect_timeout": settings.connect_timeout,
+            "options": " ".join(f"-c {name}={value}" for name, value in milliseconds.items()),
+        },
+    )

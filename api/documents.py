@@ -1,0 +1,117 @@
+"""What a record looks like as JSON: the base schema, the field types that nouns share, canonical bytes."""
+
+import datetime as dt
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import rfc8785
+from marshmallow import RAISE, Schema, fields, validate
+
+SLUG = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+EDTF = r"^\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?$"
+SHA256 = r"^[0-9a-f]{64}$"
+INSTANT = "%Y-%m-%dT%H:%M:%S"
+MAX_INTEGER = 2**53 - 1
+PUBLICATION = ("version", "updated_at")
+
+Content = dict[str, Any]
+
+
+def instant(moment: dt.datetime) -> str:
+    """Write a moment as RFC 3339 in UTC with milliseconds and ``Z``."""
+    return moment.astimezone(dt.UTC).strftime(INSTANT) + f".{moment.microsecond // 1000:03d}Z"
+
+
+def canonical(content: Mapping[str, Any]) -> bytes:
+    """Return the one byte string of a document: JSON Canonicalization Scheme, RFC 8785."""
+    return rfc8785.dumps(dict(content))
+
+
+def content_sha256(content: Mapping[str, Any]) -> str:
+    """Hash what a document says: SHA-256 over its RFC 8785 form without ``version`` and ``updated_at``.
+
+    Two databases that hold the same facts agree on it, whenever each learned them.
+    """
+    return hashlib.sha256(canonical({k: v for k, v in content.items() if k not in PUBLICATION})).hexdigest()
+
+
+class Document(Schema):
+    """A record as it is published; `version` and `updated_at` are added by the ledger."""
+
+    class Meta:
+        """Strict both ways: the OpenAPI document says that there are no other properties."""
+
+        unknown = RAISE
+
+    id = fields.String(
+        required=True,
+        validate=[validate.Regexp(SLUG), validate.Length(max=200)],
+        metadata={"description": "Stable, human-readable identifier, unique within its noun.", "example": "san-diego-ca"},
+    )
+    version = fields.Integer(
+        dump_only=True,
+        validate=validate.Range(min=1, max=MAX_INTEGER),
+        metadata={"description": "The dataset version that last changed this record: unique and ascending.", "example": 17},
+    )
+    updated_at = fields.String(
+        dump_only=True,
+        metadata={
+            "description": "When that was: RFC 3339, UTC.",
+            "example": "2024-12-02T09:30:00.000Z",
+            "format": "date-time",
+        },
+    )
+
+
+class Part(Schema):
+    """A piece of a record that has no id of its own."""
+
+    class Meta:
+        """Strict, as `Document` is."""
+
+        unknown = RAISE
+
+
+class Number(fields.Float):
+    """A JSON number; whole values are written as integers, so every language hashes the same bytes."""
+
+    def _serialize(self, value: float | None, attr: str | None, obj: object, **kwargs: Any) -> float | None:  # noqa: ANN401 - marshmallow's interface
+        number = super()._serialize(value, attr, obj, **kwargs)
+        return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+def text(description: str, example: str, **kwargs: Any) -> fields.String:  # noqa: ANN401 - passed on to marshmallow
+    """Return a prose or name field."""
+    return fields.String(required=True, metadata={"description": description, "example": example}, **kwargs)
+
+
+def slug(description: str, example: str, **kwargs: Any) -> fields.String:  # noqa: ANN401 - passed on to marshmallow
+    """Return a field that holds an id."""
+    return text(description, example, validate=validate.Regexp(SLUG), **kwargs)
+
+
+def edtf(description: str, example: str) -> fields.String:
+    """Return a field for a date as precise as its source: year, month or day (EDTF level 0)."""
+    return text(description, example, validate=validate.Regexp(EDTF), allow_none=True)
+
+
+def whole(description: str, example: int, *, low: int = 0, **kwargs: Any) -> fields.Integer:  # noqa: ANN401 - passed on to marshmallow
+    """Return a whole number from ``low`` to 2^53 - 1."""
+    return fields.Integer(
+        required=True,
+        validate=validate.Range(min=low, max=MAX_INTEGER),
+        metadata={"description": description, "example": example},
+        **kwargs,
+    )
+
+
+def flag(description: str, *, example: bool, **kwargs: Any) -> fields.Boolean:  # noqa: ANN401 - passed on to marshmallow
+    """Return a true-or-false field."""
+    return fields.Boolean(required=True, metadata={"description": description, "example": example}, **kwargs)
+
+
+def is_slug(value: str) -> bool:
+    """Tell whether a string can be a record's id."""
+    return len(value) <= 200 and re.fullmatch(SLUG, value) is not None  # noqa: PLR2004 - the documented limit

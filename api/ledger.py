@@ -1,0 +1,271 @@
+"""The ledger: every published state of every record, in commit order.
+
+The nouns' tables are the truth; triggers on them note which records changed (`Dirty`), by whatever
+route. `publish` renders those records and appends what differs as revisions. One row, `Head`, is updated
+by every publication as its last lock and held to commit: so versions are dense and appear in commit
+order, and whoever sees version *v* sees every version below it.
+"""
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import CheckConstraint, Index, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column, selectinload
+
+from api.db import Base, Database, Version, choice
+from api.documents import Content, canonical, content_sha256, instant
+from api.resource import Resource
+from api.resources import RESOURCES
+
+EPOCH = 10**12
+BATCH = 500
+
+
+class Op(StrEnum):
+    """What a revision did to its record."""
+
+    UPSERT = "upsert"
+    DELETE = "delete"
+
+
+class Revision(Base):
+    """One published state of one record; the current one is not superseded."""
+
+    __tablename__ = "revision"
+    version: Mapped[int] = mapped_column(Version, primary_key=True, autoincrement=False)
+    commit_version: Mapped[int] = mapped_column(Version)
+    kind: Mapped[str]
+    id: Mapped[str]
+    op: Mapped[Op] = mapped_column(choice(Op, "op"))
+    reason: Mapped[str | None]
+    changed_at: Mapped[dt.datetime]
+    document: Mapped[str | None]
+    hash: Mapped[str | None]
+    superseded: Mapped[int | None] = mapped_column(Version)
+    __table_args__ = (
+        CheckConstraint("(op = 'delete') = (document is null) and (document is null) = (hash is null)", name="document"),
+        CheckConstraint("superseded > version", name="superseded"),
+        Index(None, "kind", "id", "version"),
+    )
+
+
+# What readers see: the last revision of each record that is not deleted.
+CURRENT = (Revision.superseded.is_(None), Revision.op == Op.UPSERT)
+
+Index(
+    "ix_revision_current",
+    Revision.kind,
+    Revision.id,
+    unique=True,
+    sqlite_where=CURRENT[0],
+    postgresql_where=CURRENT[0],
+)
+
+
+class Head(Base):
+    """The one row that says how far the ledger is."""
+
+    __tablename__ = "ledger_head"
+    one: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    epoch: Mapped[int]
+    version: Mapped[int] = mapped_column(Version)
+    changed_at: Mapped[dt.datetime]
+    __table_args__ = (CheckConstraint("one = 1", name="one"),)
+
+
+class Dirty(Base):
+    """A record that changed since it was last published; written by triggers only."""
+
+    __tablename__ = "ledger_dirty"
+    seq: Mapped[int] = mapped_column(Version, primary_key=True)
+    kind: Mapped[str]
+    id: Mapped[str]
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What one commit published: the versions after ``before`` up to ``version``."""
+
+    before: int
+    version: int
+
+    @property
+    def revisions(self) -> int:
+        """How many revisions it added."""
+        return self.version - self.before
+
+
+@contextmanager
+def writing(database: Database, *, reason: str | None = None) -> Iterator[Session]:
+    """Open a session whose changes are published and committed, together, at the end of the block."""
+    with database.writing() as session:
+        yield session
+        publish(session, reason=reason)
+
+
+def publish(session: Session, *, reason: str | None = None) -> Publication:
+    """Append what changed to the ledger, within the session's transaction.
+
+    The transaction must be READ COMMITTED, and the caller commits at once: everyone else who publishes
+    waits for it. Records whose document says the same as before are left alone.
+    """
+    session.flush()
+    commit = _lock(session, reason)
+    version = commit.before
+    for resource, ids in _dirty(session):
+        version = _append(session, resource, ids, commit, version)
+    if version > commit.before:
+        session.execute(update(Head).values(version=version, changed_at=commit.changed_at))
+    return Publication(commit.before, version)
+
+
+def sweep(database: Database, *, reason: str | None = "sweep") -> Publication:
+    """Publish what was written past the application, as by raw SQL; returns what that was."""
+    with database.writing() as session:
+        return publish(session, reason=reason)
+
+
+def render(session: Session, resource: Resource, ids: Sequence[str]) -> dict[str, Content]:
+    """Render records as the database now holds them: id to content, without the publication's fields."""
+    parts = [_eagerly(path) for path in resource.parts]
+    statement = select(resource.model).where(resource.model.id.in_(ids)).options(*parts)
+    # What this session remembers may be older than what another transaction has committed since.
+    rows = session.scalars(statement.execution_options(populate_existing=True))
+    schema = resource.schema(exclude=("version", "updated_at"))
+    return {row.id: schema.dump(row) for row in rows}
+
+
+def _eagerly(path: Sequence[Any]) -> Any:  # noqa: ANN401 - SQLAlchemy's loader options
+    option = selectinload(path[0].class_attribute)
+    for step in path[1:]:
+        option = option.selectinload(step.class_attribute)
+    return option
+
+
+@dataclass(frozen=True)
+class _Commit:
+    """What the revisions of one publication share."""
+
+    before: int
+    changed_at: dt.datetime
+    reason: str | None
+
+
+def _lock(session: Session, reason: str | None) -> _Commit:
+    """Take the head and wait for whoever holds it."""
+    head = session.execute(update(Head).values(one=1).returning(Head.version, Head.changed_at)).one()
+    now = dt.datetime.now(dt.UTC)
+    # One clock for all writers that never runs backwards, whatever their own clocks say.
+    changed_at = max(head.changed_at, now.replace(microsecond=now.microsecond // 1000 * 1000))
+    return _Commit(head.version, changed_at, reason)
+
+
+def _dirty(session: Session) -> Iterator[tuple[Resource, list[str]]]:
+    """Take the noted records, in the order of publication: by noun, then by id."""
+    noted = set(session.execute(delete(Dirty).returning(Dirty.kind, Dirty.id)))
+    for resource in RESOURCES:
+        ids = sorted(id for kind, id in noted if kind == resource.name)
+        for start in range(0, len(ids), BATCH):
+            yield resource, ids[start : start + BATCH]
+
+
+def current(session: Session, kind: str, ids: Sequence[str]) -> dict[str, Revision]:
+    """Return the current revisions of some records, deletions included."""
+    found = session.scalars(
+        select(Revision).where(Revision.kind == kind, Revision.id.in_(ids), Revision.superseded.is_(None)),
+        execution_options={"populate_existing": True},
+    )
+    return {revision.id: revision for revision in found}
+
+
+def _append(session: Session, resource: Resource, ids: Sequence[str], commit: _Commit, version: int) -> int:
+    """Add a revision for each record whose content differs from its current one; returns the last version."""
+    contents, olds = render(session, resource, ids), current(session, resource.name, ids)
+    added: list[dict[str, Any]] = []
+    superseded: list[dict[str, int]] = []
+    for id in ids:
+        content, old = contents.get(id), olds.get(id)
+        digest = content_sha256(content) if content else None
+        if digest == (old.hash if old else None):
+            continue
+        version += 1
+        added.append(
+            {
+                "version": version,
+                "commit_version": commit.before + 1,
+                "kind": resource.name,
+                "id": id,
+                "op": Op.UPSERT if content else Op.DELETE,
+                "reason": commit.reason,
+                "changed_at": commit.changed_at,
+                "document": _document(content, version, commit.changed_at) if content else None,
+                "hash": digest,
+            }
+        )
+        if old:
+            superseded.append({"old": old.version, "new": version})
+    if superseded:
+        supersede = update(Revision).where(Revision.version == bindparam("old")).values(superseded=bindparam("new"))
+        session.connection().execute(supersede, superseded)
+    if added:
+        session.execute(insert(Revision), added)
+    return version
+
+
+def _document(content: Content, version: int, changed_at: dt.datetime) -> str:
+    return canonical({**content, "version": version, "updated_at": instant(changed_at)}).decode()
+
+
+def verify(session: Session) -> Iterator[str]:
+    """Compare the ledger with the tables; yields a line for each thing that is not as it must be.
+
+    Every document is rendered anew and every hash recomputed; memory stays constant.
+    """
+    unpublished = session.scalar(select(func.count()).select_from(Dirty))
+    if unpublished:
+        yield f"{unpublished} changes are noted but not published: run `flask --app wsgi ledger sweep`"
+    yield from _verify_versions(session)
+    for resource in RESOURCES:
+        yield from _verify_documents(session, resource)
+        published = exists().where(Revision.kind == resource.name, Revision.id == resource.model.id, *CURRENT)
+        for id in session.scalars(select(resource.model.id).where(~published).order_by(resource.model.id)):
+            yield f"{resource.name}/{id}: in the table, but not published"
+
+
+def _verify_versions(session: Session) -> Iterator[str]:
+    head = session.scalars(select(Head)).one()
+    epoch = Revision.version // EPOCH
+    spans = select(epoch, func.min(Revision.version), func.max(Revision.version), func.count()).group_by(epoch)
+    for number, low, high, count in session.execute(spans.order_by(epoch)):
+        if low != number * EPOCH + 1 or high - low + 1 != count:
+            yield f"epoch {number}: {count} revisions between version {low} and {high}: not dense"
+    last = session.scalar(select(func.max(Revision.version))) or 0
+    if head.version != last:
+        yield f"the head is at version {head.version}, the last revision at {last}"
+    following = func.lead(Revision.version).over(partition_by=(Revision.kind, Revision.id), order_by=Revision.version)
+    chain = select(Revision.version, Revision.superseded, following.label("following")).subquery()
+    broken = select(chain.c.version).where(chain.c.superseded.is_distinct_from(chain.c.following))
+    for version in session.scalars(broken.order_by(chain.c.version)):
+        yield f"version {version}: not superseded by its record's next revision"
+
+
+def _verify_documents(session: Session, resource: Resource) -> Iterator[str]:
+    last = ""
+    while page := session.scalars(
+        select(Revision).where(Revision.kind == resource.name, Revision.id > last, *CURRENT).order_by(Revision.id).limit(BATCH)
+    ).all():
+        contents = render(session, resource, [revision.id for revision in page])
+        for revision in page:
+            content = contents.get(revision.id)
+            if content is None:
+                yield f"{resource.name}/{revision.id}: published, but not in the table"
+            elif revision.hash != content_sha256(content):
+                yield f"{resource.name}/{revision.id}: the document of version {revision.version} is not what the table says"
+            elif revision.document != _document(content, revision.version, revision.changed_at):
+                yield f"{resource.name}/{revision.id}: the stored bytes of version {revision.version} are not its document's"
+        last = page[-1].id
+        session.expunge_all()

@@ -1,0 +1,23 @@
+"""The registry of nouns, in reading order."""
+
+from api.resource import Resource
+from api.resources.awards import awards
+from api.resources.citations import citations
+from api.resources.cities import cities
+from api.resources.initiatives import initiatives
+from api.resources.organizations import organizations
+from api.resources.priorities import priorities
+from api.resources.sources import sources
+from api.resources.surveys import surveys
+
+RESOURCES: tuple[Resource, ...] = (
+    surveys,
+    cities,
+    awards,
+    initiatives,
+    priorities,
+    organizations,
+    sources,
+    citations,
+)
+BY_NAME = {resource.name: resource for resource in RESOURCES}

@@ -1,0 +1,46 @@
+"""Awards: a city's placing in one category of one survey."""
+
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from api.db import Record
+from api.documents import Document, flag, slug, text, whole
+from api.resource import Resource, Sort
+
+
+class Award(Record):
+    """A placing."""
+
+    __tablename__ = "awards"
+    survey_id: Mapped[str]
+    category: Mapped[str]
+    city_id: Mapped[str] = mapped_column(ForeignKey("cities.id"), index=True)
+    rank: Mapped[int]
+    tied: Mapped[bool]
+    summary: Mapped[str | None]
+    __table_args__ = (
+        ForeignKeyConstraint(["survey_id", "category"], ["survey_categories.survey_id", "survey_categories.category"]),
+        UniqueConstraint("survey_id", "category", "city_id"),
+        CheckConstraint("rank >= 1", name="rank"),
+        Index(None, "survey_id", "category", "rank", "id"),
+    )
+
+
+class AwardSchema(Document):
+    """A city's placing in one category of one survey."""
+
+    survey = slug("Id of the survey.", "digital-cities-2024", attribute="survey_id")
+    category = slug("The survey's population category that it was won in.", "500000-or-more")
+    city = slug("Id of the city.", "san-diego-ca", attribute="city_id")
+    rank = whole("Placing: 1 is the first.", 1, low=1)
+    tied = flag("Whether other cities share the placing.", example=False)
+    summary = text("What the source credits the placing to, in our words.", "A broad year of digital work.", allow_none=True)
+
+
+awards = Resource(
+    model=Award,
+    schema=AwardSchema,
+    singular="award",
+    description="Placings: which city came where, in which category of which survey.",
+    default_sort=[Sort(Award.survey_id), Sort(Award.category), Sort(Award.rank)],
+)

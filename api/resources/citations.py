@@ -1,0 +1,100 @@
+"""Citations: which sentence of which source warrants which fact."""
+
+from enum import StrEnum
+
+from marshmallow import fields, validate
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from api.db import Base, Record, choice
+from api.documents import SHA256, Document, slug, text, whole
+from api.resource import Resource
+
+
+class Basis(StrEnum):
+    """How a fact follows from its sentence."""
+
+    STATED = "stated"
+    INFERRED = "inferred"
+    EDITORIAL = "editorial"
+
+
+class Subject(Base):
+    """Kind and id of every record there is, kept by triggers: what a citation's subject refers to."""
+
+    __tablename__ = "records"
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    __table_args__ = (
+        # A slug: only lower-case letters, digits, and single hyphens between them.
+        CheckConstraint("trim(id, 'abcdefghijklmnopqrstuvwxyz0123456789-') = ''", name="characters"),
+        CheckConstraint("'-' || id || '-' not like '%--%' and length(id) between 1 and 200", name="slug"),
+    )
+
+
+class Citation(Record):
+    """One fact's warrant."""
+
+    __tablename__ = "citations"
+    subject_kind: Mapped[str]
+    subject_id: Mapped[str]
+    field: Mapped[str]
+    source_id: Mapped[str] = mapped_column(ForeignKey("sources.id"))
+    paragraph: Mapped[int]
+    sentence: Mapped[int]
+    sentence_sha256: Mapped[str]
+    basis: Mapped[Basis] = mapped_column(choice(Basis, "basis"))
+    __table_args__ = (
+        ForeignKeyConstraint(["subject_kind", "subject_id"], ["records.kind", "records.id"], ondelete="CASCADE"),
+        UniqueConstraint("subject_kind", "subject_id", "field", "source_id", "paragraph", "sentence", name="uq_citations_locator"),
+        Index(None, "source_id", "paragraph", "sentence"),
+        CheckConstraint("subject_kind <> 'citations'", name="subject_kind"),
+        CheckConstraint("substr(field, 1, 1) = '/'", name="field"),
+        CheckConstraint("paragraph >= 1", name="paragraph"),
+        CheckConstraint("sentence >= 1", name="sentence"),
+        CheckConstraint("length(sentence_sha256) = 64", name="sentence_sha256"),
+    )
+
+
+class CitationSchema(Document):
+    """One fact's warrant: a locator and a fingerprint, never the sentence itself."""
+
+    subject_kind = text("Plural noun of the record that the fact is in.", "initiatives")
+    subject_id = slug("Id of that record.", "los-angeles-ca-myla311")
+    field = text(
+        "JSON Pointer (RFC 6901) of the fact within the record; one that points at a list or an object covers all of it.",
+        "/metrics/0",
+        validate=validate.Regexp(r"^(/([^/~]|~[01])*)+$"),
+    )
+    source = slug("Id of the source.", "industry-insider-digital-cities-2024-part-1", attribute="source_id")
+    paragraph = whole("Number of the paragraph in the source, counted from 1; headings count, empty lines don't.", 11, low=1)
+    sentence = whole("Number of the sentence in that paragraph, counted from 1.", 3, low=1)
+    sentence_sha256 = text(
+        "SHA-256 of the normalized sentence, in lower-case hexadecimal.",
+        "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        validate=validate.Regexp(SHA256),
+    )
+    basis = fields.Enum(
+        Basis,
+        by_value=fields.String,
+        required=True,
+        metadata={
+            "description": "`stated` by the sentence, `inferred` from it, or `editorial`: our judgement, resting on it.",
+            "example": "stated",
+        },
+    )
+
+
+citations = Resource(
+    model=Citation,
+    schema=CitationSchema,
+    singular="citation",
+    description=(
+        "Which sentence of which source says so. Whoever holds the source can check a citation: split the text into lines and "
+        "drop the empty ones (paragraphs); split a paragraph after `.`, `!` or `?`, with any closing quotes or brackets, where "
+        "white space and an upper-case letter, a digit or an opening quote or bracket follow, but not after an initial such as "
+        "`L.A.`; normalize by Unicode NFKC, straight quotes for curly ones, one space for each run of white space, trimmed; take "
+        "the SHA-256 of the UTF-8 bytes."
+    ),
+    default_sort=[],
+)

@@ -1,0 +1,191 @@
+"""Initiatives: what cities did, with the priorities served, partners and metrics."""
+
+from enum import StrEnum
+
+from marshmallow import fields, validate
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from api.db import Base, Record, choice
+from api.documents import MAX_INTEGER, Document, Number, Part, edtf, slug, text
+from api.resource import Resource, Sort
+
+
+class Status(StrEnum):
+    """How far an initiative is."""
+
+    PLANNED = "planned"
+    DRAFT = "draft"
+    PILOT = "pilot"
+    IN_PROGRESS = "in_progress"
+    IN_OPERATION = "in_operation"
+    COMPLETED = "completed"
+
+
+class PartnerRole(StrEnum):
+    """What a partner does for an initiative."""
+
+    COORDINATOR = "coordinator"
+    BUILDER = "builder"
+    FUNDER = "funder"
+    PARTNER = "partner"
+    MEMBER = "member"
+
+
+class Qualifier(StrEnum):
+    """How a source limits a figure."""
+
+    EXACTLY = "exactly"
+    MORE_THAN = "more_than"
+    NEARLY = "nearly"
+    AT_LEAST = "at_least"
+
+
+class Initiative(Record):
+    """Something a city did."""
+
+    __tablename__ = "initiatives"
+    city_id: Mapped[str] = mapped_column(ForeignKey("cities.id"), index=True)
+    title: Mapped[str]
+    summary: Mapped[str]
+    status: Mapped[Status] = mapped_column(choice(Status, "status"))
+    started: Mapped[str | None]
+    parent_id: Mapped[str | None] = mapped_column(ForeignKey("initiatives.id"), index=True)
+    awards: Mapped[list["InitiativeAward"]] = relationship(order_by="InitiativeAward.award_id", lazy="raise")
+    priorities: Mapped[list["InitiativePriority"]] = relationship(order_by="InitiativePriority.position", lazy="raise")
+    partners: Mapped[list["InitiativePartner"]] = relationship(order_by="InitiativePartner.position", lazy="raise")
+    metrics: Mapped[list["InitiativeMetric"]] = relationship(order_by="InitiativeMetric.position", lazy="raise")
+    __table_args__ = (
+        UniqueConstraint("city_id", "title"),
+        CheckConstraint("length(started) between 4 and 10", name="started"),
+        CheckConstraint("parent_id <> id", name="parent"),
+        Index(None, "title", "id"),
+    )
+
+
+def _owner() -> Mapped[str]:
+    return mapped_column(ForeignKey("initiatives.id", ondelete="CASCADE"), primary_key=True)
+
+
+class InitiativeAward(Base):
+    """An award that credits the initiative."""
+
+    __tablename__ = "initiative_awards"
+    initiative_id: Mapped[str] = _owner()
+    award_id: Mapped[str] = mapped_column(ForeignKey("awards.id"), primary_key=True, index=True)
+
+
+class InitiativePriority(Base):
+    """A priority that the initiative serves, in our judgement."""
+
+    __tablename__ = "initiative_priorities"
+    initiative_id: Mapped[str] = _owner()
+    priority_id: Mapped[str] = mapped_column(ForeignKey("priorities.id"), primary_key=True, index=True)
+    position: Mapped[int]
+    __table_args__ = (UniqueConstraint("initiative_id", "position"),)
+
+
+class InitiativePartner(Base):
+    """An organization that takes part, in one role."""
+
+    __tablename__ = "initiative_partners"
+    initiative_id: Mapped[str] = _owner()
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"), primary_key=True, index=True)
+    role: Mapped[PartnerRole] = mapped_column(choice(PartnerRole, "role"), primary_key=True)
+    position: Mapped[int]
+    __table_args__ = (UniqueConstraint("initiative_id", "position"),)
+
+
+class InitiativeMetric(Base):
+    """A figure that a source gives for the initiative."""
+
+    __tablename__ = "initiative_metrics"
+    initiative_id: Mapped[str] = _owner()
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str]
+    value: Mapped[float]
+    unit: Mapped[str]
+    qualifier: Mapped[Qualifier] = mapped_column(choice(Qualifier, "qualifier"))
+    as_of: Mapped[str | None]
+    __table_args__ = (
+        UniqueConstraint("initiative_id", "name"),
+        CheckConstraint(f"value between -{MAX_INTEGER} and {MAX_INTEGER}", name="value"),
+    )
+
+
+class InitiativeAwardSchema(Part):
+    """A crediting award."""
+
+    award = slug("Id of the award.", "digital-cities-2024-san-diego-ca", attribute="award_id")
+
+
+class InitiativePrioritySchema(Part):
+    """A served priority."""
+
+    priority = slug("Id of the priority.", "cybersecurity", attribute="priority_id")
+
+
+class PartnerSchema(Part):
+    """An organization that takes part in an initiative."""
+
+    organization = slug("Id of the organization.", "amazon-web-services", attribute="organization_id")
+    role = fields.Enum(
+        PartnerRole, by_value=fields.String, required=True, metadata={"description": "What it does.", "example": "builder"}
+    )
+
+
+class MetricSchema(Part):
+    """A figure as data: what is measured, how much, of what, and how exactly the source says so."""
+
+    name = text("What is measured.", "contacts handled")
+    value = Number(
+        required=True,
+        validate=validate.Range(min=-MAX_INTEGER, max=MAX_INTEGER),
+        metadata={"description": "The number: whole within 2^53 - 1, or with at most 6 decimals.", "example": 2400000},
+    )
+    unit = text("What is counted; money has its ISO 4217 code.", "contacts")
+    qualifier = fields.Enum(
+        Qualifier,
+        by_value=fields.String,
+        required=True,
+        metadata={"description": "How the source limits the number.", "example": "more_than"},
+    )
+    as_of = edtf("Date or period that the number is of, EDTF; null when the source gives none.", "2025")
+
+
+class InitiativeSchema(Document):
+    """Something a city did."""
+
+    city = slug("Id of the city.", "san-diego-ca", attribute="city_id")
+    title = text("What it is, in a few words.", "Records digitization")
+    summary = text("What it is and does, in a sentence or two of ours.", "The city is turning paper records into searchable files.")
+    status = fields.Enum(
+        Status, by_value=fields.String, required=True, metadata={"description": "How far it is.", "example": "in_operation"}
+    )
+    started = edtf("When it began: EDTF year, month or day; null when no source says.", "2024-07")
+    parent = slug(
+        "Id of the initiative that it is a part of, if any.", "los-angeles-ca-myla311", attribute="parent_id", allow_none=True
+    )
+    awards = fields.Pluck(
+        InitiativeAwardSchema,
+        "award",
+        many=True,
+        metadata={"description": "Ids of the awards that credit it.", "example": ["digital-cities-2024-san-diego-ca"]},
+    )
+    priorities = fields.Pluck(
+        InitiativePrioritySchema,
+        "priority",
+        many=True,
+        metadata={"description": "Ids of the priorities that it serves: our judgement.", "example": ["process-automation"]},
+    )
+    partners = fields.List(fields.Nested(PartnerSchema), metadata={"description": "Organizations that take part, with their role."})
+    metrics = fields.List(fields.Nested(MetricSchema), metadata={"description": "Figures that a source gives for it."})
+
+
+initiatives = Resource(
+    model=Initiative,
+    schema=InitiativeSchema,
+    singular="initiative",
+    description="What cities did: status, dates, priorities served, partners and figures.",
+    default_sort=[Sort(Initiative.title)],
+)

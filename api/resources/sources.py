@@ -1,0 +1,70 @@
+"""Sources: the documents that facts come from."""
+
+from enum import StrEnum
+
+from marshmallow import fields, validate
+from sqlalchemy import CheckConstraint, ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from api.db import Record, choice
+from api.documents import SHA256, Document, slug, text, whole
+from api.resource import Resource, Sort
+
+
+class SourceType(StrEnum):
+    """What kind of document it is."""
+
+    ARTICLE = "article"
+    REPORT = "report"
+    PRESS_RELEASE = "press_release"
+    LIST = "list"
+
+
+class Source(Record):
+    """A document, known by what it is and by the hash of its text."""
+
+    __tablename__ = "sources"
+    title: Mapped[str]
+    type: Mapped[SourceType] = mapped_column(choice(SourceType, "type"))
+    summary: Mapped[str | None]
+    publisher_id: Mapped[str | None] = mapped_column(ForeignKey("organizations.id"), index=True)
+    part: Mapped[int | None]
+    parts: Mapped[int | None]
+    language: Mapped[str]
+    text_sha256: Mapped[str]
+    __table_args__ = (
+        CheckConstraint("part >= 1", name="part"),
+        CheckConstraint("parts >= part", name="parts"),
+        CheckConstraint("length(text_sha256) = 64", name="text_sha256"),
+        Index(None, "title", "id"),
+    )
+
+
+class SourceSchema(Document):
+    """A document that facts come from."""
+
+    title = text("What the document is, in our words.", "Article on California's largest cities in the 2024 survey")
+    type = fields.Enum(
+        SourceType, by_value=fields.String, required=True, metadata={"description": "Kind of document.", "example": "article"}
+    )
+    summary = text("What it covers, in our words.", "Covers the cities of the largest category.", allow_none=True)
+    publisher = slug(
+        "Id of the organization that published it.", "industry-insider-california", attribute="publisher_id", allow_none=True
+    )
+    part = whole("Its number in a series; null when it stands alone.", 1, low=1, allow_none=True)
+    parts = whole("Parts of that series in all.", 3, low=1, allow_none=True)
+    language = text("IETF language tag (BCP 47) of its text.", "en", validate=validate.Regexp(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"))
+    text_sha256 = text(
+        "SHA-256 of its normalized paragraphs, joined by line feeds; see `/citations` for the normalization.",
+        "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        validate=validate.Regexp(SHA256),
+    )
+
+
+sources = Resource(
+    model=Source,
+    schema=SourceSchema,
+    singular="source",
+    description="Documents that the facts come from; their text is not here, only its fingerprint.",
+    default_sort=[Sort(Source.title)],
+)

@@ -1,0 +1,172 @@
+"""Surveys: one edition of a survey of cities, with its categories and its priorities."""
+
+from enum import StrEnum
+
+from marshmallow import fields, validate
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from api.db import Base, Record, choice
+from api.documents import Document, Part, slug, text, whole
+from api.resource import Resource, Sort
+
+
+class YearBasis(StrEnum):
+    """Whether a source says which year an edition is of."""
+
+    STATED = "stated"
+    INFERRED = "inferred"
+
+
+class Survey(Record):
+    """One edition."""
+
+    __tablename__ = "surveys"
+    name: Mapped[str]
+    year: Mapped[int]
+    year_basis: Mapped[YearBasis] = mapped_column(choice(YearBasis, "year_basis"))
+    conducted_by_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"), index=True)
+    summary: Mapped[str | None]
+    cities_recognized: Mapped[int | None]
+    states: Mapped[list["SurveyState"]] = relationship(order_by="SurveyState.state", lazy="raise")
+    categories: Mapped[list["SurveyCategory"]] = relationship(order_by="SurveyCategory.position", lazy="raise")
+    priorities: Mapped[list["SurveyPriority"]] = relationship(order_by="SurveyPriority.place", lazy="raise")
+    __table_args__ = (
+        UniqueConstraint("name", "year"),
+        CheckConstraint("year between 1000 and 9999", name="year"),
+        CheckConstraint("cities_recognized >= 0", name="cities_recognized"),
+        Index(None, "year", "id"),
+    )
+
+
+class SurveyState(Base):
+    """How many cities of one state an edition recognized."""
+
+    __tablename__ = "survey_states"
+    survey_id: Mapped[str] = mapped_column(ForeignKey("surveys.id", ondelete="CASCADE"), primary_key=True)
+    state: Mapped[str] = mapped_column(primary_key=True)
+    cities_recognized: Mapped[int]
+    __table_args__ = (
+        CheckConstraint("length(state) = 2 and state = upper(state)", name="state"),
+        CheckConstraint("cities_recognized >= 0", name="cities_recognized"),
+    )
+
+
+class SurveyCategory(Base):
+    """A range of population in which cities of an edition compete."""
+
+    __tablename__ = "survey_categories"
+    survey_id: Mapped[str] = mapped_column(ForeignKey("surveys.id", ondelete="CASCADE"), primary_key=True)
+    category: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int]
+    name: Mapped[str]
+    min_population: Mapped[int | None]
+    max_population: Mapped[int | None]
+    also_competing: Mapped[list["SurveyCompetitor"]] = relationship(order_by="SurveyCompetitor.city_id", lazy="raise")
+    __table_args__ = (
+        UniqueConstraint("survey_id", "position"),
+        CheckConstraint("min_population >= 0", name="min_population"),
+        CheckConstraint("max_population >= min_population", name="max_population"),
+    )
+
+
+class SurveyCompetitor(Base):
+    """A city that a source names as competing in a category, without giving its placing."""
+
+    __tablename__ = "survey_competitors"
+    survey_id: Mapped[str] = mapped_column(primary_key=True)
+    category: Mapped[str] = mapped_column(primary_key=True)
+    city_id: Mapped[str] = mapped_column(ForeignKey("cities.id"), primary_key=True, index=True)
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["survey_id", "category"], ["survey_categories.survey_id", "survey_categories.category"], ondelete="CASCADE"
+        ),
+    )
+
+
+class SurveyPriority(Base):
+    """The place of a priority among those that an edition's respondents named."""
+
+    __tablename__ = "survey_priorities"
+    survey_id: Mapped[str] = mapped_column(ForeignKey("surveys.id", ondelete="CASCADE"), primary_key=True)
+    priority_id: Mapped[str] = mapped_column(ForeignKey("priorities.id", ondelete="CASCADE"), primary_key=True, index=True)
+    place: Mapped[int]
+    __table_args__ = (UniqueConstraint("survey_id", "place"), CheckConstraint("place >= 1", name="place"))
+
+
+class SurveyStateSchema(Part):
+    """How many cities of one state were recognized."""
+
+    state = text("USPS code of the state.", "CA", validate=validate.Regexp(r"^[A-Z]{2}$"))
+    cities_recognized = whole("Cities of that state that were recognized.", 13)
+
+
+class SurveyCategorySchema(Part):
+    """A population category of the survey."""
+
+    category = slug("Identifier of the category within its survey.", "500000-or-more")
+    name = text("The category as a reader would call it.", "500,000 or more population")
+    min_population = whole("Smallest population, inclusive; null when there is no lower bound.", 500000, allow_none=True)
+    max_population = whole("Largest population, inclusive; null when there is no upper bound.", 999999, allow_none=True)
+    also_competing = fields.Pluck(
+        "SurveyCompetitorSchema",
+        "city",
+        many=True,
+        metadata={
+            "description": "Ids of cities that a source names as competing here without giving their placing.",
+            "example": ["seattle-wa"],
+        },
+    )
+
+
+class SurveyCompetitorSchema(Part):
+    """A competing city."""
+
+    city = slug("Id of the city.", "seattle-wa", attribute="city_id")
+
+
+class SurveyPrioritySchema(Part):
+    """A named priority."""
+
+    priority = slug("Id of the priority.", "cybersecurity", attribute="priority_id")
+
+
+class SurveySchema(Document):
+    """One edition of a survey."""
+
+    name = text("Name of the survey, the same for every edition.", "Digital Cities Survey")
+    year = whole("Year of the edition.", 2024, low=1000)
+    year_basis = fields.Enum(
+        YearBasis,
+        by_value=fields.String,
+        required=True,
+        metadata={"description": "Whether a source states the year or we infer it.", "example": "inferred"},
+    )
+    conducted_by = slug("Id of the organization that conducts it.", "center-for-digital-government", attribute="conducted_by_id")
+    summary = text("The edition in a sentence or two.", "An annual ranking of digital city governments.", allow_none=True)
+    cities_recognized = whole("Cities that the edition recognized in all.", 56, allow_none=True)
+    states = fields.List(
+        fields.Nested(SurveyStateSchema),
+        metadata={"description": "Recognized cities per state, as far as sources say.", "example": [{"state": "CA", "cities_recognized": 13}]},
+    )
+    categories = fields.List(
+        fields.Nested(SurveyCategorySchema), metadata={"description": "Population categories that cities compete in."}
+    )
+    priorities = fields.Pluck(
+        SurveyPrioritySchema,
+        "priority",
+        many=True,
+        metadata={
+            "description": "Ids of the near-term priorities that respondents named, in the source's order.",
+            "example": ["cybersecurity", "customer-experience"],
+        },
+    )
+
+
+surveys = Resource(
+    model=Survey,
+    schema=SurveySchema,
+    singular="survey",
+    description="Editions of a survey: who conducts it, how many cities it recognized, its categories and its priorities.",
+    default_sort=[Sort(Survey.year, descending=True)],
+)

@@ -1,0 +1,94 @@
+"""Every setting: one field per environment variable, with its default and what it does."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+ROOT = Path(__file__).resolve().parent.parent
+DRIVERS = {
+    "sqlite": "sqlite",
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+}
+
+
+class SettingsError(ValueError):
+    """An environment variable holds what it cannot hold; the message is one line for the operator."""
+
+
+def setting(default: Any, help: str, *, low: int = 0, high: int = 2**31 - 1) -> Any:  # noqa: A002, ANN401 - reads as the table it is; the field's annotation is its type
+    """Declare one setting; ``low`` and ``high`` bound a number, inclusive."""
+    return field(default=default, metadata={"help": help, "low": low, "high": high})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the process was told; the variable of a field is its name in capitals."""
+
+    database_url: str = setting(
+        f"sqlite:///{ROOT / 'digital-cities.sqlite3'}",
+        "`sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`.",
+    )
+    host: str = setting("127.0.0.1", "Address that the server listens on.")
+    port: int = setting(8000, "Port that the server listens on.", low=1, high=65535)
+    workers: int = setting(2, "Server processes.", low=1, high=256)
+    threads: int = setting(8, "Threads that answer requests in each process.", low=1, high=256)
+    public_url: str = setting(
+        "", "Scheme and host that links are built from, such as `https://api.example.org`; the request's own when empty."
+    )
+    pool_size: int = setting(8, "Database connections that each process keeps.", low=1, high=1000)
+    connect_timeout: int = setting(5, "Seconds to wait for a connection to the database.", low=1, high=600)
+    lock_timeout: int = setting(5, "Seconds to wait for another writer.", low=1, high=600)
+    statement_timeout: int = setting(
+        30, "Seconds that one statement may take on PostgreSQL; 0 for no limit.", low=0, high=86400
+    )
+    retry_after: int = setting(5, "Seconds after which a client that got a 503 is told to come back.", low=1, high=3600)
+
+    def __post_init__(self) -> None:
+        """Refuse what can't work; raises `SettingsError`."""
+        self.sqlalchemy_url  # noqa: B018 - parsing is the check
+        if self.public_url and not self.public_url.startswith(("http://", "https://")):
+            msg = f"PUBLIC_URL={self.public_url!r} is not an address: it begins with http:// or https://"
+            raise SettingsError(msg)
+
+    @property
+    def sqlalchemy_url(self) -> URL:
+        """`database_url` as SQLAlchemy takes it, with the driver that we ship."""
+        # The value itself stays out of these messages, since it may hold a password.
+        hint = "use sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
+        try:
+            url = make_url(self.database_url)
+        except (ArgumentError, ValueError):
+            msg = f"DATABASE_URL is not a database address; {hint}"
+            raise SettingsError(msg) from None
+        if url.drivername not in DRIVERS:
+            msg = f"DATABASE_URL names the database {url.drivername!r}, which is not supported; {hint}"
+            raise SettingsError(msg)
+        if url.drivername == "sqlite" and url.database in {None, "", ":memory:"}:
+            msg = f"DATABASE_URL names no file; an in-memory database would be lost between connections; {hint}"
+            raise SettingsError(msg)
+        return url.set(drivername=DRIVERS[url.drivername])
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read the environment; an empty variable counts as unset. Raises `SettingsError`."""
+        given: dict[str, Any] = {}
+        for row in fields(cls):
+            text = environ.get(row.name.upper(), "").strip()
+            if text:
+                given[row.name] = _number(row.name.upper(), text, row.metadata) if row.type is int else text
+        return cls(**given)
+
+
+def _number(name: str, text: str, bounds: Mapping[str, Any]) -> int:
+    low, high = bounds["low"], bounds["high"]
+    if not (text.isascii() and text.isdecimal() and low <= int(text[:20]) <= high):
+        msg = f"{name}={text!r} is not a whole number from {low} to {high}"
+        raise SettingsError(msg)
+    return int(text)

@@ -1,0 +1,1 @@
+"""The schema and the facts, as a history that replays from empty."""

@@ -1,0 +1,55 @@
+"""Alembic's environment: one transaction for the whole upgrade, which ends by publishing."""
+
+from dataclasses import replace
+
+from alembic import context
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from api import ledger
+from api.db import Base, Database
+from api.settings import Settings, SettingsError
+
+# Any number will do, as long as every release takes the same one.
+UPGRADE_LOCK = 7_309_453
+
+
+def migrate(connection: Connection) -> None:
+    """Run what was asked for and, when that reaches the newest revision, publish what it changed."""
+    if connection.dialect.name == "postgresql":
+        # Two processes that start at once would run the same revision; SQLite's BEGIN IMMEDIATE waits by itself.
+        connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
+    # SQLite can roll back a schema change, although alembic leaves that off by default.
+    context.configure(connection, target_metadata=Base.metadata, transactional_ddl=True)
+    with context.begin_transaction():
+        context.run_migrations()
+    # An older schema can't be rendered by this release: its notes wait for the way up.
+    heads = context.get_context().get_current_heads()
+    if heads and set(heads) == set(context.script.get_heads()):
+        ledger.publish(Session(connection), reason="migration")
+
+
+def engine() -> Engine:
+    """Return the engine that a test hands over, or the one of the settings without a time limit."""
+    given: Engine | None = context.config.attributes.get("connection")
+    return given or Database(replace(Settings.from_env(), statement_timeout=0), create=True).engine
+
+
+def run() -> None:
+    """Migrate, or say in one line why not."""
+    if context.is_offline_mode():
+        msg = "there are no SQL scripts: the facts are loaded and published by code, so upgrade the database itself"
+        raise CommandError(msg)
+    try:
+        with engine().begin() as connection:
+            migrate(connection)
+    except SettingsError as error:
+        raise CommandError(str(error)) from None
+    except OperationalError as error:
+        msg = f"the database can't be used: {str(error.orig).strip().splitlines()[-1]}"
+        raise CommandError(msg) from None
+
+
+run()

@@ -1,0 +1,103 @@
+"""Loads an edition's facts, as the schema is at the revision that asks; imports nothing from `api`.
+
+An edition is a folder of YAML files, one a noun, each a list of documents as the API shows them. It never
+changes once released: a data revision names its SHA-256, and a correction is a new edition.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+import yaml
+from alembic import op
+from alembic.util import CommandError
+
+SEEDS = Path(__file__).resolve().parent.parent / "seeds"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Where a document's list goes: a table, by which columns it belongs to its owner, and how it is ordered.
+
+    ``owner`` maps the table's columns to the owner's; ``value`` is the column of a list of plain values;
+    ``position`` is the column that is counted from ``first``.
+    """
+
+    table: str
+    owner: Mapping[str, str]
+    value: str | None = None
+    position: str | None = None
+    first: int = 0
+    parts: Mapping[str, "Part"] = field(default_factory=dict)
+
+
+# A noun's table, with the parts of its document; in the order of insertion.
+Layout = Mapping[str, Mapping[str, Part]]
+
+
+def edition_sha256(edition: str) -> str:
+    """Hash an edition: SHA-256 over each file's name, a null byte, and the SHA-256 of its content, by name."""
+    digest = hashlib.sha256()
+    for path in sorted((SEEDS / edition).glob("*.yaml")):
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def load(edition: str, sha256: str, layout: Layout) -> None:
+    """Insert an edition. Raises `CommandError` when its files are not those that were released."""
+    tables = _tables(layout)
+    for noun, documents in _documents(edition, sha256, layout):
+        for table, row in _rows(tables, noun, documents, layout[noun]):
+            op.get_bind().execute(sa.insert(table), row)
+
+
+def unload(edition: str, sha256: str, layout: Layout) -> None:
+    """Delete an edition's records, the last first; their parts go with them. Raises as `load` does."""
+    tables = _tables(layout)
+    for noun, documents in reversed(list(_documents(edition, sha256, layout))):
+        for document in reversed(documents):
+            op.get_bind().execute(sa.delete(tables[noun]).where(tables[noun].c.id == document["id"]))
+
+
+def republish(kind: str) -> None:
+    """Note every record of a noun, for a revision that changes what its documents look like."""
+    op.execute(f"insert into ledger_dirty (kind, id) select '{kind}', id from {kind}")  # noqa: S608 - our own literal
+
+
+def _documents(edition: str, sha256: str, layout: Layout) -> Iterator[tuple[str, Sequence[dict[str, Any]]]]:
+    found = edition_sha256(edition)
+    if found != sha256:
+        msg = f"seeds/{edition} is not what was released ({found}); a correction is a new edition with its own revision"
+        raise CommandError(msg)
+    for noun in layout:
+        yield noun, yaml.load((SEEDS / edition / f"{noun}.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
+
+
+def _tables(layout: Layout) -> Mapping[str, sa.Table]:
+    metadata = sa.MetaData()
+    metadata.reflect(op.get_bind())
+    return metadata.tables
+
+
+def _rows(
+    tables: Mapping[str, sa.Table], table: str, items: Iterable[Any], parts: Mapping[str, Part]
+) -> Iterator[tuple[sa.Table, dict[str, Any]]]:
+    """Yield each row before the rows of its parts."""
+    for item in items:
+        row = {_column(tables[table], key): value for key, value in item.items() if key not in parts}
+        yield tables[table], row
+        for key, part in parts.items():
+            owner = {column: row[source] for column, source in part.owner.items()}
+            below = [
+                {**owner, **(value if part.value is None else {part.value: value}), **({part.position: n} if part.position else {})}
+                for n, value in enumerate(item[key], part.first)
+            ]
+            yield from _rows(tables, part.table, below, part.parts)
+
+
+def _column(table: sa.Table, key: str) -> str:
+    """Return the column of a document's key: a reference's is named for the id that it holds."""
+    return key if key in table.c else f"{key}_id"
