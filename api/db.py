@@ -59,8 +59,7 @@ class Instant(TypeDecorator[dt.datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            msg = "a time without a zone"
-            raise ValueError(msg)
+            raise ValueError("a time without a zone")
         return value.astimezone(dt.UTC).replace(tzinfo=None if dialect.name == "sqlite" else dt.UTC)
 
     def process_result_value(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:  # noqa: ARG002 - the interface's

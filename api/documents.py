@@ -77,17 +77,18 @@ class Part(Schema):
 class Number(fields.Float):
     """A JSON number; whole values are written as integers, so every language hashes the same bytes."""
 
-    def _serialize(self, value: float | None, attr: str | None, obj: object, **kwargs: Any) -> float | None:  # noqa: ANN401 - marshmallow's interface
+    def _serialize(self, value: float | None, attr: str | None, obj: object, **kwargs: Any) -> float | None:
         number = super()._serialize(value, attr, obj, **kwargs)
-        return int(number) if isinstance(number, float) and number.is_integer() else number
+        assert number is None or isinstance(number, float)
+        return int(number) if number is not None and number.is_integer() else number
 
 
-def text(description: str, example: str, **kwargs: Any) -> fields.String:  # noqa: ANN401 - passed on to marshmallow
+def text(description: str, example: str, **kwargs: Any) -> fields.String:
     """Return a prose or name field."""
     return fields.String(required=True, metadata={"description": description, "example": example}, **kwargs)
 
 
-def slug(description: str, example: str, **kwargs: Any) -> fields.String:  # noqa: ANN401 - passed on to marshmallow
+def slug(description: str, example: str, **kwargs: Any) -> fields.String:
     """Return a field that holds an id."""
     return text(description, example, validate=validate.Regexp(SLUG), **kwargs)
 
@@ -97,7 +98,7 @@ def edtf(description: str, example: str) -> fields.String:
     return text(description, example, validate=validate.Regexp(EDTF), allow_none=True)
 
 
-def whole(description: str, example: int, *, low: int = 0, **kwargs: Any) -> fields.Integer:  # noqa: ANN401 - passed on to marshmallow
+def whole(description: str, example: int, *, low: int = 0, **kwargs: Any) -> fields.Integer:
     """Return a whole number from ``low`` to 2^53 - 1."""
     return fields.Integer(
         required=True,
@@ -107,7 +108,7 @@ def whole(description: str, example: int, *, low: int = 0, **kwargs: Any) -> fie
     )
 
 
-def flag(description: str, *, example: bool, **kwargs: Any) -> fields.Boolean:  # noqa: ANN401 - passed on to marshmallow
+def flag(description: str, *, example: bool, **kwargs: Any) -> fields.Boolean:
     """Return a true-or-false field."""
     return fields.Boolean(required=True, metadata={"description": description, "example": example}, **kwargs)
 

@@ -139,7 +139,7 @@ def render(session: Session, resource: Resource, ids: Sequence[str]) -> dict[str
     return {row.id: schema.dump(row) for row in rows}
 
 
-def _eagerly(path: Sequence[Any]) -> Any:  # noqa: ANN401 - SQLAlchemy's loader options
+def _eagerly(path: Sequence[Any]) -> Any:
     option = selectinload(path[0].class_attribute)
     for step in path[1:]:
         option = option.selectinload(step.class_attribute)

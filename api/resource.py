@@ -34,7 +34,7 @@ class Resource:
     @property
     def name(self) -> str:
         """The plural noun: the path, the table, the OpenAPI tag and the ledger's ``kind``."""
-        return self.model.__tablename__
+        return str(self.model.__tablename__)
 
     @property
     def order(self) -> tuple[Sort, ...]:

@@ -22,7 +22,7 @@ class SettingsError(ValueError):
     """An environment variable holds what it cannot hold; the message is one line for the operator."""
 
 
-def setting(default: Any, help: str, *, low: int = 0, high: int = 2**31 - 1) -> Any:  # noqa: A002, ANN401 - reads as the table it is; the field's annotation is its type
+def setting(default: Any, help: str, *, low: int = 0, high: int = 2**31 - 1) -> Any:
     """Declare one setting; ``low`` and ``high`` bound a number, inclusive."""
     return field(default=default, metadata={"help": help, "low": low, "high": high})
 
@@ -54,8 +54,7 @@ class Settings:
         """Refuse what can't work; raises `SettingsError`."""
         self.sqlalchemy_url  # noqa: B018 - parsing is the check
         if self.public_url and not self.public_url.startswith(("http://", "https://")):
-            msg = f"PUBLIC_URL={self.public_url!r} is not an address: it begins with http:// or https://"
-            raise SettingsError(msg)
+            raise SettingsError(f"PUBLIC_URL={self.public_url!r} is not an address: it begins with http:// or https://")
 
     @property
     def sqlalchemy_url(self) -> URL:
@@ -65,14 +64,11 @@ class Settings:
         try:
             url = make_url(self.database_url)
         except (ArgumentError, ValueError):
-            msg = f"DATABASE_URL is not a database address; {hint}"
-            raise SettingsError(msg) from None
+            raise SettingsError(f"DATABASE_URL is not a database address; {hint}") from None
         if url.drivername not in DRIVERS:
-            msg = f"DATABASE_URL names the database {url.drivername!r}, which is not supported; {hint}"
-            raise SettingsError(msg)
+            raise SettingsError(f"DATABASE_URL names the database {url.drivername!r}, which is not supported; {hint}")
         if url.drivername == "sqlite" and url.database in {None, "", ":memory:"}:
-            msg = f"DATABASE_URL names no file; an in-memory database would be lost between connections; {hint}"
-            raise SettingsError(msg)
+            raise SettingsError(f"DATABASE_URL names no file; an in-memory database would be lost between connections; {hint}")
         return url.set(drivername=DRIVERS[url.drivername])
 
     @classmethod
@@ -89,6 +85,5 @@ class Settings:
 def _number(name: str, text: str, bounds: Mapping[str, Any]) -> int:
     low, high = bounds["low"], bounds["high"]
     if not (text.isascii() and text.isdecimal() and low <= int(text[:20]) <= high):
-        msg = f"{name}={text!r} is not a whole number from {low} to {high}"
-        raise SettingsError(msg)
+        raise SettingsError(f"{name}={text!r} is not a whole number from {low} to {high}")
     return int(text)

@@ -1,5 +1,7 @@
 """Alembic's environment: one transaction for the whole upgrade, which ends by publishing."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from alembic import context
@@ -31,25 +33,33 @@ def migrate(connection: Connection) -> None:
         ledger.publish(Session(connection), reason="migration")
 
 
-def engine() -> Engine:
-    """Return the engine that a test hands over, or the one of the settings without a time limit."""
+@contextmanager
+def engine() -> Iterator[Engine]:
+    """Open the engine that a test hands over, or that of the settings, without a time limit."""
     given: Engine | None = context.config.attributes.get("connection")
-    return given or Database(replace(Settings.from_env(), statement_timeout=0), create=True).engine
+    if given is not None:
+        yield given
+        return
+    own = Database(replace(Settings.from_env(), statement_timeout=0), create=True).engine
+    try:
+        yield own
+    finally:
+        own.dispose()
 
 
 def run() -> None:
     """Migrate, or say in one line why not."""
     if context.is_offline_mode():
-        msg = "there are no SQL scripts: the facts are loaded and published by code, so upgrade the database itself"
-        raise CommandError(msg)
+        raise CommandError(
+            "there are no SQL scripts: the facts are loaded and published by code, so upgrade the database itself"
+        )
     try:
-        with engine().begin() as connection:
+        with engine() as used, used.begin() as connection:
             migrate(connection)
     except SettingsError as error:
         raise CommandError(str(error)) from None
     except OperationalError as error:
-        msg = f"the database can't be used: {str(error.orig).strip().splitlines()[-1]}"
-        raise CommandError(msg) from None
+        raise CommandError(f"the database can't be used: {str(error.orig).strip().splitlines()[-1]}") from None
 
 
 run()

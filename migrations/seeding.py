@@ -48,7 +48,7 @@ def edition_sha256(edition: str) -> str:
 
 def load(edition: str, sha256: str, layout: Layout) -> None:
     """Insert an edition. Raises `CommandError` when its files are not those that were released."""
-    tables = _tables(layout)
+    tables = _tables()
     for noun, documents in _documents(edition, sha256, layout):
         for table, row in _rows(tables, noun, documents, layout[noun]):
             op.get_bind().execute(sa.insert(table), row)
@@ -56,7 +56,7 @@ def load(edition: str, sha256: str, layout: Layout) -> None:
 
 def unload(edition: str, sha256: str, layout: Layout) -> None:
     """Delete an edition's records, the last first; their parts go with them. Raises as `load` does."""
-    tables = _tables(layout)
+    tables = _tables()
     for noun, documents in reversed(list(_documents(edition, sha256, layout))):
         for document in reversed(documents):
             op.get_bind().execute(sa.delete(tables[noun]).where(tables[noun].c.id == document["id"]))
@@ -70,13 +70,14 @@ def republish(kind: str) -> None:
 def _documents(edition: str, sha256: str, layout: Layout) -> Iterator[tuple[str, Sequence[dict[str, Any]]]]:
     found = edition_sha256(edition)
     if found != sha256:
-        msg = f"seeds/{edition} is not what was released ({found}); a correction is a new edition with its own revision"
-        raise CommandError(msg)
+        raise CommandError(
+            f"seeds/{edition} is not what was released ({found}); a correction is a new edition with its own revision"
+        )
     for noun in layout:
         yield noun, yaml.load((SEEDS / edition / f"{noun}.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
-def _tables(layout: Layout) -> Mapping[str, sa.Table]:
+def _tables() -> Mapping[str, sa.Table]:
     metadata = sa.MetaData()
     metadata.reflect(op.get_bind())
     return metadata.tables
@@ -92,7 +93,11 @@ def _rows(
         for key, part in parts.items():
             owner = {column: row[source] for column, source in part.owner.items()}
             below = [
-                {**owner, **(value if part.value is None else {part.value: value}), **({part.position: n} if part.position else {})}
+                {
+                    **owner,
+                    **(value if part.value is None else {part.value: value}),
+                    **({part.position: n} if part.position else {}),
+                }
                 for n, value in enumerate(item[key], part.first)
             ]
             yield from _rows(tables, part.table, below, part.parts)

@@ -19,7 +19,8 @@ def install() -> None:
         create function ledger_note() returns trigger language plpgsql as $$
         begin
             if tg_op = 'TRUNCATE' then
-                execute format('insert into ledger_dirty (kind, id) select %L, %I from %I', tg_argv[0], tg_argv[1], tg_table_name);
+                execute format('insert into ledger_dirty (kind, id) select %L, %I from %I',
+                               tg_argv[0], tg_argv[1], tg_table_name);
                 return null;
             end if;
             if tg_op <> 'INSERT' then
@@ -58,11 +59,12 @@ def track_record(table: str) -> None:
     if op.get_bind().dialect.name == "postgresql":
         _postgresql(table, "record", "ledger_record", [table])
     else:
-        _sqlite(table, "record", INSERT, [f"insert into records (kind, id) values ('{table}', new.id);"])
-        _sqlite(table, "record", DELETE, [f"delete from records where kind = '{table}' and id = old.id;"])
-        _sqlite(
-            table, "record", "update of id", ["select raise(abort, 'the id of a record never changes') where new.id <> old.id;"]
-        )
+        add = "insert into records (kind, id) values ('{}', new.id);"
+        remove = "delete from records where kind = '{}' and id = old.id;"
+        refuse = "select raise(abort, 'the id of a record never changes') where new.id <> old.id;"
+        _sqlite(table, "record", INSERT, [add.format(table)])
+        _sqlite(table, "record", DELETE, [remove.format(table)])
+        _sqlite(table, "record", "update of id", [refuse])
     track(table, (table, "id"))
 
 
@@ -78,7 +80,7 @@ def track(table: str, *owners: tuple[str, str]) -> None:
 
 
 def _sqlite(table: str, name: str, event: str, statements: Sequence[str]) -> None:
-    trigger = f"{table}_{name}_{event.split()[0]}"
+    trigger = f"{table}_{name}_{event.split(maxsplit=1)[0]}"
     op.execute(f"create trigger {trigger} after {event} on {table} for each row begin {' '.join(statements)} end")
 
 

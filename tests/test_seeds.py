@@ -123,7 +123,7 @@ def runs(text: str) -> set[tuple[str, ...]]:
 def test_every_key_is_present_in_order(noun: str) -> None:
     """Each record has exactly its noun's keys, null where no source says."""
     expected = KEYS[noun].split()
-    assert [] == [row["id"] for row in SEEDS[noun] if list(row) != expected]
+    assert [row["id"] for row in SEEDS[noun] if list(row) != expected] == []
 
 
 @pytest.mark.parametrize("noun", KEYS)
@@ -131,13 +131,13 @@ def test_ids_are_unique_slugs(noun: str) -> None:
     """An id is a lower-case slug of at most 200 characters that no other record of the noun has."""
     ids = [row["id"] for row in SEEDS[noun]]
     slug = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-    assert [] == [key for key, times in Counter(ids).items() if times > 1]
-    assert [] == [key for key in ids if not slug.fullmatch(key) or len(key) > LONGEST_ID]
+    assert [key for key, times in Counter(ids).items() if times > 1] == []
+    assert [key for key in ids if not slug.fullmatch(key) or len(key) > LONGEST_ID] == []
 
 
 def test_ids_say_what_they_name() -> None:
     """A city's id ends in its state, an award's begins with its survey, an initiative's with its city."""
-    expected = (
+    expected: tuple[list[str], list[str], list[str]] = (
         [f"{row['survey']}-{row['city']}" for row in SEEDS["awards"]],
         [row["state"].lower() for row in SEEDS["cities"]],
         [],
@@ -165,7 +165,7 @@ def test_every_reference_resolves(noun: str) -> None:
         for key in as_list(row[field])
         if key not in BY_ID[target]
     ]
-    assert [] == missing
+    assert missing == []
 
 
 def test_references_inside_parts_resolve() -> None:
@@ -176,14 +176,14 @@ def test_references_inside_parts_resolve() -> None:
     assert partners <= BY_ID["organizations"].keys()
     assert competing <= BY_ID["cities"].keys()
     assert {(row["survey"], row["category"]) for row in SEEDS["awards"]} <= categories
-    assert [] == [row["id"] for row in CITATIONS if row["subject_id"] not in BY_ID.get(row["subject_kind"], {})]
+    assert [row["id"] for row in CITATIONS if row["subject_id"] not in BY_ID.get(row["subject_kind"], {})] == []
 
 
 @pytest.mark.parametrize("noun", ["organizations", "initiatives"])
 def test_parents_come_before_children(noun: str) -> None:
     """A parent stands earlier in the file, so a loader needs one pass and no circle can exist."""
     place = {row["id"]: number for number, row in enumerate(SEEDS[noun])}
-    assert [] == [row["id"] for row in SEEDS[noun] if row["parent"] and place[row["parent"]] >= place[row["id"]]]
+    assert [row["id"] for row in SEEDS[noun] if row["parent"] and place[row["parent"]] >= place[row["id"]]] == []
 
 
 def test_an_initiative_agrees_with_its_city() -> None:
@@ -194,17 +194,15 @@ def test_an_initiative_agrees_with_its_city() -> None:
         if any(BY_ID["awards"][key]["city"] != row["city"] for key in row["awards"])
         or (row["parent"] and BY_ID["initiatives"][row["parent"]]["city"] != row["city"])
     ]
-    assert [] == strangers
+    assert strangers == []
 
 
 def test_priorities_of_an_initiative_are_in_survey_order() -> None:
     """The priorities that an initiative serves are listed once each, as the survey orders them."""
     order = SEEDS["surveys"][0]["priorities"]
-    assert [] == [
-        row["id"]
-        for row in SEEDS["initiatives"]
-        if row["priorities"] != [key for key in order if key in row["priorities"]]
-    ]
+    assert [
+        row["id"] for row in SEEDS["initiatives"] if row["priorities"] != [key for key in order if key in row["priorities"]]
+    ] == []
 
 
 def test_parts_have_one_shape() -> None:
@@ -220,13 +218,13 @@ def test_parts_have_one_shape() -> None:
             dated = part["as_of"] is None or EDTF.fullmatch(part["as_of"])
             wrong += [] if shaped and exact and dated else [part]
         wrong += [row["id"]] if row["started"] and not EDTF.fullmatch(row["started"]) else []
-    assert [] == wrong
+    assert wrong == []
 
 
 def test_citation_ids_follow_their_rule() -> None:
     """A citation's id is spelled from its subject, field, paragraph and sentence."""
     expected = [
-        f"{row['subject_kind']}-{row['subject_id']}-{re.sub('[^a-z0-9]+', '-', row['field'].lower()).strip('-')}"
+        f"{row['subject_kind']}-{row['subject_id']}-{re.sub(r'[^a-z0-9]+', '-', row['field'].lower()).strip('-')}"
         f"-p{row['paragraph']}-s{row['sentence']}"
         for row in CITATIONS
     ]
@@ -242,10 +240,10 @@ def test_every_fact_has_a_citation() -> None:
         for pointer in leaves(row)
         if pointer not in WARRANTLESS.get(noun, {"/id"})
         and not any(
-            (noun, row["id"], pointer[:end]) in cited for end in [*(m.start() for m in re.finditer("/", pointer)), None]
+            (noun, row["id"], pointer[:end]) in cited for end in [*(m.start() for m in re.finditer(r"/", pointer)), None]
         )
     ]
-    assert [] == uncovered
+    assert uncovered == []
 
 
 def test_no_citation_points_at_nothing() -> None:
@@ -256,7 +254,7 @@ def test_no_citation_points_at_nothing() -> None:
         if not row["field"].startswith("/")
         or resolve(BY_ID[row["subject_kind"]][row["subject_id"]], row["field"]) in (None, [])
     ]
-    assert [] == dangling
+    assert dangling == []
 
 
 def test_editorial_is_exactly_what_we_judge() -> None:
@@ -267,14 +265,12 @@ def test_editorial_is_exactly_what_we_judge() -> None:
         for row in CITATIONS
         if bool(judged.fullmatch(row["subject_kind"] + row["field"])) != (row["basis"] == "editorial")
     ]
-    assert [] == wrong
+    assert wrong == []
 
 
 def test_every_served_priority_has_one_citation() -> None:
     """One sentence is named for each priority that an initiative serves."""
-    expected = Counter(
-        f"{row['id']}/{place}" for row in SEEDS["initiatives"] for place, _ in enumerate(row["priorities"])
-    )
+    expected = Counter(f"{row['id']}/{place}" for row in SEEDS["initiatives"] for place, _ in enumerate(row["priorities"]))
     assert expected == Counter(
         row["subject_id"] + row["field"].removeprefix("/priorities")
         for row in CITATIONS
@@ -301,7 +297,7 @@ def test_the_survey_is_told_whole() -> None:
                 "name": "500,000 or more population",
                 "min_population": 500000,
                 "max_population": None,
-                "also_competing": ["seattle-wa", "boston-ma"],
+                "also_competing": ["boston-ma", "seattle-wa"],
             }
         ],
         "priorities": [
@@ -362,9 +358,7 @@ def test_every_date_and_role_is_there() -> None:
         "sacramento-ca-data-and-analytics-office": "2024-12",
         "sacramento-ca-high-speed-internet": "2024-07",
     }
-    found = {
-        (row["id"], part["organization"], part["role"]) for row in SEEDS["initiatives"] for part in row["partners"]
-    }
+    found = {(row["id"], part["organization"], part["role"]) for row in SEEDS["initiatives"] for part in row["partners"]}
     assert found >= {
         ("los-angeles-ca-vision-ai", "amazon-web-services", "builder"),
         ("sacramento-ca-high-speed-internet", "california-public-utilities-commission", "funder"),
@@ -387,7 +381,7 @@ def test_citations_hold_against_the_article(article: Path) -> None:
     text = article.read_text(encoding="utf-8")
     (source,) = [row for row in SEEDS["sources"] if row["text_sha256"] == fingerprints.text_sha256(text)]
     mine = [row for row in CITATIONS if row["source"] == source["id"]]
-    assert [] == fingerprints.check(text, mine)
+    assert fingerprints.check(text, mine) == []
     everywhere = {
         (paragraph, sentence)
         for paragraph, line in enumerate(fingerprints.paragraphs(text), 1)
@@ -406,4 +400,4 @@ def test_prose_is_our_own(article: Path) -> None:
         for field in PROSE
         for run in runs(row.get(field) or "") & theirs
     }
-    assert {} == copied
+    assert copied == {}

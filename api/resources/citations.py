@@ -46,7 +46,9 @@ class Citation(Record):
     basis: Mapped[Basis] = mapped_column(choice(Basis, "basis"))
     __table_args__ = (
         ForeignKeyConstraint(["subject_kind", "subject_id"], ["records.kind", "records.id"], ondelete="CASCADE"),
-        UniqueConstraint("subject_kind", "subject_id", "field", "source_id", "paragraph", "sentence", name="uq_citations_locator"),
+        UniqueConstraint(
+            "subject_kind", "subject_id", "field", "source_id", "paragraph", "sentence", name="uq_citations_locator"
+        ),
         Index(None, "source_id", "paragraph", "sentence"),
         CheckConstraint("subject_kind <> 'citations'", name="subject_kind"),
         CheckConstraint("substr(field, 1, 1) = '/'", name="field"),
@@ -93,8 +95,8 @@ citations = Resource(
         "Which sentence of which source says so. Whoever holds the source can check a citation: split the text into lines and "
         "drop the empty ones (paragraphs); split a paragraph after `.`, `!` or `?`, with any closing quotes or brackets, where "
         "white space and an upper-case letter, a digit or an opening quote or bracket follow, but not after an initial such as "
-        "`L.A.`; normalize by Unicode NFKC, straight quotes for curly ones, one space for each run of white space, trimmed; take "
-        "the SHA-256 of the UTF-8 bytes."
+        "`L.A.`; normalize by Unicode NFKC, straight quotes for curly ones, one space for each run of white space, trimmed; "
+        "take the SHA-256 of the UTF-8 bytes."
     ),
     default_sort=[],
 )

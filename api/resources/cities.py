@@ -33,7 +33,9 @@ class CitySchema(Document):
     state = text("USPS code of its state.", "CA", validate=validate.Regexp(r"^[A-Z]{2}$"))
     country = text("ISO 3166-1 alpha-2 code of its country.", "US", validate=validate.Regexp(r"^[A-Z]{2}$"))
     state_capital = flag("Whether it is its state's capital; null when no source says.", example=False, allow_none=True)
-    summary = text("What a source says of the city itself, in our words.", "The city lies on the Pacific coast.", allow_none=True)
+    summary = text(
+        "What a source says of the city itself, in our words.", "The city lies on the Pacific coast.", allow_none=True
+    )
 
 
 cities = Resource(

@@ -158,7 +158,9 @@ class InitiativeSchema(Document):
 
     city = slug("Id of the city.", "san-diego-ca", attribute="city_id")
     title = text("What it is, in a few words.", "Records digitization")
-    summary = text("What it is and does, in a sentence or two of ours.", "The city is turning paper records into searchable files.")
+    summary = text(
+        "What it is and does, in a sentence or two of ours.", "The city is turning paper records into searchable files."
+    )
     status = fields.Enum(
         Status, by_value=fields.String, required=True, metadata={"description": "How far it is.", "example": "in_operation"}
     )
@@ -178,7 +180,9 @@ class InitiativeSchema(Document):
         many=True,
         metadata={"description": "Ids of the priorities that it serves: our judgement.", "example": ["process-automation"]},
     )
-    partners = fields.List(fields.Nested(PartnerSchema), metadata={"description": "Organizations that take part, with their role."})
+    partners = fields.List(
+        fields.Nested(PartnerSchema), metadata={"description": "Organizations that take part, with their role."}
+    )
     metrics = fields.List(fields.Nested(MetricSchema), metadata={"description": "Figures that a source gives for it."})
 
 

@@ -49,7 +49,9 @@ class OrganizationSchema(Document):
         metadata={"description": "What kind of body it is.", "example": "company"},
     )
     parent = slug("Id of the organization that it belongs to, if any.", "e-republic", attribute="parent_id", allow_none=True)
-    city = slug("Id of the city whose government it is an office of, if any.", "san-diego-ca", attribute="city_id", allow_none=True)
+    city = slug(
+        "Id of the city whose government it is an office of, if any.", "san-diego-ca", attribute="city_id", allow_none=True
+    )
     summary = text("What a source says of it, in our words.", "A provider of computing services.", allow_none=True)
 
 

@@ -53,7 +53,9 @@ class SourceSchema(Document):
     )
     part = whole("Its number in a series; null when it stands alone.", 1, low=1, allow_none=True)
     parts = whole("Parts of that series in all.", 3, low=1, allow_none=True)
-    language = text("IETF language tag (BCP 47) of its text.", "en", validate=validate.Regexp(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"))
+    language = text(
+        "IETF language tag (BCP 47) of its text.", "en", validate=validate.Regexp(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
+    )
     text_sha256 = text(
         "SHA-256 of its normalized paragraphs, joined by line feeds; see `/citations` for the normalization.",
         "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",

@@ -142,12 +142,17 @@ class SurveySchema(Document):
         required=True,
         metadata={"description": "Whether a source states the year or we infer it.", "example": "inferred"},
     )
-    conducted_by = slug("Id of the organization that conducts it.", "center-for-digital-government", attribute="conducted_by_id")
+    conducted_by = slug(
+        "Id of the organization that conducts it.", "center-for-digital-government", attribute="conducted_by_id"
+    )
     summary = text("The edition in a sentence or two.", "An annual ranking of digital city governments.", allow_none=True)
     cities_recognized = whole("Cities that the edition recognized in all.", 56, allow_none=True)
     states = fields.List(
         fields.Nested(SurveyStateSchema),
-        metadata={"description": "Recognized cities per state, as far as sources say.", "example": [{"state": "CA", "cities_recognized": 13}]},
+        metadata={
+            "description": "Recognized cities per state, as far as sources say.",
+            "example": [{"state": "CA", "cities_recognized": 13}],
+        },
     )
     categories = fields.List(
         fields.Nested(SurveyCategorySchema), metadata={"description": "Population categories that cities compete in."}

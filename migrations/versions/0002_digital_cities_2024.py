@@ -8,7 +8,7 @@ branch_labels = None
 depends_on = None
 
 EDITION = "digital-cities-2024"
-SHA256 = "de0b21b879d7a990a81b739051fe1f2137ae3d909e93177770224d80beeb6428"
+SHA256 = "60b61ae17e90f1c888f27460c9e4de4c6917dce942cb2c8a4dd4035bf6813727"
 
 SURVEY = {"survey_id": "id"}
 INITIATIVE = {"initiative_id": "id"}

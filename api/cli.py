@@ -1,0 +1,109 @@
+"""The command line: ``flask --app wsgi COMMAND``."""
+
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+from flask import Flask, current_app
+from flask.cli import AppGroup, with_appcontext
+from granian import Granian
+from granian.constants import Interfaces
+from sqlalchemy import select
+
+from api import fingerprints, ledger
+from api.db import Database
+from api.resources.citations import Citation
+from api.resources.sources import Source
+from api.settings import ROOT
+
+ledger_commands = AppGroup("ledger", help="Check and publish what the API serves.")
+citation_commands = AppGroup("citations", help="Check the facts against their sources.")
+
+
+def register(app: Flask) -> None:
+    """Add the commands to the application."""
+    app.cli.add_command(ledger_commands)
+    app.cli.add_command(citation_commands)
+    app.cli.add_command(serve)
+
+
+def ready() -> Database:
+    """Return the application's database. Raises a one-line error when it can't serve."""
+    database: Database = current_app.extensions["database"]
+    reason = database.unreadiness()
+    if reason:
+        raise click.ClickException(reason)
+    return database
+
+
+def report(complaints: Iterable[str]) -> None:
+    """Print each complaint as it comes, and end with status 1 if there was any."""
+    count = 0
+    for complaint in complaints:
+        click.echo(complaint)
+        count += 1
+    if count:
+        raise click.ClickException(f"{count} differences")
+
+
+@click.command()
+@with_appcontext
+def serve() -> None:
+    """Serve the API, as HOST, PORT, WORKERS and THREADS say."""
+    settings = ready().settings
+    try:
+        # Ask first: the server's own answer to a taken port is a trace from another process.
+        with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((settings.host, settings.port))
+    except OSError as error:
+        msg = f"can't listen on HOST={settings.host} PORT={settings.port}: {error.strerror}"
+        raise click.ClickException(msg) from None
+    click.echo(f"Serving on http://{settings.host}:{settings.port}, documentation at /docs; stop with Ctrl-C.")
+    Granian(
+        "wsgi:app",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.WSGI,
+        workers=settings.workers,
+        blocking_threads=settings.threads,
+        working_dir=ROOT,
+        respawn_failed_workers=True,
+    ).serve()
+
+
+@ledger_commands.command()
+def verify() -> None:
+    """Recompute every document and compare; lists what differs and ends with status 1."""
+    with ready().reading() as session:
+        report(ledger.verify(session))
+    click.echo("The ledger and the tables agree.")
+
+
+@ledger_commands.command()
+def sweep() -> None:
+    """Publish what was written past the application, as by raw SQL."""
+    publication = ledger.sweep(ready())
+    click.echo(f"{publication.revisions} changes published; the dataset is at version {publication.version}.")
+
+
+@citation_commands.command()
+@click.argument("source")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def check(source: str, file: Path) -> None:
+    """Check every citation of SOURCE (its id) against FILE, the source's text in UTF-8, a paragraph a line."""
+    text = file.read_text(encoding="utf-8")
+    with ready().reading() as session:
+        found = session.get(Source, source)
+        if found is None:
+            known = ", ".join(session.scalars(select(Source.id).order_by(Source.id)))
+            raise click.ClickException(f"there is no source {source!r}; there are: {known}")
+        rows = session.scalars(select(Citation).where(Citation.source_id == source).order_by(Citation.id)).all()
+    complaints = fingerprints.check(
+        text, [{column.key: getattr(row, column.key) for column in Citation.__table__.c} for row in rows]
+    )
+    if fingerprints.text_sha256(text) != found.text_sha256:
+        complaints.append("the text as a whole is not the source's")
+    report(complaints)
+    click.echo(f"{len(rows)} citations agree with the text.")

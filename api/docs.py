@@ -1,0 +1,301 @@
+"""What describes the API: the OpenAPI document, the interactive page, the index, the problem pages, health."""
+
+import hashlib
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from apispec import BasePlugin
+from apispec.ext.marshmallow.common import resolve_schema_instance
+from flask import Flask, Response, current_app, render_template, send_from_directory
+from flask_smorest import Api as SmorestApi
+from marshmallow import Schema, fields
+
+from api import __version__
+from api.documents import Document, Part
+from api.problems import MEDIA_TYPE, PROBLEMS, ProblemError, ProblemSchema, base_url, example
+from api.query import NoArguments
+from api.resources import RESOURCES
+from api.rest import (
+    HEADERS,
+    IF_NONE_MATCH,
+    JSON,
+    Blueprint,
+    blueprint,
+    conditional,
+    database,
+    documents,
+    negotiate,
+    response_name,
+    tagged,
+)
+
+TITLE = "Digital Cities API"
+SUMMARY = (
+    "City-government technology awards: which cities were recognized in which survey, for which initiatives, serving which "
+    "priorities, and which sentence of which source says so."
+)
+DESCRIPTION = f"""{SUMMARY}
+
+Every noun is a list at its plural path and a record below it. References are ids. Every fact has a record in `/citations`.
+
+Reads are open to any origin. `HEAD` works wherever `GET` does, `OPTIONS` everywhere. Every answer has an `ETag`: send it back
+as `If-None-Match` and get a 304 when nothing has changed. An unknown parameter is refused, and every error is
+`application/problem+json` (RFC 9457) with what would have worked. Times are RFC 3339 in UTC.
+"""
+HTML = "text/html"
+# Everything comes from here; the interactive page's style sheet needs inline styles and data: pictures.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+SWAGGER_UI = Path(str(files("flask_swagger_ui"))) / "dist"
+ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
+
+
+class RequiredProperties(BasePlugin):
+    """Says what is true of what we send: every property of a document is there, null or not."""
+
+    def schema_helper(self, name: str, definition: dict[str, Any], **kwargs: Any) -> dict[str, Any]:  # noqa: ARG002 - apispec's interface
+        """Complete a document's schema."""
+        schema = resolve_schema_instance(kwargs["schema"])
+        return {"required": sorted(schema.fields)} if isinstance(schema, Document | Part) else {}
+
+
+class Api(SmorestApi):
+    """flask-smorest with errors documented as what they are."""
+
+    ERROR_SCHEMA = ProblemSchema
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def _register_responses(self) -> None:
+        """Document the problems of each status once, as the media type that they are."""
+        for status in sorted({row.status for row in PROBLEMS.values()}):
+            rows = [row for row in PROBLEMS.values() if row.status == status]
+            response = {
+                "description": " Or: ".join(f"{row.title}. {row.description}" for row in rows),
+                "headers": {name: HEADERS[name] for name in ("Cache-Control", "X-Request-Id")},
+                "content": {
+                    MEDIA_TYPE: {
+                        "schema": ProblemSchema,
+                        "examples": {row.name: {"summary": row.title, "value": example(row)} for row in rows},
+                    }
+                },
+            }
+            self.spec.components.response(response_name(status), response, lazy=True)
+
+    def _register_pagination_header(self) -> None:
+        """Register nothing: pages are in the body."""
+
+
+def register(app: Flask) -> None:
+    """Add the nouns, and everything that describes them, to the application."""
+    app.config.update(
+        API_TITLE=TITLE,
+        API_VERSION=__version__,
+        OPENAPI_VERSION="3.1.0",
+        API_SPEC_OPTIONS={
+            "info": {"description": DESCRIPTION, "summary": SUMMARY},
+            "servers": [{"url": "/", "description": "This server."}],
+        },
+    )
+    api = Api(app, spec_kwargs={"extra_plugins": [RequiredProperties()]})
+    for resource in RESOURCES:
+        api.register_blueprint(blueprint(resource))
+    api.register_blueprint(meta)
+    app.add_url_rule("/docs/<path:name>", view_func=assets)
+    app.extensions["openapi"] = json.dumps(api.spec.to_dict(), ensure_ascii=False).encode()
+
+
+class LinkSchema(Schema):
+    """A place to go."""
+
+    name = fields.String(required=True, metadata={"description": "What is there.", "example": "cities"})
+    description = fields.String(required=True, metadata={"description": "What it is for.", "example": "Cities of a survey."})
+    url = fields.String(
+        required=True, metadata={"description": "Its address.", "example": "https://api.example.org/cities", "format": "uri"}
+    )
+
+
+class IndexSchema(Schema):
+    """Where everything is."""
+
+    title = fields.String(required=True, metadata={"description": "Name of the API.", "example": TITLE})
+    description = fields.String(required=True, metadata={"description": "What it holds.", "example": SUMMARY})
+    version = fields.String(required=True, metadata={"description": "Release of the software.", "example": __version__})
+    nouns = fields.List(fields.Nested(LinkSchema), required=True, metadata={"description": "The lists, in reading order."})
+    links = fields.List(fields.Nested(LinkSchema), required=True, metadata={"description": "Everything else."})
+
+
+class HealthSchema(Schema):
+    """A health check that passed."""
+
+    status = fields.String(required=True, metadata={"description": "`ok`; anything else is a problem.", "example": "ok"})
+
+
+class ProblemTypeSchema(Schema):
+    """A kind of problem."""
+
+    type = fields.String(
+        required=True,
+        metadata={"description": "Its address.", "example": "https://api.example.org/problems/not-found", "format": "uri"},
+    )
+    title = fields.String(required=True, metadata={"description": "What it is.", "example": "There is no such page"})
+    status = fields.Integer(required=True, metadata={"description": "HTTP status that it comes with.", "example": 404})
+    description = fields.String(
+        required=True, metadata={"description": "What to do about it.", "example": "The path is none of ours."}
+    )
+    example = fields.Nested(ProblemSchema, required=True, metadata={"description": "What it looks like."})
+
+
+class ProblemTypeListSchema(Schema):
+    """Every kind of problem."""
+
+    data = fields.List(fields.Nested(ProblemTypeSchema), required=True, metadata={"description": "The kinds of problem."})
+
+
+meta = Blueprint("meta", __name__, description="The index, the documentation, the problem types and the health checks.")
+
+HTML_RESPONSE = {"schema": {"type": "string"}, "content_type": HTML, "description": "The same as a page for people."}
+
+
+@meta.route("/", parameters=[IF_NONE_MATCH])
+@meta.arguments(NoArguments, location="query")
+@meta.response(200, IndexSchema, description="Where everything is.", headers=HEADERS)
+@meta.alt_response(200, **HTML_RESPONSE, success=True)
+@meta.alt_response(304, description="You have the latest version already.", success=True)
+@documents(meta, "invalid-query", "not-acceptable")
+@meta.doc(operationId="index", summary="Find everything")
+def index(_arguments: dict[str, Any]) -> Response:
+    """Links for machines (`application/json`), a readable page for people (`text/html`)."""
+    base = base_url()
+    links = [
+        {"name": "docs", "description": "Interactive documentation.", "url": f"{base}/docs"},
+        {"name": "openapi", "description": "The OpenAPI 3.1 document.", "url": f"{base}/openapi.json"},
+        {"name": "problems", "description": "Every kind of error, with its cure.", "url": f"{base}/problems"},
+        {"name": "livez", "description": "Whether the process is up.", "url": f"{base}/livez"},
+        {"name": "readyz", "description": "Whether it can serve.", "url": f"{base}/readyz"},
+    ]
+    nouns = [{"name": row.name, "description": row.description, "url": f"{base}/{row.name}"} for row in RESOURCES]
+    body = {"title": TITLE, "description": SUMMARY, "version": __version__, "nouns": nouns, "links": links}
+    return _either("index.html", body)
+
+
+@meta.route("/problems", parameters=[IF_NONE_MATCH])
+@meta.arguments(NoArguments, location="query")
+@meta.response(200, ProblemTypeListSchema, description="Every kind of problem.", headers=HEADERS)
+@meta.alt_response(200, **HTML_RESPONSE, success=True)
+@meta.alt_response(304, description="You have the latest version already.", success=True)
+@documents(meta, "invalid-query", "not-acceptable")
+@meta.doc(operationId="list_problems", summary="List the kinds of problem")
+def problem_types(_arguments: dict[str, Any]) -> Response:
+    """Every `type` that an error can have: what it means and what to do."""
+    return _either("problems.html", {"data": [_problem_type(name) for name in PROBLEMS]})
+
+
+NAME = {
+    "name": "name",
+    "in": "path",
+    "description": "Last part of a problem's `type`.",
+    "schema": {"type": "string", "enum": list(PROBLEMS)},
+    "example": "invalid-query",
+}
+
+
+@meta.route("/problems/<string:name>", parameters=[NAME, IF_NONE_MATCH])
+@meta.arguments(NoArguments, location="query")
+@meta.response(200, ProblemTypeSchema, description="The kind of problem.", headers=HEADERS)
+@meta.alt_response(200, **HTML_RESPONSE, success=True)
+@meta.alt_response(304, description="You have the latest version already.", success=True)
+@documents(meta, "invalid-query", "not-found", "not-acceptable")
+@meta.doc(operationId="get_problem", summary="Read about one kind of problem")
+def problem_type(_arguments: dict[str, Any], name: str) -> Response:
+    """Read what a problem's `type` points to."""
+    if name not in PROBLEMS:
+        raise ProblemError("not-found", "There is no such kind of problem; `/problems` lists them.")
+    return _either("problem.html", _problem_type(name))
+
+
+def _problem_type(name: str) -> dict[str, Any]:
+    row = PROBLEMS[name]
+    body = {"type": f"{base_url()}/problems/{name}", "title": row.title, "status": row.status}
+    return {**body, "description": row.description, "example": example(row)}
+
+
+@meta.route("/openapi.json", parameters=[IF_NONE_MATCH])
+@meta.arguments(NoArguments, location="query")
+@meta.response(200, {"type": "object"}, description="The document.", headers=HEADERS)
+@meta.alt_response(304, description="You have the latest version already.", success=True)
+@documents(meta, "invalid-query", "not-acceptable")
+@meta.doc(operationId="openapi", summary="Read the OpenAPI document")
+def openapi(_arguments: dict[str, Any]) -> Response:
+    """Read this document."""
+    negotiate(JSON)
+    return _stable(current_app.extensions["openapi"], JSON)
+
+
+@meta.route("/docs", parameters=[IF_NONE_MATCH])
+@meta.response(200, {"type": "string"}, content_type=HTML, description="The page.", headers=HEADERS)
+@meta.alt_response(304, description="You have the latest version already.", success=True)
+@documents(meta)
+@meta.doc(operationId="docs", summary="Read and try the API")
+def docs() -> Response:
+    """Interactive documentation for the browser; it loads nothing from elsewhere."""
+    return _stable(render_template("docs.html", title=TITLE).encode(), HTML)
+
+
+@meta.route("/livez")
+@meta.arguments(NoArguments, location="query")
+@meta.response(200, HealthSchema, description="It is up.")
+@documents(meta, "invalid-query")
+@meta.doc(operationId="livez", summary="Ask whether the process is up")
+def livez(_arguments: dict[str, Any]) -> Response:
+    """Asks nothing of the database."""
+    return _healthy()
+
+
+@meta.route("/readyz")
+@meta.arguments(NoArguments, location="query")
+@meta.response(200, HealthSchema, description="It can serve.")
+@documents(meta, "invalid-query")
+@meta.doc(operationId="readyz", summary="Ask whether it can serve")
+def readyz(_arguments: dict[str, Any]) -> Response:
+    """Check that the database is reachable, and migrated to what this release needs."""
+    reason = database().unreadiness()
+    if reason:
+        raise ProblemError("unavailable", reason)
+    return _healthy()
+
+
+def assets(name: str) -> Response:
+    """Serve a file of the interactive documentation."""
+    folder = SWAGGER_UI if name in ASSETS else Path(current_app.root_path) / "static"
+    response = send_from_directory(folder, name, max_age=86400)
+    response.headers["Cache-Control"] = "public, max-age=86400"
+    return response
+
+
+def _healthy() -> Response:
+    response = Response('{"status":"ok"}', content_type=JSON)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _either(template: str, body: dict[str, Any]) -> Response:
+    """Answer with JSON or with a page, whichever the caller likes better."""
+    media_type = negotiate(JSON, HTML)
+    content = render_template(template, **body) if media_type == HTML else json.dumps(body, separators=(",", ":"))
+    response = _stable(content.encode(), media_type)
+    response.headers["Vary"] = "Accept"
+    return response
+
+
+def _stable(content: bytes, media_type: str) -> Response:
+    """Answer with something that only a new release changes."""
+    etag = hashlib.sha256(content).hexdigest()[:16]
+    charset = "; charset=utf-8" if media_type == HTML else ""
+    response = conditional(etag) or tagged(Response(content, content_type=media_type + charset), etag)
+    if media_type == HTML:
+        response.headers["Content-Security-Policy"] = POLICY
+    return response

@@ -1,0 +1,400 @@
+"""Every error: one table of problem types and one builder of answers, by RFC 9457."""
+
+import difflib
+import json
+import re
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask, Response, current_app, g, request
+from marshmallow import Schema, fields
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+
+from api.db import Database  # noqa: TC001 - the layers are checked on what is imported
+
+MEDIA_TYPE = "application/problem+json"
+MAX_QUERY_STRING = 8192
+ECHO = 80
+
+Item = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ProblemType:
+    """A row of the table: a kind of problem, what a caller should do about it, and an example."""
+
+    name: str
+    status: int
+    title: str
+    description: str
+    detail: str
+    errors: tuple[Item, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+PROBLEMS = {
+    row.name: row
+    for row in (
+        ProblemType(
+            "invalid-query",
+            400,
+            "A query parameter is wrong",
+            "A parameter is unknown, is given twice, or holds a value that it can't take. Nothing is ignored or adjusted: "
+            "`errors` says for each what would have worked.",
+            "`limti` is not a parameter here.",
+            (
+                {
+                    "parameter": "limti",
+                    "code": "unknown-parameter",
+                    "detail": "`limti` is not a parameter here; did you mean `limit`?",
+                    "allowed": ["cursor", "limit"],
+                    "suggestion": "limit",
+                },
+            ),
+        ),
+        ProblemType(
+            "invalid-cursor",
+            400,
+            "The cursor is not of this list",
+            "A cursor continues the very list that gave it: same path, same parameters apart from `limit`. Follow `links.next` "
+            "as it is, or start again without `cursor`. Cursors never expire.",
+            "The cursor was not made by this list.",
+            (
+                {
+                    "parameter": "cursor",
+                    "code": "invalid-cursor",
+                    "detail": "Take it from `links.next` or `page.cursor` of this list.",
+                },
+            ),
+        ),
+        ProblemType(
+            "bad-request",
+            400,
+            "The request can't be understood",
+            "The request is malformed as HTTP.",
+            "The browser (or proxy) sent a request that this server could not understand.",
+        ),
+        ProblemType(
+            "not-found",
+            404,
+            "There is no such page",
+            "The path is none of ours. `allowed` lists those that there are.",
+            "There is nothing at `/citys`.",
+            (
+                {
+                    "parameter": "path",
+                    "code": "unknown-path",
+                    "detail": "There is nothing at `/citys`; did you mean `/cities`?",
+                    "allowed": ["/cities", "/awards"],
+                    "suggestion": "/cities",
+                },
+            ),
+        ),
+        ProblemType(
+            "record-not-found",
+            404,
+            "There is no such record",
+            "No record with this id was ever published. The list shows those that there are.",
+            "There is no city `san-diego`.",
+            (
+                {
+                    "parameter": "id",
+                    "code": "unknown-id",
+                    "detail": "There is no city `san-diego`; did you mean `san-diego-ca`?",
+                    "allowed": ["san-diego-ca"],
+                    "suggestion": "san-diego-ca",
+                },
+            ),
+        ),
+        ProblemType(
+            "method-not-allowed",
+            405,
+            "The method doesn't work here",
+            "The path exists, but not with this method; `Allow` and `allowed` list those that work.",
+            "`DELETE` does not work on `/cities`.",
+            (
+                {
+                    "parameter": "method",
+                    "code": "method-not-allowed",
+                    "detail": "Use GET, HEAD or OPTIONS.",
+                    "allowed": ["GET", "HEAD", "OPTIONS"],
+                },
+            ),
+        ),
+        ProblemType(
+            "not-acceptable",
+            406,
+            "We don't speak that media type",
+            "`Accept` leaves out every media type that we could answer with.",
+            "None of `image/png` can be served here.",
+            (
+                {
+                    "parameter": "Accept",
+                    "code": "not-acceptable",
+                    "detail": "Use application/json, or leave the header out.",
+                    "allowed": ["application/json"],
+                },
+            ),
+        ),
+        ProblemType(
+            "record-deleted",
+            410,
+            "The record was deleted",
+            "There was such a record. `deleted_at` and `version` say when it went and in which version of the dataset.",
+            "The city `springfield-il` was deleted in version 1204.",
+        ),
+        ProblemType(
+            "content-too-large",
+            413,
+            "The body is too large",
+            "The request's body is larger than the limit; send it in pieces.",
+            "The data value transmitted exceeds the capacity limit.",
+        ),
+        ProblemType(
+            "uri-too-long",
+            414,
+            "The query string is too long",
+            f"A query string has at most {MAX_QUERY_STRING} bytes.",
+            f"The query string has 102400 bytes, {MAX_QUERY_STRING} at most are read.",
+        ),
+        ProblemType(
+            "unsupported-media-type",
+            415,
+            "We don't read that media type",
+            "The `Content-Type` of the body is none that this path takes.",
+            "The server does not support the media type transmitted in the request.",
+        ),
+        ProblemType(
+            "too-many-requests",
+            429,
+            "Too many requests",
+            "You asked more often than the limit allows. Wait for as long as `Retry-After` says.",
+            "This user has exceeded an allotted request count.",
+            headers=(("Retry-After", "60"),),
+        ),
+        ProblemType(
+            "internal-error",
+            500,
+            "We made a mistake",
+            "The fault is ours, and it is in our log under the `request_id`. Trying again may help.",
+            "Something went wrong on our side; the log has it under the request_id.",
+        ),
+        ProblemType(
+            "unavailable",
+            503,
+            "The database is not available",
+            "The database is unreachable, busy or not migrated. Try again after as many seconds as `Retry-After` says.",
+            "The database cannot be reached.",
+            headers=(("Retry-After", "5"),),
+        ),
+    )
+}
+BY_STATUS = {row.status: row for row in reversed(PROBLEMS.values())} | {400: PROBLEMS["bad-request"]}
+
+
+class ErrorItemSchema(Schema):
+    """One thing that is wrong, and its cure."""
+
+    parameter = fields.String(
+        metadata={"description": "Parameter, header or part of the request that it is about.", "example": "limti"}
+    )
+    pointer = fields.String(
+        metadata={"description": "JSON Pointer of the place in the body that it is about.", "example": "/title"}
+    )
+    code = fields.String(
+        required=True, metadata={"description": "What is wrong, as a stable code.", "example": "unknown-parameter"}
+    )
+    detail = fields.String(
+        required=True,
+        metadata={
+            "description": "What is wrong, in words.",
+            "example": "`limti` is not a parameter here; did you mean `limit`?",
+        },
+    )
+    allowed = fields.Raw(
+        metadata={
+            "description": "What would have worked: a list of values, or an object with bounds.",
+            "example": ["cursor", "limit"],
+            "type": ["array", "object"],
+        }
+    )
+    suggestion = fields.String(metadata={"description": "What was probably meant.", "example": "limit"})
+
+
+class ProblemSchema(Schema):
+    """An error, by RFC 9457."""
+
+    type = fields.String(
+        required=True,
+        metadata={
+            "description": "Address of a page that explains this kind of problem.",
+            "example": "https://api.example.org/problems/invalid-query",
+            "format": "uri",
+        },
+    )
+    title = fields.String(
+        required=True, metadata={"description": "The kind of problem in words.", "example": "A query parameter is wrong"}
+    )
+    status = fields.Integer(required=True, metadata={"description": "The HTTP status again.", "example": 400})
+    detail = fields.String(
+        required=True, metadata={"description": "What went wrong this time.", "example": "`limti` is not a parameter here."}
+    )
+    instance = fields.String(required=True, metadata={"description": "Path that was asked for.", "example": "/cities"})
+    request_id = fields.String(
+        required=True,
+        metadata={"description": "The answer's `X-Request-Id`, for the log.", "example": "0b6a4ac1b2c84a0e9d5d1b1f0a2c3d4e"},
+    )
+    errors = fields.List(
+        fields.Nested(ErrorItemSchema), required=True, metadata={"description": "Each thing that is wrong; may be empty."}
+    )
+    deleted_at = fields.String(
+        metadata={
+            "description": "On 410: when the record was deleted.",
+            "example": "2025-03-01T12:00:00.000Z",
+            "format": "date-time",
+        }
+    )
+    version = fields.Integer(metadata={"description": "On 410: the dataset version that deleted it.", "example": 1204})
+
+
+class ProblemError(Exception):
+    """Raised anywhere below a view to answer with a problem of the table."""
+
+    def __init__(self, name: str, detail: str, *errors: Item, **members: Any) -> None:
+        """``errors`` are the items of the member of that name; ``members`` are further members."""
+        super().__init__(detail)
+        self.row, self.detail, self.errors, self.members = PROBLEMS[name], detail, errors, members
+
+
+def base_url() -> str:
+    """Return the scheme and host that absolute links begin with, without a slash at the end."""
+    database: Database = current_app.extensions["database"]
+    return (database.settings.public_url or request.host_url).rstrip("/")
+
+
+def document(base: str, row: ProblemType, detail: str, errors: Sequence[Item], **members: Any) -> Item:
+    """Return a problem's JSON object; ``base`` is the address of the server."""
+    head = {"type": f"{base}/problems/{row.name}", "title": row.title, "status": row.status, "detail": detail}
+    return {**head, **members, "errors": list(errors)}
+
+
+def example(row: ProblemType) -> Item:
+    """Return what a problem of this type looks like."""
+    members: Item = {"instance": "/cities", "request_id": "0b6a4ac1b2c84a0e9d5d1b1f0a2c3d4e"}
+    if row.name == "record-deleted":
+        members |= {"deleted_at": "2025-03-01T12:00:00.000Z", "version": 1204}
+    return document("https://api.example.org", row, row.detail, row.errors, **members)
+
+
+def respond(row: ProblemType, detail: str, *errors: Item, headers: Iterable[tuple[str, str]] = (), **members: Any) -> Response:
+    """Build the answer for a problem of the request at hand."""
+    instance = {"instance": shorten(request.path, 200), "request_id": request_id()}
+    body = document(base_url(), row, detail, errors, **instance, **members)
+    response = Response(json.dumps(body, separators=(",", ":")), row.status, content_type=MEDIA_TYPE)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers.extend(headers)
+    return response
+
+
+def request_id() -> str:
+    """Return this request's id: the caller's, when it is a plain token, or a new one."""
+    if "request_id" not in g:
+        given = request.headers.get("X-Request-Id", "")
+        g.request_id = given if re.fullmatch(r"[A-Za-z0-9_-]{1,128}", given) else uuid.uuid4().hex
+    return str(g.request_id)
+
+
+def shorten(text: str, length: int = ECHO) -> str:
+    """Cut what a caller sent, before it is repeated to them."""
+    return text if len(text) <= length else text[:length] + "…"
+
+
+def nearest(word: str, options: Iterable[str]) -> str | None:
+    """Return the option that was probably meant, if any is near."""
+    found = difflib.get_close_matches(word[:ECHO].lower(), list(options), n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def mistake(parameter: str, code: str, detail: str, *, allowed: object = None, suggestion: str | None = None) -> Item:
+    """Return one item of ``errors``, with what would have worked and what was probably meant."""
+    item: Item = {"parameter": shorten(parameter), "code": code, "detail": detail}
+    if allowed is not None:
+        item["allowed"] = allowed
+    if suggestion:
+        item |= {"detail": f"{detail.rstrip('.')}; did you mean `{suggestion}`?", "suggestion": suggestion}
+    return item
+
+
+def register(app: Flask) -> None:
+    """Answer every error of the application with a problem."""
+    app.register_error_handler(ProblemError, _problem)
+    app.register_error_handler(NotFound, _not_found)
+    app.register_error_handler(MethodNotAllowed, _method_not_allowed)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(DBAPIError, _database)
+    app.register_error_handler(PoolTimeoutError, _database)
+    app.register_error_handler(Exception, _unexpected)
+    app.before_request(_query_string_length)
+
+
+def _query_string_length() -> None:
+    length = len(request.query_string)
+    if length > MAX_QUERY_STRING:
+        detail = f"The query string has {length} bytes, {MAX_QUERY_STRING} at most are read."
+        raise ProblemError("uri-too-long", detail, mistake("query", "too-long", detail, allowed={"maximum": MAX_QUERY_STRING}))
+
+
+def _problem(error: ProblemError) -> Response:
+    return respond(error.row, error.detail, *error.errors, **error.members)
+
+
+def _not_found(_error: NotFound) -> Response:
+    path = shorten(request.path)
+    detail = f"There is nothing at `{path}`."
+    paths = sorted({rule.rule for rule in current_app.url_map.iter_rules() if not rule.arguments})
+    item = mistake("path", "unknown-path", detail, allowed=paths, suggestion=_nearest_path(path, paths))
+    return respond(PROBLEMS["not-found"], detail, item)
+
+
+def _nearest_path(path: str, paths: Sequence[str]) -> str | None:
+    """Mend the first segment of a path, or what follows a right one."""
+    first, _, rest = path.strip("/").partition("/")
+    near = nearest("/" + first, paths)
+    mended = f"{near}/{rest}" if rest else near
+    return near if mended == path else mended
+
+
+def _method_not_allowed(error: MethodNotAllowed) -> Response:
+    allowed = sorted(error.valid_methods or ())
+    detail = f"`{shorten(request.method)}` does not work on `{shorten(request.path)}`."
+    item = mistake("method", "method-not-allowed", f"Use {' or '.join(allowed)}.", allowed=allowed)
+    return respond(PROBLEMS["method-not-allowed"], detail, item, headers=[("Allow", ", ".join(allowed))])
+
+
+def _http(error: HTTPException) -> Response:
+    status = error.code or 500
+    fallback = PROBLEMS["internal-error" if status >= 500 else "bad-request"]  # noqa: PLR2004 - HTTP's own boundary
+    row = BY_STATUS.get(status, fallback)
+    return respond(row, error.description or row.detail)
+
+
+def _database(error: DBAPIError | PoolTimeoutError) -> Response:
+    database: Database = current_app.extensions["database"]
+    reason = database.unreadiness()
+    # A statement that ran into a limit, or a file that another process holds, will pass by itself.
+    if reason is None and isinstance(error, OperationalError | PoolTimeoutError):
+        reason = "The database is busy."
+    if reason is None:
+        return _unexpected(error)
+    current_app.logger.warning("%s: %s", request_id(), error)
+    retry = ("Retry-After", str(database.settings.retry_after))
+    return respond(PROBLEMS["unavailable"], reason, headers=[retry])
+
+
+def _unexpected(error: Exception) -> Response:
+    current_app.logger.error("%s: %s %s", request_id(), request.method, request.path, exc_info=error)
+    return respond(PROBLEMS["internal-error"], PROBLEMS["internal-error"].detail)
