@@ -33,6 +33,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sess
 
 from api.settings import ROOT, Settings
 
+BUSY = "The database is busy."
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -123,8 +124,8 @@ class Database:
         try:
             with self.engine.execution_options(reads=True).connect() as connection:
                 found = set(MigrationContext.configure(connection).get_current_heads())
-        except (DBAPIError, PoolTimeoutError):
-            return "The database cannot be reached."
+        except (DBAPIError, PoolTimeoutError) as error:
+            return BUSY if "locked" in str(error) else "The database cannot be reached."
         wanted = set(ScriptDirectory.from_config(alembic_config()).get_heads())
         if found == wanted:
             return None

