@@ -70,6 +70,7 @@ def serve() -> None:
         blocking_threads=settings.threads,
         working_dir=ROOT,
         respawn_failed_workers=True,
+        websockets=False,
     ).serve()
 
 

@@ -1,6 +1,8 @@
 """The database: the declarative base, column types, engines, and the two kinds of session."""
 
 import datetime as dt
+import os
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -104,6 +106,7 @@ class Database:
         reader = self.engine.execution_options(reads=True)
         if self.engine.dialect.name == "postgresql":
             reader = reader.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        _renew_after_fork(self.engine)
         self._reads = sessionmaker(reader, expire_on_commit=False)
         self._writes = sessionmaker(self.engine, expire_on_commit=False)
 
@@ -130,6 +133,17 @@ class Database:
         if found == wanted:
             return None
         return "The database is not migrated to this release: run `alembic upgrade head`."
+
+
+def _renew_after_fork(engine: Engine) -> None:
+    """Give a forked process connections of its own: two that share one would read each other's answers."""
+    reference = weakref.ref(engine)
+
+    def renew() -> None:
+        if (inherited := reference()) is not None:
+            inherited.dispose(close=False)
+
+    os.register_at_fork(after_in_child=renew)
 
 
 def alembic_config() -> Config:

@@ -271,7 +271,7 @@ class ProblemError(Exception):
 def base_url() -> str:
     """Return the scheme and host that absolute links begin with, without a slash at the end."""
     database: Database = current_app.extensions["database"]
-    return (database.settings.public_url or request.host_url).rstrip("/")
+    return (database.settings.public_url or (request.host_url if request.host else "")).rstrip("/")
 
 
 def document(base: str, row: ProblemType, detail: str, errors: Sequence[Item], **members: Any) -> Item:
@@ -339,10 +339,14 @@ def register(app: Flask) -> None:
     app.register_error_handler(DBAPIError, _database)
     app.register_error_handler(PoolTimeoutError, _database)
     app.register_error_handler(Exception, _unexpected)
-    app.before_request(_query_string_length)
+    app.before_request(_request_line)
 
 
-def _query_string_length() -> None:
+def _request_line() -> None:
+    """Refuse what no view should have to think of."""
+    if not request.host:
+        detail = "The `Host` header is not the name of a host."
+        raise ProblemError("bad-request", detail, mistake("Host", "invalid-value", detail))
     length = len(request.query_string)
     if length > MAX_QUERY_STRING:
         detail = f"The query string has {length} bytes, {MAX_QUERY_STRING} at most are read."

@@ -38,7 +38,7 @@ class Settings:
     host: str = setting("127.0.0.1", "Address that the server listens on.")
     port: int = setting(8000, "Port that the server listens on.", low=1, high=65535)
     workers: int = setting(2, "Server processes.", low=1, high=256)
-    threads: int = setting(8, "Threads that answer requests in each process.", low=1, high=256)
+    threads: int = setting(4, "Threads that answer requests in each process.", low=1, high=256)
     public_url: str = setting(
         "", "Scheme and host that links are built from, such as `https://api.example.org`; the request's own when empty."
     )

@@ -251,6 +251,14 @@ def test_long_query(client: FlaskClient) -> None:
         assert (status, name, item["allowed"]) == (414, "uri-too-long", {"maximum": 8192})
 
 
+@pytest.mark.parametrize("host", ['ev"il<>.example', "a b", "a/b", "\u00e9", "a:b:c"])
+def test_wrong_host(own_client: FlaskClient, host: str) -> None:
+    """A `Host` that is no host's name, and would spoil every link, is refused."""
+    response = own_client.get("/cities", headers={"Host": host})
+    detail = "The `Host` header is not the name of a host."
+    assert brief(response) == (400, "bad-request", [{"parameter": "Host", "code": "invalid-value", "detail": detail}])
+
+
 def test_request_id(client: FlaskClient) -> None:
     """A caller's request id comes back when it is a plain token; anything else gets a new one."""
     assert client.get("/cities", headers={"X-Request-Id": "abc-123_X"}).headers["X-Request-Id"] == "abc-123_X"

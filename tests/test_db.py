@@ -1,0 +1,77 @@
+"""The database layer: sessions that see one state, durable SQLite, and connections that no two processes share."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+from conftest import opened
+from sqlalchemy import text
+
+from api.db import Database
+from api.settings import ROOT, Settings
+
+FORKED = """
+import os, sys
+from api.db import Database
+from api.settings import Settings
+from sqlalchemy import text
+
+database = Database(Settings.from_env())
+with database.reading() as session:
+    session.execute(text("select 1"))
+assert database.engine.pool.checkedin() == 1
+child = os.fork()
+if child == 0:
+    inherited = database.engine.pool.checkedin()
+    with database.reading() as session:
+        session.execute(text("select 1"))
+    os._exit(inherited)
+_, status = os.waitpid(child, 0)
+database.engine.dispose()
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_forked_process_has_its_own_connections(settings: Settings) -> None:
+    """A server that loads the application and then forks leaves its workers no connection of its own."""
+    environment = {"DATABASE_URL": settings.database_url, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+    done = subprocess.run([sys.executable, "-c", FORKED], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_reading_sees_one_state(database: Database) -> None:
+    """What another commits between two SELECTs of one reading session is not seen by it, and is by the next."""
+    count = text("select count(*) from priorities")
+    with database.reading() as session:
+        before = session.scalar(count)
+        with database.writing() as other:
+            other.execute(text("insert into priorities (id, name, description) values ('new', 'new', 'new')"))
+        assert session.scalar(count) == before
+    with database.reading() as session:
+        assert session.scalar(count) == (before or 0) + 1
+
+
+def test_every_connection_is_set_up(settings: Settings) -> None:
+    """Each connection has the durability, integrity and limits that the settings and the ledger call for."""
+    with opened(replace(settings, lock_timeout=7, statement_timeout=9)) as database:
+        if database.engine.dialect.name == "sqlite":
+            wanted = {
+                "pragma journal_mode": "wal",
+                "pragma synchronous": 2,
+                "pragma foreign_keys": 1,
+                "pragma recursive_triggers": 1,
+                "pragma busy_timeout": 7000,
+            }
+        else:
+            wanted = {
+                "show statement_timeout": "9s",
+                "show lock_timeout": "7s",
+                "show idle_in_transaction_session_timeout": "1min",
+                "show transaction_isolation": "read committed",
+            }
+        for _ in range(2):
+            with database.engine.connect() as one, database.engine.connect() as two:
+                for connection in (one, two):
+                    if database.engine.dialect.name == "sqlite":
+                        connection.rollback()
+                    assert {ask: connection.execution_options(reads=True).exec_driver_sql(ask).scalar() for ask in wanted} == wanted
