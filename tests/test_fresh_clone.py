@@ -1,0 +1,150 @@
+"""What the README says, done as a stranger does it: a clone in an empty folder, `make run`, and the commands below it."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
+
+import pytest
+
+from api.settings import ROOT
+
+pytestmark = pytest.mark.slow
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^\$ (.*?)(?:\s+#.*)?$", README, re.MULTILINE)
+
+
+def environment(port: int) -> dict[str, str]:
+    """Return what a stranger's shell has: nothing of this run's virtual environment or coverage."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("COV", "PYTEST", "VIRTUAL", "PYTHON", "MAKE"))
+    }
+    return kept | {"PORT": str(port)}
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    """A port that is free."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[Path]:
+    """A fresh clone in which `make run` is serving."""
+    folder = tmp_path_factory.mktemp("fresh") / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+    server = subprocess.Popen(
+        ["make", "run"],
+        cwd=folder,
+        env=environment(port),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert server.stdout is not None
+        seen = list(takewhile(lambda line: "Started worker-2" not in line, server.stdout))
+        assert any(line.startswith(f"Serving on http://127.0.0.1:{port}") for line in seen), seen
+        yield folder
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+        assert server.stdout is not None
+        server.stdout.close()
+
+
+def ask(port: int, path: str, headers: dict[str, str]) -> tuple[int, str]:
+    """Return the status and the body of a request to the running server."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_five_requests(clone: Path, port: int) -> None:
+    """The README's requests, sent to the server of a fresh clone, answer as it shows."""
+    assert clone.exists()
+    asked = [command for command in COMMANDS if command.startswith("curl ")]
+    assert len(asked) == 5
+    for command in asked:
+        path = re.search(r"127\.0\.0\.1:8000([^']*)'", command)
+        assert path
+        headers = dict(header.split(": ", 1) for header in re.findall(r"-H '([^']*)'", command))
+        status, body = ask(port, path[1], headers)
+        shown = README.split(f"$ {command}\n", 1)[1].split("\n```", 1)[0]
+        expected_status = int(shown.split()[1]) if shown.startswith("HTTP") else 200
+        assert status == expected_status
+        if body:
+            expected = json.loads(shown.partition("{")[1] + shown.partition("{")[2])
+            changing = re.compile(r'"(updated_at|request_id)":"[^"]*"')
+            mended = changing.sub(r'"\1":"-"', body).replace(f":{port}", ":8000")
+            assert json.loads(mended) == json.loads(changing.sub(r'"\1":"-"', json.dumps(expected, separators=(",", ":"))))
+
+
+def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
+    """Each other command of the README runs as it is written, but for the names in capitals."""
+    invented = tmp_path / "text.txt"
+    invented.write_text("Not the article.\n", encoding="utf-8")
+    outcomes = {}
+    for command in COMMANDS:
+        if command.startswith(("curl ", "make ")) or "make run" in command:
+            continue
+        done = subprocess.run(
+            command.replace(" FILE", f" {invented}"),
+            shell=True,
+            cwd=clone,
+            env=environment(port),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr
+        outcomes[command] = (done.returncode, (done.stdout + done.stderr).strip().splitlines()[-1])
+    assert outcomes == {
+        ".venv/bin/flask --app wsgi ledger verify": (0, "The ledger and the tables agree."),
+        ".venv/bin/flask --app wsgi ledger sweep": (0, outcomes[".venv/bin/flask --app wsgi ledger sweep"][1]),
+        # The article is not in the repository: here the command tells another text from it.
+        ".venv/bin/flask --app wsgi citations check industry-insider-digital-cities-2024-part-1 FILE": (
+            1,
+            outcomes[".venv/bin/flask --app wsgi citations check industry-insider-digital-cities-2024-part-1 FILE"][1],
+        ),
+    }
+    assert outcomes[".venv/bin/flask --app wsgi ledger sweep"][1].startswith("0 changes published")
+
+
+def test_make_targets(clone: Path, port: int) -> None:
+    """Every make target that the README names is one that `make help` lists."""
+    listed = subprocess.run(
+        ["make", "help"], cwd=clone, env=environment(port), capture_output=True, text=True, check=True
+    ).stdout
+    targets = {line.split()[0] for line in listed.splitlines()}
+    assert set(re.findall(r"`make ([a-z-]+)`", README)) | {"run", "test"} <= targets
+
+
+def test_postgresql(clone: Path, postgresql: str) -> None:
+    """With DATABASE_URL, the same clone migrates and checks a PostgreSQL."""
+    surroundings = environment(1) | {"DATABASE_URL": postgresql}
+    for command in (".venv/bin/alembic upgrade head", ".venv/bin/flask --app wsgi ledger verify"):
+        done = subprocess.run(command.split(), cwd=clone, env=surroundings, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_add_a_noun(clone: Path) -> None:
+    """The command that begins a new noun's revision finds nothing to do as long as there is none."""
+    done = subprocess.run(
+        [".venv/bin/alembic", "check"], cwd=clone, env=environment(1), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "No new upgrade operations detected.")
