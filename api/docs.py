@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from apispec import BasePlugin
 from apispec.ext.marshmallow.common import resolve_schema_instance
 from flask import Flask, Response, current_app, render_template, send_from_directory
 from flask_smorest import Api as SmorestApi
+from markupsafe import Markup, escape
 from marshmallow import Schema, fields
+from werkzeug.exceptions import NotFound
 
 from api import __version__
 from api.documents import Document, Part
@@ -21,6 +24,9 @@ from api.rest import (
     HEADERS,
     IF_NONE_MATCH,
     JSON,
+    NOT_KEPT,
+    RETRY_AFTER,
+    VARY,
     Blueprint,
     blueprint,
     conditional,
@@ -36,12 +42,11 @@ SUMMARY = (
     "City-government technology awards: which cities were recognized in which survey, for which initiatives, serving which "
     "priorities, and which sentence of which source says so."
 )
-DESCRIPTION = f"""{SUMMARY}
-
+DESCRIPTION = """
 Every noun is a list at its plural path and a record below it. References are ids. Every fact has a record in `/citations`.
 
-Reads are open to any origin. `HEAD` works wherever `GET` does, `OPTIONS` everywhere. Every answer has an `ETag`: send it back
-as `If-None-Match` and get a 304 when nothing has changed. An unknown parameter is refused, and every error is
+Reads are open to any origin. `HEAD` works wherever `GET` does, `OPTIONS` everywhere. Every answer with data has an `ETag`:
+send it back as `If-None-Match` and get a 304 when nothing has changed. An unknown parameter is refused, and every error is
 `application/problem+json` (RFC 9457) with what would have worked. Times are RFC 3339 in UTC.
 """
 HTML = "text/html"
@@ -51,7 +56,14 @@ POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 SWAGGER_UI = Path(str(files("flask_swagger_ui"))) / "dist"
-ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
+STATIC = Path(__file__).parent / "static"
+ASSETS = {
+    "docs.js": STATIC,
+    "page.css": STATIC,
+    "swagger-ui.css": SWAGGER_UI,
+    "swagger-ui-bundle.js": SWAGGER_UI,
+    "favicon-32x32.png": SWAGGER_UI,
+}
 
 
 class RequiredProperties(BasePlugin):
@@ -75,7 +87,7 @@ class Api(SmorestApi):
             rows = [row for row in PROBLEMS.values() if row.status == status]
             response = {
                 "description": " Or: ".join(f"{row.title}. {row.description}" for row in rows),
-                "headers": {name: HEADERS[name] for name in ("Cache-Control", "X-Request-Id")},
+                "headers": NOT_KEPT | (RETRY_AFTER if status in {429, 503} else {}),
                 "content": {
                     MEDIA_TYPE: {
                         "schema": ProblemSchema,
@@ -101,6 +113,9 @@ def register(app: Flask) -> None:
         },
     )
     api = Api(app, spec_kwargs={"extra_plugins": [RequiredProperties()]})
+    app.jinja_env.filters["code"] = code
+    # An example shows its members in their own order.
+    app.jinja_env.policies["json.dumps_kwargs"] = {"sort_keys": False}
     for resource in RESOURCES:
         api.register_blueprint(blueprint(resource))
     api.register_blueprint(meta)
@@ -157,20 +172,22 @@ class ProblemTypeListSchema(Schema):
 
 meta = Blueprint("meta", __name__, description="The index, the documentation, the problem types and the health checks.")
 
-HTML_RESPONSE = {"schema": {"type": "string"}, "content_type": HTML, "description": "The same as a page for people."}
+PAGE: dict[str, Any] = {"schema": {"type": "string"}, "content_type": HTML}
+UNCHANGED = "You have the latest version already."
 
 
 @meta.route("/", parameters=[IF_NONE_MATCH])
 @meta.arguments(NoArguments, location="query")
-@meta.response(200, IndexSchema, description="Where everything is.", headers=HEADERS)
-@meta.alt_response(200, **HTML_RESPONSE, success=True)
-@meta.alt_response(304, description="You have the latest version already.", success=True)
+@meta.response(200, IndexSchema, description="Where everything is.", headers=HEADERS | VARY)
+@meta.alt_response(200, **PAGE, description="Where everything is.", headers=HEADERS | VARY, success=True)
+@meta.alt_response(304, description=UNCHANGED, headers=HEADERS | VARY, success=True)
 @documents(meta, "invalid-query", "not-acceptable")
 @meta.doc(operationId="index", summary="Find everything")
 def index(_arguments: dict[str, Any]) -> Response:
     """Links for machines (`application/json`), a readable page for people (`text/html`)."""
     base = base_url()
     links = [
+        {"name": "example", "description": "A record, with its figures.", "url": f"{base}/initiatives/los-angeles-ca-myla311"},
         {"name": "docs", "description": "Interactive documentation.", "url": f"{base}/docs"},
         {"name": "openapi", "description": "The OpenAPI 3.1 document.", "url": f"{base}/openapi.json"},
         {"name": "problems", "description": "Every kind of error, with its cure.", "url": f"{base}/problems"},
@@ -184,9 +201,9 @@ def index(_arguments: dict[str, Any]) -> Response:
 
 @meta.route("/problems", parameters=[IF_NONE_MATCH])
 @meta.arguments(NoArguments, location="query")
-@meta.response(200, ProblemTypeListSchema, description="Every kind of problem.", headers=HEADERS)
-@meta.alt_response(200, **HTML_RESPONSE, success=True)
-@meta.alt_response(304, description="You have the latest version already.", success=True)
+@meta.response(200, ProblemTypeListSchema, description="Every kind of problem.", headers=HEADERS | VARY)
+@meta.alt_response(200, **PAGE, description="Every kind of problem.", headers=HEADERS | VARY, success=True)
+@meta.alt_response(304, description=UNCHANGED, headers=HEADERS | VARY, success=True)
 @documents(meta, "invalid-query", "not-acceptable")
 @meta.doc(operationId="list_problems", summary="List the kinds of problem")
 def problem_types(_arguments: dict[str, Any]) -> Response:
@@ -205,9 +222,9 @@ NAME = {
 
 @meta.route("/problems/<string:name>", parameters=[NAME, IF_NONE_MATCH])
 @meta.arguments(NoArguments, location="query")
-@meta.response(200, ProblemTypeSchema, description="The kind of problem.", headers=HEADERS)
-@meta.alt_response(200, **HTML_RESPONSE, success=True)
-@meta.alt_response(304, description="You have the latest version already.", success=True)
+@meta.response(200, ProblemTypeSchema, description="The kind of problem.", headers=HEADERS | VARY)
+@meta.alt_response(200, **PAGE, description="The kind of problem.", headers=HEADERS | VARY, success=True)
+@meta.alt_response(304, description=UNCHANGED, headers=HEADERS | VARY, success=True)
 @documents(meta, "invalid-query", "not-found", "not-acceptable")
 @meta.doc(operationId="get_problem", summary="Read about one kind of problem")
 def problem_type(_arguments: dict[str, Any], name: str) -> Response:
@@ -226,7 +243,7 @@ def _problem_type(name: str) -> dict[str, Any]:
 @meta.route("/openapi.json", parameters=[IF_NONE_MATCH])
 @meta.arguments(NoArguments, location="query")
 @meta.response(200, {"type": "object"}, description="The document.", headers=HEADERS)
-@meta.alt_response(304, description="You have the latest version already.", success=True)
+@meta.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
 @documents(meta, "invalid-query", "not-acceptable")
 @meta.doc(operationId="openapi", summary="Read the OpenAPI document")
 def openapi(_arguments: dict[str, Any]) -> Response:
@@ -236,18 +253,20 @@ def openapi(_arguments: dict[str, Any]) -> Response:
 
 
 @meta.route("/docs", parameters=[IF_NONE_MATCH])
+@meta.arguments(NoArguments, location="query")
 @meta.response(200, {"type": "string"}, content_type=HTML, description="The page.", headers=HEADERS)
-@meta.alt_response(304, description="You have the latest version already.", success=True)
-@documents(meta)
+@meta.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
+@documents(meta, "invalid-query", "not-acceptable")
 @meta.doc(operationId="docs", summary="Read and try the API")
-def docs() -> Response:
+def docs(_arguments: dict[str, Any]) -> Response:
     """Interactive documentation for the browser; it loads nothing from elsewhere."""
+    negotiate(HTML)
     return _stable(render_template("docs.html", title=TITLE).encode(), HTML)
 
 
 @meta.route("/livez")
 @meta.arguments(NoArguments, location="query")
-@meta.response(200, HealthSchema, description="It is up.")
+@meta.response(200, HealthSchema, description="It is up.", headers=NOT_KEPT)
 @documents(meta, "invalid-query")
 @meta.doc(operationId="livez", summary="Ask whether the process is up")
 def livez(_arguments: dict[str, Any]) -> Response:
@@ -257,8 +276,8 @@ def livez(_arguments: dict[str, Any]) -> Response:
 
 @meta.route("/readyz")
 @meta.arguments(NoArguments, location="query")
-@meta.response(200, HealthSchema, description="It can serve.")
-@documents(meta, "invalid-query")
+@meta.response(200, HealthSchema, description="It can serve.", headers=NOT_KEPT)
+@documents(meta, "invalid-query", "unavailable")
 @meta.doc(operationId="readyz", summary="Ask whether it can serve")
 def readyz(_arguments: dict[str, Any]) -> Response:
     """Check that the database is reachable, and migrated to what this release needs."""
@@ -268,10 +287,16 @@ def readyz(_arguments: dict[str, Any]) -> Response:
     return _healthy()
 
 
+def code(text: str) -> Markup:
+    """Show what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped, but for our two tags
+
+
 def assets(name: str) -> Response:
     """Serve a file of the interactive documentation."""
-    folder = SWAGGER_UI if name in ASSETS else Path(current_app.root_path) / "static"
-    response = send_from_directory(folder, name, max_age=86400)
+    if name not in ASSETS:
+        raise NotFound
+    response = send_from_directory(ASSETS[name], name, max_age=86400)
     response.headers["Cache-Control"] = "public, max-age=86400"
     return response
 

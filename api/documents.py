@@ -37,6 +37,15 @@ def content_sha256(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical({k: v for k, v in content.items() if k not in PUBLICATION})).hexdigest()
 
 
+def identifier(example: str) -> fields.String:
+    """Return the field of a record's own id; ``example`` is one that is there."""
+    return fields.String(
+        required=True,
+        validate=[validate.Regexp(SLUG), validate.Length(max=200)],
+        metadata={"description": "Stable, human-readable identifier, unique within its noun.", "example": example},
+    )
+
+
 class Document(Schema):
     """A record as it is published; `version` and `updated_at` are added by the ledger."""
 
@@ -45,11 +54,7 @@ class Document(Schema):
 
         unknown = RAISE
 
-    id = fields.String(
-        required=True,
-        validate=[validate.Regexp(SLUG), validate.Length(max=200)],
-        metadata={"description": "Stable, human-readable identifier, unique within its noun.", "example": "san-diego-ca"},
-    )
+    id = identifier("san-diego-ca")
     version = fields.Integer(
         dump_only=True,
         validate=validate.Range(min=1, max=MAX_INTEGER),

@@ -21,14 +21,15 @@ class Sort:
 class Resource:
     """A noun: its table, its document, and how a list of it is ordered.
 
-    ``singular`` and ``description`` are for readers; ``default_sort`` is completed by the id, so that
-    the order is total.
+    ``singular``, ``description`` (a sentence) and ``details`` are for readers; ``default_sort`` is
+    completed by the id, so that the order is total.
     """
 
     model: type[Record]
     schema: type[Document]
     singular: str
     description: str
+    details: str = ""
     default_sort: Sequence[Sort]
 
     @property

@@ -34,34 +34,31 @@ from api.resource import Resource
 JSON = "application/json"
 # Anyone may keep an answer, but asks each time whether it is still the latest: that costs one small query.
 CACHE_CONTROL = "public, no-cache"
-ALWAYS = ("internal-error", "unavailable", "uri-too-long")
+ALWAYS = ("internal-error", "uri-too-long")
 
-HEADERS = {
-    "ETag": {
-        "description": "Version of this answer, for `If-None-Match`.",
-        "schema": {"type": "string"},
-        "example": '"0.1.0-618"',
-    },
-    "Cache-Control": {"description": "How long it may be kept.", "schema": {"type": "string"}, "example": CACHE_CONTROL},
-    "X-Request-Id": {
-        "description": "Names this request in our log.",
-        "schema": {"type": "string"},
-        "example": "0b6a4ac1b2c84a0e",
-    },
-}
-LINK = {
-    "Link": {
-        "description": "The same links as in `links` (RFC 8288).",
-        "schema": {"type": "string"},
-        "example": '<https://api.example.org/cities?limit=2>; rel="self"',
-    }
-}
+
+def header(name: str, description: str, example: str) -> dict[str, Any]:
+    """Return the description of one header of an answer."""
+    return {name: {"description": description, "schema": {"type": "string"}, "example": example}}
+
+
+REQUEST_ID = header("X-Request-Id", "Names this request in our log.", "0b6a4ac1b2c84a0e")
+NOT_KEPT = header("Cache-Control", "It may not be kept.", "no-store") | REQUEST_ID
+HEADERS = (
+    header("ETag", "Version of this answer, for `If-None-Match`.", '"0.1.0-618"')
+    | header("Cache-Control", "How long it may be kept.", CACHE_CONTROL)
+    | REQUEST_ID
+)
+LINK = header("Link", "The same links as in `links` (RFC 8288).", '<https://api.example.org/cities?limit=2>; rel="self"')
+VARY = header("Vary", "The answer depends on this header of the request.", "Accept")
+RETRY_AFTER = header("Retry-After", "Seconds to wait before trying again.", "5")
 IF_NONE_MATCH = {
     "name": "If-None-Match",
     "in": "header",
     "description": "`ETag` of the copy that you have: the answer is 304 when it is still the latest.",
     "schema": {"type": "string"},
-    "example": '"0.1.0-618"',
+    # No version of anything is 0: the interactive page sends this as it is, and gets the whole answer.
+    "example": '"0.1.0-0"',
 }
 
 
@@ -147,12 +144,13 @@ def tagged(response: Response, etag: str) -> Response:
 def blueprint(resource: Resource) -> Blueprint:
     """Return the routes of a noun."""
     name, singular = resource.name, resource.singular
-    blp = Blueprint(name, __name__, description=resource.description)
+    blp = Blueprint(name, __name__, description=f"{resource.description} {resource.details}".strip())
     document = {
         "name": "id",
         "in": "path",
         "description": f"Id of the {singular}.",
         "schema": {"type": "string", "pattern": SLUG},
+        "example": resource.schema().fields["id"].metadata["example"],
     }
 
     @blp.route(f"/{name}", endpoint="list", parameters=[IF_NONE_MATCH])
@@ -160,7 +158,7 @@ def blueprint(resource: Resource) -> Blueprint:
         @blp.arguments(query.ListArguments, location="query")
         @blp.response(200, _list_schema(resource), description=f"A page of {name}.", headers=HEADERS | LINK)
         @blp.alt_response(304, description="You have the latest version already.", headers=HEADERS, success=True)
-        @documents(blp, "invalid-query", "invalid-cursor", "not-acceptable")
+        @documents(blp, "invalid-query", "invalid-cursor", "not-acceptable", "unavailable")
         @blp.doc(operationId=f"list_{name}", summary=f"List {name}")
         def get(self, arguments: Mapping[str, Any]) -> Response:
             return list_records(resource, arguments)
@@ -170,8 +168,8 @@ def blueprint(resource: Resource) -> Blueprint:
         @blp.arguments(query.NoArguments, location="query")
         @blp.response(200, _record_schema(resource), description=f"The {singular}.", headers=HEADERS)
         @blp.alt_response(304, description="You have the latest version already.", headers=HEADERS, success=True)
-        @documents(blp, "invalid-query", "record-not-found", "record-deleted", "not-acceptable")
-        @blp.doc(operationId=f"get_{name}", summary=f"Read one {singular}")
+        @documents(blp, "invalid-query", "record-not-found", "record-deleted", "not-acceptable", "unavailable")
+        @blp.doc(operationId=f"get_{singular}", summary=f"Read one {singular}")
         def get(self, _arguments: Mapping[str, Any], id: str) -> Response:
             return read_record(resource, id)
 
@@ -310,8 +308,8 @@ def _list_schema(resource: Resource) -> type[Schema]:
             required=True,
             metadata={"description": f"The {resource.name} of this page, in order."},
         ),
-        "included": fields.Dict(required=True, metadata={"description": EMPTY["included"]}),
-        "facets": fields.Dict(required=True, metadata={"description": EMPTY["facets"]}),
+        "included": fields.Dict(required=True, metadata={"description": EMPTY["included"], "example": {}}),
+        "facets": fields.Dict(required=True, metadata={"description": EMPTY["facets"], "example": {}}),
         "page": fields.Nested(PageSchema, required=True, metadata={"description": "Where this page stands in the list."}),
         "links": fields.Nested(LinksSchema, required=True, metadata={"description": "Addresses of this page and the next."}),
         "meta": fields.Nested(MetaSchema, required=True, metadata={"description": "About the answer."}),
@@ -322,7 +320,7 @@ def _list_schema(resource: Resource) -> type[Schema]:
 def _record_schema(resource: Resource) -> type[Schema]:
     members: dict[str, fields.Field[Any]] = {
         "data": fields.Nested(resource.schema, required=True, metadata={"description": f"The {resource.singular}."}),
-        "included": fields.Dict(required=True, metadata={"description": EMPTY["included"]}),
+        "included": fields.Dict(required=True, metadata={"description": EMPTY["included"], "example": {}}),
         "meta": fields.Nested(MetaSchema, required=True, metadata={"description": "About the answer."}),
     }
     return Schema.from_dict(members, name=f"{resource.singular.title()}Answer")

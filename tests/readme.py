@@ -66,5 +66,5 @@ def nouns() -> str:
     rows = ["| path | records | what it holds |", "|---|---|---|"]
     for resource in RESOURCES:
         total = client().get(f"/{resource.name}?limit=1").get_json()["page"]["total"]
-        rows.append(f"| `/{resource.name}` | {total} | {resource.description.split('. ')[0].rstrip('.')}. |")
+        rows.append(f"| `/{resource.name}` | {total} | {resource.description} |")
     return "\n".join(rows)

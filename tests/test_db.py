@@ -74,4 +74,6 @@ def test_every_connection_is_set_up(settings: Settings) -> None:
                 for connection in (one, two):
                     if database.engine.dialect.name == "sqlite":
                         connection.rollback()
-                    assert {ask: connection.execution_options(reads=True).exec_driver_sql(ask).scalar() for ask in wanted} == wanted
+                    assert {
+                        ask: connection.execution_options(reads=True).exec_driver_sql(ask).scalar() for ask in wanted
+                    } == wanted

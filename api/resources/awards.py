@@ -4,7 +4,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index,
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db import Record
-from api.documents import Document, flag, slug, text, whole
+from api.documents import Document, flag, identifier, slug, text, whole
 from api.resource import Resource, Sort
 
 
@@ -29,6 +29,7 @@ class Award(Record):
 class AwardSchema(Document):
     """A city's placing in one category of one survey."""
 
+    id = identifier("digital-cities-2024-san-diego-ca")
     survey = slug("Id of the survey.", "digital-cities-2024", attribute="survey_id")
     category = slug("The survey's population category that it was won in.", "500000-or-more")
     city = slug("Id of the city.", "san-diego-ca", attribute="city_id")

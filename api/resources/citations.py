@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index,
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db import Base, Record, choice
-from api.documents import SHA256, Document, slug, text, whole
+from api.documents import SHA256, Document, identifier, slug, text, whole
 from api.resource import Resource
 
 
@@ -61,6 +61,7 @@ class Citation(Record):
 class CitationSchema(Document):
     """One fact's warrant: a locator and a fingerprint, never the sentence itself."""
 
+    id = identifier("organizations-e-republic-name-p22-s1")
     subject_kind = text("Plural noun of the record that the fact is in.", "initiatives")
     subject_id = slug("Id of that record.", "los-angeles-ca-myla311")
     field = text(
@@ -91,8 +92,9 @@ citations = Resource(
     model=Citation,
     schema=CitationSchema,
     singular="citation",
-    description=(
-        "Which sentence of which source says so. Whoever holds the source can check a citation: split the text into lines and "
+    description="Which sentence of which source says so: for every fact, a place, a fingerprint, and how the fact follows.",
+    details=(
+        "Whoever holds the source can check a citation: split the text into lines and "
         "drop the empty ones (paragraphs); split a paragraph after `.`, `!` or `?`, with any closing quotes or brackets, where "
         "white space and an upper-case letter, a digit or an opening quote or bracket follow, but not after an initial such as "
         "`L.A.`; normalize by Unicode NFKC, straight quotes for curly ones, one space for each run of white space, trimmed; "

@@ -5,7 +5,7 @@ from sqlalchemy import CheckConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped
 
 from api.db import Record
-from api.documents import Document, flag, text
+from api.documents import Document, flag, identifier, text
 from api.resource import Resource, Sort
 
 
@@ -29,6 +29,7 @@ class City(Record):
 class CitySchema(Document):
     """A city."""
 
+    id = identifier("san-diego-ca")
     name = text("Name of the city.", "San Diego")
     state = text("USPS code of its state.", "CA", validate=validate.Regexp(r"^[A-Z]{2}$"))
     country = text("ISO 3166-1 alpha-2 code of its country.", "US", validate=validate.Regexp(r"^[A-Z]{2}$"))

@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from api.db import Base, Record, choice
-from api.documents import MAX_INTEGER, Document, Number, Part, edtf, slug, text
+from api.documents import MAX_INTEGER, Document, Number, Part, edtf, identifier, slug, text
 from api.resource import Resource, Sort
 
 
@@ -156,6 +156,7 @@ class MetricSchema(Part):
 class InitiativeSchema(Document):
     """Something a city did."""
 
+    id = identifier("san-diego-ca-records-digitization")
     city = slug("Id of the city.", "san-diego-ca", attribute="city_id")
     title = text("What it is, in a few words.", "Records digitization")
     summary = text(

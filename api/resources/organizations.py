@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db import Record, choice
-from api.documents import Document, slug, text
+from api.documents import Document, identifier, slug, text
 from api.resource import Resource, Sort
 
 
@@ -41,6 +41,7 @@ class Organization(Record):
 class OrganizationSchema(Document):
     """A body that conducts, publishes, funds, builds or coordinates."""
 
+    id = identifier("amazon-web-services")
     name = text("Name of the organization.", "Amazon Web Services")
     type = fields.Enum(
         OrganizationType,

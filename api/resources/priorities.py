@@ -5,7 +5,7 @@ from sqlalchemy import Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, relationship
 
 from api.db import Record
-from api.documents import Document, Part, slug, text, whole
+from api.documents import Document, Part, identifier, slug, text, whole
 from api.resource import Resource, Sort
 from api.resources.surveys import SurveyPriority
 
@@ -30,6 +30,7 @@ class PriorityPlaceSchema(Part):
 class PrioritySchema(Document):
     """A near-term priority that respondents named."""
 
+    id = identifier("cybersecurity")
     name = text("Name of the priority.", "Cybersecurity")
     description = text("What it covers, in our words.", "Protecting systems and data from attack.")
     surveys = fields.List(

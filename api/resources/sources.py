@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db import Record, choice
-from api.documents import SHA256, Document, slug, text, whole
+from api.documents import SHA256, Document, identifier, slug, text, whole
 from api.resource import Resource, Sort
 
 
@@ -43,6 +43,7 @@ class Source(Record):
 class SourceSchema(Document):
     """A document that facts come from."""
 
+    id = identifier("industry-insider-digital-cities-2024-part-1")
     title = text("What the document is, in our words.", "Article on California's largest cities in the 2024 survey")
     type = fields.Enum(
         SourceType, by_value=fields.String, required=True, metadata={"description": "Kind of document.", "example": "article"}

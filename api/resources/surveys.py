@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index,
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from api.db import Base, Record, choice
-from api.documents import Document, Part, slug, text, whole
+from api.documents import Document, Part, identifier, slug, text, whole
 from api.resource import Resource, Sort
 
 
@@ -104,10 +104,10 @@ class SurveyStateSchema(Part):
 class SurveyCategorySchema(Part):
     """A population category of the survey."""
 
-    category = slug("Identifier of the category within its survey.", "500000-or-more")
-    name = text("The category as a reader would call it.", "500,000 or more population")
-    min_population = whole("Smallest population, inclusive; null when there is no lower bound.", 500000, allow_none=True)
-    max_population = whole("Largest population, inclusive; null when there is no upper bound.", 999999, allow_none=True)
+    category = slug("Identifier of the category within its survey.", "250000-to-499999")
+    name = text("The category as a reader would call it.", "250,000 to 499,999 population")
+    min_population = whole("Smallest population, inclusive; null when there is no lower bound.", 250000, allow_none=True)
+    max_population = whole("Largest population, inclusive; null when there is no upper bound.", 499999, allow_none=True)
     also_competing = fields.Pluck(
         "SurveyCompetitorSchema",
         "city",
@@ -134,6 +134,7 @@ class SurveyPrioritySchema(Part):
 class SurveySchema(Document):
     """One edition of a survey."""
 
+    id = identifier("digital-cities-2024")
     name = text("Name of the survey, the same for every edition.", "Digital Cities Survey")
     year = whole("Year of the edition.", 2024, low=1000)
     year_basis = fields.Enum(

@@ -2,6 +2,7 @@ SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#swagger-ui",
   deepLinking: true,
+  docExpansion: "none",
   displayRequestDuration: true,
   tryItOutEnabled: true,
   validatorUrl: null,

@@ -1,0 +1,352 @@
+"""The OpenAPI document is valid, complete, and tells the truth."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import serving
+from flask import Flask
+from flask.testing import FlaskClient
+from jsonschema_rs import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from sqlalchemy import text
+from test_contract import copy_of_a_record, walk
+from werkzeug.test import TestResponse
+
+from api import ledger
+from api.app import create_app
+from api.db import Database
+from api.problems import MAX_QUERY_STRING, MEDIA_TYPE, PROBLEMS
+from api.resource import Resource
+from api.resources import RESOURCES
+from api.settings import Settings
+
+Json = dict[str, Any]
+NO_DATABASE = "sqlite:///nowhere.sqlite3"
+ASSETS = "/docs/<path:name>"
+# Headers that a client acts on; the rest is for browsers (CORS, policies) or belongs to HTTP itself.
+HEADERS = {"Allow", "Cache-Control", "ETag", "Link", "Location", "Retry-After", "Vary", "X-Request-Id"}
+nouns = pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
+
+
+@pytest.fixture(scope="session")
+def document() -> Json:
+    """The document as it is served, to anyone, with any database or none."""
+    with serving(Settings(database_url=NO_DATABASE)) as app:
+        found: Json = app.test_client().get("/openapi.json").get_json()
+    return found
+
+
+def operations(document: Json) -> Iterator[tuple[str, Json]]:
+    """Yield every operation with its path."""
+    for path, item in document["paths"].items():
+        yield path, item["get"]
+
+
+def resolved(document: Json, node: Json) -> Json:
+    """Follow a reference."""
+    while "$ref" in node:
+        pointer = node["$ref"].removeprefix("#/").split("/")
+        node = document
+        for key in pointer:
+            node = node[key]
+    return node
+
+
+def responses(document: Json) -> Iterator[tuple[str, int, Json]]:
+    """Yield every response of every operation, with its path and its status."""
+    for path, operation in operations(document):
+        for status, response in operation["responses"].items():
+            yield path, int(status), resolved(document, response)
+
+
+def parameters(document: Json) -> Iterator[tuple[str, Json]]:
+    """Yield every parameter of every operation, with its path."""
+    for path, item in document["paths"].items():
+        for parameter in [*item.get("parameters", []), *item["get"].get("parameters", [])]:
+            yield path, resolved(document, parameter)
+
+
+def properties(schema: Json, name: str) -> Iterator[tuple[str, Json]]:
+    """Yield every property of a schema and of what is nested in it."""
+    for key, value in schema.get("properties", {}).items():
+        yield f"{name}.{key}", value
+        yield from properties(value, f"{name}.{key}")
+        yield from properties(value.get("items", {}), f"{name}.{key}[]")
+
+
+def is_composite(schema: Json) -> bool:
+    """Tell whether a value is made of another schema's: the examples are then there."""
+    return "$ref" in schema or "$ref" in schema.get("items", {})
+
+
+def example(parameter: Json) -> object:
+    """Return a parameter's example, if it has one."""
+    return parameter.get("example", parameter["schema"].get("example"))
+
+
+def complaints(document: Json, schema: Json, value: object) -> list[str]:
+    """Say where a value breaks a schema of the document; formats count."""
+    validator = Draft202012Validator({**schema, "components": document["components"]}, validate_formats=True)
+    return [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(value)]
+
+
+def references(node: object) -> Iterator[str]:
+    """Yield every reference in a part of the document."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "$ref":
+                yield value
+            else:
+                yield from references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)
+
+
+def test_valid(document: Json) -> None:
+    """The document is valid OpenAPI 3.1."""
+    assert document["openapi"].startswith("3.1.")
+    assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
+
+
+def test_the_same_everywhere(client: FlaskClient) -> None:
+    """The document does not depend on the database, nor on who asks for it where."""
+    expected = create_app(Settings(database_url=NO_DATABASE)).extensions["openapi"]
+    for base_url in ("http://localhost", "https://elsewhere.example:8443"):
+        response = client.get("/openapi.json", base_url=base_url)
+        assert (response.get_data(), response.content_type) == (expected, "application/json")
+
+
+def test_every_route_is_documented(app: Flask, document: Json) -> None:
+    """The paths are the routes, except the files of the interactive documentation; each is read and nothing else."""
+    rules = {rule.rule for rule in app.url_map.iter_rules()}
+    assert ASSETS in rules
+    assert set(document["paths"]) == {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule) for rule in rules - {ASSETS}}
+    assert {method for item in document["paths"].values() for method in item if method != "parameters"} == {"get"}
+
+
+def test_operations_are_described(document: Json) -> None:
+    """Every operation has an id of its own, a summary and a declared tag; a noun's tag is its name."""
+    tags = {tag["name"]: tag["description"] for tag in document["tags"]}
+    assert list(tags) == [*(resource.name for resource in RESOURCES), "meta"]
+    assert all(tags.values())
+    found = dict(operations(document))
+    ids = [operation["operationId"] for operation in found.values()]
+    assert len(ids) == len(set(ids))
+    assert [path for path, operation in found.items() if not operation["summary"]] == []
+    described = {path: operation["tags"] for path, operation in found.items()}
+    names = {resource.name for resource in RESOURCES}
+    assert described == {path: [first if (first := path.split("/")[1]) in names else "meta"] for path in found}
+
+
+def test_responses_are_described(document: Json) -> None:
+    """Every response says what it is, and each operation's descriptions differ."""
+    for path, operation in operations(document):
+        described = [resolved(document, response)["description"] for response in operation["responses"].values()]
+        assert len(described) == len(set(described)), path
+        assert all(described), path
+
+
+def test_success_is_described_as_what_it_is(document: Json) -> None:
+    """Where an answer comes as JSON and as a page, its description is true of both."""
+    both = {path: response for path, status, response in responses(document) if status == 200 and len(response["content"]) > 1}
+    assert [sorted(response["content"]) for response in both.values()] == [["application/json", "text/html"]] * 3
+    assert {path: response["description"] for path, response in both.items()} == {
+        "/": "Where everything is.",
+        "/problems": "Every kind of problem.",
+        "/problems/{name}": "The kind of problem.",
+    }
+
+
+def test_parameters_are_described(document: Json) -> None:
+    """Every parameter has a description and an example, but the cursor: the interactive page would send it."""
+    assert [(path, found["name"]) for path, found in parameters(document) if not found.get("description")] == []
+    bare = [(path, found["name"]) for path, found in parameters(document) if example(found) is None]
+    assert bare == [(f"/{resource.name}", "cursor") for resource in RESOURCES]
+
+
+def test_headers_are_described(document: Json) -> None:
+    """Every header of a response has a description and an example."""
+    bare = [
+        (path, status, name, key)
+        for path, status, response in responses(document)
+        for name, header in response.get("headers", {}).items()
+        for key in ("description", "example")
+        if not resolved(document, header).get(key)
+    ]
+    assert bare == []
+
+
+def test_properties_are_described(document: Json) -> None:
+    """Every property of every schema has a description, and an example unless it is made of others."""
+    found = [row for name, schema in document["components"]["schemas"].items() for row in properties(schema, name)]
+    assert [name for name, schema in found if not schema.get("description")] == []
+    assert [name for name, schema in found if "example" not in schema and not is_composite(schema)] == []
+
+
+def test_examples_are_valid(document: Json) -> None:
+    """Every example of a property, a parameter and a header is valid where it stands."""
+    rows: list[tuple[object, Json, object]] = []
+    for name, schema in document["components"]["schemas"].items():
+        rows += [(path, found, found["example"]) for path, found in properties(schema, name) if "example" in found]
+    for path, parameter in parameters(document):
+        if example(parameter) is not None:
+            rows.append(((path, parameter["name"]), parameter["schema"], example(parameter)))
+    for path, status, response in responses(document):
+        for name, header in response.get("headers", {}).items():
+            rows.append(((path, status, name), header["schema"], header["example"]))
+    assert [(place, found) for place, schema, value in rows if (found := complaints(document, schema, value))] == []
+
+
+def test_errors_are_problems(document: Json) -> None:
+    """Every error is problem+json, with a valid example of each kind of problem of its status."""
+    errors = [row for row in responses(document) if row[1] >= 400]
+    for path, status, response in errors:
+        assert list(response["content"]) == [MEDIA_TYPE], (path, status)
+        content = response["content"][MEDIA_TYPE]
+        assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+        values = {name: row["value"] for name, row in content["examples"].items()}
+        assert list(values) == [row.name for row in PROBLEMS.values() if row.status == status]
+        for name, value in values.items():
+            assert complaints(document, content["schema"], value) == []
+            assert value["type"].endswith(f"/problems/{name}")
+            assert (value["status"], value["title"]) == (status, PROBLEMS[name].title)
+    assert {status for _, status, _ in errors} == {400, 404, 406, 410, 414, 500, 503}
+
+
+def test_every_component_is_used(document: Json) -> None:
+    """Nothing is declared that no operation refers to."""
+    used: set[str] = set()
+    waiting = set(references(document["paths"]))
+    while waiting:
+        used |= waiting
+        waiting = {below for pointer in waiting for below in references(resolved(document, {"$ref": pointer}))} - used
+    declared = {f"#/components/{kind}/{name}" for kind, rows in document["components"].items() for name in rows}
+    assert used == declared
+
+
+@nouns
+def test_records_are_as_documented(client: FlaskClient, document: Json, resource: Resource) -> None:
+    """Every record, in lists and alone, is what its schema says, and has no property that the schema doesn't have."""
+    singular = resource.singular.title()
+    record = document["components"]["schemas"][singular]
+    assert (record["additionalProperties"], set(record["required"])) == (False, set(record["properties"]))
+    lists, answer = ({"$ref": f"#/components/schemas/{singular}{kind}"} for kind in ("List", "Answer"))
+    for path, schema in ((f"/{resource.name}", lists), (f"/{resource.name}/{{id}}", answer)):
+        content = document["paths"][path]["get"]["responses"]["200"]["content"]
+        assert content == {"application/json": {"schema": schema}}
+    records = walk(client, f"/{resource.name}?limit=500")
+    assert complaints(document, {"type": "array", "items": {"$ref": f"#/components/schemas/{singular}"}}, records) == []
+    for query in ("limit=1", "limit=500"):
+        assert complaints(document, lists, client.get(f"/{resource.name}?{query}").get_json()) == []
+    for record in records[::20]:
+        body = client.get(f"/{resource.name}/{record['id']}").get_json()
+        assert complaints(document, answer, body) == []
+        assert complaints(document, answer, {**body, "data": {**body["data"], "mayor": "?"}}) != []
+
+
+def test_problem_types_are_as_documented(client: FlaskClient, document: Json) -> None:
+    """The index, the problem types and the health checks are what their schemas say."""
+    for path in ("/", "/problems", "/problems/{name}", "/livez", "/readyz"):
+        schema = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+        assert complaints(document, schema, client.get(path.replace("{name}", "not-found")).get_json()) == []
+
+
+def test_example_requests_work(client: FlaskClient, document: Json) -> None:
+    """Every path answers 200, in full, to the request that its examples make: the one that the interactive page offers."""
+    found = {}
+    for path in document["paths"]:
+        values: dict[str, dict[str, str]] = {"path": {}, "query": {}, "header": {}}
+        for parameter in [parameter for at, parameter in parameters(document) if at == path]:
+            if example(parameter) is not None:
+                values[parameter["in"]][parameter["name"]] = str(example(parameter))
+        address = path.replace("{id}", values["path"].get("id", "none")).replace("{name}", values["path"].get("name", "none"))
+        found[path] = client.get(address, query_string=values["query"], headers=values["header"]).status_code
+    assert found == dict.fromkeys(found, 200)
+
+
+@nouns
+def test_example_record_is_there(client: FlaskClient, document: Json, resource: Resource) -> None:
+    """The id that a noun's schema shows is the id of one of its records."""
+    id = document["components"]["schemas"][resource.singular.title()]["properties"]["id"]["example"]
+    assert client.get(f"/{resource.name}/{id}").status_code == 200
+
+
+def ask(client: FlaskClient, path: str, deleted: str | None) -> dict[int, TestResponse]:
+    """Send each request that a path can be expected to answer with a status of its own; return the first of each status."""
+    known = path.replace("{name}", "not-found")
+    if "{id}" in path:
+        noun = path.split("/")[1]
+        known = path.replace("{id}", client.get(f"/{noun}?limit=1").get_json()["data"][0]["id"])
+    answers = [
+        client.get(known),
+        client.get(known, headers={"If-None-Match": "*"}),
+        client.get(f"{known}?limti=1"),
+        client.get(re.sub(r"\{\w+\}", "unheard-of", path)),
+        client.get(known, headers={"Accept": "image/png"}),
+        client.get(f"{known}?limit={'9' * MAX_QUERY_STRING}"),
+    ]
+    if deleted:
+        answers.append(client.get(deleted))
+    return {answer.status_code: answer for answer in reversed(answers)}
+
+
+def test_documented_statuses_are_reached(own_client: FlaskClient, database: Database, document: Json) -> None:
+    """Every path answers with each of its documented statuses (our own failures apart) and no other, as documented."""
+    for resource in RESOURCES:
+        with ledger.writing(database) as session:
+            copy_of_a_record(session, resource)
+        with ledger.writing(database) as session:
+            session.execute(text(f"delete from {resource.name} where id = 'zz-copy'"))
+    expected: dict[str, set[int]] = {}
+    for path, status, _ in responses(document):
+        expected.setdefault(path, set()).add(status)
+    found = {path: ask(own_client, path, path.replace("{id}", "zz-copy") if "{id}" in path else None) for path in expected}
+    assert {path: set(answers) for path, answers in found.items()} == {
+        path: statuses - {500, 503} for path, statuses in expected.items()
+    }
+    rows = [(found[path][status], response) for path, status, response in responses(document) if status in found[path]]
+    assert [line for answer, response in rows for line in differences(document, answer, response)] == []
+
+
+def differences(document: Json, answer: TestResponse, response: Json) -> list[str]:
+    """Say what about an answer is not documented, and what is documented and not there."""
+    if answer.status_code == 304:
+        found = [f"body {answer.get_data()!r}"] if answer.get_data() or "content" in response else []
+    else:
+        schema = response["content"][answer.mimetype]["schema"]
+        found = complaints(document, schema, answer.get_json() if answer.is_json else answer.get_data(as_text=True))
+    sent = {name: value for name, value in answer.headers.items() if name in HEADERS}
+    documented = {name: header["example"] for name, header in response.get("headers", {}).items()}
+    found += [f"{name} is sent, not documented" for name in sorted(sent.keys() - documented)]
+    found += [f"{name} is documented, not sent" for name in sorted(documented.keys() - sent)]
+    # Of these the value is always the same.
+    for name in sorted({"Cache-Control", "Vary"} & sent.keys() & documented.keys()):
+        if sent[name] != documented[name]:
+            found.append(f"{name} is `{sent[name]}`, not `{documented[name]}`")
+    return [f"{answer.request.path} {answer.status_code}: {line}" for line in found]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_other_methods(client: FlaskClient, document: Json, method: str) -> None:
+    """A method that no operation has is a 405 that names those that work, on every path."""
+    for path in document["paths"]:
+        response = client.open(re.sub(r"\{\w+\}", "not-found", path), method=method)
+        assert (response.status_code, response.content_type) == (405, MEDIA_TYPE)
+        assert response.headers["Allow"] == "GET, HEAD, OPTIONS"
+        assert response.get_json()["errors"][0]["allowed"] == ["GET", "HEAD", "OPTIONS"]
+        assert complaints(document, {"$ref": "#/components/schemas/Problem"}, response.get_json()) == []
+
+
+@pytest.mark.parametrize("database_url", ["sqlite:///{}/missing.sqlite3", "postgresql://nobody@127.0.0.1:1/none"])
+def test_unavailable_is_as_documented(tmp_path: Path, document: Json, database_url: str) -> None:
+    """With no database behind it, exactly the paths that document a 503 answer with it, as documented."""
+    with serving(Settings(database_url=database_url.format(tmp_path))) as app:
+        client = app.test_client()
+        answers = {path: client.get(re.sub(r"\{\w+\}", "not-found", path)) for path in document["paths"]}
+    documented = {path: response for path, status, response in responses(document) if status == 503}
+    assert {path for path, answer in answers.items() if answer.status_code == 503} == set(documented)
+    assert [line for path, response in documented.items() for line in differences(document, answers[path], response)] == []
