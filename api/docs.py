@@ -17,7 +17,8 @@ from werkzeug.exceptions import NotFound
 
 from api import __version__
 from api.documents import Document, Part
-from api.problems import MEDIA_TYPE, PROBLEMS, ProblemError, ProblemSchema, base_url, example
+from api.problem_types import PROBLEMS
+from api.problems import MEDIA_TYPE, ProblemError, ProblemSchema, base_url, example
 from api.query import NoArguments
 from api.resources import RESOURCES
 from api.rest import (

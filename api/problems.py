@@ -1,11 +1,10 @@
-"""Every error: one table of problem types and one builder of answers, by RFC 9457."""
+"""Every error: one builder of answers, by RFC 9457, and what turns each exception into one."""
 
 import difflib
 import json
 import re
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from http.client import INTERNAL_SERVER_ERROR, SERVICE_UNAVAILABLE
 from typing import Any
 
@@ -16,182 +15,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from api.db import BUSY, Database
+from api.problem_types import BY_STATUS, MAX_QUERY_STRING, PROBLEMS, Item, ProblemType
 
 MEDIA_TYPE = "application/problem+json"
-MAX_QUERY_STRING = 8192
 ECHO = 80
-
-Item = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class ProblemType:
-    """A row of the table: a kind of problem, what a caller should do about it, and an example."""
-
-    name: str
-    status: int
-    title: str
-    description: str
-    detail: str
-    errors: tuple[Item, ...] = ()
-
-
-PROBLEMS = {
-    row.name: row
-    for row in (
-        ProblemType(
-            "invalid-query",
-            400,
-            "A query parameter is wrong",
-            "A parameter is unknown, is given twice, or holds a value that it can't take. Nothing is ignored or adjusted: "
-            "`errors` says for each what would have worked.",
-            "`limti` is not a parameter here.",
-            (
-                {
-                    "parameter": "limti",
-                    "code": "unknown-parameter",
-                    "detail": "`limti` is not a parameter here; did you mean `limit`?",
-                    "allowed": ["cursor", "limit"],
-                    "suggestion": "limit",
-                },
-            ),
-        ),
-        ProblemType(
-            "invalid-cursor",
-            400,
-            "The cursor is not of this list",
-            "A cursor continues the very list that gave it: same path, same parameters apart from `limit`. Follow `links.next` "
-            "as it is, or start again without `cursor`. Cursors never expire.",
-            "The cursor was not made by this list.",
-            (
-                {
-                    "parameter": "cursor",
-                    "code": "invalid-cursor",
-                    "detail": "Take it from `links.next` or `page.cursor` of this list.",
-                },
-            ),
-        ),
-        ProblemType(
-            "bad-request",
-            400,
-            "The request can't be understood",
-            "The request is malformed as HTTP.",
-            "The browser (or proxy) sent a request that this server could not understand.",
-        ),
-        ProblemType(
-            "not-found",
-            404,
-            "There is no such page",
-            "The path is none of ours. `allowed` lists those that there are.",
-            "There is nothing at `/citys`.",
-            (
-                {
-                    "parameter": "path",
-                    "code": "unknown-path",
-                    "detail": "There is nothing at `/citys`; did you mean `/cities`?",
-                    "allowed": ["/cities", "/awards"],
-                    "suggestion": "/cities",
-                },
-            ),
-        ),
-        ProblemType(
-            "record-not-found",
-            404,
-            "There is no such record",
-            "No record with this id was ever published. The list shows those that there are.",
-            "There is no city `san-diego`.",
-            (
-                {
-                    "parameter": "id",
-                    "code": "unknown-id",
-                    "detail": "There is no city `san-diego`; did you mean `san-diego-ca`?",
-                    "allowed": ["san-diego-ca"],
-                    "suggestion": "san-diego-ca",
-                },
-            ),
-        ),
-        ProblemType(
-            "method-not-allowed",
-            405,
-            "The method doesn't work here",
-            "The path exists, but not with this method; `Allow` and `allowed` list those that work.",
-            "`DELETE` does not work on `/cities`.",
-            (
-                {
-                    "parameter": "method",
-                    "code": "method-not-allowed",
-                    "detail": "Use GET, HEAD or OPTIONS.",
-                    "allowed": ["GET", "HEAD", "OPTIONS"],
-                },
-            ),
-        ),
-        ProblemType(
-            "not-acceptable",
-            406,
-            "We don't speak that media type",
-            "`Accept` leaves out every media type that we could answer with.",
-            "None of `image/png` can be served here.",
-            (
-                {
-                    "parameter": "Accept",
-                    "code": "not-acceptable",
-                    "detail": "Use application/json, or leave the header out.",
-                    "allowed": ["application/json"],
-                },
-            ),
-        ),
-        ProblemType(
-            "record-deleted",
-            410,
-            "The record was deleted",
-            "There was such a record. `deleted_at` and `version` say when it went and in which version of the dataset.",
-            "The city `springfield-il` was deleted in version 1204.",
-        ),
-        ProblemType(
-            "content-too-large",
-            413,
-            "The body is too large",
-            "The request's body is larger than the limit; send it in pieces.",
-            "The data value transmitted exceeds the capacity limit.",
-        ),
-        ProblemType(
-            "uri-too-long",
-            414,
-            "The query string is too long",
-            f"A query string has at most {MAX_QUERY_STRING} bytes.",
-            f"The query string has 102400 bytes, {MAX_QUERY_STRING} at most are read.",
-        ),
-        ProblemType(
-            "unsupported-media-type",
-            415,
-            "We don't read that media type",
-            "The `Content-Type` of the body is none that this path takes.",
-            "The server does not support the media type transmitted in the request.",
-        ),
-        ProblemType(
-            "too-many-requests",
-            429,
-            "Too many requests",
-            "You asked more often than the limit allows. Wait for as long as `Retry-After` says.",
-            "This user has exceeded an allotted request count.",
-        ),
-        ProblemType(
-            "internal-error",
-            500,
-            "We made a mistake",
-            "The fault is ours, and it is in our log under the `request_id`. Trying again may help.",
-            "Something went wrong on our side; the log has it under the request_id.",
-        ),
-        ProblemType(
-            "unavailable",
-            503,
-            "The database is not available",
-            "The database is unreachable, busy or not migrated. Try again after as many seconds as `Retry-After` says.",
-            "The database cannot be reached.",
-        ),
-    )
-}
-BY_STATUS = {row.status: row for row in reversed(PROBLEMS.values())} | {400: PROBLEMS["bad-request"]}
 
 
 class ErrorItemSchema(Schema):

@@ -21,8 +21,8 @@ from api import __version__, query
 from api.db import Database
 from api.documents import SLUG, instant, is_slug
 from api.ledger import Op, current
+from api.problem_types import PROBLEMS
 from api.problems import (
-    PROBLEMS,
     ProblemError,
     base_url,
     mistake,

@@ -13,7 +13,8 @@ from werkzeug.test import TestResponse
 
 from api import __version__
 from api.docs import ASSETS, SUMMARY, TITLE
-from api.problems import MEDIA_TYPE, PROBLEMS
+from api.problem_types import PROBLEMS
+from api.problems import MEDIA_TYPE
 from api.resources import RESOURCES
 from api.settings import Settings
 

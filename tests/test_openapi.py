@@ -18,7 +18,8 @@ from werkzeug.test import TestResponse
 from api import ledger
 from api.app import create_app
 from api.db import Database
-from api.problems import MAX_QUERY_STRING, MEDIA_TYPE, PROBLEMS
+from api.problem_types import MAX_QUERY_STRING, PROBLEMS
+from api.problems import MEDIA_TYPE
 from api.resource import Resource
 from api.resources import RESOURCES
 from api.settings import Settings

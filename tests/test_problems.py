@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from api.problems import PROBLEMS
+from api.problem_types import PROBLEMS
 from api.resources import RESOURCES
 from api.settings import Settings
 
