@@ -1,5 +1,7 @@
 """The command line: ``flask --app wsgi COMMAND``."""
 
+import importlib
+import signal
 import socket
 from collections.abc import Iterable
 from pathlib import Path
@@ -44,26 +46,31 @@ def report(complaints: Iterable[str]) -> None:
         click.echo(complaint)
         count += 1
     if count:
-        raise click.ClickException(f"{count} differences")
+        raise click.ClickException(f"differences: {count}")
 
 
 @click.command()
 @with_appcontext
 def serve() -> None:
     """Serve the API, as HOST, PORT, WORKERS and THREADS say."""
-    settings = ready().settings
+    database = ready()
+    settings = database.settings
+    # The workers are forked: a connection that they inherit would mix up their answers.
+    database.engine.dispose()
     try:
         # Ask first: the server's own answer to a taken port is a trace from another process.
-        with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
+        family, kind, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((settings.host, settings.port))
-    except OSError as error:
-        msg = f"can't listen on HOST={settings.host} PORT={settings.port}: {error.strerror}"
+            probe.bind(address)
+    except (OSError, UnicodeError) as error:
+        msg = f"can't listen on HOST={settings.host} PORT={settings.port}: {getattr(error, 'strerror', None) or error}"
         raise click.ClickException(msg) from None
-    click.echo(f"Serving on http://{settings.host}:{settings.port}, documentation at /docs; stop with Ctrl-C.")
+    shown = f"[{settings.host}]" if ":" in settings.host else settings.host
+    click.echo(f"Serving on http://{shown}:{settings.port}, documentation at /docs; stop with Ctrl-C.")
     Granian(
         "wsgi:app",
-        address=settings.host,
+        address=str(address[0]),
         port=settings.port,
         interface=Interfaces.WSGI,
         workers=settings.workers,
@@ -71,7 +78,18 @@ def serve() -> None:
         working_dir=ROOT,
         respawn_failed_workers=True,
         websockets=False,
-    ).serve()
+        workers_kill_timeout=10,
+    ).serve(target_loader=load_in_worker)
+
+
+def load_in_worker(_target: str) -> Flask:
+    """Return the application to a worker, which stops only when its parent says so.
+
+    A terminal's Ctrl-C reaches every process; a worker that is told twice deadlocks in granian's handler.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    app: Flask = importlib.import_module("wsgi").app
+    return app
 
 
 @ledger_commands.command()
@@ -86,7 +104,7 @@ def verify() -> None:
 def sweep() -> None:
     """Publish what was written past the application, as by raw SQL."""
     publication = ledger.sweep(ready())
-    click.echo(f"{publication.revisions} changes published; the dataset is at version {publication.version}.")
+    click.echo(f"Changes published: {publication.revisions}; the dataset is at version {publication.version}.")
 
 
 @citation_commands.command()
@@ -94,7 +112,10 @@ def sweep() -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def check(source: str, file: Path) -> None:
     """Check every citation of SOURCE (its id) against FILE, the source's text in UTF-8, a paragraph a line."""
-    text = file.read_text(encoding="utf-8")
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise click.ClickException(f"{file} is not a text in UTF-8") from None
     with ready().reading() as session:
         found = session.get(Source, source)
         if found is None:
@@ -107,4 +128,4 @@ def check(source: str, file: Path) -> None:
     if fingerprints.text_sha256(text) != found.text_sha256:
         complaints.append("the text as a whole is not the source's")
     report(complaints)
-    click.echo(f"{len(rows)} citations agree with the text.")
+    click.echo(f"Citations that agree with the text: {len(rows)}.")

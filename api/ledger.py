@@ -7,6 +7,7 @@ order, and whoever sees version *v* sees every version below it.
 """
 
 import datetime as dt
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -227,8 +228,9 @@ def verify(session: Session) -> Iterator[str]:
     """
     unpublished = session.scalar(select(func.count()).select_from(Dirty))
     if unpublished:
-        yield f"{unpublished} changes are noted but not published: run `flask --app wsgi ledger sweep`"
+        yield f"changes noted but not published: {unpublished}; run `flask --app wsgi ledger sweep`"
     yield from _verify_versions(session)
+    yield from _verify_history(session)
     for resource in RESOURCES:
         yield from _verify_documents(session, resource)
         published = exists().where(Revision.kind == resource.name, Revision.id == resource.model.id, *CURRENT)
@@ -251,6 +253,20 @@ def _verify_versions(session: Session) -> Iterator[str]:
     broken = select(chain.c.version).where(chain.c.superseded.is_distinct_from(chain.c.following))
     for version in session.scalars(broken.order_by(chain.c.version)):
         yield f"version {version}: not superseded by its record's next revision"
+
+
+def _verify_history(session: Session) -> Iterator[str]:
+    first, last = func.min(Revision.version), func.max(Revision.version)
+    torn = select(Revision.commit_version).group_by(Revision.commit_version)
+    for commit in session.scalars(torn.having((first != Revision.commit_version) | (last - first + 1 != func.count()))):
+        yield f"commit {commit}: its versions do not begin with it, or are not dense"
+    past = select(Revision.version, Revision.document, Revision.hash).where(
+        Revision.superseded.is_not(None), Revision.op == Op.UPSERT
+    )
+    for version, document, digest in session.execute(past.order_by(Revision.version).execution_options(yield_per=BATCH)):
+        content = json.loads(document or "null")
+        if content["version"] != version or content_sha256(content) != digest or canonical(content).decode() != document:
+            yield f"version {version}: the stored document is not what was published"
 
 
 def _verify_documents(session: Session, resource: Resource) -> Iterator[str]:

@@ -67,7 +67,7 @@ class Settings:
             raise SettingsError(f"DATABASE_URL is not a database address; {hint}") from None
         if url.drivername not in DRIVERS:
             raise SettingsError(f"DATABASE_URL names the database {url.drivername!r}, which is not supported; {hint}")
-        if url.drivername == "sqlite" and url.database in {None, "", ":memory:"}:
+        if url.drivername == "sqlite" and (url.host or url.database in {None, "", ":memory:"}):
             raise SettingsError(f"DATABASE_URL names no file; an in-memory database would be lost between connections; {hint}")
         return url.set(drivername=DRIVERS[url.drivername])
 
@@ -84,6 +84,6 @@ class Settings:
 
 def _number(name: str, text: str, bounds: Mapping[str, Any]) -> int:
     low, high = bounds["low"], bounds["high"]
-    if not (text.isascii() and text.isdecimal() and low <= int(text[:20]) <= high):
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(high)) and low <= int(text) <= high):
         raise SettingsError(f"{name}={text!r} is not a whole number from {low} to {high}")
     return int(text)

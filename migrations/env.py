@@ -7,7 +7,7 @@ from dataclasses import replace
 from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from api import ledger
@@ -58,8 +58,8 @@ def run() -> None:
             migrate(connection)
     except SettingsError as error:
         raise CommandError(str(error)) from None
-    except OperationalError as error:
-        raise CommandError(f"the database can't be used: {str(error.orig).strip().splitlines()[-1]}") from None
+    except DatabaseError as error:
+        raise CommandError(f"the database can't be used: {' '.join(str(error.orig).split())}") from None
 
 
 run()

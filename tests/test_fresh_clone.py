@@ -122,7 +122,7 @@ def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
             outcomes[".venv/bin/flask --app wsgi citations check industry-insider-digital-cities-2024-part-1 FILE"][1],
         ),
     }
-    assert outcomes[".venv/bin/flask --app wsgi ledger sweep"][1].startswith("0 changes published")
+    assert outcomes[".venv/bin/flask --app wsgi ledger sweep"][1].startswith("Changes published: 0;")
 
 
 def test_make_targets(clone: Path, port: int) -> None:

@@ -424,9 +424,28 @@ TAMPERING = {
     "superseded": ("update revision set superseded = 100000 where version = 1", "version 1: not superseded by"),
     "unpublished": (
         "insert into priorities (id, name, description) values ('x', 'x', 'x')",
-        "1 changes are noted but not published",
+        "changes noted but not published: 1;",
     ),
 }
+
+
+def test_verify_reads_the_past(database: Database) -> None:
+    """`verify` rehashes superseded documents too, and checks which commit each revision says it is of."""
+    before = head(database)
+    changes(database, "update cities set summary = 'One.' where id = 'boston-ma'")
+    changes(database, "update cities set summary = 'Two.' where id = 'boston-ma'")
+    with database.engine.begin() as connection:
+        connection.execute(
+            text(f"update revision set document = replace(document, 'One.', 'Won.') where version = {before + 1}")
+        )
+        connection.execute(text(f"update revision set commit_version = {before + 1} where version = {before + 2}"))
+        connection.execute(text("update revision set commit_version = 2 where version = 3"))
+    with database.reading() as session:
+        assert sorted(ledger.verify(session)) == [
+            "commit 1: its versions do not begin with it, or are not dense",
+            "commit 2: its versions do not begin with it, or are not dense",
+            f"version {before + 1}: the stored document is not what was published",
+        ]
 
 
 @pytest.mark.parametrize("name", TAMPERING)

@@ -1,0 +1,179 @@
+"""What the environment may say, and how a mistake is answered: one line that names the variable."""
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from sqlalchemy import URL
+
+from api.db import Database
+from api.settings import ROOT, Settings, SettingsError
+
+HINT = "use sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
+SECRET = "s3cret"  # noqa: S105 - opens nothing
+NUMBERS = [row for row in fields(Settings) if row.type is int]
+TEXTS = [row for row in fields(Settings) if row.type is str]
+NO_ADDRESS = f"DATABASE_URL is not a database address; {HINT}"
+NO_FILE = f"DATABASE_URL names no file; an in-memory database would be lost between connections; {HINT}"
+WRONG_URLS = {
+    "nonsense": NO_ADDRESS,
+    SECRET: NO_ADDRESS,
+    "://": NO_ADDRESS,
+    f"//me:{SECRET}@localhost/db": NO_ADDRESS,
+    f"postgresql:/me:{SECRET}@localhost/db": NO_ADDRESS,
+    f"postgresql://me:{SECRET}@localhost:port/db": NO_ADDRESS,
+    f"mysql://me:{SECRET}@localhost/db": f"DATABASE_URL names the database 'mysql', which is not supported; {HINT}",
+    f"oracle://me:{SECRET}@localhost/db": f"DATABASE_URL names the database 'oracle', which is not supported; {HINT}",
+    f"http://me:{SECRET}@localhost/db": f"DATABASE_URL names the database 'http', which is not supported; {HINT}",
+    f"postgresql+asyncpg://me:{SECRET}@localhost/db": (
+        f"DATABASE_URL names the database 'postgresql+asyncpg', which is not supported; {HINT}"
+    ),
+    "sqlite+aiosqlite:///file.sqlite3": f"DATABASE_URL names the database 'sqlite+aiosqlite', which is not supported; {HINT}",
+    "sqlite:": NO_ADDRESS,
+    "sqlite://": NO_FILE,
+    "sqlite:///": NO_FILE,
+    "sqlite:///:memory:": NO_FILE,
+    "sqlite://file.sqlite3": NO_FILE,
+}
+# Two slashes where three are meant: SQLAlchemy reads the folder as a host.
+HOSTS = ["sqlite://data/file.sqlite3", f"sqlite://me:{SECRET}@localhost/file.sqlite3"]
+
+
+def wrong_numbers(low: int, high: int) -> list[str]:
+    """Return what a number's variable can't hold."""
+    return [
+        "x",
+        "1.5",
+        "1e3",
+        "0x10",
+        "-1",
+        "+1",
+        "1_0",
+        "1 0",
+        "1\n2",
+        "\u0661\u0662",
+        "\u00b2",
+        str(low - 1),
+        str(high + 1),
+        "9" * 5000,
+        "0" * 5000,
+        f"{'0' * 20}{high + 1}",
+    ]
+
+
+def test_defaults() -> None:
+    """With nothing set, the product is a file beside it, served to this machine only."""
+    expected = {
+        "database_url": f"sqlite:///{ROOT / 'digital-cities.sqlite3'}",
+        "host": "127.0.0.1",
+        "port": 8000,
+        "workers": 2,
+        "threads": 4,
+        "public_url": "",
+        "pool_size": 8,
+        "connect_timeout": 5,
+        "lock_timeout": 5,
+        "statement_timeout": 30,
+        "retry_after": 5,
+    }
+    settings = Settings.from_env({})
+    assert expected == {row.name: getattr(settings, row.name) for row in fields(settings)}
+    assert settings == Settings()
+
+
+def test_every_setting_is_explained() -> None:
+    """Each variable says what it does, in a sentence for the operator."""
+    assert [row.name for row in fields(Settings) if not row.metadata["help"].endswith(".")] == []
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\n"], ids=repr)
+def test_empty_is_unset(blank: str) -> None:
+    """An empty variable, or one of white space, leaves the default."""
+    assert Settings() == Settings.from_env({row.name.upper(): blank for row in fields(Settings)})
+
+
+def test_names_are_capitals() -> None:
+    """Only a field's name in capitals sets it, and variables of others are left alone."""
+    assert Settings() == Settings.from_env({"port": "9", "Port": "9", "API_PORT": "9", "PATH": "/"})
+
+
+@pytest.mark.parametrize("row", NUMBERS, ids=lambda row: row.name)
+def test_numbers(row: Any) -> None:
+    """A number is taken from the lowest to the highest that its setting allows, with white space around it."""
+    for value in (row.metadata["low"], row.metadata["high"]):
+        assert value == getattr(Settings.from_env({row.name.upper(): f" {value}\n"}), row.name)
+
+
+@pytest.mark.parametrize("row", NUMBERS, ids=lambda row: row.name)
+def test_wrong_numbers(row: Any) -> None:
+    """Whatever is not a whole number within the bounds is refused in one line that names variable, value and bounds."""
+    low, high = row.metadata["low"], row.metadata["high"]
+    for value in wrong_numbers(low, high):
+        with pytest.raises(SettingsError) as refusal:
+            Settings.from_env({row.name.upper(): value})
+        assert f"{row.name.upper()}={value!r} is not a whole number from {low} to {high}" == str(refusal.value)
+        assert len(str(refusal.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("row", TEXTS, ids=lambda row: row.name)
+def test_texts(row: Any) -> None:
+    """A text is taken as it is, without the white space around it."""
+    value = {"database_url": "sqlite:///other.sqlite3", "public_url": "https://api.example.org"}.get(row.name, "::1")
+    assert value == getattr(Settings.from_env({row.name.upper(): f" {value}\n"}), row.name)
+
+
+@pytest.mark.parametrize("value", ["api.example.org", "ftp://api.example.org", "https:api.example.org", "/v1", "a\nb"])
+def test_wrong_public_url(value: str) -> None:
+    """An address that links can't begin with is refused in one line."""
+    with pytest.raises(SettingsError) as refusal:
+        Settings.from_env({"PUBLIC_URL": value})
+    assert f"PUBLIC_URL={value!r} is not an address: it begins with http:// or https://" == str(refusal.value)
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("url", WRONG_URLS)
+def test_wrong_database_url(url: str) -> None:
+    """A database that we can't use is refused in one line, which says what would work and shows no password."""
+    with pytest.raises(SettingsError) as refusal:
+        Settings.from_env({"DATABASE_URL": url})
+    assert WRONG_URLS[url] == str(refusal.value)
+    assert SECRET not in str(refusal.value)
+    with pytest.raises(SettingsError, match=r"^DATABASE_URL "):
+        Settings(database_url=url)
+
+
+@pytest.mark.parametrize("url", HOSTS)
+def test_sqlite_has_no_host(url: str) -> None:
+    """A SQLite address with two slashes too few is refused in one line, and shows no password."""
+    with pytest.raises(SettingsError, match=r"^DATABASE_URL [^\n]*sqlite:///FILE[^\n]*$") as refusal:
+        Settings.from_env({"DATABASE_URL": url})
+    assert SECRET not in str(refusal.value)
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_postgresql(scheme: str) -> None:
+    """Every usual spelling of PostgreSQL means the driver that we ship, and keeps the rest of the address."""
+    expected = URL.create(
+        "postgresql+psycopg", "me", SECRET, host="db.example", port=5433, database="cities", query={"sslmode": "require"}
+    )
+    settings = Settings.from_env({"DATABASE_URL": f"{scheme}://me:{SECRET}@db.example:5433/cities?sslmode=require"})
+    assert expected == settings.sqlalchemy_url
+    engine = Database(settings).engine
+    assert (engine.dialect.name, engine.dialect.driver, engine.url) == ("postgresql", "psycopg", expected)
+
+
+@pytest.mark.parametrize(
+    ("url", "file"),
+    [
+        ("sqlite:///cities.sqlite3", "cities.sqlite3"),
+        ("sqlite:///data/cities.sqlite3", "data/cities.sqlite3"),
+        ("sqlite:////var/lib/cities.sqlite3", "/var/lib/cities.sqlite3"),
+        ("sqlite:///with space & %3F.sqlite3", "with space & ?.sqlite3"),
+    ],
+)
+def test_sqlite(url: str, file: str) -> None:
+    """A SQLite file may be named from the current folder or from the root."""
+    settings = Settings.from_env({"DATABASE_URL": url})
+    assert URL.create("sqlite", database=file) == settings.sqlalchemy_url
+    engine = Database(settings).engine
+    assert (engine.dialect.name, engine.dialect.driver) == ("sqlite", "pysqlite")
