@@ -3,7 +3,9 @@
 import importlib
 import signal
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -12,6 +14,7 @@ from flask.cli import AppGroup, with_appcontext
 from granian import Granian
 from granian.constants import Interfaces
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 
 from api import fingerprints, ledger
 from api.db import Database
@@ -30,13 +33,19 @@ def register(app: Flask) -> None:
     app.cli.add_command(serve)
 
 
-def ready() -> Database:
-    """Return the application's database. Raises a one-line error when it can't serve."""
-    database: Database = current_app.extensions["database"]
-    reason = database.unreadiness()
-    if reason:
-        raise click.ClickException(reason)
-    return database
+@contextmanager
+def ready() -> Iterator[Database]:
+    """Open the database without a time limit. Raises a one-line error when it can't serve, or stops doing so."""
+    served: Database = current_app.extensions["database"]
+    database = Database(replace(served.settings, statement_timeout=0))
+    try:
+        if reason := database.unreadiness():
+            raise click.ClickException(reason)
+        yield database
+    except DBAPIError as error:
+        raise click.ClickException(f"the database stopped answering: {' '.join(str(error.orig).split())}") from None
+    finally:
+        database.engine.dispose()
 
 
 def report(complaints: Iterable[str]) -> None:
@@ -53,10 +62,9 @@ def report(complaints: Iterable[str]) -> None:
 @with_appcontext
 def serve() -> None:
     """Serve the API, as HOST, PORT, WORKERS and THREADS say."""
-    database = ready()
-    settings = database.settings
-    # The workers are forked: a connection that they inherit would mix up their answers.
-    database.engine.dispose()
+    # The workers are forked, so whatever was opened to look is closed before.
+    with ready() as database:
+        settings = database.settings
     try:
         # Ask first: the server's own answer to a taken port is a trace from another process.
         family, kind, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
@@ -95,7 +103,7 @@ def load_in_worker(_target: str) -> Flask:
 @ledger_commands.command()
 def verify() -> None:
     """Recompute every document and compare; lists what differs and ends with status 1."""
-    with ready().reading() as session:
+    with ready() as database, database.reading() as session:
         report(ledger.verify(session))
     click.echo("The ledger and the tables agree.")
 
@@ -103,8 +111,10 @@ def verify() -> None:
 @ledger_commands.command()
 def sweep() -> None:
     """Publish what was written past the application, as by raw SQL."""
-    publication = ledger.sweep(ready())
+    with ready() as database:
+        publication = ledger.sweep(database)
     click.echo(f"Changes published: {publication.revisions}; the dataset is at version {publication.version}.")
+    report(publication.refused)
 
 
 @citation_commands.command()
@@ -116,7 +126,7 @@ def check(source: str, file: Path) -> None:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise click.ClickException(f"{file} is not a text in UTF-8") from None
-    with ready().reading() as session:
+    with ready() as database, database.reading() as session:
         found = session.get(Source, source)
         if found is None:
             known = ", ".join(session.scalars(select(Source.id).order_by(Source.id)))

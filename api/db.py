@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Connection,
     DateTime,
     Dialect,
@@ -29,9 +31,10 @@ from sqlalchemy import (
     event,
 )
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from api.settings import ROOT, Settings
 
@@ -75,6 +78,11 @@ def choice(values: type[StrEnum], name: str) -> Enum:
     return Enum(
         values, name=name, native_enum=False, create_constraint=True, length=40, values_callable=lambda e: [m.value for m in e]
     )
+
+
+def whole_number(column: str, condition: str) -> CheckConstraint:
+    """Return the check of a whole number: SQLite would keep text, or a fraction, in an integer column."""
+    return CheckConstraint(f"{condition} and cast({column} as integer) = {column}", name=column)
 
 
 class Base(DeclarativeBase):
@@ -126,11 +134,10 @@ class Database:
         """Say in one sentence why the database can't serve, or None when it can."""
         try:
             with self.engine.execution_options(reads=True).connect() as connection:
-                found = set(MigrationContext.configure(connection).get_current_heads())
+                found = frozenset(MigrationContext.configure(connection).get_current_heads())
         except (DBAPIError, PoolTimeoutError) as error:
-            return BUSY if "locked" in str(error) else "The database cannot be reached."
-        wanted = set(ScriptDirectory.from_config(alembic_config()).get_heads())
-        if found == wanted:
+            return unavailability(error)
+        if found == wanted_heads():
             return None
         return "The database is not migrated to this release: run `alembic upgrade head`."
 
@@ -144,6 +151,18 @@ def _renew_after_fork(engine: Engine) -> None:
             inherited.dispose(close=False)
 
     os.register_at_fork(after_in_child=renew)
+
+
+def unavailability(error: DBAPIError | PoolTimeoutError) -> str:
+    """Say in one sentence why no connection could be had."""
+    busy = isinstance(error, PoolTimeoutError) or "locked" in str(error)
+    return BUSY if busy else "The database cannot be reached."
+
+
+@cache
+def wanted_heads() -> frozenset[str]:
+    """Return the revisions that this release is made for."""
+    return frozenset(ScriptDirectory.from_config(alembic_config()).get_heads())
 
 
 def alembic_config() -> Config:
@@ -163,12 +182,19 @@ def _sqlite(settings: Settings, *, create: bool) -> Engine:
     )
 
     @event.listens_for(engine, "connect")
-    def _pragmas(connection: DBAPIConnection, _record: object) -> None:
+    def _pragmas(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        record.info["file"] = _identity(path)
         cursor = connection.cursor()
         # FULL, since NORMAL loses acknowledged commits when the power goes (www.sqlite.org/pragma.html#pragma_synchronous).
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+
+    @event.listens_for(engine, "checkout")
+    def _same_file(_connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+        # A file that was moved or restored is another one: what is still open would answer from the old.
+        if record.info["file"] != _identity(path):
+            raise DisconnectionError
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -179,12 +205,22 @@ def _sqlite(settings: Settings, *, create: bool) -> Engine:
     return engine
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _postgresql(settings: Settings) -> Engine:
     milliseconds: dict[str, Any] = {
         "statement_timeout": settings.statement_timeout * 1000,
         "lock_timeout": settings.lock_timeout * 1000,
         "idle_in_transaction_session_timeout": 60_000,
     }
+    limits = " ".join(f"-c {name}={value}" for name, value in milliseconds.items())
+    given = settings.sqlalchemy_url.query.get("options", "")
     return create_engine(
         settings.sqlalchemy_url,
         isolation_level="READ COMMITTED",
@@ -193,6 +229,6 @@ def _postgresql(settings: Settings) -> Engine:
         pool_timeout=settings.connect_timeout,
         connect_args={
             "connect_timeout": settings.connect_timeout,
-            "options": " ".join(f"-c {name}={value}" for name, value in milliseconds.items()),
+            "options": f"{limits} {given if isinstance(given, str) else ' '.join(given)}".strip(),
         },
     )

@@ -82,6 +82,9 @@ class Api(SmorestApi):
     ERROR_SCHEMA = ProblemSchema
     DEFAULT_ERROR_RESPONSE_NAME = None
 
+    def _register_error_handlers(self) -> None:
+        """Register nothing: `problems` answers every error."""
+
     def _register_responses(self) -> None:
         """Document the problems of each status once, as the media type that they are."""
         for status in sorted({row.status for row in PROBLEMS.values()}):
@@ -297,7 +300,11 @@ def assets(name: str) -> Response:
     """Serve a file of the interactive documentation."""
     if name not in ASSETS:
         raise NotFound
-    response = send_from_directory(ASSETS[name], name, max_age=86400)
+    # Whole or not at all: a range or a failed If-Match would be an answer that is documented nowhere.
+    response = send_from_directory(ASSETS[name], name, conditional=False)
+    if unchanged := conditional(str(response.get_etag()[0])):
+        response.close()
+        response = unchanged
     response.headers["Cache-Control"] = "public, max-age=86400"
     return response
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import rfc8785
-from marshmallow import RAISE, Schema, fields, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 SLUG = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 EDTF = r"^\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?$"
@@ -17,6 +17,16 @@ MAX_INTEGER = 2**53 - 1
 PUBLICATION = ("version", "updated_at")
 
 Content = dict[str, Any]
+
+
+class Pattern(validate.Regexp):
+    """A regular expression for the whole of a text: to `$` alone, a final line feed would be its end."""
+
+    def __call__(self, value: Any) -> Any:
+        """Return the value. Raises ValidationError when it does not match from end to end."""
+        if not self.regex.fullmatch(value):
+            raise ValidationError(self._format_error(value))
+        return value
 
 
 def instant(moment: dt.datetime) -> str:
@@ -41,7 +51,7 @@ def identifier(example: str) -> fields.String:
     """Return the field of a record's own id; ``example`` is one that is there."""
     return fields.String(
         required=True,
-        validate=[validate.Regexp(SLUG), validate.Length(max=200)],
+        validate=[Pattern(SLUG), validate.Length(max=200)],
         metadata={"description": "Stable, human-readable identifier, unique within its noun.", "example": example},
     )
 
@@ -85,7 +95,9 @@ class Number(fields.Float):
     def _serialize(self, value: float | None, attr: str | None, obj: object, **kwargs: Any) -> float | None:
         number = super()._serialize(value, attr, obj, **kwargs)
         assert number is None or isinstance(number, float)
-        return int(number) if number is not None and number.is_integer() else number
+        if number is None:
+            return None
+        return int(number) if number.is_integer() else round(number, 6)
 
 
 def text(description: str, example: str, **kwargs: Any) -> fields.String:
@@ -95,12 +107,12 @@ def text(description: str, example: str, **kwargs: Any) -> fields.String:
 
 def slug(description: str, example: str, **kwargs: Any) -> fields.String:
     """Return a field that holds an id."""
-    return text(description, example, validate=validate.Regexp(SLUG), **kwargs)
+    return text(description, example, validate=Pattern(SLUG), **kwargs)
 
 
 def edtf(description: str, example: str) -> fields.String:
     """Return a field for a date as precise as its source: year, month or day (EDTF level 0)."""
-    return text(description, example, validate=validate.Regexp(EDTF), allow_none=True)
+    return text(description, example, validate=Pattern(EDTF), allow_none=True)
 
 
 def whole(description: str, example: int, *, low: int = 0, **kwargs: Any) -> fields.Integer:

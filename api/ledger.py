@@ -10,20 +10,23 @@ import datetime as dt
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import CheckConstraint, Index, bindparam, delete, exists, func, insert, select, text, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column, selectinload
 
 from api.db import Base, Database, Version, choice
-from api.documents import Content, canonical, content_sha256, instant
+from api.documents import PUBLICATION, Content, canonical, content_sha256, instant
 from api.resource import Resource
 from api.resources import RESOURCES
 
 EPOCH = 10**12
 BATCH = 500
+# What reading a row can raise when its columns hold what their types do not: SQLite lets raw SQL do that.
+UNREADABLE = (ValueError, TypeError, LookupError, OperationalError)
 
 
 class Op(StrEnum):
@@ -89,10 +92,11 @@ class Dirty(Base):
 
 @dataclass(frozen=True)
 class Publication:
-    """What one commit published: the versions after ``before`` up to ``version``."""
+    """What one commit published: the versions after ``before`` up to ``version``, and what it could not."""
 
     before: int
     version: int
+    refused: Sequence[str] = ()
 
     @property
     def revisions(self) -> int:
@@ -112,7 +116,8 @@ def publish(session: Session, *, reason: str | None = None) -> Publication:
     """Append what changed to the ledger, within the session's transaction.
 
     The transaction must be READ COMMITTED, and the caller commits at once: everyone else who publishes
-    waits for it. Records whose document says the same as before are left alone.
+    waits for it. Records whose document says the same as before are left alone. One that raw SQL made
+    into what its schema forbids stays noted, and stays as it was published: it must not stop everyone else.
     """
     session.flush()
     commit = _lock(session, reason)
@@ -121,7 +126,7 @@ def publish(session: Session, *, reason: str | None = None) -> Publication:
         version = _append(session, resource, ids, commit, version)
     if version > commit.before:
         session.execute(update(Head).values(version=version, changed_at=commit.changed_at))
-    return Publication(commit.before, version)
+    return Publication(commit.before, version, commit.refused)
 
 
 def sweep(database: Database, *, reason: str | None = "sweep") -> Publication:
@@ -136,8 +141,30 @@ def render(session: Session, resource: Resource, ids: Sequence[str]) -> dict[str
     statement = select(resource.model).where(resource.model.id.in_(ids)).options(*parts)
     # What this session remembers may be older than what another transaction has committed since.
     rows = session.scalars(statement.execution_options(populate_existing=True))
-    schema = resource.schema(exclude=("version", "updated_at"))
+    schema = resource.schema(exclude=PUBLICATION)
     return {row.id: schema.dump(row) for row in rows}
+
+
+def publishable(session: Session, resource: Resource, ids: Sequence[str]) -> tuple[dict[str, Content], dict[str, str]]:
+    """Render records and check them against their schema: the contents, and why others can't be published, by id."""
+    try:
+        contents = render(session, resource, ids)
+    except UNREADABLE as error:
+        if len(ids) == 1:
+            return {}, {ids[0]: f"{resource.name}/{ids[0]}: can't be published: {_reason(error)}"}
+        each = [publishable(session, resource, [id]) for id in ids]
+        return {k: v for found, _ in each for k, v in found.items()}, {k: v for _, wrong in each for k, v in wrong.items()}
+    schema = resource.schema(exclude=PUBLICATION)
+    wrong = {id: json.dumps(found) for id, content in contents.items() if (found := schema.validate(content))}
+    good = {id: content for id, content in contents.items() if id not in wrong}
+    return good, {id: f"{resource.name}/{id}: can't be published: {found}" for id, found in wrong.items()}
+
+
+def _reason(error: Exception) -> str:
+    """Return what an exception says; a database's own fault is raised again, since it is not the record's."""
+    if isinstance(error, OperationalError) and "decode" not in str(error):
+        raise error
+    return str(error).splitlines()[0]
 
 
 def _eagerly(path: Sequence[Any]) -> Any:
@@ -154,6 +181,7 @@ class _Commit:
     before: int
     changed_at: dt.datetime
     reason: str | None
+    refused: list[str] = field(default_factory=list)
 
 
 def _lock(session: Session, reason: str | None) -> _Commit:
@@ -167,7 +195,9 @@ def _lock(session: Session, reason: str | None) -> _Commit:
 
 def _dirty(session: Session) -> Iterator[tuple[Resource, list[str]]]:
     """Take the noted records, in the order of publication: by noun, then by id."""
-    noted = set(session.execute(delete(Dirty).returning(Dirty.kind, Dirty.id)))
+    # The notes of a noun that a newer release has brought are for that release.
+    ours = Dirty.kind.in_([resource.name for resource in RESOURCES])
+    noted = set(session.execute(delete(Dirty).where(ours).returning(Dirty.kind, Dirty.id)))
     for resource in RESOURCES:
         ids = sorted(id for kind, id in noted if kind == resource.name)
         for start in range(0, len(ids), BATCH):
@@ -185,10 +215,11 @@ def current(session: Session, kind: str, ids: Sequence[str]) -> dict[str, Revisi
 
 def _append(session: Session, resource: Resource, ids: Sequence[str], commit: _Commit, version: int) -> int:
     """Add a revision for each record whose content differs from its current one; returns the last version."""
-    contents, olds = render(session, resource, ids), current(session, resource.name, ids)
+    contents, wrong = publishable(session, resource, ids)
+    olds = current(session, resource.name, ids)
     added: list[dict[str, Any]] = []
     superseded: list[dict[str, int]] = []
-    for id in ids:
+    for id in (id for id in ids if id not in wrong):
         content, old = contents.get(id), olds.get(id)
         digest = content_sha256(content) if content else None
         if digest == (old.hash if old else None):
@@ -214,6 +245,9 @@ def _append(session: Session, resource: Resource, ids: Sequence[str], commit: _C
         session.connection().execute(supersede, superseded)
     if added:
         session.execute(insert(Revision), added)
+    if wrong:
+        session.execute(insert(Dirty), [{"kind": resource.name, "id": id} for id in wrong])
+        commit.refused.extend(wrong.values())
     return version
 
 
@@ -229,6 +263,10 @@ def verify(session: Session) -> Iterator[str]:
     unpublished = session.scalar(select(func.count()).select_from(Dirty))
     if unpublished:
         yield f"changes noted but not published: {unpublished}; run `flask --app wsgi ledger sweep`"
+    if session.connection().dialect.name == "sqlite":
+        # Programs that leave foreign keys off, as SQLite does by itself, can break references unnoticed.
+        for table, row, referred, _ in session.execute(text("pragma foreign_key_check")):
+            yield f"{table}, row {row}: refers to what is not in {referred}"
     yield from _verify_versions(session)
     yield from _verify_history(session)
     for resource in RESOURCES:
@@ -274,8 +312,9 @@ def _verify_documents(session: Session, resource: Resource) -> Iterator[str]:
     while page := session.scalars(
         select(Revision).where(Revision.kind == resource.name, Revision.id > last, *CURRENT).order_by(Revision.id).limit(BATCH)
     ).all():
-        contents = render(session, resource, [revision.id for revision in page])
-        for revision in page:
+        contents, wrong = publishable(session, resource, [revision.id for revision in page])
+        yield from wrong.values()
+        for revision in (revision for revision in page if revision.id not in wrong):
             content = contents.get(revision.id)
             if content is None:
                 yield f"{resource.name}/{revision.id}: published, but not in the table"

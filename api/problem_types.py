@@ -142,7 +142,7 @@ PROBLEMS = {
             "uri-too-long",
             414,
             "The query string is too long",
-            f"A query string has at most {MAX_QUERY_STRING} bytes.",
+            f"A query string has at most {MAX_QUERY_STRING} bytes. Above 64 KiB the server itself says so, without a body.",
             f"The query string has 102400 bytes, {MAX_QUERY_STRING} at most are read.",
         ),
         ProblemType(

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from api.db import BUSY, Database
+from api.db import BUSY, Database, unavailability
 from api.problem_types import BY_STATUS, MAX_QUERY_STRING, PROBLEMS, Item, ProblemType
 
 MEDIA_TYPE = "application/problem+json"
@@ -171,7 +171,7 @@ def register(app: Flask) -> None:
 
 def _request_line() -> None:
     """Refuse what no view should have to think of."""
-    if not request.host:
+    if request.headers.get("Host") and not request.host:
         detail = "The `Host` header is not the name of a host."
         raise ProblemError("bad-request", detail, mistake("Host", "invalid-value", detail))
     length = len(request.query_string)
@@ -216,7 +216,8 @@ def _http(error: HTTPException) -> Response:
 
 def _database(error: DBAPIError | PoolTimeoutError) -> Response:
     database: Database = current_app.extensions["database"]
-    reason = database.unreadiness()
+    connected = isinstance(error, DBAPIError) and error.statement is not None and not error.connection_invalidated
+    reason = database.unreadiness() if connected else unavailability(error)
     # A statement that ran into a limit, or a file that another process holds, will pass by itself.
     if reason is None and isinstance(error, OperationalError | PoolTimeoutError):
         reason = BUSY

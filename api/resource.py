@@ -39,8 +39,9 @@ class Resource:
 
     @property
     def order(self) -> tuple[Sort, ...]:
-        """The default order, made total by the id."""
-        return (*self.default_sort, Sort(self.model.id))
+        """The default order, made total by the id, in the last key's direction: so one index serves both."""
+        descending = bool(self.default_sort) and self.default_sort[-1].descending
+        return (*self.default_sort, Sort(self.model.id, descending))
 
     @property
     def parts(self) -> tuple[tuple[RelationshipProperty[object], ...], ...]:

@@ -20,7 +20,7 @@ from werkzeug.http import parse_accept_header
 from api import __version__, query
 from api.db import Database
 from api.documents import SLUG, instant, is_slug
-from api.ledger import Op, current
+from api.ledger import CURRENT, Op, Revision, current
 from api.problem_types import PROBLEMS
 from api.problems import (
     ProblemError,
@@ -217,7 +217,7 @@ def read_record(resource: Resource, id: str) -> Response:
             deleted_at=instant(revision.changed_at),
             version=revision.version,
         )
-    etag = str(revision.version)
+    etag = f"{__version__}-{revision.version}"
     body = _body(revision.document or "", {"included": {}, "meta": {"version": revision.version}})
     return conditional(etag) or tagged(Response(body, content_type=JSON), etag)
 
@@ -236,10 +236,10 @@ def _address(arguments: MultiDict[str, str], **changed: str) -> str:
 def _unknown(session: Session, resource: Resource, id: str) -> ProblemError:
     """Describe a record that isn't there, with the published id that was probably meant."""
     detail = f"There is no {resource.singular} `{shorten(id)}`."
-    model = resource.model
     word = "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in id.lower()).split())[:200]
-    # Those that begin alike: a range of the primary key, whatever the size of the table.
-    near = select(model.id).where(model.id >= word[:2], model.id < word[:2] + "~").order_by(model.id).limit(500)
+    # Those that begin alike: a range of an index, whatever the size of the table.
+    alike = (Revision.kind == resource.name, Revision.id >= word[:2], Revision.id < word[:2] + "~")
+    near = select(Revision.id).where(*alike, *CURRENT).order_by(Revision.id).limit(500)
     candidates = session.scalars(near).all() if word else []
     suggestion = next((found for found in candidates if found.startswith(word)), None) or nearest(word, candidates)
     item = mistake("id", "unknown-id", f"{detail} `/{resource.name}` lists those that there are.", suggestion=suggestion)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -53,8 +54,9 @@ class Settings:
     def __post_init__(self) -> None:
         """Refuse what can't work; raises `SettingsError`."""
         self.sqlalchemy_url  # noqa: B018 - parsing is the check
-        if self.public_url and not self.public_url.startswith(("http://", "https://")):
-            raise SettingsError(f"PUBLIC_URL={self.public_url!r} is not an address: it begins with http:// or https://")
+        public = urlsplit(self.public_url)
+        if self.public_url and not (public.scheme in {"http", "https"} and public.netloc):
+            raise SettingsError(f"PUBLIC_URL={self.public_url!r} is not an address such as https://api.example.org")
 
     @property
     def sqlalchemy_url(self) -> URL:
@@ -69,6 +71,8 @@ class Settings:
             raise SettingsError(f"DATABASE_URL names the database {url.drivername!r}, which is not supported; {hint}")
         if url.drivername == "sqlite" and (url.host or url.database in {None, "", ":memory:"}):
             raise SettingsError(f"DATABASE_URL names no file; an in-memory database would be lost between connections; {hint}")
+        if url.drivername == "sqlite" and url.query:
+            raise SettingsError(f"DATABASE_URL has options, which are not taken for SQLite; {hint}")
         return url.set(drivername=DRIVERS[url.drivername])
 
     @classmethod

@@ -22,15 +22,19 @@ def migrate(connection: Connection) -> None:
     """Run what was asked for and, when that reaches the newest revision, publish what it changed."""
     if connection.dialect.name == "postgresql":
         # Two processes that start at once would run the same revision; SQLite's BEGIN IMMEDIATE waits by itself.
+        connection.execute(text("set local lock_timeout = 0"))
         connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
     # SQLite can roll back a schema change, although alembic leaves that off by default.
     context.configure(connection, target_metadata=Base.metadata, transactional_ddl=True)
+    before = context.get_context().get_current_heads()
     with context.begin_transaction():
         context.run_migrations()
+    after = context.get_context().get_current_heads()
     # An older schema can't be rendered by this release: its notes wait for the way up.
-    heads = context.get_context().get_current_heads()
-    if heads and set(heads) == set(context.script.get_heads()):
-        ledger.publish(Session(connection), reason="migration")
+    if after != before and set(after) == set(context.script.get_heads()):
+        publication = ledger.publish(Session(connection), reason="migration")
+        if publication.refused:
+            raise CommandError("; ".join(publication.refused))
 
 
 @contextmanager

@@ -378,7 +378,10 @@ def test_upgrade_of_a_locked_file(tmp_path: Path) -> None:
     ("variables", "expected"),
     [
         ({"PORT": "http"}, "digital-cities-api: PORT='http' is not a whole number from 1 to 65535"),
-        ({"PUBLIC_URL": "example"}, "digital-cities-api: PUBLIC_URL='example' is not an address: it begins with .*"),
+        (
+            {"PUBLIC_URL": "example"},
+            "digital-cities-api: PUBLIC_URL='example' is not an address such as https://api.example.org",
+        ),
         ({"DATABASE_URL": f"mysql://me:{SECRET}@h/n"}, "digital-cities-api: DATABASE_URL names the database 'mysql', .*"),
         ({"DATABASE_URL": "sqlite://folder/file.sqlite3"}, "digital-cities-api: DATABASE_URL .*"),
         ({"DATABASE_URL": "sqlite:///missing/file.sqlite3"}, re.escape(CANNOT_BE_REACHED)),

@@ -97,7 +97,7 @@ def test_record(client: FlaskClient, resource: Resource) -> None:
     for listed in client.get(f"/{resource.name}?limit=3").get_json()["data"]:
         response = client.get(f"/{resource.name}/{listed['id']}")
         assert response.get_json() == {"data": listed, "included": {}, "meta": {"version": listed["version"]}}
-        assert response.headers["ETag"] == f'"{listed["version"]}"'
+        assert response.headers["ETag"] == f'"{__version__}-{listed["version"]}"'
         assert rfc8785.dumps(listed) in response.get_data()
         assert re.fullmatch(SLUG, listed["id"])
         assert re.fullmatch(INSTANT, listed["updated_at"])

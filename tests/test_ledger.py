@@ -1,6 +1,7 @@
 """The ledger: whatever changes a record, by whatever route, is published once, in commit order."""
 
 import json
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from itertools import count
 import pytest
 from conftest import counted, opened
 from sqlalchemy import delete, func, select, text, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from api import ledger
@@ -495,3 +496,81 @@ def test_unmanaged_delete(database: Database) -> None:
             ("upsert", "initiatives", "sacramento-ca-high-speed-internet"),
             ("upsert", "initiatives", "san-diego-ca-ai-pilots-2025"),
         ]
+
+
+def test_unpublishable_record_stops_nobody(database: Database) -> None:
+    """A record that raw SQL made into what its schema forbids is named, kept as it was published, and mended later."""
+    before = head(database)
+    bad, good = (
+        "update initiatives set started = '9999-99' where id = :id",
+        "update cities set summary = 'Fine.' where id = 'boston-ma'",
+    )
+    with database.engine.begin() as connection:
+        connection.execute(text(bad), {"id": LAKE})
+        connection.execute(text(good))
+    publication = ledger.sweep(database)
+    assert publication.version == before + 1
+    (complaint,) = publication.refused
+    assert complaint.startswith(f"initiatives/{LAKE}: can't be published: ")
+    with database.reading() as session:
+        assert published(session, before) == [("upsert", "cities", "boston-ma")]
+        assert complaint in list(ledger.verify(session))
+    assert changes(database, f"update initiatives set started = '1999' where id = '{LAKE}'") == [
+        ("upsert", "initiatives", LAKE)
+    ]
+
+
+@pytest.mark.parametrize("value", ["x'ff'", "cast(x'ff' as text)", "'in doubt'"])
+def test_unreadable_record_stops_nobody(database: Database, value: str) -> None:
+    """What SQLite lets into a column although its type can't be read back is named; PostgreSQL refuses it at once."""
+    statement = text(f"update initiatives set status = {value} where id = '{LAKE}'")
+    if database.engine.dialect.name == "postgresql":
+        with pytest.raises(DBAPIError), database.engine.begin() as connection:
+            connection.execute(statement)
+        return
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("pragma ignore_check_constraints = on")
+        connection.execute(statement)
+        connection.execute(text("update cities set summary = 'Fine.' where id = 'boston-ma'"))
+        connection.exec_driver_sql("pragma ignore_check_constraints = off")
+    publication = ledger.sweep(database)
+    assert publication.revisions == 1
+    assert [complaint.split(":")[0] for complaint in publication.refused] == [f"initiatives/{LAKE}"]
+
+
+def test_notes_of_a_newer_release_are_kept(database: Database) -> None:
+    """A process that does not know a noun yet leaves its notes to one that does."""
+    with database.engine.begin() as connection:
+        connection.execute(text("insert into ledger_dirty (kind, id) values ('newcomers', 'one')"))
+    ledger.sweep(database)
+    with database.reading() as session:
+        assert session.execute(text("select kind, id from ledger_dirty")).all() == [("newcomers", "one")]
+
+
+def test_verify_finds_broken_references(database: Database) -> None:
+    """What a program with foreign keys off leaves behind is found; PostgreSQL has no such programs."""
+    if database.engine.dialect.name == "postgresql":
+        with pytest.raises(IntegrityError), database.engine.begin() as connection:
+            connection.execute(text("delete from cities where id = 'boston-ma'"))
+        return
+    raw = sqlite3.connect(database.settings.sqlalchemy_url.database or "")
+    with raw:
+        raw.execute(f"delete from initiatives where id = '{VISION}'")
+    raw.close()
+    ledger.sweep(database)
+    with database.reading() as session:
+        complaints = list(ledger.verify(session))
+    assert {complaint.split(",")[0] for complaint in complaints} == {
+        "citations",
+        "initiative_awards",
+        "initiative_partners",
+        "initiative_priorities",
+    }
+
+
+def test_whole_numbers_are_whole(database: Database) -> None:
+    """A column of whole numbers takes neither text nor a fraction, on SQLite either."""
+    # PostgreSQL's integers round a fraction, so only SQLite has to refuse it.
+    for value in ("'first'", "0", *(["1.5"] if database.engine.dialect.name == "sqlite" else [])):
+        with pytest.raises(DBAPIError), database.engine.begin() as connection:
+            connection.execute(text(f"update awards set rank = {value}"))

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,16 +11,18 @@ from typing import Any
 import pytest
 from alembic import command
 from conftest import DIALECTS, Store, config, opened, serving, upgrade
-from flask import Flask
+from flask import Flask, abort, request
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
+from api import ledger
+from api.app import MAX_BODY
 from api.problem_types import PROBLEMS
 from api.resources import RESOURCES
-from api.settings import Settings
+from api.settings import ROOT, Settings
 
 PATHS = [
     "/",
@@ -363,3 +366,51 @@ def test_busy_database(store: Store, settings: Settings) -> None:
             assert problem(client.get("/cities"))["detail"] == "The database is busy."
             connection.rollback()
         assert client.get("/cities").status_code == 200
+
+
+@pytest.mark.parametrize("status", sorted({row.status for row in PROBLEMS.values()} | {401, 409, 418, 501, 502, 504}))
+def test_every_abort_is_a_problem(settings: Settings, status: int) -> None:
+    """Whatever a library aborts with is answered with a problem of ours, never with its own page or JSON."""
+    with serving(settings) as app:
+        app.add_url_rule("/aborts", view_func=lambda: abort(status))
+        response = app.test_client().get("/aborts")
+    body = response.get_json()
+    nearest = {401: 400, 409: 400, 418: 400, 501: 500, 502: 500, 504: 500}.get(status, status)
+    assert (response.content_type, body["status"], response.status_code) == ("application/problem+json", nearest, nearest)
+
+
+def test_body_too_large(settings: Settings) -> None:
+    """A body above the limit is a 413 problem, once a view reads it."""
+    with serving(settings) as app:
+        app.add_url_rule("/reads", view_func=lambda: str(len(request.get_data())), methods=["POST"])
+        response = app.test_client().post("/reads", data=b"x" * (MAX_BODY + 1))
+    assert brief(response) == (413, "content-too-large", [])
+
+
+def test_asset_is_whole(client: FlaskClient) -> None:
+    """An asset has no ranges and no preconditions, so it is never half or refused."""
+    whole = (ROOT / "api" / "static" / "page.css").read_bytes()
+    for header in ({"Range": "bytes=0-1"}, {"Range": "bytes=999999-"}, {"If-Match": '"x"'}):
+        response = client.get("/docs/page.css", headers=header)
+        assert (response.status_code, response.get_data()) == (200, whole)
+        response.close()
+
+
+def test_replaced_file(migrated: Settings, store: Store, tmp_path: Path) -> None:
+    """A SQLite file that is moved away while serving is a 503, and one that is restored in its place is served at once."""
+    path = tmp_path / "served.sqlite3"
+    settings = replace(migrated, database_url=f"sqlite:///{path}")
+    upgrade(settings)
+    assert store.dialect in DIALECTS
+    with serving(settings) as app:
+        client = app.test_client()
+        assert client.get("/cities/boston-ma").status_code == 200
+        app.extensions["database"].engine.dispose()
+        shutil.copy(path, tmp_path / "backup")
+        with opened(settings) as database, ledger.writing(database) as session:
+            session.execute(text("update cities set summary = 'Newer.' where id = 'boston-ma'"))
+        assert client.get("/cities/boston-ma").get_json()["data"]["summary"] == "Newer."
+        path.rename(tmp_path / "away")
+        assert problem(client.get("/cities"))["detail"] == "The database cannot be reached."
+        (tmp_path / "backup").rename(path)
+        assert client.get("/cities/boston-ma").get_json()["data"]["summary"] is None

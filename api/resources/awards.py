@@ -1,9 +1,9 @@
 """Awards: a city's placing in one category of one survey."""
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy import Boolean, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db import Record
+from api.db import Record, whole_number
 from api.documents import Document, flag, identifier, slug, text, whole
 from api.resource import Resource, Sort
 
@@ -16,12 +16,12 @@ class Award(Record):
     category: Mapped[str]
     city_id: Mapped[str] = mapped_column(ForeignKey("cities.id"), index=True)
     rank: Mapped[int]
-    tied: Mapped[bool]
+    tied: Mapped[bool | None] = mapped_column(Boolean(create_constraint=True, name="tied"))
     summary: Mapped[str | None]
     __table_args__ = (
         ForeignKeyConstraint(["survey_id", "category"], ["survey_categories.survey_id", "survey_categories.category"]),
         UniqueConstraint("survey_id", "category", "city_id"),
-        CheckConstraint("rank >= 1", name="rank"),
+        whole_number("rank", "rank >= 1"),
         Index(None, "survey_id", "category", "rank", "id"),
     )
 
@@ -34,7 +34,7 @@ class AwardSchema(Document):
     category = slug("The survey's population category that it was won in.", "500000-or-more")
     city = slug("Id of the city.", "san-diego-ca", attribute="city_id")
     rank = whole("Placing: 1 is the first.", 1, low=1)
-    tied = flag("Whether other cities share the placing.", example=False)
+    tied = flag("Whether other cities share the placing; null when no source says.", example=False, allow_none=True)
     summary = text("What the source credits the placing to, in our words.", "A broad year of digital work.", allow_none=True)
 
 

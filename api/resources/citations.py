@@ -2,12 +2,12 @@
 
 from enum import StrEnum
 
-from marshmallow import fields, validate
+from marshmallow import fields
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db import Base, Record, choice
-from api.documents import SHA256, Document, identifier, slug, text, whole
+from api.db import Base, Record, choice, whole_number
+from api.documents import SHA256, Document, Pattern, identifier, slug, text, whole
 from api.resource import Resource
 
 
@@ -52,8 +52,8 @@ class Citation(Record):
         Index(None, "source_id", "paragraph", "sentence"),
         CheckConstraint("subject_kind <> 'citations'", name="subject_kind"),
         CheckConstraint("substr(field, 1, 1) = '/'", name="field"),
-        CheckConstraint("paragraph >= 1", name="paragraph"),
-        CheckConstraint("sentence >= 1", name="sentence"),
+        whole_number("paragraph", "paragraph >= 1"),
+        whole_number("sentence", "sentence >= 1"),
         CheckConstraint("length(sentence_sha256) = 64", name="sentence_sha256"),
     )
 
@@ -67,7 +67,7 @@ class CitationSchema(Document):
     field = text(
         "JSON Pointer (RFC 6901) of the fact within the record; one that points at a list or an object covers all of it.",
         "/metrics/0",
-        validate=validate.Regexp(r"^(/([^/~]|~[01])*)+$"),
+        validate=Pattern(r"^(/([^/~]|~[01])*)+$"),
     )
     source = slug("Id of the source.", "industry-insider-digital-cities-2024-part-1", attribute="source_id")
     paragraph = whole("Number of the paragraph in the source, counted from 1; headings count, empty lines don't.", 11, low=1)
@@ -75,7 +75,7 @@ class CitationSchema(Document):
     sentence_sha256 = text(
         "SHA-256 of the normalized sentence, in lower-case hexadecimal.",
         "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-        validate=validate.Regexp(SHA256),
+        validate=Pattern(SHA256),
     )
     basis = fields.Enum(
         Basis,

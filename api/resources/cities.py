@@ -1,11 +1,10 @@
 """Cities."""
 
-from marshmallow import validate
-from sqlalchemy import CheckConstraint, Index, UniqueConstraint
-from sqlalchemy.orm import Mapped
+from sqlalchemy import Boolean, CheckConstraint, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db import Record
-from api.documents import Document, flag, identifier, text
+from api.documents import Document, Pattern, flag, identifier, text
 from api.resource import Resource, Sort
 
 
@@ -16,7 +15,7 @@ class City(Record):
     name: Mapped[str]
     state: Mapped[str]
     country: Mapped[str]
-    state_capital: Mapped[bool | None]
+    state_capital: Mapped[bool | None] = mapped_column(Boolean(create_constraint=True, name="state_capital"))
     summary: Mapped[str | None]
     __table_args__ = (
         UniqueConstraint("country", "state", "name"),
@@ -31,8 +30,8 @@ class CitySchema(Document):
 
     id = identifier("san-diego-ca")
     name = text("Name of the city.", "San Diego")
-    state = text("USPS code of its state.", "CA", validate=validate.Regexp(r"^[A-Z]{2}$"))
-    country = text("ISO 3166-1 alpha-2 code of its country.", "US", validate=validate.Regexp(r"^[A-Z]{2}$"))
+    state = text("USPS code of its state.", "CA", validate=Pattern(r"^[A-Z]{2}$"))
+    country = text("ISO 3166-1 alpha-2 code of its country.", "US", validate=Pattern(r"^[A-Z]{2}$"))
     state_capital = flag("Whether it is its state's capital; null when no source says.", example=False, allow_none=True)
     summary = text(
         "What a source says of the city itself, in our words.", "The city lies on the Pacific coast.", allow_none=True

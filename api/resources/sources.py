@@ -2,12 +2,12 @@
 
 from enum import StrEnum
 
-from marshmallow import fields, validate
+from marshmallow import fields
 from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db import Record, choice
-from api.documents import SHA256, Document, identifier, slug, text, whole
+from api.db import Record, choice, whole_number
+from api.documents import SHA256, Document, Pattern, identifier, slug, text, whole
 from api.resource import Resource, Sort
 
 
@@ -33,8 +33,8 @@ class Source(Record):
     language: Mapped[str]
     text_sha256: Mapped[str]
     __table_args__ = (
-        CheckConstraint("part >= 1", name="part"),
-        CheckConstraint("parts >= part", name="parts"),
+        whole_number("part", "part >= 1"),
+        whole_number("parts", "parts >= part"),
         CheckConstraint("length(text_sha256) = 64", name="text_sha256"),
         Index(None, "title", "id"),
     )
@@ -54,13 +54,11 @@ class SourceSchema(Document):
     )
     part = whole("Its number in a series; null when it stands alone.", 1, low=1, allow_none=True)
     parts = whole("Parts of that series in all.", 3, low=1, allow_none=True)
-    language = text(
-        "IETF language tag (BCP 47) of its text.", "en", validate=validate.Regexp(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
-    )
+    language = text("IETF language tag (BCP 47) of its text.", "en", validate=Pattern(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"))
     text_sha256 = text(
         "SHA-256 of its normalized paragraphs, joined by line feeds; see `/citations` for the normalization.",
         "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-        validate=validate.Regexp(SHA256),
+        validate=Pattern(SHA256),
     )
 
 

@@ -2,12 +2,12 @@
 
 from enum import StrEnum
 
-from marshmallow import fields, validate
+from marshmallow import fields
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from api.db import Base, Record, choice
-from api.documents import Document, Part, identifier, slug, text, whole
+from api.db import Base, Record, choice, whole_number
+from api.documents import Document, Part, Pattern, identifier, slug, text, whole
 from api.resource import Resource, Sort
 
 
@@ -33,8 +33,8 @@ class Survey(Record):
     priorities: Mapped[list["SurveyPriority"]] = relationship(order_by="SurveyPriority.place", lazy="raise")
     __table_args__ = (
         UniqueConstraint("name", "year"),
-        CheckConstraint("year between 1000 and 9999", name="year"),
-        CheckConstraint("cities_recognized >= 0", name="cities_recognized"),
+        whole_number("year", "year between 1000 and 9999"),
+        whole_number("cities_recognized", "cities_recognized >= 0"),
         Index(None, "year", "id"),
     )
 
@@ -48,7 +48,7 @@ class SurveyState(Base):
     cities_recognized: Mapped[int]
     __table_args__ = (
         CheckConstraint("length(state) = 2 and state = upper(state)", name="state"),
-        CheckConstraint("cities_recognized >= 0", name="cities_recognized"),
+        whole_number("cities_recognized", "cities_recognized >= 0"),
     )
 
 
@@ -65,8 +65,8 @@ class SurveyCategory(Base):
     also_competing: Mapped[list["SurveyCompetitor"]] = relationship(order_by="SurveyCompetitor.city_id", lazy="raise")
     __table_args__ = (
         UniqueConstraint("survey_id", "position"),
-        CheckConstraint("min_population >= 0", name="min_population"),
-        CheckConstraint("max_population >= min_population", name="max_population"),
+        whole_number("min_population", "min_population >= 0"),
+        whole_number("max_population", "max_population >= min_population"),
     )
 
 
@@ -91,13 +91,16 @@ class SurveyPriority(Base):
     survey_id: Mapped[str] = mapped_column(ForeignKey("surveys.id", ondelete="CASCADE"), primary_key=True)
     priority_id: Mapped[str] = mapped_column(ForeignKey("priorities.id", ondelete="CASCADE"), primary_key=True, index=True)
     place: Mapped[int]
-    __table_args__ = (UniqueConstraint("survey_id", "place"), CheckConstraint("place >= 1", name="place"))
+    __table_args__ = (
+        UniqueConstraint("survey_id", "place"),
+        whole_number("place", "place >= 1"),
+    )
 
 
 class SurveyStateSchema(Part):
     """How many cities of one state were recognized."""
 
-    state = text("USPS code of the state.", "CA", validate=validate.Regexp(r"^[A-Z]{2}$"))
+    state = text("USPS code of the state.", "CA", validate=Pattern(r"^[A-Z]{2}$"))
     cities_recognized = whole("Cities of that state that were recognized.", 13)
 
 

@@ -8,7 +8,7 @@ branch_labels = None
 depends_on = None
 
 EDITION = "digital-cities-2024"
-SHA256 = "60b61ae17e90f1c888f27460c9e4de4c6917dce942cb2c8a4dd4035bf6813727"
+SHA256 = "414997a584f76b35c9497e9e2d0e413202ee7b6a5f6bc5d6dd21374d663bb3ec"
 
 SURVEY = {"survey_id": "id"}
 INITIATIVE = {"initiative_id": "id"}

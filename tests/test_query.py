@@ -1,0 +1,113 @@
+"""The statement behind a list: its plan, and its order on both databases."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from conftest import Store, opened, serving
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import event, text
+
+from api import ledger
+from api.db import Database
+from api.resource import Resource
+from api.resources import RESOURCES
+from api.settings import Settings
+
+ROWS = 2000
+CITATION = "id, subject_kind, subject_id, field, source_id, paragraph, sentence, sentence_sha256, basis"
+
+
+@pytest.fixture(scope="module")
+def full(store: Store, migrated: Settings) -> Iterator[Database]:
+    """A database in which every list is long enough for a planner to think about it."""
+    with opened(store.copy(migrated)) as database:
+        with ledger.writing(database) as session:
+            numbers = [{"id": f"n-{n}", "n": n} for n in range(ROWS)]
+            for statement in (
+                "insert into cities (id, name, state, country) values (:id, :id, 'ZZ', 'ZZ')",
+                "insert into priorities (id, name, description) values (:id, :id, 'x')",
+                "insert into organizations (id, name, type) values (:id, :id, 'company')",
+                "insert into initiatives (id, city_id, title, summary, status) values (:id, :id, :id, 'x', 'draft')",
+                f"insert into sources (id, title, type, language, text_sha256) values (:id, :id, 'list', 'en', '{'0' * 64}')",
+                "insert into surveys (id, name, year, year_basis, conducted_by_id) values (:id, :id, 1000 + :n, 'stated', :id)",
+                "insert into survey_categories (survey_id, category, position, name) values (:id, 'all', 0, 'x')",
+                "insert into awards (id, survey_id, category, city_id, rank) values (:id, :id, 'all', :id, 1)",
+                f"insert into citations ({CITATION}) values (:id, 'cities', :id, '/name', :id, 1, 1, '{'0' * 64}', 'stated')",
+            ):
+                session.execute(text(statement), numbers)
+        yield database
+
+
+@pytest.fixture(scope="module")
+def full_client(full: Database) -> Iterator[FlaskClient]:
+    """Asks an application on that database."""
+    with serving(full.settings) as app:
+        yield app.test_client()
+
+
+def plans(client: FlaskClient, path: str) -> list[str]:
+    """Return the plan of each statement on a noun's table that a request runs."""
+    database: Database = client.application.extensions["database"]
+    found: list[str] = []
+
+    def explain(connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("SELECT") and "FROM revision" in statement:
+            prefix = "explain query plan " if database.engine.dialect.name == "sqlite" else "explain "
+            cursor = connection.connection.cursor()
+            cursor.execute(prefix + statement, parameters)
+            found.append("\n".join(str(row[-1]) for row in cursor.fetchall()))
+
+    event.listen(database.engine, "before_cursor_execute", explain)
+    try:
+        assert client.get(path).status_code == 200
+    finally:
+        event.remove(database.engine, "before_cursor_execute", explain)
+    return found
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
+def test_page_is_read_from_an_index(full_client: FlaskClient, resource: Resource) -> None:
+    """The first page and a deep one are read in order from the noun's own index: nothing is sorted, the ledger not scanned."""
+    cursor = full_client.get(f"/{resource.name}?limit=500").get_json()["page"]["cursor"]
+    for path in (f"/{resource.name}?limit=20", f"/{resource.name}?limit=20&cursor={cursor}"):
+        page, _count = plans(full_client, path)
+        for bad in ("TEMP B-TREE", "Sort ", "Seq Scan on revision", "SCAN revision", f"Seq Scan on {resource.name}"):
+            assert bad not in page, page
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)
+
+
+@given(
+    names=st.lists(NAMES, unique=True, min_size=1, max_size=25),
+    limit=st.integers(1, 9),
+    gone=st.sets(st.integers(0, 24), max_size=4),
+)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_walk_while_others_write(
+    own_client: FlaskClient, database: Database, names: list[str], limit: int, gone: set[int]
+) -> None:
+    """Whatever the names, pages come in code point order; whoever stays during a walk is seen once."""
+    with ledger.writing(database) as session:
+        session.execute(text("delete from priorities where id like 'w-%'"))
+        rows = [{"id": f"w-{n}", "name": f"w {name}"} for n, name in enumerate(names)]
+        session.execute(text("insert into priorities (id, name, description) values (:id, :name, 'x')"), rows)
+    leaving = {f"w-{n}" for n in gone if n < len(names)}
+    seen: list[tuple[str, str]] = []
+    following: str | None = f"/priorities?limit={limit}"
+    while following:
+        answer = own_client.get(following).get_json()
+        seen += [(record["name"], record["id"]) for record in answer["data"]]
+        following = answer["links"]["next"] and answer["links"]["next"].removeprefix("http://localhost")
+        if leaving:
+            with ledger.writing(database) as session:
+                session.execute(text("delete from priorities where id = :id"), {"id": leaving.pop()})
+                session.execute(text("delete from priorities where id = 'w-late'"))
+                session.execute(text("insert into priorities (id, name, description) values ('w-late', 'w late', 'x')"))
+    stayed = [row for row in seen if row[1].startswith("w-") and row[1] != "w-late" and int(row[1][2:]) not in gone]
+    expected = sorted((row["name"], row["id"]) for n, row in enumerate(rows) if n not in gone)
+    assert stayed == expected
+    assert seen == sorted(seen)
