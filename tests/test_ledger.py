@@ -293,7 +293,7 @@ def test_many_records_at_once(database: Database) -> None:
         assert list(ledger.verify(session)) == []
 
 
-WRITERS, WRITES = 8, 25
+WRITERS, WRITES = 8, 15
 
 
 def race(database: Database, write: Callable[[int], None], poll: Callable[[], list[int]]) -> tuple[list[int], list[int]]:

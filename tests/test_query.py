@@ -16,7 +16,7 @@ from api.resource import Resource
 from api.resources import RESOURCES
 from api.settings import Settings
 
-ROWS = 2000
+ROWS = 600
 CITATION = "id, subject_kind, subject_id, field, source_id, paragraph, sentence, sentence_sha256, basis"
 
 
