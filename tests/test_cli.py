@@ -527,3 +527,49 @@ def test_gunicorn(file: str) -> None:
         answers(f"http://127.0.0.1:{port}")
         output = end(process, signal.SIGTERM)
     assert "Traceback" not in output
+
+
+def test_sweep_names_what_it_can_not_publish(run: Run, database: Database) -> None:
+    """A record that its schema forbids is named, with status 1; the rest of the sweep is published all the same."""
+    last = head(database)
+    with database.engine.begin() as connection:
+        connection.execute(text("update cities set summary = 'Fine.' where id = 'boston-ma'"))
+        connection.execute(text("update initiatives set started = '9999-99' where id = 'los-angeles-ca-myla311'"))
+    status, lines = run("ledger", "sweep")
+    assert (status, lines[0], lines[-1]) == (
+        1,
+        f"Changes published: 1; the dataset is at version {last + 1}.",
+        "Error: differences: 1",
+    )
+    assert lines[1].startswith("initiatives/los-angeles-ca-myla311: can't be published: ")
+
+
+def test_sweep_of_a_locked_ledger(settings: Settings, database: Database) -> None:
+    """When another writer holds the ledger for too long, the command says so in one line."""
+    with serving(replace(settings, lock_timeout=1)) as app, database.engine.connect() as connection:
+        connection.execute(text("update ledger_head set one = 1"))
+        result = app.test_cli_runner().invoke(args=["ledger", "sweep"])
+        connection.rollback()
+    (line,) = result.output.splitlines()
+    assert result.exit_code == 1
+    assert line.startswith("Error: the database stopped answering: ")
+    assert "lock" in line
+
+
+def test_looking_publishes_nothing(settings: Settings, database: Database) -> None:
+    """Only an upgrade publishes: asking alembic where a database stands leaves raw changes to `ledger sweep`."""
+    last = head(database)
+    with database.engine.begin() as connection:
+        connection.execute(text("update cities set summary = 'Raw.' where id = 'boston-ma'"))
+    environment = {**os.environ, "DATABASE_URL": settings.database_url}
+    for command in ("current", "check", "upgrade head"):
+        done = subprocess.run(
+            [sys.executable, "-m", "alembic", *command.split()],
+            env=environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert head(database) == last
