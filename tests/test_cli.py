@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
@@ -523,10 +524,35 @@ def test_gunicorn(file: str) -> None:
     """`gunicorn wsgi:app` serves the same, and leaves no process behind either."""
     port = unused_port()
     arguments = (sys.executable, "-m", "gunicorn", "wsgi:app", "--bind", f"127.0.0.1:{port}", "--no-control-socket")
-    with listening(arguments, "127.0.0.1", port, DATABASE_URL=file) as process:
+    with listening((*arguments, "--limit-request-line", "0"), "127.0.0.1", port, DATABASE_URL=file) as process:
         answers(f"http://127.0.0.1:{port}")
+        long = refused(f"http://127.0.0.1:{port}/cities?limit={'1' * 102_400}")
         output = end(process, signal.SIGTERM)
     assert "Traceback" not in output
+    assert (long[0], long[1], json.loads(long[2])["status"]) == (414, "application/problem+json", 414)
+
+
+def refused(address: str) -> tuple[int, str, bytes]:
+    """Return the status, the media type and the body of an answer that is no success."""
+    with pytest.raises(HTTPError) as refusal:
+        urlopen(address, timeout=30)
+    with refusal.value as error:
+        return error.code, error.headers.get_content_type(), error.read()
+
+
+def test_long_query_on_the_wire(file: str) -> None:
+    """`serve` answers a long query with our problem; above 64 KiB its HTTP library says 414 before us, without a body."""
+    port = unused_port()
+    with listening(SERVE, "127.0.0.1", port, DATABASE_URL=file, PORT=port) as process:
+        ours = refused(f"http://127.0.0.1:{port}/cities?limit={'1' * 60_000}")
+        theirs = refused(f"http://127.0.0.1:{port}/cities?limit={'1' * 102_400}")
+        end(process, signal.SIGTERM)
+    assert (ours[0], ours[1], json.loads(ours[2])["errors"][0]["allowed"]) == (
+        414,
+        "application/problem+json",
+        {"maximum": 8192},
+    )
+    assert (theirs[0], theirs[2]) == (414, b"")
 
 
 def test_sweep_names_what_it_can_not_publish(run: Run, database: Database) -> None:
