@@ -8,6 +8,7 @@ from api.db import Database
 from api.settings import Settings
 
 EXPOSED = ["ETag", "Link", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id"]
+READS = ["GET", "HEAD", "OPTIONS"]
 MAX_BODY = 1_000_000
 
 
@@ -17,7 +18,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.url_map.merge_slashes = False
     app.extensions["database"] = Database(settings or Settings.from_env())
-    CORS(app, origins="*", send_wildcard=True, expose_headers=EXPOSED, max_age=86400)
+    CORS(app, origins="*", methods=READS, send_wildcard=True, expose_headers=EXPOSED, max_age=86400)
     problems.register(app)
     docs.register(app)
     cli.register(app)

@@ -315,6 +315,14 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> str:
 ALEMBIC = (sys.executable, "-m", "alembic", "upgrade", "head")
 FLASK = (sys.executable, "-m", "flask", "--app", "wsgi")
 SERVE = (*FLASK, "serve")
+# What every program is run with: from the project's folder, nothing to read, and all that it says in one place.
+PIPED: dict[str, Any] = {
+    "cwd": ROOT,
+    "text": True,
+    "stdin": subprocess.DEVNULL,
+    "stdout": subprocess.PIPE,
+    "stderr": subprocess.STDOUT,
+}
 
 
 def environment(variables: dict[str, object]) -> dict[str, str]:
@@ -326,14 +334,10 @@ def environment(variables: dict[str, object]) -> dict[str, str]:
 
 def refusal(arguments: Sequence[str], **variables: object) -> str:
     """Run a program that must fail with one line, and return the line."""
-    done = subprocess.run(
+    done: subprocess.CompletedProcess[str] = subprocess.run(
         arguments,
-        cwd=ROOT,
+        **PIPED,
         env=environment(variables),
-        text=True,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
         timeout=120,
         check=False,
     )
@@ -422,12 +426,8 @@ def listening(arguments: Sequence[str], host: str, port: int, **variables: objec
     """Start a server and wait until it listens; nothing of it is left afterwards."""
     process = subprocess.Popen(
         arguments,
-        cwd=ROOT,
+        **PIPED,
         env=environment(variables),
-        text=True,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
         start_new_session=True,
     )
     with process:

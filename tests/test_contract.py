@@ -145,6 +145,7 @@ def test_head_and_options(client: FlaskClient, resource: Resource) -> None:
             },
         )
         assert preflight.headers["Access-Control-Allow-Origin"] == "*"
+        assert preflight.headers["Access-Control-Allow-Methods"] == "GET, HEAD, OPTIONS"
         assert "if-none-match" in preflight.headers["Access-Control-Allow-Headers"].lower()
         exposed = {"ETag", "Link", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id"}
         assert exposed == set(got.headers["Access-Control-Expose-Headers"].split(", "))

@@ -79,7 +79,7 @@ def run(schema: schemathesis.BaseSchema) -> Campaign:
     return campaign
 
 
-def hold(app: Flask, examples: int) -> None:
+def check_campaign(app: Flask, examples: int) -> None:
     """Assert that a campaign finds nothing, and that it did what it should have."""
     schema = schema_of(app, examples)
     campaign = run(schema)
@@ -93,13 +93,13 @@ def hold(app: Flask, examples: int) -> None:
 
 def test_document_is_true(app: Flask) -> None:
     """No request made from the document, in any phase, fails any check; and every operation gets to answer 200."""
-    hold(app, 20)
+    check_campaign(app, 20)
 
 
 @pytest.mark.slow
 def test_document_is_true_for_long(app: Flask) -> None:
     """The same for many more requests."""
-    hold(app, 200)
+    check_campaign(app, 200)
 
 
 def test_lie_is_found(own_client: FlaskClient) -> None:
