@@ -1,5 +1,8 @@
 """Wires the application together, and nothing else."""
 
+from threading import Semaphore
+from typing import Any
+
 from flask import Flask, Response
 from flask_cors import CORS
 
@@ -7,8 +10,10 @@ from api import cli, docs, problems
 from api.db import Database
 from api.settings import Settings
 
-EXPOSED = ["ETag", "Link", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id"]
+EXPOSED = ["ETag", "Link", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id", "Content-Disposition"]
 READS = ["GET", "HEAD", "OPTIONS"]
+# A path's methods as browsers are told of them.
+METHODS: dict[Any, Any] = {r"/[a-z]+/search": {"methods": ["POST", "GET", "HEAD", "OPTIONS"]}, r"/*": {"methods": READS}}
 MAX_BODY = 1_000_000
 
 
@@ -17,8 +22,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask("api", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.url_map.merge_slashes = False
-    app.extensions["database"] = Database(settings or Settings.from_env())
-    CORS(app, origins="*", methods=READS, send_wildcard=True, expose_headers=EXPOSED, max_age=86400)
+    database = Database(settings or Settings.from_env())
+    app.extensions["database"] = database
+    # A thread is left for everyone else.
+    app.extensions["streams"] = Semaphore(max(1, database.settings.threads - 1))
+    CORS(app, resources=METHODS, origins="*", send_wildcard=True, expose_headers=EXPOSED, max_age=86400)
     problems.register(app)
     docs.register(app)
     cli.register(app)

@@ -117,6 +117,14 @@ def sweep() -> None:
     report(publication.refused)
 
 
+@ledger_commands.command()
+def reindex() -> None:
+    """Make the index of full text anew from what is published."""
+    with ready() as database, database.writing() as session:
+        count = ledger.reindex(session)
+    click.echo(f"Records indexed: {count}.")
+
+
 @citation_commands.command()
 @click.argument("source")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))

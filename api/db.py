@@ -22,6 +22,7 @@ from sqlalchemy import (
     Dialect,
     Engine,
     Enum,
+    Index,
     Integer,
     MetaData,
     Numeric,
@@ -29,11 +30,12 @@ from sqlalchemy import (
     TypeDecorator,
     create_engine,
     event,
+    func,
 )
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, Session, mapped_column, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from api.settings import ROOT, Settings
@@ -83,6 +85,11 @@ def choice(values: type[StrEnum], name: str) -> Enum:
 def whole_number(column: str, condition: str) -> CheckConstraint:
     """Return the check of a whole number: SQLite would keep text, or a fraction, in an integer column."""
     return CheckConstraint(f"{condition} and cast({column} as integer) = {column}", name=column)
+
+
+def folded(column: InstrumentedAttribute[str]) -> Index:
+    """Index a text without regard to the case of ASCII letters, for what begins with something."""
+    return Index(f"ix_{column.class_.__tablename__}_{column.key}_folded", func.lower(column))
 
 
 class Base(DeclarativeBase):

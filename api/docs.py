@@ -15,11 +15,11 @@ from markupsafe import Markup, escape
 from marshmallow import Schema, fields
 from werkzeug.exceptions import NotFound
 
-from api import __version__
+from api import __version__, answers
 from api.documents import Document, Part
+from api.everywhere import finding
 from api.problem_types import PROBLEMS
 from api.problems import MEDIA_TYPE, ProblemError, ProblemSchema, base_url, example
-from api.query import NoArguments
 from api.resources import RESOURCES
 from api.rest import (
     HEADERS,
@@ -27,13 +27,16 @@ from api.rest import (
     JSON,
     NOT_KEPT,
     RETRY_AFTER,
+    UNCHANGED,
     VARY,
     Blueprint,
+    NoArguments,
     blueprint,
     conditional,
     database,
     documents,
     negotiate,
+    parameter_components,
     response_name,
     tagged,
 )
@@ -121,7 +124,11 @@ def register(app: Flask) -> None:
     # An example shows its members in their own order.
     app.jinja_env.policies["json.dumps_kwargs"] = {"sort_keys": False}
     for resource in RESOURCES:
+        for name, parameter in parameter_components(resource).items():
+            api.spec.components.parameter(name, "query", parameter)
         api.register_blueprint(blueprint(resource))
+    answers.register(api.spec.components)
+    api.register_blueprint(finding)
     api.register_blueprint(meta)
     app.add_url_rule("/docs/<path:name>", view_func=assets)
     app.extensions["openapi"] = json.dumps(api.spec.to_dict(), ensure_ascii=False).encode()
@@ -177,7 +184,6 @@ class ProblemTypeListSchema(Schema):
 meta = Blueprint("meta", __name__, description="The index, the documentation, the problem types and the health checks.")
 
 PAGE: dict[str, Any] = {"schema": {"type": "string"}, "content_type": HTML}
-UNCHANGED = "You have the latest version already."
 
 
 @meta.route("/", parameters=[IF_NONE_MATCH])
@@ -192,6 +198,8 @@ def index(_arguments: dict[str, Any]) -> Response:
     base = base_url()
     links = [
         {"name": "example", "description": "A record, with its figures.", "url": f"{base}/initiatives/los-angeles-ca-myla311"},
+        {"name": "search", "description": "Full text in every noun.", "url": f"{base}/search?q=digital"},
+        {"name": "suggest", "description": "Completes what is typed.", "url": f"{base}/suggest?q=san"},
         {"name": "docs", "description": "Interactive documentation.", "url": f"{base}/docs"},
         {"name": "openapi", "description": "The OpenAPI 3.1 document.", "url": f"{base}/openapi.json"},
         {"name": "problems", "description": "Every kind of error, with its cure.", "url": f"{base}/problems"},

@@ -100,8 +100,17 @@ class Number(fields.Float):
         return int(number) if number.is_integer() else round(number, 6)
 
 
+class Prose(fields.String):
+    """A text of sentences: searched for words, not compared as a whole."""
+
+
+def prose(description: str, example: str, **kwargs: Any) -> Prose:
+    """Return a field of sentences of ours."""
+    return Prose(required=True, metadata={"description": description, "example": example}, **kwargs)
+
+
 def text(description: str, example: str, **kwargs: Any) -> fields.String:
-    """Return a prose or name field."""
+    """Return the field of a name or a code."""
     return fields.String(required=True, metadata={"description": description, "example": example}, **kwargs)
 
 

@@ -14,10 +14,24 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, bindparam, delete, exists, func, insert, select, text, update
+from sqlalchemy import (
+    CheckConstraint,
+    ColumnElement,
+    Index,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column, selectinload
 
+from api import search
 from api.db import Base, Database, Version, choice
 from api.documents import PUBLICATION, Content, canonical, content_sha256, instant
 from api.resource import Resource
@@ -25,6 +39,7 @@ from api.resources import RESOURCES
 
 EPOCH = 10**12
 BATCH = 500
+REINDEX = "run `flask --app wsgi ledger reindex`"
 # What reading a row can raise when its columns hold what their types do not: SQLite lets raw SQL do that.
 UNREADABLE = (ValueError, TypeError, LookupError, OperationalError)
 
@@ -54,6 +69,7 @@ class Revision(Base):
         CheckConstraint("(op = 'delete') = (document is null) and (document is null) = (hash is null)", name="document"),
         CheckConstraint("superseded > version", name="superseded"),
         Index(None, "kind", "id", "version"),
+        Index(None, "changed_at", "version"),
     )
 
 
@@ -65,6 +81,13 @@ Index(
     Revision.kind,
     Revision.id,
     unique=True,
+    sqlite_where=CURRENT[0],
+    postgresql_where=CURRENT[0],
+)
+Index(
+    "ix_revision_current_version",
+    Revision.kind,
+    Revision.version,
     sqlite_where=CURRENT[0],
     postgresql_where=CURRENT[0],
 )
@@ -245,10 +268,49 @@ def _append(session: Session, resource: Resource, ids: Sequence[str], commit: _C
         session.connection().execute(supersede, superseded)
     if added:
         session.execute(insert(Revision), added)
+    upserts = {row["version"]: contents[row["id"]] for row in added if row["op"] is Op.UPSERT}
+    search.replace(session, resource, [pair["old"] for pair in superseded], upserts)
     if wrong:
         session.execute(insert(Dirty), [{"kind": resource.name, "id": id} for id in wrong])
         commit.refused.extend(wrong.values())
     return version
+
+
+def reindex(session: Session) -> int:
+    """Make the search index anew from what is published, within the session's transaction; returns how many it holds."""
+    _lock(session, None)
+    search.engine_of(session).clear(session)
+    count = 0
+    for resource in RESOURCES:
+        last = ""
+        while resource.search and (page := _page(session, resource, last)):
+            search.replace(session, resource, [], {row.version: json.loads(row.document or "") for row in page})
+            count, last = count + len(page), page[-1].id
+            session.expunge_all()
+    return count
+
+
+def is_indexed(session: Session) -> bool:
+    """Tell whether the search index holds the current versions and no others, whatever it says of them."""
+    version = search.engine_of(session).version
+    missing = select(Revision.version).where(*_searchable(), ~exists().where(version == Revision.version))
+    return session.scalar(missing.limit(1)) is None and session.scalar(_orphans(session).limit(1)) is None
+
+
+def _searchable() -> tuple[ColumnElement[bool], ...]:
+    return (Revision.kind.in_([resource.name for resource in RESOURCES if resource.search]), *CURRENT)
+
+
+def _orphans(session: Session) -> Select[int]:
+    """Select what the search index holds besides the current versions."""
+    engine = search.engine_of(session)
+    return engine.versions(~exists().where(Revision.version == engine.version, *_searchable()))
+
+
+def _page(session: Session, resource: Resource, last: str) -> Sequence[Revision]:
+    """Return the next current revisions of a noun, deletions excluded, by id."""
+    following = select(Revision).where(Revision.kind == resource.name, Revision.id > last, *CURRENT)
+    return session.scalars(following.order_by(Revision.id).limit(BATCH)).all()
 
 
 def _document(content: Content, version: int, changed_at: dt.datetime) -> str:
@@ -274,6 +336,7 @@ def verify(session: Session) -> Iterator[str]:
         published = exists().where(Revision.kind == resource.name, Revision.id == resource.model.id, *CURRENT)
         for id in session.scalars(select(resource.model.id).where(~published).order_by(resource.model.id)):
             yield f"{resource.name}/{id}: in the table, but not published"
+    yield from _verify_index(session)
 
 
 def _verify_versions(session: Session) -> Iterator[str]:
@@ -309,11 +372,10 @@ def _verify_history(session: Session) -> Iterator[str]:
 
 def _verify_documents(session: Session, resource: Resource) -> Iterator[str]:
     last = ""
-    while page := session.scalars(
-        select(Revision).where(Revision.kind == resource.name, Revision.id > last, *CURRENT).order_by(Revision.id).limit(BATCH)
-    ).all():
+    while page := _page(session, resource, last):
         contents, wrong = publishable(session, resource, [revision.id for revision in page])
         yield from wrong.values()
+        agreed: dict[int, Content] = {}
         for revision in (revision for revision in page if revision.id not in wrong):
             content = contents.get(revision.id)
             if content is None:
@@ -322,5 +384,17 @@ def _verify_documents(session: Session, resource: Resource) -> Iterator[str]:
                 yield f"{resource.name}/{revision.id}: the document of version {revision.version} is not what the table says"
             elif revision.document != _document(content, revision.version, revision.changed_at):
                 yield f"{resource.name}/{revision.id}: the stored bytes of version {revision.version} are not its document's"
+            else:
+                agreed[revision.version] = content
+        ids = {revision.version: revision.id for revision in page}
+        for version, fault in search.faults(session, resource, agreed).items():
+            yield f"{resource.name}/{ids[version]}: {fault}; {REINDEX}"
         last = page[-1].id
         session.expunge_all()
+
+
+def _verify_index(session: Session) -> Iterator[str]:
+    for version in session.scalars(_orphans(session).execution_options(yield_per=BATCH)):
+        yield f"version {version}: in the search index, but not current; {REINDEX}"
+    if search.engine_of(session).torn(session):
+        yield f"the search index does not hold the words of its entries; {REINDEX}"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-MAX_QUERY_STRING = 8192
+MAX_QUERY_STRING = 32_768
 
 Item = dict[str, Any]
 
@@ -52,6 +52,36 @@ PROBLEMS = {
                     "parameter": "cursor",
                     "code": "invalid-cursor",
                     "detail": "Take it from `links.next` or `page.cursor` of this list.",
+                },
+            ),
+        ),
+        ProblemType(
+            "too-many-included",
+            400,
+            "Too many related records",
+            "`include` adds at most 500 records of a noun to an answer. Ask for fewer records at once with `limit`, or for the "
+            "related ones at their own path, filtered by what they are related to.",
+            "`include=citations` would add more than 500 citations to this page.",
+            (
+                {
+                    "parameter": "include",
+                    "code": "too-many-included",
+                    "detail": "Ask for fewer initiatives with `limit`, or for the citations at `/citations`, filtered.",
+                    "allowed": {"maximum": 500},
+                },
+            ),
+        ),
+        ProblemType(
+            "invalid-json",
+            400,
+            "The body is no JSON",
+            "The body is not JSON as RFC 8259 has it, in UTF-8, with every key once and without NaN.",
+            "The body is no JSON: Expecting value at character 0.",
+            (
+                {
+                    "pointer": "",
+                    "code": "invalid-json",
+                    "detail": "The body is no JSON: Expecting value at character 0.",
                 },
             ),
         ),
@@ -142,7 +172,10 @@ PROBLEMS = {
             "uri-too-long",
             414,
             "The query string is too long",
-            f"A query string has at most {MAX_QUERY_STRING} bytes. Above 64 KiB the server itself says so, without a body.",
+            (
+                f"A query string has at most {MAX_QUERY_STRING} bytes; `POST` to a noun with `/search` takes more. "
+                "Above 64 KiB the server itself says so, without a body."
+            ),
             f"The query string has 102400 bytes, {MAX_QUERY_STRING} at most are read.",
         ),
         ProblemType(
@@ -151,6 +184,23 @@ PROBLEMS = {
             "We don't read that media type",
             "The `Content-Type` of the body is none that this path takes.",
             "The server does not support the media type transmitted in the request.",
+        ),
+        ProblemType(
+            "invalid-body",
+            422,
+            "The body says what can't be",
+            "The body is JSON, but something in it is unknown or wrong. `pointer` (RFC 6901) says where, `allowed` what would "
+            "have worked.",
+            "`stat` is not a filter here; did you mean `state`?",
+            (
+                {
+                    "pointer": "/or/0/stat",
+                    "code": "unknown-filter",
+                    "detail": "`stat` is not a filter here; did you mean `state`?",
+                    "allowed": ["name", "state"],
+                    "suggestion": "state",
+                },
+            ),
         ),
         ProblemType(
             "too-many-requests",
@@ -169,8 +219,9 @@ PROBLEMS = {
         ProblemType(
             "unavailable",
             503,
-            "The database is not available",
-            "The database is unreachable, busy or not migrated. Try again after as many seconds as `Retry-After` says.",
+            "Not available at the moment",
+            "The database is unreachable, busy or not migrated, or as many lists are being streamed as can be at once. Try "
+            "again after as many seconds as `Retry-After` says.",
             "The database cannot be reached.",
         ),
     )

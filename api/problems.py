@@ -45,6 +45,7 @@ class ErrorItemSchema(Schema):
             "description": "What would have worked: a list of values, or an object with bounds.",
             "example": ["cursor", "limit"],
             "type": ["array", "object"],
+            "items": {},
         }
     )
     suggestion = fields.String(metadata={"description": "What was probably meant.", "example": "limit"})
@@ -147,9 +148,17 @@ def nearest(word: str, options: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
-def mistake(parameter: str, code: str, detail: str, *, allowed: object = None, suggestion: str | None = None) -> Item:
-    """Return one item of ``errors``, with what would have worked and what was probably meant."""
-    item: Item = {"parameter": shorten(parameter), "code": code, "detail": detail}
+def mistake(  # noqa: PLR0913 - the members of an item
+    parameter: str, code: str, detail: str, *, pointer: str | None = None, allowed: object = None, suggestion: str | None = None
+) -> Item:
+    """Return one item of ``errors``, with what would have worked and what was probably meant.
+
+    ``parameter`` is empty, and ``pointer`` given, for what is wrong in a body.
+    """
+    item: Item = {"parameter": shorten(parameter)} if parameter or pointer is None else {}
+    if pointer is not None:
+        item["pointer"] = shorten(pointer)
+    item |= {"code": code, "detail": detail}
     if allowed is not None:
         item["allowed"] = allowed
     if suggestion:

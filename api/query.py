@@ -1,189 +1,797 @@
-"""The query language: what a list may be asked, and the statement that answers it."""
+"""The query language: what a list may be asked, and how a request's text becomes a `Query`, or an error that repairs it.
 
-import base64
-import binascii
-import hashlib
+Two tables make it: `api.operators`, and the declarations of the nouns. `filters` joins them into the filters of a noun,
+`PARAMETERS` are those that every list has besides. `api.statements` turns a `Query` into SQL.
+"""
+
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import cache
+from typing import Any, NoReturn
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
-from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, false, func, or_, select
-from sqlalchemy.orm import Session
-
-from api.ledger import CURRENT, Head, Revision
+from api.documents import SLUG, Document
+from api.ledger import Revision
+from api.operators import MAX_TEXT, MAX_VALUES, OPERATORS, TYPES, Operator, split
+from api.problem_types import Item
 from api.problems import ProblemError, mistake, nearest, shorten
-from api.resource import Resource, Sort
+from api.resource import Field, Relation, Resource
+from api.resources import BY_NAME, RESOURCES
+from api.search import MAX_WORDS, Search, TooManyWords
+from api.search import parse as parse_search
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
 CAP = 10_000
-LIMIT_ERROR = f"`limit` is a whole number from 1 to {MAX_LIMIT}."
-
-
-class QueryInteger(fields.Integer):
-    """A whole number in plain decimal digits: what `int` takes besides (`1_0`, ` 5`, `٣`) is refused."""
-
-    def _deserialize(self, value: object, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
-        if not re.fullmatch(r"-?[0-9]{1,18}", str(value), re.ASCII):
-            raise self.make_error("invalid", input=value)
-        return super()._deserialize(value, attr, data, **kwargs)
-
-
-class NoArguments(Schema):
-    """The parameters of a path that has none."""
-
-    class Meta:
-        """An unknown parameter is an error, never ignored."""
-
-        unknown = RAISE
-
-
-class ListArguments(NoArguments):
-    """The parameters that every list has."""
-
-    limit = QueryInteger(
-        load_default=DEFAULT_LIMIT,
-        validate=validate.Range(min=1, max=MAX_LIMIT, error=LIMIT_ERROR),
-        error_messages={"invalid": LIMIT_ERROR},
-        metadata={"description": "How many records a page has at most.", "example": 20},
+MAX_FACETS = 5
+MAX_DEPTH = 5
+MAX_DIGITS = 400
+MAX_NODES = 100
+MAX_ERRORS = 20
+# Of a whole query: SQLite takes 32,766 parameters in a statement, which may say the same thing several times.
+MAX_ALL_VALUES = 5_000
+COUNTS = ("capped", "exact", "none")
+CONNECTIVES = ("and", "or", "not")
+# What the ledger adds to every document.
+LEDGER = {
+    name: Field(
+        name=name,
+        column=column,
+        type=TYPES[type],
+        schema=TYPES[type].schema,
+        description=Document().fields[name].metadata["description"],
+        example=Document().fields[name].metadata["example"],
     )
-    cursor = fields.String(
-        validate=validate.Regexp(r"^[A-Za-z0-9_-]+$", error="`cursor` is taken from `page.cursor` or `links.next`."),
-        metadata={
-            "description": (
-                "Continue a list: `page.cursor` of the page before, with the same parameters otherwise (`limit` may change). "
-                "`links.next` has it filled in. It never expires."
-            ),
-        },
+    for name, column, type in (
+        ("version", Revision.version, "version"),
+        ("updated_at", Revision.changed_at, "instant"),
     )
+}
 
 
 @dataclass(frozen=True)
-class Page:
-    """One page: its documents as stored, how many records the whole list has, and where the next page begins."""
+class Filter:
+    """One filter of a noun: a field, at the end of a path of relations, and an operator.
 
-    documents: Sequence[str]
-    total: int
-    total_is_exact: bool
-    cursor: str | None
-
-
-def dataset_version(session: Session) -> int:
-    """Return the version that the whole dataset is at."""
-    return session.execute(select(Head.version)).scalar_one()
-
-
-def page(session: Session, resource: Resource, arguments: Mapping[str, Any]) -> Page:
-    """Answer a list with two statements, however many records it shows. Raises a 400 for a foreign cursor."""
-    limit: int = arguments["limit"]
-    document = published(resource, Revision.document)
-    keys = [sort.column.label(f"key_{n}") for n, sort in enumerate(resource.order)]
-    listed = select(document.label("document"), *keys).where(document.is_not(None))
-    rows = session.execute(_after(listed, resource, arguments).limit(limit + 1)).all()
-    counted = select(resource.model.id).where(published(resource, Revision.version).is_not(None)).limit(CAP + 1)
-    total = session.execute(select(func.count()).select_from(counted.subquery()))
-    count = total.scalar_one()
-    more = len(rows) > limit
-    return Page(
-        documents=[row[0] for row in rows[:limit]],
-        total=min(count, CAP),
-        total_is_exact=count <= CAP,
-        cursor=_encode(resource, rows[limit - 1][1:]) if more else None,
-    )
-
-
-def published(resource: Resource, column: Any) -> ScalarSelect[Any]:
-    """Return a column of a row's current revision, null when it is not published.
-
-    A subquery and not a join, so that no planner begins with the ledger: the noun's own index gives the
-    order, and a page costs as many look-ups as it has rows.
+    ``linked``: the field is in the last relation's own table; ``whole``: it is the relation itself, so that
+    ``not`` and ``isnull`` speak of all that it leads to.
     """
-    one = (Revision.kind == resource.name, Revision.id == resource.model.id, *CURRENT)
-    return select(column).where(*one).correlate(resource.model).scalar_subquery()
+
+    name: str
+    path: tuple[Relation, ...]
+    field: Field
+    operator: Operator
+    linked: bool = False
+    whole: bool = False
+
+    @property
+    def description(self) -> str:
+        """What the field is, with the way to it."""
+        way = " ".join(relation.description for relation in self.path if not (self.whole and relation is self.path[-1]))
+        return f"{way} {self.field.description}".strip().rstrip(".")
+
+    @property
+    def example(self) -> Any:
+        """A value that it takes."""
+        if self.operator.of_null:
+            return False
+        return self.field.example
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of one of its values."""
+        if self.operator.of_null:
+            return dict(TYPES["flag"].schema)
+        # A text to look for is not a whole value, and need not have its form.
+        return dict(TYPES["text"].schema if self.operator.folds else self.field.schema)
 
 
-def _after(statement: Select[Any], resource: Resource, arguments: Mapping[str, Any]) -> Select[Any]:
-    """Order a statement and, with a cursor, start it behind the record that the cursor names."""
-    order = resource.order
-    statement = statement.order_by(*(sort.column.desc() if sort.descending else sort.column.asc() for sort in order))
-    if "cursor" in arguments:
-        statement = statement.where(_behind(order, _decode(resource, arguments["cursor"])))
-    return statement
+def is_many(relation: Relation) -> bool:
+    """Tell whether a relation can lead to more than one record."""
+    return bool(relation.owner.key != "id")
 
 
-def _behind(order: Sequence[Sort], values: Sequence[Any]) -> ColumnElement[bool]:
-    """Return the condition of the rows behind ``values``: the first key that differs decides."""
-    condition: ColumnElement[bool] = false()
-    for sort, value in reversed(list(zip(order, values, strict=True))):
-        beyond = sort.column < value if sort.descending else sort.column > value
-        condition = or_(beyond, and_(sort.column == value, condition))
-    # Implied by the rest, but in a form that an index can start from.
-    first = order[0]
-    return and_(first.column <= values[0] if first.descending else first.column >= values[0], condition)
-
-
-def _signature(resource: Resource) -> str:
-    """Name the list that a cursor belongs to: its noun and its order."""
-    asked = [resource.name, [[sort.column.key, sort.descending] for sort in resource.order]]
-    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:12]
-
-
-def _encode(resource: Resource, values: Sequence[Any]) -> str:
-    text = json.dumps([_signature(resource), *values], separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _decode(resource: Resource, cursor: str) -> list[Any]:
-    detail = "The cursor was not made by this list."
-    item = mistake("cursor", "invalid-cursor", "Take it from `links.next` or `page.cursor` of this list.")
-    try:
-        found = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
-        values: list[Any] = found[1:]
-        if found[0] != _signature(resource) or len(values) != len(resource.order):
-            raise ProblemError("invalid-cursor", detail, item)
-        for sort, value in zip(resource.order, values, strict=True):
-            VALID[sort.column.type.python_type](value)
-    except (ValueError, KeyError, TypeError, RecursionError, IndexError, binascii.Error):
-        raise ProblemError("invalid-cursor", detail, item) from None
-    return values
-
-
-def _valid_text(value: object) -> None:
-    if not isinstance(value, str) or "\0" in value:
-        raise TypeError
-    # A lone surrogate is a string to JSON, but to no database.
-    value.encode()
-
-
-def _valid_integer(value: object) -> None:
-    if type(value) is not int or abs(value) >= 2**63:
-        raise TypeError
-
-
-VALID: Mapping[type, Callable[[object], None]] = {str: _valid_text, int: _valid_integer}
-
-
-def refusals(error: ValidationError, schema: Schema) -> list[dict[str, Any]]:
-    """Say of each parameter that marshmallow refused what is wrong with it and what would have worked."""
-    known = sorted(schema.load_fields)
-    found = []
-    wrong: dict[str, dict[str, list[str]]] = error.normalized_messages()  # type: ignore[no-untyped-call]
-    for name, messages in wrong.get("query", {}).items():
-        if name in schema.load_fields:
-            found.append(
-                mistake(name, "invalid-value", " ".join(map(str, messages)), allowed=_allowed(schema.load_fields[name]))
-            )
-        else:
-            detail = f"`{shorten(name)}` is not a parameter here."
-            found.append(mistake(name, "unknown-parameter", detail, allowed=known, suggestion=nearest(name, known)))
+@cache
+def filters(resource: Resource) -> Mapping[str, Filter]:
+    """Return every filter of a noun by its parameter's name, fields first and then relations, as declared."""
+    found: dict[str, Filter] = {}
+    for row in _fields(resource, (*resource.fields, *LEDGER), resource.relations):
+        operators = (*row.field.type.operators, "isnull") if row.whole else row.field.operators
+        for operator in operators:
+            name = f"{row.name}__{operator}" if operator else row.name
+            found[name] = replace(row, name=name, operator=OPERATORS[operator])
     return found
 
 
-def _allowed(field: fields.Field[Any]) -> Mapping[str, Any] | None:
-    for validator in field.validators:
-        if isinstance(validator, validate.Range):
-            return {"minimum": validator.min, "maximum": validator.max}
+def _fields(resource: Resource, offers: Sequence[str], relations: Sequence[Relation]) -> Iterator[Filter]:
+    """Yield what a noun offers to be filtered by, without an operator yet: its fields, its relations and what they offer."""
+    for name, field in {**resource.fields, **LEDGER}.items():
+        if name in offers:
+            yield Filter(name, (), field, OPERATORS[""])
+    for relation in relations:
+        if is_many(relation) and relation.target is not None:
+            yield Filter(relation.prefix, (relation,), _identity(relation), OPERATORS[""], linked=True, whole=True)
+        for name, field in relation.fields.items():
+            if field.column is not relation.owner and field.column is not relation.target:
+                yield Filter(f"{relation.prefix}.{name}", (relation,), field, OPERATORS[""], linked=True)
+        if relation.to:
+            target = BY_NAME[relation.to]
+            below = [found for found in target.relations if any(name.split(".")[0] == found.prefix for name in relation.offers)]
+            for row in _fields(target, relation.offers, below):
+                if row.name in relation.offers:
+                    yield replace(row, name=f"{relation.prefix}.{row.name}", path=(relation, *row.path))
+
+
+def _identity(relation: Relation) -> Field:
+    """Return the field that a relation as a whole is filtered by: the id of what it leads to, or its part's key."""
+    if relation.to is None:
+        return next(field for field in relation.fields.values() if field.column is relation.target)
+    assert relation.target is not None
+    return Field(
+        name=relation.prefix,
+        column=relation.target,
+        type=TYPES["reference"],
+        schema=TYPES["reference"].schema,
+        description=f"{relation.description} By id.",
+        example=BY_NAME[relation.to].fields["id"].example,
+    )
+
+
+@cache
+def sortable(resource: Resource) -> Mapping[str, Field]:
+    """Return the fields that a list can be ordered by: the noun's own, except prose, and the ledger's."""
+    own = {name: field for name, field in resource.fields.items() if field.type.name != "prose"}
+    return {**own, **LEDGER}
+
+
+@cache
+def includable(resource: Resource) -> Mapping[str, tuple[Relation, ...]]:
+    """Return the paths that `include` takes: relations to nouns, and theirs."""
+    found: dict[str, tuple[Relation, ...]] = {}
+    for first in (relation for relation in resource.relations if relation.to):
+        found[first.name] = (first,)
+        for second in (relation for relation in BY_NAME[first.to or ""].relations if relation.to):
+            found[f"{first.name}.{second.name}"] = (first, second)
+    return found
+
+
+@cache
+def facetable(resource: Resource) -> Mapping[str, Filter]:
+    """Return what `facets` takes: the declared ones, each as the filter that its links apply."""
+    return {name: filters(resource)[name] for name in resource.facets}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A filter with its value: a list where the operator takes many."""
+
+    filter: Filter
+    value: Any
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Conditions that must all hold; those with the same path hold of one and the same related record."""
+
+    all: tuple[Condition, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Expressions joined by `and` or `or`, or one that must `not` hold."""
+
+    connective: str
+    children: tuple["Expression", ...]
+
+
+Expression = Conditions | Group
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of an order."""
+
+    field: Field
+    descending: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """What a list was asked for. ``limit`` is None where none was given; ``search`` is what `q` says."""
+
+    resource: Resource
+    where: Expression = Conditions(())
+    search: Search | None = None
+    sort: tuple[Key, ...] | None = None
+    limit: int | None = None
+    cursor: str | None = None
+    count: str = COUNTS[0]
+    fields: tuple[str, ...] | None = None
+    include: tuple[tuple[Relation, ...], ...] = ()
+    facets: tuple[Filter, ...] = ()
+    highlights: bool = False
+
+    @property
+    def order(self) -> tuple[Key, ...]:
+        """The order, made total by the id, in the last key's direction: so one index serves both."""
+        keys = self.sort if self.sort is not None else order(self.resource, self.resource.default_sort.split(","))
+        if any(key.field.column is self.resource.model.id for key in keys):
+            return keys
+        descending = bool(keys) and keys[-1].descending
+        return (*keys, Key(self.resource.fields["id"], descending))
+
+
+def order(resource: Resource, names: Sequence[str]) -> tuple[Key, ...]:
+    """Return the keys that `sort` names. Raises a KeyError that holds a name that is none."""
+    return tuple(Key(sortable(resource)[name.removeprefix("-")], name.startswith("-")) for name in names)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter that lists have besides their filters.
+
+    ``schema`` is of the whole value, or of one of a list's when ``many``; `choices` gives the values to choose from.
+    """
+
+    name: str
+    description: str
+    schema: Mapping[str, Any]
+    choices: Callable[[Resource], Iterable[str]] | None = None
+    many: bool = False
+    most: int = MAX_VALUES
+    example: Callable[[Resource], str] | None = None
+    applies: Callable[[Resource], bool] = lambda _: True
+
+
+def _sort_names(resource: Resource) -> list[str]:
+    return [name for field in sortable(resource) for name in (field, f"-{field}")]
+
+
+PARAMETERS = {
+    row.name: row
+    for row in (
+        Parameter(
+            "q",
+            (
+                'Full text: words in any form, without regard to case and accents; `"a phrase"`, `-word`. Best first, unless '
+                "`sort` is given."
+            ),
+            {"type": "string", "maxLength": MAX_TEXT},
+            example=lambda _: "digital",
+            applies=lambda resource: bool(resource.search),
+        ),
+        Parameter(
+            "highlights",
+            "Add `highlights`: where the words of `q` are, in pieces of text, by id and field.",
+            TYPES["flag"].schema,
+            example=lambda _: "false",
+            applies=lambda resource: bool(resource.search),
+        ),
+        Parameter(
+            "filter",
+            (
+                'What flat filters cannot say, as JSON: `{"or": [{"status": "draft"}, {"city.state": ["CA", "WA"]}]}`. '
+                "The names are those of the filters; `and`, `or` take lists, `not` one expression. "
+                f"At most {MAX_DEPTH} deep, {MAX_NODES} nodes."
+            ),
+            {"type": "object"},
+        ),
+        Parameter(
+            "sort",
+            "Keys of the order, `-` for descending. Nulls come last both ways; the id breaks ties.",
+            {"type": "string"},
+            _sort_names,
+            many=True,
+            example=lambda resource: resource.default_sort,
+        ),
+        Parameter(
+            "limit",
+            f"How many records a page has at most, {DEFAULT_LIMIT} by itself. CSV and NDJSON have all records by themselves.",
+            {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
+            example=lambda _: "20",
+        ),
+        Parameter(
+            "cursor",
+            (
+                "Continue a list: `page.cursor` of the page before, with the same filters and order. `links.next` has it "
+                "filled in. It never expires."
+            ),
+            {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"},
+        ),
+        Parameter(
+            "count",
+            f"`capped`: `total` is exact up to {CAP:,}; `exact`: always; `none`: nothing is counted.",
+            {"type": "string"},
+            lambda _: COUNTS,
+            example=lambda _: COUNTS[0],
+        ),
+        Parameter(
+            "fields",
+            "Only these members of each record.",
+            {"type": "string"},
+            lambda resource: resource.members,
+            many=True,
+            example=lambda resource: f"id,{resource.members[1]}",
+        ),
+        Parameter(
+            "include",
+            "Add these related records under `included`, by noun and id; the fields stay ids.",
+            {"type": "string"},
+            includable,
+            many=True,
+            example=lambda resource: next(iter(includable(resource))),
+        ),
+        Parameter(
+            "facets",
+            "Count the values of these over the whole filtered set, each with a label and the link that applies it.",
+            {"type": "string"},
+            lambda resource: resource.facets,
+            many=True,
+            most=MAX_FACETS,
+            example=lambda resource: resource.facets[0],
+        ),
+    )
+}
+
+
+def parameters(resource: Resource) -> dict[str, Parameter]:
+    """Return the parameters of a noun's list that are not filters."""
+    return {name: row for name, row in PARAMETERS.items() if row.applies(resource)}
+
+
+class Refusals(list[Item]):
+    """Everything that is wrong with a request, to be said at once."""
+
+    @property
+    def full(self) -> bool:
+        """Whether there are as many as anyone reads, and more would only be work."""
+        return len(self) >= MAX_ERRORS
+
+    def refuse(self, parameter: str, code: str, detail: str, **known: Any) -> None:
+        """Add one thing."""
+        if not self.full:
+            self.append(mistake(parameter, code, detail, **known))
+
+    def unknown(self, name: str, known: Iterable[str], what: str = "parameter", **place: Any) -> None:
+        """Add that a name is none of ours."""
+        if self.full:
+            return
+        names = list(known)
+        self.refuse(
+            place.pop("parameter", name),
+            f"unknown-{what}",
+            f"`{shorten(name)}` is not a {what} here.",
+            allowed=names,
+            suggestion=nearest(name, names),
+            **place,
+        )
+
+    def raise_any(self, problem: str = "invalid-query") -> None:
+        """Raise them, if there are any."""
+        if self:
+            raise ProblemError(problem, " ".join(item["detail"] for item in self[:10]), *self)
+
+
+def parse(resource: Resource, given: Iterable[tuple[str, list[str]]], *expressions: Any) -> Query:
+    """Make a query of a request's parameters, each with its values, and of any expression that was its body.
+
+    Raises a 400 that names everything that is wrong.
+    """
+    wrong = Refusals()
+    known, own = filters(resource), parameters(resource)
+    conditions: list[Condition] = []
+    found: dict[str, Any] = {}
+    for name, values in given:
+        if name in known:
+            conditions += _condition(known[name], values, wrong)
+        elif name in own:
+            found[name] = _value(own[name], resource, values, wrong)
+        else:
+            wrong.unknown(name, _near(name, known) or sorted([*own, *known]))
+    where: Expression = Conditions(tuple(sorted(conditions, key=lambda row: row.filter.name)))
+    if found.get("filter") is not None:
+        where = Group("and", (where, found["filter"]))
+    if found.get("highlights") and "q" not in found:
+        wrong.refuse("highlights", "needs-q", "`highlights` shows where the words of `q` are, and there is no `q`.")
+    wrong.raise_any()
+    where = Group("and", (where, *(body(resource, expression) for expression in expressions))) if expressions else where
+    if _values(where) > MAX_ALL_VALUES:
+        detail = f"All filters together take at most {MAX_ALL_VALUES} values."
+        wrong.refuse("filter", "too-many-values", detail, allowed={"maximum": MAX_ALL_VALUES})
+        wrong.raise_any()
+    return Query(
+        resource=resource,
+        where=where,
+        search=found.get("q"),
+        sort=order(resource, found["sort"]) if "sort" in found else None,
+        limit=found.get("limit"),
+        cursor=found.get("cursor"),
+        count=found.get("count", COUNTS[0]),
+        fields=found.get("fields"),
+        include=tuple(includable(resource)[name] for name in found.get("include", ())),
+        facets=tuple(facetable(resource)[name] for name in found.get("facets", ())),
+        highlights=found.get("highlights", False),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Find:
+    """What was asked of every noun at once."""
+
+    text: str
+    search: Search
+    kinds: tuple[str, ...]
+    limit: int
+    cursor: str | None = None
+    count: str = COUNTS[0]
+    highlights: bool = False
+
+
+SEARCHABLE = tuple(resource for resource in RESOURCES if resource.search)
+# Those that are searched by what they are called.
+SUGGESTED = tuple(resource for resource in SEARCHABLE if resource.search[0] == resource.label.key)
+MAX_SUGGESTED = 10
+
+
+def _kind(nouns: Sequence[Resource]) -> Parameter:
+    names = [resource.name for resource in nouns]
+    described = "Only records of these nouns."
+    return Parameter("kind", described, {"type": "string"}, lambda _: names, many=True, example=lambda _: "cities,initiatives")
+
+
+FIND_PARAMETERS = {
+    "search": {
+        row.name: row
+        for row in (PARAMETERS["q"], _kind(SEARCHABLE), *(PARAMETERS[n] for n in ("limit", "cursor", "count", "highlights")))
+    },
+    "suggest": {
+        row.name: row
+        for row in (
+            Parameter(
+                "q",
+                "What was typed so far: the beginning of any word of a name or title, without regard to case and accents.",
+                PARAMETERS["q"].schema,
+                example=lambda _: "san",
+            ),
+            _kind(SUGGESTED),
+            Parameter(
+                "limit",
+                f"How many records there are at most, {MAX_SUGGESTED} by itself.",
+                {"type": "integer", "minimum": 1, "maximum": MAX_SUGGESTED},
+                example=lambda _: "5",
+            ),
+        )
+    },
+}
+
+
+def parse_find(path: str, given: Iterable[tuple[str, list[str]]]) -> Find:
+    """Make a query of the parameters of `/search` or `/suggest`. Raises a 400 that names everything that is wrong."""
+    wrong = Refusals()
+    found: dict[str, Any] = {}
+    texts: dict[str, list[str]] = dict(given)
+    for name, values in texts.items():
+        if name in FIND_PARAMETERS[path]:
+            found[name] = _value(FIND_PARAMETERS[path][name], RESOURCES[0], values, wrong)
+        else:
+            wrong.unknown(name, FIND_PARAMETERS[path])
+    if "q" not in texts:
+        wrong.refuse("q", "missing-parameter", "`q` is needed: the words to look for.")
+    wrong.raise_any()
+    return Find(
+        text=texts["q"][0],
+        search=found["q"],
+        kinds=found.get("kind", tuple(row.name for row in (SUGGESTED if path == "suggest" else SEARCHABLE))),
+        limit=found.get("limit", MAX_SUGGESTED if path == "suggest" else DEFAULT_LIMIT),
+        cursor=found.get("cursor"),
+        count=found.get("count", COUNTS[0]),
+        highlights=found.get("highlights", False),
+    )
+
+
+RECORD_PARAMETERS = ("fields", "include")
+
+
+def parse_record(resource: Resource, given: Iterable[tuple[str, list[str]]]) -> Query:
+    """Make a query of the parameters of one record. Raises a 400 that names everything that is wrong."""
+    wrong = Refusals()
+    found = {}
+    for name, values in given:
+        if name in RECORD_PARAMETERS:
+            found[name] = _value(PARAMETERS[name], resource, values, wrong)
+        else:
+            wrong.unknown(name, RECORD_PARAMETERS)
+    wrong.raise_any()
+    include = tuple(includable(resource)[name] for name in found.get("include", ()))
+    return Query(resource=resource, fields=found.get("fields"), include=include)
+
+
+def _values(expression: Expression) -> int:
+    """Count the values of all conditions."""
+    if isinstance(expression, Group):
+        return sum(map(_values, expression.children))
+    return sum(len(row.value) if row.filter.operator.many else 1 for row in expression.all)
+
+
+def _near(name: str, known: Iterable[str]) -> list[str]:
+    """Return the filters of the field that a name begins with: so a wrong operator is told which ones there are."""
+    field = name.partition("__")[0]
+    return [found for found in known if found.partition("__")[0] == field]
+
+
+def body(resource: Resource, expression: Any) -> Expression:
+    """Make an expression of a JSON value that was a request's body. Raises a 422 that names everything that is wrong."""
+    wrong = Refusals()
+    found = _Reader(resource, wrong).read(expression)
+    wrong.raise_any("invalid-body")
+    return found
+
+
+def _one(name: str, values: list[str], wrong: Refusals) -> str | None:
+    if len(values) == 1:
+        return values[0]
+    wrong.refuse(name, "invalid-value", f"`{name}` takes one value, and is given {len(values)} times.")
     return None
+
+
+def _condition(filter: Filter, values: list[str], wrong: Refusals) -> list[Condition]:
+    """Read a filter of the query."""
+    name = filter.name
+    if not filter.operator.many:
+        text = _one(name, values, wrong)
+        if text is None:
+            return []
+        texts = [text]
+    else:
+        texts = [part for value in values for part in split(value)]
+    if len(texts) > MAX_VALUES:
+        wrong.refuse(name, "too-many-values", f"`{name}` takes at most {MAX_VALUES} values.", allowed={"maximum": MAX_VALUES})
+        return []
+    read = [_read(filter, text, wrong, parameter=name) for text in texts]
+    return [Condition(filter, tuple(read) if filter.operator.many else read[0])]
+
+
+def _read(filter: Filter, text: str, wrong: Refusals, **place: Any) -> Any:
+    """Read one value of a filter; what is none is refused, with what would have worked."""
+    type = TYPES["flag"] if filter.operator.of_null else TYPES["text"] if filter.operator.folds else filter.field.type
+    schema = filter.schema
+    try:
+        value = type.read(text)
+        if valid(value, schema):
+            return value
+    except (ValueError, KeyError, OverflowError):
+        pass
+    if wrong.full:
+        return None
+    detail = f"`{filter.name}` is {type.description}{_bounds(schema)}; `{shorten(_shown(text))}` is not."
+    allowed = schema.get("enum") or (["true", "false"] if type.name == "flag" else None) or _limits(schema)
+    suggestion = nearest(text, [str(value) for value in allowed]) if isinstance(allowed, list) else None
+    wrong.refuse(place.pop("parameter", filter.name), "invalid-value", detail, allowed=allowed, suggestion=suggestion, **place)
+    return None
+
+
+def _shown(text: str) -> str:
+    """Return a text as it can be sent: a lone surrogate can't, and a null would only mark a value of another type."""
+    return text.removeprefix("\0").encode(errors="replace").decode()
+
+
+def valid(value: Any, schema: Mapping[str, Any]) -> bool:
+    """Tell whether a value that was read is within its schema's bounds."""
+    if "enum" in schema and value not in schema["enum"]:
+        return False
+    if isinstance(value, str):
+        return (
+            len(value) <= schema.get("maxLength", MAX_TEXT)
+            and re.fullmatch(schema.get("pattern", ".*"), value, re.DOTALL) is not None
+        )
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        return bool(schema.get("minimum", value) <= value <= schema.get("maximum", value))
+    return True
+
+
+def _bounds(schema: Mapping[str, Any]) -> str:
+    if "minimum" in schema:
+        return f" from {schema['minimum']} to {schema['maximum']}"
+    if schema.get("pattern") not in {None, TYPES["text"].schema["pattern"], SLUG}:
+        return f" that matches `{schema['pattern']}`"
+    return " in lower-case letters, digits and single hyphens" if schema.get("pattern") == SLUG else ""
+
+
+def _limits(schema: Mapping[str, Any]) -> dict[str, Any] | None:
+    return {key: schema[key] for key in ("minimum", "maximum", "maxLength", "pattern", "format") if key in schema} or None
+
+
+def _value(row: Parameter, resource: Resource, values: list[str], wrong: Refusals) -> Any:
+    """Read a parameter that is not a filter."""
+    if row.many:
+        return _names(row, resource, [part for value in values for part in value.split(",")], wrong)
+    text = _one(row.name, values, wrong)
+    if text is None:
+        return None
+    if row.name == "filter":
+        return _expression(resource, text, wrong)
+    if row.name == "q":
+        return _search(text, wrong)
+    schema = {**row.schema, **({"enum": list(row.choices(resource))} if row.choices else {})}
+    type = TYPES[{"integer": "whole", "boolean": "flag", "string": "text"}[schema["type"]]]
+    try:
+        value = type.read(text)
+        if valid(value, schema):
+            return value
+    except (ValueError, KeyError):
+        pass
+    if row.name == "cursor":
+        wrong.refuse(row.name, "invalid-value", "`cursor` is taken from `page.cursor` or `links.next`.")
+    else:
+        allowed = schema.get("enum") or (["true", "false"] if type.name == "flag" else _limits(schema))
+        what = (
+            f"one of {', '.join(f'`{name}`' for name in allowed)}"
+            if isinstance(allowed, list)
+            else f"{type.description}{_bounds(schema)}"
+        )
+        suggestion = nearest(text, allowed) if isinstance(allowed, list) else None
+        wrong.refuse(row.name, "invalid-value", f"`{row.name}` is {what}.", allowed=allowed, suggestion=suggestion)
+    return None
+
+
+def _names(row: Parameter, resource: Resource, names: list[str], wrong: Refusals) -> tuple[str, ...]:
+    """Read a list of names, each once."""
+    assert row.choices is not None
+    choices = list(row.choices(resource))
+    for name in dict.fromkeys(names):
+        if name not in choices:
+            detail = f"`{shorten(name)}` is nothing that `{row.name}` takes here."
+            sign = "-" if name.startswith("-") else ""
+            near = nearest(name.removeprefix("-"), choices)
+            suggestion = near if near is None or near.startswith("-") else f"{sign}{near}"
+            wrong.refuse(row.name, "unknown-name", detail, allowed=choices, suggestion=suggestion)
+    if row.name == "sort" and len({name.removeprefix("-") for name in names}) < len(names):
+        wrong.refuse(row.name, "named-twice", "`sort` names a field twice; the second has no effect.")
+    if len(names) > row.most:
+        wrong.refuse(
+            row.name, "too-many-values", f"`{row.name}` takes at most {row.most} names.", allowed={"maximum": row.most}
+        )
+    return tuple(dict.fromkeys(names))
+
+
+def _search(text: str, wrong: Refusals) -> Search | None:
+    try:
+        if len(text) <= MAX_TEXT:
+            return parse_search(text)
+    except TooManyWords:
+        pass
+    limits = {"maxLength": MAX_TEXT, "words": MAX_WORDS}
+    wrong.refuse("q", "too-long", f"`q` takes at most {MAX_WORDS} words in {MAX_TEXT} characters.", allowed=limits)
+    return None
+
+
+def load(text: str | bytes) -> Any:
+    """Read JSON strictly. Raises a ValueError for what is none, for a doubled key, NaN and what is nested without end."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError("a key is there twice")
+        return found
+
+    def never(name: str) -> NoReturn:
+        raise ValueError(f"{name} is no number of JSON")
+
+    def whole(digits: str) -> int:
+        if len(digits) > MAX_DIGITS:
+            raise ValueError("a number has too many digits")
+        return int(digits)
+
+    try:
+        if isinstance(text, bytes):
+            text = text.decode()
+        return json.loads(text, object_pairs_hook=once, parse_constant=never, parse_int=whole)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} at character {error.pos}") from None
+    except UnicodeDecodeError:
+        raise ValueError("it is not in UTF-8") from None
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
+def _expression(resource: Resource, text: str, wrong: Refusals) -> Expression | None:
+    """Read the parameter `filter`."""
+    try:
+        value = load(text)
+    except ValueError as error:
+        wrong.refuse("filter", "invalid-json", f"`filter` is JSON: {error}.", allowed={"example": '{"not": {"id": "x"}}'})
+        return None
+    return _Reader(resource, wrong, {"parameter": "filter"}).read(value)
+
+
+class _Reader:
+    """Reads an expression, and says of each thing that is wrong where it stands (RFC 6901)."""
+
+    def __init__(self, resource: Resource, wrong: Refusals, place: Mapping[str, str] | None = None) -> None:
+        self.resource, self.wrong, self.place = resource, wrong, dict(place or {})
+        self.nodes = 0
+
+    def read(self, value: Any) -> Expression:
+        found = self._node(value, "", 1)
+        if self.nodes > MAX_NODES:
+            self._refuse("", "too-many-nodes", f"An expression has at most {MAX_NODES} nodes.", allowed={"maximum": MAX_NODES})
+        return found
+
+    def _refuse(self, pointer: str, code: str, detail: str, **known: Any) -> None:
+        self.wrong.refuse(self.place.get("parameter", ""), code, detail, pointer=pointer, **known)
+
+    def _node(self, value: Any, pointer: str, depth: int) -> Expression:
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            return Conditions(())
+        if not isinstance(value, dict) or not value:
+            names = [*CONNECTIVES, *filters(self.resource)]
+            self._refuse(pointer, "invalid-expression", "An expression is an object with at least one member.", allowed=names)
+            return Conditions(())
+        joined = [self._group(name, value[name], f"{pointer}/{name}", depth) for name in CONNECTIVES if name in value]
+        conditions = [
+            self._conditions(name, below, f"{pointer}/{_escaped(name)}")
+            for name, below in value.items()
+            if name not in CONNECTIVES
+        ]
+        own = Conditions(tuple(row for rows in conditions for row in rows))
+        return Group("and", (own, *joined)) if joined else own
+
+    def _group(self, connective: str, value: Any, pointer: str, depth: int) -> Expression:
+        if depth >= MAX_DEPTH:
+            detail = f"Expressions are nested at most {MAX_DEPTH} deep."
+            self._refuse(pointer, "too-deep", detail, allowed={"maximum": MAX_DEPTH})
+            return Conditions(())
+        if connective == "not":
+            return Group("not", (self._node(value, pointer, depth + 1),))
+        if not isinstance(value, list) or not value:
+            self._refuse(pointer, "invalid-expression", f"`{connective}` takes a list of expressions, at least one.")
+            return Conditions(())
+        return Group(connective, tuple(self._node(below, f"{pointer}/{n}", depth + 1) for n, below in enumerate(value)))
+
+    def _conditions(self, name: str, value: Any, pointer: str) -> list[Condition]:
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            return []
+        known = filters(self.resource)
+        if name not in known:
+            self.wrong.unknown(
+                name,
+                _near(name, known) or [*CONNECTIVES, *known],
+                "filter",
+                parameter=self.place.get("parameter", ""),
+                pointer=pointer,
+            )
+            return []
+        filter = known[name]
+        values = value if isinstance(value, list) and filter.operator.many else [value]
+        if not 1 <= len(values) <= MAX_VALUES:
+            limits = {"minimum": 1, "maximum": MAX_VALUES}
+            self._refuse(pointer, "too-many-values", f"`{name}` takes 1 to {MAX_VALUES} values.", allowed=limits)
+            return []
+        read = [
+            _read(filter, _text_of(filter, below), self.wrong, parameter=self.place.get("parameter", ""), pointer=pointer)
+            for below in values
+        ]
+        return [Condition(filter, tuple(read) if filter.operator.many else read[0])]
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _text_of(filter: Filter, value: Any) -> str:
+    """Return a JSON value as the text that a query would have; one of the wrong type becomes a text that is refused."""
+    kind = filter.schema["type"]
+    fits = {
+        "boolean": isinstance(value, bool),
+        "integer": (isinstance(value, int) and not isinstance(value, bool))
+        or (isinstance(value, float) and value.is_integer()),
+        "number": isinstance(value, int | float) and not isinstance(value, bool),
+        "string": isinstance(value, str),
+    }
+    if fits[kind]:
+        return value if kind == "string" else json.dumps(int(value) if kind == "integer" else value)
+    return "\0" + ("a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else json.dumps(value))

@@ -1,8 +1,11 @@
 """The verbs, written once: what a declared noun answers over HTTP."""
 
+import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from http import HTTPStatus
 from typing import Any, NoReturn
 from urllib.parse import urlencode
@@ -10,17 +13,21 @@ from urllib.parse import urlencode
 from flask import Request, Response, current_app, request
 from flask.views import MethodView
 from flask_smorest import Blueprint as SmorestBlueprint
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import RAISE, Schema, ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MIMEAccept, MultiDict
 from werkzeug.http import parse_accept_header
 
-from api import __version__, query
+from api import __version__, query, search, statements
+from api.answers import list_of, record_of
 from api.db import Database
 from api.documents import SLUG, instant, is_slug
+from api.formats import BY_MEDIA_TYPE, FORMATS, Format, chunks
+from api.formats import select as select_members
 from api.ledger import CURRENT, Op, Revision, current
+from api.operators import MAX_VALUES, escape
 from api.problem_types import PROBLEMS
 from api.problems import (
     ProblemError,
@@ -30,10 +37,12 @@ from api.problems import (
     shorten,
 )
 from api.resource import Resource
+from api.resources import RESOURCES
 
 JSON = "application/json"
 # Anyone may keep an answer, but asks each time whether it is still the latest: that costs one small query.
 CACHE_CONTROL = "public, no-cache"
+UNCHANGED = "You have the latest version already."
 ALWAYS = ("internal-error", "uri-too-long")
 
 
@@ -49,8 +58,18 @@ HEADERS = (
     | header("Cache-Control", "How long it may be kept.", CACHE_CONTROL)
     | REQUEST_ID
 )
-LINK = header("Link", "The same links as in `links` (RFC 8288).", '<https://api.example.org/cities?limit=2>; rel="self"')
+LINK = header(
+    "Link",
+    "The same links as in `links` (RFC 8288); of more than 4,000 characters, only `next`.",
+    '<https://api.example.org/cities?limit=2>; rel="self"',
+)
+CONTENT_DISPOSITION = header("Content-Disposition", "Names the file.", 'inline; filename="cities.json"')
 VARY = header("Vary", "The answer depends on this header of the request.", "Accept")
+LIST_HEADERS = HEADERS | LINK | CONTENT_DISPOSITION
+# A header of more bytes would not pass every proxy; `links` in the body always has both.
+MAX_LINK = 4_000
+# Parameters of pages, which a stream of all records has no place for.
+PAGED = {"cursor", "count", "include", "facets", "highlights"}
 RETRY_AFTER = header("Retry-After", "Seconds to wait before trying again.", "5")
 IF_NONE_MATCH = {
     "name": "If-None-Match",
@@ -62,25 +81,29 @@ IF_NONE_MATCH = {
 }
 
 
+class NoArguments(Schema):
+    """The parameters of a path that has none."""
+
+    class Meta:
+        """An unknown parameter is an error, never ignored."""
+
+        unknown = RAISE
+
+
 class StrictParser(FlaskParser):
-    """Refuses what webargs lets pass: unknown query parameters, and a second value for one that takes one."""
+    """Refuses what webargs lets pass: unknown query parameters."""
 
     DEFAULT_UNKNOWN_BY_LOCATION = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "query": None}  # noqa: RUF012 - webargs' interface
     DEFAULT_VALIDATION_STATUS = 400
 
-    def load_querystring(self, req: Request, schema: Schema) -> Any:
-        """Load the query, each parameter at most once."""
-        twice = [name for name, values in req.args.lists() if len(values) > 1]
-        if twice:
-            raise ValidationError(
-                {name: [f"`{name}` takes one value, and is given {len(req.args.getlist(name))} times."] for name in twice}
-            )
-        return super().load_querystring(req, schema)
-
     def handle_error(self, error: ValidationError, req: Request, schema: Schema, **_: Any) -> NoReturn:  # noqa: ARG002 - webargs' interface
         """Answer with everything that is wrong at once."""
-        items = query.refusals(error, schema)
-        raise ProblemError("invalid-query", " ".join(item["detail"] for item in items), *items)
+        wrong = query.Refusals()
+        messages: dict[str, dict[str, list[str]]] = error.normalized_messages()  # type: ignore[no-untyped-call]
+        for name in messages["query"]:
+            wrong.unknown(name, schema.load_fields)
+        wrong.raise_any()
+        raise error
 
 
 class Blueprint(SmorestBlueprint):
@@ -114,7 +137,9 @@ def response_name(status: int) -> str:
 def negotiate(*offered: str) -> str:
     """Return the offered media type that `Accept` likes best. Raises a 406 when it likes none."""
     # What we send is UTF-8 anyhow, so a client that asks for just that is not refused for it.
-    accepted = parse_accept_header(re.sub(r";\s*charset=[^;,]*", "", request.headers.get("Accept") or "*/*"), MIMEAccept)
+    accepted = parse_accept_header(
+        re.sub(r";\s*(charset|header)=[^;,]*", "", request.headers.get("Accept") or "*/*"), MIMEAccept
+    )
     best = accepted.best_match(offered)
     if best is None:
         accept = shorten(request.headers["Accept"])
@@ -150,87 +175,311 @@ def blueprint(resource: Resource) -> Blueprint:
         "in": "path",
         "description": f"Id of the {singular}.",
         "schema": {"type": "string", "pattern": SLUG},
-        "example": resource.schema().fields["id"].metadata["example"],
+        "example": resource.fields["id"].example,
     }
+    suffix = {
+        "name": "format",
+        "in": "path",
+        "description": "The form that the list comes in, whatever `Accept` says.",
+        "schema": {"type": "string", "enum": list(FORMATS)},
+        "example": "csv",
+    }
+    asked = [parameter_name(resource, row) for row in (*query.parameters(resource), *query.filters(resource))]
+    refusals = ("invalid-query", "invalid-cursor", "too-many-included", "unavailable")
+
+    def answers(view: Any, headers: Mapping[str, Any] = LIST_HEADERS | VARY) -> Any:
+        """Document what a list answers with."""
+        unchanged = {name: row for name, row in headers.items() if name in HEADERS or name in VARY}
+        for row in FORMATS.values():
+            if row.write:
+                text = {"schema": {"type": "string"}, "content_type": row.media_type, "success": True}
+                view = blp.alt_response(200, **text, description=f"A page of {name}, or all.", headers=headers)(view)
+        view = blp.alt_response(304, description=UNCHANGED, headers=unchanged, success=True)(view)
+        return blp.response(200, list_of(resource), description=f"A page of {name}, or all.", headers=headers)(view)
 
     @blp.route(f"/{name}", endpoint="list", parameters=[IF_NONE_MATCH])
     class Collection(MethodView):
-        @blp.arguments(query.ListArguments, location="query")
-        @blp.response(200, _list_schema(resource), description=f"A page of {name}.", headers=HEADERS | LINK)
-        @blp.alt_response(304, description="You have the latest version already.", headers=HEADERS, success=True)
-        @documents(blp, "invalid-query", "invalid-cursor", "not-acceptable", "unavailable")
-        @blp.doc(operationId=f"list_{name}", summary=f"List {name}")
-        def get(self, arguments: Mapping[str, Any]) -> Response:
-            return list_records(resource, arguments)
+        @answers
+        @documents(blp, *refusals, "not-acceptable")
+        @blp.doc(operationId=f"list_{name}", summary=f"List {name}", parameters=asked)
+        def get(self) -> Response:
+            return _varied(list_records(resource, BY_MEDIA_TYPE[negotiate(*BY_MEDIA_TYPE)]))
+
+    @blp.route(f"/{name}.<string:format>", endpoint="export", parameters=[suffix, IF_NONE_MATCH])
+    class Export(MethodView):
+        @partial(answers, headers=LIST_HEADERS)
+        @documents(blp, *refusals, "not-found")
+        @blp.doc(operationId=f"export_{name}", summary=f"List {name} in a form", parameters=asked)
+        def get(self, format: str) -> Response:
+            if format not in FORMATS:
+                raise _unknown_format(resource, format)
+            return list_records(resource, FORMATS[format])
+
+    @blp.route(f"/{name}/search", endpoint="search")
+    class Search(MethodView):
+        @blp.response(200, list_of(resource), description=f"A page of {name}.", headers=NOT_KEPT | LINK | CONTENT_DISPOSITION)
+        @documents(
+            blp, *refusals, "not-acceptable", "invalid-json", "invalid-body", "content-too-large", "unsupported-media-type"
+        )
+        @blp.doc(
+            operationId=f"search_{name}",
+            summary=f"List {name} by an expression",
+            parameters=asked,
+            requestBody={"required": True, "content": {JSON: expression_of(resource)}},
+        )
+        def post(self) -> Response:
+            """Take an expression as `filter` does, when it is too long for an address; `links.next` takes the same body."""
+            negotiate(JSON)
+            return list_records(resource, FORMATS["json"], read_body())
 
     @blp.route(f"/{name}/<string:id>", endpoint="record", parameters=[document, IF_NONE_MATCH])
     class Member(MethodView):
-        @blp.arguments(query.NoArguments, location="query")
-        @blp.response(200, _record_schema(resource), description=f"The {singular}.", headers=HEADERS)
-        @blp.alt_response(304, description="You have the latest version already.", headers=HEADERS, success=True)
-        @documents(blp, "invalid-query", "record-not-found", "record-deleted", "not-acceptable", "unavailable")
-        @blp.doc(operationId=f"get_{singular}", summary=f"Read one {singular}")
-        def get(self, _arguments: Mapping[str, Any], id: str) -> Response:
+        @blp.response(200, record_of(resource), description=f"The {singular}.", headers=HEADERS)
+        @blp.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
+        @documents(
+            blp, "invalid-query", "too-many-included", "record-not-found", "record-deleted", "not-acceptable", "unavailable"
+        )
+        @blp.doc(
+            operationId=f"get_{singular}",
+            summary=f"Read one {singular}",
+            parameters=[parameter_name(resource, row) for row in query.RECORD_PARAMETERS],
+        )
+        def get(self, id: str) -> Response:
             return read_record(resource, id)
 
     return blp
 
 
-def list_records(resource: Resource, arguments: Mapping[str, Any]) -> Response:
-    """Answer with a page of records."""
-    negotiate(JSON)
+def parameter_name(resource: Resource, name: str) -> str:
+    """Return the name under which the OpenAPI document holds a parameter of a noun."""
+    return f"{resource.name}.{name}"
+
+
+def parameter_components(resource: Resource) -> dict[str, dict[str, Any]]:
+    """Return the parameters of a noun as OpenAPI has them, by that name."""
+    found = {name: parameter_component(row, resource) for name, row in query.parameters(resource).items()}
+    expression = expression_of(resource)
+    # A text with JSON in it, rather than a parameter with `content`: generators of clients leave that out.
+    found["filter"] = {
+        "description": query.PARAMETERS["filter"].description,
+        "schema": {"type": "string", "contentMediaType": JSON, "contentSchema": expression["schema"]},
+        "example": json.dumps(expression["example"]),
+    }
+    for name, filter in query.filters(resource).items():
+        example = filter.example
+        found[name] = {
+            "description": f"{filter.description}: {filter.operator.description}.",
+            **_schema(filter.schema, many=filter.operator.many, most=MAX_VALUES),
+            "example": [example] if filter.operator.many else example,
+        }
+    return {parameter_name(resource, name): {"name": name, **row} for name, row in found.items()}
+
+
+def parameter_component(row: query.Parameter, resource: Resource = RESOURCES[0]) -> dict[str, Any]:
+    """Return what OpenAPI says of a parameter, but for its name."""
+    one = {**row.schema, **({"enum": list(row.choices(resource))} if row.choices else {})}
+    found = {"description": row.description, **_schema(one, many=row.many, most=row.most)}
+    if row.example:
+        text = row.example(resource)
+        found["example"] = text.split(",") if row.many else text if one["type"] == "string" else json.loads(text)
+    return found
+
+
+def _schema(one: Mapping[str, Any], *, many: bool, most: int) -> dict[str, Any]:
+    """Return what OpenAPI says of a parameter with one value, or with a list of them by comma."""
+    if not many:
+        return {"schema": dict(one)}
+    return {"schema": {"type": "array", "items": dict(one), "minItems": 1, "maxItems": most}, "style": "form", "explode": False}
+
+
+def expression_of(resource: Resource) -> dict[str, Any]:
+    """Return the schema and an example of what `filter` takes."""
+    names = [*query.CONNECTIVES, *query.filters(resource)]
+    schema = {"type": "object", "minProperties": 1, "propertyNames": {"enum": names}}
+    ids = resource.fields["id"].example
+    return {"schema": schema, "example": {"or": [{"id": [ids]}, {"not": {"version__gt": 0}}]}}
+
+
+def read_body() -> Any:
+    """Return the JSON of the request's body. Raises 400, 413 and 415."""
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if request.mimetype != JSON or charset != "utf-8" or request.content_encoding:
+        detail = f"The body is `{JSON}`, in UTF-8 and not compressed."
+        raise ProblemError(
+            "unsupported-media-type", detail, mistake("Content-Type", "unsupported-media-type", detail, allowed=[JSON])
+        )
+    try:
+        return query.load(request.get_data())
+    except ValueError as error:
+        detail = f"The body is no JSON: {error}."
+        raise ProblemError("invalid-json", detail, mistake("", "invalid-json", detail, pointer="")) from None
+
+
+def list_records(resource: Resource, format: Format, *expression: Any) -> Response:
+    """Answer with a page of records or, in a streamed format, with all of them."""
+    asked = query.parse(resource, request.args.lists(), *expression)
+    if format.write:
+        return _stream(asked, format)
     with database().reading() as session:
-        version = query.dataset_version(session)
-        etag = f"{__version__}-{version}"
-        if unchanged := conditional(etag):
+        version = statements.dataset_version(session)
+        etag = None if expression else f"{__version__}-{version}"
+        if etag and (unchanged := conditional(etag)):
             return unchanged
-        page = query.page(session, resource, arguments)
-    links = {"self": _address(request.args), "next": page.cursor and _address(request.args, cursor=page.cursor)}
-    envelope = {
-        "included": {},
-        "facets": {},
-        "page": {
-            "limit": arguments["limit"],
-            "cursor": page.cursor,
-            "total": page.total,
-            "total_relation": "eq" if page.total_is_exact else "gte",
-        },
+        page = statements.page(session, asked)
+        number, relation = statements.total(session, asked)
+        facets = {found.name: _facet(session, asked, found) for found in asked.facets}
+        included = statements.included(session, resource, page.ids, asked.include)
+    links = {"self": address(request.args), "next": page.cursor and address(request.args, cursor=page.cursor)}
+    limit = asked.limit or query.DEFAULT_LIMIT
+    envelope: dict[str, Any] = {
+        "facets": facets,
+        "page": {"limit": limit, "cursor": page.cursor, "total": number, "total_relation": relation},
         "links": links,
         "meta": {"version": version},
     }
-    response = tagged(Response(_body(f"[{','.join(page.documents)}]", envelope), content_type=JSON), etag)
-    response.headers["Link"] = ", ".join(f'<{url}>; rel="{relation}"' for relation, url in links.items() if url)
+    if asked.highlights:
+        envelope["highlights"] = _highlights(asked, page)
+    data = f"[{','.join(_shown(document, asked.fields) for document in page.documents)}]"
+    response = Response(_body(data, included, envelope), content_type=JSON)
+    response.headers["Link"] = link_header(links)
+    response.headers["Content-Disposition"] = f'inline; filename="{resource.name}.{format.name}"'
+    if etag is None:
+        response.headers["Cache-Control"] = "no-store"
+        return response
+    return tagged(response, etag)
+
+
+def _varied(response: Response) -> Response:
+    response.headers["Vary"] = "Accept"
     return response
+
+
+def _stream(asked: query.Query, format: Format) -> Response:
+    """Answer with a whole list, as it is written, from one state of the database."""
+    refused = query.Refusals()
+    for name in sorted(set(request.args) & PAGED):
+        detail = f"`{name}` is for pages; `.{format.name}` is the whole list."
+        refused.refuse(name, "not-in-this-format", detail, allowed=["json"])
+    refused.raise_any()
+    with ExitStack() as stack:
+        stack.enter_context(_streaming())
+        session = stack.enter_context(database().reading())
+        etag = f"{__version__}-{statements.dataset_version(session)}-{format.name}"
+        if unchanged := conditional(etag):
+            return unchanged
+        lines = stack.enter_context(closing(statements.stream(session, asked)))
+        # Asked for now, so that what goes wrong at once is still a problem and not half an answer.
+        first = list(itertools.islice(lines, 1))
+        open_while_sent = stack.pop_all()
+    assert format.write is not None
+    members = asked.fields or asked.resource.members
+    body = chunks(format.write(itertools.chain(first, lines), members, asked.fields is not None))
+    response = Response(_held(open_while_sent, body), content_type=format.content_type)
+    # A body that nobody has begun to read is not closed as a generator.
+    response.call_on_close(open_while_sent.close)
+    response.headers["Link"] = link_header({"self": address(request.args)})
+    response.headers["Content-Disposition"] = f'attachment; filename="{asked.resource.name}.{format.name}"'
+    return tagged(response, etag)
+
+
+def _held(resources: ExitStack, body: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield a body, and let go of what it is read from with its last piece."""
+    with resources:
+        yield from body
+
+
+@contextmanager
+def _streaming() -> Iterator[None]:
+    """Hold one of the places for streams: slow readers may not take every thread. Raises a 503 when there is none."""
+    places = current_app.extensions["streams"]
+    if not places.acquire(blocking=False):
+        raise ProblemError("unavailable", "As many lists are being streamed as can be at once.")
+    try:
+        yield
+    finally:
+        places.release()
+
+
+def _shown(document: str, members: Sequence[str] | None) -> str:
+    return document if members is None else select_members(document, members)
+
+
+def _highlights(asked: query.Query, page: statements.Page) -> dict[str, Any]:
+    if asked.search is None:
+        return {}
+    rows = zip(page.ids, page.documents, strict=True)
+    return {id: search.highlights(asked.search, asked.resource, json.loads(document)) for id, document in rows}
+
+
+def _facet(session: Session, asked: query.Query, filter: query.Filter) -> dict[str, Any]:
+    """Return a facet as it is answered: each value with the address of this list with only its records."""
+    values, more = statements.facet(session, asked, filter)
+    return {
+        "values": [
+            {"value": row.value, "label": row.label, "count": row.count, "link": _applied(filter, row.value)} for row in values
+        ],
+        "more": more,
+    }
+
+
+def _applied(filter: query.Filter, value: Any) -> str:
+    if value is None:
+        return address(request.args, without="cursor", **{f"{filter.name}__isnull": "true"})
+    prefixes = {re.split(r"__|\.", name)[0] for name in request.args}
+    if filter.path and query.is_many(filter.path[0]) and filter.path[0].prefix in prefixes:
+        # Another related record than the one that is filtered by may have the value.
+        given = query.load(request.args.get("filter", "{}"))
+        joined = {**given, "and": [*given.get("and", []), {filter.name: value}]}
+        return address(request.args, without="cursor", filter=json.dumps(joined))
+    text = escape(value) if isinstance(value, str) else json.dumps(value)
+    return address(request.args, without="cursor", **{filter.name: text})
 
 
 def read_record(resource: Resource, id: str) -> Response:
     """Answer with one record. Raises 404 and 410."""
     negotiate(JSON)
+    asked = query.parse_record(resource, request.args.lists())
     with database().reading() as session:
         revision = current(session, resource.name, [id]).get(id) if is_slug(id) else None
         if revision is None:
             raise _unknown(session, resource, id)
-    if revision.op is Op.DELETE:
-        raise ProblemError(
-            "record-deleted",
-            f"The {resource.singular} `{id}` was deleted in version {revision.version}.",
-            deleted_at=instant(revision.changed_at),
-            version=revision.version,
-        )
-    etag = f"{__version__}-{revision.version}"
-    body = _body(revision.document or "", {"included": {}, "meta": {"version": revision.version}})
-    return conditional(etag) or tagged(Response(body, content_type=JSON), etag)
+        if revision.op is Op.DELETE:
+            raise ProblemError(
+                "record-deleted",
+                f"The {resource.singular} `{id}` was deleted in version {revision.version}.",
+                deleted_at=instant(revision.changed_at),
+                version=revision.version,
+            )
+        # What is included can change by itself.
+        version = statements.dataset_version(session) if asked.include else revision.version
+        etag = f"{__version__}-{version}"
+        if unchanged := conditional(etag):
+            return unchanged
+        included = statements.included(session, resource, [id], asked.include)
+    body = _body(_shown(revision.document or "", asked.fields), included, {"meta": {"version": version}})
+    return tagged(Response(body, content_type=JSON), etag)
 
 
-def _body(data: str, rest: Mapping[str, Any]) -> str:
+def _body(data: str, included: Mapping[str, Mapping[str, str]], rest: Mapping[str, Any]) -> str:
     """Join stored documents with the rest of an envelope."""
-    return f'{{"data":{data},{json.dumps(rest, separators=(",", ":"))[1:]}'
+    nouns = (
+        f'"{noun}":{{{",".join(f"{json.dumps(id)}:{document}" for id, document in documents.items())}}}'
+        for noun, documents in included.items()
+    )
+    return f'{{"data":{data},"included":{{{",".join(nouns)}}},{json.dumps(rest, separators=(",", ":"))[1:]}'
 
 
-def _address(arguments: MultiDict[str, str], **changed: str) -> str:
+def link_header(links: Mapping[str, str | None]) -> str:
+    """Return the header that says what `links` does (RFC 8288)."""
+    header = ", ".join(f'<{url}>; rel="{relation}"' for relation, url in links.items() if url)
+    return header if len(header) <= MAX_LINK else ", ".join(f'<{url}>; rel="next"' for url in [links.get("next")] if url)
+
+
+def address(arguments: MultiDict[str, str], *, without: str = "", **changed: str) -> str:
     """Return the absolute address of this path with these parameters."""
-    asked = {**arguments.to_dict(), **changed}
-    return base_url() + request.path + (f"?{urlencode(asked)}" if asked else "")
+    asked = [(name, values) for name, values in arguments.lists() if name not in {without, *changed}]
+    text = urlencode([*asked, *((name, [value]) for name, value in changed.items())], doseq=True, safe=",:/")
+    return base_url() + request.path + (f"?{text}" if text else "")
 
 
 def _unknown(session: Session, resource: Resource, id: str) -> ProblemError:
@@ -246,81 +495,10 @@ def _unknown(session: Session, resource: Resource, id: str) -> ProblemError:
     return ProblemError("record-not-found", detail, item)
 
 
-class PageSchema(Schema):
-    """Where a page stands in its list."""
-
-    limit = fields.Integer(required=True, metadata={"description": "How many records the page has at most.", "example": 50})
-    cursor = fields.String(
-        required=True,
-        allow_none=True,
-        metadata={"description": "The `cursor` of the next page; null on the last.", "example": "WyI4ZjE0ZTQ1ZiJd"},
+def _unknown_format(resource: Resource, format: str) -> ProblemError:
+    path = f"/{resource.name}.{shorten(format)}"
+    detail = f"There is nothing at `{path}`."
+    paths = [f"/{resource.name}.{name}" for name in FORMATS]
+    return ProblemError(
+        "not-found", detail, mistake("path", "unknown-path", detail, allowed=paths, suggestion=nearest(path, paths))
     )
-    total = fields.Integer(
-        required=True, metadata={"description": "Records in the whole list, counted up to 10,000.", "example": 46}
-    )
-    total_relation = fields.String(
-        required=True,
-        validate=validate.OneOf(["eq", "gte"]),
-        metadata={"description": "`eq`: `total` is exact; `gte`: there are that many or more.", "example": "eq"},
-    )
-
-
-class LinksSchema(Schema):
-    """Addresses of this page and the next."""
-
-    self = fields.String(
-        required=True,
-        metadata={"description": "This page.", "example": "https://api.example.org/cities?limit=2", "format": "uri"},
-    )
-    next = fields.String(
-        required=True,
-        allow_none=True,
-        metadata={
-            "description": "The next page; null on the last.",
-            "example": "https://api.example.org/cities?limit=2&cursor=WyI4ZjE0ZTQ1ZiJd",
-            "format": "uri",
-        },
-    )
-
-
-class MetaSchema(Schema):
-    """About the answer."""
-
-    version = fields.Integer(
-        required=True,
-        metadata={
-            "description": "Of a list: the version that the dataset is at. Of a record: the version that last changed it.",
-            "example": 618,
-        },
-    )
-
-
-EMPTY = {
-    "included": "Records that these refer to, by noun and id; empty until `include` can be asked for.",
-    "facets": "Counts per value; empty until `facets` can be asked for.",
-}
-
-
-def _list_schema(resource: Resource) -> type[Schema]:
-    members: dict[str, fields.Field[Any]] = {
-        "data": fields.List(
-            fields.Nested(resource.schema),
-            required=True,
-            metadata={"description": f"The {resource.name} of this page, in order."},
-        ),
-        "included": fields.Dict(required=True, metadata={"description": EMPTY["included"], "example": {}}),
-        "facets": fields.Dict(required=True, metadata={"description": EMPTY["facets"], "example": {}}),
-        "page": fields.Nested(PageSchema, required=True, metadata={"description": "Where this page stands in the list."}),
-        "links": fields.Nested(LinksSchema, required=True, metadata={"description": "Addresses of this page and the next."}),
-        "meta": fields.Nested(MetaSchema, required=True, metadata={"description": "About the answer."}),
-    }
-    return Schema.from_dict(members, name=f"{resource.singular.title()}List")
-
-
-def _record_schema(resource: Resource) -> type[Schema]:
-    members: dict[str, fields.Field[Any]] = {
-        "data": fields.Nested(resource.schema, required=True, metadata={"description": f"The {resource.singular}."}),
-        "included": fields.Dict(required=True, metadata={"description": EMPTY["included"], "example": {}}),
-        "meta": fields.Nested(MetaSchema, required=True, metadata={"description": "About the answer."}),
-    }
-    return Schema.from_dict(members, name=f"{resource.singular.title()}Answer")

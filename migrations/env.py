@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
-from api import ledger
+from api import ledger, search
 from api.db import Base, Database
 from api.settings import Settings, SettingsError
 
@@ -25,16 +25,33 @@ def migrate(connection: Connection) -> None:
         connection.execute(text("set local lock_timeout = 0"))
         connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
     # SQLite can roll back a schema change, although alembic leaves that off by default.
-    context.configure(connection, target_metadata=Base.metadata, transactional_ddl=True)
+    context.configure(
+        connection, target_metadata=Base.metadata, transactional_ddl=True, include_name=has_model, include_object=is_wanted
+    )
     before = context.get_context().get_current_heads()
     with context.begin_transaction():
         context.run_migrations()
     after = context.get_context().get_current_heads()
     # An older schema can't be rendered by this release: its notes wait for the way up.
     if after != before and set(after) == set(context.script.get_heads()):
-        publication = ledger.publish(Session(connection), reason="migration")
+        session = Session(connection)
+        publication = ledger.publish(session, reason="migration")
         if publication.refused:
             raise CommandError("; ".join(publication.refused))
+        # What an earlier release published is not in an index that this upgrade made.
+        if not ledger.is_indexed(session):
+            ledger.reindex(session)
+
+
+def has_model(name: str | None, kind: str, _parents: object) -> bool:
+    """Tell whether a thing in the database has a counterpart in the models: the search index and its parts have none."""
+    return kind != "table" or name is None or not name.startswith(search.TABLE)
+
+
+def is_wanted(_thing: object, name: str | None, kind: str, reflected: bool, _other: object) -> bool:  # noqa: FBT001 - alembic's interface
+    """Tell whether a thing of the models is to be in the database: SQLite has no indexes with nulls last, and needs none."""
+    only_postgresql = kind == "index" and name is not None and name.endswith("_nulls_last")
+    return reflected or not only_postgresql or context.get_context().dialect.name == "postgresql"
 
 
 @contextmanager

@@ -12,7 +12,10 @@ from flask.testing import FlaskClient
 
 from api.app import create_app
 from api.db import Database, alembic_config
-from api.resources import RESOURCES
+from api.formats import FORMATS
+from api.operators import OPERATORS, TYPES
+from api.query import PARAMETERS, filters, includable
+from api.resources import BY_NAME, RESOURCES
 from api.settings import ROOT, Settings
 
 # A record is published when a reader's own database is migrated; the README shows one such moment.
@@ -49,6 +52,69 @@ def _stable(value: Any) -> Any:
         changing = {"updated_at": MOMENT, "request_id": "0b6a4ac1b2c84a0e9d5d1b1f0a2c3d4e"}
         return {key: changing.get(key) or _stable(below) for key, below in value.items()}
     return [_stable(below) for below in value] if isinstance(value, list) else value
+
+
+def lines(path: str, most: int = 4) -> str:
+    """Return a request as one types it, with the first lines of its real answer, which is no JSON."""
+    shown = client().get(path).get_data(as_text=True).splitlines()[:most]
+    return f"```console\n$ curl '127.0.0.1:8000{path}'\n" + "\n".join(shown) + "\n```"
+
+
+def outline(path: str, *members: str) -> str:
+    """Return a request as one types it, with some members of its real answer."""
+    found = _stable(client().get(path).get_json())
+    shown = {name: found[name] for name in members}
+    return f"```console\n$ curl -g '127.0.0.1:8000{path}'\n{json.dumps(shown, indent=2, ensure_ascii=False)}\n```"
+
+
+def operators() -> str:
+    """Return the table of operators."""
+    rows = ["| operator | example | the field | fields of type |", "|---|---|---|---|"]
+    for row in OPERATORS.values():
+        types = [type.name for type in TYPES.values() if row.name in type.operators]
+        kinds = ", ".join(types) if types else "any that can be null, and relations to many"
+        rows.append(f"| {f'`{row.name}`' if row.name else '(none)'} | `{EXAMPLES[row.name]}` | {row.description} | {kinds} |")
+    return "\n".join(rows)
+
+
+# Each is asked for by a test.
+EXAMPLES = {
+    "": "state=CA,WA",
+    "not": "initiative.status__not=draft,planned",
+    "gt": "award.survey.year__gt=2023",
+    "gte": "initiative.started__gte=2024",
+    "lt": "award.rank__lt=3",
+    "lte": "award.rank__lte=3",
+    "contains": "name__contains=san",
+    "startswith": "name__startswith=los",
+    "isnull": "award__isnull=true",
+}
+
+
+def parameters() -> str:
+    """Return the table of the parameters that lists have besides filters."""
+    rows = ["| parameter | example | what it does |", "|---|---|---|"]
+    for row in PARAMETERS.values():
+        example = f"`{row.example(BY_NAME['initiatives'])}`" if row.example else ""
+        rows.append(f"| `{row.name}` | {example} | {row.description} |")
+    return "\n".join(rows)
+
+
+def fields_of_nouns() -> str:
+    """Return the table of what each noun can be filtered by."""
+    rows = ["| path | fields | counted by `facets` | `include` |", "|---|---|---|---|"]
+    for resource in RESOURCES:
+        named = ", ".join(f"`{name}`" for name in dict.fromkeys(name.partition("__")[0] for name in filters(resource)))
+        counted = ", ".join(f"`{name}`" for name in resource.facets)
+        related = ", ".join(f"`{name}`" for name in includable(resource) if "." not in name)
+        rows.append(f"| `/{resource.name}` | {named} | {counted} | {related} |")
+    return "\n".join(rows)
+
+
+def formats() -> str:
+    """Return the table of formats."""
+    rows = ["| suffix | `Accept` | what it is |", "|---|---|---|"]
+    return "\n".join([*rows, *(f"| `.{row.name}` | `{row.media_type}` | {row.description} |" for row in FORMATS.values())])
 
 
 def settings() -> str:

@@ -25,6 +25,7 @@ from sqlalchemy import insert, select, text
 from api import fingerprints, ledger
 from api.db import Database, alembic_config
 from api.ledger import CURRENT, Head, Revision
+from api.problem_types import MAX_QUERY_STRING
 from api.resources.citations import Basis, Citation
 from api.resources.sources import Source, SourceType
 from api.settings import ROOT, Settings
@@ -113,6 +114,7 @@ TAMPERED: dict[str, tuple[str, list[str]]] = {
             "epoch 0: {fewer} revisions between version 1 and {last}: not dense",
             "commit 1: its versions do not begin with it, or are not dense",
             "cities/boston-ma: in the table, but not published",
+            "version {version}: in the search index, but not current; run `flask --app wsgi ledger reindex`",
         ],
     ),
     "superseded": (
@@ -120,6 +122,7 @@ TAMPERED: dict[str, tuple[str, list[str]]] = {
         [
             "version {version}: not superseded by its record's next revision",
             "cities/boston-ma: in the table, but not published",
+            "version {version}: in the search index, but not current; run `flask --app wsgi ledger reindex`",
         ],
     ),
     "head": (
@@ -550,7 +553,7 @@ def test_long_query_on_the_wire(file: str) -> None:
     assert (ours[0], ours[1], json.loads(ours[2])["errors"][0]["allowed"]) == (
         414,
         "application/problem+json",
-        {"maximum": 8192},
+        {"maximum": MAX_QUERY_STRING},
     )
     assert (theirs[0], theirs[2]) == (414, b"")
 

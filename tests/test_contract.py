@@ -11,6 +11,7 @@ from conftest import counted
 from flask.testing import FlaskClient
 from sqlalchemy import UniqueConstraint, select, text
 from sqlalchemy.orm import Session
+from test_problems import brief
 
 from api import __version__, ledger
 from api.db import Base, Database
@@ -147,7 +148,16 @@ def test_head_and_options(client: FlaskClient, resource: Resource) -> None:
         assert preflight.headers["Access-Control-Allow-Origin"] == "*"
         assert preflight.headers["Access-Control-Allow-Methods"] == "GET, HEAD, OPTIONS"
         assert "if-none-match" in preflight.headers["Access-Control-Allow-Headers"].lower()
-        exposed = {"ETag", "Link", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id"}
+        exposed = {
+            "ETag",
+            "Link",
+            "Location",
+            "Retry-After",
+            "RateLimit",
+            "RateLimit-Policy",
+            "X-Request-Id",
+            "Content-Disposition",
+        }
         assert exposed == set(got.headers["Access-Control-Expose-Headers"].split(", "))
 
 
@@ -166,6 +176,52 @@ def test_same_queries_for_any_page(client: FlaskClient, resource: Resource) -> N
     with counted(database) as selects:
         client.get(f"/{resource.name}", headers={"If-None-Match": tag})
     assert len(selects) == 1
+
+
+def test_same_queries_for_any_include(client: FlaskClient) -> None:
+    """Included records take as many SELECTs for forty records as for one that has them all."""
+    database: Database = client.application.extensions["database"]
+    counts = []
+    for asked in ("limit=1&id=los-angeles-ca-myla311", "limit=40"):
+        with counted(database) as selects:
+            answer = client.get(f"/initiatives?include=city.awards,priorities,citations&{asked}")
+            assert answer.status_code == 200
+        counts.append(len(selects))
+    assert counts[0] == counts[1]
+
+
+def test_too_many_included(own_client: FlaskClient, database: Database) -> None:
+    """As many as 500 included records of a noun are an answer; one more is a 400 that says how to ask instead."""
+
+    def add(numbers: range) -> None:
+        with ledger.writing(database) as session:
+            rows = [{"id": f"boston-ma-{number}"} for number in numbers]
+            session.execute(
+                text(
+                    "insert into initiatives (id, city_id, title, summary, status) values (:id, 'boston-ma', :id, '', 'draft')"
+                ),
+                rows,
+            )
+
+    paths = ("/cities/boston-ma?include=initiatives", "/cities?id=boston-ma&include=initiatives,initiatives.citations")
+    add(range(500))
+    assert [len(own_client.get(path).get_json()["included"]["initiatives"]) for path in paths] == [500, 500]
+    add(range(500, 501))
+    for path in paths:
+        status, name, (item,) = brief(own_client.get(path))
+        assert (status, name) == (400, "too-many-included")
+        assert (item["parameter"], item["code"], item["allowed"]) == ("include", "too-many-included", {"maximum": 500})
+        assert "`limit`" in item["detail"]
+        assert "`/initiatives`" in item["detail"]
+
+
+def test_long_links(client: FlaskClient) -> None:
+    """A header of links never grows beyond what a proxy takes; the body has them all."""
+    ids = ",".join(f"{'x' * 40}-{n}" for n in range(100)) + ",boston-ma,san-diego-ca"
+    response = client.get(f"/cities?limit=1&id={ids}")
+    links = response.get_json()["links"]
+    assert response.headers["Link"] == f'<{links["next"]}>; rel="next"'
+    assert links["self"].startswith(f"{BASE}/cities?")
 
 
 def copy_of_a_record(session: Session, resource: Resource) -> str:

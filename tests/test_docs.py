@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 import pytest
 from conftest import serving
 from flask.testing import FlaskClient
+from readme import EXAMPLES
 from werkzeug.test import TestResponse
 
 from api import __version__
 from api.docs import ASSETS, SUMMARY, TITLE
+from api.operators import OPERATORS
 from api.problem_types import PROBLEMS
 from api.problems import MEDIA_TYPE
 from api.resources import RESOURCES
@@ -133,8 +135,17 @@ def test_neither(site: FlaskClient, path: str) -> None:
 def test_index(client: FlaskClient) -> None:
     """The index links every noun and everything else, and each link answers."""
     index = fetch(client, "/").get_json()
-    names = ("example", "docs", "openapi", "problems", "livez", "readyz")
-    paths = ("/initiatives/los-angeles-ca-myla311", "/docs", "/openapi.json", "/problems", "/livez", "/readyz")
+    names = ("example", "search", "suggest", "docs", "openapi", "problems", "livez", "readyz")
+    paths = (
+        "/initiatives/los-angeles-ca-myla311",
+        "/search?q=digital",
+        "/suggest?q=san",
+        "/docs",
+        "/openapi.json",
+        "/problems",
+        "/livez",
+        "/readyz",
+    )
     assert index == {
         "title": TITLE,
         "description": SUMMARY,
@@ -237,7 +248,7 @@ def test_our_assets_name_no_other_host(site: FlaskClient) -> None:
 def test_interactive_page_reads_our_document(site: FlaskClient) -> None:
     """The interactive page is told to read our document, and to send it to nobody for validation."""
     script = fetch(site, "/docs/docs.js").get_data(as_text=True)
-    assert 'url: "/openapi.json"' in script
+    assert 'fetch("/openapi.json")' in script
     assert "validatorUrl: null" in script
     assert fetch(site, "/openapi.json").status_code == 200
 
@@ -337,3 +348,11 @@ def test_links_follow_the_request() -> None:
             assert [address for address in addresses if not address.startswith(f"{base}/")] == []
             page = References(client.get("/", base_url=base, headers={"Accept": BROWSER}).get_data(as_text=True))
             assert {"{0.scheme}://{0.netloc}".format(urlsplit(address)) for address in page.links} == {base}
+
+
+def test_readme_shows_every_operator(client: FlaskClient) -> None:
+    """The README has an example of each operator, and each works."""
+    assert set(EXAMPLES) == set(OPERATORS)
+    assert {query: fetch(client, f"/cities?{query}").status_code for query in EXAMPLES.values()} == dict.fromkeys(
+        EXAMPLES.values(), 200
+    )

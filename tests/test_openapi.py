@@ -1,5 +1,6 @@
 """The OpenAPI document is valid, complete, and tells the truth."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +16,10 @@ from sqlalchemy import text
 from test_contract import copy_of_a_record, walk
 from werkzeug.test import TestResponse
 
-from api import ledger
+from api import ledger, query
 from api.app import create_app
 from api.db import Database
+from api.formats import BY_MEDIA_TYPE
 from api.problem_types import MAX_QUERY_STRING, PROBLEMS
 from api.problems import MEDIA_TYPE
 from api.resource import Resource
@@ -28,7 +30,7 @@ Json = dict[str, Any]
 NO_DATABASE = "sqlite:///nowhere.sqlite3"
 ASSETS = "/docs/<path:name>"
 # Headers that a client acts on; the rest is for browsers (CORS, policies) or belongs to HTTP itself.
-HEADERS = {"Allow", "Cache-Control", "ETag", "Link", "Location", "Retry-After", "Vary", "X-Request-Id"}
+HEADERS = {"Allow", "Cache-Control", "Content-Disposition", "ETag", "Link", "Location", "Retry-After", "Vary", "X-Request-Id"}
 nouns = pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
 
 
@@ -41,9 +43,11 @@ def document() -> Json:
 
 
 def operations(document: Json) -> Iterator[tuple[str, Json]]:
-    """Yield every operation with its path."""
+    """Yield every operation with its path, which has the method in front unless it is GET."""
     for path, item in document["paths"].items():
-        yield path, item["get"]
+        for method in ("get", "post"):
+            if method in item:
+                yield path if method == "get" else f"{method.upper()} {path}", item[method]
 
 
 def resolved(document: Json, node: Json) -> Json:
@@ -65,9 +69,16 @@ def responses(document: Json) -> Iterator[tuple[str, int, Json]]:
 
 def parameters(document: Json) -> Iterator[tuple[str, Json]]:
     """Yield every parameter of every operation, with its path."""
-    for path, item in document["paths"].items():
-        for parameter in [*item.get("parameters", []), *item["get"].get("parameters", [])]:
+    for path, operation in operations(document):
+        shared = document["paths"][path.split()[-1]].get("parameters", [])
+        for parameter in [*shared, *operation.get("parameters", [])]:
             yield path, resolved(document, parameter)
+
+
+def schema_of(parameter: Json) -> Json:
+    """Return the schema of a parameter's value, which is JSON where its content is described."""
+    found: Json = parameter["schema"] if "schema" in parameter else parameter["content"]["application/json"]["schema"]
+    return found
 
 
 def properties(schema: Json, name: str) -> Iterator[tuple[str, Json]]:
@@ -80,11 +91,15 @@ def properties(schema: Json, name: str) -> Iterator[tuple[str, Json]]:
 
 def is_composite(schema: Json) -> bool:
     """Tell whether a value is made of another schema's: the examples are then there."""
-    return "$ref" in schema or "$ref" in schema.get("items", {})
+    return any(
+        "$ref" in str(part) for part in (schema, schema.get("items"), schema.get("anyOf"), schema.get("additionalProperties"))
+    )
 
 
 def example(parameter: Json) -> object:
     """Return a parameter's example, if it has one."""
+    if "content" in parameter:
+        return parameter["content"]["application/json"]["example"]
     return parameter.get("example", parameter["schema"].get("example"))
 
 
@@ -122,25 +137,31 @@ def test_the_same_everywhere(client: FlaskClient) -> None:
 
 
 def test_every_route_is_documented(app: Flask, document: Json) -> None:
-    """The paths are the routes, except the files of the interactive documentation; each is read and nothing else."""
+    """The paths are the routes, except the files of the interactive documentation; each is read, or asked by POST."""
     rules = {rule.rule for rule in app.url_map.iter_rules()}
     assert ASSETS in rules
     assert set(document["paths"]) == {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule) for rule in rules - {ASSETS}}
-    assert {method for item in document["paths"].values() for method in item if method != "parameters"} == {"get"}
+    posts = {f"POST /{resource.name}/search" for resource in RESOURCES}
+    assert {path for path, _ in operations(document) if path not in document["paths"]} == posts
 
 
 def test_operations_are_described(document: Json) -> None:
     """Every operation has an id of its own, a summary and a declared tag; a noun's tag is its name."""
     tags = {tag["name"]: tag["description"] for tag in document["tags"]}
-    assert list(tags) == [*(resource.name for resource in RESOURCES), "meta"]
+    assert list(tags) == [*(resource.name for resource in RESOURCES), "search", "meta"]
     assert all(tags.values())
     found = dict(operations(document))
     ids = [operation["operationId"] for operation in found.values()]
     assert len(ids) == len(set(ids))
     assert [path for path, operation in found.items() if not operation["summary"]] == []
     described = {path: operation["tags"] for path, operation in found.items()}
-    names = {resource.name for resource in RESOURCES}
-    assert described == {path: [first if (first := path.split("/")[1]) in names else "meta"] for path in found}
+    names = dict.fromkeys([resource.name for resource in RESOURCES]) | {"search": None, "suggest": None}
+
+    def tag(path: str) -> str:
+        first = path.split("/")[1].removesuffix(".{format}")
+        return "search" if first == "suggest" else first if first in names else "meta"
+
+    assert described == {path: [tag(path)] for path in found}
 
 
 def test_responses_are_described(document: Json) -> None:
@@ -153,7 +174,8 @@ def test_responses_are_described(document: Json) -> None:
 
 def test_success_is_described_as_what_it_is(document: Json) -> None:
     """Where an answer comes as JSON and as a page, its description is true of both."""
-    both = {path: response for path, status, response in responses(document) if status == 200 and len(response["content"]) > 1}
+    pages = [row for row in responses(document) if row[1] == 200 and "text/html" in row[2]["content"]]
+    both = {path: response for path, _, response in pages if len(response["content"]) > 1}
     assert [sorted(response["content"]) for response in both.values()] == [["application/json", "text/html"]] * 3
     assert {path: response["description"] for path, response in both.items()} == {
         "/": "Where everything is.",
@@ -166,7 +188,8 @@ def test_parameters_are_described(document: Json) -> None:
     """Every parameter has a description and an example, but the cursor: the interactive page would send it."""
     assert [(path, found["name"]) for path, found in parameters(document) if not found.get("description")] == []
     bare = [(path, found["name"]) for path, found in parameters(document) if example(found) is None]
-    assert bare == [(f"/{resource.name}", "cursor") for resource in RESOURCES]
+    lists = [path for row in RESOURCES for path in (f"/{row.name}", f"/{row.name}.{{format}}", f"POST /{row.name}/search")]
+    assert sorted(bare) == sorted((path, "cursor") for path in [*lists, "/search"])
 
 
 def test_headers_are_described(document: Json) -> None:
@@ -195,7 +218,7 @@ def test_examples_are_valid(document: Json) -> None:
         rows += [(path, found, found["example"]) for path, found in properties(schema, name) if "example" in found]
     for path, parameter in parameters(document):
         if example(parameter) is not None:
-            rows.append(((path, parameter["name"]), parameter["schema"], example(parameter)))
+            rows.append(((path, parameter["name"]), schema_of(parameter), example(parameter)))
     for path, status, response in responses(document):
         for name, header in response.get("headers", {}).items():
             rows.append(((path, status, name), header["schema"], header["example"]))
@@ -215,7 +238,7 @@ def test_errors_are_problems(document: Json) -> None:
             assert complaints(document, content["schema"], value) == []
             assert value["type"].endswith(f"/problems/{name}")
             assert (value["status"], value["title"]) == (status, PROBLEMS[name].title)
-    assert {status for _, status, _ in errors} == {400, 404, 406, 410, 414, 500, 503}
+    assert {status for _, status, _ in errors} == {400, 404, 406, 410, 413, 414, 415, 422, 500, 503}
 
 
 def test_every_component_is_used(document: Json) -> None:
@@ -238,11 +261,12 @@ def test_records_are_as_documented(client: FlaskClient, document: Json, resource
     lists, answer = ({"$ref": f"#/components/schemas/{singular}{kind}"} for kind in ("List", "Answer"))
     for path, schema in ((f"/{resource.name}", lists), (f"/{resource.name}/{{id}}", answer)):
         content = document["paths"][path]["get"]["responses"]["200"]["content"]
-        assert content == {"application/json": {"schema": schema}}
+        assert content["application/json"] == {"schema": schema}
+        assert set(content) == ({"application/json"} if "id" in path else set(BY_MEDIA_TYPE))
     records = walk(client, f"/{resource.name}?limit=500")
     assert complaints(document, {"type": "array", "items": {"$ref": f"#/components/schemas/{singular}"}}, records) == []
-    for query in ("limit=1", "limit=500"):
-        assert complaints(document, lists, client.get(f"/{resource.name}?{query}").get_json()) == []
+    for limit in (1, 500):
+        assert complaints(document, lists, client.get(f"/{resource.name}?limit={limit}").get_json()) == []
     for record in records[::20]:
         body = client.get(f"/{resource.name}/{record['id']}").get_json()
         assert complaints(document, answer, body) == []
@@ -259,14 +283,37 @@ def test_problem_types_are_as_documented(client: FlaskClient, document: Json) ->
 def test_example_requests_work(client: FlaskClient, document: Json) -> None:
     """Every path answers 200, in full, to the request that its examples make: the one that the interactive page offers."""
     found = {}
-    for path in document["paths"]:
+    for path, operation in operations(document):
         values: dict[str, dict[str, str]] = {"path": {}, "query": {}, "header": {}}
         for parameter in [parameter for at, parameter in parameters(document) if at == path]:
-            if example(parameter) is not None:
-                values[parameter["in"]][parameter["name"]] = str(example(parameter))
-        address = path.replace("{id}", values["path"].get("id", "none")).replace("{name}", values["path"].get("name", "none"))
-        found[path] = client.get(address, query_string=values["query"], headers=values["header"]).status_code
+            # The interactive page leaves the filters empty: all at once, they would find nothing.
+            if (example(parameter) is not None and parameter["in"] != "query") or parameter["name"] in query.PARAMETERS:
+                values[parameter["in"]][parameter["name"]] = written(example(parameter))
+        values["path"] = {**values["path"], **({"format": "json"} if "format" in values["path"] else {})}
+        values["query"].pop("cursor", None)
+        address = path.split()[-1].format(**values["path"])
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
+        method = "GET" if path in document["paths"] else "POST"
+        answer = client.open(address, method=method, query_string=values["query"], headers=values["header"], json=body)
+        found[path] = answer.status_code
     assert found == dict.fromkeys(found, 200)
+
+
+def written(value: object) -> str:
+    """Write a value as a query has it."""
+    if isinstance(value, list):
+        return ",".join(map(written, value))
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@nouns
+def test_example_filters_work(client: FlaskClient, document: Json, resource: Resource) -> None:
+    """Every filter answers 200 to its example."""
+    found = {row["name"]: written(example(row)) for path, row in parameters(document) if path == f"/{resource.name}"}
+    asked = {name: text for name, text in found.items() if name in query.filters(resource)}
+    assert set(asked) == set(query.filters(resource))
+    answers = {name: client.get(f"/{resource.name}", query_string={name: text, "limit": 1}) for name, text in asked.items()}
+    assert {name: answer.get_json() for name, answer in answers.items() if answer.status_code != 200} == {}
 
 
 @nouns
@@ -278,20 +325,38 @@ def test_example_record_is_there(client: FlaskClient, document: Json, resource: 
 
 def ask(client: FlaskClient, path: str, deleted: str | None) -> dict[int, TestResponse]:
     """Send each request that a path can be expected to answer with a status of its own; return the first of each status."""
-    known = path.replace("{name}", "not-found")
+    if path.startswith("POST "):
+        return ask_by_post(client, path.removeprefix("POST "))
+    known = path.replace("{name}", "not-found").replace("{format}", "json")
     if "{id}" in path:
         noun = path.split("/")[1]
         known = path.replace("{id}", client.get(f"/{noun}?limit=1").get_json()["data"][0]["id"])
+    mark = "?q=x&" if path in {"/search", "/suggest"} else "?"
+    known += mark[:-1]
     answers = [
         client.get(known),
         client.get(known, headers={"If-None-Match": "*"}),
-        client.get(f"{known}?limti=1"),
-        client.get(re.sub(r"\{\w+\}", "unheard-of", path)),
+        client.get(f"{known}{mark[-1]}limti=1"),
+        client.get(re.sub(r"\{\w+\}", "unheard-of", path) + mark[:-1]),
         client.get(known, headers={"Accept": "image/png"}),
-        client.get(f"{known}?limit={'9' * MAX_QUERY_STRING}"),
+        client.get(f"{known}{mark[-1]}limit={'9' * MAX_QUERY_STRING}"),
     ]
     if deleted:
         answers.append(client.get(deleted))
+    return {answer.status_code: answer for answer in reversed(answers)}
+
+
+def ask_by_post(client: FlaskClient, path: str) -> dict[int, TestResponse]:
+    """The same for a path that takes an expression as its body."""
+    answers = [
+        client.post(path, json={"version__gt": 0}),
+        client.post(f"{path}?limti=1", json={"version__gt": 0}),
+        client.post(path, json={"version__gt": 0}, headers={"Accept": "image/png"}),
+        client.post(path, data=b" " * 1_000_001, content_type="application/json"),
+        client.post(f"{path}?limit={'9' * MAX_QUERY_STRING}", json={"version__gt": 0}),
+        client.post(path, data="{}"),
+        client.post(path, json={"versoin__gt": 0}),
+    ]
     return {answer.status_code: answer for answer in reversed(answers)}
 
 
@@ -334,12 +399,24 @@ def differences(document: Json, answer: TestResponse, response: Json) -> list[st
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 def test_other_methods(client: FlaskClient, document: Json, method: str) -> None:
     """A method that no operation has is a 405 that names those that work, on every path."""
-    for path in document["paths"]:
+    for path, item in document["paths"].items():
+        allowed = ["GET", "HEAD", "OPTIONS"] if "get" in item else ["GET", "HEAD", "OPTIONS", "POST"]
+        if method in allowed:
+            continue
         response = client.open(re.sub(r"\{\w+\}", "not-found", path), method=method)
         assert (response.status_code, response.content_type) == (405, MEDIA_TYPE)
-        assert response.headers["Allow"] == "GET, HEAD, OPTIONS"
-        assert response.get_json()["errors"][0]["allowed"] == ["GET", "HEAD", "OPTIONS"]
+        # A record could be called `search`, so GET is another path's.
+        assert response.headers["Allow"] == ", ".join(allowed)
+        assert response.get_json()["errors"][0]["allowed"] == allowed
         assert complaints(document, {"$ref": "#/components/schemas/Problem"}, response.get_json()) == []
+
+
+def unconditional(client: FlaskClient, path: str) -> TestResponse:
+    """Make a request that only a database could answer otherwise than with 200."""
+    address = path.rsplit(maxsplit=1)[-1].replace("{format}", "json").replace("{id}", "x").replace("{name}", "not-found")
+    if path.startswith("POST "):
+        return client.post(address, json={"version__gt": 0})
+    return client.get(address + ("?q=x" if path in {"/search", "/suggest"} else ""))
 
 
 @pytest.mark.parametrize("database_url", ["sqlite:///{}/missing.sqlite3", "postgresql://nobody@127.0.0.1:1/none"])
@@ -347,7 +424,7 @@ def test_unavailable_is_as_documented(tmp_path: Path, document: Json, database_u
     """With no database behind it, exactly the paths that document a 503 answer with it, as documented."""
     with serving(Settings(database_url=database_url.format(tmp_path))) as app:
         client = app.test_client()
-        answers = {path: client.get(re.sub(r"\{\w+\}", "not-found", path)) for path in document["paths"]}
+        answers = {path: unconditional(client, path) for path, _ in operations(document)}
     documented = {path: response for path, status, response in responses(document) if status == 503}
     assert {path for path, answer in answers.items() if answer.status_code == 503} == set(documented)
     assert [line for path, response in documented.items() for line in differences(document, answers[path], response)] == []

@@ -4,8 +4,10 @@ from sqlalchemy import Boolean, ForeignKey, ForeignKeyConstraint, Index, UniqueC
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db import Record, whole_number
-from api.documents import Document, flag, identifier, slug, text, whole
-from api.resource import Resource, Sort
+from api.documents import Document, flag, identifier, prose, slug, whole
+from api.resource import Relation, Resource
+from api.resources.citations import about
+from api.resources.initiatives import InitiativeAward
 
 
 class Award(Record):
@@ -14,7 +16,7 @@ class Award(Record):
     __tablename__ = "awards"
     survey_id: Mapped[str]
     category: Mapped[str]
-    city_id: Mapped[str] = mapped_column(ForeignKey("cities.id"), index=True)
+    city_id: Mapped[str] = mapped_column(ForeignKey("cities.id"))
     rank: Mapped[int]
     tied: Mapped[bool | None] = mapped_column(Boolean(create_constraint=True, name="tied"))
     summary: Mapped[str | None]
@@ -23,6 +25,10 @@ class Award(Record):
         UniqueConstraint("survey_id", "category", "city_id"),
         whole_number("rank", "rank >= 1"),
         Index(None, "survey_id", "category", "rank", "id"),
+        Index(None, "category", "survey_id", "rank", "id"),
+        Index(None, "city_id", "survey_id", "category", "rank", "id"),
+        Index(None, "rank", "survey_id", "category", "id"),
+        Index(None, "tied", "survey_id", "category", "rank", "id"),
     )
 
 
@@ -35,7 +41,7 @@ class AwardSchema(Document):
     city = slug("Id of the city.", "san-diego-ca", attribute="city_id")
     rank = whole("Placing: 1 is the first.", 1, low=1)
     tied = flag("Whether other cities share the placing; null when no source says.", example=False, allow_none=True)
-    summary = text("What the source credits the placing to, in our words.", "A broad year of digital work.", allow_none=True)
+    summary = prose("What the source credits the placing to, in our words.", "A broad year of digital work.", allow_none=True)
 
 
 awards = Resource(
@@ -43,5 +49,38 @@ awards = Resource(
     schema=AwardSchema,
     singular="award",
     description="Placings: which city came where, in which category of which survey.",
-    default_sort=[Sort(Award.survey_id), Sort(Award.category), Sort(Award.rank)],
+    default_sort="survey,category,rank",
+    label=Award.id,
+    search=("summary",),
+    facets=("survey", "category", "city", "rank", "city.state", "initiative.priority"),
+    relations=(
+        Relation(
+            name="survey",
+            prefix="survey",
+            owner=Award.id,
+            target=Award.survey_id,
+            to="surveys",
+            offers=("name", "year", "conducted_by", "conducted_by.name"),
+            description="The edition that it was won in.",
+        ),
+        Relation(
+            name="city",
+            prefix="city",
+            owner=Award.id,
+            target=Award.city_id,
+            to="cities",
+            offers=("name", "state", "country"),
+            description="The city that won it.",
+        ),
+        Relation(
+            name="initiatives",
+            prefix="initiative",
+            owner=InitiativeAward.award_id,
+            target=InitiativeAward.initiative_id,
+            to="initiatives",
+            offers=("status", "priority"),
+            description="The initiatives that it credits.",
+        ),
+        about("awards"),
+    ),
 )

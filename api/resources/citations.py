@@ -2,13 +2,15 @@
 
 from enum import StrEnum
 
-from marshmallow import fields
+from marshmallow import fields, validate
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db import Base, Record, choice, whole_number
 from api.documents import SHA256, Document, Pattern, identifier, slug, text, whole
-from api.resource import Resource
+from api.resource import Relation, Resource
+
+SUBJECTS = ("surveys", "cities", "awards", "initiatives", "priorities", "organizations", "sources")
 
 
 class Basis(StrEnum):
@@ -49,7 +51,15 @@ class Citation(Record):
         UniqueConstraint(
             "subject_kind", "subject_id", "field", "source_id", "paragraph", "sentence", name="uq_citations_locator"
         ),
+        Index(None, "subject_id", "id"),
+        Index(None, "subject_kind", "id"),
+        Index(None, "field", "id"),
+        Index(None, "source_id", "id"),
         Index(None, "source_id", "paragraph", "sentence"),
+        Index(None, "paragraph", "id"),
+        Index(None, "sentence", "id"),
+        Index(None, "sentence_sha256", "id"),
+        Index(None, "basis", "id"),
         CheckConstraint("subject_kind <> 'citations'", name="subject_kind"),
         CheckConstraint("substr(field, 1, 1) = '/'", name="field"),
         whole_number("paragraph", "paragraph >= 1"),
@@ -62,12 +72,12 @@ class CitationSchema(Document):
     """One fact's warrant: a locator and a fingerprint, never the sentence itself."""
 
     id = identifier("organizations-e-republic-name-p22-s1")
-    subject_kind = text("Plural noun of the record that the fact is in.", "initiatives")
+    subject_kind = text("Plural noun of the record that the fact is in.", "initiatives", validate=validate.OneOf(SUBJECTS))
     subject_id = slug("Id of that record.", "los-angeles-ca-myla311")
     field = text(
         "JSON Pointer (RFC 6901) of the fact within the record; one that points at a list or an object covers all of it.",
         "/metrics/0",
-        validate=Pattern(r"^(/([^/~]|~[01])*)+$"),
+        validate=Pattern(r"^(/([^/~,\x00]|~[01])*)+$"),
     )
     source = slug("Id of the source.", "industry-insider-digital-cities-2024-part-1", attribute="source_id")
     paragraph = whole("Number of the paragraph in the source, counted from 1; headings count, empty lines don't.", 11, low=1)
@@ -88,6 +98,20 @@ class CitationSchema(Document):
     )
 
 
+def about(kind: str) -> Relation:
+    """Return a noun's relation to the citations of its records."""
+    return Relation(
+        name="citations",
+        prefix="citation",
+        owner=Citation.subject_id,
+        target=Citation.id,
+        to="citations",
+        where={"subject_kind": kind},
+        offers=("field", "source", "basis"),
+        description="What warrants its facts.",
+    )
+
+
 citations = Resource(
     model=Citation,
     schema=CitationSchema,
@@ -100,5 +124,19 @@ citations = Resource(
         "`L.A.`; normalize by Unicode NFKC, straight quotes for curly ones, one space for each run of white space, trimmed; "
         "take the SHA-256 of the UTF-8 bytes."
     ),
-    default_sort=[],
+    default_sort="id",
+    label=Citation.id,
+    aliases={"subject": "subject_id"},
+    facets=("subject_kind", "source", "basis"),
+    relations=(
+        Relation(
+            name="source",
+            prefix="source",
+            owner=Citation.id,
+            target=Citation.source_id,
+            to="sources",
+            offers=("title", "type", "publisher", "publisher.name"),
+            description="The source that the sentence is in.",
+        ),
+    ),
 )

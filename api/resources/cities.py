@@ -3,9 +3,13 @@
 from sqlalchemy import Boolean, CheckConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db import Record
-from api.documents import Document, Pattern, flag, identifier, text
-from api.resource import Resource, Sort
+from api.db import Record, folded
+from api.documents import Document, Pattern, flag, identifier, prose, text
+from api.resource import Relation, Resource
+from api.resources.awards import Award
+from api.resources.citations import about
+from api.resources.initiatives import Initiative
+from api.resources.organizations import Organization
 
 
 class City(Record):
@@ -22,7 +26,12 @@ class City(Record):
         CheckConstraint("length(state) = 2 and state = upper(state)", name="state"),
         CheckConstraint("length(country) = 2 and country = upper(country)", name="country"),
         Index(None, "name", "id"),
+        Index(None, "state", "name", "id"),
+        Index(None, "state_capital", "name", "id"),
     )
+
+
+folded(City.name)
 
 
 class CitySchema(Document):
@@ -33,7 +42,7 @@ class CitySchema(Document):
     state = text("USPS code of its state.", "CA", validate=Pattern(r"^[A-Z]{2}$"))
     country = text("ISO 3166-1 alpha-2 code of its country.", "US", validate=Pattern(r"^[A-Z]{2}$"))
     state_capital = flag("Whether it is its state's capital; null when no source says.", example=False, allow_none=True)
-    summary = text(
+    summary = prose(
         "What a source says of the city itself, in our words.", "The city lies on the Pacific coast.", allow_none=True
     )
 
@@ -43,5 +52,38 @@ cities = Resource(
     schema=CitySchema,
     singular="city",
     description="Cities that a survey recognized, or that a source names as competing.",
-    default_sort=[Sort(City.name)],
+    default_sort="name",
+    label=City.name,
+    search=("name", "summary"),
+    facets=("state", "country", "award.survey", "award.category", "award.rank", "initiative.priority"),
+    relations=(
+        Relation(
+            name="awards",
+            prefix="award",
+            owner=Award.city_id,
+            target=Award.id,
+            to="awards",
+            offers=("survey", "category", "rank", "tied", "survey.name", "survey.year"),
+            description="The city's placings.",
+        ),
+        Relation(
+            name="initiatives",
+            prefix="initiative",
+            owner=Initiative.city_id,
+            target=Initiative.id,
+            to="initiatives",
+            offers=("title", "status", "started", "priority"),
+            description="What the city did.",
+        ),
+        Relation(
+            name="organizations",
+            prefix="organization",
+            owner=Organization.city_id,
+            target=Organization.id,
+            to="organizations",
+            offers=("name", "type"),
+            description="Offices of the city's government.",
+        ),
+        about("cities"),
+    ),
 )

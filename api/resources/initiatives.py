@@ -6,9 +6,10 @@ from marshmallow import fields, validate
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from api.db import Base, Record, choice
-from api.documents import MAX_INTEGER, Document, Number, Part, edtf, identifier, slug, text
-from api.resource import Resource, Sort
+from api.db import Base, Record, choice, folded
+from api.documents import MAX_INTEGER, Document, Number, Part, edtf, identifier, prose, slug, text
+from api.resource import Relation, Resource
+from api.resources.citations import about
 
 
 class Status(StrEnum):
@@ -45,12 +46,12 @@ class Initiative(Record):
     """Something a city did."""
 
     __tablename__ = "initiatives"
-    city_id: Mapped[str] = mapped_column(ForeignKey("cities.id"), index=True)
+    city_id: Mapped[str] = mapped_column(ForeignKey("cities.id"))
     title: Mapped[str]
     summary: Mapped[str]
     status: Mapped[Status] = mapped_column(choice(Status, "status"))
     started: Mapped[str | None]
-    parent_id: Mapped[str | None] = mapped_column(ForeignKey("initiatives.id"), index=True)
+    parent_id: Mapped[str | None] = mapped_column(ForeignKey("initiatives.id"))
     awards: Mapped[list["InitiativeAward"]] = relationship(order_by="InitiativeAward.award_id", lazy="raise")
     priorities: Mapped[list["InitiativePriority"]] = relationship(order_by="InitiativePriority.position", lazy="raise")
     partners: Mapped[list["InitiativePartner"]] = relationship(order_by="InitiativePartner.position", lazy="raise")
@@ -60,7 +61,16 @@ class Initiative(Record):
         CheckConstraint("length(started) between 4 and 10", name="started"),
         CheckConstraint("parent_id <> id", name="parent"),
         Index(None, "title", "id"),
+        Index(None, "city_id", "title", "id"),
+        Index(None, "status", "title", "id"),
+        Index(None, "parent_id", "title", "id"),
+        Index(None, "started", "id"),
     )
+
+
+folded(Initiative.title)
+# SQLite reads an index both ways with nulls last; PostgreSQL needs one for each.
+Index("ix_initiatives_started_nulls_last", Initiative.started.desc().nulls_last(), Initiative.id.desc()).ddl_if("postgresql")
 
 
 def _owner() -> Mapped[str]:
@@ -72,7 +82,8 @@ class InitiativeAward(Base):
 
     __tablename__ = "initiative_awards"
     initiative_id: Mapped[str] = _owner()
-    award_id: Mapped[str] = mapped_column(ForeignKey("awards.id"), primary_key=True, index=True)
+    award_id: Mapped[str] = mapped_column(ForeignKey("awards.id"), primary_key=True)
+    __table_args__ = (Index(None, "award_id", "initiative_id"),)
 
 
 class InitiativePriority(Base):
@@ -80,9 +91,9 @@ class InitiativePriority(Base):
 
     __tablename__ = "initiative_priorities"
     initiative_id: Mapped[str] = _owner()
-    priority_id: Mapped[str] = mapped_column(ForeignKey("priorities.id"), primary_key=True, index=True)
+    priority_id: Mapped[str] = mapped_column(ForeignKey("priorities.id"), primary_key=True)
     position: Mapped[int]
-    __table_args__ = (UniqueConstraint("initiative_id", "position"),)
+    __table_args__ = (UniqueConstraint("initiative_id", "position"), Index(None, "priority_id", "initiative_id"))
 
 
 class InitiativePartner(Base):
@@ -90,10 +101,14 @@ class InitiativePartner(Base):
 
     __tablename__ = "initiative_partners"
     initiative_id: Mapped[str] = _owner()
-    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"), primary_key=True, index=True)
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"), primary_key=True)
     role: Mapped[PartnerRole] = mapped_column(choice(PartnerRole, "role"), primary_key=True)
     position: Mapped[int]
-    __table_args__ = (UniqueConstraint("initiative_id", "position"),)
+    __table_args__ = (
+        UniqueConstraint("initiative_id", "position"),
+        Index(None, "organization_id", "initiative_id"),
+        Index(None, "role", "initiative_id"),
+    )
 
 
 class InitiativeMetric(Base):
@@ -110,7 +125,16 @@ class InitiativeMetric(Base):
     __table_args__ = (
         UniqueConstraint("initiative_id", "name"),
         CheckConstraint(f"value between -{MAX_INTEGER} and {MAX_INTEGER}", name="value"),
+        Index(None, "name", "initiative_id"),
+        Index(None, "value", "initiative_id"),
+        Index(None, "unit", "initiative_id"),
+        Index(None, "qualifier", "initiative_id"),
+        Index(None, "as_of", "initiative_id"),
     )
+
+
+folded(InitiativeMetric.name)
+folded(InitiativeMetric.unit)
 
 
 class InitiativeAwardSchema(Part):
@@ -159,7 +183,7 @@ class InitiativeSchema(Document):
     id = identifier("san-diego-ca-records-digitization")
     city = slug("Id of the city.", "san-diego-ca", attribute="city_id")
     title = text("What it is, in a few words.", "Records digitization")
-    summary = text(
+    summary = prose(
         "What it is and does, in a sentence or two of ours.", "The city is turning paper records into searchable files."
     )
     status = fields.Enum(
@@ -192,5 +216,73 @@ initiatives = Resource(
     schema=InitiativeSchema,
     singular="initiative",
     description="What cities did: status, dates, priorities served, partners and figures.",
-    default_sort=[Sort(Initiative.title)],
+    default_sort="title",
+    label=Initiative.title,
+    search=("title", "summary"),
+    facets=("city", "city.state", "status", "priority", "award", "award.survey", "partner", "partner.role", "metric.unit"),
+    relations=(
+        Relation(
+            name="city",
+            prefix="city",
+            owner=Initiative.id,
+            target=Initiative.city_id,
+            to="cities",
+            offers=("name", "state", "country"),
+            description="The city that did it.",
+        ),
+        Relation(
+            name="parent",
+            prefix="parent",
+            owner=Initiative.id,
+            target=Initiative.parent_id,
+            to="initiatives",
+            offers=("title", "status"),
+            description="The initiative that it is a part of.",
+        ),
+        Relation(
+            name="children",
+            prefix="child",
+            owner=Initiative.parent_id,
+            target=Initiative.id,
+            to="initiatives",
+            offers=("title", "status"),
+            description="The initiatives that are a part of it.",
+        ),
+        Relation(
+            name="awards",
+            prefix="award",
+            owner=InitiativeAward.initiative_id,
+            target=InitiativeAward.award_id,
+            to="awards",
+            offers=("survey", "category", "rank", "survey.year"),
+            description="The awards that credit it.",
+        ),
+        Relation(
+            name="priorities",
+            prefix="priority",
+            owner=InitiativePriority.initiative_id,
+            target=InitiativePriority.priority_id,
+            to="priorities",
+            offers=("name", "survey"),
+            description="The priorities that it serves.",
+        ),
+        Relation(
+            name="partners",
+            prefix="partner",
+            owner=InitiativePartner.initiative_id,
+            target=InitiativePartner.organization_id,
+            to="organizations",
+            part=PartnerSchema,
+            offers=("name", "type"),
+            description="The organizations that take part.",
+        ),
+        Relation(
+            name="metrics",
+            prefix="metric",
+            owner=InitiativeMetric.initiative_id,
+            part=MetricSchema,
+            description="Its figures.",
+        ),
+        about("initiatives"),
+    ),
 )

@@ -6,9 +6,13 @@ from marshmallow import fields
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db import Record, choice
-from api.documents import Document, identifier, slug, text
-from api.resource import Resource, Sort
+from api.db import Record, choice, folded
+from api.documents import Document, identifier, prose, slug, text
+from api.resource import Relation, Resource
+from api.resources.citations import about
+from api.resources.initiatives import InitiativePartner, PartnerSchema
+from api.resources.sources import Source
+from api.resources.surveys import Survey
 
 
 class OrganizationType(StrEnum):
@@ -28,14 +32,20 @@ class Organization(Record):
     __tablename__ = "organizations"
     name: Mapped[str]
     type: Mapped[OrganizationType] = mapped_column(choice(OrganizationType, "type"))
-    parent_id: Mapped[str | None] = mapped_column(ForeignKey("organizations.id"), index=True)
-    city_id: Mapped[str | None] = mapped_column(ForeignKey("cities.id"), index=True)
+    parent_id: Mapped[str | None] = mapped_column(ForeignKey("organizations.id"))
+    city_id: Mapped[str | None] = mapped_column(ForeignKey("cities.id"))
     summary: Mapped[str | None]
     __table_args__ = (
         UniqueConstraint("name", "city_id"),
         CheckConstraint("parent_id <> id", name="parent"),
         Index(None, "name", "id"),
+        Index(None, "type", "name", "id"),
+        Index(None, "parent_id", "name", "id"),
+        Index(None, "city_id", "name", "id"),
     )
+
+
+folded(Organization.name)
 
 
 class OrganizationSchema(Document):
@@ -53,7 +63,7 @@ class OrganizationSchema(Document):
     city = slug(
         "Id of the city whose government it is an office of, if any.", "san-diego-ca", attribute="city_id", allow_none=True
     )
-    summary = text("What a source says of it, in our words.", "A provider of computing services.", allow_none=True)
+    summary = prose("What a source says of it, in our words.", "A provider of computing services.", allow_none=True)
 
 
 organizations = Resource(
@@ -61,5 +71,66 @@ organizations = Resource(
     schema=OrganizationSchema,
     singular="organization",
     description="Who conducts surveys, publishes sources, and funds, builds or coordinates initiatives.",
-    default_sort=[Sort(Organization.name)],
+    default_sort="name",
+    label=Organization.name,
+    search=("name", "summary"),
+    facets=("type", "city", "initiative.role"),
+    relations=(
+        Relation(
+            name="parent",
+            prefix="parent",
+            owner=Organization.id,
+            target=Organization.parent_id,
+            to="organizations",
+            offers=("name", "type"),
+            description="The organization that it belongs to.",
+        ),
+        Relation(
+            name="children",
+            prefix="child",
+            owner=Organization.parent_id,
+            target=Organization.id,
+            to="organizations",
+            offers=("name", "type"),
+            description="The organizations that belong to it.",
+        ),
+        Relation(
+            name="city",
+            prefix="city",
+            owner=Organization.id,
+            target=Organization.city_id,
+            to="cities",
+            offers=("name", "state"),
+            description="The city whose government it is an office of.",
+        ),
+        Relation(
+            name="initiatives",
+            prefix="initiative",
+            owner=InitiativePartner.organization_id,
+            target=InitiativePartner.initiative_id,
+            to="initiatives",
+            part=PartnerSchema,
+            offers=("city", "status", "priority", "city.state"),
+            description="The initiatives that it takes part in.",
+        ),
+        Relation(
+            name="surveys",
+            prefix="survey",
+            owner=Survey.conducted_by_id,
+            target=Survey.id,
+            to="surveys",
+            offers=("name", "year"),
+            description="The surveys that it conducts.",
+        ),
+        Relation(
+            name="sources",
+            prefix="source",
+            owner=Source.publisher_id,
+            target=Source.id,
+            to="sources",
+            offers=("title", "type"),
+            description="The sources that it published.",
+        ),
+        about("organizations"),
+    ),
 )

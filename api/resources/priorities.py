@@ -4,9 +4,11 @@ from marshmallow import fields
 from sqlalchemy import Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, relationship
 
-from api.db import Record
-from api.documents import Document, Part, identifier, slug, text, whole
-from api.resource import Resource, Sort
+from api.db import Record, folded
+from api.documents import Document, Part, identifier, prose, slug, text, whole
+from api.resource import Relation, Resource
+from api.resources.citations import about
+from api.resources.initiatives import InitiativePriority
 from api.resources.surveys import SurveyPriority
 
 
@@ -18,6 +20,9 @@ class Priority(Record):
     description: Mapped[str]
     surveys: Mapped[list[SurveyPriority]] = relationship(order_by=SurveyPriority.survey_id, lazy="raise", viewonly=True)
     __table_args__ = (UniqueConstraint("name"), Index(None, "name", "id"))
+
+
+folded(Priority.name)
 
 
 class PriorityPlaceSchema(Part):
@@ -32,7 +37,7 @@ class PrioritySchema(Document):
 
     id = identifier("cybersecurity")
     name = text("Name of the priority.", "Cybersecurity")
-    description = text("What it covers, in our words.", "Protecting systems and data from attack.")
+    description = prose("What it covers, in our words.", "Protecting systems and data from attack.")
     surveys = fields.List(
         fields.Nested(PriorityPlaceSchema),
         metadata={"description": "The surveys whose respondents named it, and its place in each."},
@@ -44,5 +49,30 @@ priorities = Resource(
     schema=PrioritySchema,
     singular="priority",
     description="Near-term priorities that a survey's respondents named, with their place in each survey.",
-    default_sort=[Sort(Priority.name)],
+    default_sort="name",
+    label=Priority.name,
+    search=("name", "description"),
+    facets=("survey", "initiative.city", "initiative.status"),
+    relations=(
+        Relation(
+            name="surveys",
+            prefix="survey",
+            owner=SurveyPriority.priority_id,
+            target=SurveyPriority.survey_id,
+            to="surveys",
+            part=PriorityPlaceSchema,
+            offers=("name", "year"),
+            description="The editions whose respondents named it.",
+        ),
+        Relation(
+            name="initiatives",
+            prefix="initiative",
+            owner=InitiativePriority.priority_id,
+            target=InitiativePriority.initiative_id,
+            to="initiatives",
+            offers=("city", "status", "started", "city.state"),
+            description="The initiatives that serve it.",
+        ),
+        about("priorities"),
+    ),
 )

@@ -6,9 +6,10 @@ from marshmallow import fields
 from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db import Record, choice, whole_number
-from api.documents import SHA256, Document, Pattern, identifier, slug, text, whole
-from api.resource import Resource, Sort
+from api.db import Record, choice, folded, whole_number
+from api.documents import SHA256, Document, Pattern, identifier, prose, slug, text, whole
+from api.resource import Relation, Resource
+from api.resources.citations import about
 
 
 class SourceType(StrEnum):
@@ -27,7 +28,7 @@ class Source(Record):
     title: Mapped[str]
     type: Mapped[SourceType] = mapped_column(choice(SourceType, "type"))
     summary: Mapped[str | None]
-    publisher_id: Mapped[str | None] = mapped_column(ForeignKey("organizations.id"), index=True)
+    publisher_id: Mapped[str | None] = mapped_column(ForeignKey("organizations.id"))
     part: Mapped[int | None]
     parts: Mapped[int | None]
     language: Mapped[str]
@@ -37,7 +38,16 @@ class Source(Record):
         whole_number("parts", "parts >= part"),
         CheckConstraint("length(text_sha256) = 64", name="text_sha256"),
         Index(None, "title", "id"),
+        Index(None, "type", "title", "id"),
+        Index(None, "publisher_id", "title", "id"),
+        Index(None, "part", "title", "id"),
+        Index(None, "parts", "title", "id"),
+        Index(None, "language", "title", "id"),
+        Index(None, "text_sha256", "title", "id"),
     )
+
+
+folded(Source.title)
 
 
 class SourceSchema(Document):
@@ -48,7 +58,7 @@ class SourceSchema(Document):
     type = fields.Enum(
         SourceType, by_value=fields.String, required=True, metadata={"description": "Kind of document.", "example": "article"}
     )
-    summary = text("What it covers, in our words.", "Covers the cities of the largest category.", allow_none=True)
+    summary = prose("What it covers, in our words.", "Covers the cities of the largest category.", allow_none=True)
     publisher = slug(
         "Id of the organization that published it.", "industry-insider-california", attribute="publisher_id", allow_none=True
     )
@@ -67,5 +77,20 @@ sources = Resource(
     schema=SourceSchema,
     singular="source",
     description="Documents that the facts come from; their text is not here, only its fingerprint.",
-    default_sort=[Sort(Source.title)],
+    default_sort="title",
+    label=Source.title,
+    search=("title", "summary"),
+    facets=("type", "publisher", "language"),
+    relations=(
+        Relation(
+            name="publisher",
+            prefix="publisher",
+            owner=Source.id,
+            target=Source.publisher_id,
+            to="organizations",
+            offers=("name", "type"),
+            description="Who published it.",
+        ),
+        about("sources"),
+    ),
 )

@@ -6,9 +6,11 @@ from marshmallow import fields
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from api.db import Base, Record, choice, whole_number
-from api.documents import Document, Part, Pattern, identifier, slug, text, whole
-from api.resource import Resource, Sort
+from api.db import Base, Record, choice, folded, whole_number
+from api.documents import Document, Part, Pattern, identifier, prose, slug, text, whole
+from api.resource import Relation, Resource
+from api.resources.awards import Award
+from api.resources.citations import about
 
 
 class YearBasis(StrEnum):
@@ -25,7 +27,7 @@ class Survey(Record):
     name: Mapped[str]
     year: Mapped[int]
     year_basis: Mapped[YearBasis] = mapped_column(choice(YearBasis, "year_basis"))
-    conducted_by_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"), index=True)
+    conducted_by_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
     summary: Mapped[str | None]
     cities_recognized: Mapped[int | None]
     states: Mapped[list["SurveyState"]] = relationship(order_by="SurveyState.state", lazy="raise")
@@ -36,7 +38,13 @@ class Survey(Record):
         whole_number("year", "year between 1000 and 9999"),
         whole_number("cities_recognized", "cities_recognized >= 0"),
         Index(None, "year", "id"),
+        Index(None, "year_basis", "year", "id"),
+        Index(None, "conducted_by_id", "year", "id"),
+        Index(None, "cities_recognized", "year", "id"),
     )
+
+
+folded(Survey.name)
 
 
 class SurveyState(Base):
@@ -149,7 +157,7 @@ class SurveySchema(Document):
     conducted_by = slug(
         "Id of the organization that conducts it.", "center-for-digital-government", attribute="conducted_by_id"
     )
-    summary = text("The edition in a sentence or two.", "An annual ranking of digital city governments.", allow_none=True)
+    summary = prose("The edition in a sentence or two.", "An annual ranking of digital city governments.", allow_none=True)
     cities_recognized = whole("Cities that the edition recognized in all.", 56, allow_none=True)
     states = fields.List(
         fields.Nested(SurveyStateSchema),
@@ -177,5 +185,63 @@ surveys = Resource(
     schema=SurveySchema,
     singular="survey",
     description="Editions of a survey: who conducts it, how many cities it recognized, its categories and its priorities.",
-    default_sort=[Sort(Survey.year, descending=True)],
+    default_sort="-year",
+    label=Survey.name,
+    search=("name", "summary"),
+    facets=("name", "year", "conducted_by", "state", "priority"),
+    relations=(
+        Relation(
+            name="conducted_by",
+            prefix="conducted_by",
+            owner=Survey.id,
+            target=Survey.conducted_by_id,
+            to="organizations",
+            offers=("name", "type"),
+            description="Who conducts the survey.",
+        ),
+        Relation(
+            name="awards",
+            prefix="award",
+            owner=Award.survey_id,
+            target=Award.id,
+            to="awards",
+            offers=("city", "category", "rank", "city.state"),
+            description="The placings of the edition.",
+        ),
+        Relation(
+            name="priorities",
+            prefix="priority",
+            owner=SurveyPriority.survey_id,
+            target=SurveyPriority.priority_id,
+            to="priorities",
+            offers=("name",),
+            description="The priorities that respondents named.",
+        ),
+        Relation(
+            name="competitors",
+            prefix="competitor",
+            owner=SurveyCompetitor.survey_id,
+            target=SurveyCompetitor.city_id,
+            to="cities",
+            offers=("name", "state"),
+            description="Cities that a source names as competing, without their placing.",
+        ),
+        Relation(
+            name="states",
+            prefix="state",
+            owner=SurveyState.survey_id,
+            target=SurveyState.state,
+            part=SurveyStateSchema,
+            description="States whose recognized cities a source counts.",
+        ),
+        Relation(
+            name="categories",
+            prefix="category",
+            owner=SurveyCategory.survey_id,
+            target=SurveyCategory.category,
+            part=SurveyCategorySchema,
+            description="The population categories.",
+        ),
+        about("surveys"),
+    ),
 )

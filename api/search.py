@@ -1,0 +1,411 @@
+"""Full text: how a text becomes words, the index that holds them, and what finds records by them.
+
+Both databases answer alike, because neither of them reads a text: words are made here, and each index takes them
+as they are. What is indexed is each current revision, by its version; `ledger` keeps the index in step.
+"""
+
+import re
+import unicodedata
+from abc import ABC, abstractmethod
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from typing import Any, TypedDict
+
+from snowballstemmer.english_stemmer import EnglishStemmer
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    String,
+    bindparam,
+    case,
+    cast,
+    column,
+    delete,
+    false,
+    insert,
+    literal,
+    literal_column,
+    select,
+    table,
+    text,
+)
+from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.orm import Session
+from sqlalchemy.sql import Select
+
+from api.documents import Content
+from api.resource import Resource
+
+TABLE = "search_index"
+MAX_WORDS = 32
+# Of a document, so many words and characters a word are searched, and so many occurrences of one word: more of
+# them than any text of ours has, and fewer than a tsvector's limits, so that no text can stop a publication.
+TITLE_WORDS = 1_000
+BODY_WORDS = 12_000
+LETTERS = 100
+OCCURRENCES = 80
+
+QUOTES = dict.fromkeys(map(ord, "“”„‟«»\uff02"), '"')
+APOSTROPHES = "'\u2018\u2019\u02bb\u02bc"
+SOFT_HYPHEN = "\u00ad"
+WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+TERM = re.compile(r'((?<!\S)-)?(?:"([^"]*)"?|([^\s"]+))')
+# Stands where no word is: no word contains it, and both indexes count it as a position.
+GAP = "·"
+
+Phrase = tuple[str, ...]
+
+
+class TooManyWords(ValueError):  # noqa: N818 - what is wrong, not that something is
+    """A query of more than `MAX_WORDS` words."""
+
+
+class Segment(TypedDict):
+    """A piece of a text, and whether it is a word that was searched for."""
+
+    text: str
+    match: bool
+
+
+class _Folds(dict[int, str]):
+    """What becomes of each character, worked out when it is first met; each is folded by itself."""
+
+    def __missing__(self, code: int) -> str:
+        """Fold one character."""
+        kept = [c for c in unicodedata.normalize("NFKD", chr(code)) if unicodedata.category(c)[0] != "M" and c != SOFT_HYPHEN]
+        return self.setdefault(code, "".join("'" if c in APOSTROPHES else c.casefold() for c in kept))
+
+
+FOLDS = _Folds()
+
+
+def fold(text: str) -> str:
+    """Return a text without case, accents and compatibility forms (NFKD), its apostrophes all alike."""
+    return text.translate(FOLDS)
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text, folded: letters and digits, with apostrophes between them."""
+    return [word[:LETTERS] for word in WORD.findall(fold(text))]
+
+
+@lru_cache(maxsize=2**15)
+def stem(word: str) -> str:
+    """Return what a folded word is indexed as: ``city's``, ``citys`` and ``cities`` are one, ``o'fallon`` is ``ofallon``.
+
+    The class is named, since `snowballstemmer.stemmer` would take another implementation where it finds one, and
+    made anew, since it holds the word that it is at.
+    """
+    return str(EnglishStemmer().stemWord(word[:LETTERS])).replace("'", "")
+
+
+def stems(text: str) -> Phrase:
+    """Return the words of a text as they are indexed."""
+    return tuple(map(stem, words(text)))
+
+
+def names(text: str) -> Phrase:
+    """Return the words of a text as someone types them: unstemmed, without apostrophes."""
+    return tuple(word.replace("'", "") for word in words(text))
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a query asks for: phrases that must be there, a single word being one, and phrases that must not."""
+
+    positive: tuple[Phrase, ...] = ()
+    negative: tuple[Phrase, ...] = ()
+
+    @property
+    def words(self) -> frozenset[str]:
+        """The stems that are looked for."""
+        return frozenset(word for phrase in self.positive for word in phrase)
+
+
+def parse(text: str) -> Search:
+    """Read a query; any text is one. Raises TooManyWords.
+
+    Every word must be there; ``"a phrase"`` in order, side by side; ``-word`` and ``-"a phrase"`` must not. Words
+    written together (``24-hour``, ``roads/bridges``) are a phrase; a quote that is not closed runs to the end. All
+    else is plain text.
+    """
+    found: dict[bool, list[Phrase]] = {False: [], True: []}
+    for minus, quoted, bare in TERM.findall(text.translate(QUOTES)):
+        if phrase := stems(quoted or bare):
+            found[bool(minus)].append(phrase)
+    _limit(word for phrases in found.values() for phrase in phrases for word in phrase)
+    return Search(tuple(found[False]), tuple(found[True]))
+
+
+def _limit(asked: Iterable[str]) -> None:
+    if len(list(asked)) > MAX_WORDS:
+        raise TooManyWords(f"a search is of at most {MAX_WORDS} words")
+
+
+def matching(search: Search, dialect: str) -> Select[int]:
+    """Select the versions that a search finds; one without a word finds none."""
+    engine = ENGINES[dialect]
+    asked = search.positive or search.negative
+    return engine.versions(engine.matches(search.positive, search.negative) if asked else false())
+
+
+def prefixed(text: str, dialect: str) -> Select[int]:
+    """Select the versions whose title has, for each word of a text, one that begins with it. Raises TooManyWords."""
+    typed = names(text)
+    _limit(typed)
+    engine = ENGINES[dialect]
+    return engine.versions(engine.begins(typed) if typed else false())
+
+
+def tier(search: Search, dialect: str, version: ColumnElement[int]) -> ColumnElement[int]:
+    """Return how well the record of a version matches: the smaller, the better.
+
+    0: the whole query stands in the title, in order, side by side. 1: all of it is in the title. 2: the rest. It
+    depends on the record alone, unlike bm25, so a cursor stays right while other records change.
+    """
+    if not search.positive:
+        return literal(2)
+    engine = ENGINES[dialect]
+    whole = tuple(word for phrase in search.positive for word in phrase)
+    return engine.tier(engine.matches([whole], title=True), engine.matches(search.positive, title=True), version)
+
+
+def highlights(search: Search, resource: Resource, document: Content) -> dict[str, list[Segment]]:
+    """Return each searched field in which a word of the search is, cut into segments that join to its text."""
+    found = {}
+    for field in resource.search:
+        segments = _segments(document.get(field) or "", search.words)
+        if any(segment["match"] for segment in segments):
+            found[field] = segments
+    return found
+
+
+def _segments(text: str, wanted: frozenset[str]) -> list[Segment]:
+    folded = [FOLDS[ord(character)] for character in text]
+    origins = [position for position, piece in enumerate(folded) for _ in piece]
+    matched = bytearray(len(text))
+    for word in WORD.finditer("".join(folded)):
+        if stem(word[0][:LETTERS]) in wanted:
+            start, end = origins[word.start()], origins[word.end() - 1] + 1
+            # The accents of the last letter are its own.
+            while end < len(text) and not folded[end]:
+                end += 1
+            matched[start:end] = b"\1" * (end - start)
+    runs = groupby(zip(text, matched, strict=True), key=lambda pair: pair[1])
+    return [{"text": "".join(character for character, _ in run), "match": bool(match)} for match, run in runs]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is indexed of a document: the stems of its title and of the rest, and the title's words."""
+
+    title: Sequence[str]
+    body: Sequence[str]
+    name: Sequence[str]
+
+    @classmethod
+    def of(cls, resource: Resource, content: Content) -> "Entry":
+        """Read a document, or what is going to be one."""
+        title, *rest = (content.get(field) or "" for field in resource.search)
+        # So many characters that, at 4 bytes each, a tsvector has room for them.
+        title, rest = title[: TITLE_WORDS * 10], [text[: BODY_WORDS * 10] for text in rest]
+        body = [word for text in rest for word in (*stems(text), GAP)][:-1]
+        return cls(_kept(stems(title), TITLE_WORDS), _kept(body, BODY_WORDS), _kept(names(title), TITLE_WORDS))
+
+
+def _kept(found: Sequence[str], most: int) -> list[str]:
+    """Return as many words as are indexed, and a gap for each occurrence of a word that is too many."""
+    kept, seen = list(found[:most]), Counter(found[:most])
+    if max(seen.values(), default=0) > OCCURRENCES:
+        seen.clear()
+        for position, word in enumerate(kept):
+            seen[word] += 1
+            kept[position] = word if seen[word] <= OCCURRENCES else GAP
+    return kept
+
+
+class Engine(ABC):
+    """How one kind of database holds the index; ``stored`` reads back what ``row`` wrote, after the version."""
+
+    key: str
+    stored: Sequence[ColumnElement[str]]
+    columns: Sequence[Any]
+
+    def __init__(self) -> None:
+        """Describe the table; it has no model, since no schema could be the same on both databases."""
+        self.version = column(self.key, BigInteger)
+        self.table = table(TABLE, self.version, *self.columns)
+
+    def versions(self, condition: ColumnElement[bool]) -> Select[int]:
+        """Select the versions of some entries."""
+        return select(self.version).select_from(self.table).where(condition).correlate(None)
+
+    @abstractmethod
+    def row(self, entry: Entry) -> dict[str, str]:
+        """Return the columns of an entry."""
+
+    @abstractmethod
+    def matches(
+        self, positive: Sequence[Phrase], negative: Sequence[Phrase] = (), *, title: bool = False
+    ) -> ColumnElement[bool]:
+        """Return the condition of having every positive phrase and no negative one, of which there must be one."""
+
+    @abstractmethod
+    def begins(self, typed: Sequence[str]) -> ColumnElement[bool]:
+        """Return the condition of a title that has words with these beginnings."""
+
+    @abstractmethod
+    def tier(self, best: ColumnElement[bool], good: ColumnElement[bool], version: ColumnElement[int]) -> ColumnElement[int]:
+        """Return 0 for a version whose entry is among the best, 1 for one among the good, else 2."""
+
+    @abstractmethod
+    def clear(self, session: Session) -> None:
+        """Empty the index, whatever state it is in."""
+
+    @abstractmethod
+    def torn(self, session: Session) -> bool:
+        """Tell whether searches would find something else than the entries say."""
+
+
+class _FTS5(Engine):
+    """SQLite: words are separated by spaces, and the ``ascii`` tokenizer takes each as it is."""
+
+    key = "rowid"
+    columns = stored = (column("title", String), column("body", String), column("name", String))
+
+    def row(self, entry: Entry) -> dict[str, str]:
+        return {"title": " ".join(entry.title), "body": " ".join(entry.body), "name": " ".join(entry.name)}
+
+    def matches(
+        self, positive: Sequence[Phrase], negative: Sequence[Phrase] = (), *, title: bool = False
+    ) -> ColumnElement[bool]:
+        columns = "title" if title else "{title body}"
+        wanted, unwanted = ([f'{columns} : "{" ".join(phrase)}"' for phrase in phrases] for phrases in (positive, negative))
+        some = " OR ".join(unwanted)
+        if not wanted:
+            # A query of FTS5 can't begin with NOT.
+            return self.version.not_in(self.versions(self._match(some)))
+        return self._match(" AND ".join(wanted) if not some else f"({' AND '.join(wanted)}) NOT ({some})")
+
+    def begins(self, typed: Sequence[str]) -> ColumnElement[bool]:
+        return self._match(" AND ".join(f'name : "{word}" *' for word in typed))
+
+    def tier(self, best: ColumnElement[bool], good: ColumnElement[bool], version: ColumnElement[int]) -> ColumnElement[int]:
+        # Each is looked up once, whatever the number of rows: MATCH is no condition of a single row.
+        return case((version.in_(self.versions(best)), 0), (version.in_(self.versions(good)), 1), else_=2)
+
+    def _match(self, query: str) -> ColumnElement[bool]:
+        return literal_column(TABLE).bool_op("match")(literal(query, String))
+
+    def clear(self, session: Session) -> None:
+        # Deleting the entries one by one would trust them to say what the index holds.
+        session.execute(text("delete from search_index_content"))
+        session.execute(text("insert into search_index(search_index) values ('rebuild')"))
+
+    def torn(self, session: Session) -> bool:
+        connection = session.connection()
+        connection.exec_driver_sql("create virtual table temp.search_words using fts5vocab(main, search_index, instance)")
+        try:
+            there = sum(map(hash, connection.exec_driver_sql("select term, doc, col, offset from search_words")))
+        except DatabaseError:
+            return True
+        finally:
+            connection.exec_driver_sql("drop table temp.search_words")
+        return there != sum(map(hash, self._occurrences(session)))
+
+    def _occurrences(self, session: Session) -> Iterator[tuple[str, int, str, int]]:
+        for version, *entry in session.connection().execute(select(self.version, *self.stored)):
+            for name, said in zip(("title", "body", "name"), entry, strict=True):
+                for offset, word in enumerate((said or "").split()):
+                    yield word, version, name, offset
+
+
+class _TSVector(Engine):
+    """PostgreSQL: vectors and queries are written as literals, which no dictionary reads."""
+
+    key = "version"
+    columns = (column("vector", TSVECTOR),)
+    stored = (cast(columns[0], String),)
+    # Where each part begins, so that no phrase reaches from one into another, and its weight: none is D.
+    title, body, name = (1, "A"), (2_000, ""), (15_000, "B")
+
+    def row(self, entry: Entry) -> dict[str, str]:
+        positions = defaultdict(list)
+        for (start, weight), found in ((self.title, entry.title), (self.body, entry.body), (self.name, entry.name)):
+            for position, word in enumerate(found, start):
+                positions[word].append(f"{position}{weight}")
+        positions.pop(GAP, None)
+        # Sorted as PostgreSQL does, by code point, so that it reads as it was written.
+        return {"vector": " ".join(f"'{word}':{','.join(there)}" for word, there in sorted(positions.items()))}
+
+    def matches(
+        self, positive: Sequence[Phrase], negative: Sequence[Phrase] = (), *, title: bool = False
+    ) -> ColumnElement[bool]:
+        weights = "A" if title else "AD"
+
+        def written(phrase: Phrase) -> str:
+            return "(" + " <-> ".join(f"'{word}':{weights}" for word in phrase) + ")"
+
+        return self._match(" & ".join([*map(written, positive), *("!" + written(phrase) for phrase in negative)]))
+
+    def begins(self, typed: Sequence[str]) -> ColumnElement[bool]:
+        return self._match(" & ".join(f"'{word}':*B" for word in typed))
+
+    def tier(self, best: ColumnElement[bool], good: ColumnElement[bool], version: ColumnElement[int]) -> ColumnElement[int]:
+        # Asked of the row's own entry: a list of versions that work_mem can't hold would be searched for again for each row.
+        return (
+            select(case((best, 0), (good, 1), else_=2))
+            .where(self.version == version)
+            .correlate_except(self.table)
+            .scalar_subquery()
+        )
+
+    def _match(self, query: str) -> ColumnElement[bool]:
+        return self.columns[0].bool_op("@@")(cast(literal(query, String), TSQUERY))
+
+    def clear(self, session: Session) -> None:
+        # Not TRUNCATE, which readers with an older snapshot would see.
+        session.execute(delete(self.table))
+
+    def torn(self, session: Session) -> bool:  # noqa: ARG002 - the interface's
+        return False
+
+
+ENGINES: Mapping[str, Engine] = {"sqlite": _FTS5(), "postgresql": _TSVector()}
+
+
+def engine_of(session: Session) -> Engine:
+    """Return the index of a session's database."""
+    return ENGINES[session.connection().dialect.name]
+
+
+def replace(session: Session, resource: Resource, old: Sequence[int], new: Mapping[int, Content]) -> None:
+    """Take versions out of the index, and put others, with what they say, into it."""
+    if not resource.search:
+        return
+    engine = engine_of(session)
+    if old:
+        leaving = delete(engine.table).where(engine.version == bindparam("old"))
+        session.connection().execute(leaving, [{"old": version} for version in old])
+    if new:
+        rows = [{engine.key: version, **engine.row(Entry.of(resource, content))} for version, content in new.items()]
+        session.connection().execute(insert(engine.table), rows)
+
+
+def faults(session: Session, resource: Resource, contents: Mapping[int, Content]) -> dict[int, str]:
+    """Return what is wrong with the entries of versions, of which these are the contents."""
+    if not resource.search:
+        return {}
+    engine = engine_of(session)
+    rows = session.execute(select(engine.version, *engine.stored).where(engine.version.in_(contents)))
+    held = {version: tuple(said) for version, *said in rows}
+    expected = {version: tuple(engine.row(Entry.of(resource, content)).values()) for version, content in contents.items()}
+    return {
+        version: "its words in the search index are not its document's" if version in held else "not in the search index"
+        for version, said in expected.items()
+        if held.get(version) != said
+    }

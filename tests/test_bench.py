@@ -1,0 +1,103 @@
+"""Generated databases: what they hold is what the ledger would have published."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from conftest import Store, opened, serving
+from sqlalchemy import func, select, text
+
+from api import ledger
+from api.db import Database
+from api.ledger import CURRENT, Revision
+from api.resources.initiatives import Initiative
+from api.settings import Settings
+from bench.dataset import build
+
+SIZE = 300
+SCHEMA = {
+    "sqlite": "select type, name, tbl_name, sql from sqlite_master order by 1, 2",
+    "postgresql": (
+        "select 'index', indexname, indexdef from pg_indexes where schemaname = 'public' union all "
+        "select 'constraint', conname, pg_get_constraintdef(oid) from pg_constraint where convalidated union all "
+        "select 'trigger', tgname, pg_get_triggerdef(oid) from pg_trigger where tgenabled = 'O' and not tgisinternal "
+        "order by 1, 2, 3"
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def built(store: Store) -> Settings:
+    """A database with generated initiatives."""
+    settings = store.empty()
+    build(settings, SIZE)
+    return settings
+
+
+def schema(database: Database) -> Sequence[Any]:
+    """Return everything that the database says of its tables."""
+    with database.reading() as session:
+        return session.execute(text(SCHEMA[database.engine.dialect.name])).all()
+
+
+def published(database: Database) -> Sequence[Any]:
+    """Return what every revision says, but not when it was published."""
+    columns = (Revision.version, Revision.commit_version, Revision.kind, Revision.id, Revision.hash, Revision.superseded)
+    with database.reading() as session:
+        return session.execute(select(*columns).order_by(Revision.version)).all()
+
+
+def test_a_generated_database_is_what_the_ledger_would_have_made(built: Settings) -> None:
+    """Rows, references, documents, versions and the index of full text agree, as far as `ledger verify` can see."""
+    with opened(built) as database, database.reading() as session:
+        assert list(ledger.verify(session)) == []
+
+
+def test_a_publication_after_it_finds_nothing_to_change(built: Settings, store: Store) -> None:
+    """Every generated record noted as changed is rendered by the ledger to what is there already."""
+    with opened(store.copy(built)) as database:
+        before = published(database)
+        with ledger.writing(database) as session:
+            session.execute(text("insert into ledger_dirty (kind, id) select kind, id from records"))
+        assert published(database) == before
+
+
+def test_its_schema_is_the_migrated_one(built: Settings, migrated: Settings, store: Store) -> None:
+    """Indexes and triggers that were dropped for speed are there again, and nothing else is."""
+    with opened(built) as database, opened(store.copy(migrated)) as other:
+        assert schema(database) == schema(other)
+
+
+def test_its_triggers_work(built: Settings, store: Store) -> None:
+    """A change by raw SQL afterwards is published by the next sweep."""
+    with opened(store.copy(built)) as database:
+        with database.writing() as session:
+            session.execute(text("update initiatives set summary = summary || ' More.' where status = 'pilot'"))
+        with database.reading() as session:
+            changed = session.scalar(select(func.count()).where(Initiative.status == "pilot"))
+        assert ledger.sweep(database).revisions == changed
+        with database.reading() as session:
+            assert list(ledger.verify(session)) == []
+
+
+def test_the_api_lists_them(built: Settings) -> None:
+    """Every initiative is in the list, those of the seed besides, and California has the most."""
+    with opened(built) as database, database.reading() as session:
+        ids = session.scalars(select(Initiative.id).order_by(Initiative.id)).all()
+        seeded = session.scalar(
+            select(func.count()).where(Revision.kind == "initiatives", *CURRENT, Revision.reason.is_distinct_from("generated"))
+        )
+    with serving(built) as app:
+        listed = app.test_client().get("/initiatives.ndjson?sort=id&fields=id").get_data(as_text=True).splitlines()
+        facet = app.test_client().get("/initiatives?facets=city.state&limit=1").get_json()["facets"]["city.state"]
+    assert listed == [f'{{"id":"{id}"}}' for id in ids]
+    assert len(ids) == SIZE + (seeded or 0)
+    assert facet["values"][0]["value"] == "CA"
+
+
+def test_the_same_number_gives_the_same_data(built: Settings, tmp_path: Any) -> None:
+    """A second database, of whichever kind, holds the same records in the same versions."""
+    again = Settings(database_url=f"sqlite:///{tmp_path / 'again.sqlite3'}")
+    build(again, SIZE)
+    with opened(built) as database, opened(again) as other:
+        assert published(database) == published(other)
