@@ -63,8 +63,8 @@ def lines(path: str, most: int = 4) -> str:
 def outline(path: str, *members: str) -> str:
     """Return a request as one types it, with some members of its real answer."""
     found = _stable(client().get(path).get_json())
-    shown = {name: found[name] for name in members}
-    return f"```console\n$ curl -g '127.0.0.1:8000{path}'\n{json.dumps(shown, indent=2, ensure_ascii=False)}\n```"
+    shown = json.dumps({name: found[name] for name in members}, indent=2, ensure_ascii=False)
+    return f"```console\n$ curl '127.0.0.1:8000{path}'  # of its answer: {', '.join(members)}\n{shown}\n```"
 
 
 def operators() -> str:

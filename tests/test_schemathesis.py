@@ -108,7 +108,7 @@ def check_campaign(app: Flask, examples: int, *, every: bool = False) -> None:
 
 def test_document_is_true(app: Flask) -> None:
     """No request made from the document, in any phase, fails any check; and every operation gets to answer 200."""
-    check_campaign(app, 10)
+    check_campaign(app, 5)
 
 
 @pytest.mark.slow
@@ -121,12 +121,13 @@ def test_lie_is_found(own_client: FlaskClient) -> None:
     """The control: when the document promises pages of 501, and what is found a mayor, the campaign says so."""
     app = own_client.application
     document = json.loads(app.extensions["openapi"])
+    document["paths"] = {"/search": document["paths"]["/search"]}
     operation = document["paths"]["/search"]["get"]
     (limit,) = (parameter for parameter in operation["parameters"] if parameter["name"] == "limit")
     limit["schema"]["maximum"] = 501
     document["components"]["schemas"]["Found"]["required"].append("mayor")
     app.extensions["openapi"] = json.dumps(document).encode()
-    campaign = run(schema_of(app, 1).include(path="/search"))
+    campaign = run(schema_of(app, 1))
     assert {failure.partition(":")[0] for failure in campaign.failures} == {
         "Schema-valid request rejected",
         "Response violates schema",
