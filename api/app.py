@@ -8,12 +8,13 @@ from flask_cors import CORS
 
 from api import cli, docs, problems
 from api.db import Database
+from api.rest import RecordConverter
 from api.settings import Settings
 
 EXPOSED = ["ETag", "Link", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id", "Content-Disposition"]
 READS = ["GET", "HEAD", "OPTIONS"]
 # A path's methods as browsers are told of them.
-METHODS: dict[Any, Any] = {r"/[a-z]+/search": {"methods": ["POST", "GET", "HEAD", "OPTIONS"]}, r"/*": {"methods": READS}}
+METHODS: dict[Any, Any] = {r"/[a-z]+/search": {"methods": ["POST", "OPTIONS"]}, r"/*": {"methods": READS}}
 MAX_BODY = 1_000_000
 
 
@@ -22,6 +23,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask("api", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.url_map.merge_slashes = False
+    app.url_map.converters["record"] = RecordConverter
     database = Database(settings or Settings.from_env())
     app.extensions["database"] = database
     # A thread is left for everyone else.

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MIMEAccept, MultiDict
 from werkzeug.http import parse_accept_header
+from werkzeug.routing import BaseConverter
 
 from api import __version__, query, search, statements
 from api.answers import list_of, record_of
@@ -79,6 +80,12 @@ IF_NONE_MATCH = {
     # No version of anything is 0: the interactive page sends this as it is, and gets the whole answer.
     "example": '"0.1.0-0"',
 }
+
+
+class RecordConverter(BaseConverter):
+    """An id in a path: anything but `search`, which is a path of its own and no record's id."""
+
+    regex = "(?!search$)[^/]+"
 
 
 class NoArguments(Schema):
@@ -232,7 +239,7 @@ def blueprint(resource: Resource) -> Blueprint:
             negotiate(JSON)
             return list_records(resource, FORMATS["json"], read_body())
 
-    @blp.route(f"/{name}/<string:id>", endpoint="record", parameters=[document, IF_NONE_MATCH])
+    @blp.route(f"/{name}/<record:id>", endpoint="record", parameters=[document, IF_NONE_MATCH])
     class Member(MethodView):
         @blp.response(200, record_of(resource), description=f"The {singular}.", headers=HEADERS)
         @blp.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
