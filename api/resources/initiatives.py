@@ -62,6 +62,7 @@ class Initiative(Record):
         CheckConstraint("parent_id <> id", name="parent"),
         Index(None, "title", "id"),
         Index(None, "city_id", "title", "id"),
+        Index(None, "city_id", "started", "id"),
         Index(None, "status", "title", "id"),
         Index(None, "parent_id", "title", "id"),
         Index(None, "started", "id"),
