@@ -38,9 +38,10 @@ lock: .venv/.dev  ## Pin the newest versions that pyproject.toml allows.
 # Extras stay in the pins: without them pip takes the newest release for `name[extra]`, and then refuses it for its hash.
 LOCK := --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
-bench: .venv/.dev  ## Measure reading against controls in the same run (BENCH_SIZES=10000,1000000 and BENCH_DATA=FOLDER for more).
+bench: .venv/.dev  ## Measure reading and writing against controls in the same run (BENCH_SIZES=10000,1000000 for more).
 	$(BIN)/python -m bench.reads
 	$(BIN)/python -m bench.lists
+	$(BIN)/python -m bench.writes
 
 clean:  ## Remove what the targets made, but not the database.
 	rm -rf .venv .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

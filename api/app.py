@@ -6,15 +6,37 @@ from typing import Any
 from flask import Flask, Response
 from flask_cors import CORS
 
-from api import cli, docs, problems
+from api import auth, cli, docs, problems
+from api.data_commands import data_commands
 from api.db import Database
-from api.rest import RecordConverter
+from api.resources import RESOURCES
 from api.settings import Settings
 
-EXPOSED = ["ETag", "Link", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id", "Content-Disposition"]
+EXPOSED = [
+    "ETag",
+    "Link",
+    "Location",
+    "Retry-After",
+    "RateLimit",
+    "RateLimit-Policy",
+    "X-Request-Id",
+    "Content-Disposition",
+    "Idempotent-Replayed",
+    "Preference-Applied",
+    "WWW-Authenticate",
+]
 READS = ["GET", "HEAD", "OPTIONS"]
+RECORDS = "|".join(resource.name for resource in RESOURCES)
 # A path's methods as browsers are told of them.
-METHODS: dict[Any, Any] = {r"/[a-z]+/search": {"methods": ["POST", "OPTIONS"]}, r"/*": {"methods": READS}}
+METHODS: dict[Any, Any] = {
+    rf"/({RECORDS})/search": {"methods": ["POST", "OPTIONS"]},
+    rf"/({RECORDS}|keys)": {"methods": [*READS, "POST"]},
+    rf"/({RECORDS})/[^/]+": {"methods": [*READS, "PUT", "PATCH", "DELETE"]},
+    r"/changesets": {"methods": ["POST", "OPTIONS"]},
+    r"/keys/[^/]+/rotate": {"methods": ["POST", "OPTIONS"]},
+    r"/keys/[^/]+": {"methods": ["DELETE", "OPTIONS"]},
+    r"/*": {"methods": READS},
+}
 MAX_BODY = 1_000_000
 
 
@@ -23,7 +45,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask("api", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.url_map.merge_slashes = False
-    app.url_map.converters["record"] = RecordConverter
     database = Database(settings or Settings.from_env())
     app.extensions["database"] = database
     # A thread is left for everyone else.
@@ -32,6 +53,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     problems.register(app)
     docs.register(app)
     cli.register(app)
+    app.cli.add_command(data_commands)
+    auth.register(app, database.settings)
     app.after_request(finish)
     return app
 

@@ -1,12 +1,15 @@
 """The command line: ``flask --app wsgi COMMAND``."""
 
+import datetime as dt
 import importlib
+import re
 import signal
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 from flask import Flask, current_app
@@ -15,14 +18,18 @@ from granian import Granian
 from granian.constants import Interfaces
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
-from api import fingerprints, ledger
+from api import fingerprints, keys, ledger
 from api.db import Database
+from api.documents import instant, is_slug
+from api.operators import TYPES
 from api.resources.citations import Citation
 from api.resources.sources import Source
 from api.settings import ROOT
 
 ledger_commands = AppGroup("ledger", help="Check and publish what the API serves.")
+key_commands = AppGroup("keys", help="Say who may write.")
 citation_commands = AppGroup("citations", help="Check the facts against their sources.")
 
 
@@ -30,6 +37,7 @@ def register(app: Flask) -> None:
     """Add the commands to the application."""
     app.cli.add_command(ledger_commands)
     app.cli.add_command(citation_commands)
+    app.cli.add_command(key_commands)
     app.cli.add_command(serve)
 
 
@@ -123,6 +131,83 @@ def reindex() -> None:
     with ready() as database, database.writing() as session:
         count = ledger.reindex(session)
     click.echo(f"Records indexed: {count}.")
+
+
+class Until(click.ParamType[dt.datetime]):
+    """How long something is good for: so many days, or until a time of RFC 3339."""
+
+    name = "DAYS or TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.datetime:
+        """Return the moment."""
+        now = dt.datetime.now(dt.UTC)
+        try:
+            days = re.fullmatch(r"([1-9][0-9]{0,4})d", value)
+            until: dt.datetime = now + dt.timedelta(days=int(days[1])) if days else TYPES["instant"].read(value)
+        except (ValueError, OverflowError):
+            until = now
+        if until <= now:
+            self.fail(f"{value!r} is no time to come, such as 90d or 2099-01-31T12:00:00Z", param, ctx)
+        return until
+
+
+def slug(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Refuse a name that could not be a part of an address."""
+    if not is_slug(value):
+        raise click.BadParameter("use lower-case letters, digits and single hyphens")
+    return value
+
+
+@contextmanager
+def key_of(name: str) -> Iterator[Session]:
+    """Open a session to change a key. Raises a one-line error when there is none of that name, or already one."""
+    with ready() as database, database.writing() as session:
+        try:
+            yield session
+        except keys.NameTaken:
+            raise click.ClickException(f"there is, or was, a key {name!r}: rotate it, or take another name") from None
+        except LookupError:
+            known = ", ".join(key.name for key in keys.every(session)) or "none"
+            raise click.ClickException(f"there is no key {name!r}; there are: {known}") from None
+
+
+@key_commands.command()
+@click.argument("name", callback=slug)
+@click.option("--scope", "scopes", multiple=True, required=True, type=click.Choice(list(keys.SCOPES)), help="What it may do.")
+@click.option("--expires", type=Until(), help="When it ends, such as 90d or 2099-01-31T12:00:00Z; never by itself.")
+def create(name: str, scopes: Sequence[str], expires: dt.datetime | None) -> None:
+    """Make a key called NAME; its secret is printed, and can't be read again."""
+    with key_of(name) as session:
+        secret = keys.issue(session, name, scopes, expires)
+    click.echo(secret)
+
+
+@key_commands.command(name="list")
+def list_keys() -> None:
+    """List the keys: name, state, scopes, end and last use."""
+    with ready() as database, database.reading() as session:
+        now = dt.datetime.now(dt.UTC)
+        for key in keys.every(session):
+            end, use = (instant(value) if value else "never" for value in (key.expires_at, key.last_used_at))
+            click.echo(f"{key.name}  {key.state(now)}  {','.join(key.scope_list)}  expires {end}  last used {use}")
+
+
+@key_commands.command()
+@click.argument("name")
+def rotate(name: str) -> None:
+    """Give the key NAME a new secret; the old one is of no use from then on."""
+    with key_of(name) as session:
+        secret = keys.rotate(session, name)
+    click.echo(secret)
+
+
+@key_commands.command()
+@click.argument("name")
+def revoke(name: str) -> None:
+    """End the key NAME for ever."""
+    with key_of(name) as session:
+        keys.revoke(session, name)
+    click.echo(f"The key {name} is revoked.")
 
 
 @citation_commands.command()

@@ -52,7 +52,7 @@ NAMING = {
 # The "C" collation orders UTF-8 by code point, as SQLite's BINARY does: one order on both databases.
 Text = String().with_variant(String(collation="C"), "postgresql")
 # At most 6 decimals and 15 digits: exact as a float, so every language reads the same number.
-Number = Numeric(21, 6, asdecimal=False)
+Number = Numeric(21, 6, asdecimal=False).with_variant(Numeric(22, 6, asdecimal=False), "postgresql")
 Version = BigInteger().with_variant(Integer(), "sqlite")
 
 

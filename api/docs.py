@@ -3,6 +3,8 @@
 import hashlib
 import json
 import re
+from collections.abc import Sequence
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,16 @@ from marshmallow import Schema, fields
 from werkzeug.exceptions import NotFound
 
 from api import __version__, answers
+from api.changesets import changesets
 from api.documents import Document, Part
 from api.everywhere import finding
+from api.key_routes import key_routes
 from api.problem_types import PROBLEMS
 from api.problems import MEDIA_TYPE, ProblemError, ProblemSchema, base_url, example
 from api.resources import RESOURCES
 from api.rest import (
+    CHALLENGE,
+    COUNTED,
     HEADERS,
     IF_NONE_MATCH,
     JSON,
@@ -31,6 +37,7 @@ from api.rest import (
     VARY,
     Blueprint,
     NoArguments,
+    RecordConverter,
     blueprint,
     conditional,
     database,
@@ -40,6 +47,7 @@ from api.rest import (
     response_name,
     tagged,
 )
+from api.writes import add_verbs
 
 TITLE = "Digital Cities API"
 SUMMARY = (
@@ -54,6 +62,9 @@ send it back as `If-None-Match` and get a 304 when nothing has changed. An unkno
 `application/problem+json` (RFC 9457) with what would have worked. Times are RFC 3339 in UTC.
 """
 HTML = "text/html"
+BEARER = {"type": "http", "scheme": "bearer", "description": "A key that may change things; reading needs none."}
+# What problems of a status say besides.
+PROBLEM_HEADERS = {401: CHALLENGE, 403: CHALLENGE, 429: RETRY_AFTER, 503: RETRY_AFTER}
 # Everything comes from here; the interactive page's style sheet needs inline styles and data: pictures.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
@@ -94,7 +105,7 @@ class Api(SmorestApi):
             rows = [row for row in PROBLEMS.values() if row.status == status]
             response = {
                 "description": " Or: ".join(f"{row.title}. {row.description}" for row in rows),
-                "headers": NOT_KEPT | (RETRY_AFTER if status in {429, 503} else {}),
+                "headers": NOT_KEPT | COUNTED | PROBLEM_HEADERS.get(status, {}),
                 "content": {
                     MEDIA_TYPE: {
                         "schema": ProblemSchema,
@@ -108,8 +119,20 @@ class Api(SmorestApi):
         """Register nothing: pages are in the body."""
 
 
-def register(app: Flask) -> None:
-    """Add the nouns, and everything that describes them, to the application."""
+@cache
+def routes() -> Sequence[Blueprint]:
+    """Return all routes, which every application of a process has."""
+    nouns = [blueprint(resource) for resource in RESOURCES]
+    for resource, own in zip(RESOURCES, nouns, strict=True):
+        add_verbs(own, resource)
+    return (*nouns, finding, changesets, key_routes, meta)
+
+
+@cache
+def document() -> bytes:
+    """Return the OpenAPI document, which is the same for every application: made once, for it takes its time."""
+    app = Flask("openapi", static_folder=None)
+    app.url_map.converters["record"] = RecordConverter
     app.config.update(
         API_TITLE=TITLE,
         API_VERSION=__version__,
@@ -117,21 +140,29 @@ def register(app: Flask) -> None:
         API_SPEC_OPTIONS={
             "info": {"description": DESCRIPTION, "summary": SUMMARY},
             "servers": [{"url": "/", "description": "This server."}],
+            "components": {"securitySchemes": {"bearer": BEARER}},
         },
     )
     api = Api(app, spec_kwargs={"extra_plugins": [RequiredProperties()]})
-    app.jinja_env.filters["code"] = code
-    # An example shows its members in their own order.
-    app.jinja_env.policies["json.dumps_kwargs"] = {"sort_keys": False}
     for resource in RESOURCES:
         for name, parameter in parameter_components(resource).items():
             api.spec.components.parameter(name, "query", parameter)
-        api.register_blueprint(blueprint(resource))
     answers.register(api.spec.components)
-    api.register_blueprint(finding)
-    api.register_blueprint(meta)
+    for own in routes():
+        api.register_blueprint(own)
+    return json.dumps(api.spec.to_dict(), ensure_ascii=False).encode()
+
+
+def register(app: Flask) -> None:
+    """Add the nouns, and everything that describes them, to the application."""
+    app.url_map.converters["record"] = RecordConverter
+    app.jinja_env.filters["code"] = code
+    # An example shows its members in their own order.
+    app.jinja_env.policies["json.dumps_kwargs"] = {"sort_keys": False}
+    for own in routes():
+        app.register_blueprint(own)
     app.add_url_rule("/docs/<path:name>", view_func=assets)
-    app.extensions["openapi"] = json.dumps(api.spec.to_dict(), ensure_ascii=False).encode()
+    app.extensions["openapi"] = document()
 
 
 class LinkSchema(Schema):

@@ -3,8 +3,10 @@
 import datetime as dt
 import hashlib
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, ClassVar
 
 import rfc8785
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
@@ -15,6 +17,8 @@ SHA256 = r"^[0-9a-f]{64}$"
 INSTANT = "%Y-%m-%dT%H:%M:%S"
 MAX_INTEGER = 2**53 - 1
 PUBLICATION = ("version", "updated_at")
+# A path of its own below every noun, so no record's id.
+RESERVED = "search"
 
 Content = dict[str, Any]
 
@@ -39,12 +43,27 @@ def canonical(content: Mapping[str, Any]) -> bytes:
     return rfc8785.dumps(dict(content))
 
 
-def content_sha256(content: Mapping[str, Any]) -> str:
+def canonical_members(content: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the members of a document in that form, which costs the most: a document is hashed, and stored with two more."""
+    return {name: rfc8785.dumps(value) for name, value in content.items()}
+
+
+def joined(members: Mapping[str, bytes]) -> bytes:
+    """Return the document of canonical members, whose names are ASCII."""
+    return b"{" + b",".join(b'"%b":%b' % (name.encode(), members[name]) for name in sorted(members)) + b"}"
+
+
+def sha256(members: Mapping[str, bytes]) -> str:
     """Hash what a document says: SHA-256 over its RFC 8785 form without ``version`` and ``updated_at``.
 
     Two databases that hold the same facts agree on it, whenever each learned them.
     """
-    return hashlib.sha256(canonical({k: v for k, v in content.items() if k not in PUBLICATION})).hexdigest()
+    return hashlib.sha256(joined({name: value for name, value in members.items() if name not in PUBLICATION})).hexdigest()
+
+
+def content_sha256(content: Mapping[str, Any]) -> str:
+    """Hash a document, as `sha256` does its members."""
+    return sha256(canonical_members(content))
 
 
 def identifier(example: str) -> fields.String:
@@ -56,8 +75,22 @@ def identifier(example: str) -> fields.String:
     )
 
 
+@dataclass(frozen=True)
+class Rule:
+    """What members of a record have to do with each other: ``holds`` of a record's columns, else ``member`` is wrong."""
+
+    member: str
+    description: str
+    holds: Callable[[Mapping[str, Any]], bool]
+
+
 class Document(Schema):
-    """A record as it is published; `version` and `updated_at` are added by the ledger."""
+    """A record as it is published; `version` and `updated_at` are added by the ledger.
+
+    ``rules`` are for what is sent: the tables have constraints of their own.
+    """
+
+    rules: ClassVar[Sequence[Rule]] = ()
 
     class Meta:
         """Strict both ways: the OpenAPI document says that there are no other properties."""
@@ -83,14 +116,36 @@ class Document(Schema):
 class Part(Schema):
     """A piece of a record that has no id of its own."""
 
+    rules: ClassVar[Sequence[Rule]] = ()
+
     class Meta:
         """Strict, as `Document` is."""
 
         unknown = RAISE
 
 
+class Whole(fields.Integer):
+    """A whole number of JSON: no text, and no true or false, is taken for one."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or value != value // 1:
+            raise self.make_error("invalid")
+        return super()._deserialize(int(value), attr, data, **kwargs)
+
+
+class Flag(fields.Boolean):
+    """True or false as JSON has them, and nothing that could stand for them."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
 class Number(fields.Float):
     """A JSON number; whole values are written as integers, so every language hashes the same bytes."""
+
+    default_error_messages = {"invalid": "Not a number that is exact with at most 6 decimals and 15 digits."}  # noqa: RUF012 - marshmallow's interface
 
     def _serialize(self, value: float | None, attr: str | None, obj: object, **kwargs: Any) -> float | None:
         number = super()._serialize(value, attr, obj, **kwargs)
@@ -98,6 +153,20 @@ class Number(fields.Float):
         if number is None:
             return None
         return int(number) if number.is_integer() else round(number, 6)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:  # noqa: ARG002 - marshmallow's interface
+        """Return a Decimal, of which PostgreSQL keeps every digit; what a float could not hold is refused."""
+        if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+            raise self.make_error("invalid")
+        exact = Decimal(repr(value) if isinstance(value, float) else value)
+        if (
+            not exact.is_finite()
+            or abs(exact) > MAX_INTEGER
+            or exact != round(exact, 6)
+            or Decimal(repr(float(exact))) != exact
+        ):
+            raise self.make_error("invalid")
+        return exact
 
 
 class Prose(fields.String):
@@ -121,12 +190,20 @@ def slug(description: str, example: str, **kwargs: Any) -> fields.String:
 
 def edtf(description: str, example: str) -> fields.String:
     """Return a field for a date as precise as its source: year, month or day (EDTF level 0)."""
-    return text(description, example, validate=Pattern(EDTF), allow_none=True)
+    return text(description, example, validate=[Pattern(EDTF), _is_in_calendar], allow_none=True)
 
 
-def whole(description: str, example: int, *, low: int = 0, **kwargs: Any) -> fields.Integer:
+def _is_in_calendar(value: str) -> None:
+    """Raise a ValidationError for a day that no calendar has."""
+    try:
+        dt.date(*[int(part) or 1 for part in [*value.split("-"), "1", "1"][:3]])
+    except ValueError:
+        raise ValidationError("Not a day of the calendar.") from None
+
+
+def whole(description: str, example: int, *, low: int = 0, **kwargs: Any) -> Whole:
     """Return a whole number from ``low`` to 2^53 - 1."""
-    return fields.Integer(
+    return Whole(
         required=True,
         validate=validate.Range(min=low, max=MAX_INTEGER),
         metadata={"description": description, "example": example},
@@ -134,9 +211,9 @@ def whole(description: str, example: int, *, low: int = 0, **kwargs: Any) -> fie
     )
 
 
-def flag(description: str, *, example: bool, **kwargs: Any) -> fields.Boolean:
+def flag(description: str, *, example: bool, **kwargs: Any) -> Flag:
     """Return a true-or-false field."""
-    return fields.Boolean(required=True, metadata={"description": description, "example": example}, **kwargs)
+    return Flag(required=True, metadata={"description": description, "example": example}, **kwargs)
 
 
 def is_slug(value: str) -> bool:

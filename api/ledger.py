@@ -7,8 +7,10 @@ order, and whoever sees version *v* sees every version below it.
 """
 
 import datetime as dt
+import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -33,7 +35,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, selectinload
 
 from api import search
 from api.db import Base, Database, Version, choice
-from api.documents import PUBLICATION, Content, canonical, content_sha256, instant
+from api.documents import PUBLICATION, Content, canonical, canonical_members, content_sha256, instant, joined, sha256
 from api.resource import Resource
 from api.resources import RESOURCES
 
@@ -42,6 +44,9 @@ BATCH = 500
 REINDEX = "run `flask --app wsgi ledger reindex`"
 # What reading a row can raise when its columns hold what their types do not: SQLite lets raw SQL do that.
 UNREADABLE = (ValueError, TypeError, LookupError, OperationalError)
+
+
+Progress = Callable[[int], None]
 
 
 class Op(StrEnum):
@@ -61,6 +66,7 @@ class Revision(Base):
     id: Mapped[str]
     op: Mapped[Op] = mapped_column(choice(Op, "op"))
     reason: Mapped[str | None]
+    author: Mapped[str | None]
     changed_at: Mapped[dt.datetime]
     document: Mapped[str | None]
     hash: Mapped[str | None]
@@ -70,6 +76,7 @@ class Revision(Base):
         CheckConstraint("superseded > version", name="superseded"),
         Index(None, "kind", "id", "version"),
         Index(None, "changed_at", "version"),
+        Index(None, "commit_version"),
     )
 
 
@@ -135,18 +142,37 @@ def writing(database: Database, *, reason: str | None = None) -> Iterator[Sessio
         publish(session, reason=reason)
 
 
-def publish(session: Session, *, reason: str | None = None) -> Publication:
-    """Append what changed to the ledger, within the session's transaction.
+def settle(session: Session) -> Publication:
+    """Take the head, so that nobody else publishes before this transaction's end, and publish what raw SQL has changed.
+
+    From then on the current revisions are what the tables say.
+    """
+    return publish(session, reason="sweep")
+
+
+def publish(
+    session: Session,
+    *,
+    reason: str | None = None,
+    author: str | None = None,
+    progress: Progress | None = None,
+    checked: AbstractSet[bytes] = frozenset(),
+) -> Publication:
+    """Append what changed to the ledger, within the session's transaction; ``author`` is the name of a key.
+
+    ``progress`` is told of every so many records; ``checked`` are the marks of contents that their schema is known to allow.
 
     The transaction must be READ COMMITTED, and the caller commits at once: everyone else who publishes
     waits for it. Records whose document says the same as before are left alone. One that raw SQL made
     into what its schema forbids stays noted, and stays as it was published: it must not stop everyone else.
     """
     session.flush()
-    commit = _lock(session, reason)
+    commit = _lock(session, reason, author, checked)
     version = commit.before
     for resource, ids in _dirty(session):
         version = _append(session, resource, ids, commit, version)
+        if progress:
+            progress(len(ids))
     if version > commit.before:
         session.execute(update(Head).values(version=version, changed_at=commit.changed_at))
     return Publication(commit.before, version, commit.refused)
@@ -168,17 +194,25 @@ def render(session: Session, resource: Resource, ids: Sequence[str]) -> dict[str
     return {row.id: schema.dump(row) for row in rows}
 
 
-def publishable(session: Session, resource: Resource, ids: Sequence[str]) -> tuple[dict[str, Content], dict[str, str]]:
+def mark(content: Content) -> bytes:
+    """Return what tells a content from all others, for less than its canonical form costs."""
+    return hashlib.sha256(repr(content).encode(errors="surrogatepass")).digest()
+
+
+def publishable(
+    session: Session, resource: Resource, ids: Sequence[str], checked: AbstractSet[bytes] = frozenset()
+) -> tuple[dict[str, Content], dict[str, str]]:
     """Render records and check them against their schema: the contents, and why others can't be published, by id."""
     try:
         contents = render(session, resource, ids)
     except UNREADABLE as error:
         if len(ids) == 1:
             return {}, {ids[0]: f"{resource.name}/{ids[0]}: can't be published: {_reason(error)}"}
-        each = [publishable(session, resource, [id]) for id in ids]
+        each = [publishable(session, resource, [id], checked) for id in ids]
         return {k: v for found, _ in each for k, v in found.items()}, {k: v for _, wrong in each for k, v in wrong.items()}
     schema = resource.schema(exclude=PUBLICATION)
-    wrong = {id: json.dumps(found) for id, content in contents.items() if (found := schema.validate(content))}
+    doubtful = {id: content for id, content in contents.items() if not checked or mark(content) not in checked}
+    wrong = {id: json.dumps(found) for id, content in doubtful.items() if (found := schema.validate(content))}
     good = {id: content for id, content in contents.items() if id not in wrong}
     return good, {id: f"{resource.name}/{id}: can't be published: {found}" for id, found in wrong.items()}
 
@@ -204,16 +238,20 @@ class _Commit:
     before: int
     changed_at: dt.datetime
     reason: str | None
+    author: str | None
+    checked: AbstractSet[bytes]
     refused: list[str] = field(default_factory=list)
 
 
-def _lock(session: Session, reason: str | None) -> _Commit:
+def _lock(
+    session: Session, reason: str | None = None, author: str | None = None, checked: AbstractSet[bytes] = frozenset()
+) -> _Commit:
     """Take the head and wait for whoever holds it."""
     head = session.execute(update(Head).values(one=1).returning(Head.version, Head.changed_at)).one()
     now = dt.datetime.now(dt.UTC)
     # One clock for all writers that never runs backwards, whatever their own clocks say.
     changed_at = max(head.changed_at, now.replace(microsecond=now.microsecond // 1000 * 1000))
-    return _Commit(head.version, changed_at, reason)
+    return _Commit(head.version, changed_at, reason, author, checked)
 
 
 def _dirty(session: Session) -> Iterator[tuple[Resource, list[str]]]:
@@ -238,13 +276,14 @@ def current(session: Session, kind: str, ids: Sequence[str]) -> dict[str, Revisi
 
 def _append(session: Session, resource: Resource, ids: Sequence[str], commit: _Commit, version: int) -> int:
     """Add a revision for each record whose content differs from its current one; returns the last version."""
-    contents, wrong = publishable(session, resource, ids)
+    contents, wrong = publishable(session, resource, ids, commit.checked)
     olds = current(session, resource.name, ids)
     added: list[dict[str, Any]] = []
     superseded: list[dict[str, int]] = []
     for id in (id for id in ids if id not in wrong):
         content, old = contents.get(id), olds.get(id)
-        digest = content_sha256(content) if content else None
+        members = canonical_members(content) if content else None
+        digest = sha256(members) if members else None
         if digest == (old.hash if old else None):
             continue
         version += 1
@@ -256,8 +295,9 @@ def _append(session: Session, resource: Resource, ids: Sequence[str], commit: _C
                 "id": id,
                 "op": Op.UPSERT if content else Op.DELETE,
                 "reason": commit.reason,
+                "author": commit.author,
                 "changed_at": commit.changed_at,
-                "document": _document(content, version, commit.changed_at) if content else None,
+                "document": _document(members, version, commit.changed_at) if members else None,
                 "hash": digest,
             }
         )
@@ -278,7 +318,7 @@ def _append(session: Session, resource: Resource, ids: Sequence[str], commit: _C
 
 def reindex(session: Session) -> int:
     """Make the search index anew from what is published, within the session's transaction; returns how many it holds."""
-    _lock(session, None)
+    _lock(session)
     search.engine_of(session).clear(session)
     count = 0
     for resource in RESOURCES:
@@ -307,14 +347,31 @@ def _orphans(session: Session) -> Select[int]:
     return engine.versions(~exists().where(Revision.version == engine.version, *_searchable()))
 
 
+def commit(session: Session, version: int, most: int) -> Sequence[Revision]:
+    """Return the first revisions of the commit that has this version as its first; none where there is no such commit."""
+    revisions = select(Revision).where(Revision.commit_version == version)
+    return session.scalars(revisions.order_by(Revision.version).limit(most)).all()
+
+
+def commit_of(session: Session, version: int) -> int | None:
+    """Return the commit that a version is of."""
+    return session.scalar(select(Revision.commit_version).where(Revision.version == version))
+
+
+def last_version(session: Session, version: int) -> int | None:
+    """Return the last version of a commit."""
+    return session.scalar(select(func.max(Revision.version)).where(Revision.commit_version == version))
+
+
 def _page(session: Session, resource: Resource, last: str) -> Sequence[Revision]:
     """Return the next current revisions of a noun, deletions excluded, by id."""
     following = select(Revision).where(Revision.kind == resource.name, Revision.id > last, *CURRENT)
     return session.scalars(following.order_by(Revision.id).limit(BATCH)).all()
 
 
-def _document(content: Content, version: int, changed_at: dt.datetime) -> str:
-    return canonical({**content, "version": version, "updated_at": instant(changed_at)}).decode()
+def _document(members: Mapping[str, bytes], version: int, changed_at: dt.datetime) -> str:
+    published = canonical_members({"version": version, "updated_at": instant(changed_at)})
+    return joined({**members, **published}).decode()
 
 
 def verify(session: Session) -> Iterator[str]:
@@ -382,7 +439,7 @@ def _verify_documents(session: Session, resource: Resource) -> Iterator[str]:
                 yield f"{resource.name}/{revision.id}: published, but not in the table"
             elif revision.hash != content_sha256(content):
                 yield f"{resource.name}/{revision.id}: the document of version {revision.version} is not what the table says"
-            elif revision.document != _document(content, revision.version, revision.changed_at):
+            elif revision.document != _document(canonical_members(content), revision.version, revision.changed_at):
                 yield f"{resource.name}/{revision.id}: the stored bytes of version {revision.version} are not its document's"
             else:
                 agreed[revision.version] = content

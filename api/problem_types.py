@@ -93,6 +93,36 @@ PROBLEMS = {
             "The browser (or proxy) sent a request that this server could not understand.",
         ),
         ProblemType(
+            "unauthorized",
+            401,
+            "This needs a key",
+            "Changing anything needs a key that is known, not expired and not revoked, as `Authorization: Bearer KEY`; "
+            "reading needs none. Whoever runs the server makes keys.",
+            "This needs a key: send it as `Authorization: Bearer KEY`.",
+            (
+                {
+                    "parameter": "Authorization",
+                    "code": "unauthorized",
+                    "detail": "This needs a key: send it as `Authorization: Bearer KEY`.",
+                },
+            ),
+        ),
+        ProblemType(
+            "forbidden",
+            403,
+            "The key may not do that",
+            "The key is good, but has not the scope that this needs; `allowed` names what is missing.",
+            "The key `curator` has the scopes `write:cities`; this needs `write:awards`.",
+            (
+                {
+                    "parameter": "Authorization",
+                    "code": "missing-scope",
+                    "detail": "The key `curator` has the scopes `write:cities`; this needs `write:awards`.",
+                    "allowed": ["write:awards"],
+                },
+            ),
+        ),
+        ProblemType(
             "not-found",
             404,
             "There is no such page",
@@ -162,6 +192,38 @@ PROBLEMS = {
             "The city `springfield-il` was deleted in version 1204.",
         ),
         ProblemType(
+            "conflict",
+            409,
+            "Another record is in the way",
+            "The record is there already, has what must be another's alone, or is referred to by others. `records` says by "
+            "which ones: change or delete those first, or in the same changeset.",
+            "The city `boston-ma` is referred to, as `categories`, in `/surveys` by `digital-cities-2024`.",
+            (
+                {
+                    "parameter": "id",
+                    "code": "in-use",
+                    "detail": "The city `boston-ma` is referred to, as `categories`, in `/surveys` by `digital-cities-2024`.",
+                    "records": [{"kind": "surveys", "id": "digital-cities-2024"}],
+                },
+            ),
+        ),
+        ProblemType(
+            "precondition-failed",
+            412,
+            "The record has changed",
+            "The record is not, or no longer, what `If-Match`, `if_match` or `If-None-Match` says. `current` is what it says "
+            "now, null if there is none; the errors name the members that are not what you sent. Read it, decide, send again.",
+            "The city `san-diego-ca` has changed: it is at version 620.",
+            (
+                {
+                    "parameter": "If-Match",
+                    "code": "precondition-failed",
+                    "detail": "The city `san-diego-ca` has changed: it is at version 620.",
+                },
+                {"pointer": "/summary", "code": "differs", "detail": "`summary` is another now than you sent."},
+            ),
+        ),
+        ProblemType(
             "content-too-large",
             413,
             "The body is too large",
@@ -203,11 +265,50 @@ PROBLEMS = {
             ),
         ),
         ProblemType(
+            "idempotency-mismatch",
+            422,
+            "The Idempotency-Key was used for another request",
+            "Under one `Idempotency-Key` there is one request for 24 hours, to the last byte of its body. Take a new key for "
+            "another request.",
+            "This `Idempotency-Key` was used for another request, at 2025-01-31T12:00:00.000Z.",
+            (
+                {
+                    "parameter": "Idempotency-Key",
+                    "code": "idempotency-mismatch",
+                    "detail": "This `Idempotency-Key` was used for another request, at 2025-01-31T12:00:00.000Z.",
+                },
+            ),
+        ),
+        ProblemType(
+            "precondition-required",
+            428,
+            "Say which version you change",
+            "What is there is changed only by who says which version they know: send the `ETag` that you read as `If-Match`, "
+            "or `*` for whatever there is; in a changeset, the `version` as `if_match`.",
+            "The city `san-diego-ca` is there already: send the `ETag` that you read as `If-Match`.",
+            (
+                {
+                    "parameter": "If-Match",
+                    "code": "precondition-required",
+                    "detail": "The city `san-diego-ca` is there already: send the `ETag` that you read as `If-Match`.",
+                },
+            ),
+        ),
+        ProblemType(
             "too-many-requests",
             429,
             "Too many requests",
-            "You asked more often than the limit allows. Wait for as long as `Retry-After` says.",
-            "This user has exceeded an allotted request count.",
+            "You asked more often than the limit allows: `RateLimit-Policy` says which one that is. Wait for as many seconds "
+            "as `Retry-After` says.",
+            "The limit `writes` is 600 in 60 seconds; come back in 12.",
+            (
+                {
+                    "parameter": "Authorization",
+                    "code": "too-many-requests",
+                    "detail": "The limit `writes` is 600 in 60 seconds; come back in 12.",
+                    "allowed": {"maximum": 600, "seconds": 60},
+                },
+            ),
         ),
         ProblemType(
             "internal-error",

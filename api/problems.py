@@ -4,7 +4,7 @@ import difflib
 import json
 import re
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http.client import INTERNAL_SERVER_ERROR, SERVICE_UNAVAILABLE
 from typing import Any
 
@@ -19,6 +19,13 @@ from api.problem_types import BY_STATUS, MAX_QUERY_STRING, PROBLEMS, Item, Probl
 
 MEDIA_TYPE = "application/problem+json"
 ECHO = 80
+
+
+class RecordInTheWaySchema(Schema):
+    """A record that an operation would collide with."""
+
+    kind = fields.String(required=True, metadata={"description": "Its noun.", "example": "cities"})
+    id = fields.String(required=True, metadata={"description": "Its id.", "example": "san-diego-ca"})
 
 
 class ErrorItemSchema(Schema):
@@ -49,6 +56,9 @@ class ErrorItemSchema(Schema):
         }
     )
     suggestion = fields.String(metadata={"description": "What was probably meant.", "example": "limit"})
+    records = fields.List(
+        fields.Nested(RecordInTheWaySchema), metadata={"description": "On 409: the records that are in the way, at most 20."}
+    )
 
 
 class ProblemSchema(Schema):
@@ -85,14 +95,19 @@ class ProblemSchema(Schema):
         }
     )
     version = fields.Integer(metadata={"description": "On 410: the dataset version that deleted it.", "example": 1204})
+    current = fields.Dict(
+        allow_none=True,
+        metadata={"description": "On 412: the record as it is now; null if there is none.", "example": {"id": "san-diego-ca"}},
+    )
 
 
 class ProblemError(Exception):
     """Raised anywhere below a view to answer with a problem of the table."""
 
-    def __init__(self, name: str, detail: str, *errors: Item, **members: Any) -> None:
+    def __init__(self, name: str, detail: str, *errors: Item, headers: Mapping[str, str] | None = None, **members: Any) -> None:
         """``errors`` are the items of the member of that name; ``members`` are further members."""
         super().__init__(detail)
+        self.headers = headers or {}
         self.row, self.detail, self.errors, self.members = PROBLEMS[name], detail, errors, members
 
 
@@ -113,6 +128,8 @@ def example(row: ProblemType) -> Item:
     members: Item = {"instance": "/cities", "request_id": "0b6a4ac1b2c84a0e9d5d1b1f0a2c3d4e"}
     if row.name == "record-deleted":
         members |= {"deleted_at": "2025-03-01T12:00:00.000Z", "version": 1204}
+    if row.name == "precondition-failed":
+        members["current"] = {"id": "san-diego-ca", "name": "San Diego", "version": 620}
     return document("https://api.example.org", row, row.detail, row.errors, **members)
 
 
@@ -149,11 +166,18 @@ def nearest(word: str, options: Iterable[str]) -> str | None:
 
 
 def mistake(  # noqa: PLR0913 - the members of an item
-    parameter: str, code: str, detail: str, *, pointer: str | None = None, allowed: object = None, suggestion: str | None = None
+    parameter: str,
+    code: str,
+    detail: str,
+    *,
+    pointer: str | None = None,
+    allowed: object = None,
+    suggestion: str | None = None,
+    records: Sequence[Item] | None = None,
 ) -> Item:
     """Return one item of ``errors``, with what would have worked and what was probably meant.
 
-    ``parameter`` is empty, and ``pointer`` given, for what is wrong in a body.
+    ``parameter`` is empty, and ``pointer`` given, for what is wrong in a body; ``records`` are those in the way.
     """
     item: Item = {"parameter": shorten(parameter)} if parameter or pointer is None else {}
     if pointer is not None:
@@ -163,6 +187,8 @@ def mistake(  # noqa: PLR0913 - the members of an item
         item["allowed"] = allowed
     if suggestion:
         item |= {"detail": f"{detail.rstrip('.')}; did you mean `{suggestion}`?", "suggestion": suggestion}
+    if records:
+        item["records"] = records
     return item
 
 
@@ -190,7 +216,7 @@ def _request_line() -> None:
 
 
 def _problem(error: ProblemError) -> Response:
-    return respond(error.row, error.detail, *error.errors, **error.members)
+    return respond(error.row, error.detail, *error.errors, headers=error.headers.items(), **error.members)
 
 
 def _not_found(_error: NotFound) -> Response:

@@ -344,10 +344,15 @@ def parameters(resource: Resource) -> dict[str, Parameter]:
 class Refusals(list[Item]):
     """Everything that is wrong with a request, to be said at once."""
 
+    def __init__(self, most: int = MAX_ERRORS) -> None:
+        """Keep so many: as many as anyone reads."""
+        super().__init__()
+        self.most = most
+
     @property
     def full(self) -> bool:
-        """Whether there are as many as anyone reads, and more would only be work."""
-        return len(self) >= MAX_ERRORS
+        """Whether there are so many that more would only be work."""
+        return len(self) >= self.most
 
     def refuse(self, parameter: str, code: str, detail: str, **known: Any) -> None:
         """Add one thing."""
@@ -469,17 +474,8 @@ FIND_PARAMETERS = {
 
 def parse_find(path: str, given: Iterable[tuple[str, list[str]]]) -> Find:
     """Make a query of the parameters of `/search` or `/suggest`. Raises a 400 that names everything that is wrong."""
-    wrong = Refusals()
-    found: dict[str, Any] = {}
     texts: dict[str, list[str]] = dict(given)
-    for name, values in texts.items():
-        if name in FIND_PARAMETERS[path]:
-            found[name] = _value(FIND_PARAMETERS[path][name], RESOURCES[0], values, wrong)
-        else:
-            wrong.unknown(name, FIND_PARAMETERS[path])
-    if "q" not in texts:
-        wrong.refuse("q", "missing-parameter", "`q` is needed: the words to look for.")
-    wrong.raise_any()
+    found = parse_named(FIND_PARAMETERS[path], texts.items(), required=["q"])
     return Find(
         text=texts["q"][0],
         search=found["q"],
@@ -489,6 +485,24 @@ def parse_find(path: str, given: Iterable[tuple[str, list[str]]]) -> Find:
         count=found.get("count", COUNTS[0]),
         highlights=found.get("highlights", False),
     )
+
+
+def parse_named(
+    rows: Mapping[str, Parameter], given: Iterable[tuple[str, list[str]]], required: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Read parameters that have nothing to do with a noun. Raises a 400 that names everything that is wrong."""
+    wrong = Refusals()
+    found = {}
+    for name, values in given:
+        if name in rows:
+            found[name] = _value(rows[name], RESOURCES[0], values, wrong)
+        else:
+            wrong.unknown(name, rows)
+    for name in required:
+        if name not in dict(given):
+            wrong.refuse(name, "missing-parameter", f"`{name}` is needed: the words to look for.")
+    wrong.raise_any()
+    return found
 
 
 RECORD_PARAMETERS = ("fields", "include")
@@ -667,27 +681,35 @@ def _search(text: str, wrong: Refusals) -> Search | None:
     return None
 
 
-def load(text: str | bytes) -> Any:
-    """Read JSON strictly. Raises a ValueError for what is none, for a doubled key, NaN and what is nested without end."""
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is there twice")
+    return found
 
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            raise ValueError("a key is there twice")
-        return found
 
-    def never(name: str) -> NoReturn:
-        raise ValueError(f"{name} is no number of JSON")
+def _never(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
 
-    def whole(digits: str) -> int:
-        if len(digits) > MAX_DIGITS:
-            raise ValueError("a number has too many digits")
-        return int(digits)
 
+def _whole(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError("a number has too many digits")
+    return int(digits)
+
+
+# Reads JSON strictly, with decimals as they are written.
+DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_never, parse_int=_whole, parse_float=Decimal)
+FLOATS = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_never, parse_int=_whole)
+
+
+def load(text: str | bytes, *, exact: bool = False) -> Any:
+    """Read JSON strictly, with decimals as they are written if ``exact``, else as floats.
+
+    Raises a ValueError for what is none, for a doubled key, NaN and what is nested without end.
+    """
     try:
-        if isinstance(text, bytes):
-            text = text.decode()
-        return json.loads(text, object_pairs_hook=once, parse_constant=never, parse_int=whole)
+        return (DECODER if exact else FLOATS).decode(text.decode() if isinstance(text, bytes) else text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{error.msg} at character {error.pos}") from None
     except UnicodeDecodeError:

@@ -76,7 +76,8 @@ class Resource:
     ``singular``, ``description`` (a sentence) and ``details`` are for readers. ``default_sort`` is written as in
     `sort=`, and completed by the id, so that the order is total. ``label`` is the column that names a record to a
     reader. ``search`` are the document's fields that full text looks in, the title first. ``facets`` are the
-    filters whose values can be counted, ``aliases`` further names of fields.
+    filters whose values can be counted, ``aliases`` further names of fields. ``example`` are the members
+    of a record to send that the members' own examples would not do for.
     """
 
     model: type[Record]
@@ -90,6 +91,7 @@ class Resource:
     search: Sequence[str] = ()
     facets: Sequence[str] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
+    example: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -14,7 +14,6 @@ from flask import Request, Response, current_app, request
 from flask.views import MethodView
 from flask_smorest import Blueprint as SmorestBlueprint
 from marshmallow import RAISE, Schema, ValidationError
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MIMEAccept, MultiDict
@@ -24,10 +23,10 @@ from werkzeug.routing import BaseConverter
 from api import __version__, query, search, statements
 from api.answers import list_of, record_of
 from api.db import Database
-from api.documents import SLUG, instant, is_slug
+from api.documents import RESERVED, SLUG, instant, is_slug
 from api.formats import BY_MEDIA_TYPE, FORMATS, Format, chunks
 from api.formats import select as select_members
-from api.ledger import CURRENT, Op, Revision, current
+from api.ledger import Op, current
 from api.operators import MAX_VALUES, escape
 from api.problem_types import PROBLEMS
 from api.problems import (
@@ -71,6 +70,13 @@ LIST_HEADERS = HEADERS | LINK | CONTENT_DISPOSITION
 MAX_LINK = 4_000
 # Parameters of pages, which a stream of all records has no place for.
 PAGED = {"cursor", "count", "include", "facets", "highlights"}
+CHALLENGE = header("WWW-Authenticate", "How to authenticate (RFC 6750).", 'Bearer realm="digital-cities"')
+RATE_LIMIT = header(
+    "RateLimit-Policy", "The limit that counted this request: how many, in how many seconds.", '"writes";q=600;w=60'
+) | header("RateLimit", "How many are left, and in how many seconds there are more.", '"writes";r=599;t=60')
+REPLAYED = header("Idempotent-Replayed", "The answer is that of an earlier request under this key.", "true")
+# What only the answers to writes have, and not all of those.
+COUNTED = RATE_LIMIT | REPLAYED
 RETRY_AFTER = header("Retry-After", "Seconds to wait before trying again.", "5")
 IF_NONE_MATCH = {
     "name": "If-None-Match",
@@ -83,9 +89,9 @@ IF_NONE_MATCH = {
 
 
 class RecordConverter(BaseConverter):
-    """An id in a path: anything but `search`, which is a path of its own and no record's id."""
+    """An id in a path."""
 
-    regex = "(?!search$)[^/]+"
+    regex = f"(?!{RESERVED}$)[^/]+"
 
 
 class NoArguments(Schema):
@@ -131,7 +137,8 @@ def documents(blp: Blueprint, *names: str) -> Any:
     def decorate(view: Any) -> Any:
         for status in sorted({PROBLEMS[name].status for name in (*names, *ALWAYS)}):
             view = blp.alt_response(status, response_name(status))(view)
-        return view
+        # flask-smorest takes a docstring's first line for the summary, which we give in fewer words.
+        return blp.doc(description=view.__doc__)(view) if view.__doc__ else view
 
     return decorate
 
@@ -204,11 +211,11 @@ def blueprint(resource: Resource) -> Blueprint:
         view = blp.alt_response(304, description=UNCHANGED, headers=unchanged, success=True)(view)
         return blp.response(200, list_of(resource), description=f"A page of {name}, or all.", headers=headers)(view)
 
-    @blp.route(f"/{name}", endpoint="list", parameters=[IF_NONE_MATCH])
+    @blp.route(f"/{name}", endpoint="list")
     class Collection(MethodView):
         @answers
         @documents(blp, *refusals, "not-acceptable")
-        @blp.doc(operationId=f"list_{name}", summary=f"List {name}", parameters=asked)
+        @blp.doc(operationId=f"list_{name}", summary=f"List {name}", parameters=[*asked, IF_NONE_MATCH])
         def get(self) -> Response:
             return _varied(list_records(resource, BY_MEDIA_TYPE[negotiate(*BY_MEDIA_TYPE)]))
 
@@ -237,9 +244,9 @@ def blueprint(resource: Resource) -> Blueprint:
         def post(self) -> Response:
             """Take an expression as `filter` does, when it is too long for an address; `links.next` takes the same body."""
             negotiate(JSON)
-            return list_records(resource, FORMATS["json"], read_body())
+            return list_records(resource, FORMATS["json"], read_body(JSON))
 
-    @blp.route(f"/{name}/<record:id>", endpoint="record", parameters=[document, IF_NONE_MATCH])
+    @blp.route(f"/{name}/<record:id>", endpoint="record", parameters=[document])
     class Member(MethodView):
         @blp.response(200, record_of(resource), description=f"The {singular}.", headers=HEADERS)
         @blp.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
@@ -249,7 +256,7 @@ def blueprint(resource: Resource) -> Blueprint:
         @blp.doc(
             operationId=f"get_{singular}",
             summary=f"Read one {singular}",
-            parameters=[parameter_name(resource, row) for row in query.RECORD_PARAMETERS],
+            parameters=[*(parameter_name(resource, row) for row in query.RECORD_PARAMETERS), IF_NONE_MATCH],
         )
         def get(self, id: str) -> Response:
             return read_record(resource, id)
@@ -307,19 +314,24 @@ def expression_of(resource: Resource) -> dict[str, Any]:
     return {"schema": schema, "example": {"or": [{"id": [ids]}, {"not": {"version__gt": 0}}]}}
 
 
-def read_body() -> Any:
-    """Return the JSON of the request's body. Raises 400, 413 and 415."""
+def read_body(*media_types: str, exact: bool = False) -> Any:
+    """Return the JSON of the request's body; of NDJSON, a list of its lines. Raises 400, 413 and 415."""
     charset = request.mimetype_params.get("charset", "utf-8").lower()
-    if request.mimetype != JSON or charset != "utf-8" or request.content_encoding:
-        detail = f"The body is `{JSON}`, in UTF-8 and not compressed."
-        raise ProblemError(
-            "unsupported-media-type", detail, mistake("Content-Type", "unsupported-media-type", detail, allowed=[JSON])
-        )
-    try:
-        return query.load(request.get_data())
-    except ValueError as error:
-        detail = f"The body is no JSON: {error}."
-        raise ProblemError("invalid-json", detail, mistake("", "invalid-json", detail, pointer="")) from None
+    if request.mimetype not in media_types or charset != "utf-8" or request.content_encoding:
+        detail = f"The body is `{'` or `'.join(media_types)}`, in UTF-8 and not compressed."
+        item = mistake("Content-Type", "unsupported-media-type", detail, allowed=list(media_types))
+        raise ProblemError("unsupported-media-type", detail, item)
+    body, lines = request.get_data(), request.mimetype == FORMATS["ndjson"].media_type
+    found = []
+    for number, line in enumerate(body.split(b"\n") if lines else [body]):
+        try:
+            if line.strip() or not lines:
+                found.append(query.load(line, exact=exact))
+        except ValueError as error:
+            detail = f"{f'Line {number + 1}' if lines else 'The body'} is no JSON: {error}."
+            pointer = f"/{number}" if lines else ""
+            raise ProblemError("invalid-json", detail, mistake("", "invalid-json", detail, pointer=pointer)) from None
+    return found if lines else found[0]
 
 
 def list_records(resource: Resource, format: Format, *expression: Any) -> Response:
@@ -492,12 +504,7 @@ def address(arguments: MultiDict[str, str], *, without: str = "", **changed: str
 def _unknown(session: Session, resource: Resource, id: str) -> ProblemError:
     """Describe a record that isn't there, with the published id that was probably meant."""
     detail = f"There is no {resource.singular} `{shorten(id)}`."
-    word = "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in id.lower()).split())[:200]
-    # Those that begin alike: a range of an index, whatever the size of the table.
-    alike = (Revision.kind == resource.name, Revision.id >= word[:2], Revision.id < word[:2] + "~")
-    near = select(Revision.id).where(*alike, *CURRENT).order_by(Revision.id).limit(500)
-    candidates = session.scalars(near).all() if word else []
-    suggestion = next((found for found in candidates if found.startswith(word)), None) or nearest(word, candidates)
+    suggestion = statements.near_id(session, resource.name, id)
     item = mistake("id", "unknown-id", f"{detail} `/{resource.name}` lists those that there are.", suggestion=suggestion)
     return ProblemError("record-not-found", detail, item)
 

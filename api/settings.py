@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from limits import parse
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -17,6 +18,9 @@ DRIVERS = {
     "postgresql": "postgresql+psycopg",
     "postgresql+psycopg": "postgresql+psycopg",
 }
+
+
+STORAGES = ("memory", "redis", "rediss")
 
 
 class SettingsError(ValueError):
@@ -49,6 +53,11 @@ class Settings:
     statement_timeout: int = setting(
         30, "Seconds that one statement may take on PostgreSQL; 0 for no limit.", low=0, high=86400
     )
+    write_limit: str = setting("600/minute", "Writes that each key may make, such as `10/second` or `600/minute`.")
+    refusal_limit: str = setting("60/minute", "Requests with a wrong key that each address may make before it is told to wait.")
+    limits_storage: str = setting(
+        "memory://", "Where requests are counted: `memory://`, by each process, or `redis://HOST:PORT/0`, by all together."
+    )
     retry_after: int = setting(5, "Seconds after which a client that got a 503 is told to come back.", low=1, high=3600)
 
     def __post_init__(self) -> None:
@@ -57,6 +66,14 @@ class Settings:
         public = urlsplit(self.public_url)
         if self.public_url and not (public.scheme in {"http", "https"} and public.netloc):
             raise SettingsError(f"PUBLIC_URL={self.public_url!r} is not an address such as https://api.example.org")
+        for name in ("write_limit", "refusal_limit"):
+            value = getattr(self, name)
+            try:
+                parse(value)
+            except ValueError:
+                raise SettingsError(f"{name.upper()}={value!r} is not a limit such as 600/minute") from None
+        if urlsplit(self.limits_storage).scheme not in STORAGES:
+            raise SettingsError(f"LIMITS_STORAGE names none of {', '.join(STORAGES)}; use memory:// or redis://HOST:PORT/0")
 
     @property
     def sqlalchemy_url(self) -> URL:

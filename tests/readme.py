@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from api.app import create_app
 from api.db import Database, alembic_config
 from api.formats import FORMATS
+from api.keys import SCOPES
 from api.operators import OPERATORS, TYPES
 from api.query import PARAMETERS, filters, includable
 from api.resources import BY_NAME, RESOURCES
@@ -115,6 +116,25 @@ def formats() -> str:
     """Return the table of formats."""
     rows = ["| suffix | `Accept` | what it is |", "|---|---|---|"]
     return "\n".join([*rows, *(f"| `.{row.name}` | `{row.media_type}` | {row.description} |" for row in FORMATS.values())])
+
+
+def scopes() -> str:
+    """Return the table of scopes."""
+    rows = ["| scope | what a key with it may do |", "|---|---|"]
+    return "\n".join([*rows, *(f"| `{name}` | {described} |" for name, described in SCOPES.items())])
+
+
+def verbs() -> str:
+    """Return the table of what can be done to records, from the OpenAPI document."""
+    document = client().get("/openapi.json").get_json()
+    rows = ["| request | what it does | success |", "|---|---|---|"]
+    for path in ("/cities", "/cities/{id}", "/changesets"):
+        for method, found in document["paths"][path].items():
+            if method in {"post", "put", "patch", "delete"}:
+                shown = path.replace("cities", "{noun}")
+                success = ", ".join(sorted(status for status in found["responses"] if status.startswith("2")))
+                rows.append(f"| `{method.upper()} {shown}` | {found['description'].strip()} | {success} |")
+    return "\n".join(rows)
 
 
 def settings() -> str:

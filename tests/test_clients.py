@@ -123,7 +123,17 @@ def test_typescript(server: str, folder: Path) -> None:
 def test_python(server: str, folder: Path) -> None:
     """openapi-python-client leaves nothing of the document out, and its package compiles, and reads the same list."""
     generate = Path(sys.executable).with_name("openapi-python-client")
-    options = ("--path", "openapi.json", "--output-path", "made", "--meta", "none", "--fail-on-warning")
+    options = (
+        "--path",
+        "openapi.json",
+        "--output-path",
+        "made",
+        "--meta",
+        "none",
+        "--fail-on-warning",
+        "--config",
+        "python.yaml",
+    )
     run(folder, generate, "generate", *options)
     assert compileall.compile_dir(folder / "made", quiet=1)
     check(server, run(folder, sys.executable, "-W", "error", "read.py", server))

@@ -23,6 +23,7 @@ from api.settings import ROOT
 SEEDS = ROOT / "seeds" / "digital-cities-2024"
 BASE = "https://api.example.org"
 INSTANT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+READS = ("GET", "HEAD", "OPTIONS")
 nouns = pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
 
 
@@ -136,18 +137,19 @@ def test_head_and_options(client: FlaskClient, resource: Resource) -> None:
         changing = {"X-Request-Id"}
         assert head.get_data() == b""
         assert {k: v for k, v in head.headers if k not in changing} == {k: v for k, v in got.headers if k not in changing}
-        assert sorted(options.headers["Allow"].split(", ")) == ["GET", "HEAD", "OPTIONS"]
+        allowed = {*READS, "POST"} if path == f"/{resource.name}" else {*READS, "PUT", "PATCH", "DELETE"}
+        assert set(options.headers["Allow"].split(", ")) == allowed
         preflight = client.options(
             path,
             headers={
                 "Origin": "https://app.example",
                 "Access-Control-Request-Method": "GET",
-                "Access-Control-Request-Headers": "if-none-match",
+                "Access-Control-Request-Headers": "if-none-match, authorization",
             },
         )
         assert preflight.headers["Access-Control-Allow-Origin"] == "*"
-        assert preflight.headers["Access-Control-Allow-Methods"] == "GET, HEAD, OPTIONS"
-        assert "if-none-match" in preflight.headers["Access-Control-Allow-Headers"].lower()
+        assert set(preflight.headers["Access-Control-Allow-Methods"].split(", ")) == allowed
+        assert preflight.headers["Access-Control-Allow-Headers"] == "authorization, if-none-match"
         exposed = {
             "ETag",
             "Link",
@@ -157,6 +159,9 @@ def test_head_and_options(client: FlaskClient, resource: Resource) -> None:
             "RateLimit-Policy",
             "X-Request-Id",
             "Content-Disposition",
+            "Idempotent-Replayed",
+            "Preference-Applied",
+            "WWW-Authenticate",
         }
         assert exposed == set(got.headers["Access-Control-Expose-Headers"].split(", "))
 

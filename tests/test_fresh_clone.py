@@ -9,6 +9,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from api.settings import ROOT
 pytestmark = pytest.mark.slow
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+KEYS, DATA = ".venv/bin/flask --app wsgi keys ", ".venv/bin/flask --app wsgi data "
 COMMANDS = re.findall(r"^\$ (.*?)(?:\s+#.*)?$", README, re.MULTILINE)
 
 
@@ -38,15 +40,13 @@ def port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[Path]:
-    """A fresh clone in which `make run` is serving."""
-    folder = tmp_path_factory.mktemp("fresh") / "clone"
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+@contextmanager
+def served(folder: Path, environ: dict[str, str]) -> Iterator[None]:
+    """Run `make run` in a folder until it serves."""
     server = subprocess.Popen(
         ["make", "run"],
         cwd=folder,
-        env=environment(port),
+        env=environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -55,13 +55,22 @@ def clone(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[Path]
     try:
         assert server.stdout is not None
         seen = list(takewhile(lambda line: "Started worker-2" not in line, server.stdout))
-        assert any(line.startswith(f"Serving on http://127.0.0.1:{port}") for line in seen), seen
-        yield folder
+        assert any(line.startswith(f"Serving on http://127.0.0.1:{environ['PORT']}") for line in seen), seen
+        yield
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(30)
         assert server.stdout is not None
         server.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[Path]:
+    """A fresh clone in which `make run` is serving."""
+    folder = tmp_path_factory.mktemp("fresh") / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+    with served(folder, environment(port)):
+        yield folder
 
 
 def ask(port: int, path: str, headers: dict[str, str]) -> tuple[int, str]:
@@ -117,8 +126,9 @@ def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
     for command in COMMANDS:
         if command.startswith(("curl ", "make ")) or "make run" in command:
             continue
+        written = command.replace(" FILE", f" {invented}").replace(" FOLDER", f" {tmp_path / 'out'}")
         done = subprocess.run(
-            command.replace(" FILE", f" {invented}"),
+            written,
             shell=True,
             cwd=clone,
             env=environment(port),
@@ -132,6 +142,22 @@ def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
         ".venv/bin/flask --app wsgi ledger verify": (0, "The ledger and the tables agree."),
         ".venv/bin/flask --app wsgi ledger sweep": (0, outcomes[".venv/bin/flask --app wsgi ledger sweep"][1]),
         ".venv/bin/flask --app wsgi ledger reindex": (0, "Records indexed: 77."),
+        KEYS + "create curator --scope write --expires 90d": (
+            0,
+            outcomes[KEYS + "create curator --scope write --expires 90d"][1],
+        ),
+        KEYS + "list": (0, outcomes[KEYS + "list"][1]),
+        KEYS + "rotate curator": (0, outcomes[KEYS + "rotate curator"][1]),
+        KEYS + "revoke curator": (0, "The key curator is revoked."),
+        DATA + "export FOLDER --format yaml": (0, f"{tmp_path / 'out'}/citations.yaml: 526"),
+        DATA + 'import FOLDER --message "As it was." --dry-run': (
+            0,
+            "Records: 0 created, 0 updated, 603 unchanged; a dry run, so nothing is written.",
+        ),
+        DATA + 'import FOLDER --message "As it was."': (
+            0,
+            "Records: 0 created, 0 updated, 603 unchanged; the dataset is at version 603.",
+        ),
         # The article is not in the repository: here the command tells another text from it.
         ".venv/bin/flask --app wsgi citations check industry-insider-digital-cities-2024-part-1 FILE": (
             1,
@@ -139,6 +165,36 @@ def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
         ),
     }
     assert outcomes[".venv/bin/flask --app wsgi ledger sweep"][1].startswith("Changes published: 0;")
+    secrets = [outcomes[KEYS + command][1] for command in ("create curator --scope write --expires 90d", "rotate curator")]
+    assert all(re.fullmatch(r"dca_[A-Za-z0-9_-]{43}", secret) for secret in secrets)
+    assert outcomes[KEYS + "list"][1].startswith("curator  active  write  expires 2")
+
+
+CURATORS = (ROOT / "docs" / "curators.md").read_text(encoding="utf-8")
+
+
+def test_ten_commands(clone: Path, port: int, tmp_path: Path) -> None:
+    """The curator's page, copied command by command into one shell, ends with the published award, its city and its warrant."""
+    commands = re.findall(r"^\$ (.*)$", CURATORS, re.MULTILINE)
+    assert len(commands) == 10
+    script = "\necho\n".join(["set -euo pipefail", *commands]).replace(":8000", f":{port + 1}")
+    # What they change, the other tests should not see.
+    environ = environment(port + 1) | {"DATABASE_URL": f"sqlite:///{tmp_path}/curators.sqlite3"}
+    with served(clone, environ):
+        done = subprocess.run(["bash", "-c", script], cwd=clone, env=environ, capture_output=True, text=True, check=True)
+    answers = [json.loads(line) for line in done.stdout.splitlines() if line]
+    assert [answer.get("detail") for answer in answers if "status" in answer] == []
+    # One makes the key, and one remembers a tag.
+    assert len(answers) == 8
+    shown = answers[-1]
+    assert [(award["id"], award["rank"]) for award in shown["data"]] == [("digital-cities-2025-fresno-ca", 2)]
+    assert {noun: list(found) for noun, found in shown["included"].items()} == {
+        "cities": ["fresno-ca"],
+        "citations": ["awards-digital-cities-2025-fresno-ca-rank-p1-s1"],
+        "initiatives": ["fresno-ca-permit-portal"],
+    }
+    verify = [".venv/bin/flask", "--app", "wsgi", "ledger", "verify"]
+    subprocess.run(verify, cwd=clone, env=environ, capture_output=True, check=True)
 
 
 def test_make_targets(clone: Path, port: int) -> None:

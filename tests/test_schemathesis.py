@@ -1,24 +1,30 @@
 """What the OpenAPI document says is what the application does, for thousands of requests made from it."""
 
 import json
+import uuid
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 import schemathesis
+from conftest import Store, serving, upgrade
 from flask import Flask
-from flask.testing import FlaskClient
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.core.failures import Failure
 from schemathesis.engine import Status, events, from_schema
 from schemathesis.engine.run import TESTING_PHASES
 
+from api import keys
 from api.rest import PAGED
+from api.settings import Settings
 
-LISTS = "^(list_(?!problems)|export_|search_)"
+MANY = "^(list_(?!problems)|export_|search_|create_|put_|patch_|delete_)"
 # An expression is a parameter, or a body, of which the errors name no parameter.
 EXPRESSIONS = {"filter", None}
+METHODS = ("get", "post", "put", "patch", "delete")
 
 
 @dataclass
@@ -29,6 +35,12 @@ class Campaign:
     phases: dict[str, Status] = field(default_factory=dict)
     checks: set[str] = field(default_factory=set)
     statuses: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+
+
+@schemathesis.serializer("application/x-ndjson")
+def as_it_is(_context: Any, value: Any) -> bytes:
+    """Send lines of JSON as they are."""
+    return str(value).encode(errors="replace")
 
 
 def keep_failure(
@@ -42,8 +54,16 @@ def keep_failure(
     """
     if response.status_code == 414:
         return False
+    # Who prefers little gets no body.
+    if response.headers.get("preference-applied") and response.status_code == 201:
+        return False
+    # Nor which version a record is at.
+    if failure.title == "Schema-valid request rejected" and response.status_code in {412, 428}:
+        return False
     if failure.title != "Schema-valid request rejected" or response.status_code not in {400, 422}:
         return True
+    if _case.operation.method.upper() != "GET" and not _case.path.endswith("/search"):
+        return not all(is_untold(item) for item in response.json()["errors"])
     codes = {(item.get("parameter"), item["code"]) for item in response.json()["errors"]}
     untold = {("cursor", "invalid-cursor"), ("sort", "named-twice"), ("highlights", "needs-q")} | {
         (parameter, "not-in-this-format") for parameter in PAGED
@@ -51,16 +71,37 @@ def keep_failure(
     return not all(row in untold or row[0] in EXPRESSIONS or row[1] == "too-many-values" for row in codes)
 
 
+def is_untold(item: dict[str, Any]) -> bool:
+    """Tell whether something is wrong with what is sent to be written of which no schema can tell.
+
+    What there is, and at which version; what a key was used for; how members go together; what is in a calendar, and to
+    come; and how exact a decimal is.
+    """
+    pointer = item.get("pointer", "")
+    if item.get("parameter") in {"If-Match", "Idempotency-Key"}:
+        return True
+    if item["code"] in {"unknown-reference", "named-twice", "unknown-id", "precondition-required", "precondition-failed"}:
+        return True
+    together = ("/id", "/parts", "/parent", "/max_population", "/started", "/as_of", "/value", "/expires_at")
+    if item["code"] in {"invalid-value", "read-only", "missing"} and pointer.endswith(together):
+        return True
+    # The members of an operation's record are those of its noun; and null is no member to be without.
+    return pointer.startswith(("/operations/", "/0")) or (item["code"] == "missing" and bool(pointer))
+
+
 def schema_of(app: Flask, examples: int, *, every: bool = False) -> schemathesis.BaseSchema:
     """Read the served document; the same requests are made from it in every run.
 
-    Unless ``every``, the many parameters of lists are not each tried out one by one.
+    Unless ``every``, the many parameters of lists, and members of records, are not each tried out one by one.
     """
-    lists = {"include-operation-id-regex": LISTS, "phases": {"coverage": {"enabled": False}}}
+    lists = {"include-operation-id-regex": MANY, "phases": {"coverage": {"enabled": False}}}
     config = schemathesis.Config.from_dict(
         {
             "seed": 1,
             "continue-on-failure": True,
+            # It can't ask again without a process of its own; `test_auth` asks every operation with every kind of key.
+            "checks": {"ignored_auth": {"enabled": False}},
+            "headers": {"Authorization": f"Bearer {key_of(app)}"},
             "operations": [] if every else [lists],
             "generation": {"deterministic": True, "database": "none", "max-examples": examples},
         }
@@ -94,6 +135,12 @@ def run(schema: schemathesis.BaseSchema) -> Campaign:
     return campaign
 
 
+def key_of(app: Flask) -> str:
+    """Make a key that may do everything."""
+    with app.extensions["database"].writing() as session:
+        return keys.issue(session, uuid.uuid4().hex, ["admin"], None)
+
+
 def check_campaign(app: Flask, examples: int, *, every: bool = False) -> None:
     """Assert that a campaign finds nothing, and that it did what it should have."""
     schema = schema_of(app, examples, every=every)
@@ -101,26 +148,56 @@ def check_campaign(app: Flask, examples: int, *, every: bool = False) -> None:
     assert campaign.failures == []
     assert campaign.phases == {phase.value: Status.SUCCESS for phase in TESTING_PHASES}
     load_all_checks()
-    assert campaign.checks == set(CHECKS.get_all_names())
+    assert campaign.checks == set(CHECKS.get_all_names()) - {"ignored_auth"}
     paths = schema.raw_schema["paths"]
-    operations = {f"{method.upper()} {path}" for path, item in paths.items() for method in ("get", "post") if method in item}
-    assert {label for label, statuses in campaign.statuses.items() if 200 in statuses} == operations
+    operations = {f"{method.upper()} {path}" for path, item in paths.items() for method in METHODS if method in item}
+    assert set(campaign.statuses) == operations
+    # What must know a version, or a key that is there, works by chance.
+    by_chance = {label for label in operations if label.startswith(("PUT", "PATCH", "DELETE")) or "{name}/rotate" in label}
+    assert {label for label, statuses in campaign.statuses.items() if statuses & {200, 201}} >= operations - by_chance
 
 
-def test_document_is_true(app: Flask) -> None:
+@contextmanager
+def campaigned(settings: Settings) -> Iterator[Flask]:
+    """Make an application on a database of its own, to be written to."""
+    with serving(replace(settings, write_limit="1000000/minute", public_url="https://api.example.org")) as app:
+        yield app
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A migrated SQLite file: the long campaign asks both kinds of database."""
+    settings = Store("sqlite", tmp_path_factory.mktemp("campaign"), "").empty()
+    upgrade(settings)
+    return settings
+
+
+def test_document_is_true(file: Settings) -> None:
     """No request made from the document, in any phase, fails any check; and every operation gets to answer 200."""
-    check_campaign(app, 5)
+    with campaigned(file) as app:
+        check_campaign(app, 3)
 
 
 @pytest.mark.slow
-def test_document_is_true_for_long(app: Flask) -> None:
+def test_document_is_true_for_long(settings: Settings) -> None:
     """The same for many more requests."""
-    check_campaign(app, 200, every=True)
+    with campaigned(settings) as app:
+        check_campaign(app, 40, every=True)
 
 
-def test_lie_is_found(own_client: FlaskClient) -> None:
+def test_lie_is_found(file: Settings) -> None:
     """The control: when the document promises pages of 501, and what is found a mayor, the campaign says so."""
-    app = own_client.application
+    with campaigned(file) as app:
+        lie(app)
+        campaign = run(schema_of(app, 1))
+    assert {failure.partition(":")[0] for failure in campaign.failures} == {
+        "Schema-valid request rejected",
+        "Response violates schema",
+    }
+
+
+def lie(app: Flask) -> None:
+    """Let the document say what is not true."""
     document = json.loads(app.extensions["openapi"])
     document["paths"] = {"/search": document["paths"]["/search"]}
     operation = document["paths"]["/search"]["get"]
@@ -128,8 +205,3 @@ def test_lie_is_found(own_client: FlaskClient) -> None:
     limit["schema"]["maximum"] = 501
     document["components"]["schemas"]["Found"]["required"].append("mayor")
     app.extensions["openapi"] = json.dumps(document).encode()
-    campaign = run(schema_of(app, 1))
-    assert {failure.partition(":")[0] for failure in campaign.failures} == {
-        "Schema-valid request rejected",
-        "Response violates schema",
-    }

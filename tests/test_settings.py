@@ -74,6 +74,9 @@ def test_defaults() -> None:
         "connect_timeout": 5,
         "lock_timeout": 5,
         "statement_timeout": 30,
+        "write_limit": "600/minute",
+        "refusal_limit": "60/minute",
+        "limits_storage": "memory://",
         "retry_after": 5,
     }
     settings = Settings.from_env({})
@@ -118,8 +121,31 @@ def test_wrong_numbers(row: Any) -> None:
 @pytest.mark.parametrize("row", TEXTS, ids=lambda row: row.name)
 def test_texts(row: Any) -> None:
     """A text is taken as it is, without the white space around it."""
-    value = {"database_url": "sqlite:///other.sqlite3", "public_url": "https://api.example.org"}.get(row.name, "::1")
+    value = {
+        "database_url": "sqlite:///other.sqlite3",
+        "public_url": "https://api.example.org",
+        "write_limit": "10/second",
+        "refusal_limit": "5 per 2 hours",
+        "limits_storage": "redis://127.0.0.1:6379/1",
+    }.get(row.name, "::1")
     assert value == getattr(Settings.from_env({row.name.upper(): f" {value}\n"}), row.name)
+
+
+@pytest.mark.parametrize("value", ["10", "ten/minute", "10/fortnight", "-1/minute", "/", "10/minute;x"])
+@pytest.mark.parametrize("name", ["WRITE_LIMIT", "REFUSAL_LIMIT"])
+def test_wrong_limit(name: str, value: str) -> None:
+    """What is no limit is refused in one line."""
+    with pytest.raises(SettingsError) as refusal:
+        Settings.from_env({name: value})
+    assert str(refusal.value) == f"{name}={value!r} is not a limit such as 600/minute"
+
+
+@pytest.mark.parametrize("value", ["redi://x", "memcached://x", "x"])
+def test_wrong_storage(value: str) -> None:
+    """A storage that there is not is refused in one line, without its password."""
+    with pytest.raises(SettingsError) as refusal:
+        Settings.from_env({"LIMITS_STORAGE": value})
+    assert str(refusal.value) == "LIMITS_STORAGE names none of memory, redis, rediss; use memory:// or redis://HOST:PORT/0"
 
 
 @pytest.mark.parametrize("value", ["api.example.org", "ftp://api.example.org", "https:api.example.org", "/v1", "a\nb"])

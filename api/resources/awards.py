@@ -53,6 +53,8 @@ awards = Resource(
     label=Award.id,
     search=("summary",),
     facets=("survey", "category", "city", "rank", "city.state", "initiative.priority"),
+    # San Diego has its placing in that category.
+    example={"city": "boston-ma", "rank": 10},
     relations=(
         Relation(
             name="survey",

@@ -4,7 +4,7 @@ from sqlalchemy import Boolean, CheckConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db import Record, folded
-from api.documents import Document, Pattern, flag, identifier, prose, text
+from api.documents import Document, Pattern, Rule, flag, identifier, prose, text
 from api.resource import Relation, Resource
 from api.resources.awards import Award
 from api.resources.citations import about
@@ -37,6 +37,7 @@ folded(City.name)
 class CitySchema(Document):
     """A city."""
 
+    rules = (Rule("id", "ends with the `state`, in lower case", lambda row: row["id"].endswith(f"-{row['state'].lower()}")),)
     id = identifier("san-diego-ca")
     name = text("Name of the city.", "San Diego")
     state = text("USPS code of its state.", "CA", validate=Pattern(r"^[A-Z]{2}$"))

@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from api.db import Base, Record, choice, folded
-from api.documents import MAX_INTEGER, Document, Number, Part, edtf, identifier, prose, slug, text
+from api.documents import MAX_INTEGER, Document, Number, Part, Rule, edtf, identifier, prose, slug, text
 from api.resource import Relation, Resource
 from api.resources.citations import about
 
@@ -181,6 +181,7 @@ class MetricSchema(Part):
 class InitiativeSchema(Document):
     """Something a city did."""
 
+    rules = (Rule("parent", "is another initiative", lambda row: row["parent_id"] != row["id"]),)
     id = identifier("san-diego-ca-records-digitization")
     city = slug("Id of the city.", "san-diego-ca", attribute="city_id")
     title = text("What it is, in a few words.", "Records digitization")

@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db import Record, choice, folded
-from api.documents import Document, identifier, prose, slug, text
+from api.documents import Document, Rule, identifier, prose, slug, text
 from api.resource import Relation, Resource
 from api.resources.citations import about
 from api.resources.initiatives import InitiativePartner, PartnerSchema
@@ -51,6 +51,7 @@ folded(Organization.name)
 class OrganizationSchema(Document):
     """A body that conducts, publishes, funds, builds or coordinates."""
 
+    rules = (Rule("parent", "is another organization", lambda row: row["parent_id"] != row["id"]),)
     id = identifier("amazon-web-services")
     name = text("Name of the organization.", "Amazon Web Services")
     type = fields.Enum(

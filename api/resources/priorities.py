@@ -38,9 +38,10 @@ class PrioritySchema(Document):
     id = identifier("cybersecurity")
     name = text("Name of the priority.", "Cybersecurity")
     description = prose("What it covers, in our words.", "Protecting systems and data from attack.")
+    # A survey lists its priorities; this is the same from the other side.
     surveys = fields.List(
         fields.Nested(PriorityPlaceSchema),
-        metadata={"description": "The surveys whose respondents named it, and its place in each."},
+        metadata={"description": "The surveys whose respondents named it, and its place in each.", "readOnly": True},
     )
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db import Record, choice, folded, whole_number
-from api.documents import SHA256, Document, Pattern, identifier, prose, slug, text, whole
+from api.documents import SHA256, Document, Pattern, Rule, identifier, prose, slug, text, whole
 from api.resource import Relation, Resource
 from api.resources.citations import about
 
@@ -53,6 +53,13 @@ folded(Source.title)
 class SourceSchema(Document):
     """A document that facts come from."""
 
+    rules = (
+        Rule(
+            "parts",
+            "is no less than `part`",
+            lambda row: row["part"] is None or row["parts"] is None or row["parts"] >= row["part"],
+        ),
+    )
     id = identifier("industry-insider-digital-cities-2024-part-1")
     title = text("What the document is, in our words.", "Article on California's largest cities in the 2024 survey")
     type = fields.Enum(

@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index,
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from api.db import Base, Record, choice, folded, whole_number
-from api.documents import Document, Part, Pattern, identifier, prose, slug, text, whole
+from api.documents import Document, Part, Pattern, Rule, identifier, prose, slug, text, whole
 from api.resource import Relation, Resource
 from api.resources.awards import Award
 from api.resources.citations import about
@@ -98,7 +98,7 @@ class SurveyPriority(Base):
     __tablename__ = "survey_priorities"
     survey_id: Mapped[str] = mapped_column(ForeignKey("surveys.id", ondelete="CASCADE"), primary_key=True)
     priority_id: Mapped[str] = mapped_column(ForeignKey("priorities.id", ondelete="CASCADE"), primary_key=True, index=True)
-    place: Mapped[int]
+    place: Mapped[int] = mapped_column(info={"first": 1})
     __table_args__ = (
         UniqueConstraint("survey_id", "place"),
         whole_number("place", "place >= 1"),
@@ -115,6 +115,15 @@ class SurveyStateSchema(Part):
 class SurveyCategorySchema(Part):
     """A population category of the survey."""
 
+    rules = (
+        Rule(
+            "max_population",
+            "is no less than `min_population`",
+            lambda row: (
+                None in {row["min_population"], row["max_population"]} or row["max_population"] >= row["min_population"]
+            ),
+        ),
+    )
     category = slug("Identifier of the category within its survey.", "250000-to-499999")
     name = text("The category as a reader would call it.", "250,000 to 499,999 population")
     min_population = whole("Smallest population, inclusive; null when there is no lower bound.", 250000, allow_none=True)

@@ -1,0 +1,172 @@
+"""What writing costs: requests a second from 1, 4 and 16 clients, a changeset beside single writes, and an import of files.
+
+`BENCH_IMPORT` (100000) is the number of initiatives that are imported. `make bench` runs it; it reads ``/proc``, so on Linux.
+"""
+
+import json
+import os
+import resource
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import delete
+
+from api import data, keys
+from api.app import create_app
+from api.db import Database
+from api.settings import ROOT, Settings
+from bench.dataset import Store
+from bench.lists import serving
+
+DIALECTS = ("sqlite", "postgresql")
+CLIENTS = (1, 4, 16)
+SECONDS = 5
+OPERATIONS = 1_000
+PEAK = "peak"
+
+
+def initiative(id: str) -> dict[str, Any]:
+    """Return a record to send."""
+    metric = {"name": "cost", "value": 2500000, "unit": "USD", "qualifier": "more_than"}
+    return {
+        "id": id,
+        "city": "boston-ma",
+        "title": f"Title of {id}",
+        "summary": "A digital portal for permits and requests, in use and being extended.",
+        "status": "pilot",
+        "started": "2024-07",
+        "priorities": ["cybersecurity", "modernization"],
+        "partners": [{"organization": "amazon-web-services", "role": "builder"}],
+        "metrics": [metric],
+    }
+
+
+@contextmanager
+def key(settings: Settings) -> Iterator[str]:
+    """Make a key that may write."""
+    database = Database(settings)
+    with database.writing() as session:
+        session.execute(delete(keys.Key).where(keys.Key.name == "bench"))
+        secret = keys.issue(session, "bench", ["write"], None)
+    yield secret
+    database.engine.dispose()
+
+
+def rate(port: int, secret: str, clients: int, mark: str) -> float:
+    """Return how many records a second so many clients create at once."""
+    done, end = [0] * clients, time.perf_counter() + SECONDS
+
+    def work(number: int) -> None:
+        with closing(HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+            headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+            while time.perf_counter() < end:
+                id = f"{mark}-{clients}-{number}-{done[number]}"
+                connection.request("POST", "/initiatives", json.dumps(initiative(id)), headers)
+                answer = connection.getresponse()
+                answer.read()
+                if answer.status != 201:  # noqa: PLR2004 - created
+                    raise SystemExit(f"a write was answered with {answer.status}")
+                done[number] += 1
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(done) / SECONDS
+
+
+def rates(store: Store) -> None:
+    """Print writes a second, and what an operation of a changeset costs beside a single write."""
+    print(f"{'writes':40}{'database':12}{'clients':>10}{'a second':>10}")
+    for dialect in DIALECTS:
+        settings = replace(store.get(dialect, 1000), write_limit="100000000/minute")
+        os.environ["WRITE_LIMIT"] = settings.write_limit
+        with key(settings) as secret, serving(settings, "served") as (port, _):
+            mark, single = f"w{time.time_ns()}", 0.0
+            for clients in CLIENTS:
+                found = rate(port, secret, clients, mark)
+                single = single or found
+                print(f"{'POST /initiatives':40}{dialect:12}{clients:10}{found:10.0f}", flush=True)
+        changeset(settings, secret, mark, single)
+
+
+def changeset(settings: Settings, secret: str, mark: str, single: float) -> None:
+    """Print how many operations a second a changeset makes, and how many times that is single writes."""
+    app = create_app(settings)
+    rows = [{"op": "create", "kind": "initiatives", "document": initiative(f"{mark}-c-{n}")} for n in range(OPERATIONS)]
+    start = time.perf_counter()
+    answer = app.test_client().post("/changesets", json={"operations": rows}, headers={"Authorization": f"Bearer {secret}"})
+    found = OPERATIONS / (time.perf_counter() - start)
+    if answer.status_code != 200:  # noqa: PLR2004 - fine
+        raise SystemExit(f"a changeset was answered with {answer.get_data(as_text=True)[:500]}")
+    name = f"a changeset of {OPERATIONS:,}, ratio {found / single:.1f}"
+    print(f"{name:40}{settings.sqlalchemy_url.get_backend_name():12}{1:10}{found:10.0f}", flush=True)
+    app.extensions["database"].engine.dispose()
+
+
+def imports(folder: Path, count: int) -> None:
+    """Print rows a second and peak memory of an import, beside the bare SQL of the same rows."""
+    settings = Settings(database_url=f"sqlite:///{folder / 'import.sqlite3'}")
+    environ = {**os.environ, "DATABASE_URL": settings.database_url}
+    subprocess.run([sys.executable, "-m", "alembic", "upgrade", "head"], check=True, cwd=ROOT, env=environ)
+    path = folder / "initiatives.ndjson"
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(initiative(f"i-{n}")) + "\n" for n in range(count))
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "bench.writes", PEAK, str(path)]
+    done = subprocess.run(command, check=True, cwd=ROOT, env=environ, capture_output=True, text=True)  # noqa: S603 - our own
+    seconds = time.perf_counter() - start
+    bare = bare_sql(folder, count)
+    print(f"{'import':40}{'database':12}{'rows':>10}{'seconds':>10}{'a second':>10}{'peak MB':>10}{'x bare SQL':>12}")
+    figures = f"{count:10,}{seconds:10.1f}{count / seconds:10.0f}{int(done.stdout) / 1024:10.0f}{seconds / bare:12.1f}"
+    print(f"{'data import initiatives.ndjson':40}{'sqlite':12}{figures}", flush=True)
+
+
+def bare_sql(folder: Path, count: int) -> float:
+    """Return the seconds that the rows alone take, without checks, ledger or index of words: the control."""
+    rows = [initiative(f"i-{n}") for n in range(count)]
+    start = time.perf_counter()
+    with closing(sqlite3.connect(folder / "bare.sqlite3")) as connection, connection:
+        connection.execute("create table initiatives (id text primary key, city text, title text, summary text, status text)")
+        connection.execute("create table parts (id text, kind text, position integer, value text)")
+        connection.executemany("insert into initiatives values (:id, :city, :title, :summary, :status)", rows)
+        kinds = ("priorities", "partners", "metrics")
+        parts = ((row["id"], kind, n, str(value)) for row in rows for kind in kinds for n, value in enumerate(row[kind]))
+        connection.executemany("insert into parts values (?, ?, ?, ?)", parts)
+    return time.perf_counter() - start
+
+
+def peak(paths: Sequence[str]) -> None:
+    """Import files, and print the most memory that it took, in KB."""
+    database = Database(Settings.from_env())
+    files, ids, faults = data.read([Path(path) for path in paths])
+    found = data.load(database, files, ids)
+    if faults or found.faults:
+        raise SystemExit(str([*faults, *found.faults][:3]))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def main() -> None:
+    """Measure both."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        try:
+            rates(store)
+        finally:
+            store.close()
+        imports(Path(folder), int(os.environ.get("BENCH_IMPORT", "100000")))
+
+
+if __name__ == "__main__":
+    peak(sys.argv[2:]) if sys.argv[1:2] == [PEAK] else main()

@@ -1,0 +1,157 @@
+"""For each operation that needs a key, a request that works; and others that each go wrong in one way."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from api import keys
+from api.db import Database
+from api.inputs import example_of
+from api.resource import Resource
+from api.resources import BY_NAME
+from api.staging import referrers
+
+ANY = {"If-Match": "*"}
+READER = "reader"
+
+
+@dataclass(frozen=True)
+class Good:
+    """A request; ``secret`` is of the key that it is made with, if it is made with any."""
+
+    method: str
+    address: str
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    secret: str | None = None
+
+    def send(self, client: FlaskClient, **changed: Any) -> TestResponse:
+        """Send it, or one that differs from it."""
+        asked = replace(self, **changed)
+        headers = dict(asked.headers)
+        if asked.secret is not None:
+            headers["Authorization"] = f"Bearer {asked.secret}"
+        data = asked.body if asked.body is None or isinstance(asked.body, bytes) else json.dumps(asked.body).encode()
+        kind = headers.pop("Content-Type", "application/json" if data is not None else None)
+        return client.open(asked.address, method=asked.method, data=data, content_type=kind, headers=headers)
+
+
+def example(resource: Resource, id: str) -> dict[str, Any]:
+    """Return a record to send, under an id of its own."""
+    return {**example_of(resource), "id": id}
+
+
+def prepare(client: FlaskClient, database: Database, path: str, secret: str) -> Good:
+    """Make what an operation needs, and return a request for it that works."""
+    method, _, route = path.rpartition(" ")
+    if route.startswith("/keys"):
+        return _of_keys(client, database, method, route, secret)
+    if route == "/changesets":
+        operation = {"op": "patch", "kind": "cities", "id": "seattle-wa", "if_match": "*", "document": {"summary": "A."}}
+        return Good(method, route, {"operations": [operation]}, {}, secret)
+    resource = BY_NAME[route.split("/")[1]]
+    record = example_of(resource)
+    there = Good("POST", f"/{resource.name}", record, {}, secret)
+    gone = Good("DELETE", f"/{resource.name}/{record['id']}", None, ANY, secret)
+    gone.send(client)
+    if method == "POST":
+        return there
+    there.send(client)
+    address, label = gone.address, next(name for name in ("title", "name", "summary", "field") if name in record)
+    bodies = {"PUT": record, "PATCH": {label: "/Another"}, "DELETE": None}
+    return Good(method, address, bodies[method], ANY, secret)
+
+
+def _of_keys(client: FlaskClient, database: Database, method: str, route: str, secret: str) -> Good:
+    with database.writing() as session:
+        for key in [key for key in keys.every(session) if key.name in {"made", "there"}]:
+            session.delete(key)
+        session.flush()
+        keys.issue(session, "there", ["read"], None)
+    body = {"name": "made", "scopes": ["write"]} if method == "POST" and route == "/keys" else None
+    assert client
+    return Good(method or "GET", route.replace("{name}", "there"), body, {}, secret)
+
+
+def wrong(client: FlaskClient, good: Good, reader: str) -> Iterator[TestResponse]:
+    """Yield the answers to requests that each go wrong in one way; ``reader`` is a key that may not write."""
+    yield good.send(client, secret="dca_x")  # noqa: S106 - nobody's
+    yield good.send(client, secret=reader)
+    yield good.send(client, address=f"{good.address}?limti=1")
+    yield good.send(client, address=f"{good.address}?limit={'9' * 40_000}")
+    if good.method != "DELETE":
+        yield good.send(client, headers={**good.headers, "Accept": "image/png"})
+    if good.body is not None:
+        yield good.send(client, body=b" " * 1_000_001)
+        yield good.send(client, headers={**good.headers, "Content-Type": "text/plain"})
+        yield good.send(client, body=[])
+    noun = good.address.split("/")[1]
+    if noun == "changesets":
+        yield from _of_changesets(client, good)
+    elif noun == "keys":
+        yield from _of_names(client, good)
+    else:
+        yield from _of_records(client, good, BY_NAME[noun])
+
+
+def _of_changesets(client: FlaskClient, good: Good) -> Iterator[TestResponse]:
+    city = {"op": "patch", "kind": "cities", "id": "seattle-wa", "document": {}}
+    gone = {"id": "gone-zz", "name": "Gone", "state": "ZZ", "country": "US"}
+    client.post("/cities", json=gone, headers={"Authorization": f"Bearer {good.secret}"})
+    client.delete("/cities/gone-zz", headers={"Authorization": f"Bearer {good.secret}", **ANY})
+    for operation in (
+        city,
+        {**city, "if_match": 1},
+        {**city, "id": "nowhere-wa"},
+        {**city, "id": "gone-zz"},
+        {"op": "create", "kind": "cities", "document": {**gone, "name": "Seattle", "state": "WA", "id": "a-wa"}},
+    ):
+        yield good.send(client, body={"operations": [operation]})
+
+
+def _of_names(client: FlaskClient, good: Good) -> Iterator[TestResponse]:
+    if good.body is not None:
+        yield good.send(client, body={**good.body, "name": "there"})
+    elif good.address != "/keys":
+        yield good.send(client, address=good.address.replace("there", "nobody"))
+
+
+def _of_records(client: FlaskClient, good: Good, resource: Resource) -> Iterator[TestResponse]:
+    first = client.get(f"/{resource.name}?limit=1&sort=id").get_json()["data"][0]
+    if good.method == "POST":
+        yield good.send(client, body={**good.body, "id": first["id"]})
+        return
+    yield good.send(client, headers={})
+    yield good.send(client, headers={"If-Match": '"x-1"'})
+    once = {"If-Match": '"x-1"', "Idempotency-Key": good.address}
+    yield from [good.send(client, address=f"{good.address}?message={n}", headers=once) for n in range(2)][1:]
+    if good.method == "PUT":
+        yield good.send(
+            client, address=f"/{resource.name}/a-ca", body={**good.body, "id": "a-ca", **_apart(resource)}, headers={}
+        )
+        yield good.send(client, address=f"/{resource.name}/b-ca", body={**good.body, "id": "b-ca"}, headers={})
+        yield good.send(client, headers={**good.headers, "Prefer": "return=minimal"})
+        return
+    yield good.send(client, address=f"/{resource.name}/nowhere", headers={})
+    if good.method == "PATCH":
+        others = {name: value for name, value in first.items() if name in example_of(resource) and name != "id"}
+        yield good.send(client, body=others)
+        yield good.send(client, headers={**good.headers, "Prefer": "return=minimal"})
+    elif referrers(resource):
+        for record in client.get(f"/{resource.name}?limit=500").get_json()["data"]:
+            answer = good.send(client, address=f"/{resource.name}/{record['id']}")
+            yield answer
+            if answer.status_code == 409:
+                break
+    good.send(client, method="DELETE", body=None, headers=ANY)
+    yield good.send(client, headers={})
+
+
+def _apart(resource: Resource) -> dict[str, Any]:
+    """Return members that make a second example one of its own."""
+    found: dict[str, dict[str, Any]] = {"awards": {"city": "seattle-wa"}, "citations": {"sentence": 77}, "sources": {}}
+    return found.get(resource.name, {resource.label.key: "Apart"})
