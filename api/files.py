@@ -120,9 +120,24 @@ def write(path: Path, documents: Iterable[Content], resource: Resource) -> int:
 # --- YAML
 
 
+class _Loader(yaml.CSafeLoader):
+    """Takes for numbers, true, false and null what JSON does; else `NO` would be false, and `2024-07-31` no text."""
+
+
+# Each is narrower than what YAML 1.1 has, so that whatever is written without quotes is read as it was.
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("null", r"^(?:null|~|)$", ["n", "~", ""]),
+    ("bool", r"^(?:true|false)$", ["t", "f"]),
+    ("int", r"^-?(?:0|[1-9][0-9]*)$", list("-0123456789")),
+    ("float", r"^-?[0-9]+\.[0-9]*(?:[eE][-+][0-9]+)?$", list("-0123456789")),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
+
+
 def _read_yaml(path: Path, _resource: Resource) -> Iterator[tuple[int, Any]]:
     with path.open(encoding=ENCODING) as file:
-        loader = yaml.CSafeLoader(file)
+        loader = _Loader(file)
         try:
             node = loader.get_single_node()
             if node is None:

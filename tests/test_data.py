@@ -263,6 +263,27 @@ def test_files_that_are_none(tmp_path: Path, name: str, content: str | bytes, ex
     assert [str(fault).removeprefix(f"{tmp_path}/") for fault in faults] == [expected]
 
 
+def test_yaml_has_the_types_of_json(tmp_path: Path) -> None:
+    """What looks like a date, or like a word for yes or no, is a text; numbers, true, false and null are those of JSON."""
+    text = "- {a: NO, b: 2024-07-31, c: 2024-07, d: 12:30, e: 0x1f, f: 1_000, g: 007, h: 2024, i: -1.5, j: true, k: null, l: ~, m: .nan}"
+    (record,) = records_of(write(tmp_path, "cities.yaml", text))
+    assert list(record.content.values()) == [
+        "NO",
+        "2024-07-31",
+        "2024-07",
+        "12:30",
+        "0x1f",
+        "1_000",
+        "007",
+        2024,
+        -1.5,
+        True,
+        None,
+        None,
+        ".nan",
+    ]
+
+
 def test_an_id_twice(tmp_path: Path) -> None:
     """An id is in one file once."""
     paths = [write(tmp_path, "cities.json", [city("a-ca"), city("a-ca")]), write(tmp_path, "cities.yaml", [city("a-ca")])]
