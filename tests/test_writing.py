@@ -652,3 +652,11 @@ def test_records_swap_what_only_one_can_have(curator: FlaskClient) -> None:
     ]
     status, name, (item,) = brief(curator.post("/changesets", json={"operations": rows}))
     assert (status, name, item["code"]) == (409, "conflict", "not-unique")
+
+
+def test_why(curator: FlaskClient) -> None:
+    """A single write can say why, and its commit shows it with who it was."""
+    made = curator.post("/cities?message=Fresno%20joins.", json=FRESNO).get_json()["data"]
+    commit = curator.get(f"/changesets/{made['version']}").get_json()["data"]
+    assert (commit["author"], commit["message"], commit["committed_at"]) == ("curator", "Fresno joins.", made["updated_at"])
+    assert brief(curator.patch(f"/cities/fresno-ca?message={'x' * 501}", json={}))[:2] == (400, "invalid-query")
