@@ -2,9 +2,12 @@
 
 import datetime as dt
 import importlib
+import multiprocessing
+import os
 import re
 import signal
 import socket
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -84,7 +87,7 @@ def serve() -> None:
         raise click.ClickException(msg) from None
     shown = f"[{settings.host}]" if ":" in settings.host else settings.host
     click.echo(f"Serving on http://{shown}:{settings.port}, documentation at /docs; stop with Ctrl-C.")
-    Granian(
+    Server(
         "wsgi:app",
         address=str(address[0]),
         port=settings.port,
@@ -98,14 +101,35 @@ def serve() -> None:
     ).serve(target_loader=load_in_worker)
 
 
-def load_in_worker(_target: str) -> Flask:
-    """Return the application to a worker, which stops only when its parent says so.
+class Server(Granian):  # type: ignore[misc, valid-type]  # granian chooses the class by platform
+    """A server that can be told to stop many times: granian's handler deadlocks when it is interrupted by itself."""
 
-    A terminal's Ctrl-C reaches every process; a worker that is told twice deadlocks in granian's handler.
+    def signal_handler_interrupt(self, *signal_and_frame: object) -> None:
+        """Stop, once."""
+        if not self.interrupt_signal:
+            super().signal_handler_interrupt(*signal_and_frame)
+
+
+def load_in_worker(_target: str) -> Flask:
+    """Return the application to a worker, which stops when its parent says so or is no more, and for nobody else.
+
+    A terminal's Ctrl-C, and a supervisor's SIGTERM, reach every process of the group; a worker that is told twice
+    deadlocks in granian's handler.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    os.setpgid(0, 0)
+    # Until granian sets its own handler, the parent's is inherited, which stops nothing here.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=end_with_parent, daemon=True).start()
     app: Flask = importlib.import_module("wsgi").app
     return app
+
+
+def end_with_parent() -> None:
+    """End this process when its parent was killed: its port would stay taken, and nobody would know whom to stop."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 @ledger_commands.command()

@@ -60,10 +60,14 @@ def _request_header(name: str, description: str, example: str | None, **schema: 
     return found if example is None else {**found, "example": example}
 
 
+# RFC 9110, 13.1.1: any, or a list of tags, weak ones too: a proxy that compresses weakens them, and ours name a version.
+TAG = '(W/)?"[^"]*"'
+TAGS = rf"\*|{TAG}([ \t]*,[ \t]*{TAG})*"
 IF_MATCH = _request_header(
     "If-Match",
     "`ETag` of the record as you know it, or `*` for whatever it is.",
     '"0.1.0-17"',
+    pattern=f"^({TAGS})$",
 )
 IF_NONE_MATCH = _request_header("If-None-Match", "With `*`: only if there is no such record yet.", "*", enum=["*"])
 IDEMPOTENCY_KEY = _request_header(
@@ -165,17 +169,14 @@ def arguments() -> dict[str, Any]:
 
 def expected() -> Expected | None:
     """Read `If-Match`. Raises a 400 for what is none of our tags."""
-    tags = request.if_match
-    if "If-Match" not in request.headers:
+    given = request.headers.get("If-Match")
+    if given is None:
         return None
-    if tags.star_tag:
-        return Expected(any=True)
-    # A proxy that compresses weakens a tag; ours name a version, so nothing is lost by that.
-    found = [re.fullmatch(r"(?:.*-)?(\d{1,19})", tag) for tag in re.findall(r'"([^"]*)"', request.headers["If-Match"])]
-    if not found:
+    if not re.fullmatch(TAGS, given):
         detail = '`If-Match` is the `ETag` of the record, with its quotes, as in `"0.1.0-17"`, or `*`.'
         raise ProblemError("bad-request", detail, mistake("If-Match", "invalid-value", detail))
-    return Expected(frozenset(int(match[1]) for match in found if match))
+    found = [re.fullmatch(r"(?:.*-)?(\d{1,19})", tag) for tag in re.findall(r'"([^"]*)"', given)]
+    return Expected(frozenset(int(match[1]) for match in found if match), any=given == "*")
 
 
 def absent() -> bool:

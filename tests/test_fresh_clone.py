@@ -59,12 +59,7 @@ def served(folder: Path, environ: dict[str, str]) -> Iterator[None]:
         yield
     finally:
         os.killpg(server.pid, signal.SIGTERM)
-        try:
-            server.wait(30)
-        except subprocess.TimeoutExpired:
-            # How a server stops is another test's claim: here nothing of it may be left, on the busiest machine.
-            os.killpg(server.pid, signal.SIGKILL)
-            server.wait(30)
+        server.wait(60)
         assert server.stdout is not None
         server.stdout.close()
 

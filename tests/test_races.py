@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import random
-import signal
 import subprocess
 import threading
 import time
@@ -17,6 +16,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from conftest import Store, curating, opened, serving
 from flask import Flask
@@ -152,7 +152,8 @@ class Server:
 
     def kill(self) -> None:
         """Kill all of them, as the kernel does when there is no memory left."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        for process in (*(main := psutil.Process(self.process.pid)).children(), main):
+            process.kill()
         self.process.wait()
 
     def send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
