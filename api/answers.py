@@ -4,7 +4,7 @@ from copy import copy
 from functools import cache
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import INCLUDE, Schema, fields, validate
 
 from api.documents import Document
 from api.query import CAP, SEARCHABLE, includable
@@ -262,6 +262,196 @@ class SuggestAnswerSchema(Schema):
     """Records whose names have words that begin as typed."""
 
     data = fields.List(fields.Nested(HitSchema), required=True, metadata={"description": "At most 10, the best first."})
+    meta = fields.Nested(MetaSchema, required=True, metadata={"description": "About the answer."})
+
+
+def _version(description: str) -> fields.Integer:
+    return fields.Integer(required=True, metadata={"description": description, "example": 603})
+
+
+def _hash(description: str, *, allow_none: bool = False) -> fields.String:
+    example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+    return fields.String(
+        required=True,
+        allow_none=allow_none,
+        metadata={"description": description, "example": example, "pattern": "^[0-9a-f]{64}$"},
+    )
+
+
+def _kind() -> fields.String:
+    names = [resource.name for resource in RESOURCES]
+    return fields.String(
+        required=True, validate=validate.OneOf(names), metadata={"description": "Its noun.", "example": "cities"}
+    )
+
+
+def _id() -> fields.String:
+    return fields.String(required=True, metadata={"description": "Its id.", "example": "san-diego-ca"})
+
+
+def _changed_at() -> fields.String:
+    example = "2024-12-02T09:30:00.000Z"
+    return fields.String(
+        required=True, metadata={"description": "When it was committed.", "example": example, "format": "date-time"}
+    )
+
+
+def _any_document(description: str, *, or_null: bool = False) -> fields.Raw:
+    rows: list[dict[str, Any]] = [{"$ref": f"#/components/schemas/{_title(resource)}"} for resource in RESOURCES]
+    return fields.Raw(
+        required=True,
+        allow_none=or_null,
+        metadata={"description": description, "anyOf": [*rows, {"type": "null"}] if or_null else rows},
+    )
+
+
+class ChangeSchema(Schema):
+    """A change of a record."""
+
+    version = _version("Its version: unique, ascending and dense.")
+    commit = _version("The first version of the commit that it is of: see `/changesets/{version}`.")
+    kind = _kind()
+    id = _id()
+    op = fields.String(
+        required=True,
+        validate=validate.OneOf(["upsert", "delete"]),
+        metadata={"description": "`upsert`: the record is now as `document` says; `delete`: it is gone.", "example": "upsert"},
+    )
+    reason = fields.String(
+        required=True, allow_none=True, metadata={"description": "Why, in the writer's words.", "example": "Corrects a date."}
+    )
+    changed_at = _changed_at()
+    hash = _hash("The record's leaf in the digest; null of what is gone.", allow_none=True)
+    document = _any_document(
+        "The record; null of what is gone and, with `history=true`, of a past that was erased.", or_null=True
+    )
+
+
+class FlatChangeSchema(Schema):
+    """A change of a record: its own members, as in its noun's list, and these; of one that is gone only these."""
+
+    class Meta:
+        """The noun's members are there, too."""
+
+        unknown = INCLUDE
+
+    id = _id()
+    version = _version("Its version: unique and ascending.")
+    changed_at = _changed_at()
+    deleted = fields.Boolean(required=True, metadata={"description": "Whether it is gone.", "example": False})
+
+
+def _page_of_changes(row: type[Schema]) -> dict[str, fields.Field[Any]]:
+    return {
+        "data": fields.List(fields.Nested(row), required=True, metadata={"description": "The changes, by version."}),
+        "links": fields.Nested(LinksSchema, required=True, metadata={"description": "Addresses of this page and the next."}),
+        "cursor": fields.String(
+            required=True,
+            metadata={"description": "Where to go on, now or in years.", "example": "m3J1wYt9c2pUaDk0NjAzLjAu"},
+        ),
+        "head": _version("The version that the dataset is at."),
+    }
+
+
+ChangesSchema = Schema.from_dict(_page_of_changes(ChangeSchema), name="ChangesSchema")
+FlatChangesSchema = Schema.from_dict(_page_of_changes(FlatChangeSchema), name="FlatChangesSchema")
+
+
+class NounDigestSchema(Schema):
+    """What proves a copy of a noun."""
+
+    count = fields.Integer(required=True, metadata={"description": "How many records.", "example": 46})
+    root = _hash("Hash of its buckets.")
+    buckets = fields.List(
+        _hash("Hash of a bucket."),
+        validate=validate.Length(equal=256),
+        metadata={"description": "With `buckets=true`: the hash of each of the 256 buckets."},
+    )
+
+
+class DigestSchema(Schema):
+    """What proves a copy."""
+
+    version = _version("The version that it is of.")
+    count = fields.Integer(required=True, metadata={"description": "How many records.", "example": 603})
+    root = _hash("Hash of everything.")
+    nouns = fields.Dict(
+        keys=fields.String(),
+        values=fields.Nested(NounDigestSchema),
+        required=True,
+        metadata={"description": "Each noun that has records.", "example": {}},
+    )
+
+
+class DigestAnswerSchema(Schema):
+    """What proves a copy."""
+
+    data = fields.Nested(DigestSchema, required=True, metadata={"description": "The digest."})
+
+
+class MemberSchema(Schema):
+    """A record with its hash."""
+
+    kind = _kind()
+    id = _id()
+    version = _version("The version that last changed it.")
+    hash = _hash("Its leaf in the digest.")
+    document = _any_document("The record.")
+
+
+class BucketAnswerSchema(Schema):
+    """The records of a bucket."""
+
+    data = fields.List(fields.Nested(MemberSchema), required=True, metadata={"description": "The records, by id."})
+    hash = _hash("The bucket's hash.")
+    version = _version("The version that they are of.")
+
+
+class DifferenceSchema(Schema):
+    """A member that a revision changed."""
+
+    pointer = fields.String(required=True, metadata={"description": "The member (RFC 6901).", "example": "/summary"})
+    before = fields.Raw(
+        required=True, allow_none=True, metadata={"description": "What it said; null if nothing.", "example": None}
+    )
+    after = fields.Raw(
+        required=True, allow_none=True, metadata={"description": "What it says; null if nothing.", "example": "A port."}
+    )
+
+
+class RevisionSchema(Schema):
+    """A state of a record, and how it came to it."""
+
+    version = _version("Its version.")
+    commit = _version("The first version of the commit that it is of.")
+    op = fields.String(
+        required=True,
+        validate=validate.OneOf(["upsert", "delete"]),
+        metadata={"description": "`upsert`, or `delete`.", "example": "upsert"},
+    )
+    author = fields.String(
+        required=True, allow_none=True, metadata={"description": "Name of the key that wrote it.", "example": "curator"}
+    )
+    reason = fields.String(
+        required=True, allow_none=True, metadata={"description": "Why, in the writer's words.", "example": "Corrects a date."}
+    )
+    changed_at = _changed_at()
+    hash = _hash("Its leaf in the digest; null of a deletion.", allow_none=True)
+    document = _any_document("The record; null of a deletion, and of a past that was cut.", or_null=True)
+    cut = fields.Boolean(required=True, metadata={"description": "Whether its document was cut.", "example": False})
+    changes = fields.List(
+        fields.Nested(DifferenceSchema),
+        required=True,
+        allow_none=True,
+        metadata={"description": "What it changed, by member; null where that is not known any more."},
+    )
+
+
+class HistoryAnswerSchema(Schema):
+    """The revisions of a record, the newest first."""
+
+    data = fields.List(fields.Nested(RevisionSchema), required=True, metadata={"description": "The newest first."})
+    links = fields.Nested(LinksSchema, required=True, metadata={"description": "Addresses of this page and the next."})
     meta = fields.Nested(MetaSchema, required=True, metadata={"description": "About the answer."})
 
 

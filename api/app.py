@@ -1,5 +1,6 @@
 """Wires the application together, and nothing else."""
 
+from dataclasses import replace
 from threading import Semaphore
 from typing import Any
 
@@ -47,8 +48,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.url_map.merge_slashes = False
     database = Database(settings or Settings.from_env())
     app.extensions["database"] = database
+    own = database.settings
+    app.extensions["primary"] = Database(replace(own, database_url=own.primary_url)) if own.primary_url else None
     # A thread is left for everyone else.
     app.extensions["streams"] = Semaphore(max(1, database.settings.threads - 1))
+    app.extensions["waiters"] = Semaphore(min(own.waiters, own.threads - 1))
     CORS(app, resources=METHODS, origins="*", send_wildcard=True, expose_headers=EXPOSED, max_age=86400)
     problems.register(app)
     docs.register(app)

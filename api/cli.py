@@ -23,10 +23,12 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from api import fingerprints, keys, ledger
+from api import fingerprints, keys, ledger, past, retention
+from api import verify as verification
 from api.db import Database
 from api.documents import instant, is_slug
 from api.operators import TYPES
+from api.resources import BY_NAME
 from api.resources.citations import Citation
 from api.resources.sources import Source
 from api.settings import ROOT
@@ -136,7 +138,7 @@ def end_with_parent() -> None:
 def verify() -> None:
     """Recompute every document and compare; lists what differs and ends with status 1."""
     with ready() as database, database.reading() as session:
-        report(ledger.verify(session))
+        report(verification.verify(session))
     click.echo("The ledger and the tables agree.")
 
 
@@ -155,6 +157,51 @@ def reindex() -> None:
     with ready() as database, database.writing() as session:
         count = ledger.reindex(session)
     click.echo(f"Records indexed: {count}.")
+
+
+class Ago(click.ParamType[dt.datetime]):
+    """So many days ago."""
+
+    name = "DAYS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.datetime:
+        """Return the moment."""
+        days = re.fullmatch(r"([0-9]{1,5})d", value)
+        if not days:
+            self.fail(f"{value!r} is not so many days, such as 365d", param, ctx)
+        return dt.datetime.now(dt.UTC) - dt.timedelta(days=int(days[1]))
+
+
+@ledger_commands.command()
+def new_epoch() -> None:
+    """Begin a new epoch: after a backup was restored, before anything is written."""
+    with ready() as database, database.writing() as session:
+        epoch = ledger.new_epoch(session)
+    click.echo(f"This is epoch {epoch}: versions begin at {epoch * ledger.EPOCH + 1}, and who has seen what is lost is told.")
+
+
+@ledger_commands.command()
+@click.option("--older-than", "days", required=True, type=Ago(), help="How long ago they were superseded, such as 365d.")
+def trim(days: dt.datetime) -> None:
+    """Cut superseded documents out of the past; changes, deletions and what is current stay."""
+    with ready() as database, database.writing() as session:
+        count = retention.trim(session, days)
+    click.echo(f"Documents cut: {count}.")
+
+
+@ledger_commands.command()
+@click.argument("kind", type=click.Choice(list(BY_NAME)))
+@click.argument("id")
+def erase(kind: str, id: str) -> None:
+    """Erase the past documents of the record ID of KIND, from the database's files too; delete or correct it before."""
+    with ready() as database:
+        with database.writing() as session:
+            if not (newest := past.history(session, kind, id, None, 1)):
+                raise click.ClickException(f"there never was {kind}/{id}")
+            count = retention.erase(session, kind, id)
+            is_there = newest[0].op is ledger.Op.UPSERT
+        retention.forget(database.engine)
+    click.echo(f"Documents erased: {count}.{' What it says now is still there.' * is_there}")
 
 
 class Until(click.ParamType[dt.datetime]):

@@ -21,6 +21,7 @@ from api import __version__, answers
 from api.changesets import changesets
 from api.documents import Document, Part
 from api.everywhere import finding
+from api.history import add_history
 from api.key_routes import key_routes
 from api.problem_types import PROBLEMS
 from api.problems import MEDIA_TYPE, ProblemError, ProblemSchema, base_url, example
@@ -47,6 +48,7 @@ from api.rest import (
     response_name,
     tagged,
 )
+from api.sync import sync
 from api.writes import add_verbs
 
 TITLE = "Digital Cities API"
@@ -125,7 +127,8 @@ def routes() -> Sequence[Blueprint]:
     nouns = [blueprint(resource) for resource in RESOURCES]
     for resource, own in zip(RESOURCES, nouns, strict=True):
         add_verbs(own, resource)
-    return (*nouns, finding, changesets, key_routes, meta)
+        add_history(own, resource)
+    return (*nouns, finding, sync, changesets, key_routes, meta)
 
 
 @cache
@@ -231,6 +234,9 @@ def index(_arguments: dict[str, Any]) -> Response:
         {"name": "example", "description": "A record, with its figures.", "url": f"{base}/initiatives/los-angeles-ca-myla311"},
         {"name": "search", "description": "Full text in every noun.", "url": f"{base}/search?q=digital"},
         {"name": "suggest", "description": "Completes what is typed.", "url": f"{base}/suggest?q=san"},
+        {"name": "changes", "description": "Every change, to follow.", "url": f"{base}/changes?since=0"},
+        {"name": "digest", "description": "Proves a copy.", "url": f"{base}/digest"},
+        {"name": "snapshot", "description": "Everything at once.", "url": f"{base}/snapshot"},
         {"name": "docs", "description": "Interactive documentation.", "url": f"{base}/docs"},
         {"name": "openapi", "description": "The OpenAPI 3.1 document.", "url": f"{base}/openapi.json"},
         {"name": "problems", "description": "Every kind of error, with its cure.", "url": f"{base}/problems"},

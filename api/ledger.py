@@ -20,28 +20,33 @@ from sqlalchemy import (
     CheckConstraint,
     ColumnElement,
     Index,
+    LargeBinary,
     Select,
+    SmallInteger,
     bindparam,
     delete,
     exists,
     func,
     insert,
+    literal_column,
     select,
-    text,
     update,
 )
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column, selectinload
 
-from api import search
+from api import digest, search
 from api.db import Base, Database, Version, choice
-from api.documents import PUBLICATION, Content, canonical, canonical_members, content_sha256, instant, joined, sha256
+from api.documents import PUBLICATION, Content, canonical_members, instant, joined, sha256
 from api.resource import Resource
 from api.resources import RESOURCES
 
 EPOCH = 10**12
 BATCH = 500
-REINDEX = "run `flask --app wsgi ledger reindex`"
+# PostgreSQL's cluster, and the timeline of its log, which every promotion and recovery changes.
+ORIGIN: ColumnElement[str] = literal_column(
+    "(select system_identifier || '-' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) from pg_control_system())"
+).label("found")
 # What reading a row can raise when its columns hold what their types do not: SQLite lets raw SQL do that.
 UNREADABLE = (ValueError, TypeError, LookupError, OperationalError)
 
@@ -71,12 +76,20 @@ class Revision(Base):
     document: Mapped[str | None]
     hash: Mapped[str | None]
     superseded: Mapped[int | None] = mapped_column(Version)
+    bucket: Mapped[int] = mapped_column(SmallInteger)
+    leaf: Mapped[bytes | None] = mapped_column(LargeBinary)
+    chain: Mapped[bytes] = mapped_column(LargeBinary)
     __table_args__ = (
-        CheckConstraint("(op = 'delete') = (document is null) and (document is null) = (hash is null)", name="document"),
+        CheckConstraint("(op = 'delete') = (hash is null) and (hash is null) = (leaf is null)", name="hash"),
+        # What was superseded can be cut, as `api.retention` does.
+        CheckConstraint("document is null or op = 'upsert'", name="deletion"),
+        CheckConstraint("document is not null or op = 'delete' or superseded is not null", name="document"),
         CheckConstraint("superseded > version", name="superseded"),
         Index(None, "kind", "id", "version"),
         Index(None, "changed_at", "version"),
         Index(None, "commit_version"),
+        # All that the digest asks for, at any version.
+        Index("ix_revision_bucket", "kind", "bucket", "id", "version", "superseded", "leaf"),
     )
 
 
@@ -98,6 +111,7 @@ Index(
     sqlite_where=CURRENT[0],
     postgresql_where=CURRENT[0],
 )
+Index("ix_revision_feed", Revision.version, sqlite_where=CURRENT[0], postgresql_where=CURRENT[0])
 
 
 class Head(Base):
@@ -108,7 +122,22 @@ class Head(Base):
     epoch: Mapped[int]
     version: Mapped[int] = mapped_column(Version)
     changed_at: Mapped[dt.datetime]
+    chain: Mapped[bytes] = mapped_column(LargeBinary)
+    # Where PostgreSQL's log is written: another system or timeline is another future.
+    origin: Mapped[str | None]
+    # From this version on, the past can be read.
+    trimmed: Mapped[int] = mapped_column(Version)
     __table_args__ = (CheckConstraint("one = 1", name="one"),)
+
+
+class Bucket(Base):
+    """The hash of one of a noun's buckets, as `api.digest` has it, and how many records are in it; none where it is empty."""
+
+    __tablename__ = "digest_bucket"
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    records: Mapped[int]
+    sha256: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class Dirty(Base):
@@ -168,14 +197,24 @@ def publish(
     """
     session.flush()
     commit = _lock(session, reason, author, checked)
-    version = commit.before
     for resource, ids in _dirty(session):
-        version = _append(session, resource, ids, commit, version)
+        _append(session, resource, ids, commit)
         if progress:
             progress(len(ids))
-    if version > commit.before:
-        session.execute(update(Head).values(version=version, changed_at=commit.changed_at))
-    return Publication(commit.before, version, commit.refused)
+    if commit.version == commit.before:
+        return Publication(commit.head, commit.head, commit.refused)
+    for kind, numbers in commit.buckets.items():
+        hash_buckets(session, kind, numbers)
+    session.execute(update(Head).values(version=commit.version, changed_at=commit.changed_at, chain=commit.chain))
+    return Publication(commit.before, commit.version, commit.refused)
+
+
+def new_epoch(session: Session) -> int:
+    """Begin a new epoch, so that no version is given twice to two different futures; returns its number.
+
+    For a database that was restored, before anything is written to it.
+    """
+    return session.execute(update(Head).values(epoch=Head.epoch + 1).returning(Head.epoch)).scalar_one()
 
 
 def sweep(database: Database, *, reason: str | None = "sweep") -> Publication:
@@ -231,27 +270,67 @@ def _eagerly(path: Sequence[Any]) -> Any:
     return option
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Commit:
-    """What the revisions of one publication share."""
+    """What the revisions of one publication share, and how far it is; ``head`` is the version that there was."""
 
+    head: int
     before: int
+    chain: bytes
     changed_at: dt.datetime
     reason: str | None
     author: str | None
     checked: AbstractSet[bytes]
+    version: int = 0
+    buckets: dict[str, set[int]] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
+
+    def revision(self, kind: str, id: str, members: Mapping[str, bytes] | None) -> dict[str, Any]:
+        """Return the next revision: of what a record now is, or of its end."""
+        self.version += 1
+        document = _document(members, self.version, self.changed_at) if members else None
+        row: dict[str, Any] = {
+            "version": self.version,
+            "commit_version": self.before + 1,
+            "kind": kind,
+            "id": id,
+            "op": Op.UPSERT if members else Op.DELETE,
+            "reason": self.reason,
+            "author": self.author,
+            "changed_at": self.changed_at,
+            "document": document and document.decode(),
+            "hash": members and sha256(members),
+            "bucket": (number := digest.bucket_of(kind, id)),
+            "leaf": document and digest.leaf(kind, id, document),
+        }
+        self.chain = linked(self.chain, row)
+        self.buckets.setdefault(kind, set()).add(number)
+        return {**row, "chain": self.chain}
+
+
+def linked(before: bytes, row: Mapping[str, Any]) -> bytes:
+    """Return the chain's hash at a revision, from that of the one before it."""
+    facts = (row["version"], row["kind"], row["id"], row["op"].value, instant(row["changed_at"]))
+    return digest.link(before, *facts, leaf=row["leaf"])
 
 
 def _lock(
     session: Session, reason: str | None = None, author: str | None = None, checked: AbstractSet[bytes] = frozenset()
 ) -> _Commit:
-    """Take the head and wait for whoever holds it."""
-    head = session.execute(update(Head).values(one=1).returning(Head.version, Head.changed_at)).one()
+    """Take the head and wait for whoever holds it; a database that has come to another future begins a new epoch."""
+    asked: list[Any] = [Head.epoch, Head.version, Head.changed_at, Head.chain, Head.origin]
+    if session.get_bind().dialect.name == "postgresql":
+        asked.append(ORIGIN)
+    head = session.execute(update(Head).values(one=1).returning(*asked)).one()
+    epoch, origin = head.epoch, getattr(head, "found", None)
+    if origin != head.origin:
+        epoch += head.origin is not None
+        session.execute(update(Head).values(epoch=epoch, origin=origin))
     now = dt.datetime.now(dt.UTC)
     # One clock for all writers that never runs backwards, whatever their own clocks say.
     changed_at = max(head.changed_at, now.replace(microsecond=now.microsecond // 1000 * 1000))
-    return _Commit(head.version, changed_at, reason, author, checked)
+    before = max(head.version, epoch * EPOCH)
+    return _Commit(head.version, before, head.chain, changed_at, reason, author, checked, version=before)
 
 
 def _dirty(session: Session) -> Iterator[tuple[Resource, list[str]]]:
@@ -274,8 +353,8 @@ def current(session: Session, kind: str, ids: Sequence[str]) -> dict[str, Revisi
     return {revision.id: revision for revision in found}
 
 
-def _append(session: Session, resource: Resource, ids: Sequence[str], commit: _Commit, version: int) -> int:
-    """Add a revision for each record whose content differs from its current one; returns the last version."""
+def _append(session: Session, resource: Resource, ids: Sequence[str], commit: _Commit) -> None:
+    """Add a revision for each record whose content differs from its current one."""
     contents, wrong = publishable(session, resource, ids, commit.checked)
     olds = current(session, resource.name, ids)
     added: list[dict[str, Any]] = []
@@ -283,26 +362,11 @@ def _append(session: Session, resource: Resource, ids: Sequence[str], commit: _C
     for id in (id for id in ids if id not in wrong):
         content, old = contents.get(id), olds.get(id)
         members = canonical_members(content) if content else None
-        digest = sha256(members) if members else None
-        if digest == (old.hash if old else None):
+        if (members and sha256(members)) == (old and old.hash):
             continue
-        version += 1
-        added.append(
-            {
-                "version": version,
-                "commit_version": commit.before + 1,
-                "kind": resource.name,
-                "id": id,
-                "op": Op.UPSERT if content else Op.DELETE,
-                "reason": commit.reason,
-                "author": commit.author,
-                "changed_at": commit.changed_at,
-                "document": _document(members, version, commit.changed_at) if members else None,
-                "hash": digest,
-            }
-        )
+        added.append(commit.revision(resource.name, id, members))
         if old:
-            superseded.append({"old": old.version, "new": version})
+            superseded.append({"old": old.version, "new": commit.version})
     if superseded:
         supersede = update(Revision).where(Revision.version == bindparam("old")).values(superseded=bindparam("new"))
         session.connection().execute(supersede, superseded)
@@ -313,7 +377,31 @@ def _append(session: Session, resource: Resource, ids: Sequence[str], commit: _C
     if wrong:
         session.execute(insert(Dirty), [{"kind": resource.name, "id": id} for id in wrong])
         commit.refused.extend(wrong.values())
-    return version
+
+
+def hash_buckets(session: Session, kind: str, numbers: AbstractSet[int]) -> None:
+    """Write anew the hashes of those of a noun's buckets that changed."""
+    rows = [
+        {"kind": kind, "number": number, "records": len(leaves), "sha256": digest.bucket(leaves)}
+        for number, leaves in leaves_of(session, kind, numbers, *CURRENT).items()
+    ]
+    session.execute(delete(Bucket).where(Bucket.kind == kind, Bucket.number.in_(numbers)))
+    if rows:
+        session.execute(insert(Bucket), rows)
+
+
+def leaves_of(
+    session: Session, kind: str, numbers: AbstractSet[int], *conditions: ColumnElement[bool]
+) -> dict[int, list[bytes]]:
+    """Return the leaves of a noun's buckets, in the order in which they are hashed; empty buckets are left out."""
+    asked = select(Revision.bucket, Revision.leaf).where(
+        Revision.kind == kind, Revision.bucket.in_(numbers), Revision.leaf.is_not(None), *conditions
+    )
+    found: dict[int, list[bytes]] = {}
+    for number, leaf in session.execute(asked.order_by(Revision.bucket, Revision.id)):
+        assert leaf is not None
+        found.setdefault(number, []).append(leaf)
+    return found
 
 
 def reindex(session: Session) -> int:
@@ -323,9 +411,9 @@ def reindex(session: Session) -> int:
     count = 0
     for resource in RESOURCES:
         last = ""
-        while resource.search and (page := _page(session, resource, last)):
-            search.replace(session, resource, [], {row.version: json.loads(row.document or "") for row in page})
-            count, last = count + len(page), page[-1].id
+        while resource.search and (rows := page(session, resource, last)):
+            search.replace(session, resource, [], {row.version: json.loads(row.document or "") for row in rows})
+            count, last = count + len(rows), rows[-1].id
             session.expunge_all()
     return count
 
@@ -334,14 +422,14 @@ def is_indexed(session: Session) -> bool:
     """Tell whether the search index holds the current versions and no others, whatever it says of them."""
     version = search.engine_of(session).version
     missing = select(Revision.version).where(*_searchable(), ~exists().where(version == Revision.version))
-    return session.scalar(missing.limit(1)) is None and session.scalar(_orphans(session).limit(1)) is None
+    return session.scalar(missing.limit(1)) is None and session.scalar(orphans(session).limit(1)) is None
 
 
 def _searchable() -> tuple[ColumnElement[bool], ...]:
     return (Revision.kind.in_([resource.name for resource in RESOURCES if resource.search]), *CURRENT)
 
 
-def _orphans(session: Session) -> Select[int]:
+def orphans(session: Session) -> Select[int]:
     """Select what the search index holds besides the current versions."""
     engine = search.engine_of(session)
     return engine.versions(~exists().where(Revision.version == engine.version, *_searchable()))
@@ -363,95 +451,17 @@ def last_version(session: Session, version: int) -> int | None:
     return session.scalar(select(func.max(Revision.version)).where(Revision.commit_version == version))
 
 
-def _page(session: Session, resource: Resource, last: str) -> Sequence[Revision]:
+def page(session: Session, resource: Resource, last: str) -> Sequence[Revision]:
     """Return the next current revisions of a noun, deletions excluded, by id."""
     following = select(Revision).where(Revision.kind == resource.name, Revision.id > last, *CURRENT)
     return session.scalars(following.order_by(Revision.id).limit(BATCH)).all()
 
 
-def _document(members: Mapping[str, bytes], version: int, changed_at: dt.datetime) -> str:
-    published = canonical_members({"version": version, "updated_at": instant(changed_at)})
-    return joined({**members, **published}).decode()
+def published(content: Content, version: int, changed_at: dt.datetime) -> str:
+    """Return the document of a content, as it is published in a version."""
+    return _document(canonical_members(content), version, changed_at).decode()
 
 
-def verify(session: Session) -> Iterator[str]:
-    """Compare the ledger with the tables; yields a line for each thing that is not as it must be.
-
-    Every document is rendered anew and every hash recomputed; memory stays constant.
-    """
-    unpublished = session.scalar(select(func.count()).select_from(Dirty))
-    if unpublished:
-        yield f"changes noted but not published: {unpublished}; run `flask --app wsgi ledger sweep`"
-    if session.connection().dialect.name == "sqlite":
-        # Programs that leave foreign keys off, as SQLite does by itself, can break references unnoticed.
-        for table, row, referred, _ in session.execute(text("pragma foreign_key_check")):
-            yield f"{table}, row {row}: refers to what is not in {referred}"
-    yield from _verify_versions(session)
-    yield from _verify_history(session)
-    for resource in RESOURCES:
-        yield from _verify_documents(session, resource)
-        published = exists().where(Revision.kind == resource.name, Revision.id == resource.model.id, *CURRENT)
-        for id in session.scalars(select(resource.model.id).where(~published).order_by(resource.model.id)):
-            yield f"{resource.name}/{id}: in the table, but not published"
-    yield from _verify_index(session)
-
-
-def _verify_versions(session: Session) -> Iterator[str]:
-    head = session.scalars(select(Head)).one()
-    epoch = Revision.version // EPOCH
-    spans = select(epoch, func.min(Revision.version), func.max(Revision.version), func.count()).group_by(epoch)
-    for number, low, high, count in session.execute(spans.order_by(epoch)):
-        if low != number * EPOCH + 1 or high - low + 1 != count:
-            yield f"epoch {number}: {count} revisions between version {low} and {high}: not dense"
-    last = session.scalar(select(func.max(Revision.version))) or 0
-    if head.version != last:
-        yield f"the head is at version {head.version}, the last revision at {last}"
-    following = func.lead(Revision.version).over(partition_by=(Revision.kind, Revision.id), order_by=Revision.version)
-    chain = select(Revision.version, Revision.superseded, following.label("following")).subquery()
-    broken = select(chain.c.version).where(chain.c.superseded.is_distinct_from(chain.c.following))
-    for version in session.scalars(broken.order_by(chain.c.version)):
-        yield f"version {version}: not superseded by its record's next revision"
-
-
-def _verify_history(session: Session) -> Iterator[str]:
-    first, last = func.min(Revision.version), func.max(Revision.version)
-    torn = select(Revision.commit_version).group_by(Revision.commit_version)
-    for commit in session.scalars(torn.having((first != Revision.commit_version) | (last - first + 1 != func.count()))):
-        yield f"commit {commit}: its versions do not begin with it, or are not dense"
-    past = select(Revision.version, Revision.document, Revision.hash).where(
-        Revision.superseded.is_not(None), Revision.op == Op.UPSERT
-    )
-    for version, document, digest in session.execute(past.order_by(Revision.version).execution_options(yield_per=BATCH)):
-        content = json.loads(document or "null")
-        if content["version"] != version or content_sha256(content) != digest or canonical(content).decode() != document:
-            yield f"version {version}: the stored document is not what was published"
-
-
-def _verify_documents(session: Session, resource: Resource) -> Iterator[str]:
-    last = ""
-    while page := _page(session, resource, last):
-        contents, wrong = publishable(session, resource, [revision.id for revision in page])
-        yield from wrong.values()
-        agreed: dict[int, Content] = {}
-        for revision in (revision for revision in page if revision.id not in wrong):
-            content = contents.get(revision.id)
-            if content is None:
-                yield f"{resource.name}/{revision.id}: published, but not in the table"
-            elif revision.hash != content_sha256(content):
-                yield f"{resource.name}/{revision.id}: the document of version {revision.version} is not what the table says"
-            elif revision.document != _document(canonical_members(content), revision.version, revision.changed_at):
-                yield f"{resource.name}/{revision.id}: the stored bytes of version {revision.version} are not its document's"
-            else:
-                agreed[revision.version] = content
-        ids = {revision.version: revision.id for revision in page}
-        for version, fault in search.faults(session, resource, agreed).items():
-            yield f"{resource.name}/{ids[version]}: {fault}; {REINDEX}"
-        last = page[-1].id
-        session.expunge_all()
-
-
-def _verify_index(session: Session) -> Iterator[str]:
-    for version in session.scalars(_orphans(session).execution_options(yield_per=BATCH)):
-        yield f"version {version}: in the search index, but not current; {REINDEX}"
-    if search.engine_of(session).torn(session):
-        yield f"the search index does not hold the words of its entries; {REINDEX}"
+def _document(members: Mapping[str, bytes], version: int, changed_at: dt.datetime) -> bytes:
+    own = canonical_members({"version": version, "updated_at": instant(changed_at)})
+    return joined({**members, **own})

@@ -192,6 +192,30 @@ PROBLEMS = {
             "The city `springfield-il` was deleted in version 1204.",
         ),
         ProblemType(
+            "cursor-diverged",
+            410,
+            "This dataset has not been there",
+            "The version, or the cursor, is not one that this dataset went through: it was restored, or it lost commits in a "
+            "failover, and you have seen what is no more. Forget your copy and begin again where `restart` says.",
+            "The dataset, at version 603, never was where this cursor is from.",
+            (
+                {
+                    "parameter": "cursor",
+                    "code": "cursor-diverged",
+                    "detail": "The dataset, at version 603, never was where this cursor is from.",
+                },
+            ),
+        ),
+        ProblemType(
+            "history-trimmed",
+            410,
+            "That past was cut",
+            "What the dataset was then is not kept any more. `version` is the first version of which everything is; it is null "
+            "where a single record's past was erased, as the law may ask for. What is current is never cut, nor are changes.",
+            "The past below version 1204 was cut.",
+            ({"parameter": "as_of", "code": "history-trimmed", "detail": "The past below version 1204 was cut."},),
+        ),
+        ProblemType(
             "conflict",
             409,
             "Another record is in the way",
@@ -321,8 +345,8 @@ PROBLEMS = {
             "unavailable",
             503,
             "Not available at the moment",
-            "The database is unreachable, busy or not migrated, or as many lists are being streamed as can be at once. Try "
-            "again after as many seconds as `Retry-After` says.",
+            "The database is unreachable, busy, not migrated, or behind its primary, or as many lists are being streamed, or "
+            "changes waited for, as can be at once. Try again after as many seconds as `Retry-After` says.",
             "The database cannot be reached.",
         ),
     )

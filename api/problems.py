@@ -94,7 +94,20 @@ class ProblemSchema(Schema):
             "format": "date-time",
         }
     )
-    version = fields.Integer(metadata={"description": "On 410: the dataset version that deleted it.", "example": 1204})
+    version = fields.Integer(
+        allow_none=True,
+        metadata={
+            "description": "On 410: the dataset version that deleted it, or from which on there is a past.",
+            "example": 1204,
+        },
+    )
+    restart = fields.String(
+        metadata={
+            "description": "On 410: where to begin again.",
+            "example": "https://api.example.org/snapshot",
+            "format": "uri",
+        }
+    )
     current = fields.Dict(
         allow_none=True,
         metadata={"description": "On 412: the record as it is now; null if there is none.", "example": {"id": "san-diego-ca"}},
@@ -128,6 +141,10 @@ def example(row: ProblemType) -> Item:
     members: Item = {"instance": "/cities", "request_id": "0b6a4ac1b2c84a0e9d5d1b1f0a2c3d4e"}
     if row.name == "record-deleted":
         members |= {"deleted_at": "2025-03-01T12:00:00.000Z", "version": 1204}
+    if row.name == "history-trimmed":
+        members["version"] = 1204
+    if row.name == "cursor-diverged":
+        members["restart"] = "https://api.example.org/snapshot"
     if row.name == "precondition-failed":
         members["current"] = {"id": "san-diego-ca", "name": "San Diego", "version": 620}
     return document("https://api.example.org", row, row.detail, row.errors, **members)

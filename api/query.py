@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any, NoReturn
 
-from api.documents import SLUG, Document
+from api.documents import MAX_INTEGER, SLUG, Document
 from api.ledger import Revision
 from api.operators import MAX_TEXT, MAX_VALUES, OPERATORS, TYPES, Operator, split
 from api.problem_types import Item
@@ -212,6 +212,7 @@ class Query:
     include: tuple[tuple[Relation, ...], ...] = ()
     facets: tuple[Filter, ...] = ()
     highlights: bool = False
+    as_of: str | None = None
 
     @property
     def order(self) -> tuple[Key, ...]:
@@ -505,7 +506,14 @@ def parse_named(
     return found
 
 
-RECORD_PARAMETERS = ("fields", "include")
+VERSION = {**TYPES["version"].schema, "maximum": MAX_INTEGER}
+AS_OF = Parameter(
+    "as_of",
+    "As it was at a version of the dataset, or at a time (RFC 3339).",
+    {"type": "string", "maxLength": 40, "anyOf": [{"pattern": r"^\d{1,16}$"}, {"format": "date-time"}]},
+    example=lambda _: "603",
+)
+RECORD_PARAMETERS = {**{name: PARAMETERS[name] for name in ("fields", "include")}, "as_of": AS_OF}
 
 
 def parse_record(resource: Resource, given: Iterable[tuple[str, list[str]]]) -> Query:
@@ -514,12 +522,15 @@ def parse_record(resource: Resource, given: Iterable[tuple[str, list[str]]]) -> 
     found = {}
     for name, values in given:
         if name in RECORD_PARAMETERS:
-            found[name] = _value(PARAMETERS[name], resource, values, wrong)
+            found[name] = _value(RECORD_PARAMETERS[name], resource, values, wrong)
         else:
             wrong.unknown(name, RECORD_PARAMETERS)
+    if "as_of" in found and "include" in found:
+        detail = "What is included is of the present: with `as_of`, ask for the related records one by one."
+        wrong.refuse("include", "not-together", detail)
     wrong.raise_any()
     include = tuple(includable(resource)[name] for name in found.get("include", ()))
-    return Query(resource=resource, fields=found.get("fields"), include=include)
+    return Query(resource=resource, fields=found.get("fields"), include=include, as_of=found.get("as_of"))
 
 
 def _values(expression: Expression) -> int:

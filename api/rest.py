@@ -20,13 +20,13 @@ from werkzeug.datastructures import MIMEAccept, MultiDict
 from werkzeug.http import parse_accept_header
 from werkzeug.routing import BaseConverter
 
-from api import __version__, query, search, statements
+from api import __version__, past, query, search, statements
 from api.answers import list_of, record_of
 from api.db import Database
 from api.documents import RESERVED, SLUG, instant, is_slug
 from api.formats import BY_MEDIA_TYPE, FORMATS, Format, chunks
 from api.formats import select as select_members
-from api.ledger import Op, current
+from api.ledger import Op, Revision, current
 from api.operators import MAX_VALUES, escape
 from api.problem_types import PROBLEMS
 from api.problems import (
@@ -38,6 +38,7 @@ from api.problems import (
 )
 from api.resource import Resource
 from api.resources import RESOURCES
+from api.versions import readable, served, version_of
 
 JSON = "application/json"
 # Anyone may keep an answer, but asks each time whether it is still the latest: that costs one small query.
@@ -199,6 +200,7 @@ def blueprint(resource: Resource) -> Blueprint:
         "example": "csv",
     }
     asked = [parameter_name(resource, row) for row in (*query.parameters(resource), *query.filters(resource))]
+    of_record = [parameter_name(resource, row) for row in query.RECORD_PARAMETERS if row in query.PARAMETERS]
     refusals = ("invalid-query", "invalid-cursor", "too-many-included", "unavailable")
 
     def answers(view: Any, headers: Mapping[str, Any] = LIST_HEADERS | VARY) -> Any:
@@ -251,12 +253,13 @@ def blueprint(resource: Resource) -> Blueprint:
         @blp.response(200, record_of(resource), description=f"The {singular}.", headers=HEADERS)
         @blp.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
         @documents(
-            blp, "invalid-query", "too-many-included", "record-not-found", "record-deleted", "not-acceptable", "unavailable"
+            *(blp, "invalid-query", "too-many-included", "record-not-found", "record-deleted", "history-trimmed"),
+            *("not-acceptable", "unavailable"),
         )
         @blp.doc(
             operationId=f"get_{singular}",
             summary=f"Read one {singular}",
-            parameters=[*(parameter_name(resource, row) for row in query.RECORD_PARAMETERS), IF_NONE_MATCH],
+            parameters=[*of_record, AS_OF, IF_NONE_MATCH],
         )
         def get(self, id: str) -> Response:
             return read_record(resource, id)
@@ -304,6 +307,9 @@ def _schema(one: Mapping[str, Any], *, many: bool, most: int) -> dict[str, Any]:
     if not many:
         return {"schema": dict(one)}
     return {"schema": {"type": "array", "items": dict(one), "minItems": 1, "maxItems": most}, "style": "form", "explode": False}
+
+
+AS_OF = {"name": "as_of", "in": "query", **parameter_component(query.AS_OF)}
 
 
 def expression_of(resource: Resource) -> dict[str, Any]:
@@ -381,7 +387,7 @@ def _stream(asked: query.Query, format: Format) -> Response:
         refused.refuse(name, "not-in-this-format", detail, allowed=["json"])
     refused.raise_any()
     with ExitStack() as stack:
-        stack.enter_context(_streaming())
+        stack.enter_context(streaming())
         session = stack.enter_context(database().reading())
         etag = f"{__version__}-{statements.dataset_version(session)}-{format.name}"
         if unchanged := conditional(etag):
@@ -393,7 +399,7 @@ def _stream(asked: query.Query, format: Format) -> Response:
     assert format.write is not None
     members = asked.fields or asked.resource.members
     body = chunks(format.write(itertools.chain(first, lines), members, asked.fields is not None))
-    response = Response(_held(open_while_sent, body), content_type=format.content_type)
+    response = Response(held(open_while_sent, body), content_type=format.content_type)
     # A body that nobody has begun to read is not closed as a generator.
     response.call_on_close(open_while_sent.close)
     response.headers["Link"] = link_header({"self": address(request.args)})
@@ -401,14 +407,14 @@ def _stream(asked: query.Query, format: Format) -> Response:
     return tagged(response, etag)
 
 
-def _held(resources: ExitStack, body: Iterator[bytes]) -> Iterator[bytes]:
+def held(resources: ExitStack, body: Iterator[bytes]) -> Iterator[bytes]:
     """Yield a body, and let go of what it is read from with its last piece."""
     with resources:
         yield from body
 
 
 @contextmanager
-def _streaming() -> Iterator[None]:
+def streaming() -> Iterator[None]:
     """Hold one of the places for streams: slow readers may not take every thread. Raises a 503 when there is none."""
     places = current_app.extensions["streams"]
     if not places.acquire(blocking=False):
@@ -458,17 +464,11 @@ def read_record(resource: Resource, id: str) -> Response:
     """Answer with one record. Raises 404 and 410."""
     negotiate(JSON)
     asked = query.parse_record(resource, request.args.lists())
+    if asked.as_of is not None:
+        return served(lambda database: _read_past(database, resource, id, asked))
     with database().reading() as session:
         revision = current(session, resource.name, [id]).get(id) if is_slug(id) else None
-        if revision is None:
-            raise _unknown(session, resource, id)
-        if revision.op is Op.DELETE:
-            raise ProblemError(
-                "record-deleted",
-                f"The {resource.singular} `{id}` was deleted in version {revision.version}.",
-                deleted_at=instant(revision.changed_at),
-                version=revision.version,
-            )
+        revision = _there(session, resource, id, revision)
         # What is included can change by itself.
         version = statements.dataset_version(session) if asked.include else revision.version
         etag = f"{__version__}-{version}"
@@ -477,6 +477,36 @@ def read_record(resource: Resource, id: str) -> Response:
         included = statements.included(session, resource, [id], asked.include)
     body = _body(_shown(revision.document or "", asked.fields), included, {"meta": {"version": version}})
     return tagged(Response(body, content_type=JSON), etag)
+
+
+def _read_past(database: Database, resource: Resource, id: str, asked: query.Query) -> Response:
+    """Answer with a record as it was."""
+    with database.reading() as session:
+        version = version_of(session, asked.as_of or "")
+        found = readable(lambda: past.revision_at(session, resource.name, id, version), "as_of")
+        if found is None and past.history(session, resource.name, id, None, 1):
+            detail = f"There was no {resource.singular} `{id}` yet at version {version}."
+            raise ProblemError("record-not-found", detail, mistake("as_of", "unknown-id", detail))
+        revision = _there(session, resource, id, found)
+        etag = f"{__version__}-{revision.version}"
+        if unchanged := conditional(etag):
+            return unchanged
+    body = _body(_shown(revision.document or "", asked.fields), {}, {"meta": {"version": revision.version}})
+    return tagged(Response(body, content_type=JSON), etag)
+
+
+def _there(session: Session, resource: Resource, id: str, revision: Revision | None) -> Revision:
+    """Return a revision that has a document. Raises 404 and 410."""
+    if revision is None:
+        raise unknown_record(session, resource, id)
+    if revision.op is Op.DELETE:
+        raise ProblemError(
+            "record-deleted",
+            f"The {resource.singular} `{id}` was deleted in version {revision.version}.",
+            deleted_at=instant(revision.changed_at),
+            version=revision.version,
+        )
+    return revision
 
 
 def _body(data: str, included: Mapping[str, Mapping[str, str]], rest: Mapping[str, Any]) -> str:
@@ -501,7 +531,7 @@ def address(arguments: MultiDict[str, str], *, without: str = "", **changed: str
     return base_url() + request.path + (f"?{text}" if text else "")
 
 
-def _unknown(session: Session, resource: Resource, id: str) -> ProblemError:
+def unknown_record(session: Session, resource: Resource, id: str) -> ProblemError:
     """Describe a record that isn't there, with the published id that was probably meant."""
     detail = f"There is no {resource.singular} `{shorten(id)}`."
     suggestion = statements.near_id(session, resource.name, id)

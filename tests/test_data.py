@@ -27,6 +27,7 @@ from api.ledger import CURRENT, Revision
 from api.resources import BY_NAME, RESOURCES
 from api.resources.cities import CitySchema
 from api.settings import ROOT, Settings
+from api.verify import verify
 
 SEEDS = ROOT / "seeds" / "digital-cities-2024"
 forms = pytest.mark.parametrize("form", FORMS)
@@ -87,7 +88,7 @@ def test_what_is_exported_is_imported(database: Database, empty: Database, tmp_p
     assert (found.faults, dict(found.statuses)) == ([], {"created": 603})
     assert hashes(empty) == hashes(database)
     with empty.reading() as session:
-        assert list(ledger.verify(session)) == []
+        assert list(verify(session)) == []
         assert {row.commit_version for row in session.scalars(select(Revision).where(*CURRENT))} == {before + 1}
     assert (load(empty, tmp_path / "out").statuses, head(empty)) == ({"unchanged": 603}, before + 603)
 

@@ -25,6 +25,7 @@ from api.operators import MAX_VALUES
 from api.query import Filter, facetable, filters, includable, parameters, sortable
 from api.resource import Resource
 from api.resources import BY_NAME, RESOURCES
+from api.verify import verify
 
 WORLDS = 4
 BASE = "http://localhost"
@@ -76,7 +77,7 @@ def places(tmp_path_factory: pytest.TempPathFactory, postgresql: str) -> Iterato
                 with opened(settings) as database:
                     oracle.fill(database, seed)
                     with database.reading() as session:
-                        assert list(ledger.verify(session)) == []
+                        assert list(verify(session)) == []
                 clients[-1].append(stack.enter_context(serving(settings)).test_client())
         yield [Place(served(pair), pair) for pair in zip(*clients, strict=True)]
 

@@ -22,6 +22,7 @@ from api.resources import RESOURCES
 from api.resources.cities import City
 from api.resources.initiatives import Initiative, InitiativeMetric
 from api.settings import Settings
+from api.verify import verify
 
 NOUNS = {resource.name for resource in RESOURCES}
 LAKE, VISION = "los-angeles-ca-data-lake", "los-angeles-ca-vision-ai"
@@ -49,14 +50,14 @@ def changes(database: Database, *statements: str) -> list[tuple[str, str, str]]:
             connection.execute(text(statement))
     ledger.sweep(database)
     with database.reading() as session:
-        assert list(ledger.verify(session)) == []
+        assert list(verify(session)) == []
         return published(session, before)
 
 
 def test_seeds_are_published(database: Database) -> None:
     """After the migration each record has one revision, versions are 1, 2, 3 ..., and the ledger agrees with the tables."""
     with database.reading() as session:
-        assert list(ledger.verify(session)) == []
+        assert list(verify(session)) == []
         versions = session.scalars(select(Revision.version).order_by(Revision.version)).all()
         assert versions == list(range(1, len(versions) + 1))
         assert session.scalar(select(func.count()).select_from(text("records"))) == len(versions)
@@ -233,7 +234,7 @@ def test_writing_publishes_and_commits_together(database: Database) -> None:
             "qualifier": "exactly",
             "as_of": None,
         }
-        assert list(ledger.verify(session)) == []
+        assert list(verify(session)) == []
 
 
 def test_stale_object_is_not_published(database: Database) -> None:
@@ -290,7 +291,7 @@ def test_many_records_at_once(database: Database) -> None:
         assert session.scalars(select(Revision.commit_version).where(Revision.version > before).distinct()).all() == [
             before + 1
         ]
-        assert list(ledger.verify(session)) == []
+        assert list(verify(session)) == []
 
 
 WRITERS, WRITES = 8, 15
@@ -355,7 +356,7 @@ def test_no_change_is_missed(racing: Database) -> None:
     assert seen == list(range(first + 1, first + 2 * WRITERS * WRITES + 1))
     assert there == list(range(1, seen[-1] + 1))
     with racing.reading() as session:
-        assert list(ledger.verify(session)) == []
+        assert list(verify(session)) == []
 
 
 def test_control_plain_sequence_misses_changes(racing: Database) -> None:
@@ -442,7 +443,7 @@ def test_verify_reads_the_past(database: Database) -> None:
         connection.execute(text(f"update revision set commit_version = {before + 1} where version = {before + 2}"))
         connection.execute(text("update revision set commit_version = 2 where version = 3"))
     with database.reading() as session:
-        assert sorted(ledger.verify(session)) == [
+        assert sorted(verify(session)) == [
             "commit 1: its versions do not begin with it, or are not dense",
             "commit 2: its versions do not begin with it, or are not dense",
             f"version {before + 1}: the stored document is not what was published",
@@ -456,7 +457,7 @@ def test_verify_finds(database: Database, name: str) -> None:
     with database.engine.begin() as connection:
         connection.execute(text(statement))
     with database.reading() as session:
-        complaints = list(ledger.verify(session))
+        complaints = list(verify(session))
     assert any(complaint.startswith(expected) for complaint in complaints), complaints
 
 
@@ -468,7 +469,7 @@ def test_verify_finds_lost_notes(database: Database) -> None:
         connection.execute(text("delete from citations where id = (select min(id) from citations)"))
         connection.execute(text("delete from ledger_dirty"))
     with database.reading() as session:
-        complaints = [complaint.split(":")[1].strip() for complaint in ledger.verify(session)]
+        complaints = [complaint.split(":")[1].strip() for complaint in verify(session)]
     assert Counter(complaint.split(" of version")[0] for complaint in complaints) == Counter(
         ["the document", "in the table, but not published", "published, but not in the table"]
     )
@@ -514,7 +515,7 @@ def test_unpublishable_record_stops_nobody(database: Database) -> None:
     assert complaint.startswith(f"initiatives/{LAKE}: can't be published: ")
     with database.reading() as session:
         assert published(session, before) == [("upsert", "cities", "boston-ma")]
-        assert complaint in list(ledger.verify(session))
+        assert complaint in list(verify(session))
     assert changes(database, f"update initiatives set started = '1999' where id = '{LAKE}'") == [
         ("upsert", "initiatives", LAKE)
     ]
@@ -559,7 +560,7 @@ def test_verify_finds_broken_references(database: Database) -> None:
     raw.close()
     ledger.sweep(database)
     with database.reading() as session:
-        complaints = list(ledger.verify(session))
+        complaints = list(verify(session))
     assert {complaint.split(",")[0] for complaint in complaints} == {
         "citations",
         "initiative_awards",

@@ -28,6 +28,7 @@ from api.db import Base, Database, alembic_config
 from api.ledger import CURRENT, Dirty, Revision
 from api.resources import RESOURCES
 from api.settings import ROOT, Settings
+from api.verify import verify
 from migrations import seeding
 
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()][::-1]
@@ -81,7 +82,7 @@ def downgrade(settings: Settings, revision: str) -> None:
 def documents(settings: Settings) -> list[Document]:
     """Return what is published, once it is proven to be what the tables say."""
     with opened(settings) as database, database.reading() as session:
-        assert list(ledger.verify(session)) == []
+        assert list(verify(session)) == []
         rows = session.execute(select(Revision.kind, Revision.id, Revision.version, Revision.hash).where(*CURRENT))
         return sorted((row.kind, row.id, row.version, row.hash) for row in rows)
 
@@ -479,7 +480,7 @@ def test_every_change_of_a_row_is_noted(database: Database) -> None:
             session.execute(insert(table).values([dict(row) for row in rows]))
             assert (table.name, "insert", noted(session)) == (table.name, "insert", wanted)
     with database.reading() as session:
-        assert list(ledger.verify(session)) == []
+        assert list(verify(session)) == []
 
 
 def test_republish_notes_every_record(database: Database) -> None:

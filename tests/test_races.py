@@ -31,6 +31,7 @@ from api import data, keys, ledger
 from api.db import Database
 from api.ledger import Revision
 from api.settings import ROOT, Settings
+from api.verify import verify
 
 Json = dict[str, Any]
 WRITERS, RECORDS = 8, 5
@@ -103,7 +104,7 @@ def test_nobody_overwrites_anybody(office: tuple[Flask, str], careless: bool) ->
                 after[: len(before)] == before and len(after) == len(before) + 1
                 for before, after in itertools.pairwise(said[1:])
             )
-        assert list(ledger.verify(session)) == []
+        assert list(verify(session)) == []
 
 
 def test_fifty_at_once_are_one(office: tuple[Flask, str]) -> None:
@@ -124,7 +125,7 @@ def test_fifty_at_once_are_one(office: tuple[Flask, str]) -> None:
     assert sorted(status for status, _ in other) == [201, *[409] * 49]
     with app.extensions["database"].reading() as session:
         assert len(session.scalars(select(Revision).where(Revision.id == "fresno-ca")).all()) == 1
-        assert list(ledger.verify(session)) == []
+        assert list(verify(session)) == []
 
 
 # --- a server that is killed
@@ -218,7 +219,7 @@ def test_killed_sixty_times(settings: Settings) -> None:
         with database.reading() as session:
             revisions = session.scalars(select(Revision.id).where(Revision.id.like("w-%")).order_by(Revision.id)).all()
             assert sorted(ids) == sorted(revisions)
-            assert list(ledger.verify(session)) == []
+            assert list(verify(session)) == []
 
 
 # --- anything in any order
@@ -256,7 +257,7 @@ class Model(RuleBasedStateMachine):
                     select(Revision).where(Revision.kind == "cities", Revision.id == id).order_by(Revision.version)
                 )
                 assert [row.document and bare(json.loads(row.document)) for row in revisions] == states
-            assert list(ledger.verify(session)) == []
+            assert list(verify(session)) == []
         self.stack.close()
 
     def note(self, id: str, city: Json | None) -> None:

@@ -23,6 +23,7 @@ from api.resources.cities import cities
 from api.resources.initiatives import initiatives
 from api.search import MAX_WORDS, Search, TooManyWords
 from api.settings import Settings
+from api.verify import verify
 
 INSERT = "insert into priorities (id, name, description) values (:id, :name, :description)"
 
@@ -41,7 +42,7 @@ def found(database: Database, query: str) -> list[str]:
 def complaints(database: Database) -> list[str]:
     """Return what `verify` has to say."""
     with database.reading() as session:
-        return list(ledger.verify(session))
+        return list(verify(session))
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,14 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, text
 from test_problems import brief
 
-from api import __version__, ledger
+from api import __version__
 from api.db import Database
 from api.inputs import example_of, members
 from api.ledger import Revision
 from api.resource import Resource
 from api.resources import RESOURCES
 from api.settings import Settings
+from api.verify import verify
 
 nouns = pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
 FRESNO = {"id": "fresno-ca", "name": "Fresno", "state": "CA", "country": "US"}
@@ -37,7 +38,7 @@ def _verified(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if database:
         with database.reading() as session:
-            assert list(ledger.verify(session)) == []
+            assert list(verify(session)) == []
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def refused(store: Store, migrated: Settings) -> Iterator[FlaskClient]:
         yield client
         assert version(client) == before
         with database.reading() as session:
-            assert list(ledger.verify(session)) == []
+            assert list(verify(session)) == []
 
 
 def version(client: FlaskClient) -> int:
@@ -629,7 +630,7 @@ def test_what_raw_sql_broke_stops_nobody(own_client: FlaskClient, database: Data
     mended = client.patch("/initiatives/los-angeles-ca-myla311", json={"title": "MyLA"}, headers={"If-Match": "*"})
     assert (mended.status_code, mended.get_json()["data"]["started"]) == (200, None)
     with database.reading() as session:
-        assert list(ledger.verify(session)) == []
+        assert list(verify(session)) == []
 
 
 @pytest.mark.parametrize("id", [5, [], {}, True, "", "A b", "search"])

@@ -1,0 +1,127 @@
+"""What a record has been: who changed what, when and why."""
+
+import json
+from typing import Any
+
+from flask import Response, request
+from sqlalchemy.orm import Session
+
+from api import __version__, past, query
+from api.answers import HistoryAnswerSchema
+from api.db import Database
+from api.documents import PUBLICATION, SLUG, instant, is_slug
+from api.ledger import Op, Revision
+from api.query import DEFAULT_LIMIT, MAX_LIMIT, VERSION, Parameter
+from api.resource import Resource
+from api.rest import (
+    HEADERS,
+    IF_NONE_MATCH,
+    JSON,
+    LINK,
+    UNCHANGED,
+    Blueprint,
+    address,
+    conditional,
+    documents,
+    link_header,
+    negotiate,
+    parameter_component,
+    tagged,
+    unknown_record,
+)
+from api.versions import served
+
+PARAMETERS = {
+    row.name: row
+    for row in (
+        Parameter(
+            "limit",
+            f"How many revisions there are at most, {DEFAULT_LIMIT} by itself.",
+            {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
+            example=lambda _: "10",
+        ),
+        Parameter("before", "Only revisions before this version.", VERSION, example=lambda _: "604"),
+    )
+}
+ASKED = [{"name": name, "in": "query", **parameter_component(row)} for name, row in PARAMETERS.items()]
+
+
+def add_history(blp: Blueprint, resource: Resource) -> None:
+    """Add the path of a record's past to the routes of its noun."""
+    singular = resource.singular
+    document = {
+        "name": "id",
+        "in": "path",
+        "description": f"Id of the {singular}.",
+        "schema": {"type": "string", "pattern": SLUG},
+        "example": resource.fields["id"].example,
+    }
+
+    @blp.route(f"/{resource.name}/<record:id>/history", endpoint="history", parameters=[document, IF_NONE_MATCH])
+    @blp.response(200, HistoryAnswerSchema, description=f"Revisions of the {singular}.", headers=HEADERS | LINK)
+    @blp.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
+    @documents(blp, "invalid-query", "record-not-found", "not-acceptable", "unavailable")
+    @blp.doc(operationId=f"history_of_{singular}", summary=f"Read what a {singular} has been", parameters=ASKED)
+    def history(id: str) -> Response:
+        """Every revision, the newest first, a deletion too: who, when, why, and which members it changed."""
+        negotiate(JSON)
+        found = query.parse_named(PARAMETERS, request.args.lists())
+        return served(lambda database: _history(database, resource, id, found))
+
+
+def _history(database: Database, resource: Resource, id: str, asked: dict[str, Any]) -> Response:
+    limit = asked.get("limit", DEFAULT_LIMIT)
+    with database.reading() as session:
+        newest = _revisions(session, resource, id, None, 1)
+        if not newest:
+            raise unknown_record(session, resource, id)
+        # What is cut later is another answer, of the same version.
+        etag = f"{__version__}-{newest[0].version}-{past.head(session).trimmed}"
+        if unchanged := conditional(etag):
+            return unchanged
+        rows = _revisions(session, resource, id, asked.get("before"), limit)
+    shown = [_shown(row, before) for row, before in zip(rows, [*rows[1:], None], strict=True)][:limit]
+    following = address(request.args, before=str(rows[limit - 1].version)) if len(rows) > limit else None
+    links = {"self": address(request.args), "next": following}
+    body = {"data": shown, "links": links, "meta": {"version": newest[0].version}}
+    response = Response(json.dumps(body, separators=(",", ":")), content_type=JSON)
+    response.headers["Link"] = link_header(links)
+    return tagged(response, etag)
+
+
+def _revisions(session: Session, resource: Resource, id: str, before: int | None, limit: int) -> list[Revision]:
+    return list(past.history(session, resource.name, id, before, limit)) if is_slug(id) else []
+
+
+def _shown(row: Revision, before: Revision | None) -> dict[str, Any]:
+    document = row.document and json.loads(row.document)
+    return {
+        "version": row.version,
+        "commit": row.commit_version,
+        "op": row.op.value,
+        "author": row.author,
+        "reason": row.reason,
+        "changed_at": instant(row.changed_at),
+        "hash": row.leaf and row.leaf.hex(),
+        "document": document,
+        "cut": _is_cut(row),
+        "changes": None if _is_cut(row) or (before and _is_cut(before)) else differences(_content(before), _content(row)),
+    }
+
+
+def _is_cut(row: Revision) -> bool:
+    return row.op is Op.UPSERT and row.document is None
+
+
+def _content(row: Revision | None) -> dict[str, Any]:
+    return json.loads(row.document) if row and row.document else {}
+
+
+def differences(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the members that differ between two documents, what publication adds left out."""
+    names = sorted(name for name in {**before, **after} if name not in PUBLICATION)
+    return [
+        {"pointer": f"/{name}", "before": before.get(name), "after": after.get(name)}
+        for name in names
+        if before.get(name) != after.get(name) or (name in before) != (name in after)
+    ]

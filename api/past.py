@@ -1,0 +1,282 @@
+"""The dataset at any of its versions: where a reader stands, what has changed since, and what it all was then.
+
+A version names one state, and so does the chain's hash at it. A reader who comes with a version that is not in the ledger,
+or with a cursor whose hash is another, has seen what was lost since, in a restore or a failover: `Diverged`.
+"""
+
+import base64
+import binascii
+import datetime as dt
+import hashlib
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy.orm import Session
+
+from api import digest
+from api.ledger import CURRENT, Bucket, Head, Op, Revision, leaves_of
+from api.resources import BY_NAME
+
+PROOF = 12
+BATCH = 500
+
+
+class NoCursorError(ValueError):
+    """A text that is none of our cursors."""
+
+
+class DivergedError(LookupError):
+    """A version, or a cursor, of a future that this dataset has not."""
+
+
+class AheadError(LookupError):
+    """A version that this standby may be about to get from its primary."""
+
+
+class TrimmedError(LookupError):
+    """A version of which the past was cut; ``version`` is the first that can be read, None where one record was erased."""
+
+    def __init__(self, version: int | None) -> None:
+        """Say from where on there is a past."""
+        super().__init__(version)
+        self.version = version
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a reader stands: they know every change of some nouns up to ``version``.
+
+    ``fresh``: they began with nothing when the dataset was at that version, so no deletion up to it is news to them.
+    """
+
+    version: int
+    kinds: tuple[str, ...] = ()
+    fresh: int = 0
+
+    def cursor(self, chain: bytes) -> str:
+        """Return the position as an opaque text that stands for the chain at it, too."""
+        return self._spelled(self._proof(chain))
+
+    @classmethod
+    def read(cls, cursor: str) -> tuple[Self, bytes]:
+        """Return the position of a cursor, and its proof. Raises NoCursorError."""
+        try:
+            raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+            version, fresh, kinds = raw[PROOF:].decode("ascii").split(".")
+            found = cls(int(version), tuple(kinds.split(",")) if kinds else (), int(fresh))
+        except (ValueError, binascii.Error):
+            raise NoCursorError(cursor) from None
+        if found.version < 0 or found.fresh < 0 or max(found.version, found.fresh) >= 2**63 or set(found.kinds) - set(BY_NAME):
+            raise NoCursorError(cursor)
+        # One position has one spelling.
+        if found._spelled(raw[:PROOF]) != cursor:
+            raise NoCursorError(cursor)
+        return found, raw[:PROOF]
+
+    def _spelled(self, proof: bytes) -> str:
+        return base64.urlsafe_b64encode(proof + str(self).encode()).decode().rstrip("=")
+
+    def __str__(self) -> str:
+        """Return it in a line."""
+        return f"{self.version}.{self.fresh}.{','.join(self.kinds)}"
+
+    def covers(self, kinds: Sequence[str]) -> bool:
+        """Tell whether they know the changes of all these nouns; none stands for every noun."""
+        return not self.kinds or (bool(kinds) and set(kinds) <= set(self.kinds))
+
+    def _proof(self, chain: bytes) -> bytes:
+        return hashlib.sha256(f"digital-cities/cursor/1\n{self}\n".encode() + chain).digest()[:PROOF]
+
+    def holds(self, proof: bytes, chain: bytes) -> bool:
+        """Tell whether a cursor with this proof was made where the chain was this."""
+        return proof == self._proof(chain)
+
+
+def head(session: Session) -> Head:
+    """Return how far the dataset is."""
+    return session.scalars(select(Head)).one()
+
+
+def is_standby(session: Session) -> bool:
+    """Tell whether this database only follows another."""
+    return session.get_bind().dialect.name == "postgresql" and bool(session.scalar(select(func.pg_is_in_recovery())))
+
+
+def chain_at(session: Session, version: int) -> bytes:
+    """Return the chain's hash at a version. Raises DivergedError, or AheadError."""
+    if version == 0:
+        return digest.GENESIS
+    found = session.scalar(select(Revision.chain).where(Revision.version == version))
+    if found is not None:
+        return found
+    if version > head(session).version and is_standby(session):
+        raise AheadError(version)
+    raise DivergedError(version)
+
+
+def at_time(session: Session, moment: dt.datetime) -> int:
+    """Return the version that the dataset had at a time; 0 before its first."""
+    newest = select(Revision.version).where(Revision.changed_at <= moment)
+    return session.scalar(newest.order_by(Revision.changed_at.desc(), Revision.version.desc()).limit(1)) or 0
+
+
+def untrimmed(session: Session, version: int) -> None:
+    """Raise TrimmedError for a version of which the past was cut, as a whole or of a record."""
+    trimmed = head(session).trimmed
+    if version < trimmed:
+        raise TrimmedError(trimmed)
+    if session.scalar(select(exists().where(_was(version), Revision.leaf.is_not(None), Revision.document.is_(None)))):
+        raise TrimmedError(None)
+
+
+def revision_at(session: Session, kind: str, id: str, version: int) -> Revision | None:
+    """Return what a record was at a version; None before its first. Raises TrimmedError."""
+    own = select(Revision).where(Revision.kind == kind, Revision.id == id, Revision.version <= version)
+    found = session.scalar(own.order_by(Revision.version.desc()).limit(1))
+    if version < (trimmed := head(session).trimmed):
+        raise TrimmedError(trimmed)
+    if found and found.op is Op.UPSERT and found.document is None:
+        raise TrimmedError(None)
+    return found
+
+
+def _was(version: int) -> ColumnElement[bool]:
+    """Return the condition of what was current at a version."""
+    return and_(Revision.version <= version, or_(Revision.superseded.is_(None), Revision.superseded > version))
+
+
+# --- the feed
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What is asked of the feed: the changes of some nouns, none for all, after a position and up to a version.
+
+    Only the last change of each record counts, unless the ``history`` is wanted.
+    """
+
+    since: Position
+    until: int
+    kinds: tuple[str, ...]
+    history: bool = False
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        """Yield the conditions of the revisions that are asked for."""
+        yield Revision.version > self.since.version
+        yield Revision.version <= self.until
+        # The nouns of a newer release are for that release.
+        yield Revision.kind.in_(self.kinds or BY_NAME)
+        if not self.history:
+            yield or_(Revision.superseded.is_(None), Revision.superseded > self.until)
+            # No one who began with nothing misses what was gone before.
+            yield or_(Revision.op == Op.UPSERT, Revision.version > self.since.fresh)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of a feed: where it ends, and the chain there; ``many`` where a commit makes it longer than was asked for."""
+
+    feed: Feed
+    chain: bytes
+    rows: int
+    many: bool = False
+    more: bool = False
+
+    @property
+    def position(self) -> Position:
+        """Where its reader stands after it."""
+        end, since = self.feed.until, self.feed.since
+        return Position(end, self.feed.kinds, since.fresh if end < since.fresh else 0)
+
+
+def page(session: Session, feed: Feed, limit: int) -> Page:
+    """Return the next page: whole commits, about ``limit`` changes of them."""
+    if feed.since.version == 0 and not feed.since.fresh:
+        feed = replace(feed, since=replace(feed.since, fresh=feed.until))
+    asked = select(Revision.version, Revision.commit_version).where(*feed.conditions())
+    rows = session.execute(asked.order_by(Revision.version).limit(limit + 1)).all()
+    if len(rows) <= limit:
+        return Page(feed, chain_at(session, feed.until), len(rows))
+    whole = [row for row in rows if row.commit_version != rows[-1].commit_version]
+    # A commit of more than a page is a page of its own.
+    commit = whole[-1].commit_version if whole else rows[-1].commit_version
+    end = session.execute(
+        select(Revision.version, Revision.chain)
+        .where(Revision.commit_version == commit)
+        .order_by(Revision.version.desc())
+        .limit(1)
+    ).one()
+    return Page(replace(feed, until=end.version), end.chain, len(whole), many=not whole, more=end.version < feed.until)
+
+
+def changes(session: Session, feed: Feed) -> Generator[Revision]:
+    """Yield the changes of a feed, in order."""
+    asked = select(Revision).where(*feed.conditions()).order_by(Revision.version)
+    yield from session.scalars(asked.execution_options(yield_per=BATCH))
+
+
+# --- the digest
+
+
+@dataclass(frozen=True)
+class NounDigest:
+    """What proves a copy of a noun: how many records, and the hash of each bucket."""
+
+    count: int
+    buckets: Sequence[bytes]
+
+
+def digests(session: Session, version: int) -> Mapping[str, NounDigest]:
+    """Return the digests of the nouns that had records at a version: those that are kept, with what has changed since."""
+    kept: dict[str, dict[int, tuple[int, bytes]]] = {}
+    for row in session.execute(select(Bucket.kind, Bucket.number, Bucket.records, Bucket.sha256)):
+        kept.setdefault(row.kind, {})[row.number] = (row.records, row.sha256)
+    changed: dict[str, set[int]] = {}
+    since = select(Revision.kind, Revision.bucket).where(Revision.version > version).distinct()
+    for kind, number in session.execute(since):
+        changed.setdefault(kind, set()).add(number)
+    for kind, numbers in changed.items():
+        then = leaves_of(session, kind, numbers, _was(version))
+        own = kept.setdefault(kind, {})
+        for number in numbers:
+            own[number] = (len(then.get(number, ())), digest.bucket(then.get(number, ())))
+    found = {}
+    for kind, buckets in sorted(kept.items()):
+        count = sum(records for records, _ in buckets.values())
+        if count:
+            hashes = [buckets.get(number, (0, digest.EMPTY))[1] for number in range(digest.BUCKETS)]
+            found[kind] = NounDigest(count, hashes)
+    return found
+
+
+def root(found: Mapping[str, NounDigest]) -> bytes:
+    """Return the hash of everything."""
+    return digest.root({kind: digest.noun(kind, row.buckets) for kind, row in found.items()})
+
+
+def bucket_at(session: Session, kind: str, number: int, version: int) -> Sequence[Revision]:
+    """Return the records of a bucket at a version, by id. Raises TrimmedError."""
+    asked = select(Revision).where(Revision.kind == kind, Revision.bucket == number, Revision.leaf.is_not(None), _was(version))
+    found = session.scalars(asked.order_by(Revision.id)).all()
+    if any(row.document is None for row in found):
+        raise TrimmedError(head(session).trimmed or None)
+    return found
+
+
+def state(session: Session, version: int) -> Generator[Revision]:
+    """Yield every record as it was at a version, in the order of their changes."""
+    # Of the present, the index of current revisions is read; of the past, all of them.
+    is_present = version >= head(session).version
+    then = CURRENT if is_present else (_was(version), Revision.leaf.is_not(None))
+    asked = select(Revision).where(*then, Revision.kind.in_(BY_NAME))
+    yield from session.scalars(asked.order_by(Revision.version).execution_options(yield_per=BATCH))
+
+
+def history(session: Session, kind: str, id: str, before: int | None, limit: int) -> Sequence[Revision]:
+    """Return the revisions of a record, the newest first, those after ``before`` left out, and one more to compare with."""
+    own = select(Revision).where(Revision.kind == kind, Revision.id == id)
+    if before is not None:
+        own = own.where(Revision.version < before)
+    return session.scalars(own.order_by(Revision.version.desc()).limit(limit + 1)).all()

@@ -1,0 +1,69 @@
+"""What a request says of the dataset's versions, and how it is answered when they are not to be had."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Response, current_app
+from sqlalchemy.orm import Session
+
+from api import past
+from api.db import Database
+from api.documents import MAX_INTEGER
+from api.operators import TYPES
+from api.problems import ProblemError, base_url, mistake
+from api.query import Refusals
+
+
+def served(work: Callable[[Database], Response]) -> Response:
+    """Answer from the database, or from its primary where it is a standby that has not got so far.
+
+    Raises 410 for a version that never was, or that was cut, and 503 where the primary can't be asked.
+    """
+    own: Database = current_app.extensions["database"]
+    primary: Database | None = current_app.extensions["primary"]
+    try:
+        return work(own)
+    except past.AheadError:
+        if primary is None:
+            raise ProblemError("unavailable", "This standby has not got as far as that version yet.") from None
+        return work(primary)
+
+
+def version_of(session: Session, text: str, parameter: str = "as_of") -> int:
+    """Read a version, or a time, that is in the ledger. Raises a 400 or a 410, and AheadError."""
+    try:
+        if text.isascii() and text.isdigit():
+            version = int(text)
+            within(session, version, parameter)
+            return version
+        return past.at_time(session, TYPES["instant"].read(text))
+    except (ValueError, OverflowError):
+        wrong = Refusals()
+        detail = f"`{parameter}` is a version of the dataset or {TYPES['instant'].description}."
+        wrong.refuse(parameter, "invalid-value", detail, allowed={"format": "date-time"})
+        wrong.raise_any()
+        raise
+
+
+def within(session: Session, version: int, parameter: str, proof: Callable[[bytes], bool] = lambda _: True) -> None:
+    """Raise a 410 for a version that this dataset never had, or one whose chain is not as ``proof`` wants it."""
+    try:
+        if version <= MAX_INTEGER and proof(past.chain_at(session, version)):
+            return
+    except past.DivergedError:
+        pass
+    now = past.head(session).version
+    detail = f"The dataset, at version {now}, never was where this `{parameter}` is from."
+    raise ProblemError(
+        "cursor-diverged", detail, mistake(parameter, "cursor-diverged", detail), restart=f"{base_url()}/snapshot"
+    )
+
+
+def readable(check: Callable[[], Any], parameter: str) -> Any:
+    """Return what a look at the past finds. Raises a 410 where it was cut."""
+    try:
+        return check()
+    except past.TrimmedError as error:
+        detail = f"The past below version {error.version} was cut." if error.version else "That past of a record was erased."
+        item = mistake(parameter, "history-trimmed", detail)
+        raise ProblemError("history-trimmed", detail, item, version=error.version) from None
