@@ -1,0 +1,146 @@
+"""A complete copy of a Digital Cities API that proves itself: one file, the standard library only.
+
+    mirror("https://api.example.org", SQLiteStore("copy.sqlite3"))
+
+It goes on where it was, proves its copy, mends what differs, and begins again when the server has lost its past.
+"""
+
+import gzip
+import hashlib
+import http.client
+import json
+import sqlite3
+import time
+import urllib.parse
+import urllib.request
+
+
+class SQLiteStore:
+    """Keeps a copy in a file; any object with these five methods does as well. ``save`` is all or nothing."""
+
+    def __init__(self, path):
+        self.db = sqlite3.connect(path, isolation_level=None)
+        self.db.executescript("""create table if not exists record (kind text, id text, document text, primary key (kind, id));
+            create table if not exists position (one integer primary key, cursor text)""")
+
+    def cursor(self):
+        """Return the cursor that was saved last, or None."""
+        return next((row[0] for row in self.db.execute("select cursor from position")), None)
+
+    def save(self, cursor, changes, clear=()):
+        """Write (kind, id, document or None) and the cursor after them; empty the (kind, bucket) of ``clear``, or all, before."""
+        with self.db:
+            self.db.execute("begin immediate")
+            for kind, number in clear or ():
+                gone = [(kind, id) for id, _ in self.records(kind) if bucket_of(kind, id) == number]
+                self.db.executemany("delete from record where kind = ? and id = ?", gone)
+            if clear is None:
+                self.db.execute("delete from record")
+            for kind, id, document in changes:
+                self.db.execute("delete from record where kind = ? and id = ?", (kind, id))
+                if document is not None:
+                    self.db.execute("insert into record values (?, ?, ?)", (kind, id, canonical(document)))
+            self.db.execute("insert or replace into position values (1, ?)", (cursor,))
+
+    def kinds(self):
+        """Return the nouns of which there are records."""
+        return [row[0] for row in self.db.execute("select distinct kind from record")]
+
+    def records(self, kind):
+        """Return the (id, document) of a noun's records, in the order of their ids."""
+        rows = self.db.execute("select id, document from record where kind = ? order by id", (kind,))
+        return [(id, json.loads(document)) for id, document in rows]
+
+
+def canonical(value):
+    """Return a value as RFC 8785 writes it: numbers as ECMAScript does, members by their names' UTF-16."""
+    if isinstance(value, dict):
+        names = sorted(value, key=lambda name: name.encode("utf-16-be"))
+        return "{" + ",".join(f"{canonical(name)}:{canonical(value[name])}" for name in names) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(canonical, value)) + "]"
+    if isinstance(value, float):
+        return (f"{value:.6f}".rstrip("0") if abs(value) < 1 else repr(value).removesuffix("0")).rstrip(".")
+    return json.dumps(value, ensure_ascii=False)
+
+
+def sha256(label, *parts):
+    """Hash texts and hashes below one of the digest's labels."""
+    data = b"".join(part.encode() if isinstance(part, str) else part for part in parts)
+    return hashlib.sha256(f"digital-cities/{label}/1\n".encode() + data).digest()
+
+
+def bucket_of(kind, id):
+    """Return the number of a record's bucket."""
+    return sha256("key", f"{kind}\n{id}")[0]
+
+
+def buckets(kind, records):
+    """Return the hash of each of a noun's 256 buckets; ``records`` are (id, document), in the order of their ids."""
+    leaves = [[] for _ in range(256)]
+    for id, document in records:
+        leaves[bucket_of(kind, id)].append(sha256("leaf", f"{kind}\n{id}\n{canonical(document)}"))
+    return [sha256("bucket", *row) for row in leaves]
+
+
+def root(store):
+    """Return the root of a copy, which is the server's `root` at the copy's version when it is complete."""
+    nouns = [sha256("noun", f"{kind}\n", *buckets(kind, store.records(kind))) for kind in sorted(store.kinds())]
+    return sha256("root", *nouns).hex()
+
+
+def ask(url):
+    """Return the lines of the server's answer, each read as JSON when it comes. Raises OSError."""
+    request = urllib.request.Request(url, headers={"Accept-Encoding": "gzip"})
+    with urllib.request.urlopen(request, timeout=90) as answer:
+        zipped = answer.headers["Content-Encoding"] == "gzip"
+        yield from map(json.loads, gzip.GzipFile(fileobj=answer) if zipped else answer)
+
+
+def verify(url, store, version):
+    """Compare the copy with the server's digest at its version, and mend the buckets that differ; returns their number."""
+    [theirs] = ask(f"{url}/digest?at={version}&buckets=true")
+    if root(store) == theirs["data"]["root"]:
+        return 0
+    wrong, empty = {}, {"buckets": [sha256("bucket").hex()] * 256}
+    for kind in {*theirs["data"]["nouns"], *store.kinds()}:
+        right = theirs["data"]["nouns"].get(kind, empty)["buckets"]
+        for number, ours in enumerate(buckets(kind, store.records(kind))):
+            if ours.hex() != right[number]:
+                [bucket] = ask(f"{url}/digest/buckets/{kind}/{number}?at={version}")
+                wrong[kind, number] = [(kind, row["id"], row["document"]) for row in bucket["data"]]
+    store.save(store.cursor(), [row for rows in wrong.values() for row in rows], clear=list(wrong))
+    return len(wrong)
+
+
+def mirror(url, store, follow=False, limit=1000, patience=5):
+    """Bring a copy up to date and prove it; returns its version. With ``follow``, go on for ever.
+
+    What fails is tried again, ``patience`` times in a row. Raises what it failed with, or RuntimeError when the copy differs still.
+    """
+    wait = failures = mended = 0
+    while True:
+        try:
+            if store.cursor() is None:
+                first = next(lines := ask(f"{url}/snapshot"))
+                store.save(first["cursor"], ((row["kind"], row["id"], row["document"]) for row in lines), clear=None)
+            query = urllib.parse.urlencode({"cursor": store.cursor(), "limit": limit, "wait": wait})
+            [page] = ask(f"{url}/changes?{query}")
+            store.save(page["cursor"], [(row["kind"], row["id"], row["document"]) for row in page["data"]])
+            failures, is_new, wait = 0, page["data"] or not wait, 0
+            if page["links"]["next"] is None:
+                before, mended = mended, is_new and verify(url, store, page["head"])
+                if before and mended:
+                    raise RuntimeError("the copy differs again after it was mended")
+                if not follow and not mended:
+                    return page["head"]
+                wait = 0 if mended else 25
+        except (OSError, EOFError, ValueError, http.client.HTTPException) as error:
+            code = getattr(error, "code", 503)
+            failures += 1
+            if code == 410:
+                store.save(None, [], clear=None)
+            elif code not in {429, 502, 503, 504} or failures > patience:
+                raise
+            else:
+                time.sleep(float(getattr(error, "headers", {}).get("Retry-After") or 1))
