@@ -31,9 +31,12 @@ RECORDS = "|".join(resource.name for resource in RESOURCES)
 # A path's methods as browsers are told of them.
 METHODS: dict[Any, Any] = {
     rf"/({RECORDS})/search": {"methods": ["POST", "OPTIONS"]},
-    rf"/({RECORDS}|keys)": {"methods": [*READS, "POST"]},
+    rf"/({RECORDS}|keys|webhooks)": {"methods": [*READS, "POST"]},
+    rf"/({RECORDS})/[^/]+/history": {"methods": READS},
     rf"/({RECORDS})/[^/]+": {"methods": [*READS, "PUT", "PATCH", "DELETE"]},
     r"/changesets": {"methods": ["POST", "OPTIONS"]},
+    r"/webhooks/[^/]+/resume": {"methods": ["POST", "OPTIONS"]},
+    r"/webhooks/[^/]+": {"methods": ["DELETE", "OPTIONS"]},
     r"/keys/[^/]+/rotate": {"methods": ["POST", "OPTIONS"]},
     r"/keys/[^/]+": {"methods": ["DELETE", "OPTIONS"]},
     r"/*": {"methods": READS},

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,7 +24,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from api import fingerprints, keys, ledger, past, retention
+from api import fingerprints, hooks, keys, ledger, past, retention
 from api import verify as verification
 from api.db import Database
 from api.documents import instant, is_slug
@@ -33,8 +34,11 @@ from api.resources.citations import Citation
 from api.resources.sources import Source
 from api.settings import ROOT
 
+# Seconds between looks for something to tell.
+POLL = 1
 ledger_commands = AppGroup("ledger", help="Check and publish what the API serves.")
 key_commands = AppGroup("keys", help="Say who may write.")
+webhook_commands = AppGroup("webhooks", help="Tell others of changes.")
 citation_commands = AppGroup("citations", help="Check the facts against their sources.")
 
 
@@ -43,6 +47,7 @@ def register(app: Flask) -> None:
     app.cli.add_command(ledger_commands)
     app.cli.add_command(citation_commands)
     app.cli.add_command(key_commands)
+    app.cli.add_command(webhook_commands)
     app.cli.add_command(serve)
 
 
@@ -279,6 +284,21 @@ def revoke(name: str) -> None:
     with key_of(name) as session:
         keys.revoke(session, name)
     click.echo(f"The key {name} is revoked.")
+
+
+@webhook_commands.command()
+@click.option("--once", is_flag=True, help="Send what is due, and end.")
+def run(*, once: bool) -> None:
+    """Tell the webhooks of changes, as long as it runs; any number of these can, on any machine."""
+    with ready() as database:
+        loopback = bool(database.settings.webhooks_loopback)
+        while True:
+            count = hooks.deliver(database, loopback=loopback)
+            if count:
+                click.echo(f"Messages sent or tried: {count}.")
+            if once:
+                return
+            time.sleep(POLL)
 
 
 @citation_commands.command()

@@ -22,6 +22,7 @@ from api.changesets import changesets
 from api.documents import Document, Part
 from api.everywhere import finding
 from api.history import add_history
+from api.hook_routes import hook_routes
 from api.key_routes import key_routes
 from api.problem_types import PROBLEMS
 from api.problems import MEDIA_TYPE, ProblemError, ProblemSchema, base_url, example
@@ -128,7 +129,7 @@ def routes() -> Sequence[Blueprint]:
     for resource, own in zip(RESOURCES, nouns, strict=True):
         add_verbs(own, resource)
         add_history(own, resource)
-    return (*nouns, finding, sync, changesets, key_routes, meta)
+    return (*nouns, finding, sync, changesets, key_routes, hook_routes, meta)
 
 
 @cache

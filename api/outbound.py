@@ -23,7 +23,7 @@ _LABEL = "[a-z0-9_-]{1,63}"
 _URL = re.compile(
     rf"(?P<scheme>https?)://(?:(?P<name>{_LABEL}(?:\.{_LABEL})*\.?)|\[(?P<ipv6>[0-9a-f:.]+)\])"
     r"(?::(?P<port>[0-9]{1,5}))?(?P<target>/[!-\"$-~]*)",
-    re.ASCII | re.IGNORECASE,
+    re.IGNORECASE,
 )
 _FORM = "An address has the form https://host:port/path, where the port may be left out, with no user name and no fragment."
 _HTTP = "An address begins with https://, since what is sent over http:// can be read on the way."

@@ -9,10 +9,11 @@ import binascii
 import datetime as dt
 import hashlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Self
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from api import digest
@@ -214,7 +215,13 @@ def page(session: Session, feed: Feed, limit: int) -> Page:
 def changes(session: Session, feed: Feed) -> Generator[Revision]:
     """Yield the changes of a feed, in order."""
     asked = select(Revision).where(*feed.conditions()).order_by(Revision.version)
-    yield from session.scalars(asked.execution_options(yield_per=BATCH))
+    yield from _streamed(session, asked)
+
+
+def _streamed(session: Session, asked: Select[Revision]) -> Generator[Revision]:
+    """Yield what is asked for, a batch at a time; nothing stays open when nobody wants the rest."""
+    with closing(session.scalars(asked, execution_options={"yield_per": BATCH})) as rows:
+        yield from rows
 
 
 # --- the digest
@@ -271,7 +278,7 @@ def state(session: Session, version: int) -> Generator[Revision]:
     is_present = version >= head(session).version
     then = CURRENT if is_present else (_was(version), Revision.leaf.is_not(None))
     asked = select(Revision).where(*then, Revision.kind.in_(BY_NAME))
-    yield from session.scalars(asked.order_by(Revision.version).execution_options(yield_per=BATCH))
+    yield from _streamed(session, asked.order_by(Revision.version))
 
 
 def history(session: Session, kind: str, id: str, before: int | None, limit: int) -> Sequence[Revision]:

@@ -62,6 +62,9 @@ class Settings:
     limits_storage: str = setting(
         "memory://", "Where requests are counted: `memory://`, by each process, or `redis://HOST:PORT/0`, by all together."
     )
+    webhooks_loopback: int = setting(
+        0, "1 lets webhooks go to this machine itself, without TLS, too: for trying them out.", low=0, high=1
+    )
     retry_after: int = setting(5, "Seconds after which a client that got a 503 is told to come back.", low=1, high=3600)
 
     def __post_init__(self) -> None:

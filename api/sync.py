@@ -107,6 +107,7 @@ NOUN = {
     "schema": {"type": "string", "enum": NOUNS},
     "example": "cities",
 }
+NUMBERS = [str(number) for number in range(digest.BUCKETS)]
 NUMBER = {
     "name": "number",
     "in": "path",
@@ -351,16 +352,16 @@ def _noun(kind: str, row: past.NounDigest, *, whole: bool) -> dict[str, Any]:
     return {**answer, "buckets": [sha256.hex() for sha256 in row.buckets]} if whole else answer
 
 
-@sync.route("/digest/buckets/<string:noun>/<int:number>", parameters=[NOUN, NUMBER, IF_NONE_MATCH])
+@sync.route("/digest/buckets/<string:noun>/<string:number>", parameters=[NOUN, NUMBER, IF_NONE_MATCH])
 @sync.response(200, BucketAnswerSchema, description="The bucket.", headers=HEADERS)
 @sync.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
 @documents(sync, "invalid-query", "cursor-diverged", "not-acceptable", "not-found", "unavailable")
 @sync.doc(operationId="bucket", summary="Repair a copy", parameters=parameters({"at": AT}))
-def read_bucket(noun: str, number: int) -> Response:
+def read_bucket(noun: str, number: str) -> Response:
     """Read the records of one bucket, by id, with their hashes: what a copy whose bucket differs should hold instead."""
     negotiate(JSON)
     kind = known(noun).name
-    if number >= digest.BUCKETS:
+    if number not in NUMBERS:
         detail = "There is no such bucket."
         item = mistake("number", "invalid-value", detail, allowed={"minimum": 0, "maximum": digest.BUCKETS - 1})
         raise ProblemError("not-found", detail, item)
@@ -373,7 +374,7 @@ def read_bucket(noun: str, number: int) -> Response:
             etag = f"{__version__}-{version}-{past.chain_at(session, version).hex()[:8]}"
             if unchanged := conditional(etag):
                 return unchanged
-            rows = readable(lambda: past.bucket_at(session, kind, number, version), "at")
+            rows = readable(lambda: past.bucket_at(session, kind, int(number), version), "at")
         sha256 = digest.bucket(row.leaf for row in rows).hex()
         data = ",".join(_member(row) for row in rows)
         return tagged(Response(f'{{"data":[{data}],"hash":"{sha256}","version":{version}}}', content_type=JSON), etag)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
-from api import idempotency, ledger, search  # noqa: F401 - the tables of the first belong to the models
+from api import hooks, idempotency, ledger, search  # noqa: F401 - the tables of the first two belong to the models
 from api.db import Base, Database
 from api.settings import Settings, SettingsError
 

@@ -1,6 +1,7 @@
 """For each operation that needs a key, a request that works; and others that each go wrong in one way."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -50,6 +51,8 @@ def prepare(client: FlaskClient, database: Database, path: str, secret: str) -> 
     method, _, route = path.rpartition(" ")
     if route.startswith("/keys"):
         return _of_keys(client, database, method, route, secret)
+    if route.startswith("/webhooks"):
+        return _of_webhooks(client, method, route, secret)
     if route == "/changesets":
         operation = {"op": "patch", "kind": "cities", "id": "seattle-wa", "if_match": "*", "document": {"summary": "A."}}
         return Good(method, route, {"operations": [operation]}, {}, secret)
@@ -77,6 +80,13 @@ def _of_keys(client: FlaskClient, database: Database, method: str, route: str, s
     return Good(method or "GET", route.replace("{name}", "there"), body, {}, secret)
 
 
+def _of_webhooks(client: FlaskClient, method: str, route: str, secret: str) -> Good:
+    body = {"url": "https://example.org/hook"}
+    id = Good("POST", "/webhooks", body, {}, secret).send(client).get_json()["data"]["id"]
+    is_new = method == "POST" and route == "/webhooks"
+    return Good(method or "GET", route.replace("{id}", id), body if is_new else None, {}, secret)
+
+
 def wrong(client: FlaskClient, good: Good, reader: str) -> Iterator[TestResponse]:
     """Yield the answers to requests that each go wrong in one way; ``reader`` is a key that may not write."""
     yield good.send(client, secret="dca_x")  # noqa: S106 - nobody's
@@ -92,7 +102,7 @@ def wrong(client: FlaskClient, good: Good, reader: str) -> Iterator[TestResponse
     noun = good.address.split("/")[1]
     if noun == "changesets":
         yield from _of_changesets(client, good)
-    elif noun == "keys":
+    elif noun in {"keys", "webhooks"}:
         yield from _of_names(client, good)
     else:
         yield from _of_records(client, good, BY_NAME[noun])
@@ -116,8 +126,8 @@ def _of_changesets(client: FlaskClient, good: Good) -> Iterator[TestResponse]:
 def _of_names(client: FlaskClient, good: Good) -> Iterator[TestResponse]:
     if good.body is not None:
         yield good.send(client, body={**good.body, "name": "there"})
-    elif good.address != "/keys":
-        yield good.send(client, address=good.address.replace("there", "nobody"))
+    elif good.address not in {"/keys", "/webhooks"}:
+        yield good.send(client, address=re.sub("there|wh-[0-9a-f]+", "nobody", good.address))
 
 
 def _of_records(client: FlaskClient, good: Good, resource: Resource) -> Iterator[TestResponse]:

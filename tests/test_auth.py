@@ -44,13 +44,15 @@ OPEN = dict.fromkeys(KINDS, 200)
 MATRIX = {
     **{f"{verb} /{row.name}{rest}": {"cities": CITIES, "sources": SOURCES}.get(row.name, OTHERS)
        for row in RESOURCES for verb, rest in (("POST", ""), ("PUT", "/{id}"), ("PATCH", "/{id}"), ("DELETE", "/{id}"))},
-    **{f"GET /{row.name}{rest}": OPEN for row in RESOURCES for rest in ("", ".{format}", "/{id}")},
+    **{f"GET /{row.name}{rest}": OPEN for row in RESOURCES for rest in ("", ".{format}", "/{id}", "/{id}/history")},
     **{f"POST /{row.name}/search": OPEN for row in RESOURCES},
     **{f"GET {path}": OPEN for path in ("/", "/docs", "/openapi.json", "/livez", "/readyz", "/search", "/suggest")},
     **{f"GET {path}": OPEN for path in ("/problems", "/problems/{name}", "/changesets/{version}")},
+    **{f"GET {path}": OPEN for path in ("/changes", "/changes/{noun}", "/digest", "/digest/buckets/{noun}/{number}", "/snapshot")},
     # Its example changes a city.
     "POST /changesets": CITIES,
     **{f"{path}": ADMIN for path in ("GET /keys", "POST /keys", "POST /keys/{name}/rotate", "DELETE /keys/{name}")},
+    **{f"{verb} /webhooks{rest}": ADMIN for verb, rest in (("GET", ""), ("POST", ""), ("DELETE", "/{id}"), ("POST", "/{id}/resume"))},
 }  # fmt: skip
 
 
@@ -114,6 +116,7 @@ def known(path: str) -> str:
     filled = (
         path.replace("{id}", noun.fields["id"].example if noun else "").replace("{format}", "csv").replace("{version}", "1")
     )
+    filled = filled.replace("{noun}", "cities").replace("{number}", "0")
     return filled.replace("{name}", "not-found") + ("?q=a" if path in {"/search", "/suggest"} else "")
 
 

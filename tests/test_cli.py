@@ -24,7 +24,7 @@ from alembic.script import ScriptDirectory
 from conftest import Store, opened, serving, upgrade
 from sqlalchemy import insert, select, text
 
-from api import fingerprints, ledger
+from api import digest, fingerprints, ledger
 from api.db import Database, alembic_config
 from api.ledger import CURRENT, Head, Revision
 from api.problem_types import MAX_QUERY_STRING
@@ -100,7 +100,10 @@ def test_raw_sql_is_swept(run: Run, database: Database) -> None:
 TAMPERED: dict[str, tuple[str, list[str]]] = {
     "document": (
         "update revision set document = replace(document, 'Boston', 'Bostom') where version = {version}",
-        ["cities/boston-ma: the stored bytes of version {version} are not its document's"],
+        [
+            "version {version}: the stored document is not what was published",
+            "cities/boston-ma: the stored bytes of version {version} are not its document's",
+        ],
     ),
     "hash": (
         "update revision set hash = replace(hash, substr(hash, 1, 4), 'zzzz') where version = {version}",
@@ -108,15 +111,48 @@ TAMPERED: dict[str, tuple[str, list[str]]] = {
     ),
     "time": (
         "update revision set changed_at = '2001-01-01 00:00:00.000000' where version = {version}",
-        ["cities/boston-ma: the stored bytes of version {version} are not its document's"],
+        [
+            "version {version}: the chain is broken",
+            "cities/boston-ma: the stored bytes of version {version} are not its document's",
+        ],
+    ),
+    "leaf": (
+        "update revision set leaf = chain where version = {version}",
+        [
+            "version {version}: the stored document is not what was published",
+            "version {version}: the chain is broken",
+            "cities, bucket {bucket}: its hash is not that of its records",
+        ],
+    ),
+    "chain": (
+        "update revision set chain = leaf where version = {version}",
+        ["version {version}: the chain is broken", "version {next}: the chain is broken"],
+    ),
+    "bucket": (
+        "update revision set bucket = 0 where version = {version}",
+        [
+            "version {version}: not in the bucket of its record",
+            "cities, bucket 0: its hash is not that of its records",
+            "cities, bucket {bucket}: its hash is not that of its records",
+        ],
+    ),
+    "digest": (
+        "update digest_bucket set records = 2 where kind = 'cities' and number = {bucket}",
+        ["cities, bucket {bucket}: its hash is not that of its records"],
+    ),
+    "head's chain": (
+        "update ledger_head set chain = (select leaf from revision where version = 1)",
+        ["the head's chain is not that of the last revision"],
     ),
     "gap": (
         "delete from revision where version = {version}",
         [
             "epoch 0: {fewer} revisions between version 1 and {last}: not dense",
             "commit 1: its versions do not begin with it, or are not dense",
+            "version {next}: the chain is broken",
             "cities/boston-ma: in the table, but not published",
             "version {version}: in the search index, but not current; run `flask --app wsgi ledger reindex`",
+            "cities, bucket {bucket}: its hash is not that of its records",
         ],
     ),
     "superseded": (
@@ -125,6 +161,7 @@ TAMPERED: dict[str, tuple[str, list[str]]] = {
             "version {version}: not superseded by its record's next revision",
             "cities/boston-ma: in the table, but not published",
             "version {version}: in the search index, but not current; run `flask --app wsgi ledger reindex`",
+            "cities, bucket {bucket}: its hash is not that of its records",
         ],
     ),
     "head": (
@@ -143,7 +180,9 @@ def test_tampering_is_found(run: Run, database: Database, tampered: str) -> None
     """Whatever in the ledger was changed by hand is named, and the exit status is 1."""
     statement, expected = TAMPERED[tampered]
     last = head(database)
-    values = {"version": revision_of(database, "cities", "boston-ma"), "last": last, "fewer": last - 1, "more": last + 1}
+    version = revision_of(database, "cities", "boston-ma")
+    values = {"version": version, "next": version + 1, "last": last, "fewer": last - 1, "more": last + 1}
+    values["bucket"] = digest.bucket_of("cities", "boston-ma")
     with database.writing() as session:
         if tampered == "lost note":
             session.execute(text("update cities set summary = 'By hand.' where id = 'boston-ma'"))

@@ -135,11 +135,14 @@ def test_neither(site: FlaskClient, path: str) -> None:
 def test_index(client: FlaskClient) -> None:
     """The index links every noun and everything else, and each link answers."""
     index = fetch(client, "/").get_json()
-    names = ("example", "search", "suggest", "docs", "openapi", "problems", "livez", "readyz")
+    names = ("example", "search", "suggest", "changes", "digest", "snapshot", "docs", "openapi", "problems", "livez", "readyz")
     paths = (
         "/initiatives/los-angeles-ca-myla311",
         "/search?q=digital",
         "/suggest?q=san",
+        "/changes?since=0",
+        "/digest",
+        "/snapshot",
         "/docs",
         "/openapi.json",
         "/problems",

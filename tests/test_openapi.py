@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ Json = dict[str, Any]
 NO_DATABASE = "sqlite:///nowhere.sqlite3"
 ASSETS = "/docs/<path:name>"
 # Headers that a client acts on; the rest is for browsers (CORS, policies) or belongs to HTTP itself.
-SOMETIMES = {"Idempotent-Replayed", "Preference-Applied", "RateLimit", "RateLimit-Policy"}
+SOMETIMES = {"Content-Encoding", "Idempotent-Replayed", "Preference-Applied", "RateLimit", "RateLimit-Policy"}
 HEADERS = SOMETIMES | {
     *("Allow", "Cache-Control", "Content-Disposition", "ETag", "Link", "Location", "Retry-After", "Vary", "X-Request-Id"),
     "WWW-Authenticate",
@@ -149,6 +150,7 @@ def test_every_route_is_documented(app: Flask, document: Json) -> None:
     assert set(document["paths"]) == {re.sub(r"<(?:[^:<>]+:)?(\w+)>", r"{\1}", rule) for rule in rules - {ASSETS}}
     of_nouns = ("POST /{}/search", "POST /{}", "PUT /{}/{{id}}", "PATCH /{}/{{id}}", "DELETE /{}/{{id}}")
     others = {"POST /changesets", "POST /keys", "DELETE /keys/{name}", "POST /keys/{name}/rotate"}
+    others |= {"POST /webhooks", "DELETE /webhooks/{id}", "POST /webhooks/{id}/resume"}
     assert {path for path, _ in operations(document) if path not in document["paths"]} == others | {
         path.format(resource.name) for path in of_nouns for resource in RESOURCES
     }
@@ -157,7 +159,15 @@ def test_every_route_is_documented(app: Flask, document: Json) -> None:
 def test_operations_are_described(document: Json) -> None:
     """Every operation has an id of its own, a summary and a declared tag; a noun's tag is its name."""
     tags = {tag["name"]: tag["description"] for tag in document["tags"]}
-    assert list(tags) == [*(resource.name for resource in RESOURCES), "search", "changesets", "keys", "meta"]
+    assert list(tags) == [
+        *(resource.name for resource in RESOURCES),
+        "search",
+        "sync",
+        "changesets",
+        "keys",
+        "webhooks",
+        "meta",
+    ]
     assert all(tags.values())
     found = dict(operations(document))
     ids = [operation["operationId"] for operation in found.values()]
@@ -165,12 +175,13 @@ def test_operations_are_described(document: Json) -> None:
     assert [path for path, operation in found.items() if not operation["summary"]] == []
     described = {path: operation["tags"] for path, operation in found.items()}
     names = dict.fromkeys([resource.name for resource in RESOURCES]) | dict.fromkeys(
-        ["search", "suggest", "changesets", "keys"]
+        ["search", "suggest", "changes", "digest", "snapshot", "changesets", "keys", "webhooks"]
     )
 
     def tag(path: str) -> str:
         first = path.split("/")[1].removesuffix(".{format}")
-        return "search" if first == "suggest" else first if first in names else "meta"
+        others = {"suggest": "search", "changes": "sync", "digest": "sync", "snapshot": "sync"}
+        return others.get(first, first if first in names else "meta")
 
     assert described == {path: [tag(path)] for path in found}
 
@@ -202,7 +213,10 @@ def test_parameters_are_described(document: Json) -> None:
     lists = [path for row in RESOURCES for path in (f"/{row.name}", f"/{row.name}.{{format}}", f"POST /{row.name}/search")]
     once = [path for path, found in parameters(document) if found["name"] == "Idempotency-Key"]
     assert sorted(bare) == sorted(
-        [*((path, "cursor") for path in [*lists, "/search"]), *((path, "Idempotency-Key") for path in once)]
+        [
+            *((path, "cursor") for path in [*lists, "/search", "/changes", "/changes/{noun}"]),
+            *((path, "Idempotency-Key") for path in once),
+        ]
     )
 
 
@@ -345,26 +359,36 @@ def test_example_record_is_there(client: FlaskClient, document: Json, resource: 
     assert client.get(f"/{resource.name}/{id}").status_code == 200
 
 
+# What takes a version that has not been.
+FUTURE = {"/changes": "since", "/digest": "at", "/snapshot": "as_of"}
+
+
 def ask(client: FlaskClient, path: str, deleted: str | None) -> dict[int, TestResponse]:
     """Send each request that a path can be expected to answer with a status of its own; return the first of each status."""
     if path.endswith("/search") and path.startswith("POST "):
         return ask_by_post(client, path.removeprefix("POST "))
+    # A stream that nobody reads keeps its place.
+    get = partial(client.get, buffered=True)
     known = path.replace("{version}", "1").replace("{name}", "not-found").replace("{format}", "json")
+    known = known.replace("{noun}", "cities").replace("{number}", "0")
     if "{id}" in path:
         noun = path.split("/")[1]
         known = path.replace("{id}", client.get(f"/{noun}?limit=1").get_json()["data"][0]["id"])
     mark = "?q=x&" if path in {"/search", "/suggest"} else "?"
     known += mark[:-1]
     answers = [
-        client.get(known),
-        client.get(known, headers={"If-None-Match": "*"}),
-        client.get(f"{known}{mark[-1]}limti=1"),
-        client.get(re.sub(r"\{\w+\}", "99999999" if "version" in path else "unheard-of", path) + mark[:-1]),
-        client.get(known, headers={"Accept": "image/png"}),
-        client.get(f"{known}{mark[-1]}limit={'9' * MAX_QUERY_STRING}"),
+        get(known),
+        get(known, headers={"If-None-Match": "*"}),
+        get(f"{known}{mark[-1]}limti=1"),
+        get(re.sub(r"\{\w+\}", "99999999" if "version" in path else "unheard-of", path) + mark[:-1]),
+        get(known, headers={"Accept": "image/png"}),
+        get(f"{known}{mark[-1]}limit={'9' * MAX_QUERY_STRING}"),
     ]
     if deleted:
-        answers.append(client.get(deleted))
+        answers.append(get(deleted))
+    if path.startswith(tuple(FUTURE)):
+        parameter = next(name for start, name in FUTURE.items() if path.startswith(start))
+        answers.append(get(f"{known}?{parameter}=99999999"))
     return {answer.status_code: answer for answer in reversed(answers)}
 
 
@@ -450,12 +474,13 @@ def test_other_methods(client: FlaskClient, document: Json, method: str) -> None
 def unconditional(client: FlaskClient, path: str) -> TestResponse:
     """Make a request that only a database could answer otherwise than with 200."""
     address = path.rsplit(maxsplit=1)[-1].replace("{format}", "json").replace("{id}", "x").replace("{name}", "not-found")
+    address = address.replace("{noun}", "cities").replace("{number}", "0")
     if " " in path:
         body = {"version__gt": 0} if path.endswith("/search") else {}
         return client.open(address, method=path.split(maxsplit=1)[0], json=body, headers={"Authorization": "Bearer x"})
     return (
         client.get(address.replace("{version}", "1"), headers={"Authorization": "Bearer x"})
-        if "{version}" in path or path == "/keys"
+        if "{version}" in path or path in {"/keys", "/webhooks"}
         else client.get(address + ("?q=x" if path in {"/search", "/suggest"} else ""))
     )
 

@@ -26,6 +26,7 @@ from api.settings import ROOT, Settings
 
 PATHS = sorted(
     ["/", "/changesets", "/docs", "/keys", "/livez", "/openapi.json", "/problems", "/readyz", "/search", "/suggest"]
+    + ["/changes", "/digest", "/snapshot", "/webhooks"]
     + [path for row in RESOURCES for path in (f"/{row.name}", f"/{row.name}/search")]
 )
 LIMIT = {"minimum": 1, "maximum": 500}
@@ -77,7 +78,7 @@ ARGUMENTS = sorted([*query.parameters(BY_NAME["cities"]), *query.filters(BY_NAME
         ("/cities?LIMIT=3", (400, "invalid-query", [unknown("LIMIT", ARGUMENTS, "limit")])),
         ("/cities?zzz", (400, "invalid-query", [unknown("zzz", ARGUMENTS)])),
         ("/cities?=1", (400, "invalid-query", [unknown("", ARGUMENTS)])),
-        ("/cities/boston-ma?x=1", (400, "invalid-query", [unknown("x", ["fields", "include"])])),
+        ("/cities/boston-ma?x=1", (400, "invalid-query", [unknown("x", ["fields", "include", "as_of"])])),
         ("/livez?x=1", (400, "invalid-query", [unknown("x", [])])),
         (
             "/cities?limit=2&limit=3",

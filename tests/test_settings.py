@@ -65,10 +65,12 @@ def test_defaults() -> None:
     """With nothing set, the product is a file beside it, served to this machine only."""
     expected = {
         "database_url": f"sqlite:///{ROOT / 'digital-cities.sqlite3'}",
+        "primary_url": "",
         "host": "127.0.0.1",
         "port": 8000,
         "workers": 2,
         "threads": 4,
+        "waiters": 2,
         "public_url": "",
         "pool_size": 8,
         "connect_timeout": 5,
@@ -77,6 +79,7 @@ def test_defaults() -> None:
         "write_limit": "600/minute",
         "refusal_limit": "60/minute",
         "limits_storage": "memory://",
+        "webhooks_loopback": 0,
         "retry_after": 5,
     }
     settings = Settings.from_env({})
@@ -123,6 +126,7 @@ def test_texts(row: Any) -> None:
     """A text is taken as it is, without the white space around it."""
     value = {
         "database_url": "sqlite:///other.sqlite3",
+        "primary_url": "postgresql://me@db.example.org/cities",
         "public_url": "https://api.example.org",
         "write_limit": "10/second",
         "refusal_limit": "5 per 2 hours",

@@ -28,7 +28,7 @@ class SQLiteStore:
         return next((row[0] for row in self.db.execute("select cursor from position")), None)
 
     def save(self, cursor, changes, clear=()):
-        """Write (kind, id, document or None) and the cursor after them; empty the (kind, bucket) of ``clear``, or all, before."""
+        """Write (kind, id, document or None) and their cursor; empty the (kind, bucket) of ``clear``, or everything, before."""
         with self.db:
             self.db.execute("begin immediate")
             for kind, number in clear or ():
@@ -113,10 +113,10 @@ def verify(url, store, version):
     return len(wrong)
 
 
-def mirror(url, store, follow=False, limit=1000, patience=5):
+def mirror(url, store, *, follow=False, limit=1000, patience=5):
     """Bring a copy up to date and prove it; returns its version. With ``follow``, go on for ever.
 
-    What fails is tried again, ``patience`` times in a row. Raises what it failed with, or RuntimeError when the copy differs still.
+    What fails is tried again, ``patience`` times in a row. Raises what failed; RuntimeError when the copy still differs.
     """
     wait = failures = mended = 0
     while True:

@@ -37,6 +37,27 @@ def upgrade() -> None:
         sa.Column("sha256", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("kind", "number", name=op.f("pk_digest_bucket")),
     )
+    op.create_table(
+        "webhooks",
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("url", TEXT, nullable=False),
+        sa.Column("secret", TEXT, nullable=False),
+        sa.Column(
+            "state",
+            sa.Enum("active", "paused", name="state", native_enum=False, create_constraint=True, length=40),
+            nullable=False,
+        ),
+        sa.Column("created_at", INSTANT, nullable=False),
+        sa.Column("told", VERSION, nullable=False),
+        sa.Column("message", TEXT, nullable=True),
+        sa.Column("message_version", VERSION, nullable=True),
+        sa.Column("message_body", TEXT, nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("due_at", INSTANT, nullable=True),
+        sa.Column("last_attempt_at", INSTANT, nullable=True),
+        sa.Column("last_outcome", TEXT, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_webhooks")),
+    )
     fill()
     with op.batch_alter_table("revision") as batch:
         batch.alter_column("bucket", existing_type=sa.SmallInteger(), nullable=False)
@@ -59,6 +80,7 @@ def downgrade() -> None:
     """Drop all that; the history that was cut stays so, and its revisions can't be kept without a document."""
     op.drop_index("ix_revision_feed", "revision")
     op.drop_index("ix_revision_bucket", "revision")
+    op.drop_table("webhooks")
     op.drop_table("digest_bucket")
     op.execute("update revision set document = '{}' where document is null and op = 'upsert'")
     for column in ("chain", "origin", "trimmed"):
