@@ -294,7 +294,7 @@ def run(*, once: bool) -> None:
         loopback = bool(database.settings.webhooks_loopback)
         while True:
             count = hooks.deliver(database, loopback=loopback)
-            if count:
+            if count or once:
                 click.echo(f"Messages sent or tried: {count}.")
             if once:
                 return

@@ -1,5 +1,6 @@
 """What a record has been: who changed what, when and why."""
 
+import itertools
 import json
 from typing import Any
 
@@ -75,12 +76,11 @@ def _history(database: Database, resource: Resource, id: str, asked: dict[str, A
         newest = _revisions(session, resource, id, None, 1)
         if not newest:
             raise unknown_record(session, resource, id)
-        # What is cut later is another answer, of the same version.
-        etag = f"{__version__}-{newest[0].version}-{past.head(session).trimmed}"
+        etag = f"{__version__}-{newest[0].version}-{past.head(session).cuts}"
         if unchanged := conditional(etag):
             return unchanged
         rows = _revisions(session, resource, id, asked.get("before"), limit)
-    shown = [_shown(row, before) for row, before in zip(rows, [*rows[1:], None], strict=True)][:limit]
+    shown = [_shown(row, before) for row, before in itertools.zip_longest(rows, rows[1:])][:limit]
     following = address(request.args, before=str(rows[limit - 1].version)) if len(rows) > limit else None
     links = {"self": address(request.args), "next": following}
     body = {"data": shown, "links": links, "meta": {"version": newest[0].version}}

@@ -127,6 +127,8 @@ class Head(Base):
     origin: Mapped[str | None]
     # From this version on, the past can be read.
     trimmed: Mapped[int] = mapped_column(Version)
+    # How often something was cut: what is read of the past since is another answer.
+    cuts: Mapped[int]
     __table_args__ = (CheckConstraint("one = 1", name="one"),)
 
 

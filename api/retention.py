@@ -12,6 +12,7 @@ from api.idempotency import Answer
 from api.ledger import Head, Revision, settle
 
 PAST = (Revision.superseded.is_not(None), Revision.document.is_not(None))
+COUNT = update(Head).values(cuts=Head.cuts + 1)
 
 
 def trim(session: Session, before: dt.datetime) -> int:
@@ -23,6 +24,7 @@ def trim(session: Session, before: dt.datetime) -> int:
     if versions:
         highest = max(version or 0 for version in versions)
         session.execute(update(Head).where(Head.trimmed < highest).values(trimmed=highest))
+        session.execute(COUNT)
     return len(versions)
 
 
@@ -34,6 +36,7 @@ def erase(session: Session, kind: str, id: str) -> int:
     settle(session)
     cut = update(Revision).where(*PAST, Revision.kind == kind, Revision.id == id).values(document=None)
     versions = session.scalars(cut.returning(Revision.version), execution_options={"synchronize_session": False}).all()
+    session.execute(COUNT)
     session.execute(delete(Answer).where(Answer.body.contains(f'"{id}"', autoescape=True)))
     return len(versions)
 

@@ -137,6 +137,27 @@ def verbs() -> str:
     return "\n".join(rows)
 
 
+def copies() -> str:
+    """Return the table of what those who keep a copy ask for, from the OpenAPI document."""
+    document = client().get("/openapi.json").get_json()
+    rows = ["| request | what it does | parameters |", "|---|---|---|"]
+    for path, item in document["paths"].items():
+        found = item.get("get", {})
+        if "sync" in found.get("tags", ()) or path == "/cities/{id}/history":
+            named = [
+                _resolved(document, row)["name"] for row in found["parameters"] if _resolved(document, row)["in"] == "query"
+            ]
+            told = found["description"].strip().partition("\n\n")[0].replace("\n", " ")
+            shown = ", ".join(f"`{name}`" for name in named)
+            rows.append(f"| `GET {path.replace('cities', '{noun}')}` | {told} | {shown} |")
+    return "\n".join(rows)
+
+
+def _resolved(document: Any, item: Any) -> Any:
+    """Return a parameter itself, where the document refers to it."""
+    return document["components"]["parameters"][item["$ref"].rsplit("/", 1)[1]] if "$ref" in item else item
+
+
 def settings() -> str:
     """Return the table of environment variables."""
     rows = ["| variable | default | what it does |", "|---|---|---|"]

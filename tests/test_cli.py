@@ -21,7 +21,7 @@ from urllib.request import urlopen
 import psutil
 import pytest
 from alembic.script import ScriptDirectory
-from conftest import Store, opened, serving, upgrade
+from conftest import Store, curating, opened, serving, upgrade
 from sqlalchemy import insert, select, text
 
 from api import digest, fingerprints, ledger
@@ -34,6 +34,7 @@ from api.settings import ROOT, Settings
 
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()][::-1]
 SECRET = "s3cret"  # noqa: S105 - opens nothing
+ANY = {"If-Match": "*"}
 CANNOT_BE_REACHED = "Error: The database cannot be reached."
 NOT_MIGRATED = "Error: The database is not migrated to this release: run `alembic upgrade head`."
 STORY = "The pier\n\nThe pier opened. It has 12 lamps.\nNobody came.\n"
@@ -656,3 +657,46 @@ def test_looking_publishes_nothing(settings: Settings, database: Database) -> No
         )
         assert done.returncode == 0, done.stderr
     assert head(database) == last
+
+
+def test_new_epoch(run: Run, settings: Settings, database: Database) -> None:
+    """A new epoch is said with the version that it begins with, and what is written next has it."""
+    said = "This is epoch 1: versions begin at 1000000000001, and who has seen what is lost is told."
+    assert run("ledger", "new-epoch") == (0, [said])
+    assert head(database) == 603
+    with serving(settings) as app:
+        answer = curating(app.test_client(), database).patch("/cities/boston-ma", json={"summary": "New."}, headers=ANY)
+    assert answer.get_json()["data"]["version"] == head(database) == 10**12 + 1
+    assert run("ledger", "verify")[0] == 0
+
+
+def test_trim(run: Run, settings: Settings, database: Database) -> None:
+    """Trimming cuts what was superseded for longer than that, and says how much."""
+    with serving(settings) as app:
+        curator = curating(app.test_client(), database)
+        for summary in ("One.", "Two."):
+            curator.patch("/cities/boston-ma", json={"summary": summary}, headers=ANY)
+    assert run("ledger", "trim", "--older-than", "1d") == (0, ["Documents cut: 0."])
+    assert run("ledger", "trim", "--older-than", "0d") == (0, ["Documents cut: 2."])
+    assert run("ledger", "trim", "--older-than", "0d") == (0, ["Documents cut: 0."])
+    assert run("ledger", "verify")[0] == 0
+    for wrong in ("365", "-1d", "yesterday"):
+        status, said = run("ledger", "trim", "--older-than", wrong)
+        assert (status, said[-1]) == (
+            2,
+            f"Error: Invalid value for '--older-than': {wrong!r} is not so many days, such as 365d",
+        )
+
+
+def test_erase(run: Run, settings: Settings, database: Database) -> None:
+    """Erasing cuts the past of one record, and reminds of what it says now; a deleted one says nothing any more."""
+    with serving(settings) as app:
+        curator = curating(app.test_client(), database)
+        curator.post("/cities", json={"id": "a-zz", "name": "A", "state": "ZZ", "country": "US"})
+        curator.patch("/cities/boston-ma", json={"summary": "One."}, headers=ANY)
+        curator.delete("/cities/a-zz", headers=ANY)
+    assert run("ledger", "erase", "cities", "a-zz") == (0, ["Documents erased: 1."])
+    assert run("ledger", "erase", "cities", "boston-ma") == (0, ["Documents erased: 1. What it says now is still there."])
+    assert run("ledger", "erase", "cities", "nowhere") == (1, ["Error: there never was cities/nowhere"])
+    assert run("ledger", "erase", "mayors", "a")[0] == 2
+    assert run("ledger", "verify")[0] == 0

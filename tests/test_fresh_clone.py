@@ -20,7 +20,11 @@ from api.settings import ROOT
 pytestmark = pytest.mark.slow
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-KEYS, DATA = ".venv/bin/flask --app wsgi keys ", ".venv/bin/flask --app wsgi data "
+KEYS, DATA, LEDGER, HOOKS = (f".venv/bin/flask --app wsgi {group} " for group in ("keys", "data", "ledger", "webhooks"))
+MIRROR = (
+    "PYTHONPATH=clients/python python3 -c "
+    """'from digital_cities import *; print(mirror("http://127.0.0.1:8000", SQLiteStore("copy.sqlite3")))'"""
+)
 COMMANDS = re.findall(r"^\$ (.*?)(?:\s+#.*)?$", README, re.MULTILINE)
 
 
@@ -126,7 +130,9 @@ def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
     for command in COMMANDS:
         if command.startswith(("curl ", "make ")) or "make run" in command:
             continue
-        written = command.replace(" FILE", f" {invented}").replace(" FOLDER", f" {tmp_path / 'out'}")
+        written = (
+            command.replace(" FILE", f" {invented}").replace(" FOLDER", f" {tmp_path / 'out'}").replace(":8000", f":{port}")
+        )
         done = subprocess.run(
             written,
             shell=True,
@@ -139,9 +145,17 @@ def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
         outcomes[command] = (done.returncode, (done.stdout + done.stderr).strip().splitlines()[-1])
     assert outcomes == {
-        ".venv/bin/flask --app wsgi ledger verify": (0, "The ledger and the tables agree."),
-        ".venv/bin/flask --app wsgi ledger sweep": (0, outcomes[".venv/bin/flask --app wsgi ledger sweep"][1]),
-        ".venv/bin/flask --app wsgi ledger reindex": (0, "Records indexed: 77."),
+        LEDGER + "verify": (0, "The ledger and the tables agree."),
+        LEDGER + "sweep": (0, outcomes[LEDGER + "sweep"][1]),
+        LEDGER + "reindex": (0, "Records indexed: 77."),
+        LEDGER + "trim --older-than 365d": (0, "Documents cut: 0."),
+        LEDGER + "erase cities boston-ma": (0, "Documents erased: 0. What it says now is still there."),
+        LEDGER + "new-epoch": (
+            0,
+            "This is epoch 1: versions begin at 1000000000001, and who has seen what is lost is told.",
+        ),
+        HOOKS + "run --once": (0, "Messages sent or tried: 0."),
+        MIRROR: (0, "603"),
         KEYS + "create curator --scope write --expires 90d": (
             0,
             outcomes[KEYS + "create curator --scope write --expires 90d"][1],
@@ -164,7 +178,7 @@ def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
             outcomes[".venv/bin/flask --app wsgi citations check industry-insider-digital-cities-2024-part-1 FILE"][1],
         ),
     }
-    assert outcomes[".venv/bin/flask --app wsgi ledger sweep"][1].startswith("Changes published: 0;")
+    assert outcomes[LEDGER + "sweep"][1].startswith("Changes published: 0;")
     secrets = [outcomes[KEYS + command][1] for command in ("create curator --scope write --expires 90d", "rotate curator")]
     assert all(re.fullmatch(r"dca_[A-Za-z0-9_-]{43}", secret) for secret in secrets)
     assert outcomes[KEYS + "list"][1].startswith("curator  active  write  expires 2")

@@ -228,7 +228,7 @@ def test_as_of(curator: FlaskClient) -> None:
     [
         ("since=-1", "since"), ("since=x", "since"), ("since=9007199254740992", "since"), ("limit=0", "limit"), ("limit=1001", "limit"),
         ("kinds=mayors", "kinds"), ("wait=31", "wait"), ("history=yes", "history"), ("sinse=1", "sinse"), ("as_of=yesterday", "as_of"),
-        ("as_of=2024-13-01T00:00:00Z", "as_of"), ("since=0&cursor=x", "since"), ("wait=1&as_of=1", "wait"), ("cursor=x", "cursor"),
+        ("as_of=2024-13-01T00:00:00Z", "as_of"), ("wait=1&as_of=1", "wait"), ("cursor=x", "cursor"),
         ("cursor=", "cursor"), ("as_of=", "as_of"),
     ],
 )  # fmt: skip
@@ -497,6 +497,17 @@ def test_snapshot_compressed(client: FlaskClient) -> None:
 # --- the past
 
 
+def test_since_beside_a_cursor(curator: FlaskClient) -> None:
+    """Who sends with a cursor where they began gets what the cursor alone gets; a later `since` is refused."""
+    write(curator, "a-zz", "b-zz")
+    cursor = read(curator, "/changes/cities?since=603&limit=1")["cursor"]
+    expected = read(curator, f"/changes/cities?cursor={cursor}")
+    answer = read(curator, f"/changes/cities?cursor={cursor}&since=603")
+    assert (answer["data"], answer["cursor"]) == (expected["data"], expected["cursor"])
+    status, _, items = brief(curator.get(f"/changes/cities?cursor={cursor}&since=605"))
+    assert (status, [(item["parameter"], item["code"]) for item in items]) == (400, [("since", "not-together")])
+
+
 def test_history(curator: FlaskClient) -> None:
     """A record's past says who, when, why and what changed, the newest first, a page at a time."""
     write(curator, "a-zz")
@@ -513,6 +524,7 @@ def test_history(curator: FlaskClient) -> None:
     ]
     (made,) = read(curator, answer["links"]["next"].removeprefix("http://localhost"))["data"]
     assert (made["version"], made["cut"]) == (604, False)
+    assert read(curator, "/cities/a-zz/history?before=604")["data"] == []
     assert brief(curator.get("/cities/nowhere/history"))[:2] == (404, "record-not-found")
 
 

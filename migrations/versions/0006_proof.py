@@ -29,6 +29,7 @@ def upgrade() -> None:
     op.add_column("ledger_head", sa.Column("chain", sa.LargeBinary(), nullable=True))
     op.add_column("ledger_head", sa.Column("origin", TEXT, nullable=True))
     op.add_column("ledger_head", sa.Column("trimmed", VERSION, nullable=False, server_default="0"))
+    op.add_column("ledger_head", sa.Column("cuts", sa.Integer(), nullable=False, server_default="0"))
     op.create_table(
         "digest_bucket",
         sa.Column("kind", TEXT, nullable=False),
@@ -72,6 +73,7 @@ def upgrade() -> None:
     with op.batch_alter_table("ledger_head") as batch:
         batch.alter_column("chain", existing_type=sa.LargeBinary(), nullable=False)
         batch.alter_column("trimmed", existing_type=VERSION, server_default=None)
+        batch.alter_column("cuts", existing_type=sa.Integer(), server_default=None)
     op.create_index("ix_revision_bucket", "revision", ["kind", "bucket", "id", "version", "superseded", "leaf"])
     op.create_index("ix_revision_feed", "revision", ["version"], sqlite_where=CURRENT, postgresql_where=CURRENT)
 
@@ -83,7 +85,7 @@ def downgrade() -> None:
     op.drop_table("webhooks")
     op.drop_table("digest_bucket")
     op.execute("update revision set document = '{}' where document is null and op = 'upsert'")
-    for column in ("chain", "origin", "trimmed"):
+    for column in ("chain", "origin", "trimmed", "cuts"):
         op.drop_column("ledger_head", column)
     with op.batch_alter_table("revision") as batch:
         for name in ("hash", "deletion", "document"):
