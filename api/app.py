@@ -4,10 +4,12 @@ from dataclasses import replace
 from threading import Semaphore
 from typing import Any
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from flask_cors import CORS
 
 from api import auth, cli, docs, problems
+from api.cache import Cache
+from api.codings import compress
 from api.data_commands import data_commands
 from api.db import Database
 from api.resources import RESOURCES
@@ -62,12 +64,17 @@ def create_app(settings: Settings | None = None) -> Flask:
     cli.register(app)
     app.cli.add_command(data_commands)
     auth.register(app, database.settings)
+    if own.cache_mb:
+        app.wsgi_app = Cache(app.wsgi_app, database)  # type: ignore[assignment, method-assign]
     app.after_request(finish)
     return app
 
 
 def finish(response: Response) -> Response:
-    """Name the request, and keep browsers from guessing what an answer is."""
+    """Name the request, keep browsers from guessing what an answer is, and compress what is read."""
+    # Whoever can be told that nothing has changed.
+    if "ETag" in response.headers and request.method in READS:
+        response = compress(request, response)
     response.headers["X-Request-Id"] = problems.request_id()
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response

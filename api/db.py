@@ -117,6 +117,8 @@ class Database:
     def __init__(self, settings: Settings, *, create: bool = False) -> None:
         """Build the engine; nothing is connected yet. ``create`` lets SQLite make a missing file."""
         self.settings = settings
+        # How often this process may have changed something.
+        self.commits = 0
         self.engine = _sqlite(settings, create=create) if settings.database_url.startswith("sqlite") else _postgresql(settings)
         reader = self.engine.execution_options(reads=True)
         if self.engine.dialect.name == "postgresql":
@@ -134,8 +136,16 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """Open a session that commits at the end of the block and rolls back if it raises."""
-        with self._writes() as session, session.begin():
-            yield session
+        try:
+            with self._writes() as session, session.begin():
+                yield session
+        finally:
+            self.commits += 1
+
+    @property
+    def path(self) -> str:
+        """The file of a SQLite database."""
+        return str(Path(self.settings.sqlalchemy_url.database or "").resolve())
 
     def unreadiness(self) -> str | None:
         """Say in one sentence why the database can't serve, or None when it can."""

@@ -7,6 +7,7 @@ from flask import Response, request
 
 from api import __version__, query, search, statements
 from api.answers import SearchAnswerSchema, SuggestAnswerSchema
+from api.db import Database
 from api.problems import base_url
 from api.resources import BY_NAME
 from api.rest import (
@@ -18,13 +19,13 @@ from api.rest import (
     Blueprint,
     address,
     conditional,
-    database,
     documents,
     link_header,
     negotiate,
     parameter_component,
     tagged,
 )
+from api.versions import served
 
 finding = Blueprint("search", __name__, description="Full text in every noun at once.")
 
@@ -44,7 +45,11 @@ def find() -> Response:
     """Best first: all of `q` side by side in the title, then all in the title, then anywhere; then by noun and id."""
     negotiate(JSON)
     asked = query.parse_find("search", request.args.lists())
-    with database().reading() as session:
+    return served(lambda database: _find(database, asked), asked.min_version)
+
+
+def _find(database: Database, asked: query.Find) -> Response:
+    with database.reading() as session:
         version = statements.dataset_version(session)
         etag = f"{__version__}-{version}"
         if unchanged := conditional(etag):
@@ -72,7 +77,11 @@ def suggest() -> Response:
     """Find records with a word for each one typed that begins with it: names that begin so first, then by noun and name."""
     negotiate(JSON)
     asked = query.parse_find("suggest", request.args.lists())
-    with database().reading() as session:
+    return served(lambda database: _suggest(database, asked), asked.min_version)
+
+
+def _suggest(database: Database, asked: query.Find) -> Response:
+    with database.reading() as session:
         version = statements.dataset_version(session)
         etag = f"{__version__}-{version}"
         if unchanged := conditional(etag):

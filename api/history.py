@@ -12,7 +12,7 @@ from api.answers import HistoryAnswerSchema
 from api.db import Database
 from api.documents import PUBLICATION, SLUG, instant, is_slug
 from api.ledger import Op, Revision
-from api.query import DEFAULT_LIMIT, MAX_LIMIT, VERSION, Parameter
+from api.query import DEFAULT_LIMIT, MAX_LIMIT, MIN_VERSION, VERSION, Parameter
 from api.resource import Resource
 from api.rest import (
     HEADERS,
@@ -42,6 +42,7 @@ PARAMETERS = {
             example=lambda _: "10",
         ),
         Parameter("before", "Only revisions before this version.", VERSION, example=lambda _: "604"),
+        MIN_VERSION,
     )
 }
 ASKED = [{"name": name, "in": "query", **parameter_component(row)} for name, row in PARAMETERS.items()]
@@ -67,7 +68,7 @@ def add_history(blp: Blueprint, resource: Resource) -> None:
         """Every revision, the newest first, a deletion too: who, when, why, and which members it changed."""
         negotiate(JSON)
         found = query.parse_named(PARAMETERS, request.args.lists())
-        return served(lambda database: _history(database, resource, id, found))
+        return served(lambda database: _history(database, resource, id, found), found.get("min_version", 0))
 
 
 def _history(database: Database, resource: Resource, id: str, asked: dict[str, Any]) -> Response:

@@ -144,27 +144,36 @@ def following(prefix: str) -> str | None:
     return None
 
 
-def _is_any(column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+def _is_any(column: ColumnElement[Any], *values: Any) -> ColumnElement[bool]:
     return column == values[0] if len(values) == 1 else column.in_(values)
 
 
-def _starts(column: ColumnElement[Any], prefix: str) -> ColumnElement[bool]:
-    """Compare by range, which an index answers, and no character of a prefix is a wildcard."""
+def _range(prefix: str) -> tuple[str, ...]:
+    """Return where texts that begin so begin and end, so that an index finds them and no character is a wildcard."""
     end = following(prefix)
-    return and_(column >= prefix, column < end) if end else column >= prefix
+    return (prefix, end) if end else (prefix,)
+
+
+def _starts(column: ColumnElement[Any], begin: Any, end: Any = None) -> ColumnElement[bool]:
+    return column >= begin if end is None else and_(column >= begin, column < end)
+
+
+def _pattern(text: str) -> tuple[str]:
+    return ("%" + re.sub(r"([%_/])", r"/\1", text) + "%",)
 
 
 @dataclass(frozen=True)
 class Operator:
     """A row of the table of operators.
 
-    ``many``: it takes a list of values, any of which will do. ``build`` makes the condition of a column and the
-    value (the list, if ``many``); it is given a folded column and value when ``folds``.
+    ``many``: it takes a list of values, any of which will do. ``build`` makes the condition of a column and of what
+    ``bind`` makes of the value; they are given a folded column and value when ``folds``.
     """
 
     name: str
     description: str
-    build: Callable[[ColumnElement[Any], Any], ColumnElement[bool]]
+    build: Callable[..., ColumnElement[bool]]
+    bind: Callable[[Any], tuple[Any, ...]] = lambda value: (value,)
     many: bool = False
     folds: bool = False
     # Only where a field can be null.
@@ -176,11 +185,12 @@ class Operator:
 OPERATORS = {
     row.name: row
     for row in (
-        Operator("", "is any of these", _is_any, many=True),
+        Operator("", "is any of these", _is_any, tuple, many=True),
         Operator(
             "not",
             "is none of these; null is none of them",
-            lambda column, values: or_(not_(_is_any(column, values)), column.is_(None)),
+            lambda column, *values: or_(not_(_is_any(column, *values)), column.is_(None)),
+            tuple,
             many=True,
         ),
         Operator("gt", "is greater, or later", lambda column, value: column > value, period=True),
@@ -190,11 +200,16 @@ OPERATORS = {
         Operator(
             "contains",
             "has this text in it; the case of ASCII letters does not matter",
-            lambda column, value: column.contains(value, autoescape=True),
+            lambda column, pattern: column.like(pattern, escape="/"),
+            _pattern,
             folds=True,
         ),
         Operator(
-            "startswith", "begins with this text; in a name, the case of ASCII letters does not matter", _starts, folds=True
+            "startswith",
+            "begins with this text; in a name, the case of ASCII letters does not matter",
+            _starts,
+            _range,
+            folds=True,
         ),
         Operator(
             "isnull",
@@ -206,20 +221,30 @@ OPERATORS = {
 }
 
 
+FOLDED = ("text", "prose")
 WIDE: Mapping[str, Any] = {"whole": BigInteger(), "version": BigInteger()}
 
 
-def condition(type: Type, operator: Operator, column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
-    """Return the condition of a column, as its type has it."""
-    if operator.folds and type.name in {"text", "prose"}:
-        return operator.build(folded(column), fold(value))
-    if type.name in WIDE:
-        # As wide as the values that are taken, whatever the column's own width.
-        return operator.build(type_coerce(column, WIDE[type.name]), value)
+def bound(type: Type, operator: Operator, value: Any) -> tuple[Any, ...]:
+    """Return the values that the condition of a filter's value has for parameters, as a type has it."""
+    if operator.of_null:
+        return ()
+    if operator.folds and type.name in FOLDED:
+        value = fold(value)
     if operator.period and type.name == "date":
         # No character of a date comes after it.
-        return operator.build(column, f"{value}~")
-    return operator.build(column, value)
+        value = f"{value}~"
+    return operator.bind(value)
+
+
+def condition(type: Type, operator: Operator, column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+    """Return the condition of a column and of such values, or parameters in their place."""
+    if operator.folds and type.name in FOLDED:
+        column = folded(column)
+    elif type.name in WIDE:
+        # As wide as the values that are taken, whatever the column's own width.
+        column = type_coerce(column, WIDE[type.name])
+    return operator.build(column, *values)
 
 
 def split(text: str) -> list[str]:

@@ -213,6 +213,7 @@ class Query:
     facets: tuple[Filter, ...] = ()
     highlights: bool = False
     as_of: str | None = None
+    min_version: int = 0
 
     @property
     def order(self) -> tuple[Key, ...]:
@@ -250,6 +251,13 @@ def _sort_names(resource: Resource) -> list[str]:
     return [name for field in sortable(resource) for name in (field, f"-{field}")]
 
 
+VERSION = {**TYPES["version"].schema, "maximum": MAX_INTEGER}
+MIN_VERSION = Parameter(
+    "min_version",
+    "Wait until the dataset is at this version, such as that of your own write; 503 when it is not within a second.",
+    VERSION,
+    example=lambda _: "1",
+)
 PARAMETERS = {
     row.name: row
     for row in (
@@ -333,6 +341,7 @@ PARAMETERS = {
             most=MAX_FACETS,
             example=lambda resource: resource.facets[0],
         ),
+        MIN_VERSION,
     )
 }
 
@@ -419,6 +428,7 @@ def parse(resource: Resource, given: Iterable[tuple[str, list[str]]], *expressio
         include=tuple(includable(resource)[name] for name in found.get("include", ())),
         facets=tuple(facetable(resource)[name] for name in found.get("facets", ())),
         highlights=found.get("highlights", False),
+        min_version=found.get("min_version", 0),
     )
 
 
@@ -433,6 +443,7 @@ class Find:
     cursor: str | None = None
     count: str = COUNTS[0]
     highlights: bool = False
+    min_version: int = 0
 
 
 SEARCHABLE = tuple(resource for resource in RESOURCES if resource.search)
@@ -450,7 +461,11 @@ def _kind(nouns: Sequence[Resource]) -> Parameter:
 FIND_PARAMETERS = {
     "search": {
         row.name: row
-        for row in (PARAMETERS["q"], _kind(SEARCHABLE), *(PARAMETERS[n] for n in ("limit", "cursor", "count", "highlights")))
+        for row in (
+            PARAMETERS["q"],
+            _kind(SEARCHABLE),
+            *(PARAMETERS[n] for n in ("limit", "cursor", "count", "highlights", "min_version")),
+        )
     },
     "suggest": {
         row.name: row
@@ -468,6 +483,7 @@ FIND_PARAMETERS = {
                 {"type": "integer", "minimum": 1, "maximum": MAX_SUGGESTED},
                 example=lambda _: "5",
             ),
+            MIN_VERSION,
         )
     },
 }
@@ -485,6 +501,7 @@ def parse_find(path: str, given: Iterable[tuple[str, list[str]]]) -> Find:
         cursor=found.get("cursor"),
         count=found.get("count", COUNTS[0]),
         highlights=found.get("highlights", False),
+        min_version=found.get("min_version", 0),
     )
 
 
@@ -506,14 +523,13 @@ def parse_named(
     return found
 
 
-VERSION = {**TYPES["version"].schema, "maximum": MAX_INTEGER}
 AS_OF = Parameter(
     "as_of",
     "As it was at a version of the dataset, or at a time (RFC 3339).",
     {"type": "string", "maxLength": 40, "anyOf": [{"pattern": r"^\d{1,16}$"}, {"format": "date-time"}]},
     example=lambda _: "603",
 )
-RECORD_PARAMETERS = {**{name: PARAMETERS[name] for name in ("fields", "include")}, "as_of": AS_OF}
+RECORD_PARAMETERS = {**{name: PARAMETERS[name] for name in ("fields", "include", "min_version")}, "as_of": AS_OF}
 
 
 def parse_record(resource: Resource, given: Iterable[tuple[str, list[str]]]) -> Query:
@@ -530,7 +546,13 @@ def parse_record(resource: Resource, given: Iterable[tuple[str, list[str]]]) -> 
         wrong.refuse("include", "not-together", detail)
     wrong.raise_any()
     include = tuple(includable(resource)[name] for name in found.get("include", ()))
-    return Query(resource=resource, fields=found.get("fields"), include=include, as_of=found.get("as_of"))
+    return Query(
+        resource=resource,
+        fields=found.get("fields"),
+        include=include,
+        as_of=found.get("as_of"),
+        min_version=found.get("min_version", 0),
+    )
 
 
 def _values(expression: Expression) -> int:

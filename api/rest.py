@@ -22,6 +22,7 @@ from werkzeug.routing import BaseConverter
 
 from api import __version__, past, query, search, statements
 from api.answers import list_of, record_of
+from api.codings import matching
 from api.db import Database
 from api.documents import RESERVED, SLUG, instant, is_slug
 from api.formats import BY_MEDIA_TYPE, FORMATS, Format, chunks
@@ -52,11 +53,17 @@ def header(name: str, description: str, example: str) -> dict[str, Any]:
     return {name: {"description": description, "schema": {"type": "string"}, "example": example}}
 
 
+VARIES = "The answer depends on these headers of the request."
 REQUEST_ID = header("X-Request-Id", "Names this request in our log.", "0b6a4ac1b2c84a0e")
+ENCODED = header("Content-Encoding", "How the body is compressed, if it is: as `Accept-Encoding` likes it.", "zstd")
 NOT_KEPT = header("Cache-Control", "It may not be kept.", "no-store") | REQUEST_ID
 HEADERS = (
     header("ETag", "Version of this answer, for `If-None-Match`.", '"0.1.0-618"')
     | header("Cache-Control", "How long it may be kept.", CACHE_CONTROL)
+    | header("Vary", VARIES, "Accept-Encoding")
+    | ENCODED
+    | header("Age", "Seconds since this answer was computed; it is checked to be the latest when it is sent.", "0")
+    | header("Server-Timing", "Whether the answer was there already, and what computing it took.", "cache;desc=hit")
     | REQUEST_ID
 )
 LINK = header(
@@ -65,7 +72,7 @@ LINK = header(
     '<https://api.example.org/cities?limit=2>; rel="self"',
 )
 CONTENT_DISPOSITION = header("Content-Disposition", "Names the file.", 'inline; filename="cities.json"')
-VARY = header("Vary", "The answer depends on this header of the request.", "Accept")
+VARY = header("Vary", VARIES, "Accept, Accept-Encoding")
 LIST_HEADERS = HEADERS | LINK | CONTENT_DISPOSITION
 # A header of more bytes would not pass every proxy; `links` in the body always has both.
 MAX_LINK = 4_000
@@ -167,9 +174,9 @@ def negotiate(*offered: str) -> str:
 
 def conditional(etag: str) -> Response | None:
     """Return the 304 for a caller who has this version already, else None."""
-    if not request.if_none_match.contains_weak(etag):
-        return None
-    return tagged(Response(status=304), etag)
+    # What is unchanged is what the caller has, compressed or not.
+    own = matching(request.if_none_match, etag)
+    return tagged(Response(status=304), own) if own else None
 
 
 def tagged(response: Response, etag: str) -> Response:
@@ -344,10 +351,16 @@ def list_records(resource: Resource, format: Format, *expression: Any) -> Respon
     """Answer with a page of records or, in a streamed format, with all of them."""
     asked = query.parse(resource, request.args.lists(), *expression)
     if format.write:
-        return _stream(asked, format)
-    with database().reading() as session:
+        return served(lambda database: _stream(database, asked, format), asked.min_version)
+    return served(lambda database: _page(database, asked, keepable=not expression), asked.min_version)
+
+
+def _page(database: Database, asked: query.Query, *, keepable: bool) -> Response:
+    """Answer with a page of a list."""
+    resource = asked.resource
+    with database.reading() as session:
         version = statements.dataset_version(session)
-        etag = None if expression else f"{__version__}-{version}"
+        etag = f"{__version__}-{version}" if keepable else None
         if etag and (unchanged := conditional(etag)):
             return unchanged
         page = statements.page(session, asked)
@@ -367,7 +380,7 @@ def list_records(resource: Resource, format: Format, *expression: Any) -> Respon
     data = f"[{','.join(_shown(document, asked.fields) for document in page.documents)}]"
     response = Response(_body(data, included, envelope), content_type=JSON)
     response.headers["Link"] = link_header(links)
-    response.headers["Content-Disposition"] = f'inline; filename="{resource.name}.{format.name}"'
+    response.headers["Content-Disposition"] = f'inline; filename="{resource.name}.json"'
     if etag is None:
         response.headers["Cache-Control"] = "no-store"
         return response
@@ -379,7 +392,7 @@ def _varied(response: Response) -> Response:
     return response
 
 
-def _stream(asked: query.Query, format: Format) -> Response:
+def _stream(database: Database, asked: query.Query, format: Format) -> Response:
     """Answer with a whole list, as it is written, from one state of the database."""
     refused = query.Refusals()
     for name in sorted(set(request.args) & PAGED):
@@ -388,7 +401,7 @@ def _stream(asked: query.Query, format: Format) -> Response:
     refused.raise_any()
     with ExitStack() as stack:
         stack.enter_context(streaming())
-        session = stack.enter_context(database().reading())
+        session = stack.enter_context(database.reading())
         etag = f"{__version__}-{statements.dataset_version(session)}-{format.name}"
         if unchanged := conditional(etag):
             return unchanged
@@ -464,9 +477,13 @@ def read_record(resource: Resource, id: str) -> Response:
     """Answer with one record. Raises 404 and 410."""
     negotiate(JSON)
     asked = query.parse_record(resource, request.args.lists())
-    if asked.as_of is not None:
-        return served(lambda database: _read_past(database, resource, id, asked))
-    with database().reading() as session:
+    read = _read_present if asked.as_of is None else _read_past
+    return served(lambda database: read(database, resource, id, asked), asked.min_version)
+
+
+def _read_present(database: Database, resource: Resource, id: str, asked: query.Query) -> Response:
+    """Answer with a record as it is."""
+    with database.reading() as session:
         revision = current(session, resource.name, [id]).get(id) if is_slug(id) else None
         revision = _there(session, resource, id, revision)
         # What is included can change by itself.

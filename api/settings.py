@@ -52,6 +52,13 @@ class Settings:
         "", "Scheme and host that links are built from, such as `https://api.example.org`; the request's own when empty."
     )
     pool_size: int = setting(8, "Database connections that each process keeps.", low=1, high=1000)
+    cache_mb: int = setting(32, "Megabytes of finished answers that each process keeps; 0 for none.", low=0, high=1_000_000)
+    cache_lag: int = setting(
+        50,
+        "Milliseconds for which a process may miss what others write to PostgreSQL; on SQLite, and of its own, nothing.",
+        low=0,
+        high=60_000,
+    )
     connect_timeout: int = setting(5, "Seconds to wait for a connection to the database.", low=1, high=600)
     lock_timeout: int = setting(5, "Seconds to wait for another writer.", low=1, high=600)
     statement_timeout: int = setting(

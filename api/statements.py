@@ -6,9 +6,11 @@ Rows are found in the nouns' tables and served from the ledger, as the documents
 import base64
 import binascii
 import hashlib
+import itertools
 import json
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any, cast
 
 from sqlalchemy import (
@@ -17,6 +19,7 @@ from sqlalchemy import (
     ScalarSelect,
     Select,
     and_,
+    bindparam,
     case,
     false,
     func,
@@ -30,10 +33,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, aliased
 
-from api import search
+from api import prepared, search
 from api.documents import MAX_INTEGER
 from api.ledger import CURRENT, Dirty, Head, Revision
-from api.operators import OPERATORS, WIDE, condition
+from api.operators import OPERATORS, WIDE, bound, condition
+from api.prepared import padded
 from api.problems import ProblemError, mistake, nearest
 from api.query import (
     CAP,
@@ -63,10 +67,44 @@ KINDS: Mapping[str, type] = {"whole": int, "version": int, "instant": int, "flag
 
 def dataset_version(session: Session) -> int:
     """Return the version that the whole dataset is at."""
-    return session.execute(select(Head.version)).scalar_one()
+    ((version,),) = prepared.rows(session, "version", lambda: select(Head.version), {})
+    return int(version)
 
 
 # --- conditions
+
+
+def _shape(expression: Expression, values: dict[str, Any]) -> Hashable:
+    """Return what of an expression is not a value; the values are added by the names that they have as parameters."""
+    if isinstance(expression, Group):
+        return expression.connective, tuple([_shape(child, values) for child in expression.children])
+    return tuple([(row.filter.name, *_named(row, values)) for row in expression.all])
+
+
+def _named(row: Condition, values: dict[str, Any]) -> tuple[Any, ...]:
+    """Name the values of a condition; returns how many there are, and what else its statement depends on."""
+    found = bound(row.filter.field.type, row.filter.operator, row.value)
+    if row.filter.operator.many:
+        found = padded(found)
+    for value in found:
+        values[f"v{len(values)}"] = value
+    return len(found), row.value if row.filter.operator.of_null else None
+
+
+def _parametrized(expression: Expression, names: Iterator[int]) -> Expression:
+    """Put parameters in the place of an expression's values, named as `_shape` does."""
+    if isinstance(expression, Group):
+        return replace(expression, children=tuple([_parametrized(child, names) for child in expression.children]))
+    return Conditions(tuple([replace(row, value=_parameters(row, names)) for row in expression.all]))
+
+
+def _parameters(row: Condition, names: Iterator[int]) -> Any:
+    field, operator = row.filter.field, row.filter.operator
+    if operator.of_null:
+        return row.value
+    count, _ = _named(row, {})
+    type = WIDE.get(field.type.name) or field.column.type
+    return tuple([bindparam(f"v{next(names)}", type_=type) for _ in range(count)])
 
 
 def _where(resource: Resource, model: Any, expression: Expression) -> ColumnElement[bool]:
@@ -98,19 +136,21 @@ def _own(kind: str, model: Any, row: Condition) -> ColumnElement[bool]:
     field, operator = row.filter.field, row.filter.operator
     if field.column.class_ is Revision:
         return _of_ledger(kind, model, row)
-    return condition(field.type, operator, getattr(model, field.column.key), row.value)
+    values = (row.value,) if operator.of_null else row.value
+    return condition(field.type, operator, getattr(model, field.column.key), values)
 
 
 def _of_ledger(kind: str, model: Any, row: Condition) -> ColumnElement[bool]:
     """Compare the version, or the time by way of the version: time never runs backwards in the ledger."""
-    operator, value = row.filter.operator, row.value
+    operator, values = row.filter.operator, row.value
     if row.filter.field.type.name == "instant":
         # The first version after those that are wanted, or not wanted; none is as great as the greatest.
+        (value,) = values
         beyond = Revision.changed_at > value if operator.name in {"gt", "lte"} else Revision.changed_at >= value
         first = select(Revision.version).where(beyond).order_by(Revision.changed_at, Revision.version).limit(1)
-        value = func.coalesce(first.scalar_subquery(), MAX_INTEGER)
+        values = (func.coalesce(first.scalar_subquery(), MAX_INTEGER),)
         operator = OPERATORS["gte" if operator.name in {"gt", "gte"} else "lt"]
-    found = select(Revision.id).where(Revision.kind == kind, *CURRENT, operator.build(Revision.version.expression, value))
+    found = select(Revision.id).where(Revision.kind == kind, *CURRENT, operator.build(Revision.version.expression, *values))
     return model.id.in_(found)  # type: ignore[no-any-return]
 
 
@@ -181,14 +221,37 @@ def published(resource: Resource, column: Any) -> ScalarSelect[Any]:
     return select(column).where(*one).correlate(resource.model).scalar_subquery()
 
 
-@dataclass(frozen=True)
 class _List:
-    """A query with what its statements share: where the rows come from, and what orders them."""
+    """A query with what its statements share: their shape and values, where the rows come from, and what orders them."""
 
-    query: Query
-    keys: tuple[tuple[ColumnElement[Any], Key | None], ...]
-    joined: bool
-    dialect: str
+    def __init__(self, session: Session, query: Query) -> None:
+        """Tell the shape of a query from its values; no statement is built yet."""
+        self.session, self.query = session, query
+        self.dialect = session.get_bind().dialect.name
+        self.order: tuple[Key | None, ...] = query.order
+        if query.search is not None and query.sort is None:
+            self.order = (None, *query.order)
+        self.values: dict[str, Any] = {}
+        keys = tuple([key and (key.field.name, key.descending) for key in self.order])
+        self.shape = (query.resource.name, _shape(query.where, self.values), keys, query.search)
+        self.joined = query.search is not None or any(key and key.field.column.class_ is Revision for key in self.order)
+
+    def rows(self, name: Hashable, build: Callable[[], Select[Any]], **values: Any) -> list[Any]:
+        """Run one of the list's statements."""
+        return prepared.rows(self.session, (self.shape, name), build, self.values | values)
+
+    @cached_property
+    def keys(self) -> tuple[ColumnElement[Any], ...]:
+        """The columns that order it."""
+        return tuple(self._column(key) for key in self.order)
+
+    def _column(self, key: Key | None) -> Any:
+        if key is None:
+            assert self.query.search is not None
+            return type_coerce(search.tier(self.query.search, self.dialect, Revision.version.expression), BigInteger())
+        # The times of the ledger have the order of its versions, which have no ties.
+        column = Revision.version if key.field.column.class_ is Revision else key.field.column
+        return type_coerce(column, WIDE[key.field.type.name]) if key.field.type.name in WIDE else column
 
     def select(self, *columns: Any) -> Select[Any]:
         """Select from the rows of the list; documents of the ledger are there when joined, else by `published`."""
@@ -203,7 +266,7 @@ class _List:
             statement = statement.where(or_(model.id.not_in(noted), published(resource, Revision.version).is_not(None)))
         if query.search is not None:
             statement = statement.where(Revision.version.in_(search.matching(query.search, self.dialect)))
-        return statement.where(_where(resource, model, query.where))
+        return statement.where(_where(resource, model, _parametrized(query.where, itertools.count())))
 
     @property
     def document(self) -> Any:
@@ -213,23 +276,10 @@ class _List:
     def ordered(self, statement: Select[Any]) -> Select[Any]:
         """Order a statement, nulls last both ways."""
         terms = []
-        for column, key in self.keys:
+        for column, key in zip(self.keys, self.order, strict=True):
             term = column.desc() if key and key.descending else column.asc()
             terms.append(term.nulls_last() if key and key.field.nullable else term)
         return statement.order_by(*terms)
-
-
-def _list(session: Session, query: Query) -> _List:
-    dialect = session.get_bind().dialect.name
-    keys: list[tuple[Any, Key | None]] = []
-    if query.search is not None and query.sort is None:
-        keys.append((type_coerce(search.tier(query.search, dialect, Revision.version.expression), BigInteger()), None))
-    for key in query.order:
-        # The times of the ledger have the order of its versions, which have no ties.
-        column = Revision.version if key.field.column.class_ is Revision else key.field.column
-        keys.append((type_coerce(column, WIDE[key.field.type.name]) if key.field.type.name in WIDE else column, key))
-    joined = query.search is not None or any(key.field.column.class_ is Revision for key in query.order)
-    return _List(query, tuple(keys), joined, dialect)
 
 
 @dataclass(frozen=True)
@@ -243,13 +293,15 @@ class Page:
 
 def page(session: Session, query: Query) -> Page:
     """Return a page of a list, in as many statements as its place in the order needs. Raises a 400 for a foreign cursor."""
-    listed = _list(session, query)
+    listed = _List(session, query)
     limit = query.limit or DEFAULT_LIMIT
-    keys = [column.label(f"key_{n}") for n, (column, _) in enumerate(listed.keys)]
-    statement = listed.ordered(listed.select(query.resource.model.id, listed.document.label("document"), *keys))
+    places = _decode(query.cursor, _signature(query), [key or int for key in listed.order]) if query.cursor else []
+    values = {f"k{n}": value for n, value in enumerate(places) if value is not None}
     rows: list[Any] = []
-    for segment in _behind(listed, query) if query.cursor else [true()]:
-        rows += session.execute(statement.where(segment).limit(limit + 1 - len(rows))).all()
+    for segment in _segments(listed.order, places) if query.cursor else [Segment(0)]:
+        rows += listed.rows(
+            ("page", segment, tuple(values)), partial(_page, listed, segment, places), **values, limit=limit + 1 - len(rows)
+        )
         if len(rows) > limit:
             break
     shown = rows[:limit]
@@ -257,54 +309,84 @@ def page(session: Session, query: Query) -> Page:
     return Page([row[0] for row in shown], [row[1] for row in shown], cursor)
 
 
+def _page(listed: _List, segment: "Segment", places: Sequence[Any]) -> Select[Any]:
+    keys = [column.label(f"key_{n}") for n, column in enumerate(listed.keys)]
+    statement = listed.select(listed.query.resource.model.id, listed.document.label("document"), *keys)
+    return listed.ordered(statement.where(_behind(listed, segment, places)).limit(bindparam("limit", type_=BigInteger())))
+
+
 def stream(session: Session, query: Query) -> Generator[str]:
     """Yield the documents of a whole list, or of its first `limit`, in its order and in constant memory."""
-    listed = _list(session, query)
+    listed = _List(session, query)
     statement = listed.ordered(listed.select(listed.document)).limit(query.limit)
     # A reader who goes away closes the generator, and this the database's cursor.
-    with session.execute(statement.execution_options(yield_per=STREAMED)) as rows:
+    with session.execute(statement.execution_options(yield_per=STREAMED), listed.values) as rows:
         yield from rows.scalars()
 
 
 def total(session: Session, query: Query) -> tuple[int | None, str | None]:
     """Count a list as it was asked to be counted: the number, and whether it is exact (`eq`) or a lower bound (`gte`)."""
-    return _count(session, _list(session, query).select(query.resource.model.id), query.count)
-
-
-def _count(session: Session, rows: Select[Any], how: str) -> tuple[int | None, str | None]:
-    if how == "none":
+    if query.count == "none":
         return None, None
-    limited = rows.limit(CAP + 1) if how == "capped" else rows
-    count = session.execute(select(func.count()).select_from(limited.subquery())).scalar_one()
-    return (CAP, "gte") if how == "capped" and count > CAP else (count, "eq")
+    listed = _List(session, query)
+    ((found,),) = listed.rows(("total", query.count), lambda: _count(listed.select(query.resource.model.id), query.count))
+    return _counted(found, query.count)
 
 
-def _behind(listed: _List, query: Query) -> Iterator[ColumnElement[bool]]:
-    """Yield the conditions of the rows behind a cursor, in the order of the list; each is a range of an index.
+def _count(rows: Select[Any], how: str) -> Select[Any]:
+    return select(func.count()).select_from((rows.limit(CAP + 1) if how == "capped" else rows).subquery())
+
+
+def _counted(number: int, how: str) -> tuple[int, str]:
+    return (CAP, "gte") if how == "capped" and number > CAP else (number, "eq")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A range of an index behind a cursor: the rows that are equal to it in all but the last of so many keys.
+
+    In that key they have a greater value, or null. All of ``keys`` at once where one comparison of rows says the same.
+    """
+
+    keys: int
+    whole: bool = False
+    null: bool = False
+
+
+def _segments(order: Sequence[Key | None], places: Sequence[Any]) -> Iterator[Segment]:
+    """Yield the segments behind a cursor, in the order of the list.
 
     Behind a row are first those that are equal to it in all keys but the last, then those in all but the
     last two, and so on; of these, first those with a greater value and then those with null.
     """
-    values = _decode(query.cursor or "", _signature(query), [key or int for _, key in listed.keys])
-    keys = [(column, bool(key and key.descending), bool(key and key.field.nullable)) for column, key in listed.keys]
-    if len({descending for _, descending, _ in keys}) == 1 and not any(nullable for *_, nullable in keys):
-        # One direction and no nulls: one comparison of rows says the same as all the segments.
-        row = tuple_(*[column for column, *_ in keys])
-        bound = tuple_(*[literal(value, column.type) for (column, *_), value in zip(keys, values, strict=True)])
-        yield row < bound if keys[0][1] else row > bound
+    nullable = [bool(key and key.field.nullable) for key in order]
+    if len({bool(key and key.descending) for key in order}) == 1 and not any(nullable):
+        yield Segment(len(order), whole=True)
         return
-    for length in range(len(keys), 0, -1):
-        *before, (column, descending, nullable) = keys[:length]
-        equal = [
-            (found == literal(value, found.type) if value is not None else found.is_(None))
-            for (found, *_), value in zip(before, values, strict=False)
-        ]
-        value = values[length - 1]
-        if value is not None:
-            limit = literal(value, column.type)
-            yield and_(*equal, column < limit if descending else column > limit)
-            if nullable:
-                yield and_(*equal, column.is_(None))
+    for length in range(len(order), 0, -1):
+        if places[length - 1] is not None:
+            yield Segment(length)
+            if nullable[length - 1]:
+                yield Segment(length, null=True)
+
+
+def _behind(listed: _List, segment: Segment, places: Sequence[Any]) -> ColumnElement[bool]:
+    """Return the condition of a segment's rows."""
+    keys = listed.keys[: segment.keys]
+    if not keys:
+        return true()
+    bounds = [bindparam(f"k{n}", type_=column.type) for n, column in enumerate(keys)]
+    descending = [bool(key and key.descending) for key in listed.order]
+    if segment.whole:
+        row, bound = tuple_(*keys), tuple_(*bounds)
+        return row < bound if descending[0] else row > bound
+    equal = [
+        column == bound if value is not None else column.is_(None)
+        for column, bound, value in zip(keys[:-1], bounds[:-1], places, strict=False)
+    ]
+    if segment.null:
+        return and_(*equal, keys[-1].is_(None))
+    return and_(*equal, keys[-1] < bounds[-1] if descending[len(keys) - 1] else keys[-1] > bounds[-1])
 
 
 def _signature(query: Query) -> str:
@@ -374,8 +456,15 @@ class FacetValue:
 
 def facet(session: Session, query: Query, filter: Filter) -> tuple[list[FacetValue], bool]:
     """Count a list by the values of a field, the most frequent first; tells also whether there are more values."""
-    listed = _list(session, query)
-    row: Any = query.resource.model
+    listed = _List(session, query)
+    rows = listed.rows(("facet", filter.name), lambda: _facet(listed, filter))
+    labels = _labels(session, filter, [found for found, _ in rows if found is not None])
+    values = [FacetValue(found, labels.get(found), number) for found, number in rows[:MAX_VALUES]]
+    return values, len(rows) > MAX_VALUES
+
+
+def _facet(listed: _List, filter: Filter) -> Select[Any]:
+    row: Any = listed.query.resource.model
     joins: list[tuple[Any, ColumnElement[bool]]] = []
     for relation in filter.path:
         link = row
@@ -389,15 +478,12 @@ def facet(session: Session, query: Query, filter: Filter) -> tuple[list[FacetVal
             joins.append((row, getattr(link, _target(relation).key) == row.id))
     value = getattr(row, filter.field.column.key)
     # A record can be reached more than once, and counts once.
-    count = func.count(query.resource.model.id.distinct()) if any(map(is_many, filter.path)) else func.count()
+    count = func.count(listed.query.resource.model.id.distinct()) if any(map(is_many, filter.path)) else func.count()
     statement = listed.select(value, count)
     for joined, condition_of_join in joins:
         statement = statement.join(joined, condition_of_join)
     statement = statement.group_by(value).order_by(count.desc(), value.asc().nulls_last())
-    rows = session.execute(statement.limit(MAX_VALUES + 1)).all()
-    labels = _labels(session, filter, [found for found, _ in rows if found is not None])
-    values = [FacetValue(found, labels.get(found), number) for found, number in rows[:MAX_VALUES]]
-    return values, len(rows) > MAX_VALUES
+    return statement.limit(MAX_VALUES + 1)
 
 
 def _labels(session: Session, filter: Filter, values: Sequence[Any]) -> dict[Any, str]:
@@ -405,8 +491,10 @@ def _labels(session: Session, filter: Filter, values: Sequence[Any]) -> dict[Any
     noun = refers_to(filter)
     if noun:
         resource = BY_NAME[noun]
-        rows = session.execute(select(resource.model.id, resource.label).where(resource.model.id.in_(values)))
-        return {row.id: row[1] for row in rows}
+        model: Any = resource.model
+        return dict(
+            _of_ids(session, ("labels", noun), values, lambda ids: select(model.id, resource.label).where(model.id.in_(ids)))
+        )
     if filter.field.type.name == "choice":
         return {value: str(value).replace("_", " ").capitalize() for value in values}
     return {value: json.dumps(value) if isinstance(value, bool) else str(value) for value in values}
@@ -438,15 +526,29 @@ def included(
     wanted: dict[str, set[str]] = {}
     for path in steps:
         relation = path[-1]
-        link = aliased(relation.link)
-        owner, target = getattr(link, relation.owner.key), getattr(link, _target(relation).key)
-        found = select(target).distinct().where(owner.in_(reached[path[:-1]]), target.is_not(None), *_fixed(link, relation))
-        reached[path] = list(session.scalars(found.limit(MAX_INCLUDED + 1)))
+        shape = ("included", resource.name, tuple([step.name for step in path]))
+        rows = _of_ids(session, shape, reached[path[:-1]], partial(_reached, relation))
+        reached[path] = [id for (id,) in rows]
         noun = wanted.setdefault(relation.to or "", set())
         noun.update(reached[path])
         if len(noun) > MAX_INCLUDED:
             raise _too_many(resource, path)
     return {noun: _documents(session, noun, sorted(found)) for noun, found in sorted(wanted.items())}
+
+
+def _reached(relation: Relation, ids: Sequence[Any]) -> Select[Any]:
+    link = aliased(relation.link)
+    owner, target = getattr(link, relation.owner.key), getattr(link, _target(relation).key)
+    found = select(target).distinct().where(owner.in_(ids), target.is_not(None), *_fixed(link, relation))
+    return found.limit(MAX_INCLUDED + 1)
+
+
+def _of_ids(session: Session, shape: Hashable, ids: Sequence[str], build: Callable[[Sequence[Any]], Any]) -> list[Any]:
+    """Run a statement about these ids, which ``build`` makes of as many parameters."""
+    if not ids:
+        return []
+    values = {f"i{n}": id for n, id in enumerate(padded(ids))}
+    return prepared.rows(session, (shape, len(values)), lambda: build([bindparam(name) for name in values]), values)
 
 
 def _too_many(resource: Resource, path: tuple[Relation, ...]) -> ProblemError:
@@ -458,11 +560,11 @@ def _too_many(resource: Resource, path: tuple[Relation, ...]) -> ProblemError:
 
 
 def _documents(session: Session, kind: str, ids: Sequence[str]) -> dict[str, str]:
-    rows = session.execute(
-        select(Revision.id, Revision.document)
-        .where(Revision.kind == kind, Revision.id.in_(ids), *CURRENT)
-        .order_by(Revision.id)
-    )
+    def build(names: Sequence[Any]) -> Any:
+        asked = select(Revision.id, Revision.document).order_by(Revision.id)
+        return asked.where(Revision.kind == kind, Revision.id.in_(names), *CURRENT)
+
+    rows = _of_ids(session, ("documents", kind), ids, build)
     return {id: document or "" for id, document in rows}
 
 
@@ -504,8 +606,10 @@ def _noun(nouns: Sequence[Resource]) -> ColumnElement[int]:
 
 def find_total(session: Session, asked: Find) -> tuple[int | None, str | None]:
     """Count what a search finds, as `total` does a list."""
+    if asked.count == "none":
+        return None, None
     found = select(Revision.version).where(*_found(asked, session.get_bind().dialect.name))
-    return _count(session, found, asked.count)
+    return _counted(session.execute(_count(found, asked.count)).scalar_one(), asked.count)
 
 
 def _found(asked: Find, dialect: str) -> tuple[ColumnElement[bool], ...]:

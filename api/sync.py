@@ -3,13 +3,13 @@
 import itertools
 import json
 import time
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from flask import Response, current_app, request
+from flask import Response, request
 
 from api import __version__, digest, past, query
 from api.answers import BucketAnswerSchema, ChangesSchema, DigestAnswerSchema, FlatChangesSchema
@@ -19,7 +19,7 @@ from api.formats import FORMATS, chunks
 from api.ledger import Op, Revision
 from api.operators import TYPES
 from api.problems import ProblemError, mistake
-from api.query import AS_OF, VERSION, Parameter
+from api.query import AS_OF, MIN_VERSION, VERSION, Parameter
 from api.resource import Resource
 from api.resources import BY_NAME, RESOURCES
 from api.rest import (
@@ -32,7 +32,6 @@ from api.rest import (
     address,
     conditional,
     documents,
-    header,
     held,
     link_header,
     negotiate,
@@ -40,15 +39,13 @@ from api.rest import (
     streaming,
     tagged,
 )
-from api.versions import readable, served, version_of, within
+from api.versions import readable, served, version_of, waiting, within
 
 NDJSON = FORMATS["ndjson"].media_type
 DEFAULT_LIMIT, MAX_LIMIT, MAX_WAIT = 500, 1_000, 30
 # Within a second of a commit, with time to answer.
 EVERY = 0.25
 NOUNS = [resource.name for resource in RESOURCES]
-# Fast rather than small: the documents are alike, so even this makes a tenth of them.
-LEVEL = 1
 
 FLAT = {
     row.name: row
@@ -83,6 +80,7 @@ FLAT = {
             example=lambda _: "0",
         ),
         AS_OF,
+        MIN_VERSION,
     )
 }
 PARAMETERS = {
@@ -97,9 +95,11 @@ DIGEST = {
     for row in (
         AT,
         Parameter("buckets", "With `true`, the hash of each bucket.", TYPES["flag"].schema, example=lambda _: "false"),
+        MIN_VERSION,
     )
 }
-SNAPSHOT = {"as_of": AS_OF}
+BUCKET = {row.name: row for row in (AT, MIN_VERSION)}
+SNAPSHOT = {row.name: row for row in (AS_OF, MIN_VERSION)}
 NOUN = {
     "name": "noun",
     "in": "path",
@@ -115,9 +115,6 @@ NUMBER = {
     "schema": {"type": "integer", "minimum": 0, "maximum": digest.BUCKETS - 1},
     "example": 0,
 }
-ENCODED = header("Vary", "The answer depends on this header of the request.", "Accept-Encoding") | header(
-    "Content-Encoding", "How the body is compressed, if it is.", "gzip"
-)
 
 sync = Blueprint("sync", __name__, description="Copies: changes in order, proofs of completeness, and the whole at once.")
 
@@ -141,6 +138,7 @@ class Asked:
     history: bool
     wait: int
     as_of: str | None
+    min_version: int
 
 
 def asked(rows: Mapping[str, Parameter], kinds: tuple[str, ...] = ()) -> Asked:
@@ -159,6 +157,7 @@ def asked(rows: Mapping[str, Parameter], kinds: tuple[str, ...] = ()) -> Asked:
         history=found.get("history", False),
         wait=found.get("wait", 0),
         as_of=found.get("as_of"),
+        min_version=found.get("min_version", 0),
     )
 
 
@@ -202,25 +201,14 @@ def feed(asked: Asked, write: Any) -> Response:
         if asked.wait:
             stack.enter_context(waiting())
         while True:
-            response = served(lambda database: _page(database, asked, write, empty=time.monotonic() >= deadline))
+            empty = time.monotonic() >= deadline
+            response = served(partial(_page, asked=asked, write=write, empty=empty), asked.min_version)
             if response.status_code != 204:  # noqa: PLR2004 - nothing yet
                 return response
             time.sleep(EVERY)
 
 
-@contextmanager
-def waiting() -> Iterator[None]:
-    """Hold one of the places for who waits: they may not take every thread. Raises a 503 when there is none."""
-    places = current_app.extensions["waiters"]
-    if not places.acquire(blocking=False):
-        raise ProblemError("unavailable", "As many requests are waiting for changes as can be at once.")
-    try:
-        yield
-    finally:
-        places.release()
-
-
-def _page(database: Database, asked: Asked, write: Any, *, empty: bool) -> Response:
+def _page(database: Database, *, asked: Asked, write: Any, empty: bool) -> Response:
     """Answer with a page; with a 204, which nobody gets to see, where there is nothing and that is not wanted yet."""
     with ExitStack() as stack:
         session = stack.enter_context(database.reading())
@@ -348,7 +336,7 @@ def read_digest() -> Response:
         }
         return tagged(Response(json.dumps({"data": body}, separators=(",", ":")), content_type=JSON), etag)
 
-    return served(work)
+    return served(work, found.get("min_version", 0))
 
 
 def _noun(kind: str, row: past.NounDigest, *, whole: bool) -> dict[str, Any]:
@@ -360,7 +348,7 @@ def _noun(kind: str, row: past.NounDigest, *, whole: bool) -> dict[str, Any]:
 @sync.response(200, BucketAnswerSchema, description="The bucket.", headers=HEADERS)
 @sync.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
 @documents(sync, "invalid-query", "cursor-diverged", "not-acceptable", "not-found", "unavailable")
-@sync.doc(operationId="bucket", summary="Repair a copy", parameters=parameters({"at": AT}))
+@sync.doc(operationId="bucket", summary="Repair a copy", parameters=parameters(BUCKET))
 def read_bucket(noun: str, number: str) -> Response:
     """Read the records of one bucket, by id, with their hashes: what a copy whose bucket differs should hold instead."""
     negotiate(JSON)
@@ -369,7 +357,7 @@ def read_bucket(noun: str, number: str) -> Response:
         detail = "There is no such bucket."
         item = mistake("number", "invalid-value", detail, allowed={"minimum": 0, "maximum": digest.BUCKETS - 1})
         raise ProblemError("not-found", detail, item)
-    found = query.parse_named({"at": AT}, request.args.lists())
+    found = query.parse_named(BUCKET, request.args.lists())
 
     def work(database: Database) -> Response:
         with database.reading() as session:
@@ -383,7 +371,7 @@ def read_bucket(noun: str, number: str) -> Response:
         data = ",".join(_member(row) for row in rows)
         return tagged(Response(f'{{"data":[{data}],"hash":"{sha256}","version":{version}}}', content_type=JSON), etag)
 
-    return served(work)
+    return served(work, found.get("min_version", 0))
 
 
 def _member(revision: Revision) -> str:
@@ -397,8 +385,8 @@ def _member(revision: Revision) -> str:
 
 
 @sync.route("/snapshot", parameters=[IF_NONE_MATCH])
-@sync.response(200, {"type": "string"}, content_type=NDJSON, description="The whole dataset.", headers=HEADERS | ENCODED)
-@sync.alt_response(304, description=UNCHANGED, headers=HEADERS | ENCODED, success=True)
+@sync.response(200, {"type": "string"}, content_type=NDJSON, description="The whole dataset.", headers=HEADERS)
+@sync.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
 @documents(sync, "invalid-query", "cursor-diverged", "not-acceptable", "unavailable")
 @sync.doc(operationId="snapshot", summary="Copy everything", parameters=parameters(SNAPSHOT))
 def snapshot() -> Response:
@@ -408,7 +396,6 @@ def snapshot() -> Response:
     """
     negotiate(NDJSON)
     found = query.parse_named(SNAPSHOT, request.args.lists())
-    zipped = request.accept_encodings["gzip"] > 0
 
     def work(database: Database) -> Response:
         with ExitStack() as stack:
@@ -419,9 +406,9 @@ def snapshot() -> Response:
                 version = version_of(session, found["as_of"])
                 readable(lambda: past.untrimmed(session, version), "as_of")
             chain = past.chain_at(session, version)
-            etag = f"{__version__}-{version}-{chain.hex()[:8]}{'-gzip' * zipped}"
+            etag = f"{__version__}-{version}-{chain.hex()[:8]}"
             if unchanged := conditional(etag):
-                return _encoded(unchanged)
+                return unchanged
             nouns = past.digests(session, version)
             first = {
                 "version": version,
@@ -431,26 +418,10 @@ def snapshot() -> Response:
             }
             rows = stack.enter_context(closing(past.state(session, version)))
             lines = itertools.chain([json.dumps(first, separators=(",", ":"))], map(_member, rows))
-            body: Iterator[bytes] = chunks(f"{line}\n" for line in lines)
+            body = chunks(f"{line}\n" for line in lines)
             open_while_sent = stack.pop_all()
-        response = Response(held(open_while_sent, _gzip(body) if zipped else body), content_type=NDJSON)
+        response = Response(held(open_while_sent, body), content_type=NDJSON)
         response.call_on_close(open_while_sent.close)
-        if zipped:
-            response.headers["Content-Encoding"] = "gzip"
-        return _encoded(tagged(response, etag))
+        return tagged(response, etag)
 
-    return served(work)
-
-
-def _encoded(response: Response) -> Response:
-    response.headers["Vary"] = "Accept-Encoding"
-    return response
-
-
-def _gzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Compress a stream (RFC 1952)."""
-    packer = zlib.compressobj(LEVEL, wbits=31)
-    for piece in pieces:
-        if packed := packer.compress(piece):
-            yield packed
-    yield packer.flush()
+    return served(work, found.get("min_version", 0))

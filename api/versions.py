@@ -1,6 +1,8 @@
 """What a request says of the dataset's versions, and how it is answered when they are not to be had."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from flask import Response, current_app
@@ -13,20 +15,54 @@ from api.operators import TYPES
 from api.problems import ProblemError, base_url, mistake
 from api.query import Refusals
 
+# Seconds to wait for a version, and between looks.
+PATIENCE, EVERY = 1.0, 0.02
 
-def served(work: Callable[[Database], Response]) -> Response:
+
+def served(work: Callable[[Database], Response], min_version: int = 0) -> Response:
     """Answer from the database, or from its primary where it is a standby that has not got so far.
 
-    Raises 410 for a version that never was, or that was cut, and 503 where the primary can't be asked.
+    Raises 410 for a version that never was, or that was cut, and 503 where the primary can't be asked, or where there is no
+    ``min_version`` yet, after a while.
     """
     own: Database = current_app.extensions["database"]
     primary: Database | None = current_app.extensions["primary"]
+    asked = own
+    if min_version and not _has(own, min_version):
+        asked = primary or own
+        _wait_for(asked, min_version)
     try:
-        return work(own)
+        return work(asked)
     except past.AheadError:
         if primary is None:
             raise ProblemError("unavailable", "This standby has not got as far as that version yet.") from None
         return work(primary)
+
+
+def _has(database: Database, version: int) -> bool:
+    with database.reading() as session:
+        return past.head(session).version >= version
+
+
+def _wait_for(database: Database, version: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    with waiting():
+        while not _has(database, version):
+            if time.monotonic() > deadline:
+                raise ProblemError("unavailable", f"The dataset has not got as far as version {version} yet.")
+            time.sleep(EVERY)
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Hold one of the places for who waits: they may not take every thread. Raises a 503 when there is none."""
+    places = current_app.extensions["waiters"]
+    if not places.acquire(blocking=False):
+        raise ProblemError("unavailable", "As many requests are waiting for changes as can be at once.")
+    try:
+        yield
+    finally:
+        places.release()
 
 
 def version_of(session: Session, text: str, parameter: str = "as_of") -> int:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from api import __version__, auth, idempotency, ledger, query
 from api.answers import record_of
+from api.codings import plain
 from api.documents import SLUG, instant
 from api.inputs import example_of, input_of, patch_of
 from api.keys import Key
@@ -175,7 +176,8 @@ def expected() -> Expected | None:
     if not re.fullmatch(TAGS, given):
         detail = '`If-Match` is the `ETag` of the record, with its quotes, as in `"0.1.0-17"`, or `*`.'
         raise ProblemError("bad-request", detail, mistake("If-Match", "invalid-value", detail))
-    found = [re.fullmatch(r"(?:.*-)?(\d{1,19})", tag) for tag in re.findall(r'"([^"]*)"', given)]
+    tags = map(plain, re.findall(r'"([^"]*)"', given))
+    found = [re.fullmatch(r"(?:.*-)?(\d{1,19})", tag) for tag in tags]
     return Expected(frozenset(int(match[1]) for match in found if match), any=given == "*")
 
 

@@ -58,12 +58,12 @@ class Store:
     server: str
 
     def empty(self, *, template: str = "template0") -> Settings:
-        """Return the settings of a database that nobody has used yet."""
+        """Return the settings of a database that nobody has used yet; answers are kept only where that is what is tested."""
         name = f"test_{next(NUMBERS)}"
         if self.dialect == "sqlite":
-            return Settings(database_url=f"sqlite:///{self.folder / name}.sqlite3", lock_timeout=30)
+            return Settings(database_url=f"sqlite:///{self.folder / name}.sqlite3", lock_timeout=30, cache_mb=0)
         self._execute(f"create database {name} template {template}")
-        return Settings(database_url=self.server.replace("/postgres?", f"/{name}?"), lock_timeout=30)
+        return Settings(database_url=self.server.replace("/postgres?", f"/{name}?"), lock_timeout=30, cache_mb=0)
 
     def copy(self, migrated: Settings) -> Settings:
         """Return the settings of a copy; nobody may be connected to the original."""

@@ -102,7 +102,7 @@ def test_machines_get_json(site: FlaskClient, path: str, accept: str | None) -> 
     response = fetch(site, path, accept)
     found = {name: response.headers.get(name) for name in ("Content-Type", "Vary", "Content-Security-Policy")}
     assert response.status_code == 200
-    assert found == {"Content-Type": "application/json", "Vary": "Accept", "Content-Security-Policy": None}
+    assert found == {"Content-Type": "application/json", "Vary": "Accept, Accept-Encoding", "Content-Security-Policy": None}
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_browsers_get_a_page(site: FlaskClient, path: str, accept: str) -> None:
     response = fetch(site, path, accept)
     found = {name: response.headers.get(name) for name in ("Content-Type", "Vary", "Content-Security-Policy")}
     assert response.status_code == 200
-    assert found == {"Content-Type": HTML, "Vary": "Accept", "Content-Security-Policy": POLICY}
+    assert found == {"Content-Type": HTML, "Vary": "Accept, Accept-Encoding", "Content-Security-Policy": POLICY}
 
 
 @pytest.mark.parametrize("path", EITHER)

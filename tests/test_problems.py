@@ -78,7 +78,7 @@ ARGUMENTS = sorted([*query.parameters(BY_NAME["cities"]), *query.filters(BY_NAME
         ("/cities?LIMIT=3", (400, "invalid-query", [unknown("LIMIT", ARGUMENTS, "limit")])),
         ("/cities?zzz", (400, "invalid-query", [unknown("zzz", ARGUMENTS)])),
         ("/cities?=1", (400, "invalid-query", [unknown("", ARGUMENTS)])),
-        ("/cities/boston-ma?x=1", (400, "invalid-query", [unknown("x", ["fields", "include", "as_of"])])),
+        ("/cities/boston-ma?x=1", (400, "invalid-query", [unknown("x", ["fields", "include", "min_version", "as_of"])])),
         ("/livez?x=1", (400, "invalid-query", [unknown("x", [])])),
         (
             "/cities?limit=2&limit=3",

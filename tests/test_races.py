@@ -134,8 +134,8 @@ def test_fifty_at_once_are_one(office: tuple[Flask, str]) -> None:
 class Server:
     """A server in processes of its own, which can be killed."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Start it."""
+    def __init__(self, settings: Settings, **more: str) -> None:
+        """Start it, with more of its environment."""
         self.port = unused_port()
         self.environ = {
             **os.environ,
@@ -143,6 +143,7 @@ class Server:
             "PORT": str(self.port),
             "WORKERS": "1",
             "WRITE_LIMIT": "1000000/minute",
+            **more,
         }
         self.process = self.start()
 

@@ -71,6 +71,8 @@ def test_defaults() -> None:
         "workers": 2,
         "threads": 4,
         "waiters": 2,
+        "cache_mb": 32,
+        "cache_lag": 50,
         "public_url": "",
         "pool_size": 8,
         "connect_timeout": 5,

@@ -483,7 +483,7 @@ def test_snapshot(curator: FlaskClient) -> None:
 def test_snapshot_compressed(client: FlaskClient) -> None:
     """A snapshot is compressed for who says so, under a tag of its own, and says what it depends on."""
     plain, packed = (
-        client.get("/snapshot", headers={"Accept-Encoding": coding}, buffered=True) for coding in ("identity", "br, gzip;q=0.5")
+        client.get("/snapshot", headers={"Accept-Encoding": coding}, buffered=True) for coding in ("identity", "gzip, br;q=0.5")
     )
     refused = client.get("/snapshot", headers={"Accept-Encoding": "gzip;q=0"}, buffered=True)
     assert gzip.decompress(packed.get_data()) == plain.get_data() == refused.get_data()

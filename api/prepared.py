@@ -1,0 +1,68 @@
+"""Statements that are built and compiled once for all requests of one shape: building one costs more than running it.
+
+What differs between two requests of a shape are the values of its parameters, which have names.
+"""
+
+import threading
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+from cachetools import LRUCache
+from sqlalchemy import Dialect, Select
+from sqlalchemy.orm import Session
+
+# So many statements are kept; each takes some kilobytes.
+MOST = 500
+_kept: LRUCache[Hashable, "Prepared"] = LRUCache(MOST)
+_lock = threading.Lock()
+
+
+class Prepared:
+    """A compiled statement: its text, and what its values and columns pass through on their way."""
+
+    def __init__(self, statement: Select[Any], dialect: Dialect) -> None:
+        """Compile a statement; its parameters without a value are those that `rows` is given."""
+        compiled = statement.compile(dialect=dialect)
+        self.text = str(compiled)
+        self.names = compiled.positiontup
+        processors = {name: bind.type.dialect_impl(dialect).bind_processor(dialect) for name, bind in compiled.binds.items()}
+        self.processors = {name: processor for name, processor in processors.items() if processor}
+        fixed = {name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required}
+        self.fixed = self._processed(fixed)
+        results = [column.type.dialect_impl(dialect) for column in statement.selected_columns]
+        readers = [type.result_processor(dialect, None) for type in results]
+        self.readers = readers if any(readers) else None
+
+    def rows(self, session: Session, values: Mapping[str, Any]) -> list[Any]:
+        """Run it; returns rows as tuples."""
+        given = self.fixed | self._processed(values)
+        parameters = tuple([given[name] for name in self.names]) if self.names is not None else given
+        found = session.connection().exec_driver_sql(self.text, parameters).fetchall()
+        if self.readers is None:
+            return list(found)
+        return [tuple([read(value) if read else value for read, value in zip(self.readers, row, strict=True)]) for row in found]
+
+    def _processed(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        processors = self.processors
+        if not processors:
+            return dict(values)
+        return {name: processors[name](value) if name in processors else value for name, value in values.items()}
+
+
+def rows(session: Session, shape: Hashable, build: Callable[[], Select[Any]], values: Mapping[str, Any]) -> list[Any]:
+    """Run the statement of a shape, which ``build`` makes where it is new."""
+    dialect = session.get_bind().dialect
+    key = (dialect.name, shape)
+    with _lock:
+        prepared = _kept.get(key)
+    if prepared is None:
+        prepared = Prepared(build(), dialect)
+        with _lock:
+            _kept[key] = prepared
+    return prepared.rows(session, values)
+
+
+def padded(values: Sequence[Any]) -> tuple[Any, ...]:
+    """Repeat the last of some values up to a power of two: so lists of all lengths have few shapes."""
+    length = 1 << (len(values) - 1).bit_length()
+    return (*values, *[values[-1]] * (length - len(values)))
