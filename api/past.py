@@ -8,15 +8,15 @@ import base64
 import binascii
 import datetime as dt
 import hashlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, NamedTuple, Self
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, literal, or_, select
 from sqlalchemy.orm import Session
 
-from api import digest
+from api import digest, prepared
 from api.ledger import CURRENT, Bucket, Head, Op, Revision, leaves_of
 from api.resources import BY_NAME
 
@@ -95,9 +95,20 @@ class Position:
         return proof == self._proof(chain)
 
 
-def head(session: Session) -> Head:
+class Here(NamedTuple):
+    """How far the dataset is: its version, its chain, from where on there is a past, and how often it was cut."""
+
+    version: int
+    chain: bytes
+    trimmed: int
+    cuts: int
+
+
+def head(session: Session) -> Here:
     """Return how far the dataset is."""
-    return session.scalars(select(Head)).one()
+    columns = [getattr(Head, name) for name in Here._fields]
+    ((*found,),) = prepared.rows(session, "head", lambda: select(*columns), {})
+    return Here(*found)
 
 
 def is_standby(session: Session) -> bool:
@@ -109,9 +120,9 @@ def chain_at(session: Session, version: int) -> bytes:
     """Return the chain's hash at a version. Raises DivergedError, or AheadError."""
     if version == 0:
         return digest.GENESIS
-    found = session.scalar(select(Revision.chain).where(Revision.version == version))
-    if found is not None:
-        return found
+    asked = select(Revision.chain).where(Revision.version == bindparam("version"))
+    for (chain,) in prepared.rows(session, "chain", lambda: asked, {"version": version}):
+        return bytes(chain)
     if version > head(session).version and is_standby(session):
         raise AheadError(version)
     raise DivergedError(version)
@@ -132,15 +143,27 @@ def untrimmed(session: Session, version: int) -> None:
         raise TrimmedError(None)
 
 
-def revision_at(session: Session, kind: str, id: str, version: int) -> Revision | None:
+def revision_at(session: Session, kind: str, id: str, version: int) -> "Change | None":
     """Return what a record was at a version; None before its first. Raises TrimmedError."""
-    own = select(Revision).where(Revision.kind == kind, Revision.id == id, Revision.version <= version)
-    found = session.scalar(own.order_by(Revision.version.desc()).limit(1))
+    own = select(*_columns()).where(Revision.kind == kind, Revision.id == id, Revision.version <= version)
+    row = session.execute(own.order_by(Revision.version.desc()).limit(1)).one_or_none()
+    found = Change(*row) if row else None
     if version < (trimmed := head(session).trimmed):
         raise TrimmedError(trimmed)
     if found and found.op is Op.UPSERT and found.document is None:
         raise TrimmedError(None)
     return found
+
+
+def newest(session: Session, kind: str, id: str) -> "Change | None":
+    """Return what a record is, or that it is deleted; None where it never was."""
+    found = prepared.rows(session, "newest", _newest, {"kind": kind, "id": id})
+    return Change(*found[0]) if found else None
+
+
+def _newest() -> Select[Any]:
+    own = (Revision.kind == bindparam("kind"), Revision.id == bindparam("id"), Revision.superseded.is_(None))
+    return select(*_columns()).where(*own)
 
 
 def _was(version: int) -> ColumnElement[bool]:
@@ -163,16 +186,28 @@ class Feed:
     kinds: tuple[str, ...]
     history: bool = False
 
+    @property
+    def shape(self) -> Hashable:
+        """All on which its conditions depend, but for the values of their parameters."""
+        return self.kinds, self.history
+
+    @property
+    def values(self) -> dict[str, int]:
+        """The values of their parameters."""
+        own = {"since": self.since.version, "until": self.until}
+        return own if self.history else {**own, "fresh": self.since.fresh}
+
     def conditions(self) -> Iterator[ColumnElement[bool]]:
         """Yield the conditions of the revisions that are asked for."""
-        yield Revision.version > self.since.version
-        yield Revision.version <= self.until
+        since, until, fresh = (bindparam(name, type_=Revision.version.type) for name in ("since", "until", "fresh"))
+        yield Revision.version > since
+        yield Revision.version <= until
         # The nouns of a newer release are for that release.
-        yield Revision.kind.in_(self.kinds or BY_NAME)
+        yield Revision.kind.in_([literal(kind) for kind in self.kinds or BY_NAME])
         if not self.history:
-            yield or_(Revision.superseded.is_(None), Revision.superseded > self.until)
+            yield or_(Revision.superseded.is_(None), Revision.superseded > until)
             # No one who began with nothing misses what was gone before.
-            yield or_(Revision.op == Op.UPSERT, Revision.version > self.since.fresh)
+            yield or_(Revision.op == Op.UPSERT, Revision.version > fresh)
 
 
 @dataclass(frozen=True)
@@ -196,26 +231,58 @@ def page(session: Session, feed: Feed, limit: int) -> Page:
     """Return the next page: whole commits, about ``limit`` changes of them."""
     if feed.since.version == 0 and not feed.since.fresh:
         feed = replace(feed, since=replace(feed.since, fresh=feed.until))
-    asked = select(Revision.version, Revision.commit_version).where(*feed.conditions())
-    rows = session.execute(asked.order_by(Revision.version).limit(limit + 1)).all()
+    rows = prepared.rows(session, ("page", feed.shape), lambda: _ends(feed), {**feed.values, "limit": limit + 1})
     if len(rows) <= limit:
         return Page(feed, chain_at(session, feed.until), len(rows))
-    whole = [row for row in rows if row.commit_version != rows[-1].commit_version]
+    (_, beyond) = rows[-1]
+    whole = [commit for _, commit in rows if commit != beyond]
     # A commit of more than a page is a page of its own.
-    commit = whole[-1].commit_version if whole else rows[-1].commit_version
-    end = session.execute(
-        select(Revision.version, Revision.chain)
-        .where(Revision.commit_version == commit)
-        .order_by(Revision.version.desc())
-        .limit(1)
-    ).one()
-    return Page(replace(feed, until=end.version), end.chain, len(whole), many=not whole, more=end.version < feed.until)
+    commit = whole[-1] if whole else beyond
+    ((end, chain),) = prepared.rows(session, "end", _end, {"commit": commit})
+    return Page(replace(feed, until=end), bytes(chain), len(whole), many=not whole, more=end < feed.until)
 
 
-def changes(session: Session, feed: Feed) -> Generator[Revision]:
-    """Yield the changes of a feed, in order."""
-    asked = select(Revision).where(*feed.conditions()).order_by(Revision.version)
-    yield from _streamed(session, asked)
+def _ends(feed: Feed) -> Any:
+    asked = select(Revision.version, Revision.commit_version).where(*feed.conditions())
+    return asked.order_by(Revision.version).limit(bindparam("limit", type_=Revision.version.type))
+
+
+def _end() -> Any:
+    asked = select(Revision.version, Revision.chain).where(Revision.commit_version == bindparam("commit"))
+    return asked.order_by(Revision.version.desc()).limit(1)
+
+
+class Change(NamedTuple):
+    """A change, as the feed has it."""
+
+    version: int
+    commit_version: int
+    kind: str
+    id: str
+    op: Op
+    reason: str | None
+    changed_at: dt.datetime
+    leaf: bytes | None
+    document: str | None
+
+
+def changes(session: Session, page: Page) -> Generator[Change]:
+    """Yield the changes of a page, in order."""
+    feed = page.feed
+    if page.many:
+        with closing(session.execute(_changes(feed), feed.values, execution_options={"yield_per": BATCH})) as streamed:
+            yield from (Change(*row) for row in streamed)
+        return
+    rows = prepared.rows(session, ("changes", feed.shape), lambda: _changes(feed), feed.values)
+    yield from (Change(*row) for row in rows)
+
+
+def _changes(feed: Feed) -> Select[Any]:
+    return select(*_columns()).where(*feed.conditions()).order_by(Revision.version)
+
+
+def _columns() -> list[Any]:
+    return [getattr(Revision, name) for name in Change._fields]
 
 
 def _streamed(session: Session, asked: Select[Revision]) -> Generator[Revision]:

@@ -27,7 +27,7 @@ from api.db import Database
 from api.documents import RESERVED, SLUG, instant, is_slug
 from api.formats import BY_MEDIA_TYPE, FORMATS, Format, chunks
 from api.formats import select as select_members
-from api.ledger import Op, Revision, current
+from api.ledger import Op
 from api.operators import MAX_VALUES, escape
 from api.problem_types import PROBLEMS
 from api.problems import (
@@ -484,8 +484,7 @@ def read_record(resource: Resource, id: str) -> Response:
 def _read_present(database: Database, resource: Resource, id: str, asked: query.Query) -> Response:
     """Answer with a record as it is."""
     with database.reading() as session:
-        revision = current(session, resource.name, [id]).get(id) if is_slug(id) else None
-        revision = _there(session, resource, id, revision)
+        revision = _there(session, resource, id, past.newest(session, resource.name, id) if is_slug(id) else None)
         # What is included can change by itself.
         version = statements.dataset_version(session) if asked.include else revision.version
         etag = f"{__version__}-{version}"
@@ -512,7 +511,7 @@ def _read_past(database: Database, resource: Resource, id: str, asked: query.Que
     return tagged(Response(body, content_type=JSON), etag)
 
 
-def _there(session: Session, resource: Resource, id: str, revision: Revision | None) -> Revision:
+def _there(session: Session, resource: Resource, id: str, revision: past.Change | None) -> past.Change:
     """Return a revision that has a document. Raises 404 and 410."""
     if revision is None:
         raise unknown_record(session, resource, id)

@@ -582,21 +582,24 @@ class Hit:
 
 def find(session: Session, asked: Find) -> tuple[list[Hit], str | None]:
     """Return a page of the records of every noun that a search finds, the best first, and the next page's cursor."""
-    dialect = session.get_bind().dialect.name
-    tier = search.tier(asked.search, dialect, Revision.version.expression)
-    keys: tuple[ColumnElement[Any], ...] = (
-        type_coerce(tier, BigInteger()),
-        _noun(SEARCHABLE),
-        Revision.id.expression,
-    )
-    statement = select(Revision.kind, Revision.id, Revision.document, *keys).where(*_found(asked, dialect)).order_by(*keys)
     signature = _hash(["search", repr(asked.search), sorted(asked.kinds)])
-    if asked.cursor:
-        values = zip(_decode(asked.cursor, signature, (int, int, str)), keys, strict=True)
-        statement = statement.where(tuple_(*keys) > tuple_(*[literal(value, key.type) for value, key in values]))
-    rows = session.execute(statement.limit(asked.limit + 1)).all()
+    places = _decode(asked.cursor, signature, (int, int, str)) if asked.cursor else []
+    values = {f"k{n}": value for n, value in enumerate(places)} | {"limit": asked.limit + 1}
+    dialect = session.get_bind().dialect.name
+    shape = ("find", asked.search, asked.kinds, bool(places))
+    rows = prepared.rows(session, shape, lambda: _find(asked, dialect), values)
     hits = [Hit(row[0], row[1], row[2] or "") for row in rows[: asked.limit]]
     return hits, _encode(signature, rows[asked.limit - 1][3:]) if len(rows) > asked.limit else None
+
+
+def _find(asked: Find, dialect: str) -> Select[Any]:
+    tier = search.tier(asked.search, dialect, Revision.version.expression)
+    keys: tuple[ColumnElement[Any], ...] = (type_coerce(tier, BigInteger()), _noun(SEARCHABLE), Revision.id.expression)
+    statement = select(Revision.kind, Revision.id, Revision.document, *keys).where(*_found(asked, dialect)).order_by(*keys)
+    if asked.cursor:
+        places = [bindparam(f"k{n}", type_=key.type) for n, key in enumerate(keys)]
+        statement = statement.where(tuple_(*keys) > tuple_(*places))
+    return statement.limit(bindparam("limit", type_=BigInteger()))
 
 
 def _noun(nouns: Sequence[Resource]) -> ColumnElement[int]:
@@ -608,12 +611,17 @@ def find_total(session: Session, asked: Find) -> tuple[int | None, str | None]:
     """Count what a search finds, as `total` does a list."""
     if asked.count == "none":
         return None, None
-    found = select(Revision.version).where(*_found(asked, session.get_bind().dialect.name))
-    return _counted(session.execute(_count(found, asked.count)).scalar_one(), asked.count)
+    dialect = session.get_bind().dialect.name
+    shape = ("found", asked.search, asked.kinds, asked.count)
+    ((number,),) = prepared.rows(
+        session, shape, lambda: _count(select(Revision.version).where(*_found(asked, dialect)), asked.count), {}
+    )
+    return _counted(number, asked.count)
 
 
 def _found(asked: Find, dialect: str) -> tuple[ColumnElement[bool], ...]:
-    return (Revision.version.in_(search.matching(asked.search, dialect)), Revision.kind.in_(asked.kinds), *CURRENT)
+    kinds = Revision.kind.in_([literal(kind) for kind in asked.kinds])
+    return (Revision.version.in_(search.matching(asked.search, dialect)), kinds, *CURRENT)
 
 
 def suggest(session: Session, asked: Find) -> list[Hit]:

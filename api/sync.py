@@ -235,7 +235,7 @@ def _page(database: Database, *, asked: Asked, write: Any, empty: bool) -> Respo
             "next": address(request.args, without="since", cursor=cursor) if page.more else None,
         }
         rest = json.dumps({"links": links, "cursor": cursor, "head": now.version}, separators=(",", ":"))
-        rows = stack.enter_context(closing(past.changes(session, page.feed)))
+        rows = stack.enter_context(closing(past.changes(session, page)))
         body = itertools.chain(['{"data":['], _separated(map(write, rows)), ["],", rest[1:]])
         if page.many:
             stack.enter_context(streaming())
@@ -278,7 +278,7 @@ def _separated(texts: Iterable[str]) -> Iterator[str]:
         yield f",{text}" if number else text
 
 
-def _change(revision: Revision) -> str:
+def _change(revision: past.Change) -> str:
     """Write a change, around the document as it is stored."""
     facts = {
         "version": revision.version,
@@ -293,7 +293,7 @@ def _change(revision: Revision) -> str:
     return f'{json.dumps(facts, separators=(",", ":"))[:-1]},"document":{revision.document or "null"}}}'
 
 
-def _flat(revision: Revision) -> str:
+def _flat(revision: past.Change) -> str:
     """Write a change as a record with more members; of one that is gone there is only its id."""
     deleted = revision.op is Op.DELETE
     more = {"changed_at": instant(revision.changed_at), "deleted": deleted}
