@@ -363,8 +363,8 @@ def _page(database: Database, asked: query.Query, *, keepable: bool) -> Response
         etag = f"{__version__}-{version}" if keepable else None
         if etag and (unchanged := conditional(etag)):
             return unchanged
-        page = statements.page(session, asked)
         number, relation = statements.total(session, asked)
+        page = statements.page(session, asked, number)
         facets = {found.name: _facet(session, asked, found) for found in asked.facets}
         included = statements.included(session, resource, page.ids, asked.include)
     links = {"self": address(request.args), "next": page.cursor and address(request.args, cursor=page.cursor)}

@@ -35,7 +35,7 @@ from sqlalchemy.orm import Session, aliased
 
 from api import prepared, search
 from api.documents import MAX_INTEGER
-from api.ledger import CURRENT, Dirty, Head, Revision
+from api.ledger import CURRENT, Bucket, Dirty, Head, Revision
 from api.operators import OPERATORS, WIDE, bound, condition
 from api.prepared import padded
 from api.problems import ProblemError, mistake, nearest
@@ -61,14 +61,28 @@ MAX_INCLUDED = 500
 MAX_VALUES = 100
 STREAMED = 500
 CONSIDERED = 200
+# So many rows are not all looked at for a page of them.
+MANY = 2_000
 # What JSON has for the value of a key, where it is no text.
 KINDS: Mapping[str, type] = {"whole": int, "version": int, "instant": int, "flag": bool}
 
 
 def dataset_version(session: Session) -> int:
     """Return the version that the whole dataset is at."""
-    ((version,),) = prepared.rows(session, "version", lambda: select(Head.version), {})
-    return int(version)
+    return _state(session)[0]
+
+
+def _state(session: Session) -> tuple[int, bool]:
+    """Return the version of the state that a session sees, and whether all that the tables say is published in it."""
+    if "state" not in session.info:
+        ((version, noted),) = prepared.rows(session, "state", _noted, {})
+        session.info["state"] = (int(version), noted is None)
+    found: tuple[int, bool] = session.info["state"]
+    return found
+
+
+def _noted() -> Any:
+    return select(Head.version, select(Dirty.seq).limit(1).scalar_subquery())
 
 
 # --- conditions
@@ -107,18 +121,23 @@ def _parameters(row: Condition, names: Iterator[int]) -> Any:
     return tuple([bindparam(f"v{next(names)}", type_=type) for _ in range(count)])
 
 
-def _where(resource: Resource, model: Any, expression: Expression) -> ColumnElement[bool]:
-    """Return the condition of a noun's row, ``model`` being its table or an alias of it."""
+def _where(resource: Resource, model: Any, expression: Expression, *, probing: bool = False) -> ColumnElement[bool]:
+    """Return the condition of a noun's row, ``model`` being its table or an alias of it.
+
+    ``probing``: it is written to be asked of one row after the other, and not to find the rows.
+    """
     if isinstance(expression, Conditions):
-        return _all(resource.name, model, [(row.filter.path, row) for row in expression.all])
-    children = [_where(resource, model, child) for child in expression.children]
+        return _all(resource.name, model, [(row.filter.path, row) for row in expression.all], probing=probing)
+    children = [_where(resource, model, child, probing=probing) for child in expression.children]
     if expression.connective == "not":
         # What is neither true nor false, as of a null, does not hold: so its contrary does.
         return not_(func.coalesce(children[0], false()))
     return (or_ if expression.connective == "or" else and_)(*children)
 
 
-def _all(kind: str, model: Any, rows: Sequence[tuple[tuple[Relation, ...], Condition]]) -> ColumnElement[bool]:
+def _all(
+    kind: str, model: Any, rows: Sequence[tuple[tuple[Relation, ...], Condition]], *, probing: bool = False
+) -> ColumnElement[bool]:
     """Join conditions, each with what is left of its path: those with the same next step are about one related row."""
     own = [_own(kind, model, row) for path, row in rows if not path]
     steps: dict[str, list[tuple[tuple[Relation, ...], Condition]]] = {}
@@ -128,7 +147,11 @@ def _all(kind: str, model: Any, rows: Sequence[tuple[tuple[Relation, ...], Condi
             wholes.append(_whole(model, path[0], row))
         elif path:
             steps.setdefault(path[0].prefix, []).append((path, row))
-    related = [_related(model, found[0][0][0], [(path[1:], row) for path, row in found]) for found in steps.values()]
+    related = []
+    for found in steps.values():
+        relation = found[0][0][0]
+        holds = partial(_holds, relation, [(path[1:], row) for path, row in found])
+        related.append(_linked(model, relation, holds, probing=probing))
     return and_(true(), *own, *wholes, *related)
 
 
@@ -172,36 +195,47 @@ def _is_target(relation: Relation) -> bool:
     return _target(relation).key == "id"
 
 
-def _related(model: Any, relation: Relation, rows: Sequence[tuple[tuple[Relation, ...], Condition]]) -> ColumnElement[bool]:
-    """Return the condition that a relation leads to one row of which all of these hold."""
+def _holds(relation: Relation, rows: Sequence[tuple[tuple[Relation, ...], Condition]], link: Any) -> ColumnElement[bool]:
+    """Return the condition that all of these hold of the row that a link leads to."""
     # What the link's own table says is asked there; the rest of the record that it leads to.
     linked = [(path, row) for path, row in rows if not path and row.filter.linked]
     beyond = [found for found in rows if found not in linked]
-
-    def holds(link: Any) -> ColumnElement[bool]:
-        conditions = [_own(relation.to or "", link, row) for _, row in linked]
-        if beyond:
-            target = BY_NAME[relation.to or ""]
-            if _is_target(relation):
-                conditions.append(_all(target.name, link, beyond))
-            else:
-                other = aliased(target.model)
-                found = select(other.id).where(_all(target.name, other, beyond))
-                conditions.append(getattr(link, _target(relation).key).in_(found))
-        return and_(true(), *conditions)
-
-    return _linked(model, relation, holds)
+    conditions = [_own(relation.to or "", link, row) for _, row in linked]
+    if beyond:
+        target = BY_NAME[relation.to or ""]
+        if _is_target(relation):
+            conditions.append(_all(target.name, link, beyond))
+        else:
+            other = aliased(target.model)
+            found = select(other.id).where(_all(target.name, other, beyond))
+            conditions.append(getattr(link, _target(relation).key).in_(found))
+    return and_(true(), *conditions)
 
 
-def _linked(model: Any, relation: Relation, holds: Any) -> ColumnElement[bool]:
+Holds = Callable[[Any], ColumnElement[bool]]
+
+
+def _linked(model: Any, relation: Relation, holds: Holds, *, probing: bool = False) -> ColumnElement[bool]:
     """Return the condition that a row has a link of which ``holds`` is true."""
     if relation.owner.key == "id":
-        return holds(model)  # type: ignore[no-any-return]
+        return holds(model)
+    owner, links = _links(relation, holds)
+    found: ColumnElement[bool] = links.where(owner == model.id).exists() if probing else model.id.in_(links)
+    return found
+
+
+def _links(relation: Relation, holds: Holds) -> tuple[Any, Any]:
+    """Return the column of those who have such a link, and the statement that selects them."""
     link = aliased(relation.link)
     owner = getattr(link, relation.owner.key)
     # A null among the owners would make `not in` neither true nor false.
-    found = select(owner).where(owner.is_not(None), *_fixed(link, relation), holds(link))
-    return model.id.in_(found)  # type: ignore[no-any-return]
+    return owner, select(owner).where(owner.is_not(None), *_fixed(link, relation), holds(link))
+
+
+def _is_other(row: Condition, relation: Relation) -> bool:
+    """Tell whether a condition is about something else than a row that this relation leads to."""
+    wholly = len(row.filter.path) == 1 and row.filter.whole and row.filter.operator.name in {"not", "isnull"}
+    return wholly or not row.filter.path or row.filter.path[0] is not relation
 
 
 def _fixed(link: Any, relation: Relation) -> list[ColumnElement[bool]]:
@@ -211,14 +245,18 @@ def _fixed(link: Any, relation: Relation) -> list[ColumnElement[bool]]:
 # --- lists
 
 
-def published(resource: Resource, column: Any) -> ScalarSelect[Any]:
-    """Return a column of a row's current revision, null when it is not published.
+def _records() -> Any:
+    return select(func.sum(Bucket.records)).where(Bucket.kind == bindparam("kind"))
+
+
+def published(resource: Resource, column: Any, id: Any = None) -> ScalarSelect[Any]:
+    """Return a column of a row's current revision, null when it is not published; of the row of an ``id``, if it is given.
 
     A subquery and not a join, so that no planner begins with the ledger: the noun's own index gives the
     order, and a page costs as many look-ups as it has rows.
     """
-    one = (Revision.kind == resource.name, Revision.id == resource.model.id, *CURRENT)
-    return select(column).where(*one).correlate(resource.model).scalar_subquery()
+    one = (Revision.kind == resource.name, Revision.id == (resource.model.id if id is None else id), *CURRENT)
+    return select(column).where(*one).correlate_except(Revision).scalar_subquery()
 
 
 class _List:
@@ -233,12 +271,44 @@ class _List:
             self.order = (None, *query.order)
         self.values: dict[str, Any] = {}
         keys = tuple([key and (key.field.name, key.descending) for key in self.order])
-        self.shape = (query.resource.name, _shape(query.where, self.values), keys, query.search)
+        # Where all is published, nothing is to be checked.
+        _, self.settled = _state(session)
+        self.shape = (query.resource.name, _shape(query.where, self.values), keys, query.search, self.settled)
         self.joined = query.search is not None or any(key and key.field.column.class_ is Revision for key in self.order)
 
     def rows(self, name: Hashable, build: Callable[[], Select[Any]], **values: Any) -> list[Any]:
         """Run one of the list's statements."""
         return prepared.rows(self.session, (self.shape, name), build, self.values | values)
+
+    def count(self, most: int | None) -> int:
+        """Count the rows of the list, up to so many."""
+        if self.settled and self.query.search is None and self.query.where == Conditions(()):
+            # The digest knows how many records there are.
+            ((known,),) = prepared.rows(self.session, "records", _records, {"kind": self.query.resource.name})
+            return int(known or 0)
+        ((found,),) = self.rows(("count", most), lambda: select(func.count()).select_from(self._ids().limit(most).subquery()))
+        return int(found)
+
+    def _ids(self) -> Select[Any]:
+        """Select the ids of the list's rows, in no order."""
+        resource, where = self.query.resource, self.where
+        rows = where.all if isinstance(where, Conditions) else ()
+        relation = rows[0].filter.path[0] if rows and rows[0].filter.path else None
+        if self.joined or relation is None or relation.owner.key == "id" or any(_is_other(row, relation) for row in rows):
+            return self.select(resource.model.id)
+        # Where one relation decides, its links need not be looked up in the noun's table to be counted.
+        owner, links = _links(relation, partial(_holds, relation, [(row.filter.path[1:], row) for row in rows]))
+        found: Select[Any] = links.where(self.published(owner)).distinct()
+        return found
+
+    def published(self, id: Any) -> ColumnElement[bool]:
+        """Return the condition that a row of the table is published."""
+        if self.settled:
+            return true()
+        # Only what is noted as changed can be in the table and not published: the rest is spared the look-up.
+        resource = self.query.resource
+        noted = select(Dirty.id).where(Dirty.kind == resource.name)
+        return or_(id.not_in(noted), published(resource, Revision.version, id).is_not(None))
 
     @cached_property
     def keys(self) -> tuple[ColumnElement[Any], ...]:
@@ -253,7 +323,7 @@ class _List:
         column = Revision.version if key.field.column.class_ is Revision else key.field.column
         return type_coerce(column, WIDE[key.field.type.name]) if key.field.type.name in WIDE else column
 
-    def select(self, *columns: Any) -> Select[Any]:
+    def select(self, *columns: Any, probing: bool = False) -> Select[Any]:
         """Select from the rows of the list; documents of the ledger are there when joined, else by `published`."""
         resource, query = self.query.resource, self.query
         model = resource.model
@@ -261,12 +331,15 @@ class _List:
         if self.joined:
             statement = statement.join(Revision, and_(Revision.kind == resource.name, Revision.id == model.id, *CURRENT))
         else:
-            # Only what is noted as changed can be in the table and not published: the rest is spared the look-up.
-            noted = select(Dirty.id).where(Dirty.kind == resource.name)
-            statement = statement.where(or_(model.id.not_in(noted), published(resource, Revision.version).is_not(None)))
+            statement = statement.where(self.published(model.id))
         if query.search is not None:
             statement = statement.where(Revision.version.in_(search.matching(query.search, self.dialect)))
-        return statement.where(_where(resource, model, _parametrized(query.where, itertools.count())))
+        return statement.where(_where(resource, model, self.where, probing=probing))
+
+    @property
+    def where(self) -> Expression:
+        """Its expression, with parameters in the place of values."""
+        return _parametrized(self.query.where, itertools.count())
 
     @property
     def document(self) -> Any:
@@ -291,16 +364,26 @@ class Page:
     cursor: str | None
 
 
-def page(session: Session, query: Query) -> Page:
-    """Return a page of a list, in as many statements as its place in the order needs. Raises a 400 for a foreign cursor."""
+def page(session: Session, query: Query, number: int | None) -> Page:
+    """Return a page of a list, in as many statements as its place in the order needs. Raises a 400 for a foreign cursor.
+
+    ``number`` is how many records there are, at least; None where they were not counted.
+    """
     listed = _List(session, query)
+    if number is None:
+        number = listed.count(MANY)
+    # Of many, the next in the order are soon found; of few, all are, and then put in order.
+    probing = number >= MANY
     limit = query.limit or DEFAULT_LIMIT
     places = _decode(query.cursor, _signature(query), [key or int for key in listed.order]) if query.cursor else []
     values = {f"k{n}": value for n, value in enumerate(places) if value is not None}
     rows: list[Any] = []
     for segment in _segments(listed.order, places) if query.cursor else [Segment(0)]:
         rows += listed.rows(
-            ("page", segment, tuple(values)), partial(_page, listed, segment, places), **values, limit=limit + 1 - len(rows)
+            ("page", segment, tuple(values), probing),
+            partial(_page, listed, segment, places, probing=probing),
+            **values,
+            limit=limit + 1 - len(rows),
         )
         if len(rows) > limit:
             break
@@ -309,9 +392,9 @@ def page(session: Session, query: Query) -> Page:
     return Page([row[0] for row in shown], [row[1] for row in shown], cursor)
 
 
-def _page(listed: _List, segment: "Segment", places: Sequence[Any]) -> Select[Any]:
+def _page(listed: _List, segment: "Segment", places: Sequence[Any], *, probing: bool) -> Select[Any]:
     keys = [column.label(f"key_{n}") for n, column in enumerate(listed.keys)]
-    statement = listed.select(listed.query.resource.model.id, listed.document.label("document"), *keys)
+    statement = listed.select(listed.query.resource.model.id, listed.document.label("document"), *keys, probing=probing)
     return listed.ordered(statement.where(_behind(listed, segment, places)).limit(bindparam("limit", type_=BigInteger())))
 
 
@@ -328,13 +411,7 @@ def total(session: Session, query: Query) -> tuple[int | None, str | None]:
     """Count a list as it was asked to be counted: the number, and whether it is exact (`eq`) or a lower bound (`gte`)."""
     if query.count == "none":
         return None, None
-    listed = _List(session, query)
-    ((found,),) = listed.rows(("total", query.count), lambda: _count(listed.select(query.resource.model.id), query.count))
-    return _counted(found, query.count)
-
-
-def _count(rows: Select[Any], how: str) -> Select[Any]:
-    return select(func.count()).select_from((rows.limit(CAP + 1) if how == "capped" else rows).subquery())
+    return _counted(_List(session, query).count(CAP + 1 if query.count == "capped" else None), query.count)
 
 
 def _counted(number: int, how: str) -> tuple[int, str]:
@@ -612,10 +689,13 @@ def find_total(session: Session, asked: Find) -> tuple[int | None, str | None]:
     if asked.count == "none":
         return None, None
     dialect = session.get_bind().dialect.name
-    shape = ("found", asked.search, asked.kinds, asked.count)
-    ((number,),) = prepared.rows(
-        session, shape, lambda: _count(select(Revision.version).where(*_found(asked, dialect)), asked.count), {}
-    )
+    most = CAP + 1 if asked.count == "capped" else None
+
+    def build() -> Any:
+        rows = select(Revision.version).where(*_found(asked, dialect)).limit(most)
+        return select(func.count()).select_from(rows.subquery())
+
+    ((number,),) = prepared.rows(session, ("found", asked.search, asked.kinds, most), build, {})
     return _counted(number, asked.count)
 
 
