@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import threading
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -290,15 +289,25 @@ def revoke(name: str) -> None:
 @click.option("--once", is_flag=True, help="Send what is due, and end.")
 def run(*, once: bool) -> None:
     """Tell the webhooks of changes, as long as it runs; any number of these can, on any machine."""
+    stop = threading.Event()
+    if not once:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
     with ready() as database:
         loopback = bool(database.settings.webhooks_loopback)
-        while True:
-            count = hooks.deliver(database, loopback=loopback)
+        while not stop.is_set():
+            try:
+                count = hooks.deliver(database, loopback=loopback)
+            except DBAPIError as error:
+                if once:
+                    raise
+                click.echo(f"The database did not answer, and is asked again: {' '.join(str(error.orig).split())}", err=True)
+                count = 0
             if count or once:
                 click.echo(f"Messages sent or tried: {count}.")
             if once:
                 return
-            time.sleep(POLL)
+            stop.wait(POLL)
 
 
 @citation_commands.command()

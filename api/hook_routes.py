@@ -11,7 +11,7 @@ from api.documents import SLUG, instant
 from api.hooks import State, Webhook
 from api.key_routes import ADMIN, HEADERS, NOT_JSON, answer, asked
 from api.problems import ProblemError, mistake
-from api.query import Refusals
+from api.query import Refusals, escaped
 from api.rest import JSON, Blueprint, database, documents, read_body
 
 hook_routes = Blueprint("webhooks", __name__, description="Webhooks: who is told of changes. Only for keys with `admin`.")
@@ -123,7 +123,7 @@ class OneWebhook(MethodView):
     def delete(self, id: str) -> Response:
         """Remove a receiver; a message that is on its way may still arrive."""
         with asked() as session:
-            session.delete(there(session.get(Webhook, id)))
+            session.delete(there(session.get(Webhook, id, with_for_update=True)))
             response = Response(status=204, headers={"Cache-Control": "no-store"})
             response.headers.pop("Content-Type")
             return response
@@ -172,8 +172,8 @@ def read_url(body: Any) -> str:
     given = body if isinstance(body, dict) else {}
     if given is not body:
         wrong.refuse("", "invalid-value", "A webhook is an object.", pointer="")
-    for name in given.keys() - {"url"}:
-        wrong.unknown(str(name), ["url"], "member", parameter="", pointer=f"/{name}")
+    for name in [name for name in given if name != "url"]:
+        wrong.unknown(name, ["url"], "member", parameter="", pointer=f"/{escaped(name)}")
     url = given["url"] if isinstance(given.get("url"), str) else ""
     try:
         outbound.check_url(url, loopback=bool(database().settings.webhooks_loopback))

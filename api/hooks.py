@@ -100,16 +100,21 @@ def deliver(database: Database, *, loopback: bool, now: dt.datetime | None = Non
     """Send what is due, each message once; returns how many were taken."""
     moment = now or dt.datetime.now(dt.UTC)
     with database.reading() as session:
-        if session.scalar(select(Webhook.id).where(_is_due(moment)).limit(1)) is None:
-            return 0
-    with database.writing() as session:
-        messages = [_take(session, webhook, moment) for webhook in _due(session, moment)]
+        due = session.scalars(select(Webhook.id).where(_is_due(moment)).order_by(Webhook.id)).all()
     with ThreadPoolExecutor(SENDERS) as pool:
-        outcomes = pool.map(lambda message: _send(message, post, loopback=loopback), messages)
-        for message, (status, said) in zip(messages, outcomes, strict=True):
-            with database.writing() as session:
-                _note(session, message, status, said, now or dt.datetime.now(dt.UTC))
-    return len(messages)
+        return sum(pool.map(lambda webhook: _tell(database, webhook, loopback=loopback, now=now, post=post), due))
+
+
+def _tell(database: Database, id: str, *, loopback: bool, now: dt.datetime | None, post: Post) -> bool:
+    """Take a message, send it and note what became of it; returns False where another sender was faster."""
+    with database.writing() as session:
+        message = _take(session, id, now or dt.datetime.now(dt.UTC))
+    if message is None:
+        return False
+    status, said = _send(message, post, loopback=loopback)
+    with database.writing() as session:
+        _note(session, message, status, said, now or dt.datetime.now(dt.UTC))
+    return True
 
 
 def _is_due(now: dt.datetime) -> ColumnElement[bool]:
@@ -117,14 +122,11 @@ def _is_due(now: dt.datetime) -> ColumnElement[bool]:
     return (Webhook.state == State.ACTIVE) & or_(Webhook.due_at <= now, Webhook.due_at.is_(None) & has_news)
 
 
-def _due(session: Session, now: dt.datetime) -> Sequence[Webhook]:
-    """Return what is due, and keep other senders from taking it as well."""
-    asked = select(Webhook).where(_is_due(now)).order_by(Webhook.id).with_for_update(skip_locked=True)
-    return session.scalars(asked).all()
-
-
-def _take(session: Session, webhook: Webhook, now: dt.datetime) -> Message:
-    """Take a message to send: the one that failed before, or a new one."""
+def _take(session: Session, id: str, now: dt.datetime) -> Message | None:
+    """Take a message to send, the one that failed before or a new one, and keep other senders from taking it as well."""
+    webhook = session.scalar(select(Webhook).where(Webhook.id == id, _is_due(now)).with_for_update(skip_locked=True))
+    if webhook is None:
+        return None
     if webhook.message is None:
         version = session.execute(select(Head.version)).scalar_one()
         changed = select(Revision.kind).where(Revision.version > webhook.told).distinct().order_by(Revision.kind)
@@ -151,23 +153,26 @@ def _send(message: Message, post: Post, *, loopback: bool) -> tuple[int, str]:
     """Send a message; returns the status, 0 where there was none, and what to say of it."""
     try:
         status = post(message.url, message.body.encode(), headers(message, dt.datetime.now(dt.UTC)), loopback=loopback)
-    except (outbound.Refused, OSError) as error:
-        return 0, type(error).__name__ if isinstance(error, OSError) else str(error)
+    except outbound.Refused as error:
+        return 0, str(error)
+    except Exception as error:  # noqa: BLE001 - what is wrong at one receiver must harm no other
+        return 0, type(error).__name__
     return status, f"status {status}"
 
 
 def _note(session: Session, message: Message, status: int, said: str, now: dt.datetime) -> None:
     """Note what became of a message, unless its receiver was removed meanwhile."""
-    webhook = session.scalar(select(Webhook).where(Webhook.id == message.webhook, Webhook.message == message.id))
+    same = select(Webhook).where(Webhook.id == message.webhook, Webhook.message == message.id)
+    webhook = session.scalar(same.with_for_update())
     if webhook is None:
         return
     webhook.last_attempt_at, webhook.last_outcome = now, said
-    webhook.attempts += 1
+    webhook.attempts = min(webhook.attempts + 1, len(SCHEDULE))
     if 200 <= status < 300:  # noqa: PLR2004 - what HTTP calls successful
         webhook.told = webhook.message_version or webhook.told
         webhook.message = webhook.message_version = webhook.message_body = webhook.due_at = None
         webhook.attempts = 0
-    elif status == GONE or webhook.attempts == len(SCHEDULE):
+    elif status == GONE or webhook.state is State.PAUSED or webhook.attempts == len(SCHEDULE):
         webhook.state, webhook.due_at = State.PAUSED, None
     else:
         chance = 1 + random.uniform(-JITTER, JITTER)  # noqa: S311 - so that not all come back at once; nothing is secret

@@ -16,7 +16,7 @@ from api.documents import SLUG, instant, is_slug
 from api.keys import SCOPES, Key
 from api.operators import TYPES
 from api.problems import ProblemError, mistake, nearest
-from api.query import Refusals
+from api.query import Refusals, escaped
 from api.rest import JSON, NOT_KEPT, RATE_LIMIT, Blueprint, database, documents, negotiate, read_body
 
 ADMIN = "admin"
@@ -197,8 +197,8 @@ def read_key(body: Any) -> dict[str, Any]:
     given = body if isinstance(body, dict) else {}
     if given is not body:
         wrong.refuse("", "invalid-value", "A key is an object.", pointer="")
-    for name in given.keys() - set(MEMBERS):
-        wrong.unknown(name, MEMBERS, "member", parameter="", pointer=f"/{name}")
+    for name in [name for name in given if name not in MEMBERS]:
+        wrong.unknown(name, MEMBERS, "member", parameter="", pointer=f"/{escaped(name)}")
     name, scopes, expires = given.get("name"), given.get("scopes"), given.get("expires_at")
     if not (isinstance(name, str) and is_slug(name)):
         detail = "`name` is of lower-case letters, digits and single hyphens."

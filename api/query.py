@@ -787,7 +787,7 @@ class _Reader:
             return Conditions(())
         joined = [self._group(name, value[name], f"{pointer}/{name}", depth) for name in CONNECTIVES if name in value]
         conditions = [
-            self._conditions(name, below, f"{pointer}/{_escaped(name)}")
+            self._conditions(name, below, f"{pointer}/{escaped(name)}")
             for name, below in value.items()
             if name not in CONNECTIVES
         ]
@@ -833,7 +833,8 @@ class _Reader:
         return [Condition(filter, tuple(read) if filter.operator.many else read[0])]
 
 
-def _escaped(name: str) -> str:
+def escaped(name: str) -> str:
+    """Return a member's name as a JSON Pointer has it (RFC 6901)."""
     return name.replace("~", "~0").replace("/", "~1")
 
 
