@@ -9,7 +9,8 @@ from flask.views import MethodView
 from marshmallow import Schema, fields, validate
 from sqlalchemy.orm import Session
 
-from api import __version__, auth, ledger, query
+from api import __version__, auth, ledger, past, query
+from api.db import Database
 from api.documents import MAX_INTEGER, instant
 from api.ledger import Op
 from api.problems import ProblemError, base_url, mistake, nearest
@@ -22,13 +23,13 @@ from api.rest import (
     UNCHANGED,
     Blueprint,
     conditional,
-    database,
     documents,
     negotiate,
     read_body,
     tagged,
 )
 from api.staging import Expected, Operation
+from api.versions import served
 from api.writes import ASKED, IDEMPOTENCY_KEY, LOCATION, MAX_MESSAGE, WRITE_REFUSALS, WRITTEN, arguments, begin, carry_out
 from api.writing import Outcome
 
@@ -211,11 +212,16 @@ class Commits(MethodView):
         """Show who changed what, when and why."""
         negotiate(JSON)
         query.parse_named({}, request.args.lists())
-        with database().reading() as session:
-            body = json.dumps({"data": shown(session, version)}, separators=(",", ":"))
-        if unchanged := conditional(f"{__version__}-{version}"):
-            return unchanged
-        return tagged(Response(body, content_type=JSON), f"{__version__}-{version}")
+        return served(lambda database: _show(database, version))
+
+
+def _show(database: Database, version: int) -> Response:
+    with database.reading() as session:
+        if version > past.head(session).version and past.is_standby(session):
+            raise past.AheadError(version)
+        body = json.dumps({"data": shown(session, version)}, separators=(",", ":"))
+    etag = f"{__version__}-{version}"
+    return conditional(etag) or tagged(Response(body, content_type=JSON), etag)
 
 
 def read_changeset(asked: dict[str, Any]) -> list[Operation]:

@@ -238,7 +238,7 @@ def _postgresql(settings: Settings) -> Engine:
     }
     limits = " ".join(f"-c {name}={value}" for name, value in milliseconds.items())
     given = settings.sqlalchemy_url.query.get("options", "")
-    return create_engine(
+    engine = create_engine(
         settings.sqlalchemy_url,
         isolation_level="READ COMMITTED",
         pool_pre_ping=True,
@@ -249,3 +249,11 @@ def _postgresql(settings: Settings) -> Engine:
             "options": f"{limits} {given if isinstance(given, str) else ' '.join(given)}".strip(),
         },
     )
+
+    @event.listens_for(engine, "checkin")
+    def _either_way(connection: Any, _record: ConnectionPoolEntry) -> None:
+        # What was read only stays told to be the contrary afterwards, which a standby refuses.
+        if connection is not None:
+            connection.read_only = None
+
+    return engine

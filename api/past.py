@@ -10,7 +10,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, literal, or_, select
@@ -49,15 +49,22 @@ class TrimmedError(LookupError):
 class Position:
     """Where a reader stands: they know every change of some nouns up to ``version``.
 
-    ``fresh``: they began with nothing when the dataset was at that version, so no deletion up to it is news to them.
+    With a ``target`` they are on their way there, and have not been sent what was to change again before it. ``fresh``: they
+    began with nothing, so no deletion up to there is news to them.
     """
 
     version: int
     kinds: tuple[str, ...] = ()
-    fresh: int = 0
+    target: int = 0
+    fresh: bool = False
+
+    @property
+    def known(self) -> int:
+        """The last version of which they have seen something: all that they know is of the chain up to it."""
+        return max(self.version, self.target)
 
     def cursor(self, chain: bytes) -> str:
-        """Return the position as an opaque text that stands for the chain at it, too."""
+        """Return the position as an opaque text that stands for the chain at what is known, too."""
         return self._spelled(self._proof(chain))
 
     @classmethod
@@ -65,11 +72,11 @@ class Position:
         """Return the position of a cursor, and its proof. Raises NoCursorError."""
         try:
             raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-            version, fresh, kinds = raw[PROOF:].decode("ascii").split(".")
-            found = cls(int(version), tuple(kinds.split(",")) if kinds else (), int(fresh))
+            version, target, fresh, kinds = raw[PROOF:].decode("ascii").split(".")
+            found = cls(int(version), tuple(kinds.split(",")) if kinds else (), int(target), fresh == "1")
         except (ValueError, binascii.Error):
             raise NoCursorError(cursor) from None
-        if found.version < 0 or found.fresh < 0 or max(found.version, found.fresh) >= 2**63 or set(found.kinds) - set(BY_NAME):
+        if found.version < 0 or not 0 <= found.known < 2**63 or set(found.kinds) - set(BY_NAME):
             raise NoCursorError(cursor)
         # One position has one spelling.
         if found._spelled(raw[:PROOF]) != cursor:
@@ -81,7 +88,7 @@ class Position:
 
     def __str__(self) -> str:
         """Return it in a line."""
-        return f"{self.version}.{self.fresh}.{','.join(self.kinds)}"
+        return f"{self.version}.{self.target}.{int(self.fresh)}.{','.join(self.kinds)}"
 
     def covers(self, kinds: Sequence[str]) -> bool:
         """Tell whether they know the changes of all these nouns; none stands for every noun."""
@@ -129,7 +136,9 @@ def chain_at(session: Session, version: int) -> bytes:
 
 
 def at_time(session: Session, moment: dt.datetime) -> int:
-    """Return the version that the dataset had at a time; 0 before its first."""
+    """Return the version that the dataset had at a time; 0 before its first. Raises AheadError."""
+    if is_standby(session) and session.scalars(select(Head.changed_at)).one() < moment:
+        raise AheadError(moment)
     newest = select(Revision.version).where(Revision.changed_at <= moment)
     return session.scalar(newest.order_by(Revision.changed_at.desc(), Revision.version.desc()).limit(1)) or 0
 
@@ -178,7 +187,8 @@ def _was(version: int) -> ColumnElement[bool]:
 class Feed:
     """What is asked of the feed: the changes of some nouns, none for all, after a position and up to a version.
 
-    Only the last change of each record counts, unless the ``history`` is wanted.
+    Only the last change of each record up to there counts, unless the ``history`` is wanted. So a reader who has come to
+    its end has the state of that version; before, they have not been sent what changes again on the way.
     """
 
     since: Position
@@ -187,59 +197,67 @@ class Feed:
     history: bool = False
 
     @property
+    def fresh(self) -> bool:
+        """Whether its reader began with nothing."""
+        return self.since.fresh if self.since.target else self.since.version == 0
+
+    @property
     def shape(self) -> Hashable:
         """All on which its conditions depend, but for the values of their parameters."""
-        return self.kinds, self.history
+        return self.kinds, self.history, self.fresh
 
     @property
     def values(self) -> dict[str, int]:
         """The values of their parameters."""
-        own = {"since": self.since.version, "until": self.until}
-        return own if self.history else {**own, "fresh": self.since.fresh}
+        return {"since": self.since.version, "until": self.until}
 
     def conditions(self) -> Iterator[ColumnElement[bool]]:
         """Yield the conditions of the revisions that are asked for."""
-        since, until, fresh = (bindparam(name, type_=Revision.version.type) for name in ("since", "until", "fresh"))
+        since, until = (bindparam(name, type_=Revision.version.type) for name in ("since", "until"))
         yield Revision.version > since
         yield Revision.version <= until
         # The nouns of a newer release are for that release.
         yield Revision.kind.in_([literal(kind) for kind in self.kinds or BY_NAME])
         if not self.history:
             yield or_(Revision.superseded.is_(None), Revision.superseded > until)
-            # No one who began with nothing misses what was gone before.
-            yield or_(Revision.op == Op.UPSERT, Revision.version > fresh)
+            # What was cut meanwhile has changed again, so that change is still to come.
+            yield or_(Revision.op == Op.DELETE, Revision.document.is_not(None))
+            if self.fresh:
+                yield Revision.op == Op.UPSERT
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page of a feed: where it ends, and the chain there; ``many`` where a commit makes it longer than was asked for."""
+    """A page of a feed, up to a version; ``many`` where a commit makes it longer than was asked for."""
 
     feed: Feed
-    chain: bytes
+    end: int
     rows: int
     many: bool = False
-    more: bool = False
+
+    @property
+    def more(self) -> bool:
+        """Whether the feed goes on."""
+        return self.end < self.feed.until
 
     @property
     def position(self) -> Position:
         """Where its reader stands after it."""
-        end, since = self.feed.until, self.feed.since
-        return Position(end, self.feed.kinds, since.fresh if end < since.fresh else 0)
+        feed = self.feed
+        return Position(self.end, feed.kinds, feed.until, feed.fresh) if self.more else Position(self.end, feed.kinds)
 
 
 def page(session: Session, feed: Feed, limit: int) -> Page:
     """Return the next page: whole commits, about ``limit`` changes of them."""
-    if feed.since.version == 0 and not feed.since.fresh:
-        feed = replace(feed, since=replace(feed.since, fresh=feed.until))
     rows = prepared.rows(session, ("page", feed.shape), lambda: _ends(feed), {**feed.values, "limit": limit + 1})
     if len(rows) <= limit:
-        return Page(feed, chain_at(session, feed.until), len(rows))
+        return Page(feed, feed.until, len(rows))
     (_, beyond) = rows[-1]
     whole = [commit for _, commit in rows if commit != beyond]
     # A commit of more than a page is a page of its own.
     commit = whole[-1] if whole else beyond
-    ((end, chain),) = prepared.rows(session, "end", _end, {"commit": commit})
-    return Page(replace(feed, until=end), bytes(chain), len(whole), many=not whole, more=end < feed.until)
+    ((end,),) = prepared.rows(session, "end", _end, {"commit": commit})
+    return Page(feed, min(end, feed.until), len(whole), many=not whole)
 
 
 def _ends(feed: Feed) -> Any:
@@ -248,7 +266,7 @@ def _ends(feed: Feed) -> Any:
 
 
 def _end() -> Any:
-    asked = select(Revision.version, Revision.chain).where(Revision.commit_version == bindparam("commit"))
+    asked = select(Revision.version).where(Revision.commit_version == bindparam("commit"))
     return asked.order_by(Revision.version.desc()).limit(1)
 
 
@@ -268,17 +286,18 @@ class Change(NamedTuple):
 
 def changes(session: Session, page: Page) -> Generator[Change]:
     """Yield the changes of a page, in order."""
-    feed = page.feed
+    feed, values = page.feed, {**page.feed.values, "end": page.end}
     if page.many:
-        with closing(session.execute(_changes(feed), feed.values, execution_options={"yield_per": BATCH})) as streamed:
+        with closing(session.execute(_changes(feed), values, execution_options={"yield_per": BATCH})) as streamed:
             yield from (Change(*row) for row in streamed)
         return
-    rows = prepared.rows(session, ("changes", feed.shape), lambda: _changes(feed), feed.values)
+    rows = prepared.rows(session, ("changes", feed.shape), lambda: _changes(feed), values)
     yield from (Change(*row) for row in rows)
 
 
 def _changes(feed: Feed) -> Select[Any]:
-    return select(*_columns()).where(*feed.conditions()).order_by(Revision.version)
+    end = bindparam("end", type_=Revision.version.type)
+    return select(*_columns()).where(*feed.conditions(), Revision.version <= end).order_by(Revision.version)
 
 
 def _columns() -> list[Any]:
@@ -305,10 +324,12 @@ class NounDigest:
 def digests(session: Session, version: int) -> Mapping[str, NounDigest]:
     """Return the digests of the nouns that had records at a version: those that are kept, with what has changed since."""
     kept: dict[str, dict[int, tuple[int, bytes]]] = {}
-    for row in session.execute(select(Bucket.kind, Bucket.number, Bucket.records, Bucket.sha256)):
+    # The nouns of a newer release are for that release, here as in the feed.
+    asked = select(Bucket.kind, Bucket.number, Bucket.records, Bucket.sha256).where(Bucket.kind.in_(BY_NAME))
+    for row in session.execute(asked):
         kept.setdefault(row.kind, {})[row.number] = (row.records, row.sha256)
     changed: dict[str, set[int]] = {}
-    since = select(Revision.kind, Revision.bucket).where(Revision.version > version).distinct()
+    since = select(Revision.kind, Revision.bucket).where(Revision.version > version, Revision.kind.in_(BY_NAME)).distinct()
     for kind, number in session.execute(since):
         changed.setdefault(kind, set()).add(number)
     for kind, numbers in changed.items():

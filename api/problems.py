@@ -19,6 +19,8 @@ from api.problem_types import BY_STATUS, MAX_QUERY_STRING, PROBLEMS, Item, Probl
 
 MEDIA_TYPE = "application/problem+json"
 ECHO = 80
+# What PostgreSQL says of a write where it only follows (read_only_sql_transaction).
+READ_ONLY = "25006"
 
 
 class RecordInTheWaySchema(Schema):
@@ -270,6 +272,8 @@ def _database(error: DBAPIError | PoolTimeoutError) -> Response:
     database: Database = current_app.extensions["database"]
     connected = isinstance(error, DBAPIError) and error.statement is not None and not error.connection_invalidated
     reason = database.unreadiness() if connected else unavailability(error)
+    if reason is None and getattr(getattr(error, "orig", None), "sqlstate", None) == READ_ONLY:
+        reason = "This database only follows another: write to its primary."
     # A statement that ran into a limit, or a file that another process holds, will pass by itself.
     if reason is None and isinstance(error, OperationalError | PoolTimeoutError):
         reason = BUSY

@@ -220,19 +220,24 @@ def _page(database: Database, *, asked: Asked, write: Any, empty: bool) -> Respo
         if unchanged := conditional(etag):
             return unchanged
         since = _position(session, asked)
-        until = now.version
+        until = since.target or now.version
         if asked.as_of is not None:
             until = max(version_of(session, asked.as_of), since.version)
+            if since.target and since.target != until:
+                detail = f"The cursor is on the way to version {since.target}: go on without `as_of`."
+                raise ProblemError("invalid-cursor", detail, _cursor(detail))
             readable(lambda: past.untrimmed(session, until), "as_of")
         if asked.history and since.version < now.trimmed:
             readable(lambda: past.untrimmed(session, since.version), "history")
         page = past.page(session, past.Feed(since, until, asked.kinds, asked.history), asked.limit)
-        if not page.rows and not page.many and not page.more and not empty:
+        more = page.more or (asked.as_of is None and until < now.version)
+        if not page.rows and not page.many and not more and not empty:
             return Response(status=204)
-        cursor = page.position.cursor(page.chain)
+        position = page.position
+        cursor = position.cursor(past.chain_at(session, position.known))
         links = {
             "self": address(request.args),
-            "next": address(request.args, without="since", cursor=cursor) if page.more else None,
+            "next": address(request.args, without="since", cursor=cursor) if more else None,
         }
         rest = json.dumps({"links": links, "cursor": cursor, "head": now.version}, separators=(",", ":"))
         rows = stack.enter_context(closing(past.changes(session, page)))
@@ -257,7 +262,7 @@ def _position(session: Any, asked: Asked) -> past.Position:
     except past.NoCursorError:
         detail = "Take it from `cursor` or `links.next` of an answer."
         raise ProblemError("invalid-cursor", "The cursor is none of ours.", _cursor(detail)) from None
-    within(session, position.version, "cursor", lambda chain: position.holds(proof, chain))
+    within(session, position.known, "cursor", lambda chain: position.holds(proof, chain))
     # ETL tools send where they began with every page: the cursor is further.
     if asked.since > position.version:
         wrong = query.Refusals()

@@ -27,16 +27,26 @@ def served(work: Callable[[Database], Response], min_version: int = 0) -> Respon
     """
     own: Database = current_app.extensions["database"]
     primary: Database | None = current_app.extensions["primary"]
-    asked = own
-    if min_version and not _has(own, min_version):
-        asked = primary or own
-        _wait_for(asked, min_version)
     try:
-        return work(asked)
+        if min_version and not _has(own, min_version):
+            if primary is None:
+                _wait_for(own, min_version)
+            else:
+                return _of_primary(work, primary, min_version)
+        return work(own)
     except past.AheadError:
         if primary is None:
             raise ProblemError("unavailable", "This standby has not got as far as that version yet.") from None
-        return work(primary)
+        return _of_primary(work, primary)
+
+
+def _of_primary(work: Callable[[Database], Response], primary: Database, min_version: int = 0) -> Response:
+    """Answer from the primary; nobody may keep that as an answer of the standby, which is in another state."""
+    if min_version:
+        _wait_for(primary, min_version)
+    response = work(primary)
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def _has(database: Database, version: int) -> bool:

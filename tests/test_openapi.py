@@ -32,7 +32,15 @@ Json = dict[str, Any]
 NO_DATABASE = "sqlite:///nowhere.sqlite3"
 ASSETS = "/docs/<path:name>"
 # Headers that a client acts on; the rest is for browsers (CORS, policies) or belongs to HTTP itself.
-SOMETIMES = {"Age", "Content-Encoding", "Idempotent-Replayed", "Preference-Applied", "RateLimit", "RateLimit-Policy", "Server-Timing"}
+SOMETIMES = {
+    "Age",
+    "Content-Encoding",
+    "Idempotent-Replayed",
+    "Preference-Applied",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Server-Timing",
+}
 HEADERS = SOMETIMES | {
     *("Allow", "Cache-Control", "Content-Disposition", "ETag", "Link", "Location", "Retry-After", "Vary", "X-Request-Id"),
     "WWW-Authenticate",

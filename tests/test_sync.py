@@ -155,6 +155,25 @@ def test_first_load_has_no_tombstones(curator: FlaskClient) -> None:
     assert [row["op"] for row in read(curator, "/changes?since=604")["data"]] == ["upsert", "delete", "delete"]
 
 
+def test_changed_and_deleted_before_loading(curator: FlaskClient) -> None:
+    """Whatever changed again, or went, before a load by pages began, each page has as many changes as asked for, and no more."""
+    ids = [f"c{n}-zz" for n in range(12)]
+    write(curator, *ids)
+    for id in ids[:8]:
+        curator.patch(f"/cities/{id}", json={"summary": "Again."}, headers=ANY)
+    for id in ids[4:8]:
+        curator.delete(f"/cities/{id}", headers=ANY)
+    pages, path, copy = [], "/changes/cities?since=0&limit=3", {}
+    while path:
+        answer = read(curator, path)
+        pages.append(len(answer["data"]))
+        copy.update({row["id"]: row for row in answer["data"]})
+        path = (answer["links"]["next"] or "").removeprefix("http://localhost")
+    # The seeds are one commit.
+    assert pages == [6, 3, 3, 2]
+    assert sorted(copy) == sorted([*[row["id"] for row in read(curator, "/cities?limit=500")["data"]]])
+
+
 def test_deleted_while_loading(curator: FlaskClient) -> None:
     """A record that goes while a first load is on its way is deleted in the copy, too."""
     write(curator, "a-zz", "b-zz", "c-zz")
@@ -388,11 +407,12 @@ def mutate(client: FlaskClient, times: int) -> None:
     st.integers(0, 2**53 - 1),
     st.sets(st.sampled_from([row.name for row in RESOURCES])),
     st.integers(0, 2**53 - 1),
+    st.booleans(),
     st.binary(min_size=32, max_size=32),
 )
-def test_cursor_round_trip(version: int, kinds: set[str], fresh: int, chain: bytes) -> None:
+def test_cursor_round_trip(version: int, kinds: set[str], target: int, fresh: bool, chain: bytes) -> None:  # noqa: FBT001
     """A cursor says its position again, and holds for the chain that it was made with, and no other."""
-    position = past.Position(version, tuple(sorted(kinds)), fresh)
+    position = past.Position(version, tuple(sorted(kinds)), target, fresh)
     found, proof = past.Position.read(position.cursor(chain))
     assert (found, found.holds(proof, chain), found.holds(proof, bytes(32))) == (position, True, chain == bytes(32))
 

@@ -7,9 +7,6 @@
  * It goes on where it was, proves its copy, mends what differs, and begins again when the server has lost its past.
  */
 
-const BUCKETS = 256;
-const text = new TextEncoder();
-
 /** Keeps a copy in memory; any object with these four methods does as well. `save` is all or nothing. */
 export class MemoryStore {
   records = new Map();
@@ -22,16 +19,18 @@ export class MemoryStore {
 
   /** Write [kind, id, document or null] and the cursor after them; forget the "kind/bucket" of `clear`, or all, before. */
   async save(cursor, changes, clear = new Set()) {
-    const next = clear === null ? new Map() : new Map([...this.records].map(([kind, rows]) => [kind, new Map(rows)]));
-    for (const [kind, rows] of clear?.size ? next : []) {
-      for (const id of rows.keys()) if (clear.has(`${kind}/${await bucketOf(kind, id)}`)) rows.delete(id);
+    const gone = [];
+    for (const [kind, rows] of clear?.size ? this.records : []) {
+      for (const id of rows.keys()) if (clear.has(`${kind}/${await bucketOf(kind, id)}`)) gone.push([kind, id, null]);
     }
-    for (const [kind, id, document] of changes) {
-      if (!next.has(kind)) next.set(kind, new Map());
-      if (document === null) next.get(kind).delete(id);
-      else next.get(kind).set(id, document);
+    // From here on nobody else gets to see anything half done.
+    if (clear === null) this.records = new Map();
+    for (const [kind, id, document] of [...gone, ...changes]) {
+      if (!this.records.has(kind)) this.records.set(kind, new Map());
+      if (document === null) this.records.get(kind).delete(id);
+      else this.records.get(kind).set(id, document);
     }
-    [this.records, this.position] = [next, cursor];
+    this.position = cursor;
   }
 
   /** Return the nouns of which there are records. */
@@ -55,8 +54,8 @@ export function canonical(value) {
 
 /** Hash texts and hashes below one of the digest's labels. */
 export async function sha256(label, ...parts) {
-  const bytes = [`digital-cities/${label}/1\n`, ...parts].map((part) => (typeof part === "string" ? text.encode(part) : part));
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", await new Blob(bytes).arrayBuffer()));
+  const bytes = await new Blob([`digital-cities/${label}/1\n`, ...parts]).arrayBuffer();
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
 }
 
 /** Return a hash as text. */
@@ -65,13 +64,13 @@ export const hex = (bytes) => [...bytes].map((byte) => byte.toString(16).padStar
 /** Return the number of a record's bucket. */
 export const bucketOf = async (kind, id) => (await sha256("key", `${kind}\n${id}`))[0];
 
-/** Return the hash of each of a noun's buckets; `records` are [id, document], in the order of their ids. */
+/** Return the hash of each of a noun's 256 buckets; `records` are [id, document], in the order of their ids. */
 export async function buckets(kind, records) {
-  const leaves = Array.from({ length: BUCKETS }, () => []);
+  const [leaves, empty] = [Array.from({ length: 256 }, () => []), await sha256("bucket")];
   for (const [id, document] of records) {
     leaves[await bucketOf(kind, id)].push(await sha256("leaf", `${kind}\n${id}\n${canonical(document)}`));
   }
-  return Promise.all(leaves.map((row) => sha256("bucket", ...row)));
+  return Promise.all(leaves.map((row) => (row.length ? sha256("bucket", ...row) : empty)));
 }
 
 /** Return the root of a copy, which is the server's `root` at the copy's version when it is complete. */
@@ -92,6 +91,9 @@ async function ask(url) {
 
 const rowsOf = (data) => data.map(({ kind, id, document }) => [kind, id, document]);
 
+/** The copy differs from the server's digest, and can't be mended. */
+export class DifferenceError extends Error {}
+
 /** Compare the copy with the server's digest at its version, and mend the buckets that differ; returns their number. */
 export async function verify(url, store, version) {
   const [{ data }] = await ask(`${url}/digest?at=${version}&buckets=true`);
@@ -99,44 +101,46 @@ export async function verify(url, store, version) {
   const [wrong, rows, empty] = [new Set(), [], hex(await sha256("bucket"))];
   for (const kind of new Set([...Object.keys(data.nouns), ...(await store.kinds())])) {
     for (const [number, ours] of (await buckets(kind, await store.all(kind))).entries()) {
-      if (hex(ours) === (data.nouns[kind]?.buckets[number] ?? empty)) continue;
-      const [bucket] = await ask(`${url}/digest/buckets/${kind}/${number}?at=${version}`);
+      const right = data.nouns[kind]?.buckets[number] ?? empty;
+      if (hex(ours) === right) continue;
       wrong.add(`${kind}/${number}`);
-      rows.push(...rowsOf(bucket.data));
+      if (right !== empty) rows.push(...rowsOf((await ask(`${url}/digest/buckets/${kind}/${number}?at=${version}`))[0].data));
     }
   }
   await store.save(await store.cursor(), rows, wrong);
+  if ((await root(store)) !== data.root) throw new DifferenceError("the copy differs, and can't be mended");
   return wrong.size;
 }
 
 /**
  * Bring a copy up to date and prove it; returns its version. With `follow`, go on for ever.
  *
- * What fails is tried again, `patience` times in a row; then what it failed with is thrown.
+ * What fails is tried again, `patience` times in a row, then thrown; a DifferenceError when the copy can't be mended.
  */
 export async function mirror(url, store, { follow = false, limit = 1000, patience = 5 } = {}) {
-  for (let wait = 0, failures = 0, mended = 0; ; ) {
+  for (let wait = 0, failures = 0, proved = null; ; ) {
     try {
       if ((await store.cursor()) === null) {
-        const [first, ...rows] = await ask(`${url}/snapshot`);
-        await store.save(first.cursor, rowsOf(rows), null);
+        const [first, ...lines] = await ask(`${url}/snapshot`);
+        if (lines.length !== first.count) throw new Error("the snapshot is not whole");
+        await store.save(first.cursor, rowsOf(lines), null);
       }
       const [page] = await ask(`${url}/changes?${new URLSearchParams({ cursor: await store.cursor(), limit, wait })}`);
       await store.save(page.cursor, rowsOf(page.data));
-      const isNew = page.data.length > 0 || wait === 0;
-      [failures, wait] = [0, 0];
-      if (page.links.next !== null) continue;
-      const before = mended;
-      mended = isNew ? await verify(url, store, page.head) : 0;
-      if (before && mended) failures = patience;
-      if (before && mended) throw new Error("the copy differs again after it was mended");
-      if (!follow && !mended) return page.head;
-      wait = mended ? 0 : 25;
+      if (page.links.next === null && page.cursor !== proved) {
+        await verify(url, store, page.head);
+        proved = page.cursor;
+      }
+      if (page.links.next === null && !follow) return page.head;
+      [failures, wait] = [0, follow ? 25 : 0];
     } catch (error) {
-      const status = error.answer?.status ?? 503;
-      if (status === 410) await store.save(null, [], null);
-      else if (![429, 502, 503, 504].includes(status) || ++failures > patience) throw error;
-      else await new Promise((done) => setTimeout(done, 1000 * (error.answer?.headers.get("Retry-After") ?? 1)));
+      // Who can't wait, since too many do, asks without.
+      [failures, wait] = [failures + 1, 0];
+      const status = error instanceof DifferenceError ? 0 : (error.answer?.status ?? 503);
+      if (![410, 429, 502, 503, 504].includes(status) || failures > patience + (status === 410 ? 1 : 0)) throw error;
+      if (status === 410) await store.save(null, []);
+      const pause = error.answer?.headers.get("Retry-After") ?? "";
+      await new Promise((done) => setTimeout(done, 1000 * (/^\d+$/.test(pause) ? pause : status !== 410)));
     }
   }
 }

@@ -16,10 +16,12 @@ import urllib.request
 
 
 class SQLiteStore:
-    """Keeps a copy in a file; any object with these five methods does as well. ``save`` is all or nothing."""
+    """Keeps a copy in a file; any object with these four methods does as well. ``save`` is all or nothing."""
 
     def __init__(self, path):
         self.db = sqlite3.connect(path, isolation_level=None)
+        # What was damaged is read, too: only then can it be mended.
+        self.db.text_factory = lambda raw: raw.decode(errors="replace")
         self.db.executescript("""create table if not exists record (kind text, id text, document text, primary key (kind, id));
             create table if not exists position (one integer primary key, cursor text)""")
 
@@ -31,11 +33,11 @@ class SQLiteStore:
         """Write (kind, id, document or None) and their cursor; empty the (kind, bucket) of ``clear``, or everything, before."""
         with self.db:
             self.db.execute("begin immediate")
-            for kind, number in clear or ():
-                gone = [(kind, id) for id, _ in self.records(kind) if bucket_of(kind, id) == number]
-                self.db.executemany("delete from record where kind = ? and id = ?", gone)
             if clear is None:
                 self.db.execute("delete from record")
+            for kind in {kind for kind, _ in clear or ()}:
+                gone = [(kind, id) for id, _ in self.records(kind) if (kind, bucket_of(kind, id)) in clear]
+                self.db.executemany("delete from record where kind = ? and id = ?", gone)
             for kind, id, document in changes:
                 self.db.execute("delete from record where kind = ? and id = ?", (kind, id))
                 if document is not None:
@@ -47,9 +49,8 @@ class SQLiteStore:
         return [row[0] for row in self.db.execute("select distinct kind from record")]
 
     def records(self, kind):
-        """Return the (id, document) of a noun's records, in the order of their ids."""
-        rows = self.db.execute("select id, document from record where kind = ? order by id", (kind,))
-        return [(id, json.loads(document)) for id, document in rows]
+        """Return the (id, document as ``canonical`` writes it) of a noun's records, in the order of their ids."""
+        return self.db.execute("select id, document from record where kind = ? order by id", (kind,))
 
 
 def canonical(value):
@@ -76,10 +77,10 @@ def bucket_of(kind, id):
 
 
 def buckets(kind, records):
-    """Return the hash of each of a noun's 256 buckets; ``records`` are (id, document), in the order of their ids."""
+    """Return the hash of each of a noun's 256 buckets; ``records`` are as a store returns them."""
     leaves = [[] for _ in range(256)]
     for id, document in records:
-        leaves[bucket_of(kind, id)].append(sha256("leaf", f"{kind}\n{id}\n{canonical(document)}"))
+        leaves[bucket_of(kind, id)].append(sha256("leaf", f"{kind}\n{id}\n{document}"))
     return [sha256("bucket", *row) for row in leaves]
 
 
@@ -90,57 +91,59 @@ def root(store):
 
 
 def ask(url):
-    """Return the lines of the server's answer, each read as JSON when it comes. Raises OSError."""
+    """Return the lines of the server's answer, each read as JSON when it comes."""
     request = urllib.request.Request(url, headers={"Accept-Encoding": "gzip"})
     with urllib.request.urlopen(request, timeout=90) as answer:
-        zipped = answer.headers["Content-Encoding"] == "gzip"
-        yield from map(json.loads, gzip.GzipFile(fileobj=answer) if zipped else answer)
+        lines = gzip.GzipFile(fileobj=answer) if answer.headers["Content-Encoding"] == "gzip" else answer
+        yield json.loads(lines.readline())
+        yield from map(json.loads, lines)
 
 
 def verify(url, store, version):
     """Compare the copy with the server's digest at its version, and mend the buckets that differ; returns their number."""
-    [theirs] = ask(f"{url}/digest?at={version}&buckets=true")
-    if root(store) == theirs["data"]["root"]:
+    theirs = next(ask(f"{url}/digest?at={version}&buckets=true"))["data"]
+    if root(store) == theirs["root"]:
         return 0
-    wrong, empty = {}, {"buckets": [sha256("bucket").hex()] * 256}
-    for kind in {*theirs["data"]["nouns"], *store.kinds()}:
-        right = theirs["data"]["nouns"].get(kind, empty)["buckets"]
+    wrong, empty = {}, sha256("bucket").hex()
+    for kind in {*theirs["nouns"], *store.kinds()}:
+        right = theirs["nouns"].get(kind, {"buckets": [empty] * 256})["buckets"]
         for number, ours in enumerate(buckets(kind, store.records(kind))):
             if ours.hex() != right[number]:
-                [bucket] = ask(f"{url}/digest/buckets/{kind}/{number}?at={version}")
-                wrong[kind, number] = [(kind, row["id"], row["document"]) for row in bucket["data"]]
-    store.save(store.cursor(), [row for rows in wrong.values() for row in rows], clear=list(wrong))
+                bucket = ask(f"{url}/digest/buckets/{kind}/{number}?at={version}") if right[number] != empty else []
+                wrong[kind, number] = [(kind, row["id"], row["document"]) for page in bucket for row in page["data"]]
+    store.save(store.cursor(), [row for rows in wrong.values() for row in rows], clear=wrong)
+    if root(store) != theirs["root"]:
+        raise RuntimeError("the copy differs from the server's digest, and can't be mended")
     return len(wrong)
 
 
 def mirror(url, store, *, follow=False, limit=1000, patience=5):
     """Bring a copy up to date and prove it; returns its version. With ``follow``, go on for ever.
 
-    What fails is tried again, ``patience`` times in a row. Raises what failed; RuntimeError when the copy still differs.
+    What fails is tried again, ``patience`` times in a row, then raised; RuntimeError when the copy can't be mended.
     """
-    wait = failures = mended = 0
+    wait, failures, proved = 0, 0, None
     while True:
         try:
             if store.cursor() is None:
                 first = next(lines := ask(f"{url}/snapshot"))
-                store.save(first["cursor"], ((row["kind"], row["id"], row["document"]) for row in lines), clear=None)
+                whole = zip(range(first["count"]), lines, strict=True)
+                store.save(first["cursor"], ((row["kind"], row["id"], row["document"]) for _, row in whole), clear=None)
             query = urllib.parse.urlencode({"cursor": store.cursor(), "limit": limit, "wait": wait})
             [page] = ask(f"{url}/changes?{query}")
             store.save(page["cursor"], [(row["kind"], row["id"], row["document"]) for row in page["data"]])
-            failures, is_new, wait = 0, page["data"] or not wait, 0
-            if page["links"]["next"] is None:
-                before, mended = mended, is_new and verify(url, store, page["head"])
-                if before and mended:
-                    raise RuntimeError("the copy differs again after it was mended")
-                if not follow and not mended:
-                    return page["head"]
-                wait = 0 if mended else 25
+            if page["links"]["next"] is None and page["cursor"] != proved:
+                verify(url, store, page["head"])
+                proved = page["cursor"]
+            if page["links"]["next"] is None and not follow:
+                return page["head"]
+            failures, wait = 0, 25 * follow
         except (OSError, EOFError, ValueError, http.client.HTTPException) as error:
-            code = getattr(error, "code", 503)
-            failures += 1
-            if code == 410:
-                store.save(None, [], clear=None)
-            elif code not in {429, 502, 503, 504} or failures > patience:
+            # Who can't wait, since too many do, asks without.
+            failures, wait, code = failures + 1, 0, getattr(error, "code", 503)
+            if code not in {410, 429, 502, 503, 504} or failures > patience + (code == 410):
                 raise
-            else:
-                time.sleep(float(getattr(error, "headers", {}).get("Retry-After") or 1))
+            if code == 410:
+                store.save(None, [])
+            pause = getattr(error, "headers", {}).get("Retry-After") or ""
+            time.sleep(int(pause) if pause.isdecimal() else code != 410)

