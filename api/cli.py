@@ -105,6 +105,8 @@ def serve() -> None:
         websockets=False,
         workers_kill_timeout=10,
     ).serve(target_loader=load_in_worker)
+    # Whoever says so again comes too late: Python takes its handlers away while it ends.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
 
 
 class Server(Granian):  # type: ignore[misc, valid-type]  # granian chooses the class by platform
