@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run test test-slow lint format readme lock bench clean
+.PHONY: help run test coverage test-slow lint format readme lock bench clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
@@ -13,6 +13,9 @@ run: .venv/.runtime  ## Set up, migrate the database and serve on http://127.0.0
 	@exec $(BIN)/flask --app wsgi serve
 
 test: .venv/.dev lint  ## Set up and run every check: lint, types, layers, and the tests on SQLite and PostgreSQL.
+	$(BIN)/pytest -n auto -m "not slow"
+
+coverage: .venv/.dev  ## Run the same tests and see that they reach the code, which takes them twice as long.
 	$(BIN)/pytest -n auto -m "not slow" --cov --cov-report=term --cov-fail-under=95
 
 test-slow: .venv/.dev  ## Run the long campaigns.
@@ -35,16 +38,15 @@ readme: .venv/.dev  ## Write the README's tables and answers anew.
 lock: .venv/.dev  ## Pin the newest versions that pyproject.toml allows.
 	$(BIN)/uv pip compile pyproject.toml --upgrade $(LOCK) -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --group dev --upgrade -c requirements.lock $(LOCK) -o requirements-dev.lock
+	$(BIN)/uv pip compile bench/peers/requirements.in -c requirements.lock --upgrade $(LOCK) -o bench/peers/requirements.lock
 # Extras stay in the pins: without them pip takes the newest release for `name[extra]`, and then refuses it for its hash.
 LOCK := --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
-bench: .venv/.dev  ## Measure reading and writing against controls in the same run (BENCH_SIZES=10000,1000000 for more).
-	$(BIN)/python -m bench.reads
-	$(BIN)/python -m bench.lists
-	$(BIN)/python -m bench.writes
+bench: .venv/.dev  ## Measure against limits, peers and controls in the same run, into bench/results (needs wrk, and nginx for its limit).
+	$(BIN)/python -m bench
 
 clean:  ## Remove what the targets made, but not the database.
-	rm -rf .venv .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf bench/peers/.venv bench/peers/*/node_modules .venv .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 # The stamps: pip runs again only when a lock file changed.
 .venv/.runtime: requirements.lock
