@@ -1,7 +1,6 @@
 """What lists cost, from few initiatives to many, on both databases: pages in one process, exports from a real server.
 
-`BENCH_SIZES` (10000) are the numbers of initiatives, separated by commas; `BENCH_DATA` is a folder that keeps the
-databases for the next run, a temporary one by default. Run it with `make bench`; it reads ``/proc``, so on Linux.
+`make bench` runs it, with nothing kept of any answer; it reads ``/proc``, so on Linux.
 """
 
 import http.client
@@ -11,13 +10,13 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from flask.cli import cli
 from flask.testing import FlaskClient
@@ -38,10 +37,15 @@ PATHS = {
     "(a) California, cybersecurity, newest": f"{ASKED}&facets=city",
     "(a) without its facet": ASKED,
     "list page": "/initiatives?limit=20",
+    "list page of a priority, with cities": "/initiatives?priority=cybersecurity&include=city&limit=20",
     "one status": "/initiatives?status=pilot&limit=20",
     "search, two words": "/initiatives?q=traffic+dashboard&limit=20",
     "search, the most frequent word": "/initiatives?q=digital&limit=20",
     "facet alone": "/initiatives?facets=city.state&limit=1",
+    "facet of a priority": "/initiatives?priority=cybersecurity&facets=city&limit=1",
+    "search of every noun": "/search?q=traffic+dashboard",
+    "type-ahead": "/suggest?q=traf",
+    "digest": "/digest",
 }
 DEEP = "deep page"
 # So many requests, or as many as fit into so many seconds: at least one.
@@ -76,20 +80,31 @@ def deep(client: FlaskClient, size: int) -> str:
     return f"/initiatives?limit=20{cursor}"
 
 
-def pages(stores: Mapping[tuple[str, int], Settings]) -> None:
+def own(client: FlaskClient, size: int) -> dict[str, str]:
+    """Return what is asked for of a dataset, by name."""
+    first = client.get("/initiatives?limit=1").get_json()
+    middle = first["meta"]["version"] // 2
+    record = f"/initiatives/{first['data'][0]['id']}"
+    return {**PATHS, DEEP: deep(client, size), "record": record, "changes": f"/changes?since={middle}&limit=100"}
+
+
+def pages(stores: Mapping[tuple[str, int], Settings]) -> list[dict[str, Any]]:
     """Print median and 99th percentile of every kind of page, and the median's ratio to that of the smallest size."""
+    rows = []
     print(f"{'page':40}{'database':12}{'initiatives':>12}{'requests':>10}{'p50 ms':>10}{'p99 ms':>10}{'ratio':>8}")
     medians: dict[tuple[str, str], float] = {}
     for (dialect, size), settings in stores.items():
-        app = create_app(settings)
+        app = create_app(replace(settings, cache_mb=0))
         client = app.test_client()
-        for name, path in {**PATHS, DEEP: deep(client, size)}.items():
+        for name, path in own(client, size).items():
             status, times = timed(client, path)
             p50, p99 = statistics.median(times), times[math.ceil(len(times) * 0.99) - 1]
             ratio = p50 / medians.setdefault((dialect, name), p50)
             figures = f"{len(times):10}{p50:10.1f}{p99:10.1f}{ratio:8.1f}"
             print(f"{name:40}{dialect:12}{size:12,}{figures}{'' if status == HTTPStatus.OK else f'  {status}!'}", flush=True)
+            rows.append({"page": name, "dialect": dialect, "size": size, "p50": p50, "p99": p99, "ratio": ratio})
         app.extensions["database"].engine.dispose()
+    return rows
 
 
 @dataclass(frozen=True)
@@ -227,18 +242,26 @@ def keep() -> None:
     cli.main(["--app", "wsgi", "serve"])
 
 
-def main() -> None:
-    """Build what is missing, and print both tables."""
-    sizes = sorted(map(int, os.environ.get("BENCH_SIZES", "10000").split(",")))
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(os.environ.get("BENCH_DATA", folder)))
-        try:
-            stores = {(dialect, size): store.get(dialect, size) for dialect in DIALECTS for size in sizes}
-            pages(stores)
-            exports(stores)
-        finally:
-            store.close()
+def starts(stores: Mapping[tuple[str, int], Settings]) -> None:
+    """Print how long a server takes to answer for the first time, and its worker's memory after each kind of page."""
+    print(f"{'start':40}{'database':12}{'initiatives':>12}{'seconds':>10}{'worker MB':>12}")
+    for (dialect, size), settings in stores.items():
+        begun = time.perf_counter()
+        with serving(settings, "served") as (port, worker):
+            seconds = time.perf_counter() - begun
+            for path in PATHS.values():
+                ask(port, path).read()
+            print(f"{'first answer':40}{dialect:12}{size:12,}{seconds:10.1f}{memory(worker, 'VmHWM'):12.0f}", flush=True)
+
+
+def main(store: Store, sizes: Sequence[int]) -> list[dict[str, Any]]:
+    """Build what is missing, and print the tables; returns the rows of the first."""
+    stores = {(dialect, size): store.get(dialect, size) for dialect in DIALECTS for size in sizes}
+    rows = pages(stores)
+    starts(stores)
+    exports(stores)
+    return rows
 
 
 if __name__ == "__main__":
-    keep() if sys.argv[1:] == ["keep"] else main()
+    keep()

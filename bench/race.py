@@ -1,7 +1,7 @@
 """The product, the limits and the peers on the same data, with the same two workers, in turn: A B A B.
 
-`wrk` (of the system's packages) sends the requests. Every figure is a ratio to the product in the same round, as the median of all
-rounds with the least and the greatest; a server that does not offer something has none. `make bench` runs it.
+`wrk` (of the system's packages) sends the requests. Every figure is a ratio to the product in the same round, as the median of
+all rounds with the least and the greatest; a server that does not offer something has none. `make bench` runs it.
 """
 
 import json
@@ -14,11 +14,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from sqlalchemy import delete
 
 from api import keys
@@ -37,8 +38,12 @@ CONNECTIONS, THREADS = 16, 1
 SECONDS, ROUNDS = 3.0, 3
 # An export is read from its first byte to its last, by one client.
 WHOLE = "export"
-HOT, COLD = replace(PRODUCT, name="this API"), replace(PRODUCT, name="this API, cold", env=lambda _url, _port: {"CACHE_MB": "0"})
+HOT, COLD = (
+    replace(PRODUCT, name="this API"),
+    replace(PRODUCT, name="this API, cold", env=lambda _url, _port: {"CACHE_MB": "0"}),
+)
 SQL = "the bare SQL"
+UNLIMITED = {"WRITE_LIMIT": "100000000/minute"}
 POST = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
@@ -100,12 +105,23 @@ def measure(lane: Lane, workload: str, seconds: float, script: Path | None) -> N
     lane.slowest.setdefault(workload, []).append(slow)
 
 
+def is_prepared(peer: Peer, settings: Settings, folder: Path) -> bool:
+    """Make what a peer serves, while nobody is connected to what it is made of; says so where that can't be."""
+    try:
+        peer.prepare(settings.database_url, folder)
+    except (OSError, RuntimeError, subprocess.SubprocessError, psycopg.Error) as error:
+        print(f"{peer.name} is left out: {error}", flush=True)
+        return False
+    return True
+
+
 @contextmanager
 def lanes(settings: Settings, facts: Facts, peers: Sequence[Peer], folder: Path) -> Iterator[list[Lane]]:
     """Start everyone who can take part."""
+    prepared = [peer for peer in peers if is_prepared(peer, settings, folder)]
     with ExitStack() as stack:
         found = []
-        for peer in (HOT, COLD, *peers):
+        for peer in (HOT, COLD, *prepared):
             paths = {name: path for name in WORKLOADS if name != "write" and (path := peer.path(name, facts))}
             try:
                 found.append(Lane(peer.name, stack.enter_context(running(peer, settings, folder)), paths))
@@ -125,63 +141,60 @@ def lanes(settings: Settings, facts: Facts, peers: Sequence[Peer], folder: Path)
         yield found
 
 
-def race(store: Store, dialect: str, size: int, peers: Sequence[Peer]) -> list[Lane]:
+def race(settings: Settings, peers: Sequence[Peer]) -> list[Lane]:
     """Let everyone run everything, round by round."""
-    settings = store.get(dialect, size)
-    facts = facts_of(settings)
-    able = [peer for peer in peers if dialect in peer.dialects and size <= (peer.largest or size)]
-    seconds, rounds = float(os.environ.get("BENCH_SECONDS", SECONDS)), int(os.environ.get("BENCH_ROUNDS", ROUNDS))
+    facts, seconds = facts_of(settings), float(os.environ.get("BENCH_SECONDS", SECONDS))
+    turns = range(-1, int(os.environ.get("BENCH_ROUNDS", ROUNDS)))
+    bare = Lane(SQL, "", {})
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        with lanes(settings, facts, able, folder) as found:
-            bare = Lane(SQL, "", {"list": ""})
+        with lanes(settings, facts, peers, folder) as found:
             for workload in (name for name in WORKLOADS if name != "write"):
-                for turn in range(-1, rounds):
-                    for lane in found:
-                        if workload in lane.paths:
-                            measure(lane, workload, 1 if turn < 0 else seconds, None)
+                for turn in turns:
+                    for lane in (lane for lane in found if workload in lane.paths):
+                        # What is first warms everyone up.
+                        measure(lane, workload, 1 if turn < 0 else seconds, None)
                     if workload == "list":
-                        bare.rates.setdefault("list", []).append(limits.sql_rate(settings, facts, seconds))
-                print(f"{dialect}, {size:,}: {workload} is done", flush=True)
-        writes(store, settings, facts, able, found, seconds, rounds)
-    for lane in (*found, bare):
-        # What is first warms everyone up.
+                        bare.rates.setdefault("list", []).append(limits.sql_rate(settings, facts, 1 if turn < 0 else seconds))
+                print(f"{settings.sqlalchemy_url.get_backend_name()}: {workload} is done", flush=True)
+        with writers(settings, [peer for peer in (HOT, *peers) if peer.path("write", facts)], folder) as able:
+            for turn in turns:
+                for lane, path in able:
+                    measure(lane, "write", 1 if turn < 0 else seconds, path)
+    every = [*found, bare]
+    for written, _ in able:
+        lane = next(lane for lane in every if lane.name == written.name)
+        lane.rates |= written.rates
+        lane.slowest |= written.slowest
+    for lane in every:
         lane.rates = {name: rates[1:] for name, rates in lane.rates.items()}
         lane.slowest = {name: times[1:] for name, times in lane.slowest.items()}
-    return [*found, bare]
+    return every
 
 
-def writes(
-    store: Store, settings: Settings, facts: Facts, peers: Sequence[Peer], found: Sequence[Lane], seconds: float, rounds: int
-) -> None:
-    """Let those who take writes have them, each on a copy of the data of its own."""
-    by_name = {lane.name: lane for lane in found}
+@contextmanager
+def writers(settings: Settings, peers: Sequence[Peer], folder: Path) -> Iterator[list[tuple[Lane, Path]]]:
+    """Start those who take writes, each on a copy of the data of its own; yields what to send to each, too."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        able = []
-        for number, peer in enumerate(peer for peer in (HOT, *peers) if peer.path("write", facts) and peer.name in by_name):
-            copy = stack.enter_context(writable(settings, folder, number))
-            environ = {"WRITE_LIMIT": "100000000/minute"}
-            base = stack.enter_context(running(replace(peer, env=lambda _url, _port: environ), copy, folder))
-            able.append((by_name[peer.name], base + (peer.path("write", facts) or ""), script(peer, copy, folder)))
-        for _ in range(-1, rounds):
-            for lane, url, lua in able:
-                rate, slow = load(url, seconds, {}, lua)
-                lane.rates.setdefault("write", []).append(rate)
-                lane.slowest.setdefault("write", []).append(slow)
-    print(f"{settings.sqlalchemy_url.get_backend_name()}: write is done", flush=True)
+        found = []
+        for peer in peers:
+            name = re.sub(r"\W+", "_", peer.name.lower())
+            copy = stack.enter_context(writable(settings, folder, f"writes_{name}", noted=peer is HOT))
+            base = stack.enter_context(running(replace(peer, env=lambda _url, _port: UNLIMITED), copy, folder))
+            lane = Lane(peer.name, base, {"write": peer.paths["write"] or ""})
+            found.append((lane, script(copy, folder / f"{name}.lua", authorized=peer is HOT)))
+        yield found
 
 
-def script(peer: Peer, settings: Settings, folder: Path) -> Path:
+def script(settings: Settings, path: Path, *, authorized: bool) -> Path:
     """Write what `wrk` sends: an initiative with an id of its own each time."""
     authorization = ""
-    if peer.name == HOT.name:
+    if authorized:
         database = Database(settings)
         with database.writing() as session:
             session.execute(delete(keys.Key).where(keys.Key.name == "race"))
             authorization = f'wrk.headers["Authorization"] = "Bearer {keys.issue(session, "race", ["write"], None)}"'
         database.engine.dispose()
-    path = folder / f"{re.sub(r'\W', '-', peer.name)}.lua"
     body = json.dumps(initiative("THE-ID"))
     path.write_text(POST.format(authorization=authorization, body=body, stamp=time.time_ns()), encoding="utf-8")
     return path
@@ -200,16 +213,15 @@ def ratios(found: Sequence[Lane]) -> list[dict[str, Any]]:
     return rows
 
 
-def main(store: Store, sizes: Sequence[int], dialects: Sequence[str], missing: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the ratios of every database. Raises SystemExit where there is no `wrk`."""
+def main(store: Store, dialects: Sequence[str], size: int, missing: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the ratios on databases of this size. Raises SystemExit where there is no `wrk`."""
     if not shutil.which("wrk"):
         raise SystemExit("wrk is missing: install the system's package of that name (apt-get install wrk)")
     for name, why in missing.items():
         print(f"{name} is left out: {why}", flush=True)
-    peers = [peer for peer in PEERS if peer.name not in missing]
     rows = []
     for dialect in dialects:
-        for size in sizes:
-            found = race(store, dialect, size, peers)
-            rows += [{"dialect": dialect, "size": size, **row} for row in ratios(found)]
+        fit = [peer for peer in PEERS if dialect in peer.dialects and size <= (peer.largest or size)]
+        found = race(store.get(dialect, size), [peer for peer in fit if peer.name not in missing])
+        rows += [{"dialect": dialect, "size": size, **row} for row in ratios(found)]
     return rows

@@ -9,7 +9,6 @@ import resource
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -157,16 +156,11 @@ def peak(paths: Sequence[str]) -> None:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
-def main() -> None:
+def main(store: Store, folder: Path) -> None:
     """Measure both."""
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder))
-        try:
-            rates(store)
-        finally:
-            store.close()
-        imports(Path(folder), int(os.environ.get("BENCH_IMPORT", "100000")))
+    rates(store)
+    imports(folder, int(os.environ.get("BENCH_IMPORT", "100000")))
 
 
 if __name__ == "__main__":
-    peak(sys.argv[2:]) if sys.argv[1:2] == [PEAK] else main()
+    peak(sys.argv[2:])

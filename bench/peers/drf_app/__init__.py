@@ -1,0 +1,1 @@
+"""Django REST framework on the existing tables, run by gunicorn."""

@@ -1,0 +1,110 @@
+"""What is answered, and what is taken."""
+
+from django.core.validators import RegexValidator
+from django.db import transaction
+from rest_framework import serializers
+from rest_framework.validators import UniqueValidator
+
+from bench.peers.drf_app.models import (
+    Award,
+    City,
+    Initiative,
+    InitiativeAward,
+    InitiativeMetric,
+    InitiativePartner,
+    InitiativePriority,
+    Priority,
+)
+
+SLUG = RegexValidator(r"^[a-z0-9]+(-[a-z0-9]+)*\Z")
+EDTF = RegexValidator(r"^[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?\Z")
+
+
+class CitySerializer(serializers.ModelSerializer):
+    """A city."""
+
+    class Meta:
+        """What of it."""
+
+        model = City
+        fields = ("id", "name", "state", "country", "state_capital", "summary")
+
+
+class PartnerSerializer(serializers.ModelSerializer):
+    """An organization that takes part."""
+
+    class Meta:
+        """What of it."""
+
+        model = InitiativePartner
+        fields = ("organization", "role")
+
+
+class MetricSerializer(serializers.ModelSerializer):
+    """A figure."""
+
+    as_of = serializers.CharField(allow_null=True, default=None, validators=[EDTF])
+
+    class Meta:
+        """What of it."""
+
+        model = InitiativeMetric
+        fields = ("name", "value", "unit", "qualifier", "as_of")
+
+
+class InitiativeSerializer(serializers.ModelSerializer):
+    """An initiative as it is answered."""
+
+    city = CitySerializer()
+    awards = serializers.SlugRelatedField("award_id", source="award_links", many=True, read_only=True)
+    priorities = serializers.SlugRelatedField("priority_id", source="priority_links", many=True, read_only=True)
+    partners = PartnerSerializer(many=True)
+    metrics = MetricSerializer(many=True)
+
+    class Meta:
+        """What of it."""
+
+        model = Initiative
+        fields = (
+            *("id", "title", "summary", "status", "started", "parent", "city"),
+            *("awards", "priorities", "partners", "metrics"),
+        )
+
+
+class InitiativeCreateSerializer(serializers.ModelSerializer):
+    """An initiative as it is sent."""
+
+    id = serializers.CharField(max_length=200, validators=[SLUG, UniqueValidator(Initiative.objects.all())])
+    started = serializers.CharField(allow_null=True, default=None, validators=[EDTF])
+    awards = serializers.PrimaryKeyRelatedField(queryset=Award.objects.all(), many=True, default=list)
+    priorities = serializers.PrimaryKeyRelatedField(queryset=Priority.objects.all(), many=True, default=list)
+    partners = PartnerSerializer(many=True, default=list)
+    metrics = MetricSerializer(many=True, default=list)
+
+    class Meta:
+        """What of it."""
+
+        model = Initiative
+        fields = InitiativeSerializer.Meta.fields
+
+    @transaction.atomic
+    def create(self, validated_data):
+        """Write the initiative and its parts."""
+        parts = {name: validated_data.pop(name) for name in ("awards", "priorities", "partners", "metrics")}
+        made = Initiative.objects.create(**validated_data)
+        InitiativeAward.objects.bulk_create(InitiativeAward(initiative=made, award=award) for award in parts["awards"])
+        InitiativePriority.objects.bulk_create(
+            InitiativePriority(initiative=made, priority=priority, position=place)
+            for place, priority in enumerate(parts["priorities"])
+        )
+        InitiativePartner.objects.bulk_create(
+            InitiativePartner(initiative=made, position=place, **part) for place, part in enumerate(parts["partners"])
+        )
+        InitiativeMetric.objects.bulk_create(
+            InitiativeMetric(initiative=made, position=place, **part) for place, part in enumerate(parts["metrics"])
+        )
+        return made
+
+    def to_representation(self, instance):
+        """Answer it as it is read."""
+        return InitiativeSerializer(instance).data
