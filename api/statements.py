@@ -296,8 +296,8 @@ class _List:
         relation = rows[0].filter.path[0] if rows and rows[0].filter.path else None
         if self.joined or relation is None or relation.owner.key == "id" or any(_is_other(row, relation) for row in rows):
             return self.select(resource.model.id)
-        # The table of links that records of their own are has no index for this.
-        if _is_target(relation):
+        # Links that are records of their own have no index for this.
+        if relation.target is not None and _is_target(relation):
             return self.select(resource.model.id)
         # Where one relation decides, its links need not be looked up in the noun's table to be counted.
         owner, links = _links(relation, partial(_holds, relation, [(row.filter.path[1:], row) for row in rows]))
