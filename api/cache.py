@@ -126,19 +126,20 @@ class Cache:
         shelf = self.shelf
         if shelf is None or shelf.state != state:
             shelf = self.shelf = Shelf(state, self.room)
-        for _ in range(2):
-            entry = shelf.find(key)
-            if entry and (answer := reply(entry, environ, start)) is not None:
-                return answer
-            if environ["REQUEST_METHOD"] != "GET":
-                break
-            if (flight := shelf.board(key)) is None:
-                try:
-                    return self.compute(shelf, key, environ, start)
-                finally:
-                    shelf.land(key)
+        if (answer := kept(shelf, key, environ, start)) is not None:
+            return answer
+        if environ["REQUEST_METHOD"] != "GET":
+            return self.app(environ, start)
+        if flight := shelf.board(key):
             flight.wait()
-        return self.app(environ, start)
+            answer = kept(shelf, key, environ, start)
+            return self.app(environ, start) if answer is None else answer
+        try:
+            # Between the look and now, somebody else may have computed it.
+            answer = kept(shelf, key, environ, start)
+            return self.compute(shelf, key, environ, start) if answer is None else answer
+        finally:
+            shelf.land(key)
 
     def compute(self, shelf: Shelf, key: Key, environ: Environ, start: Start) -> Iterable[bytes]:
         """Answer a request, and keep the answer if it may be kept."""
@@ -160,9 +161,9 @@ class Cache:
         finally:
             if hasattr(body, "close"):
                 body.close()
-        kept = [(name, value) for name, value in given if name != "X-Request-Id"]
+        own = [(name, value) for name, value in given if name != "X-Request-Id"]
         etag = plain(unquote_etag(headers["ETag"])[0] or "")
-        shelf.keep(key, Entry(kept, None if unchanged else whole, etag, time.monotonic()))
+        shelf.keep(key, Entry(own, None if unchanged else whole, etag, time.monotonic()))
         return [whole]
 
 
@@ -182,6 +183,12 @@ def is_behind(query: str, state: State) -> bool:
     """Tell whether a version is asked for that is still to come here."""
     asked = MIN_VERSION.search(query) if "min_version" in query else None
     return asked is not None and int(asked[1]) > state.version
+
+
+def kept(shelf: Shelf, key: Key, environ: Environ, start: Start) -> list[bytes] | None:
+    """Answer from the shelf; None where that can't be."""
+    entry = shelf.find(key)
+    return None if entry is None else reply(entry, environ, start)
 
 
 def reply(entry: Entry, environ: Environ, start: Start) -> list[bytes] | None:
