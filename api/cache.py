@@ -10,7 +10,6 @@ import re
 import sqlite3
 import threading
 import time
-import uuid
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from werkzeug.http import parse_etags, unquote_etag
 from api.codings import matching, plain
 from api.db import Database
 from api.ledger import Dirty, Head
+from api.problems import request_name
 
 READS = ("GET", "HEAD")
 # Of an answer, besides its body: headers, key and what Python needs to hold them.
@@ -34,8 +34,10 @@ OVERHEAD = 2_500
 PART = 8
 # What of an answer is not in the one that says that it is unchanged.
 OF_BODIES = ("content-type", "content-length", "content-encoding", "content-disposition", "link")
-NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
-MIN_VERSION = re.compile(r"(?:^|&)min_version=(\d+)")
+# As long as a version can be; what is longer is refused by who reads it.
+MIN_VERSION = re.compile(r"(?:^|&)min_version=([0-9]{1,19})(?:&|$)")
+# Anyone may keep an answer, but asks each time whether it is still the latest: that costs one small query.
+CACHE_CONTROL = "public, no-cache"
 
 Environ = dict[str, Any]
 Start = Callable[..., Any]
@@ -149,7 +151,7 @@ class Cache:
         status, given, *trace = told[-1]
         headers = Headers(given)
         unchanged = status.startswith("304")
-        keepable = headers.get("Cache-Control") == "public, no-cache" and "ETag" in headers
+        keepable = headers.get("Cache-Control") == CACHE_CONTROL and "ETag" in headers
         size = headers.get("Content-Length", type=int)
         fits = unchanged or (status.startswith("200") and size is not None and size <= self.room // PART)
         milliseconds = (time.perf_counter() - begun) * 1000
@@ -197,9 +199,8 @@ def reply(entry: Entry, environ: Environ, start: Start) -> list[bytes] | None:
     own = matching(parse_etags(given), entry.etag) if given else None
     if own is None and entry.body is None:
         return None
-    name = environ.get("HTTP_X_REQUEST_ID", "")
     more = [
-        ("X-Request-Id", name if NAME.fullmatch(name) else uuid.uuid4().hex),
+        ("X-Request-Id", request_name(environ.get("HTTP_X_REQUEST_ID", ""))),
         ("Age", str(int(time.monotonic() - entry.computed))),
         ("Server-Timing", "cache;desc=hit"),
     ]
@@ -286,12 +287,12 @@ class OnPostgreSQL:
     def _ask(self) -> tuple[float, int, State | None]:
         # Noted before, so that what happens meanwhile is not taken for seen.
         moment, commits = time.monotonic(), self.database.commits
-        state = None
         try:
             with self.database.reading() as session:
                 row = session.execute(NOW).one_or_none()
                 state = State(*row) if row else None
         except SQLAlchemyError:
-            pass
+            # Whoever is asked for the answer itself says what is wrong.
+            state = None
         self.seen = (moment, commits, state)
         return self.seen

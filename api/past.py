@@ -127,12 +127,15 @@ def chain_at(session: Session, version: int) -> bytes:
     """Return the chain's hash at a version. Raises DivergedError, or AheadError."""
     if version == 0:
         return digest.GENESIS
-    asked = select(Revision.chain).where(Revision.version == bindparam("version"))
-    for (chain,) in prepared.rows(session, "chain", lambda: asked, {"version": version}):
+    for (chain,) in prepared.rows(session, "chain", _chain, {"version": version}):
         return bytes(chain)
     if version > head(session).version and is_standby(session):
         raise AheadError(version)
     raise DivergedError(version)
+
+
+def _chain() -> Any:
+    return select(Revision.chain).where(Revision.version == bindparam("version"))
 
 
 def at_time(session: Session, moment: dt.datetime) -> int:

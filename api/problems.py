@@ -168,9 +168,13 @@ def respond(row: ProblemType, detail: str, *errors: Item, headers: Iterable[tupl
 def request_id() -> str:
     """Return this request's id: the caller's, when it is a plain token, or a new one."""
     if "request_id" not in g:
-        given = request.headers.get("X-Request-Id", "")
-        g.request_id = given if re.fullmatch(r"[A-Za-z0-9_-]{1,128}", given) else uuid.uuid4().hex
+        g.request_id = request_name(request.headers.get("X-Request-Id", ""))
     return str(g.request_id)
+
+
+def request_name(given: str) -> str:
+    """Return what a caller names a request, when it is a plain token, or a new name."""
+    return given if re.fullmatch(r"[A-Za-z0-9_-]{1,128}", given) else uuid.uuid4().hex
 
 
 def shorten(text: str, length: int = ECHO) -> str:

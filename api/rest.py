@@ -22,6 +22,7 @@ from werkzeug.routing import BaseConverter
 
 from api import __version__, past, query, search, statements
 from api.answers import list_of, record_of
+from api.cache import CACHE_CONTROL
 from api.codings import matching
 from api.db import Database
 from api.documents import RESERVED, SLUG, instant, is_slug
@@ -42,8 +43,6 @@ from api.resources import RESOURCES
 from api.versions import readable, served, version_of
 
 JSON = "application/json"
-# Anyone may keep an answer, but asks each time whether it is still the latest: that costs one small query.
-CACHE_CONTROL = "public, no-cache"
 UNCHANGED = "You have the latest version already."
 ALWAYS = ("internal-error", "uri-too-long")
 
