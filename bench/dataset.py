@@ -39,6 +39,8 @@ from api.resources.surveys import Survey, SurveyCategory, SurveyPriority, Survey
 from api.settings import ROOT, Settings
 
 SEED = 20_241_202
+# So many are published at once, however many there are: the feed splits no commit.
+COMMIT = 100
 YEARS = range(2000, 2025)
 CITIES, ORGANIZATIONS, PLACES = 1_000, 300, 10
 # Inhabitants of the states, in hundreds of thousands: initiatives are spread alike, so every eighth is California's.
@@ -391,7 +393,7 @@ def rows_of(content: Content) -> Iterator[tuple[str, tuple[Any, ...]]]:
 
 
 def _publish(loader: Loader, contents: Sequence[Content], changed_at: Any, stamp: str) -> None:
-    """Write initiatives, and what one publication makes of them."""
+    """Write initiatives, and what publications of `COMMIT` at a time make of them."""
     before, chain = loader.head()
     rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in COLUMNS}
     entries: list[dict[str, Any]] = []
@@ -405,7 +407,8 @@ def _publish(loader: Loader, contents: Sequence[Content], changed_at: Any, stamp
         key = (initiatives.name, content["id"])
         leaf = digest.leaf(*key, document.encode())
         chain = digest.link(chain, version, *key, "upsert", stamp, leaf=leaf)
-        made = (version, before + 1, *key, "upsert", "generated", changed_at, document, hashed)
+        commit = version - (version - before - 1) % COMMIT
+        made = (version, commit, *key, "upsert", "generated", changed_at, document, hashed)
         rows["revision"].append((*made, digest.bucket_of(*key), leaf, chain))
         entries.append({loader.engine.key: version, **loader.engine.row(search.Entry.of(initiatives, content))})
     for table, found in rows.items():
@@ -416,7 +419,7 @@ def _publish(loader: Loader, contents: Sequence[Content], changed_at: Any, stamp
 
 
 def build(settings: Settings, size: int) -> None:
-    """Migrate an empty database, and write so many initiatives to it: a publication for each year."""
+    """Migrate an empty database, and write so many initiatives to it, year by year."""
     chance = random.Random(SEED)  # noqa: S311 - the same numbers each time are the point
     database = Database(settings, create=True)
     config = alembic_config()

@@ -83,7 +83,7 @@ def deep(client: FlaskClient, size: int) -> str:
 def own(client: FlaskClient, size: int) -> dict[str, str]:
     """Return what is asked for of a dataset, by name."""
     first = client.get("/initiatives?limit=1").get_json()
-    middle = first["meta"]["version"] // 2
+    middle = first["meta"]["version"] - size // 2
     record = f"/initiatives/{first['data'][0]['id']}"
     return {**PATHS, DEEP: deep(client, size), "record": record, "changes": f"/changes?since={middle}&limit=100"}
 

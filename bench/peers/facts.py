@@ -27,7 +27,8 @@ def facts_of(settings: Settings) -> Facts:
         whole = select(Initiative.id).where(*(Initiative.id.in_(part) for part in parts)).order_by(Initiative.id)
         count = session.scalar(select(func.count()).select_from(whole.subquery())) or 0
         id = session.scalars(whole.offset(count // 2).limit(1)).one()
-        version = session.scalars(select(Head.version)).one() // 2
+        # In the middle of the initiatives, which come last.
+        version = session.scalars(select(Head.version)).one() - size // 2
     database.engine.dispose()
     return Facts(PRIORITY, id, WORDS, offset, (title, before), cursor(settings, offset), version)
 
