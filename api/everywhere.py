@@ -42,7 +42,7 @@ def parameters(path: str) -> list[dict[str, Any]]:
 @documents(finding, "invalid-query", "invalid-cursor", "not-acceptable", "unavailable")
 @finding.doc(operationId="search", summary="Search every noun", parameters=parameters("search"))
 def find() -> Response:
-    """Best first: all of `q` side by side in the title, then all in the title, then anywhere; then by noun and id."""
+    """Best first: all of `q` side by side in the title, then all in the title, then anywhere; by noun, the newest first."""
     negotiate(JSON)
     asked = query.parse_find("search", request.args.lists())
     return served(lambda database: _find(database, asked), asked.min_version)

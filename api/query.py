@@ -216,8 +216,18 @@ class Query:
     min_version: int = 0
 
     @property
+    def ranked(self) -> bool:
+        """Whether what matches its search best comes first."""
+        return self.search is not None and self.sort is None
+
+    @property
     def order(self) -> tuple[Key, ...]:
-        """The order, made total by the id, in the last key's direction: so one index serves both."""
+        """The order, made total by the id, in the last key's direction: so one index serves both.
+
+        Behind the rank of what a search finds, which is no key, the newest comes first.
+        """
+        if self.ranked:
+            return (Key(LEDGER["version"], descending=True),)
         keys = self.sort if self.sort is not None else order(self.resource, self.resource.default_sort.split(","))
         if any(key.field.column is self.resource.model.id for key in keys):
             return keys

@@ -362,9 +362,10 @@ def _page(database: Database, asked: query.Query, *, keepable: bool) -> Response
         etag = f"{__version__}-{version}" if keepable else None
         if etag and (unchanged := conditional(etag)):
             return unchanged
-        number, relation = statements.total(session, asked)
-        page = statements.page(session, asked, number)
-        facets = {found.name: _facet(session, asked, found) for found in asked.facets}
+        listed = statements.Listing(session, asked)
+        number, relation = statements.total(listed)
+        page = statements.page(listed, number)
+        facets = {found.name: _facet(listed, found) for found in asked.facets}
         included = statements.included(session, resource, page.ids, asked.include)
     links = {"self": address(request.args), "next": page.cursor and address(request.args, cursor=page.cursor)}
     limit = asked.limit or query.DEFAULT_LIMIT
@@ -448,9 +449,9 @@ def _highlights(asked: query.Query, page: statements.Page) -> dict[str, Any]:
     return {id: search.highlights(asked.search, asked.resource, json.loads(document)) for id, document in rows}
 
 
-def _facet(session: Session, asked: query.Query, filter: query.Filter) -> dict[str, Any]:
+def _facet(listed: statements.Listing, filter: query.Filter) -> dict[str, Any]:
     """Return a facet as it is answered: each value with the address of this list with only its records."""
-    values, more = statements.facet(session, asked, filter)
+    values, more = statements.facet(listed, filter)
     return {
         "values": [
             {"value": row.value, "label": row.label, "count": row.count, "link": _applied(filter, row.value)} for row in values

@@ -19,8 +19,8 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     String,
+    and_,
     bindparam,
-    case,
     cast,
     column,
     delete,
@@ -58,6 +58,7 @@ TERM = re.compile(r'((?<!\S)-)?(?:"([^"]*)"?|([^\s"]+))')
 GAP = "·"
 
 Phrase = tuple[str, ...]
+Term = tuple[Phrase, bool]
 
 
 class TooManyWords(ValueError):  # noqa: N818 - what is wrong, not that something is
@@ -146,32 +147,54 @@ def _limit(asked: Iterable[str]) -> None:
         raise TooManyWords(f"a search is of at most {MAX_WORDS} words")
 
 
-def matching(search: Search, dialect: str) -> Select[int]:
-    """Select the versions that a search finds; one without a word finds none."""
-    engine = ENGINES[dialect]
-    asked = search.positive or search.negative
-    return engine.versions(engine.matches(search.positive, search.negative) if asked else false())
+@dataclass(frozen=True)
+class Wanted:
+    """What an entry must have: all of some terms, and of some groups of terms none as a whole.
+
+    A term is a phrase, and whether the title must have it.
+    """
+
+    all: tuple[Term, ...] = ()
+    none: tuple[tuple[Term, ...], ...] = ()
 
 
-def prefixed(text: str, dialect: str) -> Select[int]:
-    """Select the versions whose title has, for each word of a text, one that begins with it. Raises TooManyWords."""
-    typed = names(text)
-    _limit(typed)
-    engine = ENGINES[dialect]
-    return engine.versions(engine.begins(typed) if typed else false())
+def wanted(search: Search) -> Wanted | None:
+    """Return what the entries have that a search finds; one without a word finds none."""
+    if not search.positive and not search.negative:
+        return None
+    unwanted = tuple([((phrase, False),) for phrase in search.negative])
+    return Wanted(tuple([(phrase, False) for phrase in search.positive]), unwanted)
 
 
-def tier(search: Search, dialect: str, version: ColumnElement[int]) -> ColumnElement[int]:
-    """Return how well the record of a version matches: the smaller, the better.
+def tiers(search: Search) -> Mapping[int, Wanted]:
+    """Return what the entries have that a search finds, by how well they match: the smaller, the better.
 
     0: the whole query stands in the title, in order, side by side. 1: all of it is in the title. 2: the rest. It
-    depends on the record alone, unlike bm25, so a cursor stays right while other records change.
+    depends on the record alone, unlike bm25, so a cursor stays right while other records change. No entry is in two
+    of them, so a page is found by one after the other, and ends with the one that fills it.
     """
-    if not search.positive:
-        return literal(2)
-    engine = ENGINES[dialect]
-    whole = tuple(word for phrase in search.positive for word in phrase)
-    return engine.tier(engine.matches([whole], title=True), engine.matches(search.positive, title=True), version)
+    found = wanted(search)
+    if found is None or not found.all:
+        return {} if found is None else {2: found}
+    whole = tuple([word for phrase in search.positive for word in phrase])
+    best, good = ((whole, True),), tuple([(phrase, True) for phrase in search.positive])
+    return {
+        0: Wanted(best, found.none),
+        **({} if best == good else {1: Wanted(good, (best, *found.none))}),
+        2: Wanted(found.all, (good, *found.none)),
+    }
+
+
+def matching(wanted: Wanted | None, kinds: Sequence[str], dialect: str) -> ColumnElement[bool]:
+    """Return the condition of an entry of these nouns that has what is wanted."""
+    return false() if wanted is None else ENGINES[dialect].matches(wanted, kinds)
+
+
+def prefixed(text: str, kinds: Sequence[str], dialect: str) -> ColumnElement[bool]:
+    """Return the condition of a title that has, for each word of a text, one that begins with it. Raises TooManyWords."""
+    typed = names(text)
+    _limit(typed)
+    return ENGINES[dialect].begins(typed, kinds) if typed else false()
 
 
 def highlights(search: Search, resource: Resource, document: Content) -> dict[str, list[Segment]]:
@@ -201,8 +224,9 @@ def _segments(text: str, wanted: frozenset[str]) -> list[Segment]:
 
 @dataclass(frozen=True)
 class Entry:
-    """What is indexed of a document: the stems of its title and of the rest, and the title's words."""
+    """What is indexed of a document: its noun, the stems of its title and of the rest, and the title's words."""
 
+    kind: str
     title: Sequence[str]
     body: Sequence[str]
     name: Sequence[str]
@@ -214,7 +238,7 @@ class Entry:
         # So many characters that, at 4 bytes each, a tsvector has room for them.
         title, rest = title[: TITLE_WORDS * 10], [text[: BODY_WORDS * 10] for text in rest]
         body = [word for text in rest for word in (*stems(text), GAP)][:-1]
-        return cls(_kept(stems(title), TITLE_WORDS), _kept(body, BODY_WORDS), _kept(names(title), TITLE_WORDS))
+        return cls(resource.name, _kept(stems(title), TITLE_WORDS), _kept(body, BODY_WORDS), _kept(names(title), TITLE_WORDS))
 
 
 def _kept(found: Sequence[str], most: int) -> list[str]:
@@ -249,18 +273,12 @@ class Engine(ABC):
         """Return the columns of an entry."""
 
     @abstractmethod
-    def matches(
-        self, positive: Sequence[Phrase], negative: Sequence[Phrase] = (), *, title: bool = False
-    ) -> ColumnElement[bool]:
-        """Return the condition of having every positive phrase and no negative one, of which there must be one."""
+    def matches(self, wanted: Wanted, kinds: Sequence[str]) -> ColumnElement[bool]:
+        """Return the condition of an entry of these nouns that has what is wanted."""
 
     @abstractmethod
-    def begins(self, typed: Sequence[str]) -> ColumnElement[bool]:
+    def begins(self, typed: Sequence[str], kinds: Sequence[str]) -> ColumnElement[bool]:
         """Return the condition of a title that has words with these beginnings."""
-
-    @abstractmethod
-    def tier(self, best: ColumnElement[bool], good: ColumnElement[bool], version: ColumnElement[int]) -> ColumnElement[int]:
-        """Return 0 for a version whose entry is among the best, 1 for one among the good, else 2."""
 
     @abstractmethod
     def clear(self, session: Session) -> None:
@@ -272,31 +290,33 @@ class Engine(ABC):
 
 
 class _FTS5(Engine):
-    """SQLite: words are separated by spaces, and the ``ascii`` tokenizer takes each as it is."""
+    """SQLite: words are separated by spaces, and the ``ascii`` tokenizer takes each as it is.
+
+    The noun is a word of its own column, so that what is rare in a noun is found past all that is frequent in others.
+    """
 
     key = "rowid"
-    columns = stored = (column("title", String), column("body", String), column("name", String))
+    columns = stored = (column("title", String), column("body", String), column("name", String), column("noun", String))
 
     def row(self, entry: Entry) -> dict[str, str]:
-        return {"title": " ".join(entry.title), "body": " ".join(entry.body), "name": " ".join(entry.name)}
+        said = {"title": entry.title, "body": entry.body, "name": entry.name, "noun": [entry.kind]}
+        return {name: " ".join(words) for name, words in said.items()}
 
-    def matches(
-        self, positive: Sequence[Phrase], negative: Sequence[Phrase] = (), *, title: bool = False
-    ) -> ColumnElement[bool]:
-        columns = "title" if title else "{title body}"
-        wanted, unwanted = ([f'{columns} : "{" ".join(phrase)}"' for phrase in phrases] for phrases in (positive, negative))
-        some = " OR ".join(unwanted)
-        if not wanted:
-            # A query of FTS5 can't begin with NOT.
-            return self.version.not_in(self.versions(self._match(some)))
-        return self._match(" AND ".join(wanted) if not some else f"({' AND '.join(wanted)}) NOT ({some})")
+    def matches(self, wanted: Wanted, kinds: Sequence[str]) -> ColumnElement[bool]:
+        parts = [self._of(kinds), *map(self._written, wanted.all)]
+        groups = [f"({' AND '.join(map(self._written, group))})" for group in wanted.none]
+        query = " AND ".join(parts)
+        return self._match(f"({query}) NOT ({' OR '.join(groups)})" if groups else query)
 
-    def begins(self, typed: Sequence[str]) -> ColumnElement[bool]:
-        return self._match(" AND ".join(f'name : "{word}" *' for word in typed))
+    def begins(self, typed: Sequence[str], kinds: Sequence[str]) -> ColumnElement[bool]:
+        return self._match(" AND ".join([self._of(kinds), *[f'name : "{word}" *' for word in typed]]))
 
-    def tier(self, best: ColumnElement[bool], good: ColumnElement[bool], version: ColumnElement[int]) -> ColumnElement[int]:
-        # Each is looked up once, whatever the number of rows: MATCH is no condition of a single row.
-        return case((version.in_(self.versions(best)), 0), (version.in_(self.versions(good)), 1), else_=2)
+    def _of(self, kinds: Sequence[str]) -> str:
+        return "noun : ({})".format(" OR ".join(f'"{kind}"' for kind in kinds))
+
+    def _written(self, term: Term) -> str:
+        phrase, in_title = term
+        return f'{"title" if in_title else "{title body}"} : "{" ".join(phrase)}"'
 
     def _match(self, query: str) -> ColumnElement[bool]:
         return literal_column(TABLE).bool_op("match")(literal(query, String))
@@ -319,7 +339,7 @@ class _FTS5(Engine):
 
     def _occurrences(self, session: Session) -> Iterator[tuple[str, int, str, int]]:
         for version, *entry in session.connection().execute(select(self.version, *self.stored)):
-            for name, said in zip(("title", "body", "name"), entry, strict=True):
+            for name, said in zip(("title", "body", "name", "noun"), entry, strict=True):
                 for offset, word in enumerate((said or "").split()):
                     yield word, version, name, offset
 
@@ -328,8 +348,8 @@ class _TSVector(Engine):
     """PostgreSQL: vectors and queries are written as literals, which no dictionary reads."""
 
     key = "version"
-    columns = (column("vector", TSVECTOR),)
-    stored = (cast(columns[0], String),)
+    columns = (column("kind", String), column("vector", TSVECTOR))
+    stored = (columns[0], cast(columns[1], String))
     # Where each part begins, so that no phrase reaches from one into another, and its weight: none is D.
     title, body, name = (1, "A"), (2_000, ""), (15_000, "B")
 
@@ -340,32 +360,24 @@ class _TSVector(Engine):
                 positions[word].append(f"{position}{weight}")
         positions.pop(GAP, None)
         # Sorted as PostgreSQL does, by code point, so that it reads as it was written.
-        return {"vector": " ".join(f"'{word}':{','.join(there)}" for word, there in sorted(positions.items()))}
+        vector = " ".join(f"'{word}':{','.join(there)}" for word, there in sorted(positions.items()))
+        return {"kind": entry.kind, "vector": vector}
 
-    def matches(
-        self, positive: Sequence[Phrase], negative: Sequence[Phrase] = (), *, title: bool = False
-    ) -> ColumnElement[bool]:
-        weights = "A" if title else "AD"
+    def matches(self, wanted: Wanted, kinds: Sequence[str]) -> ColumnElement[bool]:
+        groups = [f"!({' & '.join(map(self._written, group))})" for group in wanted.none]
+        return self._match(" & ".join([*map(self._written, wanted.all), *groups]), kinds)
 
-        def written(phrase: Phrase) -> str:
-            return "(" + " <-> ".join(f"'{word}':{weights}" for word in phrase) + ")"
+    def begins(self, typed: Sequence[str], kinds: Sequence[str]) -> ColumnElement[bool]:
+        return self._match(" & ".join(f"'{word}':*B" for word in typed), kinds)
 
-        return self._match(" & ".join([*map(written, positive), *("!" + written(phrase) for phrase in negative)]))
+    def _written(self, term: Term) -> str:
+        phrase, in_title = term
+        return "(" + " <-> ".join(f"'{word}':{'A' if in_title else 'AD'}" for word in phrase) + ")"
 
-    def begins(self, typed: Sequence[str]) -> ColumnElement[bool]:
-        return self._match(" & ".join(f"'{word}':*B" for word in typed))
-
-    def tier(self, best: ColumnElement[bool], good: ColumnElement[bool], version: ColumnElement[int]) -> ColumnElement[int]:
-        # Asked of the row's own entry: a list of versions that work_mem can't hold would be searched for again for each row.
-        return (
-            select(case((best, 0), (good, 1), else_=2))
-            .where(self.version == version)
-            .correlate_except(self.table)
-            .scalar_subquery()
-        )
-
-    def _match(self, query: str) -> ColumnElement[bool]:
-        return self.columns[0].bool_op("@@")(cast(literal(query, String), TSQUERY))
+    def _match(self, query: str, kinds: Sequence[str]) -> ColumnElement[bool]:
+        kind, vector = self.columns
+        own = kind == literal(kinds[0]) if len(kinds) == 1 else kind.in_([literal(name) for name in kinds])
+        return and_(own, vector.bool_op("@@")(cast(literal(query, String), TSQUERY)))
 
     def clear(self, session: Session) -> None:
         # Not TRUNCATE, which readers with an older snapshot would see.

@@ -20,16 +20,17 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
-    case,
     false,
     func,
     literal,
     not_,
+    null,
     or_,
     select,
     true,
     tuple_,
     type_coerce,
+    union_all,
 )
 from sqlalchemy.orm import Session, aliased
 
@@ -61,8 +62,11 @@ MAX_INCLUDED = 500
 MAX_VALUES = 100
 STREAMED = 500
 CONSIDERED = 200
-# So many rows are not all looked at for a page of them.
-MANY = 2_000
+ALL = Conditions(())
+# So many rows are counted to see by which of two conditions others are found best.
+WEIGHED = 50_000
+# What it costs to ask a search of one row, in parts of what it costs to find one by it.
+LOOKUP = 16
 # What JSON has for the value of a key, where it is no text.
 KINDS: Mapping[str, type] = {"whole": int, "version": int, "instant": int, "flag": bool}
 
@@ -259,16 +263,15 @@ def published(resource: Resource, column: Any, id: Any = None) -> ScalarSelect[A
     return select(column).where(*one).correlate_except(Revision).scalar_subquery()
 
 
-class _List:
+class Listing:
     """A query with what its statements share: their shape and values, where the rows come from, and what orders them."""
 
     def __init__(self, session: Session, query: Query) -> None:
         """Tell the shape of a query from its values; no statement is built yet."""
         self.session, self.query = session, query
         self.dialect = session.get_bind().dialect.name
-        self.order: tuple[Key | None, ...] = query.order
-        if query.search is not None and query.sort is None:
-            self.order = (None, *query.order)
+        # None stands for the rank.
+        self.order: tuple[Key | None, ...] = (None, *query.order) if query.ranked else query.order
         self.values: dict[str, Any] = {}
         keys = tuple([key and (key.field.name, key.descending) for key in self.order])
         # Where all is published, nothing is to be checked.
@@ -282,23 +285,62 @@ class _List:
 
     def count(self, most: int | None) -> int:
         """Count the rows of the list, up to so many."""
-        if self.settled and self.query.search is None and self.query.where == Conditions(()):
-            # The digest knows how many records there are.
-            ((known,),) = prepared.rows(self.session, "records", _records, {"kind": self.query.resource.name})
-            return int(known or 0)
-        ((found,),) = self.rows(("count", most), lambda: select(func.count()).select_from(self._ids().limit(most).subquery()))
+        if self.settled and self.query.search is None and self.query.where == ALL:
+            return self.records
+        plan = self.plan
+        ((found,),) = self.rows(
+            ("count", most, plan), lambda: select(func.count()).select_from(self._ids(plan).limit(most).subquery())
+        )
         return int(found)
 
-    def _ids(self) -> Select[Any]:
+    @cached_property
+    def records(self) -> int:
+        """How many records of the noun there are: the digest knows."""
+        ((known,),) = prepared.rows(self.session, "records", _records, {"kind": self.query.resource.name})
+        return int(known or 0)
+
+    @cached_property
+    def plan(self) -> "Plan":
+        """How the rows are found, where all of them are wanted."""
+        query = self.query
+        own, related = self._parts()
+        if query.search is not None:
+            # The filter's rows are found first where they are much fewer than the search's.
+            filtered = CAP + 1 if query.where == ALL else self._of(replace(query, search=None)).count(CAP + 1)
+            leads = filtered > CAP or self._of(replace(query, where=ALL)).count(filtered * LOOKUP + 1) <= filtered * LOOKUP
+            return Plan(leads=leads, probing=leads)
+        if self.dialect != "sqlite" or not own or not related:
+            return Plan()
+        # PostgreSQL has statistics for this.
+        sizes = [self._of(replace(query, where=Conditions(rows))).count(WEIGHED) for rows in (own, related)]
+        return Plan(probing=sizes[0] <= sizes[1])
+
+    def _of(self, query: Query) -> "Listing":
+        """Return a part of the query as a list of its own."""
+        return Listing(self.session, replace(query, sort=(), cursor=None))
+
+    def _parts(self) -> tuple[tuple[Condition, ...], tuple[Condition, ...]]:
+        """Return the conditions of the noun's own table, and those of the first relation that is kept in another."""
+        rows = self.query.where.all if isinstance(self.query.where, Conditions) else ()
+        linking = [row.filter.path[0] for row in rows if row.filter.path and row.filter.path[0].owner.key != "id"]
+        own = tuple([row for row in rows if not row.filter.path or row.filter.path[0].owner.key == "id"])
+        return own, tuple([row for row in rows if linking and row.filter.path and row.filter.path[0] is linking[0]])
+
+    def _ids(self, plan: "Plan") -> Select[Any]:
         """Select the ids of the list's rows, in no order."""
-        resource, where = self.query.resource, self.where
+        found = self.links()
+        return self.select(self.id, plan=plan) if found is None else found
+
+    def links(self) -> Select[Any] | None:
+        """Select them from the links of a relation, where it decides alone and is kept in a table with an index for it."""
+        where = self.where
         rows = where.all if isinstance(where, Conditions) else ()
         relation = rows[0].filter.path[0] if rows and rows[0].filter.path else None
         if self.joined or relation is None or relation.owner.key == "id" or any(_is_other(row, relation) for row in rows):
-            return self.select(resource.model.id)
+            return None
         # Links that are records of their own have no index for this.
         if relation.target is not None and _is_target(relation):
-            return self.select(resource.model.id)
+            return None
         # Where one relation decides, its links need not be looked up in the noun's table to be counted.
         owner, links = _links(relation, partial(_holds, relation, [(row.filter.path[1:], row) for row in rows]))
         found: Select[Any] = links.where(self.published(owner)).distinct()
@@ -315,29 +357,47 @@ class _List:
 
     @cached_property
     def keys(self) -> tuple[ColumnElement[Any], ...]:
-        """The columns that order it."""
-        return tuple(self._column(key) for key in self.order)
+        """The columns that order it; of one that is ranked, those that order each tier."""
+        return tuple([self._column(key) for key in self.order if key])
 
-    def _column(self, key: Key | None) -> Any:
-        if key is None:
-            assert self.query.search is not None
-            return type_coerce(search.tier(self.query.search, self.dialect, Revision.version.expression), BigInteger())
+    def _column(self, key: Key) -> Any:
         # The times of the ledger have the order of its versions, which have no ties.
         column = Revision.version if key.field.column.class_ is Revision else key.field.column
         return type_coerce(column, WIDE[key.field.type.name]) if key.field.type.name in WIDE else column
 
-    def select(self, *columns: Any, probing: bool = False) -> Select[Any]:
-        """Select from the rows of the list; documents of the ledger are there when joined, else by `published`."""
-        resource, query = self.query.resource, self.query
-        model = resource.model
-        statement = select(*columns).select_from(model)
-        if self.joined:
-            statement = statement.join(Revision, and_(Revision.kind == resource.name, Revision.id == model.id, *CURRENT))
-        else:
-            statement = statement.where(self.published(model.id))
-        if query.search is not None:
-            statement = statement.where(Revision.version.in_(search.matching(query.search, self.dialect)))
-        return statement.where(_where(resource, model, self.where, probing=probing))
+    @property
+    def id(self) -> Any:
+        """The column with the id."""
+        return Revision.id if self.query.search is not None else self.query.resource.model.id
+
+    def select(self, *columns: Any, plan: "Plan", tier: int | None = None, model: bool = False) -> Select[Any]:
+        """Select from the rows of the list; documents of the ledger are there when joined, else by `published`.
+
+        The noun's table is, too, where its rows are found in it, and else where ``model`` says so.
+        """
+        resource, asked = self.query.resource, self.query.search
+        table, statement = resource.model, select(*columns)
+        own = (Revision.kind == resource.name, *CURRENT)
+        if asked is None:
+            statement = statement.select_from(table)
+            if self.joined:
+                statement = statement.join(Revision, and_(Revision.id == table.id, *own))
+            else:
+                statement = statement.where(self.published(table.id))
+            return statement.where(_where(resource, table, self.where, probing=plan.probing))
+        engine = search.ENGINES[self.dialect]
+        wanted = search.wanted(asked) if tier is None else search.tiers(asked)[tier]
+        matching = search.matching(wanted, (resource.name,), self.dialect)
+        if not plan.leads:
+            entry = select(engine.version).select_from(engine.table).where(engine.version == Revision.version, matching)
+            statement = statement.select_from(table).join(Revision, and_(Revision.id == table.id, *own))
+            return statement.where(
+                entry.correlate(Revision).exists(), _where(resource, table, self.where, probing=plan.probing)
+            )
+        statement = statement.select_from(engine.table).join(Revision, and_(Revision.version == engine.version, *own))
+        if model or not self.settled or self.query.where != ALL:
+            statement = statement.join(table, table.id == Revision.id)
+        return statement.where(matching, _where(resource, table, self.where, probing=plan.probing))
 
     @property
     def where(self) -> Expression:
@@ -349,13 +409,30 @@ class _List:
         """The column with the document."""
         return Revision.document if self.joined else published(self.query.resource, Revision.document)
 
-    def ordered(self, statement: Select[Any]) -> Select[Any]:
-        """Order a statement, nulls last both ways."""
+    def ordered(self, statement: Select[Any], keys: Sequence[Any] = ()) -> Select[Any]:
+        """Order a statement by the keys, or by what it calls them, nulls last both ways."""
         terms = []
-        for column, key in zip(self.keys, self.order, strict=True):
-            term = column.desc() if key and key.descending else column.asc()
-            terms.append(term.nulls_last() if key and key.field.nullable else term)
+        for column, key in zip(keys or self.keys, [key for key in self.order if key], strict=True):
+            term = column.desc() if key.descending else column.asc()
+            terms.append(term.nulls_last() if key.field.nullable else term)
         return statement.order_by(*terms)
+
+    @property
+    def tiers(self) -> Sequence[int | None]:
+        """The tiers of a list that is ranked; the one of another is None."""
+        return [*search.tiers(self.query.search)] if self.query.ranked and self.query.search else [None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the rows of a list are found.
+
+    ``leads``: its search finds rows, and its filter is asked of them; else the other way round. ``probing``: its relations
+    are asked of one row after the other, and don't find them.
+    """
+
+    leads: bool = False
+    probing: bool = False
 
 
 @dataclass(frozen=True)
@@ -367,54 +444,88 @@ class Page:
     cursor: str | None
 
 
-def page(session: Session, query: Query, number: int | None) -> Page:
+def page(listed: Listing, number: int | None) -> Page:
     """Return a page of a list, in as many statements as its place in the order needs. Raises a 400 for a foreign cursor.
 
     ``number`` is how many records there are, at least; None where they were not counted.
     """
-    listed = _List(session, query)
-    if number is None:
-        number = listed.count(MANY)
-    # Of many, the next in the order are soon found; of few, all are, and then put in order.
-    probing = number >= MANY
+    query = listed.query
+    signature = _signature(query)
     limit = query.limit or DEFAULT_LIMIT
-    places = _decode(query.cursor, _signature(query), [key or int for key in listed.order]) if query.cursor else []
-    values = {f"k{n}": value for n, value in enumerate(places) if value is not None}
+    places = _decode(query.cursor, signature, [key or int for key in listed.order]) if query.cursor else []
+    plan = _plan(listed, limit, number)
     rows: list[Any] = []
-    for segment in _segments(listed.order, places) if query.cursor else [Segment(0)]:
+    for segment in _segments(listed, places):
+        wanted = {f"k{n}": value for n, value in enumerate(places) if value is not None and segment.keys}
         rows += listed.rows(
-            ("page", segment, tuple(values), probing),
-            partial(_page, listed, segment, places, probing=probing),
-            **values,
+            ("page", segment, tuple(wanted), plan),
+            partial(_page, listed, segment, places, plan),
+            **wanted,
             limit=limit + 1 - len(rows),
         )
         if len(rows) > limit:
             break
     shown = rows[:limit]
-    cursor = _encode(_signature(query), rows[limit - 1][2:]) if len(rows) > limit else None
+    cursor = _encode(signature, rows[limit - 1][2:]) if len(rows) > limit else None
     return Page([row[0] for row in shown], [row[1] for row in shown], cursor)
 
 
-def _page(listed: _List, segment: "Segment", places: Sequence[Any], *, probing: bool) -> Select[Any]:
+def _plan(listed: Listing, limit: int, number: int | None) -> Plan:
+    """Tell how the rows of a page are found."""
+    if listed.query.ranked or (listed.query.search is None and not _is_linked(listed.query.where)):
+        return listed.plan
+    if number is None:
+        number = listed.count(CAP)
+    # Of many, the next in the order are soon met; of few, all are found, and then put in order.
+    soon = number * number > limit * listed.records
+    return Plan(probing=True) if soon else listed.plan
+
+
+def _is_linked(expression: Expression) -> bool:
+    """Tell whether it asks for anything that is in another table than the noun's."""
+    if isinstance(expression, Group):
+        return any(map(_is_linked, expression.children))
+    return any(row.filter.path and row.filter.path[0].owner.key != "id" for row in expression.all)
+
+
+def _page(listed: Listing, segment: "Segment", places: Sequence[Any], plan: Plan) -> Select[Any]:
     keys = [column.label(f"key_{n}") for n, column in enumerate(listed.keys)]
-    statement = listed.select(listed.query.resource.model.id, listed.document.label("document"), *keys, probing=probing)
-    return listed.ordered(statement.where(_behind(listed, segment, places)).limit(bindparam("limit", type_=BigInteger())))
+    if segment.tier is not None:
+        keys.insert(0, type_coerce(literal(segment.tier), BigInteger()).label("tier"))
+    # Where all rows are found and put in order, the documents are those of the few that are left.
+    late = not listed.joined and not plan.probing and _is_linked(listed.query.where)
+    document = null() if late else listed.document
+    columns = [listed.id, document.label("document"), *keys]
+    found = listed.select(*columns, plan=plan, tier=segment.tier, model=not listed.query.ranked)
+    found = listed.ordered(found.where(_behind(listed, segment, places))).limit(bindparam("limit", type_=BigInteger()))
+    if not late:
+        return found
+    id, _, *rest = found.subquery().c
+    return listed.ordered(select(id, published(listed.query.resource, Revision.document, id), *rest), rest)
 
 
 def stream(session: Session, query: Query) -> Generator[str]:
     """Yield the documents of a whole list, or of its first `limit`, in its order and in constant memory."""
-    listed = _List(session, query)
-    statement = listed.ordered(listed.select(listed.document)).limit(query.limit)
-    # A reader who goes away closes the generator, and this the database's cursor.
-    with session.execute(statement.execution_options(yield_per=STREAMED), listed.values) as rows:
-        yield from rows.scalars()
+    listed = Listing(session, query)
+    left = query.limit
+    for tier in listed.tiers:
+        statement = listed.select(listed.document, plan=listed.plan, tier=tier, model=not query.ranked)
+        # A reader who goes away closes the generator, and this the database's cursor.
+        asked = listed.ordered(statement).limit(left).execution_options(yield_per=STREAMED)
+        with session.execute(asked, listed.values) as rows:
+            for document in rows.scalars():
+                left = left and left - 1
+                yield document
+        if left == 0:
+            break
 
 
-def total(session: Session, query: Query) -> tuple[int | None, str | None]:
+def total(listed: Listing) -> tuple[int | None, str | None]:
     """Count a list as it was asked to be counted: the number, and whether it is exact (`eq`) or a lower bound (`gte`)."""
-    if query.count == "none":
+    how = listed.query.count
+    if how == "none":
         return None, None
-    return _counted(_List(session, query).count(CAP + 1 if query.count == "capped" else None), query.count)
+    return _counted(listed.count(CAP + 1 if how == "capped" else None), how)
 
 
 def _counted(number: int, how: str) -> tuple[int, str]:
@@ -426,37 +537,51 @@ class Segment:
     """A range of an index behind a cursor: the rows that are equal to it in all but the last of so many keys.
 
     In that key they have a greater value, or null. All of ``keys`` at once where one comparison of rows says the same.
+    Of a list that is ranked, those of a ``tier``.
     """
 
-    keys: int
+    keys: int = 0
     whole: bool = False
     null: bool = False
+    tier: int | None = None
 
 
-def _segments(order: Sequence[Key | None], places: Sequence[Any]) -> Iterator[Segment]:
-    """Yield the segments behind a cursor, in the order of the list.
+def _segments(listed: Listing, places: Sequence[Any]) -> Iterator[Segment]:
+    """Yield the segments of a list, or those behind a cursor, in its order.
 
     Behind a row are first those that are equal to it in all keys but the last, then those in all but the
     last two, and so on; of these, first those with a greater value and then those with null.
     """
-    nullable = [bool(key and key.field.nullable) for key in order]
-    if len({bool(key and key.descending) for key in order}) == 1 and not any(nullable):
-        yield Segment(len(order), whole=True)
+    if listed.query.ranked:
+        for tier in listed.tiers:
+            if not places or tier == places[0]:
+                yield Segment(len(places) and 1, whole=True, tier=tier)
+            elif tier is not None and tier > places[0]:
+                yield Segment(tier=tier)
         return
-    for length in range(len(order), 0, -1):
-        if places[length - 1] is not None:
-            yield Segment(length)
-            if nullable[length - 1]:
-                yield Segment(length, null=True)
+    order = [key for key in listed.order if key]
+    nullable = [key.field.nullable for key in order]
+    if not places:
+        yield Segment()
+    elif len({key.descending for key in order}) == 1 and not any(nullable):
+        yield Segment(len(order), whole=True)
+    else:
+        for length in range(len(order), 0, -1):
+            if places[length - 1] is not None:
+                yield Segment(length)
+                if nullable[length - 1]:
+                    yield Segment(length, null=True)
 
 
-def _behind(listed: _List, segment: Segment, places: Sequence[Any]) -> ColumnElement[bool]:
+def _behind(listed: Listing, segment: Segment, places: Sequence[Any]) -> ColumnElement[bool]:
     """Return the condition of a segment's rows."""
     keys = listed.keys[: segment.keys]
     if not keys:
         return true()
-    bounds = [bindparam(f"k{n}", type_=column.type) for n, column in enumerate(keys)]
-    descending = [bool(key and key.descending) for key in listed.order]
+    # The first place of a list that is ranked is the tier.
+    first = int(listed.query.ranked)
+    bounds = [bindparam(f"k{n}", type_=column.type) for n, column in enumerate(keys, first)]
+    descending = [key.descending for key in listed.order if key]
     if segment.whole:
         row, bound = tuple_(*keys), tuple_(*bounds)
         return row < bound if descending[0] else row > bound
@@ -534,17 +659,18 @@ class FacetValue:
     count: int
 
 
-def facet(session: Session, query: Query, filter: Filter) -> tuple[list[FacetValue], bool]:
+def facet(listed: Listing, filter: Filter) -> tuple[list[FacetValue], bool]:
     """Count a list by the values of a field, the most frequent first; tells also whether there are more values."""
-    listed = _List(session, query)
-    rows = listed.rows(("facet", filter.name), lambda: _facet(listed, filter))
-    labels = _labels(session, filter, [found for found, _ in rows if found is not None])
+    plan = listed.plan
+    rows = listed.rows(("facet", filter.name, plan), lambda: _facet(listed, filter, plan))
+    labels = _labels(listed.session, filter, [found for found, _ in rows if found is not None])
     values = [FacetValue(found, labels.get(found), number) for found, number in rows[:MAX_VALUES]]
     return values, len(rows) > MAX_VALUES
 
 
-def _facet(listed: _List, filter: Filter) -> Select[Any]:
-    row: Any = listed.query.resource.model
+def _facet(listed: Listing, filter: Filter, plan: Plan) -> Select[Any]:
+    model: Any = listed.query.resource.model
+    row = model
     joins: list[tuple[Any, ColumnElement[bool]]] = []
     for relation in filter.path:
         link = row
@@ -558,8 +684,13 @@ def _facet(listed: _List, filter: Filter) -> Select[Any]:
             joins.append((row, getattr(link, _target(relation).key) == row.id))
     value = getattr(row, filter.field.column.key)
     # A record can be reached more than once, and counts once.
-    count = func.count(listed.query.resource.model.id.distinct()) if any(map(is_many, filter.path)) else func.count()
-    statement = listed.select(value, count)
+    count = func.count(model.id.distinct()) if any(map(is_many, filter.path)) else func.count()
+    linked = listed.links()
+    if linked is None:
+        statement = listed.select(value, count, plan=plan, model=True)
+    else:
+        ids = linked.subquery()
+        statement = select(value, count).select_from(ids).join(model, model.id == ids.c[0])
     for joined, condition_of_join in joins:
         statement = statement.join(joined, condition_of_join)
     statement = statement.group_by(value).order_by(count.desc(), value.asc().nulls_last())
@@ -598,29 +729,30 @@ def included(
 ) -> dict[str, dict[str, str]]:
     """Return the documents of the records that these are related to, by noun and id.
 
-    As many statements as there are steps and nouns, whatever the number of records. Raises a 400 above
+    As many statements as there are steps, whatever the number of records. Raises a 400 above
     `MAX_INCLUDED` of a noun.
     """
     reached: dict[tuple[Relation, ...], list[str]] = {(): list(ids)}
     steps = dict.fromkeys(path[:length] for path in paths for length in range(1, len(path) + 1))
-    wanted: dict[str, set[str]] = {}
+    wanted: dict[str, dict[str, str]] = {}
     for path in steps:
         relation = path[-1]
         shape = ("included", resource.name, tuple([step.name for step in path]))
         rows = _of_ids(session, shape, reached[path[:-1]], partial(_reached, relation))
-        reached[path] = [id for (id,) in rows]
-        noun = wanted.setdefault(relation.to or "", set())
-        noun.update(reached[path])
+        reached[path] = [id for id, _ in rows]
+        noun = wanted.setdefault(relation.to or "", {})
+        noun.update((id, document or "") for id, document in rows)
         if len(noun) > MAX_INCLUDED:
             raise _too_many(resource, path)
-    return {noun: _documents(session, noun, sorted(found)) for noun, found in sorted(wanted.items())}
+    return {noun: dict(sorted(found.items())) for noun, found in sorted(wanted.items())}
 
 
 def _reached(relation: Relation, ids: Sequence[Any]) -> Select[Any]:
     link = aliased(relation.link)
     owner, target = getattr(link, relation.owner.key), getattr(link, _target(relation).key)
-    found = select(target).distinct().where(owner.in_(ids), target.is_not(None), *_fixed(link, relation))
-    return found.limit(MAX_INCLUDED + 1)
+    found = select(target).where(owner.in_(ids), target.is_not(None), *_fixed(link, relation))
+    named = (Revision.kind == relation.to, Revision.id.in_(found), *CURRENT)
+    return cast("Select[Any]", select(Revision.id, Revision.document).where(*named).limit(MAX_INCLUDED + 1))
 
 
 def _of_ids(session: Session, shape: Hashable, ids: Sequence[str], build: Callable[[Sequence[Any]], Any]) -> list[Any]:
@@ -639,15 +771,6 @@ def _too_many(resource: Resource, path: tuple[Relation, ...]) -> ProblemError:
     return ProblemError("too-many-included", f"{detail} {cure}", item)
 
 
-def _documents(session: Session, kind: str, ids: Sequence[str]) -> dict[str, str]:
-    def build(names: Sequence[Any]) -> Any:
-        asked = select(Revision.id, Revision.document).order_by(Revision.id)
-        return asked.where(Revision.kind == kind, Revision.id.in_(names), *CURRENT)
-
-    rows = _of_ids(session, ("documents", kind), ids, build)
-    return {id: document or "" for id, document in rows}
-
-
 # --- every noun at once
 
 
@@ -663,61 +786,81 @@ class Hit:
 def find(session: Session, asked: Find) -> tuple[list[Hit], str | None]:
     """Return a page of the records of every noun that a search finds, the best first, and the next page's cursor."""
     signature = _hash(["search", repr(asked.search), sorted(asked.kinds)])
-    places = _decode(asked.cursor, signature, (int, int, str)) if asked.cursor else []
-    values = {f"k{n}": value for n, value in enumerate(places)} | {"limit": asked.limit + 1}
+    places = _decode(asked.cursor, signature, (int, int, int)) if asked.cursor else []
     dialect = session.get_bind().dialect.name
-    shape = ("find", asked.search, asked.kinds, bool(places))
-    rows = prepared.rows(session, shape, lambda: _find(asked, dialect), values)
+    rows: list[Any] = []
+    for tier, wanted in search.tiers(asked.search).items():
+        if not places or tier >= places[0]:
+            sought = Sought(("find", asked.search), partial(search.matching, wanted, dialect=dialect), tier)
+            behind = places[1:] if places and tier == places[0] else (0, MAX_INTEGER)
+            rows += _newest(session, sought, asked.kinds, asked.limit + 1 - len(rows), behind)
+        if len(rows) > asked.limit:
+            break
     hits = [Hit(row[0], row[1], row[2] or "") for row in rows[: asked.limit]]
     return hits, _encode(signature, rows[asked.limit - 1][3:]) if len(rows) > asked.limit else None
 
 
-def _find(asked: Find, dialect: str) -> Select[Any]:
-    tier = search.tier(asked.search, dialect, Revision.version.expression)
-    keys: tuple[ColumnElement[Any], ...] = (type_coerce(tier, BigInteger()), _noun(SEARCHABLE), Revision.id.expression)
-    statement = select(Revision.kind, Revision.id, Revision.document, *keys).where(*_found(asked, dialect)).order_by(*keys)
-    if asked.cursor:
-        places = [bindparam(f"k{n}", type_=key.type) for n, key in enumerate(keys)]
-        statement = statement.where(tuple_(*keys) > tuple_(*places))
-    return statement.limit(bindparam("limit", type_=BigInteger()))
+@dataclass(frozen=True)
+class Sought:
+    """What entries are looked for: the ``shape`` of what matches, as a condition of their nouns, and how good that is."""
+
+    shape: Hashable
+    matching: Callable[[Sequence[str]], ColumnElement[bool]]
+    tier: int = 0
 
 
-def _noun(nouns: Sequence[Resource]) -> ColumnElement[int]:
-    """Return the place of a revision's noun among these."""
-    return type_coerce(case({resource.name: n for n, resource in enumerate(nouns)}, value=Revision.kind), BigInteger())
+def _newest(session: Session, sought: Sought, kinds: Sequence[str], limit: int, behind: Sequence[int]) -> list[Any]:
+    """Return the entries that match, noun by noun and the newest first, behind a noun's place and a version.
+
+    As kind, id and document, and then the tier, the place of the noun, and the version.
+    """
+    place, version = behind
+    places = tuple([n for n, resource in enumerate(SEARCHABLE) if resource.name in kinds and n >= place])
+    values = {f"below{n}": version if n == place else MAX_INTEGER for n in places} | {"limit": limit}
+
+    def build() -> Any:
+        engine, most = search.ENGINES[session.get_bind().dialect.name], bindparam("limit", type_=BigInteger())
+        nouns = []
+        for n in places:
+            numbers = [type_coerce(literal(number), BigInteger()) for number in (sought.tier, n)]
+            found = select(
+                *(Revision.kind, Revision.id, Revision.document, numbers[0].label("tier"), numbers[1].label("place")),
+                engine.version.label("version"),
+            )
+            found = found.select_from(engine.table).join(Revision, Revision.version == engine.version)
+            found = found.where(
+                sought.matching((SEARCHABLE[n].name,)), engine.version < bindparam(f"below{n}", type_=BigInteger())
+            )
+            # Each noun has as many as are wanted, by its own index.
+            nouns.append(select(found.order_by(engine.version.desc()).limit(most).subquery()))
+        every = union_all(*nouns).subquery()
+        return select(*every.c).order_by(every.c.place, every.c.version.desc()).limit(most)
+
+    return prepared.rows(session, (sought.shape, sought.tier, places), build, values) if places else []
 
 
 def find_total(session: Session, asked: Find) -> tuple[int | None, str | None]:
     """Count what a search finds, as `total` does a list."""
     if asked.count == "none":
         return None, None
-    dialect = session.get_bind().dialect.name
     most = CAP + 1 if asked.count == "capped" else None
+    engine = search.ENGINES[session.get_bind().dialect.name]
 
     def build() -> Any:
-        rows = select(Revision.version).where(*_found(asked, dialect)).limit(most)
-        return select(func.count()).select_from(rows.subquery())
+        matching = search.matching(search.wanted(asked.search), asked.kinds, session.get_bind().dialect.name)
+        return select(func.count()).select_from(engine.versions(matching).limit(most).subquery())
 
     ((number,),) = prepared.rows(session, ("found", asked.search, asked.kinds, most), build, {})
     return _counted(number, asked.count)
 
 
-def _found(asked: Find, dialect: str) -> tuple[ColumnElement[bool], ...]:
-    kinds = Revision.kind.in_([literal(kind) for kind in asked.kinds])
-    return (Revision.version.in_(search.matching(asked.search, dialect)), kinds, *CURRENT)
-
-
 def suggest(session: Session, asked: Find) -> list[Hit]:
     """Return the records whose names have words that begin as typed: names that begin so first, then by noun and name."""
-    matching = search.prefixed(asked.text, session.get_bind().dialect.name)
-    found = select(Revision.kind, Revision.id, Revision.document).where(
-        Revision.version.in_(matching), Revision.kind.in_(asked.kinds), *CURRENT
-    )
-    # A letter or two begin words without end: the best of so many are good enough, until more is typed.
-    hits = [
-        Hit(row.kind, row.id, row.document or "")
-        for row in session.execute(found.order_by(_noun(SUGGESTED), Revision.version).limit(CONSIDERED))
-    ]
+    matching = partial(search.prefixed, asked.text, dialect=session.get_bind().dialect.name)
+    sought = Sought(("suggest", search.names(asked.text)), matching)
+    # A letter or two begin words without end: the newest of so many are good enough, until more is typed.
+    rows = _newest(session, sought, asked.kinds, CONSIDERED, (0, MAX_INTEGER))
+    hits = [Hit(row[0], row[1], row[2] or "") for row in rows]
     order = [resource.name for resource in SUGGESTED]
     typed = " ".join(search.words(asked.text))
 

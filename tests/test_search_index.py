@@ -33,10 +33,24 @@ def ids(session: Session, versions: Select[int]) -> list[str]:
     return list(session.scalars(select(Revision.id).where(Revision.version.in_(versions), *CURRENT).order_by(Revision.id)))
 
 
+NOUNS = [resource.name for resource in RESOURCES if resource.search]
+
+
+def matching(session: Session, query: Search, kinds: Sequence[str] = NOUNS) -> Select[int]:
+    """Select the versions that a search finds."""
+    engine = search.engine_of(session)
+    return engine.versions(search.matching(search.wanted(query), kinds, session.get_bind().dialect.name))
+
+
+def prefixed(session: Session, typed: str) -> Select[int]:
+    """Select the versions that a text completes to."""
+    return search.engine_of(session).versions(search.prefixed(typed, NOUNS, session.get_bind().dialect.name))
+
+
 def found(database: Database, query: str) -> list[str]:
     """Return the ids of the records that a query finds."""
     with database.reading() as session:
-        return ids(session, search.matching(search.parse(query), database.engine.dialect.name))
+        return ids(session, matching(session, search.parse(query)))
 
 
 def complaints(database: Database) -> list[str]:
@@ -108,7 +122,7 @@ def test_too_many_words() -> None:
         with pytest.raises(TooManyWords):
             search.parse(query)
     with pytest.raises(TooManyWords):
-        search.prefixed(words * 2 + "x", "sqlite")
+        search.prefixed(words * 2 + "x", NOUNS, "sqlite")
 
 
 def test_index_follows(database: Database) -> None:
@@ -143,7 +157,7 @@ def test_every_searched_field_is_found(seeded: Database) -> None:
                 for name in resource.search:
                     words = search.words(getattr(model, name) or "")[:8]
                     query = search.parse(f'"{" ".join(words)}"')
-                    assert not words or model.id in ids(session, search.matching(query, seeded.engine.dialect.name))
+                    assert not words or model.id in ids(session, matching(session, query, [resource.name]))
 
 
 def test_seeds(seeded: Database) -> None:
@@ -151,8 +165,7 @@ def test_seeds(seeded: Database) -> None:
     assert found(seeded, "HIGH speeds internet sacramento") == INTERNET
     everything = found(seeded, "-zeppelin")
     with seeded.reading() as session:
-        kinds = [resource.name for resource in RESOURCES if resource.search]
-        published = select(func.count()).select_from(Revision).where(Revision.kind.in_(kinds), *CURRENT)
+        published = select(func.count()).select_from(Revision).where(Revision.kind.in_(NOUNS), *CURRENT)
         assert len(everything) == session.scalar(published)
     assert sorted(found(seeded, "data") + found(seeded, "-data")) == everything
     assert found(seeded, "data -data") == found(seeded, "") == found(seeded, "data OR zeppelin") == []
@@ -168,14 +181,14 @@ TAMPERINGS = {
         ["cities/boston-ma: its words in the search index are not its document's; run `flask --app wsgi ledger reindex`"],
     ),
     "orphan": (
-        "insert into search_index ({key}, {column}) values (4000000000001, 'zeppelin')",
+        "insert into search_index ({key}, {columns}) values (4000000000001, 'cities', 'zeppelin')",
         ["version 4000000000001: in the search index, but not current; run `flask --app wsgi ledger reindex`"],
     ),
 }
 INTERNET = ["california-public-utilities-commission", "sacramento-ca-high-speed-internet"]
 NAMES = {
-    "sqlite": {"key": "rowid", "column": "name", "change": "name = 'zeppelin'"},
-    "postgresql": {"key": "version", "column": "vector", "change": "vector = setweight(vector, 'C')"},
+    "sqlite": {"key": "rowid", "columns": "noun, name", "change": "name = 'zeppelin'"},
+    "postgresql": {"key": "version", "columns": "kind, vector", "change": "vector = setweight(vector, 'C')"},
 }
 
 
@@ -283,7 +296,7 @@ def test_long_texts(blank: Database, long: str) -> None:
         search.replace(session, initiatives, [], contents)
         assert search.faults(session, initiatives, contents) == {}
         query = search.parse(f'zeppelin "{" ".join(search.words(long)[:3])}"')
-        assert ranked(session, blank.engine.dialect.name, query) == {1: 2}
+        assert ranked(session, query) == {1: 2}
         session.rollback()
 
 
@@ -380,11 +393,16 @@ def blank(store: Store, migrated: Settings) -> Iterator[Database]:
         yield database
 
 
-def ranked(session: Session, dialect: str, query: Search) -> dict[int, int]:
-    """Return the versions that a search finds, with their tiers."""
-    rows = search.matching(query, dialect).subquery()
-    version = rows.c[0]
-    return {row[0]: row[1] for row in session.execute(select(version, search.tier(query, dialect, version)))}
+def ranked(session: Session, query: Search) -> dict[int, int]:
+    """Return the versions that a search finds, with their tiers, which no two share."""
+    engine, dialect = search.engine_of(session), session.get_bind().dialect.name
+    rows = [
+        (version, tier)
+        for tier, wanted in search.tiers(query).items()
+        for version in session.scalars(engine.versions(search.matching(wanted, ["initiatives"], dialect)))
+    ]
+    assert sorted(version for version, _ in rows) == sorted(session.scalars(matching(session, query)))
+    return dict(rows)
 
 
 @limits(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -397,17 +415,16 @@ def test_both_databases_find_what_python_finds(
 ) -> None:
     """Whatever is written and asked, an index finds, ranks and completes what a search through all texts does."""
     contents: dict[int, Text] = {n: {"title": title, "summary": summary} for n, (title, summary) in enumerate(documents, 1)}
-    dialect = blank.engine.dialect.name
     with blank.writing() as session:
         search.replace(session, initiatives, [], contents)
         assert search.faults(session, initiatives, contents) == {}
         for terms in queries:
             query = search.parse(written(terms))
-            assert ranked(session, dialect, query) == expected(contents, terms)
+            assert ranked(session, query) == expected(contents, terms)
             for document in contents.values():
                 check_highlights(query, document)
             typed = [word[:2] for _, phrase in terms for word in phrase]
-            completed = set(session.scalars(search.prefixed(" ".join(typed), dialect)))
+            completed = set(session.scalars(prefixed(session, " ".join(typed))))
             assert completed == {n for n, content in contents.items() if typed and begins(content["title"] or "", typed)}
         session.rollback()
 
@@ -438,17 +455,16 @@ ANYTHING = st.text(st.characters(exclude_categories=()), max_size=40)
 @example("a\\':*b & \"c' -d", "e")
 def test_any_text_is_a_query(blank: Database, query: str, content: str) -> None:
     """No text is an error, in a query or in a document: surrogates, nulls and operators are not."""
-    dialect = blank.engine.dialect.name
     document = {"title": content, "summary": query}
     with blank.writing() as session:
         search.replace(session, initiatives, [], {1: document})
         assert search.faults(session, initiatives, {1: document}) == {}
         try:
             parsed = search.parse(query)
-            completed = session.scalars(search.prefixed(query, dialect)).all()
+            completed = session.scalars(prefixed(session, query)).all()
         except TooManyWords:
             parsed, completed = search.parse(""), []
-        assert ranked(session, dialect, parsed).keys() <= {1}
+        assert ranked(session, parsed).keys() <= {1}
         assert set(completed) <= {1}
         check_highlights(parsed, document)
         check_highlights(search.parse(" ".join(search.words(content)[:MAX_WORDS])), document)
@@ -477,11 +493,10 @@ def test_tiers(blank: Database) -> None:
     """The whole query in the title is best, then all its words there, then the rest; without a wanted word all are alike."""
     titles = ["Open Data portal", "Data is open", "Open portal", "Open. Data"]
     contents = {n: {"title": title, "summary": "Open data, data open."} for n, title in enumerate(titles)}
-    dialect = blank.engine.dialect.name
     with blank.writing() as session:
         search.replace(session, initiatives, [], contents)
         for query, tiers in (("open data", [0, 1, 2, 0]), ("-zeppelin", [2] * 4), ('"data open"', [2, 2, 2, 2])):
-            assert ranked(session, dialect, search.parse(query)) == dict(enumerate(tiers))
+            assert ranked(session, search.parse(query)) == dict(enumerate(tiers))
         session.rollback()
 
 
@@ -500,19 +515,19 @@ def test_tiers(blank: Database) -> None:
 def test_prefixed(seeded: Database, typed: str, expected: list[str]) -> None:
     """A title is completed by the beginning of any of its words, in any order; each word typed needs one."""
     with seeded.reading() as session:
-        matched = search.prefixed(typed, seeded.engine.dialect.name)
+        matched = prefixed(session, typed)
         completed = select(Revision.id).where(Revision.kind == "cities", Revision.version.in_(matched)).order_by(Revision.id)
         assert session.scalars(completed).all() == expected
 
 
-def test_selects_nest(seeded: Database) -> None:
-    """What `matching`, `prefixed` and `tier` return works inside a statement of revisions."""
-    dialect = seeded.engine.dialect.name
-    query = search.parse("san -jose")
-    version = ledger.Revision.version.expression
-    outer = select(version, search.tier(query, dialect, version))
-    with seeded.reading() as session:
-        rows = session.execute(
-            outer.where(version.in_(search.matching(query, dialect)), version.in_(search.prefixed("di", dialect)))
-        )
-        assert sorted(tier for _, tier in rows) == [0, 0, 0, 2, 2, 2]
+def test_nouns_are_apart(seeded: Database) -> None:
+    """A search of some nouns finds what it finds in all of them, less the others'; of what it must not have, too."""
+    for asked in ("san", "-zeppelin", "san -diego", "data"):
+        query = search.parse(asked)
+        with seeded.reading() as session:
+            whole = set(session.scalars(matching(session, query)))
+            parts = [set(session.scalars(matching(session, query, [kind]))) for kind in NOUNS]
+            pair = set(session.scalars(matching(session, query, NOUNS[:2])))
+        assert whole == set().union(*parts)
+        assert len(whole) == sum(map(len, parts)) > 0
+        assert pair == parts[0] | parts[1]

@@ -1,0 +1,41 @@
+"""Indexes and words for what is big: each page costs what it shows, and not what there is."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+CURRENT = sa.text("superseded IS NULL")
+
+
+def upgrade() -> None:
+    """The feed of some nouns walks through an index of theirs; entries of full text know their noun, and are made anew."""
+    op.drop_index("ix_revision_current_version", "revision")
+    op.create_index("ix_revision_kind_version_superseded", "revision", ["kind", "version", "superseded"])
+    op.create_index("ix_initiatives_id_city_id_status", "initiatives", ["id", "city_id", "status"])
+    if op.get_bind().dialect.name == "sqlite":
+        op.drop_table("search_index")
+        op.execute("create virtual table search_index using fts5(title, body, name, noun, tokenize = 'ascii', columnsize = 0)")
+        return
+    op.execute("delete from search_index")
+    op.add_column("search_index", sa.Column("kind", sa.String(collation="C"), nullable=False))
+    op.create_index(op.f("ix_search_index_kind_version"), "search_index", ["kind", "version"])
+
+
+def downgrade() -> None:
+    """Put the former ones back; the way up fills the index of full text again."""
+    if op.get_bind().dialect.name == "sqlite":
+        op.drop_table("search_index")
+        op.execute("create virtual table search_index using fts5(title, body, name, tokenize = 'ascii', columnsize = 0)")
+    else:
+        op.drop_index(op.f("ix_search_index_kind_version"), "search_index")
+        op.drop_column("search_index", "kind")
+        op.execute("delete from search_index")
+    op.drop_index("ix_initiatives_id_city_id_status", "initiatives")
+    op.drop_index("ix_revision_kind_version_superseded", "revision")
+    op.create_index(
+        "ix_revision_current_version", "revision", ["kind", "version"], sqlite_where=CURRENT, postgresql_where=CURRENT
+    )
