@@ -215,10 +215,9 @@ class Feed:
         return {"since": self.since.version, "until": self.until}
 
     def conditions(self) -> Iterator[ColumnElement[bool]]:
-        """Yield the conditions of the revisions that are asked for."""
+        """Yield the conditions of the revisions that are asked for, but for the last version of them."""
         since, until = (bindparam(name, type_=Revision.version.type) for name in ("since", "until"))
         yield Revision.version > since
-        yield Revision.version <= until
         if not self.history:
             yield or_(Revision.superseded.is_(None), Revision.superseded > until)
             # What was cut meanwhile has changed again, so that change is still to come.
@@ -263,7 +262,9 @@ def page(session: Session, feed: Feed, limit: int) -> Page:
 
 def _ends(feed: Feed) -> Any:
     limit = bindparam("limit", type_=Revision.version.type)
-    asked = select(Revision.version, Revision.commit_version).where(*feed.conditions()).order_by(Revision.version).limit(limit)
+    until = bindparam("until", type_=Revision.version.type)
+    asked = select(Revision.version, Revision.commit_version).where(*feed.conditions(), Revision.version <= until)
+    asked = asked.order_by(Revision.version).limit(limit)
     if not feed.kinds:
         return asked.where(_ours())
     # The first of each noun, by its own index: an index of all of them could not give their common order.
@@ -346,7 +347,7 @@ def digests(session: Session, version: int) -> Mapping[str, NounDigest]:
         kept.setdefault(row.kind, {})[row.number] = (row.records, row.sha256)
     changed: dict[str, set[int]] = {}
     since = select(Revision.kind, Revision.bucket).where(Revision.version > version, _ours()).distinct()
-    for kind, number in session.execute(since):
+    for kind, number in session.execute(since) if version < head(session).version else ():
         changed.setdefault(kind, set()).add(number)
     for kind, numbers in changed.items():
         then = leaves_of(session, kind, numbers, _was(version))

@@ -185,12 +185,20 @@ def tiers(search: Search) -> Mapping[int, Wanted]:
     }
 
 
-def matching(wanted: Wanted | None, kinds: Sequence[str], dialect: str) -> ColumnElement[bool]:
+@dataclass(frozen=True)
+class Nouns:
+    """Those whose entries are looked at; as all but ``others``, where these are known and have fewer entries."""
+
+    names: tuple[str, ...]
+    others: tuple[str, ...] | None = None
+
+
+def matching(wanted: Wanted | None, kinds: Nouns, dialect: str) -> ColumnElement[bool]:
     """Return the condition of an entry of these nouns that has what is wanted."""
     return false() if wanted is None else ENGINES[dialect].matches(wanted, kinds)
 
 
-def prefixed(text: str, kinds: Sequence[str], dialect: str) -> ColumnElement[bool]:
+def prefixed(text: str, kinds: Nouns, dialect: str) -> ColumnElement[bool]:
     """Return the condition of a title that has, for each word of a text, one that begins with it. Raises TooManyWords."""
     typed = names(text)
     _limit(typed)
@@ -273,11 +281,11 @@ class Engine(ABC):
         """Return the columns of an entry."""
 
     @abstractmethod
-    def matches(self, wanted: Wanted, kinds: Sequence[str]) -> ColumnElement[bool]:
+    def matches(self, wanted: Wanted, kinds: Nouns) -> ColumnElement[bool]:
         """Return the condition of an entry of these nouns that has what is wanted."""
 
     @abstractmethod
-    def begins(self, typed: Sequence[str], kinds: Sequence[str]) -> ColumnElement[bool]:
+    def begins(self, typed: Sequence[str], kinds: Nouns) -> ColumnElement[bool]:
         """Return the condition of a title that has words with these beginnings."""
 
     @abstractmethod
@@ -292,7 +300,8 @@ class Engine(ABC):
 class _FTS5(Engine):
     """SQLite: words are separated by spaces, and the ``ascii`` tokenizer takes each as it is.
 
-    The noun is a word of its own column, so that what is rare in a noun is found past all that is frequent in others.
+    The noun is a word of its own column: so what is rare in a noun is found past all that is frequent in others. The one of
+    most entries is better said by those that it is not, since FTS5 reads all that a word has there.
     """
 
     key = "rowid"
@@ -302,24 +311,29 @@ class _FTS5(Engine):
         said = {"title": entry.title, "body": entry.body, "name": entry.name, "noun": [entry.kind]}
         return {name: " ".join(words) for name, words in said.items()}
 
-    def matches(self, wanted: Wanted, kinds: Sequence[str]) -> ColumnElement[bool]:
-        parts = [self._of(kinds), *map(self._written, wanted.all)]
+    def matches(self, wanted: Wanted, kinds: Nouns) -> ColumnElement[bool]:
         groups = [f"({' AND '.join(map(self._written, group))})" for group in wanted.none]
-        query = " AND ".join(parts)
-        return self._match(f"({query}) NOT ({' OR '.join(groups)})" if groups else query)
+        return self._match([*map(self._written, wanted.all)], groups, kinds)
 
-    def begins(self, typed: Sequence[str], kinds: Sequence[str]) -> ColumnElement[bool]:
-        return self._match(" AND ".join([self._of(kinds), *[f'name : "{word}" *' for word in typed]]))
+    def begins(self, typed: Sequence[str], kinds: Nouns) -> ColumnElement[bool]:
+        return self._match([f'name : "{word}" *' for word in typed], [], kinds)
 
-    def _of(self, kinds: Sequence[str]) -> str:
-        return "noun : ({})".format(" OR ".join(f'"{kind}"' for kind in kinds))
+    def _match(self, positive: Sequence[str], negative: Sequence[str], kinds: Nouns) -> ColumnElement[bool]:
+        # A query of FTS5 can't begin with NOT.
+        if kinds.others is None or not positive:
+            positive = [self._of(kinds.names), *positive]
+        elif kinds.others:
+            negative = [*negative, self._of(kinds.others)]
+        query = f"({' AND '.join(positive)})"
+        query = f"{query} NOT ({' OR '.join(negative)})" if negative else query
+        return literal_column(TABLE).bool_op("match")(literal(query, String))
+
+    def _of(self, names: Sequence[str]) -> str:
+        return "noun : ({})".format(" OR ".join(f'"{name}"' for name in names))
 
     def _written(self, term: Term) -> str:
         phrase, in_title = term
         return f'{"title" if in_title else "{title body}"} : "{" ".join(phrase)}"'
-
-    def _match(self, query: str) -> ColumnElement[bool]:
-        return literal_column(TABLE).bool_op("match")(literal(query, String))
 
     def clear(self, session: Session) -> None:
         # Deleting the entries one by one would trust them to say what the index holds.
@@ -363,20 +377,21 @@ class _TSVector(Engine):
         vector = " ".join(f"'{word}':{','.join(there)}" for word, there in sorted(positions.items()))
         return {"kind": entry.kind, "vector": vector}
 
-    def matches(self, wanted: Wanted, kinds: Sequence[str]) -> ColumnElement[bool]:
+    def matches(self, wanted: Wanted, kinds: Nouns) -> ColumnElement[bool]:
         groups = [f"!({' & '.join(map(self._written, group))})" for group in wanted.none]
         return self._match(" & ".join([*map(self._written, wanted.all), *groups]), kinds)
 
-    def begins(self, typed: Sequence[str], kinds: Sequence[str]) -> ColumnElement[bool]:
+    def begins(self, typed: Sequence[str], kinds: Nouns) -> ColumnElement[bool]:
         return self._match(" & ".join(f"'{word}':*B" for word in typed), kinds)
 
     def _written(self, term: Term) -> str:
         phrase, in_title = term
         return "(" + " <-> ".join(f"'{word}':{'A' if in_title else 'AD'}" for word in phrase) + ")"
 
-    def _match(self, query: str, kinds: Sequence[str]) -> ColumnElement[bool]:
+    def _match(self, query: str, kinds: Nouns) -> ColumnElement[bool]:
         kind, vector = self.columns
-        own = kind == literal(kinds[0]) if len(kinds) == 1 else kind.in_([literal(name) for name in kinds])
+        one, *more = [literal(name) for name in kinds.names]
+        own = kind.in_([one, *more]) if more else kind == one
         return and_(own, vector.bool_op("@@")(cast(literal(query, String), TSQUERY)))
 
     def clear(self, session: Session) -> None:

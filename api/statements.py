@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Se
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import (
     BigInteger,
@@ -242,6 +243,13 @@ def _is_other(row: Condition, relation: Relation) -> bool:
     return wholly or not row.filter.path or row.filter.path[0] is not relation
 
 
+def _is_single(row: Condition, relation: Relation) -> bool:
+    """Tell whether no record has more than one link of which a condition holds: one of its table's key to one record."""
+    keys = {column.key for column in relation.link.__table__.primary_key}
+    one = row.filter.field.column is relation.target and row.filter.operator.name == "" and len(row.value) == 1
+    return one and keys == {relation.owner.key, _target(relation).key}
+
+
 def _fixed(link: Any, relation: Relation) -> list[ColumnElement[bool]]:
     return [getattr(link, name) == value for name, value in relation.where.items()]
 
@@ -276,7 +284,8 @@ class Listing:
         keys = tuple([key and (key.field.name, key.descending) for key in self.order])
         # Where all is published, nothing is to be checked.
         _, self.settled = _state(session)
-        self.shape = (query.resource.name, _shape(query.where, self.values), keys, query.search, self.settled)
+        self.nouns = _nouns(session, (query.resource.name,)) if query.search is not None else None
+        self.shape = (query.resource.name, _shape(query.where, self.values), keys, query.search, self.nouns, self.settled)
         self.joined = query.search is not None or any(key and key.field.column.class_ is Revision for key in self.order)
 
     def rows(self, name: Hashable, build: Callable[[], Select[Any]], **values: Any) -> list[Any]:
@@ -329,6 +338,8 @@ class Listing:
     def _ids(self, plan: "Plan") -> Select[Any]:
         """Select the ids of the list's rows, in no order."""
         found = self.links()
+        if found is None and plan.leads and self.settled and self.query.where == ALL:
+            return search.ENGINES[self.dialect].versions(self.matching())
         return self.select(self.id, plan=plan) if found is None else found
 
     def links(self) -> Select[Any] | None:
@@ -343,8 +354,8 @@ class Listing:
             return None
         # Where one relation decides, its links need not be looked up in the noun's table to be counted.
         owner, links = _links(relation, partial(_holds, relation, [(row.filter.path[1:], row) for row in rows]))
-        found: Select[Any] = links.where(self.published(owner)).distinct()
-        return found
+        found: Select[Any] = links.where(self.published(owner))
+        return found if len(rows) == 1 and _is_single(rows[0], relation) else found.distinct()
 
     def published(self, id: Any) -> ColumnElement[bool]:
         """Return the condition that a row of the table is published."""
@@ -358,6 +369,8 @@ class Listing:
     @cached_property
     def keys(self) -> tuple[ColumnElement[Any], ...]:
         """The columns that order it; of one that is ranked, those that order each tier."""
+        if self.query.ranked and self.plan.leads:
+            return (type_coerce(search.ENGINES[self.dialect].version, BigInteger()),)
         return tuple([self._column(key) for key in self.order if key])
 
     def _column(self, key: Key) -> Any:
@@ -386,18 +399,25 @@ class Listing:
                 statement = statement.where(self.published(table.id))
             return statement.where(_where(resource, table, self.where, probing=plan.probing))
         engine = search.ENGINES[self.dialect]
-        wanted = search.wanted(asked) if tier is None else search.tiers(asked)[tier]
-        matching = search.matching(wanted, (resource.name,), self.dialect)
+        matching = self.matching(tier)
         if not plan.leads:
             entry = select(engine.version).select_from(engine.table).where(engine.version == Revision.version, matching)
             statement = statement.select_from(table).join(Revision, and_(Revision.id == table.id, *own))
             return statement.where(
                 entry.correlate(Revision).exists(), _where(resource, table, self.where, probing=plan.probing)
             )
-        statement = statement.select_from(engine.table).join(Revision, and_(Revision.version == engine.version, *own))
+        # As a sum, the entry's version can't be looked up: so SQLite begins with the entries.
+        statement = statement.select_from(engine.table).join(Revision, Revision.version == engine.version + 0)
         if model or not self.settled or self.query.where != ALL:
             statement = statement.join(table, table.id == Revision.id)
         return statement.where(matching, _where(resource, table, self.where, probing=plan.probing))
+
+    def matching(self, tier: int | None = None) -> ColumnElement[bool]:
+        """Return the condition of an entry that its search finds, or of one of a tier."""
+        assert self.query.search is not None
+        assert self.nouns is not None
+        wanted = search.wanted(self.query.search) if tier is None else search.tiers(self.query.search)[tier]
+        return search.matching(wanted, self.nouns, self.dialect)
 
     @property
     def where(self) -> Expression:
@@ -691,6 +711,10 @@ def _facet(listed: Listing, filter: Filter, plan: Plan) -> Select[Any]:
     else:
         ids = linked.subquery()
         statement = select(value, count).select_from(ids).join(model, model.id == ids.c[0])
+        for index in model.__table__.indexes:
+            if next(column.key for column in index.columns) == "id" and value.key in index.columns:
+                # SQLite, which has no statistics, would read the whole rows.
+                statement = statement.with_hint(model, f"INDEXED BY {index.name}", "sqlite")
     for joined, condition_of_join in joins:
         statement = statement.join(joined, condition_of_join)
     statement = statement.group_by(value).order_by(count.desc(), value.asc().nulls_last())
@@ -800,12 +824,33 @@ def find(session: Session, asked: Find) -> tuple[list[Hit], str | None]:
     return hits, _encode(signature, rows[asked.limit - 1][3:]) if len(rows) > asked.limit else None
 
 
+# How many records of each noun there were, at what version, by database: nothing but the way to an answer depends on it.
+_sizes: WeakKeyDictionary[Any, tuple[int, Mapping[str, int]]] = WeakKeyDictionary()
+STALE = 1_000
+
+
+def _nouns(session: Session, kinds: Sequence[str]) -> search.Nouns:
+    """Return nouns for a search, as those that are left out where these have fewer records."""
+    version, engine = dataset_version(session), session.get_bind()
+    then, sizes = _sizes.get(engine, (-STALE, {}))
+    if abs(version - then) >= STALE:
+        sizes = dict(prepared.rows(session, "sizes", _by_noun, {}))
+        _sizes[engine] = (version, sizes)
+    others = tuple([resource.name for resource in SEARCHABLE if resource.name not in kinds])
+    fewer = sum(sizes.get(kind, 0) for kind in others) < sum(sizes.get(kind, 0) for kind in kinds)
+    return search.Nouns(tuple(kinds), others if fewer else None)
+
+
+def _by_noun() -> Any:
+    return select(Bucket.kind, func.sum(Bucket.records)).group_by(Bucket.kind)
+
+
 @dataclass(frozen=True)
 class Sought:
     """What entries are looked for: the ``shape`` of what matches, as a condition of their nouns, and how good that is."""
 
     shape: Hashable
-    matching: Callable[[Sequence[str]], ColumnElement[bool]]
+    matching: Callable[[search.Nouns], ColumnElement[bool]]
     tier: int = 0
 
 
@@ -817,10 +862,11 @@ def _newest(session: Session, sought: Sought, kinds: Sequence[str], limit: int, 
     place, version = behind
     places = tuple([n for n, resource in enumerate(SEARCHABLE) if resource.name in kinds and n >= place])
     values = {f"below{n}": version if n == place else MAX_INTEGER for n in places} | {"limit": limit}
+    nouns = {n: _nouns(session, (SEARCHABLE[n].name,)) for n in places}
 
     def build() -> Any:
         engine, most = search.ENGINES[session.get_bind().dialect.name], bindparam("limit", type_=BigInteger())
-        nouns = []
+        firsts = []
         for n in places:
             numbers = [type_coerce(literal(number), BigInteger()) for number in (sought.tier, n)]
             found = select(
@@ -828,15 +874,13 @@ def _newest(session: Session, sought: Sought, kinds: Sequence[str], limit: int, 
                 engine.version.label("version"),
             )
             found = found.select_from(engine.table).join(Revision, Revision.version == engine.version)
-            found = found.where(
-                sought.matching((SEARCHABLE[n].name,)), engine.version < bindparam(f"below{n}", type_=BigInteger())
-            )
+            found = found.where(sought.matching(nouns[n]), engine.version < bindparam(f"below{n}", type_=BigInteger()))
             # Each noun has as many as are wanted, by its own index.
-            nouns.append(select(found.order_by(engine.version.desc()).limit(most).subquery()))
-        every = union_all(*nouns).subquery()
+            firsts.append(select(found.order_by(engine.version.desc()).limit(most).subquery()))
+        every = union_all(*firsts).subquery()
         return select(*every.c).order_by(every.c.place, every.c.version.desc()).limit(most)
 
-    return prepared.rows(session, (sought.shape, sought.tier, places), build, values) if places else []
+    return prepared.rows(session, (sought.shape, sought.tier, *nouns.items()), build, values) if places else []
 
 
 def find_total(session: Session, asked: Find) -> tuple[int | None, str | None]:
@@ -846,11 +890,13 @@ def find_total(session: Session, asked: Find) -> tuple[int | None, str | None]:
     most = CAP + 1 if asked.count == "capped" else None
     engine = search.ENGINES[session.get_bind().dialect.name]
 
+    nouns = _nouns(session, asked.kinds)
+
     def build() -> Any:
-        matching = search.matching(search.wanted(asked.search), asked.kinds, session.get_bind().dialect.name)
+        matching = search.matching(search.wanted(asked.search), nouns, session.get_bind().dialect.name)
         return select(func.count()).select_from(engine.versions(matching).limit(most).subquery())
 
-    ((number,),) = prepared.rows(session, ("found", asked.search, asked.kinds, most), build, {})
+    ((number,),) = prepared.rows(session, ("found", asked.search, nouns, most), build, {})
     return _counted(number, asked.count)
 
 

@@ -21,7 +21,7 @@ from api.ledger import CURRENT, Revision
 from api.resources import RESOURCES
 from api.resources.cities import cities
 from api.resources.initiatives import initiatives
-from api.search import MAX_WORDS, Search, TooManyWords
+from api.search import MAX_WORDS, Nouns, Search, TooManyWords
 from api.settings import Settings
 from api.verify import verify
 
@@ -33,10 +33,11 @@ def ids(session: Session, versions: Select[int]) -> list[str]:
     return list(session.scalars(select(Revision.id).where(Revision.version.in_(versions), *CURRENT).order_by(Revision.id)))
 
 
-NOUNS = [resource.name for resource in RESOURCES if resource.search]
+NAMES_OF_NOUNS = tuple(resource.name for resource in RESOURCES if resource.search)
+NOUNS = Nouns(NAMES_OF_NOUNS, ())
 
 
-def matching(session: Session, query: Search, kinds: Sequence[str] = NOUNS) -> Select[int]:
+def matching(session: Session, query: Search, kinds: Nouns = NOUNS) -> Select[int]:
     """Select the versions that a search finds."""
     engine = search.engine_of(session)
     return engine.versions(search.matching(search.wanted(query), kinds, session.get_bind().dialect.name))
@@ -157,7 +158,7 @@ def test_every_searched_field_is_found(seeded: Database) -> None:
                 for name in resource.search:
                     words = search.words(getattr(model, name) or "")[:8]
                     query = search.parse(f'"{" ".join(words)}"')
-                    assert not words or model.id in ids(session, matching(session, query, [resource.name]))
+                    assert not words or model.id in ids(session, matching(session, query, Nouns((resource.name,))))
 
 
 def test_seeds(seeded: Database) -> None:
@@ -165,7 +166,7 @@ def test_seeds(seeded: Database) -> None:
     assert found(seeded, "HIGH speeds internet sacramento") == INTERNET
     everything = found(seeded, "-zeppelin")
     with seeded.reading() as session:
-        published = select(func.count()).select_from(Revision).where(Revision.kind.in_(NOUNS), *CURRENT)
+        published = select(func.count()).select_from(Revision).where(Revision.kind.in_(NAMES_OF_NOUNS), *CURRENT)
         assert len(everything) == session.scalar(published)
     assert sorted(found(seeded, "data") + found(seeded, "-data")) == everything
     assert found(seeded, "data -data") == found(seeded, "") == found(seeded, "data OR zeppelin") == []
@@ -399,7 +400,7 @@ def ranked(session: Session, query: Search) -> dict[int, int]:
     rows = [
         (version, tier)
         for tier, wanted in search.tiers(query).items()
-        for version in session.scalars(engine.versions(search.matching(wanted, ["initiatives"], dialect)))
+        for version in session.scalars(engine.versions(search.matching(wanted, Nouns(("initiatives",)), dialect)))
     ]
     assert sorted(version for version, _ in rows) == sorted(session.scalars(matching(session, query)))
     return dict(rows)
@@ -526,8 +527,9 @@ def test_nouns_are_apart(seeded: Database) -> None:
         query = search.parse(asked)
         with seeded.reading() as session:
             whole = set(session.scalars(matching(session, query)))
-            parts = [set(session.scalars(matching(session, query, [kind]))) for kind in NOUNS]
-            pair = set(session.scalars(matching(session, query, NOUNS[:2])))
+            parts = [set(session.scalars(matching(session, query, Nouns((kind,))))) for kind in NAMES_OF_NOUNS]
+            pair = set(session.scalars(matching(session, query, Nouns(NAMES_OF_NOUNS[:2]))))
+            same = set(session.scalars(matching(session, query, Nouns(NAMES_OF_NOUNS[:2], NAMES_OF_NOUNS[2:]))))
         assert whole == set().union(*parts)
         assert len(whole) == sum(map(len, parts)) > 0
-        assert pair == parts[0] | parts[1]
+        assert pair == same == parts[0] | parts[1]
