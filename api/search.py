@@ -379,7 +379,11 @@ class _TSVector(Engine):
 
     def matches(self, wanted: Wanted, kinds: Nouns) -> ColumnElement[bool]:
         groups = [f"!({' & '.join(map(self._written, group))})" for group in wanted.none]
-        return self._match(" & ".join([*map(self._written, wanted.all), *groups]), kinds)
+        found = self._match(" & ".join([*map(self._written, wanted.all), *groups]), kinds)
+        # The planner knows how frequent words are, but not how rare they are in titles, or side by side: said twice, it
+        # expects fewer.
+        anywhere = [self._written((phrase, False)) for phrase, in_title in wanted.all if in_title]
+        return and_(found, self._match(" & ".join(anywhere), kinds)) if anywhere else found
 
     def begins(self, typed: Sequence[str], kinds: Nouns) -> ColumnElement[bool]:
         return self._match(" & ".join(f"'{word}':*B" for word in typed), kinds)

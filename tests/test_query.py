@@ -1,5 +1,6 @@
 """The statement behind a list: its plan, and its order on both databases."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, text
 
-from api import ledger
+from api import ledger, search, statements
 from api.db import Database
 from api.resource import Resource
 from api.resources import RESOURCES
@@ -114,3 +115,60 @@ def test_walk_while_others_write(
     expected = sorted((row["name"], row["id"]) for n, row in enumerate(rows) if n not in gone)
     assert stayed == expected
     assert seen == sorted(seen)
+
+
+LISTS = [
+    "/initiatives?q=city",
+    "/initiatives?q=digital+services",
+    "/initiatives?q=-data&status=in_operation",
+    "/initiatives?q=city&priority=cybersecurity",
+    "/initiatives?q=city&city.state=CA&priority=cybersecurity&facets=city,priority",
+    "/initiatives?q=city&sort=-started",
+    "/initiatives?q=data&sort=title&status=in_operation",
+    "/initiatives?status=in_operation&priority=cybersecurity&facets=priority,partner.role",
+    "/initiatives?city.state=CA&partner.role=partner&sort=-started",
+    "/initiatives?priority=cybersecurity,process-automation&facets=city,status",
+    "/cities?q=san&state=CA",
+]
+
+
+@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize("leads", [True, False])
+@pytest.mark.parametrize("probing", [True, False])
+def test_every_way_leads_to_the_same_rows(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, path: str, *, leads: bool, probing: bool
+) -> None:
+    """However rows are found, and in pages of whatever length, a list has the same ones in the same order, and counts alike."""
+    expected = client.get(f"{path}&limit=500&count=exact").get_json()
+    assert 0 < len(expected["data"]) == expected["page"]["total"]
+    monkeypatch.setattr(statements.Listing, "plan", statements.Plan(leads=leads, probing=probing))
+    seen, following = [], f"{path}&limit=2&count=exact"
+    while following:
+        answer = client.get(following).get_json()
+        seen += answer["data"]
+        assert answer["page"]["total"] == expected["page"]["total"]
+        counts = [[(value["value"], value["count"]) for value in facet["values"]] for facet in answer["facets"].values()]
+        assert counts == [
+            [(value["value"], value["count"]) for value in facet["values"]] for facet in expected["facets"].values()
+        ]
+        following = answer["links"]["next"] and answer["links"]["next"].removeprefix("http://localhost")
+    assert seen == expected["data"]
+    streamed = client.get(path.replace("?", ".ndjson?").replace("&facets=", "&fields=").split("&fields=")[0]).text.splitlines()
+    assert [json.loads(line)["id"] for line in streamed] == [row["id"] for row in seen]
+
+
+def test_better_matches_come_first(client: FlaskClient) -> None:
+    """A search has first what says all of it side by side in the title, then all of it there, then the rest; the newest first."""
+    seen = set()
+    for query in ("ai policy", "policy ai", "data center", "security data"):
+        words = list(search.stems(query))
+
+        def rank(record: dict[str, Any], words: list[str] = words) -> tuple[int, int]:
+            title = list(search.stems(record["title"]))
+            whole = any(title[start : start + 2] == words for start in range(len(title)))
+            return 0 if whole else 1 if set(words) <= set(title) else 2, -record["version"]
+
+        rows = client.get(f"/initiatives?q={query}&limit=500").get_json()["data"]
+        assert rows == sorted(rows, key=rank)
+        seen |= {rank(row)[0] for row in rows}
+    assert seen == {0, 1, 2}
