@@ -9,6 +9,7 @@ import os
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from api.settings import ROOT
 from bench import lists, race, report, writes
@@ -26,10 +27,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(os.environ.get("BENCH_DATA", folder)))
         try:
-            rows = race.main(store, DIALECTS, int(os.environ.get("BENCH_RACE", "1000")), missing)
-            report.write(rows, [])
-            report.write(rows, lists.main(store, sizes))
-            writes.main(store, Path(folder))
+            found: dict[str, Any] = {"race": race.main(store, DIALECTS, int(os.environ.get("BENCH_RACE", "1000")), missing)}
+            report.write(found)
+            found |= lists.main(store, sizes)
+            report.write(found)
+            found |= writes.main(store, Path(folder))
+            report.write(found)
         finally:
             store.close()
     if (VENV / "python").exists():

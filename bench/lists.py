@@ -212,23 +212,26 @@ def count(settings: Settings) -> int:
     return found
 
 
-def exports(stores: Mapping[tuple[str, int], Settings]) -> None:
-    """Print what the worker's memory grew by in each export, beside a control that keeps what it reads."""
+def exports(stores: Mapping[tuple[str, int], Settings]) -> list[dict[str, Any]]:
+    """Print and return what the worker's memory grew by in each export, beside a control that keeps what it reads."""
     print(f"{'export':40}{'database':12}{'initiatives':>12}{'rows':>10}{'MB':>8}{'seconds':>9}{'worker grew by, MB':>20}")
     smallest = min(size for _, size in stores)
-    wrong = []
+    wrong, rows = [], []
     for (dialect, size), settings in stores.items():
         expected = count(settings)
         commands = ("served", "kept") if size == smallest else ("served",)
         for format, command in ((format, command) for format in FORMATS for command in commands):
             found = export(settings, format, command)
             name = f"/initiatives.{format}" + (", control: all kept" if command == "kept" else "")
-            figures = f"{found.lines:10,}{found.size / 1e6:8.0f}{found.seconds:9.1f}{found.growth:20.1f}"
-            print(f"{name:40}{dialect:12}{size:12,}{figures}", flush=True)
+            line = f"{found.lines:10,}{found.size / 1e6:8.0f}{found.seconds:9.1f}{found.growth:20.1f}"
+            print(f"{name:40}{dialect:12}{size:12,}{line}", flush=True)
+            figures = {"rows": found.lines, "seconds": found.seconds, "grew": found.growth}
+            rows.append({"page": name, "dialect": dialect, "size": size, **figures})
             if found.lines != expected or found.torn:
                 wrong.append(f"{name}, {dialect}, {size}: {found.lines} rows of {expected}, torn: {found.torn}")
     if wrong:
         raise SystemExit("; ".join(wrong))
+    return rows
 
 
 def keep() -> None:
@@ -242,25 +245,26 @@ def keep() -> None:
     cli.main(["--app", "wsgi", "serve"])
 
 
-def starts(stores: Mapping[tuple[str, int], Settings]) -> None:
-    """Print how long a server takes to answer for the first time, and its worker's memory after each kind of page."""
+def starts(stores: Mapping[tuple[str, int], Settings]) -> list[dict[str, Any]]:
+    """Print and return how long a server takes to answer first, and its worker's memory after each kind of page."""
     print(f"{'start':40}{'database':12}{'initiatives':>12}{'seconds':>10}{'worker MB':>12}")
+    rows = []
     for (dialect, size), settings in stores.items():
         begun = time.perf_counter()
         with serving(settings, "served") as (port, worker):
             seconds = time.perf_counter() - begun
             for path in PATHS.values():
                 ask(port, path).read()
-            print(f"{'first answer':40}{dialect:12}{size:12,}{seconds:10.1f}{memory(worker, 'VmHWM'):12.0f}", flush=True)
-
-
-def main(store: Store, sizes: Sequence[int]) -> list[dict[str, Any]]:
-    """Build what is missing, and print the tables; returns the rows of the first."""
-    stores = {(dialect, size): store.get(dialect, size) for dialect in DIALECTS for size in sizes}
-    rows = pages(stores)
-    starts(stores)
-    exports(stores)
+            most = memory(worker, "VmHWM")
+            print(f"{'first answer':40}{dialect:12}{size:12,}{seconds:10.1f}{most:12.0f}", flush=True)
+            rows.append({"dialect": dialect, "size": size, "seconds": seconds, "megabytes": most})
     return rows
+
+
+def main(store: Store, sizes: Sequence[int]) -> dict[str, list[dict[str, Any]]]:
+    """Build what is missing; print and return what was measured of pages, starts and exports."""
+    stores = {(dialect, size): store.get(dialect, size) for dialect in DIALECTS for size in sizes}
+    return {"scale": pages(stores), "starts": starts(stores), "exports": exports(stores)}
 
 
 if __name__ == "__main__":

@@ -177,12 +177,12 @@ def writers(settings: Settings, peers: Sequence[Peer], folder: Path) -> Iterator
     """Start those who take writes, each on a copy of the data of its own; yields what to send to each, too."""
     with ExitStack() as stack:
         found = []
-        for peer in peers:
-            name = re.sub(r"\W+", "_", peer.name.lower())
-            copy = stack.enter_context(writable(settings, folder, f"writes_{name}", noted=peer is HOT))
+        for number, peer in enumerate(peers):
+            # A name, or its like while it is made, may have 63 characters.
+            copy = stack.enter_context(writable(settings, folder, f"race_{number}", noted=peer is HOT))
             base = stack.enter_context(running(replace(peer, env=lambda _url, _port: UNLIMITED), copy, folder))
             lane = Lane(peer.name, base, {"write": peer.paths["write"] or ""})
-            found.append((lane, script(copy, folder / f"{name}.lua", authorized=peer is HOT)))
+            found.append((lane, script(copy, folder / f"{number}.lua", authorized=peer is HOT)))
         yield found
 
 

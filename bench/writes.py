@@ -20,17 +20,20 @@ from typing import Any
 
 from sqlalchemy import delete
 
-from api import data, keys
+from api import data, keys, ledger
 from api.app import create_app
 from api.db import Database
 from api.settings import ROOT, Settings
 from bench.dataset import Store
 from bench.lists import serving
+from bench.peers.copies import writable
 
 DIALECTS = ("sqlite", "postgresql")
 CLIENTS = (1, 4, 16)
 SECONDS = 5
 OPERATIONS = 1_000
+SINGLE = 200
+UNLIMITED = "100000000/minute"
 PEAK = "peak"
 
 
@@ -85,23 +88,29 @@ def rate(port: int, secret: str, clients: int, mark: str) -> float:
     return sum(done) / SECONDS
 
 
-def rates(store: Store) -> None:
-    """Print writes a second, and what an operation of a changeset costs beside a single write."""
+def rates(store: Store, folder: Path) -> list[dict[str, Any]]:
+    """Print and return writes a second, what the ledger takes of their time, and what an operation of a changeset costs."""
     print(f"{'writes':40}{'database':12}{'clients':>10}{'a second':>10}")
+    rows = []
     for dialect in DIALECTS:
-        settings = replace(store.get(dialect, 1000), write_limit="100000000/minute")
-        os.environ["WRITE_LIMIT"] = settings.write_limit
-        with key(settings) as secret, serving(settings, "served") as (port, _):
-            mark, single = f"w{time.time_ns()}", 0.0
-            for clients in CLIENTS:
-                found = rate(port, secret, clients, mark)
-                single = single or found
-                print(f"{'POST /initiatives':40}{dialect:12}{clients:10}{found:10.0f}", flush=True)
-        changeset(settings, secret, mark, single)
+        os.environ["WRITE_LIMIT"] = UNLIMITED
+        mark = f"w{time.time_ns()}"
+        with writable(store.get(dialect, 1000), folder, "writes", noted=True) as copy, key(copy) as secret:
+            settings = replace(copy, write_limit=UNLIMITED)
+            with serving(settings, "served") as (port, _):
+                found = {clients: rate(port, secret, clients, mark) for clients in CLIENTS}
+            for clients, number in found.items():
+                print(f"{'POST /initiatives':40}{dialect:12}{clients:10}{number:10.0f}", flush=True)
+            many, share = changeset(settings, secret, mark), ledgers_share(settings, secret, mark)
+        print(f"{f'a changeset of {OPERATIONS:,}':40}{dialect:12}{1:10}{many:10.0f}", flush=True)
+        print(f"{'of a single write, in the ledger':40}{dialect:12}{1:10}{share:10.0%}", flush=True)
+        parts = {f"clients_{clients}": number / found[CLIENTS[0]] for clients, number in found.items()}
+        rows.append({"dialect": dialect, **parts, "changeset": many / found[CLIENTS[0]], "ledger": share})
+    return rows
 
 
-def changeset(settings: Settings, secret: str, mark: str, single: float) -> None:
-    """Print how many operations a second a changeset makes, and how many times that is single writes."""
+def changeset(settings: Settings, secret: str, mark: str) -> float:
+    """Return how many operations a second a changeset makes."""
     app = create_app(settings)
     rows = [{"op": "create", "kind": "initiatives", "document": initiative(f"{mark}-c-{n}")} for n in range(OPERATIONS)]
     start = time.perf_counter()
@@ -109,13 +118,37 @@ def changeset(settings: Settings, secret: str, mark: str, single: float) -> None
     found = OPERATIONS / (time.perf_counter() - start)
     if answer.status_code != 200:  # noqa: PLR2004 - fine
         raise SystemExit(f"a changeset was answered with {answer.get_data(as_text=True)[:500]}")
-    name = f"a changeset of {OPERATIONS:,}, ratio {found / single:.1f}"
-    print(f"{name:40}{settings.sqlalchemy_url.get_backend_name():12}{1:10}{found:10.0f}", flush=True)
     app.extensions["database"].engine.dispose()
+    return found
 
 
-def imports(folder: Path, count: int) -> None:
-    """Print rows a second and peak memory of an import, beside the bare SQL of the same rows."""
+def ledgers_share(settings: Settings, secret: str, mark: str) -> float:
+    """Return the part of a single write's time that its publication takes: rendering, hashing, indexing, the ledger's rows."""
+    app, publish, spent = create_app(settings), ledger.publish, 0.0
+
+    def timed(*arguments: Any, **named: Any) -> Any:
+        nonlocal spent
+        start = time.perf_counter()
+        try:
+            return publish(*arguments, **named)
+        finally:
+            spent += time.perf_counter() - start
+
+    client, headers = app.test_client(), {"Authorization": f"Bearer {secret}"}
+    ledger.publish = timed
+    try:
+        start = time.perf_counter()
+        for n in range(SINGLE):
+            if client.post("/initiatives", json=initiative(f"{mark}-l-{n}"), headers=headers).status_code != 201:  # noqa: PLR2004 - created
+                raise SystemExit("a write was refused")
+        return spent / (time.perf_counter() - start)
+    finally:
+        ledger.publish = publish
+        app.extensions["database"].engine.dispose()
+
+
+def imports(folder: Path, count: int) -> float:
+    """Return how many times as long as the bare SQL of its rows an import takes; print its rows a second and peak memory."""
     settings = Settings(database_url=f"sqlite:///{folder / 'import.sqlite3'}")
     environ = {**os.environ, "DATABASE_URL": settings.database_url}
     subprocess.run([sys.executable, "-m", "alembic", "upgrade", "head"], check=True, cwd=ROOT, env=environ)
@@ -130,6 +163,7 @@ def imports(folder: Path, count: int) -> None:
     print(f"{'import':40}{'database':12}{'rows':>10}{'seconds':>10}{'a second':>10}{'peak MB':>10}{'x bare SQL':>12}")
     figures = f"{count:10,}{seconds:10.1f}{count / seconds:10.0f}{int(done.stdout) / 1024:10.0f}{seconds / bare:12.1f}"
     print(f"{'data import initiatives.ndjson':40}{'sqlite':12}{figures}", flush=True)
+    return seconds / bare
 
 
 def bare_sql(folder: Path, count: int) -> float:
@@ -156,10 +190,9 @@ def peak(paths: Sequence[str]) -> None:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
-def main(store: Store, folder: Path) -> None:
+def main(store: Store, folder: Path) -> dict[str, Any]:
     """Measure both."""
-    rates(store)
-    imports(folder, int(os.environ.get("BENCH_IMPORT", "100000")))
+    return {"writes": rates(store, folder), "import": imports(folder, int(os.environ.get("BENCH_IMPORT", "100000")))}
 
 
 if __name__ == "__main__":
