@@ -86,7 +86,7 @@ class Revision(Base):
         CheckConstraint("document is not null or op = 'delete' or superseded is not null", name="document"),
         CheckConstraint("superseded > version", name="superseded"),
         Index(None, "kind", "id", "version"),
-        Index(None, "kind", "version", "superseded"),
+        Index(None, "kind", "version"),
         Index(None, "changed_at", "version"),
         Index(None, "commit_version"),
         # All that the digest asks for, at any version.
@@ -102,6 +102,13 @@ Index(
     Revision.kind,
     Revision.id,
     unique=True,
+    sqlite_where=CURRENT[0],
+    postgresql_where=CURRENT[0],
+)
+Index(
+    "ix_revision_current_version",
+    Revision.kind,
+    Revision.version,
     sqlite_where=CURRENT[0],
     postgresql_where=CURRENT[0],
 )

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -170,7 +170,8 @@ def tiers(search: Search) -> Mapping[int, Wanted]:
     """Return what the entries have that a search finds, by how well they match: the smaller, the better.
 
     0: the whole query stands in the title, in order, side by side. 1: all of it is in the title. 2: the rest. It
-    depends on the record alone, unlike bm25, so a cursor stays right while other records change. No entry is in two
+    depends on the record alone, unlike bm25, so a cursor stays right while other records change. In a tier the newest come
+    first: a record that changes while someone reads on page by page is before them again. No entry is in two
     of them, so a page is found by one after the other, and ends with the one that fills it.
     """
     found = wanted(search)
@@ -193,16 +194,44 @@ class Nouns:
     others: tuple[str, ...] | None = None
 
 
-def matching(wanted: Wanted | None, kinds: Nouns, dialect: str) -> ColumnElement[bool]:
-    """Return the condition of an entry of these nouns that has what is wanted."""
-    return false() if wanted is None else ENGINES[dialect].matches(wanted, kinds)
+@dataclass(frozen=True)
+class Lookup:
+    """What an index is asked: texts that all hold of what is found, or none where nothing is, of entries of some nouns.
+
+    Each text is a parameter whose name begins with ``mark``; so one statement serves all searches of a ``shape``.
+    """
+
+    texts: tuple[str, ...]
+    kinds: tuple[str, ...]
+    dialect: str
+    mark: str
+
+    @property
+    def shape(self) -> Hashable:
+        """All on which its condition depends, but for the texts."""
+        return len(self.texts), self.kinds, self.mark
+
+    @property
+    def values(self) -> dict[str, str]:
+        """The texts by the names of their parameters."""
+        return {f"{self.mark}{n}": text for n, text in enumerate(self.texts)}
+
+    def condition(self) -> ColumnElement[bool]:
+        """Return the condition of an entry that is found."""
+        holds = [bindparam(name, text, String) for name, text in self.values.items()]
+        return ENGINES[self.dialect].condition(holds, self.kinds) if holds else false()
 
 
-def prefixed(text: str, kinds: Nouns, dialect: str) -> ColumnElement[bool]:
-    """Return the condition of a title that has, for each word of a text, one that begins with it. Raises TooManyWords."""
+def matching(wanted: Wanted | None, kinds: Nouns, dialect: str, mark: str = "q") -> Lookup:
+    """Return how entries of these nouns are found that have what is wanted."""
+    return Lookup(() if wanted is None else ENGINES[dialect].matches(wanted, kinds), kinds.names, dialect, mark)
+
+
+def prefixed(text: str, kinds: Nouns, dialect: str, mark: str = "q") -> Lookup:
+    """Return how titles are found that have, for each word of a text, one that begins with it. Raises TooManyWords."""
     typed = names(text)
     _limit(typed)
-    return ENGINES[dialect].begins(typed, kinds) if typed else false()
+    return Lookup(ENGINES[dialect].begins(typed, kinds) if typed else (), kinds.names, dialect, mark)
 
 
 def highlights(search: Search, resource: Resource, document: Content) -> dict[str, list[Segment]]:
@@ -281,12 +310,16 @@ class Engine(ABC):
         """Return the columns of an entry."""
 
     @abstractmethod
-    def matches(self, wanted: Wanted, kinds: Nouns) -> ColumnElement[bool]:
-        """Return the condition of an entry of these nouns that has what is wanted."""
+    def matches(self, wanted: Wanted, kinds: Nouns) -> tuple[str, ...]:
+        """Return the texts that hold of an entry of these nouns that has what is wanted."""
 
     @abstractmethod
-    def begins(self, typed: Sequence[str], kinds: Nouns) -> ColumnElement[bool]:
-        """Return the condition of a title that has words with these beginnings."""
+    def begins(self, typed: Sequence[str], kinds: Nouns) -> tuple[str, ...]:
+        """Return the texts that hold of a title that has words with these beginnings."""
+
+    @abstractmethod
+    def condition(self, texts: Sequence[ColumnElement[str]], kinds: Sequence[str]) -> ColumnElement[bool]:
+        """Return the condition of an entry of these nouns of which such texts hold."""
 
     @abstractmethod
     def clear(self, session: Session) -> None:
@@ -311,22 +344,24 @@ class _FTS5(Engine):
         said = {"title": entry.title, "body": entry.body, "name": entry.name, "noun": [entry.kind]}
         return {name: " ".join(words) for name, words in said.items()}
 
-    def matches(self, wanted: Wanted, kinds: Nouns) -> ColumnElement[bool]:
+    def matches(self, wanted: Wanted, kinds: Nouns) -> tuple[str, ...]:
         groups = [f"({' AND '.join(map(self._written, group))})" for group in wanted.none]
-        return self._match([*map(self._written, wanted.all)], groups, kinds)
+        return self._query([*map(self._written, wanted.all)], groups, kinds)
 
-    def begins(self, typed: Sequence[str], kinds: Nouns) -> ColumnElement[bool]:
-        return self._match([f'name : "{word}" *' for word in typed], [], kinds)
+    def begins(self, typed: Sequence[str], kinds: Nouns) -> tuple[str, ...]:
+        return self._query([f'name : "{word}" *' for word in typed], [], kinds)
 
-    def _match(self, positive: Sequence[str], negative: Sequence[str], kinds: Nouns) -> ColumnElement[bool]:
+    def condition(self, texts: Sequence[ColumnElement[str]], kinds: Sequence[str]) -> ColumnElement[bool]:  # noqa: ARG002 - they are in the text
+        return and_(*[literal_column(TABLE).bool_op("match")(text) for text in texts])
+
+    def _query(self, positive: Sequence[str], negative: Sequence[str], kinds: Nouns) -> tuple[str, ...]:
         # A query of FTS5 can't begin with NOT.
         if kinds.others is None or not positive:
             positive = [self._of(kinds.names), *positive]
         elif kinds.others:
             negative = [*negative, self._of(kinds.others)]
         query = f"({' AND '.join(positive)})"
-        query = f"{query} NOT ({' OR '.join(negative)})" if negative else query
-        return literal_column(TABLE).bool_op("match")(literal(query, String))
+        return (f"{query} NOT ({' OR '.join(negative)})" if negative else query,)
 
     def _of(self, names: Sequence[str]) -> str:
         return "noun : ({})".format(" OR ".join(f'"{name}"' for name in names))
@@ -377,26 +412,26 @@ class _TSVector(Engine):
         vector = " ".join(f"'{word}':{','.join(there)}" for word, there in sorted(positions.items()))
         return {"kind": entry.kind, "vector": vector}
 
-    def matches(self, wanted: Wanted, kinds: Nouns) -> ColumnElement[bool]:
+    def matches(self, wanted: Wanted, kinds: Nouns) -> tuple[str, ...]:  # noqa: ARG002 - they are a column's
         groups = [f"!({' & '.join(map(self._written, group))})" for group in wanted.none]
-        found = self._match(" & ".join([*map(self._written, wanted.all), *groups]), kinds)
+        whole = " & ".join([*map(self._written, wanted.all), *groups])
         # The planner knows how frequent words are, but not how rare they are in titles, or side by side: said twice, it
         # expects fewer.
         anywhere = [self._written((phrase, False)) for phrase, in_title in wanted.all if in_title]
-        return and_(found, self._match(" & ".join(anywhere), kinds)) if anywhere else found
+        return (whole, " & ".join(anywhere)) if anywhere else (whole,)
 
-    def begins(self, typed: Sequence[str], kinds: Nouns) -> ColumnElement[bool]:
-        return self._match(" & ".join(f"'{word}':*B" for word in typed), kinds)
+    def begins(self, typed: Sequence[str], kinds: Nouns) -> tuple[str, ...]:  # noqa: ARG002 - they are a column's
+        return (" & ".join(f"'{word}':*B" for word in typed),)
+
+    def condition(self, texts: Sequence[ColumnElement[str]], kinds: Sequence[str]) -> ColumnElement[bool]:
+        kind, vector = self.columns
+        one, *more = [literal(name) for name in kinds]
+        own = kind.in_([one, *more]) if more else kind == one
+        return and_(own, *[vector.bool_op("@@")(cast(text, TSQUERY)) for text in texts])
 
     def _written(self, term: Term) -> str:
         phrase, in_title = term
         return "(" + " <-> ".join(f"'{word}':{'A' if in_title else 'AD'}" for word in phrase) + ")"
-
-    def _match(self, query: str, kinds: Nouns) -> ColumnElement[bool]:
-        kind, vector = self.columns
-        one, *more = [literal(name) for name in kinds.names]
-        own = kind.in_([one, *more]) if more else kind == one
-        return and_(own, vector.bool_op("@@")(cast(literal(query, String), TSQUERY)))
 
     def clear(self, session: Session) -> None:
         # Not TRUNCATE, which readers with an older snapshot would see.

@@ -66,6 +66,7 @@ CONSIDERED = 200
 ALL = Conditions(())
 # So many rows are counted to see by which of two conditions others are found best.
 WEIGHED = 50_000
+FEW = 1_000
 # What it costs to ask a search of one row, in parts of what it costs to find one by it.
 LOOKUP = 16
 # What JSON has for the value of a key, where it is no text.
@@ -284,8 +285,10 @@ class Listing:
         keys = tuple([key and (key.field.name, key.descending) for key in self.order])
         # Where all is published, nothing is to be checked.
         _, self.settled = _state(session)
-        self.nouns = _nouns(session, (query.resource.name,)) if query.search is not None else None
-        self.shape = (query.resource.name, _shape(query.where, self.values), keys, query.search, self.nouns, self.settled)
+        lookup = None if query.search is None else self.lookup()
+        self.values |= lookup.values if lookup else {}
+        own = (query.resource.name, _shape(query.where, self.values), keys)
+        self.shape = (own, query.ranked, lookup and lookup.shape, self.settled)
         self.joined = query.search is not None or any(key and key.field.column.class_ is Revision for key in self.order)
 
     def rows(self, name: Hashable, build: Callable[[], Select[Any]], **values: Any) -> list[Any]:
@@ -297,9 +300,12 @@ class Listing:
         if self.settled and self.query.search is None and self.query.where == ALL:
             return self.records
         plan = self.plan
-        ((found,),) = self.rows(
-            ("count", most, plan), lambda: select(func.count()).select_from(self._ids(plan).limit(most).subquery())
-        )
+
+        def build() -> Any:
+            ids = self._ids(plan)
+            return select(func.count()).select_from((ids if most is None else ids.limit(_limit("most"))).subquery())
+
+        ((found,),) = self.rows(("count", most is None, plan), build, most=most)
         return int(found)
 
     @cached_property
@@ -314,9 +320,10 @@ class Listing:
         query = self.query
         own, related = self._parts()
         if query.search is not None:
-            # The filter's rows are found first where they are much fewer than the search's.
-            filtered = CAP + 1 if query.where == ALL else self._of(replace(query, search=None)).count(CAP + 1)
-            leads = filtered > CAP or self._of(replace(query, where=ALL)).count(filtered * LOOKUP + 1) <= filtered * LOOKUP
+            # The filter's rows are found first where they are few, and much fewer than the search's.
+            filtered = FEW + 1 if query.where == ALL else self._of(replace(query, search=None)).count(FEW + 1)
+            beyond = filtered * LOOKUP
+            leads = filtered > FEW or self._of(replace(query, where=ALL)).count(beyond + 1) <= beyond
             return Plan(leads=leads, probing=leads)
         if self.dialect != "sqlite" or not own or not related:
             return Plan()
@@ -339,7 +346,7 @@ class Listing:
         """Select the ids of the list's rows, in no order."""
         found = self.links()
         if found is None and plan.leads and self.settled and self.query.where == ALL:
-            return search.ENGINES[self.dialect].versions(self.matching())
+            return search.ENGINES[self.dialect].versions(self.lookup().condition())
         return self.select(self.id, plan=plan) if found is None else found
 
     def links(self) -> Select[Any] | None:
@@ -399,25 +406,25 @@ class Listing:
                 statement = statement.where(self.published(table.id))
             return statement.where(_where(resource, table, self.where, probing=plan.probing))
         engine = search.ENGINES[self.dialect]
-        matching = self.matching(tier)
+        matching = self.lookup(tier).condition()
         if not plan.leads:
             entry = select(engine.version).select_from(engine.table).where(engine.version == Revision.version, matching)
             statement = statement.select_from(table).join(Revision, and_(Revision.id == table.id, *own))
             return statement.where(
                 entry.correlate(Revision).exists(), _where(resource, table, self.where, probing=plan.probing)
             )
-        # As a sum, the entry's version can't be looked up: so SQLite begins with the entries.
-        statement = statement.select_from(engine.table).join(Revision, Revision.version == engine.version + 0)
+        # As a sum, the entry's version can't be looked up, nor can the noun: so SQLite begins with the entries.
+        found = (Revision.version == engine.version + 0, _is_of(resource))
+        statement = statement.select_from(engine.table).join(Revision, and_(*found))
         if model or not self.settled or self.query.where != ALL:
             statement = statement.join(table, table.id == Revision.id)
         return statement.where(matching, _where(resource, table, self.where, probing=plan.probing))
 
-    def matching(self, tier: int | None = None) -> ColumnElement[bool]:
-        """Return the condition of an entry that its search finds, or of one of a tier."""
+    def lookup(self, tier: int | None = None) -> search.Lookup:
+        """Return how the entries are found that its search finds, or those of a tier."""
         assert self.query.search is not None
-        assert self.nouns is not None
         wanted = search.wanted(self.query.search) if tier is None else search.tiers(self.query.search)[tier]
-        return search.matching(wanted, self.nouns, self.dialect)
+        return search.matching(wanted, _nouns(self.session, (self.query.resource.name,)), self.dialect)
 
     @property
     def where(self) -> Expression:
@@ -476,11 +483,13 @@ def page(listed: Listing, number: int | None) -> Page:
     plan = _plan(listed, limit, number)
     rows: list[Any] = []
     for segment in _segments(listed, places):
-        wanted = {f"k{n}": value for n, value in enumerate(places) if value is not None and segment.keys}
+        bounds = {f"k{n}": value for n, value in enumerate(places) if value is not None and segment.keys}
+        lookup = None if segment.tier is None else listed.lookup(segment.tier)
         rows += listed.rows(
-            ("page", segment, tuple(wanted), plan),
+            ("page", segment, tuple(bounds), plan, lookup and lookup.shape),
             partial(_page, listed, segment, places, plan),
-            **wanted,
+            **bounds,
+            **(lookup.values if lookup else {}),
             limit=limit + 1 - len(rows),
         )
         if len(rows) > limit:
@@ -517,7 +526,7 @@ def _page(listed: Listing, segment: "Segment", places: Sequence[Any], plan: Plan
     document = null() if late else listed.document
     columns = [listed.id, document.label("document"), *keys]
     found = listed.select(*columns, plan=plan, tier=segment.tier, model=not listed.query.ranked)
-    found = listed.ordered(found.where(_behind(listed, segment, places))).limit(bindparam("limit", type_=BigInteger()))
+    found = listed.ordered(found.where(_behind(listed, segment, places))).limit(_limit())
     if not late:
         return found
     id, _, *rest = found.subquery().c
@@ -527,17 +536,17 @@ def _page(listed: Listing, segment: "Segment", places: Sequence[Any], plan: Plan
 def stream(session: Session, query: Query) -> Generator[str]:
     """Yield the documents of a whole list, or of its first `limit`, in its order and in constant memory."""
     listed = Listing(session, query)
-    left = query.limit
+    yield from itertools.islice(_streamed(listed), query.limit)
+
+
+def _streamed(listed: Listing) -> Generator[str]:
     for tier in listed.tiers:
-        statement = listed.select(listed.document, plan=listed.plan, tier=tier, model=not query.ranked)
+        statement = listed.select(listed.document, plan=listed.plan, tier=tier, model=not listed.query.ranked)
+        values = listed.values | ({} if tier is None else listed.lookup(tier).values)
         # A reader who goes away closes the generator, and this the database's cursor.
-        asked = listed.ordered(statement).limit(left).execution_options(yield_per=STREAMED)
-        with session.execute(asked, listed.values) as rows:
-            for document in rows.scalars():
-                left = left and left - 1
-                yield document
-        if left == 0:
-            break
+        asked = listed.ordered(statement).limit(listed.query.limit).execution_options(yield_per=STREAMED)
+        with listed.session.execute(asked, values) as rows:
+            yield from rows.scalars()
 
 
 def total(listed: Listing) -> tuple[int | None, str | None]:
@@ -575,7 +584,7 @@ def _segments(listed: Listing, places: Sequence[Any]) -> Iterator[Segment]:
     if listed.query.ranked:
         for tier in listed.tiers:
             if not places or tier == places[0]:
-                yield Segment(len(places) and 1, whole=True, tier=tier)
+                yield Segment(1 if places else 0, tier=tier)
             elif tier is not None and tier > places[0]:
                 yield Segment(tier=tier)
         return
@@ -711,7 +720,7 @@ def _facet(listed: Listing, filter: Filter, plan: Plan) -> Select[Any]:
     else:
         ids = linked.subquery()
         statement = select(value, count).select_from(ids).join(model, model.id == ids.c[0])
-        for index in model.__table__.indexes:
+        for index in model.__table__.indexes if row is model else ():
             if next(column.key for column in index.columns) == "id" and value.key in index.columns:
                 # SQLite, which has no statistics, would read the whole rows.
                 statement = statement.with_hint(model, f"INDEXED BY {index.name}", "sqlite")
@@ -811,19 +820,20 @@ def find(session: Session, asked: Find) -> tuple[list[Hit], str | None]:
     """Return a page of the records of every noun that a search finds, the best first, and the next page's cursor."""
     signature = _hash(["search", repr(asked.search), sorted(asked.kinds)])
     places = _decode(asked.cursor, signature, (int, int, int)) if asked.cursor else []
-    dialect = session.get_bind().dialect.name
     rows: list[Any] = []
     for tier, wanted in search.tiers(asked.search).items():
         if not places or tier >= places[0]:
-            sought = Sought(("find", asked.search), partial(search.matching, wanted, dialect=dialect), tier)
-            behind = places[1:] if places and tier == places[0] else (0, MAX_INTEGER)
-            rows += _newest(session, sought, asked.kinds, asked.limit + 1 - len(rows), behind)
+            behind = places if places and tier == places[0] else (tier, *START)
+            rows += _newest(session, partial(search.matching, wanted), asked.kinds, asked.limit + 1 - len(rows), behind)
         if len(rows) > asked.limit:
             break
+    rows = rows[: asked.limit + 1]
     hits = [Hit(row[0], row[1], row[2] or "") for row in rows[: asked.limit]]
     return hits, _encode(signature, rows[asked.limit - 1][3:]) if len(rows) > asked.limit else None
 
 
+# Before the first noun's newest record.
+START = (0, MAX_INTEGER)
 # How many records of each noun there were, at what version, by database: nothing but the way to an answer depends on it.
 _sizes: WeakKeyDictionary[Any, tuple[int, Mapping[str, int]]] = WeakKeyDictionary()
 STALE = 1_000
@@ -832,55 +842,70 @@ STALE = 1_000
 def _nouns(session: Session, kinds: Sequence[str]) -> search.Nouns:
     """Return nouns for a search, as those that are left out where these have fewer records."""
     version, engine = dataset_version(session), session.get_bind()
+    if engine.dialect.name != "sqlite":
+        return search.Nouns(tuple(sorted(kinds)))
     then, sizes = _sizes.get(engine, (-STALE, {}))
     if abs(version - then) >= STALE:
         sizes = dict(prepared.rows(session, "sizes", _by_noun, {}))
         _sizes[engine] = (version, sizes)
     others = tuple([resource.name for resource in SEARCHABLE if resource.name not in kinds])
     fewer = sum(sizes.get(kind, 0) for kind in others) < sum(sizes.get(kind, 0) for kind in kinds)
-    return search.Nouns(tuple(kinds), others if fewer else None)
+    # Nouns of a newer release are not known by name, so they can't be left out.
+    return search.Nouns(tuple(sorted(kinds)), others if fewer and sizes.keys() <= BY_NAME.keys() else None)
 
 
 def _by_noun() -> Any:
     return select(Bucket.kind, func.sum(Bucket.records)).group_by(Bucket.kind)
 
 
-@dataclass(frozen=True)
-class Sought:
-    """What entries are looked for: the ``shape`` of what matches, as a condition of their nouns, and how good that is."""
-
-    shape: Hashable
-    matching: Callable[[search.Nouns], ColumnElement[bool]]
-    tier: int = 0
+def _is_of(resource: Resource) -> ColumnElement[bool]:
+    """Return the condition of a revision of a noun, written so that no index serves it."""
+    return Revision.kind + "" == literal(resource.name)
 
 
-def _newest(session: Session, sought: Sought, kinds: Sequence[str], limit: int, behind: Sequence[int]) -> list[Any]:
-    """Return the entries that match, noun by noun and the newest first, behind a noun's place and a version.
+def _newest(
+    session: Session, lookup: Callable[..., search.Lookup], kinds: Sequence[str], limit: int, behind: Sequence[int]
+) -> list[Any]:
+    """Return so many entries of each noun that are found, noun by noun and the newest first, behind a place and a version.
 
     As kind, id and document, and then the tier, the place of the noun, and the version.
     """
-    place, version = behind
-    places = tuple([n for n, resource in enumerate(SEARCHABLE) if resource.name in kinds and n >= place])
-    values = {f"below{n}": version if n == place else MAX_INTEGER for n in places} | {"limit": limit}
-    nouns = {n: _nouns(session, (SEARCHABLE[n].name,)) for n in places}
+    tier, place, version = behind
+    dialect = session.get_bind().dialect.name
+    lookups = {
+        n: lookup(_nouns(session, (resource.name,)), dialect, mark=f"q{n}_")
+        for n, resource in enumerate(SEARCHABLE)
+        if resource.name in kinds and n >= place
+    }
+    if not lookups:
+        return []
+    values: dict[str, Any] = {f"below{n}": version if n == place else MAX_INTEGER for n in lookups}
+    for found in lookups.values():
+        values |= found.values
+    shape = ("newest", *[(n, found.shape) for n, found in lookups.items()])
+    return prepared.rows(session, shape, partial(_first, lookups, dialect), values | {"limit": limit, "tier": tier})
 
-    def build() -> Any:
-        engine, most = search.ENGINES[session.get_bind().dialect.name], bindparam("limit", type_=BigInteger())
-        firsts = []
-        for n in places:
-            numbers = [type_coerce(literal(number), BigInteger()) for number in (sought.tier, n)]
-            found = select(
-                *(Revision.kind, Revision.id, Revision.document, numbers[0].label("tier"), numbers[1].label("place")),
-                engine.version.label("version"),
-            )
-            found = found.select_from(engine.table).join(Revision, Revision.version == engine.version)
-            found = found.where(sought.matching(nouns[n]), engine.version < bindparam(f"below{n}", type_=BigInteger()))
-            # Each noun has as many as are wanted, by its own index.
-            firsts.append(select(found.order_by(engine.version.desc()).limit(most).subquery()))
-        every = union_all(*firsts).subquery()
-        return select(*every.c).order_by(every.c.place, every.c.version.desc()).limit(most)
 
-    return prepared.rows(session, (sought.shape, sought.tier, *nouns.items()), build, values) if places else []
+def _first(lookups: Mapping[int, search.Lookup], dialect: str) -> Any:
+    engine = search.ENGINES[dialect]
+    parts = []
+    for n, lookup in lookups.items():
+        found = select(
+            *(Revision.kind, Revision.id, Revision.document, bindparam("tier", type_=BigInteger()).label("tier")),
+            *(type_coerce(literal(n), BigInteger()).label("place"), engine.version.label("version")),
+        )
+        found = found.select_from(engine.table).join(
+            Revision, and_(Revision.version == engine.version + 0, _is_of(SEARCHABLE[n]))
+        )
+        found = found.where(lookup.condition(), engine.version < bindparam(f"below{n}", type_=BigInteger()))
+        # Each noun has as many as are wanted, by its own index.
+        parts.append(select(found.order_by(engine.version.desc()).limit(_limit()).subquery()))
+    every = union_all(*parts).subquery()
+    return select(*every.c).order_by(every.c.place, every.c.version.desc())
+
+
+def _limit(name: str = "limit") -> Any:
+    return bindparam(name, type_=BigInteger())
 
 
 def find_total(session: Session, asked: Find) -> tuple[int | None, str | None]:
@@ -888,24 +913,22 @@ def find_total(session: Session, asked: Find) -> tuple[int | None, str | None]:
     if asked.count == "none":
         return None, None
     most = CAP + 1 if asked.count == "capped" else None
-    engine = search.ENGINES[session.get_bind().dialect.name]
-
-    nouns = _nouns(session, asked.kinds)
+    dialect = session.get_bind().dialect.name
+    lookup = search.matching(search.wanted(asked.search), _nouns(session, asked.kinds), dialect)
 
     def build() -> Any:
-        matching = search.matching(search.wanted(asked.search), nouns, session.get_bind().dialect.name)
-        return select(func.count()).select_from(engine.versions(matching).limit(most).subquery())
+        found = search.ENGINES[dialect].versions(lookup.condition())
+        return select(func.count()).select_from((found if most is None else found.limit(_limit("most"))).subquery())
 
-    ((number,),) = prepared.rows(session, ("found", asked.search, nouns, most), build, {})
+    shape = ("found", lookup.shape, most is None)
+    ((number,),) = prepared.rows(session, shape, build, lookup.values | {"most": most})
     return _counted(number, asked.count)
 
 
 def suggest(session: Session, asked: Find) -> list[Hit]:
     """Return the records whose names have words that begin as typed: names that begin so first, then by noun and name."""
-    matching = partial(search.prefixed, asked.text, dialect=session.get_bind().dialect.name)
-    sought = Sought(("suggest", search.names(asked.text)), matching)
     # A letter or two begin words without end: the newest of so many are good enough, until more is typed.
-    rows = _newest(session, sought, asked.kinds, CONSIDERED, (0, MAX_INTEGER))
+    rows = _newest(session, partial(search.prefixed, asked.text), asked.kinds, CONSIDERED, (0, *START))
     hits = [Hit(row[0], row[1], row[2] or "") for row in rows]
     order = [resource.name for resource in SUGGESTED]
     typed = " ".join(search.words(asked.text))

@@ -38,6 +38,8 @@ def main() -> None:
     if (VENV / "python").exists():
         subprocess.run([VENV / "python", "-m", "bench.plot", report.FILE], check=True, cwd=ROOT)  # noqa: S603 - our own
     print((report.RESULTS / "tables.md").read_text(encoding="utf-8"))
+    if not all(row["fine"] for row in found["exports"]):
+        raise SystemExit("an export was not whole")
 
 
 if __name__ == "__main__":

@@ -216,7 +216,7 @@ def exports(stores: Mapping[tuple[str, int], Settings]) -> list[dict[str, Any]]:
     """Print and return what the worker's memory grew by in each export, beside a control that keeps what it reads."""
     print(f"{'export':40}{'database':12}{'initiatives':>12}{'rows':>10}{'MB':>8}{'seconds':>9}{'worker grew by, MB':>20}")
     smallest = min(size for _, size in stores)
-    wrong, rows = [], []
+    rows = []
     for (dialect, size), settings in stores.items():
         expected = count(settings)
         commands = ("served", "kept") if size == smallest else ("served",)
@@ -226,11 +226,10 @@ def exports(stores: Mapping[tuple[str, int], Settings]) -> list[dict[str, Any]]:
             line = f"{found.lines:10,}{found.size / 1e6:8.0f}{found.seconds:9.1f}{found.growth:20.1f}"
             print(f"{name:40}{dialect:12}{size:12,}{line}", flush=True)
             figures = {"rows": found.lines, "seconds": found.seconds, "grew": found.growth}
-            rows.append({"page": name, "dialect": dialect, "size": size, **figures})
-            if found.lines != expected or found.torn:
-                wrong.append(f"{name}, {dialect}, {size}: {found.lines} rows of {expected}, torn: {found.torn}")
-    if wrong:
-        raise SystemExit("; ".join(wrong))
+            fine = found.lines == expected and not found.torn
+            rows.append({"page": name, "dialect": dialect, "size": size, "fine": fine, **figures})
+            if not fine:
+                print(f"{name} has {found.lines} rows of {expected}; torn: {found.torn}", flush=True)
     return rows
 
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, text
 
-from api import ledger, search, statements
+from api import ledger, prepared, search, statements
 from api.db import Database
 from api.resource import Resource
 from api.resources import RESOURCES
@@ -153,7 +153,7 @@ def test_every_way_leads_to_the_same_rows(
         ]
         following = answer["links"]["next"] and answer["links"]["next"].removeprefix("http://localhost")
     assert seen == expected["data"]
-    streamed = client.get(path.replace("?", ".ndjson?").replace("&facets=", "&fields=").split("&fields=")[0]).text.splitlines()
+    streamed = client.get(path.replace("?", ".ndjson?").split("&facets=")[0]).text.splitlines()
     assert [json.loads(line)["id"] for line in streamed] == [row["id"] for row in seen]
 
 
@@ -172,3 +172,84 @@ def test_better_matches_come_first(client: FlaskClient) -> None:
         assert rows == sorted(rows, key=rank)
         seen |= {rank(row)[0] for row in rows}
     assert seen == {0, 1, 2}
+
+
+@pytest.mark.parametrize("query", ["ai policy", "policy ai", "data", "city -data", "-data"])
+@pytest.mark.parametrize("kinds", ["", "&kind=initiatives", "&kind=priorities,initiatives,cities"])
+def test_a_walk_through_every_noun(client: FlaskClient, query: str, kinds: str) -> None:
+    """Pages of one of what is found in all nouns are the records of one page, each once, and as many as were counted."""
+    whole = client.get(f"/search?q={query}&limit=500{kinds}").get_json()
+    seen, following = [], f"/search?q={query}&limit=1{kinds}"
+    while following:
+        answer = client.get(following).get_json()
+        seen += answer["data"]
+        following = answer["links"]["next"] and answer["links"]["next"].removeprefix("http://localhost")
+    assert seen == whole["data"]
+    assert 0 < len(seen) == whole["page"]["total"] == len({(hit["kind"], hit["id"]) for hit in seen})
+
+
+def test_a_stream_ends_with_its_limit(client: FlaskClient) -> None:
+    """As many of what a search finds are streamed as were asked for: before, at and behind the end of a tier."""
+    every = client.get("/initiatives.ndjson?q=ai+policy").text.splitlines()
+    for limit in range(1, len(every) + 2):
+        assert client.get(f"/initiatives.ndjson?q=ai+policy&limit={limit}").text.splitlines() == every[:limit]
+
+
+@pytest.mark.parametrize("sizes", [{"initiatives": 10**6}, {"cities": 10**6}, {"initiatives": 10**6, "grants": 1}])
+def test_how_many_there_are_changes_no_search(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, sizes: dict[str, int]
+) -> None:
+    """Whichever noun has most records, and whether there is one that is not known here, searches find the same."""
+    paths = ["/initiatives?q=city", "/cities?q=san", "/search?q=data", "/search?q=-data&kind=cities", "/suggest?q=d"]
+    expected = [client.get(path).get_json() for path in paths]
+    monkeypatch.setattr(statements, "STALE", 10**18)
+    engines = list(statements._sizes)  # noqa: SLF001 - there is no other way to tell a lie
+    for engine in engines:
+        monkeypatch.setitem(statements._sizes, engine, (0, sizes))  # noqa: SLF001 - as above
+    assert [client.get(path).get_json() for path in paths] == expected
+
+
+def test_words_are_not_a_part_of_a_statement(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searches for other words, and in as many as are filtered otherwise, are of statements that are there."""
+    for word in ("data", "city"):
+        for path in ("/initiatives?q={}", "/search?q={}", "/suggest?q={}", "/initiatives?q={}&city.state=CA"):
+            assert client.get(path.format(word)).status_code == 200
+
+    def build(*_: Any) -> Any:
+        raise AssertionError
+
+    monkeypatch.setattr(prepared, "Prepared", build)
+    for path in ("/initiatives?q={}", "/search?q={}", "/suggest?q={}", "/initiatives?q={}&city.state=CA"):
+        assert client.get(path.format("internet")).status_code == 200
+    with pytest.raises(AssertionError):
+        client.get("/priorities?q=internet&sort=-name")
+
+
+def test_an_edited_record_is_before_its_reader_again(own_client: FlaskClient, database: Database) -> None:
+    """What changes during a walk through a search is the newest of its tier then: it is on the first page, not on a later one."""
+    first = own_client.get("/initiatives?q=data&limit=1").get_json()
+    last = own_client.get("/initiatives?q=data&limit=500").get_json()["data"][-1]["id"]
+    with ledger.writing(database) as session:
+        session.execute(text("update initiatives set started = '1999' where id = :id"), {"id": last})
+    rest = own_client.get(first["links"]["next"].removeprefix("http://localhost") + "&count=none").get_json()
+    assert last not in [row["id"] for row in rest["data"]]
+    assert last in [row["id"] for row in own_client.get("/initiatives?q=data&limit=500").get_json()["data"]]
+
+
+def test_unpublished_rows_are_not_found(own_client: FlaskClient, database: Database) -> None:
+    """A row that raw SQL deleted is not found any more, and one that it made is not, yet; what it changed is as it was."""
+    before = own_client.get("/initiatives?q=data&limit=500").get_json()["data"]
+    with database.engine.begin() as connection:
+        connection.execute(text("delete from citations where subject_id = :id"), {"id": before[0]["id"]})
+        connection.execute(text("delete from initiatives where id = :id"), {"id": before[0]["id"]})
+        connection.execute(text("update initiatives set summary = 'x' where id = :id"), {"id": before[1]["id"]})
+        connection.execute(
+            text(
+                "insert into initiatives (id, city_id, title, summary, status) "
+                "select 'zz', city_id, 'zz data', 'data', 'draft' from initiatives where id = :id"
+            ),
+            {"id": before[1]["id"]},
+        )
+    answer = own_client.get("/initiatives?q=data&limit=500").get_json()
+    assert answer["data"] == before[1:]
+    assert answer["page"]["total"] == len(before) - 1

@@ -40,12 +40,12 @@ NOUNS = Nouns(NAMES_OF_NOUNS, ())
 def matching(session: Session, query: Search, kinds: Nouns = NOUNS) -> Select[int]:
     """Select the versions that a search finds."""
     engine = search.engine_of(session)
-    return engine.versions(search.matching(search.wanted(query), kinds, session.get_bind().dialect.name))
+    return engine.versions(search.matching(search.wanted(query), kinds, session.get_bind().dialect.name).condition())
 
 
 def prefixed(session: Session, typed: str) -> Select[int]:
     """Select the versions that a text completes to."""
-    return search.engine_of(session).versions(search.prefixed(typed, NOUNS, session.get_bind().dialect.name))
+    return search.engine_of(session).versions(search.prefixed(typed, NOUNS, session.get_bind().dialect.name).condition())
 
 
 def found(database: Database, query: str) -> list[str]:
@@ -400,7 +400,7 @@ def ranked(session: Session, query: Search) -> dict[int, int]:
     rows = [
         (version, tier)
         for tier, wanted in search.tiers(query).items()
-        for version in session.scalars(engine.versions(search.matching(wanted, Nouns(("initiatives",)), dialect)))
+        for version in session.scalars(engine.versions(search.matching(wanted, Nouns(("initiatives",)), dialect).condition()))
     ]
     assert sorted(version for version, _ in rows) == sorted(session.scalars(matching(session, query)))
     return dict(rows)

@@ -8,13 +8,10 @@ down_revision = "0006"
 branch_labels = None
 depends_on = None
 
-CURRENT = sa.text("superseded IS NULL")
-
 
 def upgrade() -> None:
     """The feed of some nouns walks through an index of theirs; entries of full text know their noun, and are made anew."""
-    op.drop_index("ix_revision_current_version", "revision")
-    op.create_index("ix_revision_kind_version_superseded", "revision", ["kind", "version", "superseded"])
+    op.create_index("ix_revision_kind_version", "revision", ["kind", "version"])
     op.create_index("ix_initiatives_id_city_id_status", "initiatives", ["id", "city_id", "status"])
     if op.get_bind().dialect.name == "sqlite":
         op.drop_table("search_index")
@@ -35,7 +32,4 @@ def downgrade() -> None:
         op.drop_column("search_index", "kind")
         op.execute("delete from search_index")
     op.drop_index("ix_initiatives_id_city_id_status", "initiatives")
-    op.drop_index("ix_revision_kind_version_superseded", "revision")
-    op.create_index(
-        "ix_revision_current_version", "revision", ["kind", "version"], sqlite_where=CURRENT, postgresql_where=CURRENT
-    )
+    op.drop_index("ix_revision_kind_version", "revision")
