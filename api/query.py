@@ -274,8 +274,8 @@ PARAMETERS = {
         Parameter(
             "q",
             (
-                'Full text: words in any form, without regard to case and accents; `"a phrase"`, `-word`. Best first, unless '
-                "`sort` is given."
+                'Full text: words in any form, without regard to case and accents; `"a phrase"`, `-word`. Best first, '
+                "of those that are alike the newest, unless `sort` is given."
             ),
             {"type": "string", "maxLength": MAX_TEXT},
             example=lambda _: "digital",

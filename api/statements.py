@@ -285,9 +285,9 @@ class Listing:
         keys = tuple([key and (key.field.name, key.descending) for key in self.order])
         # Where all is published, nothing is to be checked.
         _, self.settled = _state(session)
+        own = (query.resource.name, _shape(query.where, self.values), keys)
         lookup = None if query.search is None else self.lookup()
         self.values |= lookup.values if lookup else {}
-        own = (query.resource.name, _shape(query.where, self.values), keys)
         self.shape = (own, query.ranked, lookup and lookup.shape, self.settled)
         self.joined = query.search is not None or any(key and key.field.column.class_ is Revision for key in self.order)
 

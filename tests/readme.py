@@ -18,6 +18,7 @@ from api.operators import OPERATORS, TYPES
 from api.query import PARAMETERS, filters, includable
 from api.resources import BY_NAME, RESOURCES
 from api.settings import ROOT, Settings
+from bench.report import FILE, summary
 
 # A record is published when a reader's own database is migrated; the README shows one such moment.
 MOMENT = "2026-11-22T09:00:00.000Z"
@@ -175,3 +176,8 @@ def nouns() -> str:
         total = client().get(f"/{resource.name}?limit=1").get_json()["page"]["total"]
         rows.append(f"| `/{resource.name}` | {total} | {resource.description} |")
     return "\n".join(rows)
+
+
+def speed() -> str:
+    """Return the table of what `make bench` has measured."""
+    return summary(FILE)
