@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Response, request
 
-from api import __version__, query, search, statements
+from api import __version__, dataset, hits, query, search
 from api.answers import SearchAnswerSchema, SuggestAnswerSchema
 from api.db import Database
 from api.problems import base_url
@@ -50,15 +50,15 @@ def find() -> Response:
 
 def _find(database: Database, asked: query.Find) -> Response:
     with database.reading() as session:
-        version = statements.dataset_version(session)
+        version = dataset.dataset_version(session)
         etag = f"{__version__}-{version}"
         if unchanged := conditional(etag):
             return unchanged
-        hits, cursor = statements.find(session, asked)
-        number, relation = statements.find_total(session, asked)
+        rows, cursor = hits.find(session, asked)
+        number, relation = hits.find_total(session, asked)
     links = {"self": address(request.args), "next": cursor and address(request.args, cursor=cursor)}
     body = {
-        "data": [found(hit, asked) for hit in hits],
+        "data": [found(hit, asked) for hit in rows],
         "page": {"limit": asked.limit, "cursor": cursor, "total": number, "total_relation": relation},
         "links": links,
         "meta": {"version": version},
@@ -82,21 +82,21 @@ def suggest() -> Response:
 
 def _suggest(database: Database, asked: query.Find) -> Response:
     with database.reading() as session:
-        version = statements.dataset_version(session)
+        version = dataset.dataset_version(session)
         etag = f"{__version__}-{version}"
         if unchanged := conditional(etag):
             return unchanged
-        hits = statements.suggest(session, asked)
-    body = {"data": [named(hit) for hit in hits], "meta": {"version": version}}
+        rows = hits.suggest(session, asked)
+    body = {"data": [named(hit) for hit in rows], "meta": {"version": version}}
     return tagged(Response(json.dumps(body, separators=(",", ":")), content_type=JSON), etag)
 
 
-def named(hit: statements.Hit) -> dict[str, Any]:
+def named(hit: hits.Hit) -> dict[str, Any]:
     """Return a record's name and address."""
-    return {"kind": hit.kind, "id": hit.id, "label": statements.label(hit), "url": f"{base_url()}/{hit.kind}/{hit.id}"}
+    return {"kind": hit.kind, "id": hit.id, "label": hits.label(hit), "url": f"{base_url()}/{hit.kind}/{hit.id}"}
 
 
-def found(hit: statements.Hit, asked: query.Find) -> dict[str, Any]:
+def found(hit: hits.Hit, asked: query.Find) -> dict[str, Any]:
     """Return a record with its name and address."""
     record = json.loads(hit.document)
     answer = {**named(hit), "record": record}

@@ -20,7 +20,7 @@ from werkzeug.datastructures import MIMEAccept, MultiDict
 from werkzeug.http import parse_accept_header
 from werkzeug.routing import BaseConverter
 
-from api import __version__, past, query, search, statements
+from api import __version__, dataset, hits, past, query, search, statements
 from api.answers import list_of, record_of
 from api.cache import CACHE_CONTROL
 from api.codings import matching
@@ -358,7 +358,7 @@ def _page(database: Database, asked: query.Query, *, keepable: bool) -> Response
     """Answer with a page of a list."""
     resource = asked.resource
     with database.reading() as session:
-        version = statements.dataset_version(session)
+        version = dataset.dataset_version(session)
         etag = f"{__version__}-{version}" if keepable else None
         if etag and (unchanged := conditional(etag)):
             return unchanged
@@ -402,7 +402,7 @@ def _stream(database: Database, asked: query.Query, format: Format) -> Response:
     with ExitStack() as stack:
         stack.enter_context(streaming())
         session = stack.enter_context(database.reading())
-        etag = f"{__version__}-{statements.dataset_version(session)}-{format.name}"
+        etag = f"{__version__}-{dataset.dataset_version(session)}-{format.name}"
         if unchanged := conditional(etag):
             return unchanged
         lines = stack.enter_context(closing(statements.stream(session, asked)))
@@ -486,7 +486,7 @@ def _read_present(database: Database, resource: Resource, id: str, asked: query.
     with database.reading() as session:
         revision = _there(session, resource, id, past.newest(session, resource.name, id) if is_slug(id) else None)
         # What is included can change by itself.
-        version = statements.dataset_version(session) if asked.include else revision.version
+        version = dataset.dataset_version(session) if asked.include else revision.version
         etag = f"{__version__}-{version}"
         if unchanged := conditional(etag):
             return unchanged
@@ -550,7 +550,7 @@ def address(arguments: MultiDict[str, str], *, without: str = "", **changed: str
 def unknown_record(session: Session, resource: Resource, id: str) -> ProblemError:
     """Describe a record that isn't there, with the published id that was probably meant."""
     detail = f"There is no {resource.singular} `{shorten(id)}`."
-    suggestion = statements.near_id(session, resource.name, id)
+    suggestion = hits.near_id(session, resource.name, id)
     item = mistake("id", "unknown-id", f"{detail} `/{resource.name}` lists those that there are.", suggestion=suggestion)
     return ProblemError("record-not-found", detail, item)
 

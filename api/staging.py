@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from api.db import Base
 from api.documents import Content
+from api.hits import near_id
 from api.ledger import Revision
 from api.problems import ProblemError
 from api.query import Refusals
@@ -22,7 +23,6 @@ from api.resource import Resource
 from api.resources import BY_NAME, RESOURCES
 from api.resources.citations import Subject
 from api.rows import Layout, Row, Values, layout, owners, rows
-from api.statements import near_id
 
 MAX_REFERRERS = 20
 CHUNK = 500

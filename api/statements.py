@@ -3,16 +3,12 @@
 Rows are found in the nouns' tables and served from the ledger, as the documents that were published.
 """
 
-import base64
-import binascii
-import hashlib
 import itertools
 import json
-from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, cast
-from weakref import WeakKeyDictionary
 
 from sqlalchemy import (
     BigInteger,
@@ -21,245 +17,36 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
-    false,
     func,
     literal,
-    not_,
+    literal_column,
     null,
     or_,
     select,
     true,
     tuple_,
     type_coerce,
-    union_all,
 )
 from sqlalchemy.orm import Session, aliased
 
-from api import prepared, search
-from api.documents import MAX_INTEGER
-from api.ledger import CURRENT, Bucket, Dirty, Head, Revision
-from api.operators import OPERATORS, WIDE, bound, condition
+from api import conditions, cursors, dataset, prepared, search
+from api.ledger import CURRENT, Dirty, Revision
+from api.operators import WIDE
 from api.prepared import padded
-from api.problems import ProblemError, mistake, nearest
-from api.query import (
-    CAP,
-    DEFAULT_LIMIT,
-    SEARCHABLE,
-    SUGGESTED,
-    Condition,
-    Conditions,
-    Expression,
-    Filter,
-    Find,
-    Group,
-    Key,
-    Query,
-    is_many,
-)
-from api.resource import Column, Relation, Resource
+from api.problems import ProblemError, mistake
+from api.query import CAP, DEFAULT_LIMIT, Condition, Conditions, Expression, Filter, Group, Key, Query, is_many
+from api.resource import Relation, Resource
 from api.resources import BY_NAME
 
 MAX_INCLUDED = 500
 MAX_VALUES = 100
 STREAMED = 500
-CONSIDERED = 200
 ALL = Conditions(())
 # So many rows are counted to see by which of two conditions others are found best.
 WEIGHED = 50_000
 FEW = 1_000
 # What it costs to ask a search of one row, in parts of what it costs to find one by it.
 LOOKUP = 16
-# What JSON has for the value of a key, where it is no text.
-KINDS: Mapping[str, type] = {"whole": int, "version": int, "instant": int, "flag": bool}
-
-
-def dataset_version(session: Session) -> int:
-    """Return the version that the whole dataset is at."""
-    return _state(session)[0]
-
-
-def _state(session: Session) -> tuple[int, bool]:
-    """Return the version of the state that a session sees, and whether all that the tables say is published in it."""
-    if "state" not in session.info:
-        ((version, noted),) = prepared.rows(session, "state", _noted, {})
-        session.info["state"] = (int(version), noted is None)
-    found: tuple[int, bool] = session.info["state"]
-    return found
-
-
-def _noted() -> Any:
-    return select(Head.version, select(Dirty.seq).limit(1).scalar_subquery())
-
-
-# --- conditions
-
-
-def _shape(expression: Expression, values: dict[str, Any]) -> Hashable:
-    """Return what of an expression is not a value; the values are added by the names that they have as parameters."""
-    if isinstance(expression, Group):
-        return expression.connective, tuple([_shape(child, values) for child in expression.children])
-    return tuple([(row.filter.name, *_named(row, values)) for row in expression.all])
-
-
-def _named(row: Condition, values: dict[str, Any]) -> tuple[Any, ...]:
-    """Name the values of a condition; returns how many there are, and what else its statement depends on."""
-    found = bound(row.filter.field.type, row.filter.operator, row.value)
-    if row.filter.operator.many:
-        found = padded(found)
-    for value in found:
-        values[f"v{len(values)}"] = value
-    return len(found), row.value if row.filter.operator.of_null else None
-
-
-def _parametrized(expression: Expression, names: Iterator[int]) -> Expression:
-    """Put parameters in the place of an expression's values, named as `_shape` does."""
-    if isinstance(expression, Group):
-        return replace(expression, children=tuple([_parametrized(child, names) for child in expression.children]))
-    return Conditions(tuple([replace(row, value=_parameters(row, names)) for row in expression.all]))
-
-
-def _parameters(row: Condition, names: Iterator[int]) -> Any:
-    field, operator = row.filter.field, row.filter.operator
-    if operator.of_null:
-        return row.value
-    count, _ = _named(row, {})
-    type = WIDE.get(field.type.name) or field.column.type
-    return tuple([bindparam(f"v{next(names)}", type_=type) for _ in range(count)])
-
-
-def _where(resource: Resource, model: Any, expression: Expression, *, probing: bool = False) -> ColumnElement[bool]:
-    """Return the condition of a noun's row, ``model`` being its table or an alias of it.
-
-    ``probing``: it is written to be asked of one row after the other, and not to find the rows.
-    """
-    if isinstance(expression, Conditions):
-        return _all(resource.name, model, [(row.filter.path, row) for row in expression.all], probing=probing)
-    children = [_where(resource, model, child, probing=probing) for child in expression.children]
-    if expression.connective == "not":
-        # What is neither true nor false, as of a null, does not hold: so its contrary does.
-        return not_(func.coalesce(children[0], false()))
-    return (or_ if expression.connective == "or" else and_)(*children)
-
-
-def _all(
-    kind: str, model: Any, rows: Sequence[tuple[tuple[Relation, ...], Condition]], *, probing: bool = False
-) -> ColumnElement[bool]:
-    """Join conditions, each with what is left of its path: those with the same next step are about one related row."""
-    own = [_own(kind, model, row) for path, row in rows if not path]
-    steps: dict[str, list[tuple[tuple[Relation, ...], Condition]]] = {}
-    wholes = []
-    for path, row in rows:
-        if len(path) == 1 and row.filter.whole and row.filter.operator.name in {"not", "isnull"}:
-            wholes.append(_whole(model, path[0], row))
-        elif path:
-            steps.setdefault(path[0].prefix, []).append((path, row))
-    related = []
-    for found in steps.values():
-        relation = found[0][0][0]
-        holds = partial(_holds, relation, [(path[1:], row) for path, row in found])
-        related.append(_linked(model, relation, holds, probing=probing))
-    return and_(true(), *own, *wholes, *related)
-
-
-def _own(kind: str, model: Any, row: Condition) -> ColumnElement[bool]:
-    field, operator = row.filter.field, row.filter.operator
-    if field.column.class_ is Revision:
-        return _of_ledger(kind, model, row)
-    values = (row.value,) if operator.of_null else row.value
-    return condition(field.type, operator, getattr(model, field.column.key), values)
-
-
-def _of_ledger(kind: str, model: Any, row: Condition) -> ColumnElement[bool]:
-    """Compare the version, or the time by way of the version: time never runs backwards in the ledger."""
-    operator, values = row.filter.operator, row.value
-    if row.filter.field.type.name == "instant":
-        # The first version after those that are wanted, or not wanted; none is as great as the greatest.
-        (value,) = values
-        beyond = Revision.changed_at > value if operator.name in {"gt", "lte"} else Revision.changed_at >= value
-        first = select(Revision.version).where(beyond).order_by(Revision.changed_at, Revision.version).limit(1)
-        values = (func.coalesce(first.scalar_subquery(), MAX_INTEGER),)
-        operator = OPERATORS["gte" if operator.name in {"gt", "gte"} else "lt"]
-    found = select(Revision.id).where(Revision.kind == kind, *CURRENT, operator.build(Revision.version.expression, *values))
-    return model.id.in_(found)  # type: ignore[no-any-return]
-
-
-def _whole(model: Any, relation: Relation, row: Condition) -> ColumnElement[bool]:
-    """Return the condition that a relation leads to none of these, or to none (or any) at all."""
-    if row.filter.operator.name == "not":
-        return not_(_linked(model, relation, lambda link: getattr(link, _target(relation).key).in_(row.value)))
-    found = _linked(model, relation, lambda _: true())
-    return not_(found) if row.value else found
-
-
-def _target(relation: Relation) -> Column:
-    assert relation.target is not None
-    return cast("Column", relation.target)
-
-
-def _is_target(relation: Relation) -> bool:
-    """Tell whether a relation's table is the one that it leads to: so it is where others refer back to a record."""
-    return _target(relation).key == "id"
-
-
-def _holds(relation: Relation, rows: Sequence[tuple[tuple[Relation, ...], Condition]], link: Any) -> ColumnElement[bool]:
-    """Return the condition that all of these hold of the row that a link leads to."""
-    # What the link's own table says is asked there; the rest of the record that it leads to.
-    linked = [(path, row) for path, row in rows if not path and row.filter.linked]
-    beyond = [found for found in rows if found not in linked]
-    conditions = [_own(relation.to or "", link, row) for _, row in linked]
-    if beyond:
-        target = BY_NAME[relation.to or ""]
-        if _is_target(relation):
-            conditions.append(_all(target.name, link, beyond))
-        else:
-            other = aliased(target.model)
-            found = select(other.id).where(_all(target.name, other, beyond))
-            conditions.append(getattr(link, _target(relation).key).in_(found))
-    return and_(true(), *conditions)
-
-
-Holds = Callable[[Any], ColumnElement[bool]]
-
-
-def _linked(model: Any, relation: Relation, holds: Holds, *, probing: bool = False) -> ColumnElement[bool]:
-    """Return the condition that a row has a link of which ``holds`` is true."""
-    if relation.owner.key == "id":
-        return holds(model)
-    owner, links = _links(relation, holds)
-    found: ColumnElement[bool] = links.where(owner == model.id).exists() if probing else model.id.in_(links)
-    return found
-
-
-def _links(relation: Relation, holds: Holds) -> tuple[Any, Any]:
-    """Return the column of those who have such a link, and the statement that selects them."""
-    link = aliased(relation.link)
-    owner = getattr(link, relation.owner.key)
-    # A null among the owners would make `not in` neither true nor false.
-    return owner, select(owner).where(owner.is_not(None), *_fixed(link, relation), holds(link))
-
-
-def _is_other(row: Condition, relation: Relation) -> bool:
-    """Tell whether a condition is about something else than a row that this relation leads to."""
-    wholly = len(row.filter.path) == 1 and row.filter.whole and row.filter.operator.name in {"not", "isnull"}
-    return wholly or not row.filter.path or row.filter.path[0] is not relation
-
-
-def _is_single(row: Condition, relation: Relation) -> bool:
-    """Tell whether no record has more than one link of which a condition holds: one of its table's key to one record."""
-    keys = {column.key for column in relation.link.__table__.primary_key}
-    one = row.filter.field.column is relation.target and row.filter.operator.name == "" and len(row.value) == 1
-    return one and keys == {relation.owner.key, _target(relation).key}
-
-
-def _fixed(link: Any, relation: Relation) -> list[ColumnElement[bool]]:
-    return [getattr(link, name) == value for name, value in relation.where.items()]
-
-
-# --- lists
-
-
-def _records() -> Any:
-    return select(func.sum(Bucket.records)).where(Bucket.kind == bindparam("kind"))
 
 
 def published(resource: Resource, column: Any, id: Any = None) -> ScalarSelect[Any]:
@@ -284,8 +71,8 @@ class Listing:
         self.values: dict[str, Any] = {}
         keys = tuple([key and (key.field.name, key.descending) for key in self.order])
         # Where all is published, nothing is to be checked.
-        _, self.settled = _state(session)
-        own = (query.resource.name, _shape(query.where, self.values), keys)
+        _, self.settled = dataset.state(session)
+        own = (query.resource.name, conditions.shape(query.where, self.values), keys)
         lookup = None if query.search is None else self.lookup()
         self.values |= lookup.values if lookup else {}
         self.shape = (own, query.ranked, lookup and lookup.shape, self.settled)
@@ -303,16 +90,15 @@ class Listing:
 
         def build() -> Any:
             ids = self._ids(plan)
-            return select(func.count()).select_from((ids if most is None else ids.limit(_limit("most"))).subquery())
+            return select(func.count()).select_from((ids if most is None else ids.limit(limited("most"))).subquery())
 
         ((found,),) = self.rows(("count", most is None, plan), build, most=most)
         return int(found)
 
     @cached_property
     def records(self) -> int:
-        """How many records of the noun there are: the digest knows."""
-        ((known,),) = prepared.rows(self.session, "records", _records, {"kind": self.query.resource.name})
-        return int(known or 0)
+        """How many records of the noun there are."""
+        return dataset.records(self.session, self.query.resource.name)
 
     @cached_property
     def plan(self) -> "Plan":
@@ -343,26 +129,33 @@ class Listing:
         return own, tuple([row for row in rows if linking and row.filter.path and row.filter.path[0] is linking[0]])
 
     def _ids(self, plan: "Plan") -> Select[Any]:
-        """Select the ids of the list's rows, in no order."""
+        """Select one thing of each of the list's rows, in no order, to be counted."""
         found = self.links()
         if found is None and plan.leads and self.settled and self.query.where == ALL:
             return search.ENGINES[self.dialect].versions(self.lookup().condition())
-        return self.select(self.id, plan=plan) if found is None else found
+        return self.select(literal_column("1"), plan=plan) if found is None else found
 
     def links(self) -> Select[Any] | None:
         """Select them from the links of a relation, where it decides alone and is kept in a table with an index for it."""
         where = self.where
         rows = where.all if isinstance(where, Conditions) else ()
         relation = rows[0].filter.path[0] if rows and rows[0].filter.path else None
-        if self.joined or relation is None or relation.owner.key == "id" or any(_is_other(row, relation) for row in rows):
+        if (
+            self.joined
+            or relation is None
+            or relation.owner.key == "id"
+            or any(conditions.is_other(row, relation) for row in rows)
+        ):
             return None
         # Links that are records of their own have no index for this.
-        if relation.target is not None and _is_target(relation):
+        if relation.target is not None and conditions.is_target(relation):
             return None
         # Where one relation decides, its links need not be looked up in the noun's table to be counted.
-        owner, links = _links(relation, partial(_holds, relation, [(row.filter.path[1:], row) for row in rows]))
+        owner, links = conditions.links_of(
+            relation, partial(conditions.holding, relation, [(row.filter.path[1:], row) for row in rows])
+        )
         found: Select[Any] = links.where(self.published(owner))
-        return found if len(rows) == 1 and _is_single(rows[0], relation) else found.distinct()
+        return found if len(rows) == 1 and conditions.is_single(rows[0], relation) else found.distinct()
 
     def published(self, id: Any) -> ColumnElement[bool]:
         """Return the condition that a row of the table is published."""
@@ -404,32 +197,32 @@ class Listing:
                 statement = statement.join(Revision, and_(Revision.id == table.id, *own))
             else:
                 statement = statement.where(self.published(table.id))
-            return statement.where(_where(resource, table, self.where, probing=plan.probing))
+            return statement.where(conditions.where(resource, table, self.where, probing=plan.probing))
         engine = search.ENGINES[self.dialect]
         matching = self.lookup(tier).condition()
         if not plan.leads:
             entry = select(engine.version).select_from(engine.table).where(engine.version == Revision.version, matching)
             statement = statement.select_from(table).join(Revision, and_(Revision.id == table.id, *own))
             return statement.where(
-                entry.correlate(Revision).exists(), _where(resource, table, self.where, probing=plan.probing)
+                entry.correlate(Revision).exists(), conditions.where(resource, table, self.where, probing=plan.probing)
             )
         # As a sum, the entry's version can't be looked up, nor can the noun: so SQLite begins with the entries.
-        found = (Revision.version == engine.version + 0, _is_of(resource))
+        found = (Revision.version == engine.version + 0, is_of(resource))
         statement = statement.select_from(engine.table).join(Revision, and_(*found))
         if model or not self.settled or self.query.where != ALL:
             statement = statement.join(table, table.id == Revision.id)
-        return statement.where(matching, _where(resource, table, self.where, probing=plan.probing))
+        return statement.where(matching, conditions.where(resource, table, self.where, probing=plan.probing))
 
     def lookup(self, tier: int | None = None) -> search.Lookup:
         """Return how the entries are found that its search finds, or those of a tier."""
         assert self.query.search is not None
         wanted = search.wanted(self.query.search) if tier is None else search.tiers(self.query.search)[tier]
-        return search.matching(wanted, _nouns(self.session, (self.query.resource.name,)), self.dialect)
+        return search.matching(wanted, dataset.nouns(self.session, (self.query.resource.name,)), self.dialect)
 
     @property
     def where(self) -> Expression:
         """Its expression, with parameters in the place of values."""
-        return _parametrized(self.query.where, itertools.count())
+        return conditions.parametrized(self.query.where, itertools.count())
 
     @property
     def document(self) -> Any:
@@ -477,9 +270,9 @@ def page(listed: Listing, number: int | None) -> Page:
     ``number`` is how many records there are, at least; None where they were not counted.
     """
     query = listed.query
-    signature = _signature(query)
+    signature = cursors.signature(query)
     limit = query.limit or DEFAULT_LIMIT
-    places = _decode(query.cursor, signature, [key or int for key in listed.order]) if query.cursor else []
+    places = cursors.decode(query.cursor, signature, [key or int for key in listed.order]) if query.cursor else []
     plan = _plan(listed, limit, number)
     rows: list[Any] = []
     for segment in _segments(listed, places):
@@ -495,7 +288,7 @@ def page(listed: Listing, number: int | None) -> Page:
         if len(rows) > limit:
             break
     shown = rows[:limit]
-    cursor = _encode(signature, rows[limit - 1][2:]) if len(rows) > limit else None
+    cursor = cursors.encode(signature, rows[limit - 1][2:]) if len(rows) > limit else None
     return Page([row[0] for row in shown], [row[1] for row in shown], cursor)
 
 
@@ -526,7 +319,7 @@ def _page(listed: Listing, segment: "Segment", places: Sequence[Any], plan: Plan
     document = null() if late else listed.document
     columns = [listed.id, document.label("document"), *keys]
     found = listed.select(*columns, plan=plan, tier=segment.tier, model=not listed.query.ranked)
-    found = listed.ordered(found.where(_behind(listed, segment, places))).limit(_limit())
+    found = listed.ordered(found.where(_behind(listed, segment, places))).limit(limited())
     if not late:
         return found
     id, _, *rest = found.subquery().c
@@ -554,10 +347,11 @@ def total(listed: Listing) -> tuple[int | None, str | None]:
     how = listed.query.count
     if how == "none":
         return None, None
-    return _counted(listed.count(CAP + 1 if how == "capped" else None), how)
+    return counted(listed.count(CAP + 1 if how == "capped" else None), how)
 
 
-def _counted(number: int, how: str) -> tuple[int, str]:
+def counted(number: int, how: str) -> tuple[int, str]:
+    """Return a number as it was asked for, and whether it is exact or a lower bound."""
     return (CAP, "gte") if how == "capped" and number > CAP else (number, "eq")
 
 
@@ -623,57 +417,14 @@ def _behind(listed: Listing, segment: Segment, places: Sequence[Any]) -> ColumnE
     return and_(*equal, keys[-1] < bounds[-1] if descending[len(keys) - 1] else keys[-1] > bounds[-1])
 
 
-def _signature(query: Query) -> str:
-    """Name the list that a cursor belongs to: its noun, its filters and its order."""
-    asked = [query.resource.name, _canonical(query.where), [[key.field.name, key.descending] for key in query.order]]
-    if query.search is not None:
-        asked += [repr(query.search), query.sort is None]
-    return _hash(asked)
+def is_of(resource: Resource) -> ColumnElement[bool]:
+    """Return the condition of a revision of a noun, written so that no index serves it."""
+    return Revision.kind + "" == literal(resource.name)
 
 
-def _hash(asked: Any) -> str:
-    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:12]
-
-
-def _canonical(expression: Expression) -> Any:
-    if isinstance(expression, Group):
-        return [expression.connective, *map(_canonical, expression.children)]
-    return [[row.filter.name, str(row.value)] for row in expression.all]
-
-
-def _encode(signature: str, values: Sequence[Any]) -> str:
-    text = json.dumps([signature, *values], separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _decode(cursor: str, signature: str, keys: Sequence[Key | type]) -> list[Any]:
-    """Read a cursor; what it holds is checked like any other input, since anyone can write one."""
-    try:
-        found = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
-        values: list[Any] = found[1:]
-        if found[0] == signature and len(values) == len(keys):
-            for value, key in zip(values, keys, strict=True):
-                _check(value, key)
-            return values
-    except (ValueError, KeyError, TypeError, RecursionError, IndexError, binascii.Error):
-        pass
-    item = mistake("cursor", "invalid-cursor", "Take it from `links.next` or `page.cursor` of this list.")
-    raise ProblemError("invalid-cursor", "The cursor was not made by this list.", item)
-
-
-def _check(value: Any, key: Key | type) -> None:
-    """Raise a TypeError or ValueError unless a key could have this value."""
-    if isinstance(key, Key):
-        if value is None and key.field.nullable:
-            return
-        if value not in key.field.schema.get("enum", [value]):
-            raise ValueError
-    kind = KINDS.get(key.field.type.name, str) if isinstance(key, Key) else key
-    if type(value) is not kind or (isinstance(value, int) and abs(value) > MAX_INTEGER):
-        raise TypeError
-    # A lone surrogate is a string to JSON, but to no database; nor is a null character to PostgreSQL.
-    if b"\0" in str(value).encode():
-        raise ValueError
+def limited(name: str = "limit") -> Any:
+    """Return the parameter that says how many rows there are at most."""
+    return bindparam(name, type_=BigInteger())
 
 
 # --- facets
@@ -705,12 +456,12 @@ def _facet(listed: Listing, filter: Filter, plan: Plan) -> Select[Any]:
         link = row
         if relation.owner.key != "id":
             link = aliased(relation.link)
-            joins.append((link, and_(getattr(link, relation.owner.key) == row.id, *_fixed(link, relation))))
-        if (filter.linked and relation is filter.path[-1]) or _is_target(relation):
+            joins.append((link, and_(getattr(link, relation.owner.key) == row.id, *conditions.fixed(link, relation))))
+        if (filter.linked and relation is filter.path[-1]) or conditions.is_target(relation):
             row = link
         else:
             row = aliased(BY_NAME[relation.to or ""].model)
-            joins.append((row, getattr(link, _target(relation).key) == row.id))
+            joins.append((row, getattr(link, conditions.target(relation).key) == row.id))
     value = getattr(row, filter.field.column.key)
     # A record can be reached more than once, and counts once.
     count = func.count(model.id.distinct()) if any(map(is_many, filter.path)) else func.count()
@@ -782,8 +533,8 @@ def included(
 
 def _reached(relation: Relation, ids: Sequence[Any]) -> Select[Any]:
     link = aliased(relation.link)
-    owner, target = getattr(link, relation.owner.key), getattr(link, _target(relation).key)
-    found = select(target).where(owner.in_(ids), target.is_not(None), *_fixed(link, relation))
+    owner, target = getattr(link, relation.owner.key), getattr(link, conditions.target(relation).key)
+    found = select(target).where(owner.in_(ids), target.is_not(None), *conditions.fixed(link, relation))
     named = (Revision.kind == relation.to, Revision.id.in_(found), *CURRENT)
     return cast("Select[Any]", select(Revision.id, Revision.document).where(*named).limit(MAX_INCLUDED + 1))
 
@@ -802,154 +553,3 @@ def _too_many(resource: Resource, path: tuple[Relation, ...]) -> ProblemError:
     cure = f"Ask for fewer {resource.name} with `limit`, or for the {noun} themselves at `/{noun}`, filtered."
     item = mistake("include", "too-many-included", f"{detail} {cure}", allowed={"maximum": MAX_INCLUDED})
     return ProblemError("too-many-included", f"{detail} {cure}", item)
-
-
-# --- every noun at once
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A record that was found."""
-
-    kind: str
-    id: str
-    document: str
-
-
-def find(session: Session, asked: Find) -> tuple[list[Hit], str | None]:
-    """Return a page of the records of every noun that a search finds, the best first, and the next page's cursor."""
-    signature = _hash(["search", repr(asked.search), sorted(asked.kinds)])
-    places = _decode(asked.cursor, signature, (int, int, int)) if asked.cursor else []
-    rows: list[Any] = []
-    for tier, wanted in search.tiers(asked.search).items():
-        if not places or tier >= places[0]:
-            behind = places if places and tier == places[0] else (tier, *START)
-            rows += _newest(session, partial(search.matching, wanted), asked.kinds, asked.limit + 1 - len(rows), behind)
-        if len(rows) > asked.limit:
-            break
-    rows = rows[: asked.limit + 1]
-    hits = [Hit(row[0], row[1], row[2] or "") for row in rows[: asked.limit]]
-    return hits, _encode(signature, rows[asked.limit - 1][3:]) if len(rows) > asked.limit else None
-
-
-# Before the first noun's newest record.
-START = (0, MAX_INTEGER)
-# How many records of each noun there were, at what version, by database: nothing but the way to an answer depends on it.
-_sizes: WeakKeyDictionary[Any, tuple[int, Mapping[str, int]]] = WeakKeyDictionary()
-STALE = 1_000
-
-
-def _nouns(session: Session, kinds: Sequence[str]) -> search.Nouns:
-    """Return nouns for a search, as those that are left out where these have fewer records."""
-    version, engine = dataset_version(session), session.get_bind()
-    if engine.dialect.name != "sqlite":
-        return search.Nouns(tuple(sorted(kinds)))
-    then, sizes = _sizes.get(engine, (-STALE, {}))
-    if abs(version - then) >= STALE:
-        sizes = dict(prepared.rows(session, "sizes", _by_noun, {}))
-        _sizes[engine] = (version, sizes)
-    others = tuple([resource.name for resource in SEARCHABLE if resource.name not in kinds])
-    fewer = sum(sizes.get(kind, 0) for kind in others) < sum(sizes.get(kind, 0) for kind in kinds)
-    # Nouns of a newer release are not known by name, so they can't be left out.
-    return search.Nouns(tuple(sorted(kinds)), others if fewer and sizes.keys() <= BY_NAME.keys() else None)
-
-
-def _by_noun() -> Any:
-    return select(Bucket.kind, func.sum(Bucket.records)).group_by(Bucket.kind)
-
-
-def _is_of(resource: Resource) -> ColumnElement[bool]:
-    """Return the condition of a revision of a noun, written so that no index serves it."""
-    return Revision.kind + "" == literal(resource.name)
-
-
-def _newest(
-    session: Session, lookup: Callable[..., search.Lookup], kinds: Sequence[str], limit: int, behind: Sequence[int]
-) -> list[Any]:
-    """Return so many entries of each noun that are found, noun by noun and the newest first, behind a place and a version.
-
-    As kind, id and document, and then the tier, the place of the noun, and the version.
-    """
-    tier, place, version = behind
-    dialect = session.get_bind().dialect.name
-    lookups = {
-        n: lookup(_nouns(session, (resource.name,)), dialect, mark=f"q{n}_")
-        for n, resource in enumerate(SEARCHABLE)
-        if resource.name in kinds and n >= place
-    }
-    if not lookups:
-        return []
-    values: dict[str, Any] = {f"below{n}": version if n == place else MAX_INTEGER for n in lookups}
-    for found in lookups.values():
-        values |= found.values
-    shape = ("newest", *[(n, found.shape) for n, found in lookups.items()])
-    return prepared.rows(session, shape, partial(_first, lookups, dialect), values | {"limit": limit, "tier": tier})
-
-
-def _first(lookups: Mapping[int, search.Lookup], dialect: str) -> Any:
-    engine = search.ENGINES[dialect]
-    parts = []
-    for n, lookup in lookups.items():
-        found = select(
-            *(Revision.kind, Revision.id, Revision.document, bindparam("tier", type_=BigInteger()).label("tier")),
-            *(type_coerce(literal(n), BigInteger()).label("place"), engine.version.label("version")),
-        )
-        found = found.select_from(engine.table).join(
-            Revision, and_(Revision.version == engine.version + 0, _is_of(SEARCHABLE[n]))
-        )
-        found = found.where(lookup.condition(), engine.version < bindparam(f"below{n}", type_=BigInteger()))
-        # Each noun has as many as are wanted, by its own index.
-        parts.append(select(found.order_by(engine.version.desc()).limit(_limit()).subquery()))
-    every = union_all(*parts).subquery()
-    return select(*every.c).order_by(every.c.place, every.c.version.desc())
-
-
-def _limit(name: str = "limit") -> Any:
-    return bindparam(name, type_=BigInteger())
-
-
-def find_total(session: Session, asked: Find) -> tuple[int | None, str | None]:
-    """Count what a search finds, as `total` does a list."""
-    if asked.count == "none":
-        return None, None
-    most = CAP + 1 if asked.count == "capped" else None
-    dialect = session.get_bind().dialect.name
-    lookup = search.matching(search.wanted(asked.search), _nouns(session, asked.kinds), dialect)
-
-    def build() -> Any:
-        found = search.ENGINES[dialect].versions(lookup.condition())
-        return select(func.count()).select_from((found if most is None else found.limit(_limit("most"))).subquery())
-
-    shape = ("found", lookup.shape, most is None)
-    ((number,),) = prepared.rows(session, shape, build, lookup.values | {"most": most})
-    return _counted(number, asked.count)
-
-
-def suggest(session: Session, asked: Find) -> list[Hit]:
-    """Return the records whose names have words that begin as typed: names that begin so first, then by noun and name."""
-    # A letter or two begin words without end: the newest of so many are good enough, until more is typed.
-    rows = _newest(session, partial(search.prefixed, asked.text), asked.kinds, CONSIDERED, (0, *START))
-    hits = [Hit(row[0], row[1], row[2] or "") for row in rows]
-    order = [resource.name for resource in SUGGESTED]
-    typed = " ".join(search.words(asked.text))
-
-    def key(hit: Hit) -> tuple[bool, int, str, str]:
-        name = label(hit)
-        return not " ".join(search.words(name)).startswith(typed), order.index(hit.kind), name, hit.id
-
-    return sorted(hits, key=key)[: asked.limit]
-
-
-def label(hit: Hit) -> str:
-    """Return what a reader calls a record."""
-    return str(json.loads(hit.document)[BY_NAME[hit.kind].label.key])
-
-
-def near_id(session: Session, kind: str, id: str) -> str | None:
-    """Return the published id that was probably meant by one that is none, if any."""
-    word = "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in id.lower()).split())[:200]
-    # Those that begin alike: a range of an index, whatever the size of the table.
-    alike = (Revision.kind == kind, Revision.id >= word[:2], Revision.id < word[:2] + "~")
-    near = select(Revision.id).where(*alike, *CURRENT).order_by(Revision.id).limit(500)
-    candidates = session.scalars(near).all() if word else []
-    return next((found for found in candidates if found.startswith(word)), None) or nearest(word, candidates)

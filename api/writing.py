@@ -15,13 +15,13 @@ from sqlalchemy.orm import Session
 
 from api import ledger
 from api.documents import PUBLICATION, RESERVED, SLUG, Content, instant, is_slug
+from api.hits import near_id
 from api.inputs import content_of, merged, read, sendable
 from api.ledger import Op, Revision
 from api.problems import ProblemError, mistake
 from api.resource import Resource
 from api.resources import RESOURCES
 from api.staging import CHUNK, Change, Expected, Operation, Refused, Staged
-from api.statements import near_id
 
 __all__ = ["Change", "Expected", "Operation", "Outcome", "Writer"]
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, text
 
-from api import ledger, prepared, search, statements
+from api import dataset, ledger, prepared, search, statements
 from api.db import Database
 from api.resource import Resource
 from api.resources import RESOURCES
@@ -202,10 +202,10 @@ def test_how_many_there_are_changes_no_search(
     """Whichever noun has most records, and whether there is one that is not known here, searches find the same."""
     paths = ["/initiatives?q=city", "/cities?q=san", "/search?q=data", "/search?q=-data&kind=cities", "/suggest?q=d"]
     expected = [client.get(path).get_json() for path in paths]
-    monkeypatch.setattr(statements, "STALE", 10**18)
-    engines = list(statements._sizes)  # noqa: SLF001 - there is no other way to tell a lie
+    monkeypatch.setattr(dataset, "STALE", 10**18)
+    engines = list(dataset._sizes)  # noqa: SLF001 - there is no other way to tell a lie
     for engine in engines:
-        monkeypatch.setitem(statements._sizes, engine, (0, sizes))  # noqa: SLF001 - as above
+        monkeypatch.setitem(dataset._sizes, engine, (0, sizes))  # noqa: SLF001 - as above
     assert [client.get(path).get_json() for path in paths] == expected
 
 
