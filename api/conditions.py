@@ -109,12 +109,12 @@ def _of_ledger(kind: str, model: Any, row: Condition) -> ColumnElement[bool]:
 def whole(model: Any, relation: Relation, row: Condition) -> ColumnElement[bool]:
     """Return the condition that a relation leads to none of these, or to none (or any) at all."""
     if row.filter.operator.name == "not":
-        return not_(_linked(model, relation, lambda link: getattr(link, target(relation).key).in_(row.value)))
+        return not_(_linked(model, relation, lambda link: getattr(link, target_of(relation).key).in_(row.value)))
     found = _linked(model, relation, lambda _: true())
     return not_(found) if row.value else found
 
 
-def target(relation: Relation) -> Column:
+def target_of(relation: Relation) -> Column:
     """Return the column of the id that a relation leads to."""
     assert relation.target is not None
     return cast("Column", relation.target)
@@ -122,7 +122,7 @@ def target(relation: Relation) -> Column:
 
 def is_target(relation: Relation) -> bool:
     """Tell whether a relation's table is the one that it leads to: so it is where others refer back to a record."""
-    return target(relation).key == "id"
+    return target_of(relation).key == "id"
 
 
 def holding(relation: Relation, rows: Sequence[tuple[tuple[Relation, ...], Condition]], link: Any) -> ColumnElement[bool]:
@@ -138,7 +138,7 @@ def holding(relation: Relation, rows: Sequence[tuple[tuple[Relation, ...], Condi
         else:
             other = aliased(target.model)
             found = select(other.id).where(_all(target.name, other, beyond))
-            conditions.append(getattr(link, target(relation).key).in_(found))
+            conditions.append(getattr(link, target_of(relation).key).in_(found))
     return and_(true(), *conditions)
 
 
@@ -173,7 +173,7 @@ def is_single(row: Condition, relation: Relation) -> bool:
     """Tell whether no record has more than one link of which a condition holds: one of its table's key to one record."""
     keys = {column.key for column in relation.link.__table__.primary_key}
     one = row.filter.field.column is relation.target and row.filter.operator.name == "" and len(row.value) == 1
-    return one and keys == {relation.owner.key, target(relation).key}
+    return one and keys == {relation.owner.key, target_of(relation).key}
 
 
 def fixed(link: Any, relation: Relation) -> list[ColumnElement[bool]]:

@@ -461,7 +461,7 @@ def _facet(listed: Listing, filter: Filter, plan: Plan) -> Select[Any]:
             row = link
         else:
             row = aliased(BY_NAME[relation.to or ""].model)
-            joins.append((row, getattr(link, conditions.target(relation).key) == row.id))
+            joins.append((row, getattr(link, conditions.target_of(relation).key) == row.id))
     value = getattr(row, filter.field.column.key)
     # A record can be reached more than once, and counts once.
     count = func.count(model.id.distinct()) if any(map(is_many, filter.path)) else func.count()
@@ -533,7 +533,7 @@ def included(
 
 def _reached(relation: Relation, ids: Sequence[Any]) -> Select[Any]:
     link = aliased(relation.link)
-    owner, target = getattr(link, relation.owner.key), getattr(link, conditions.target(relation).key)
+    owner, target = getattr(link, relation.owner.key), getattr(link, conditions.target_of(relation).key)
     found = select(target).where(owner.in_(ids), target.is_not(None), *conditions.fixed(link, relation))
     named = (Revision.kind == relation.to, Revision.id.in_(found), *CURRENT)
     return cast("Select[Any]", select(Revision.id, Revision.document).where(*named).limit(MAX_INCLUDED + 1))
