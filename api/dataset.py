@@ -46,20 +46,27 @@ _sizes: WeakKeyDictionary[Any, tuple[int, Mapping[str, int]]] = WeakKeyDictionar
 STALE = 1_000
 
 
-def nouns(session: Session, kinds: Sequence[str]) -> search.Nouns:
-    """Return nouns for a search, as those that are left out where these have fewer records."""
+def sizes(session: Session) -> Mapping[str, int]:
+    """Return about how many records of each noun there are: as many as there were up to `STALE` versions ago."""
     version, engine = dataset_version(session), session.get_bind()
-    if engine.dialect.name != "sqlite":
-        return search.Nouns(tuple(sorted(kinds)))
-    then, sizes = _sizes.get(engine, (-STALE, {}))
+    then, found = _sizes.get(engine, (-STALE, {}))
     if abs(version - then) >= STALE:
-        sizes = dict(prepared.rows(session, "sizes", _by_noun, {}))
-        _sizes[engine] = (version, sizes)
-    others = tuple([resource.name for resource in SEARCHABLE if resource.name not in kinds])
-    fewer = sum(sizes.get(kind, 0) for kind in others) < sum(sizes.get(kind, 0) for kind in kinds)
-    # Nouns of a newer release are not known by name, so they can't be left out.
-    return search.Nouns(tuple(sorted(kinds)), others if fewer and sizes.keys() <= BY_NAME.keys() else None)
+        found = dict(prepared.rows(session, "sizes", _by_noun, {}))
+        _sizes[engine] = (version, found)
+    return found
 
 
 def _by_noun() -> Any:
     return select(Bucket.kind, func.sum(Bucket.records)).group_by(Bucket.kind)
+
+
+def nouns(session: Session, kinds: Sequence[str]) -> search.Nouns:
+    """Return nouns for a search, as those that are left out where these have fewer records."""
+    asked = tuple(sorted(kinds))
+    if session.get_bind().dialect.name != "sqlite":
+        return search.Nouns(asked)
+    there = sizes(session)
+    others = tuple([resource.name for resource in SEARCHABLE if resource.name not in asked])
+    fewer = sum(there.get(kind, 0) for kind in others) < sum(there.get(kind, 0) for kind in asked)
+    # Nouns of a newer release are not known by name, so they can't be left out.
+    return search.Nouns(asked, others if fewer and there.keys() <= BY_NAME.keys() else None)

@@ -85,7 +85,7 @@ class Listing:
     def count(self, most: int | None) -> int:
         """Count the rows of the list, up to so many."""
         if self.settled and self.query.search is None and self.query.where == ALL:
-            return self.records
+            return dataset.records(self.session, self.query.resource.name)
         plan = self.plan
 
         def build() -> Any:
@@ -94,11 +94,6 @@ class Listing:
 
         ((found,),) = self.rows(("count", most is None, plan), build, most=most)
         return int(found)
-
-    @cached_property
-    def records(self) -> int:
-        """How many records of the noun there are."""
-        return dataset.records(self.session, self.query.resource.name)
 
     @cached_property
     def plan(self) -> "Plan":
@@ -299,7 +294,7 @@ def _plan(listed: Listing, limit: int, number: int | None) -> Plan:
     if number is None:
         number = listed.count(CAP)
     # Of many, the next in the order are soon met; of few, all are found, and then put in order.
-    soon = number * number > limit * listed.records
+    soon = number * number > limit * dataset.sizes(listed.session).get(listed.query.resource.name, 0)
     return Plan(probing=True) if soon else listed.plan
 
 
