@@ -3,12 +3,12 @@
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from http import HTTPStatus
 from typing import Any, NoReturn
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 from flask import Request, Response, current_app, request
 from flask.views import MethodView
@@ -75,6 +75,8 @@ VARY = header("Vary", VARIES, "Accept, Accept-Encoding")
 LIST_HEADERS = HEADERS | LINK | CONTENT_DISPOSITION
 # A header of more bytes would not pass every proxy; `links` in the body always has both.
 MAX_LINK = 4_000
+# What need not be escaped in the parameters of an address, and is read more easily as it is.
+SAFE = ",:/"
 # Parameters of pages, which a stream of all records has no place for.
 PAGED = {"cursor", "count", "include", "facets", "highlights"}
 CHALLENGE = header("WWW-Authenticate", "How to authenticate (RFC 6750).", 'Bearer realm="digital-cities"')
@@ -452,25 +454,29 @@ def _highlights(asked: query.Query, page: statements.Page) -> dict[str, Any]:
 def _facet(listed: statements.Listing, filter: query.Filter) -> dict[str, Any]:
     """Return a facet as it is answered: each value with the address of this list with only its records."""
     values, more = statements.facet(listed, filter)
+    link = _applied(filter)
     return {
-        "values": [
-            {"value": row.value, "label": row.label, "count": row.count, "link": _applied(filter, row.value)} for row in values
-        ],
+        "values": [{"value": row.value, "label": row.label, "count": row.count, "link": link(row.value)} for row in values],
         "more": more,
     }
 
 
-def _applied(filter: query.Filter, value: Any) -> str:
-    if value is None:
-        return address(request.args, without="cursor", **{f"{filter.name}__isnull": "true"})
+def _applied(filter: query.Filter) -> Callable[[Any], str]:
+    """Return what makes a value of a facet into that address; they differ in their last parameter only, or in what it says."""
+    given = query.load(request.args.get("filter", "{}"))
     prefixes = {re.split(r"__|\.", name)[0] for name in request.args}
-    if filter.path and query.is_many(filter.path[0]) and filter.path[0].prefix in prefixes:
-        # Another related record than the one that is filtered by may have the value.
-        given = query.load(request.args.get("filter", "{}"))
-        joined = {**given, "and": [*given.get("and", []), {filter.name: value}]}
-        return address(request.args, without="cursor", filter=json.dumps(joined))
-    text = escape(value) if isinstance(value, str) else json.dumps(value)
-    return address(request.args, without="cursor", **{filter.name: text})
+    # Another related record than the one that is filtered by may have the value.
+    joined = bool(filter.path) and query.is_many(filter.path[0]) and filter.path[0].prefix in prefixes
+    start = address(request.args, without="cursor", **{"filter" if joined else filter.name: ""})
+
+    def link(value: Any) -> str:
+        if value is None:
+            return address(request.args, without="cursor", **{f"{filter.name}__isnull": "true"})
+        if joined:
+            return start + quote_plus(json.dumps({**given, "and": [*given.get("and", []), {filter.name: value}]}), safe=SAFE)
+        return start + quote_plus(escape(value) if isinstance(value, str) else json.dumps(value), safe=SAFE)
+
+    return link
 
 
 def read_record(resource: Resource, id: str) -> Response:
@@ -543,7 +549,7 @@ def link_header(links: Mapping[str, str | None]) -> str:
 def address(arguments: MultiDict[str, str], *, without: str = "", **changed: str) -> str:
     """Return the absolute address of this path with these parameters."""
     asked = [(name, values) for name, values in arguments.lists() if name not in {without, *changed}]
-    text = urlencode([*asked, *((name, [value]) for name, value in changed.items())], doseq=True, safe=",:/")
+    text = urlencode([*asked, *((name, [value]) for name, value in changed.items())], doseq=True, safe=SAFE)
     return base_url() + request.path + (f"?{text}" if text else "")
 
 
