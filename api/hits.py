@@ -40,7 +40,6 @@ def find(session: Session, asked: Find) -> tuple[list[Hit], str | None]:
             rows += _newest(session, partial(search.matching, wanted), asked.kinds, asked.limit + 1 - len(rows), behind)
         if len(rows) > asked.limit:
             break
-    rows = rows[: asked.limit + 1]
     hits = [Hit(row[0], row[1], row[2] or "") for row in rows[: asked.limit]]
     return hits, cursors.encode(signature, rows[asked.limit - 1][3:]) if len(rows) > asked.limit else None
 

@@ -44,6 +44,7 @@ STREAMED = 500
 ALL = Conditions(())
 # So many rows are counted to see by which of two conditions others are found best.
 WEIGHED = 50_000
+# Of a filter beside a search, at most so many rows are found first.
 FEW = 1_000
 # What it costs to ask a search of one row, in parts of what it costs to find one by it.
 LOOKUP = 16
@@ -436,14 +437,13 @@ class FacetValue:
 
 def facet(listed: Listing, filter: Filter) -> tuple[list[FacetValue], bool]:
     """Count a list by the values of a field, the most frequent first; tells also whether there are more values."""
-    plan = listed.plan
-    rows = listed.rows(("facet", filter.name, plan), lambda: _facet(listed, filter, plan))
+    rows = listed.rows(("facet", filter.name, listed.plan), lambda: _facet(listed, filter))
     labels = _labels(listed.session, filter, [found for found, _ in rows if found is not None])
     values = [FacetValue(found, labels.get(found), number) for found, number in rows[:MAX_VALUES]]
     return values, len(rows) > MAX_VALUES
 
 
-def _facet(listed: Listing, filter: Filter, plan: Plan) -> Select[Any]:
+def _facet(listed: Listing, filter: Filter) -> Select[Any]:
     model: Any = listed.query.resource.model
     row = model
     joins: list[tuple[Any, ColumnElement[bool]]] = []
@@ -462,7 +462,7 @@ def _facet(listed: Listing, filter: Filter, plan: Plan) -> Select[Any]:
     count = func.count(model.id.distinct()) if any(map(is_many, filter.path)) else func.count()
     linked = listed.links()
     if linked is None:
-        statement = listed.select(value, count, plan=plan, model=True)
+        statement = listed.select(value, count, plan=listed.plan, model=True)
     else:
         ids = linked.subquery()
         statement = select(value, count).select_from(ids).join(model, model.id == ids.c[0])

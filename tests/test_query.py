@@ -226,7 +226,7 @@ def test_words_are_not_a_part_of_a_statement(client: FlaskClient, monkeypatch: p
 
 
 def test_an_edited_record_is_before_its_reader_again(own_client: FlaskClient, database: Database) -> None:
-    """What changes during a walk through a search is the newest of its tier then: it is on the first page, not on a later one."""
+    """What changes during a walk through a search is the newest of its tier then: it is before the reader, not on a later page."""
     first = own_client.get("/initiatives?q=data&limit=1").get_json()
     last = own_client.get("/initiatives?q=data&limit=500").get_json()["data"][-1]["id"]
     with ledger.writing(database) as session:
@@ -255,3 +255,21 @@ def test_unpublished_rows_are_not_found(own_client: FlaskClient, database: Datab
     answer = own_client.get("/initiatives?q=data&limit=500").get_json()
     assert answer["data"] == [row for row in before if row["id"] != gone]
     assert answer["page"]["total"] == len(before) - 1
+
+
+def test_facets_read_an_index_alone(full: Database, full_client: FlaskClient) -> None:
+    """What a relation finds is counted from an index that has all that is counted; SQLite is told so, and obeys."""
+    found: list[str] = []
+
+    def explain(connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "GROUP BY initiatives.city_id" in statement:
+            prefix = "explain query plan " if full.engine.dialect.name == "sqlite" else "explain "
+            found.extend(str(row[-1]) for row in connection.connection.cursor().execute(prefix + statement, parameters))
+
+    event.listen(full_client.application.extensions["database"].engine, "before_cursor_execute", explain)
+    answer = full_client.get("/initiatives?priority=cybersecurity&facets=city&limit=1").get_json()
+    event.remove(full_client.application.extensions["database"].engine, "before_cursor_execute", explain)
+    assert answer["facets"]["city"]["values"]
+    assert found
+    if full.engine.dialect.name == "sqlite":
+        assert [line for line in found if "COVERING INDEX ix_initiatives_id_city_id_status" in line]
