@@ -159,7 +159,7 @@ def sweep() -> None:
 
 @ledger_commands.command()
 def reindex() -> None:
-    """Make the index of full text anew from what is published."""
+    """Make the indexes of full text and of facets anew from what is published."""
     with ready() as database, database.writing() as session:
         count = ledger.reindex(session)
     click.echo(f"Records indexed: {count}.")

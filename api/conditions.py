@@ -16,6 +16,9 @@ from api.query import Condition, Conditions, Expression, Group
 from api.resource import Column, Relation, Resource
 from api.resources import BY_NAME
 
+# A condition, with what is left of its path.
+Rest = tuple[tuple[Relation, ...], Condition]
+
 
 def shape(expression: Expression, values: dict[str, Any]) -> Hashable:
     """Return what of an expression is not a value; the values are added by the names that they have as parameters."""
@@ -56,7 +59,7 @@ def where(resource: Resource, model: Any, expression: Expression, *, probing: bo
     ``probing``: it is written to be asked of one row after the other, and not to find the rows.
     """
     if isinstance(expression, Conditions):
-        return _all(resource.name, model, [(row.filter.path, row) for row in expression.all], probing=probing)
+        return every(resource.name, model, [(row.filter.path, row) for row in expression.all], probing=probing)
     children = [where(resource, model, child, probing=probing) for child in expression.children]
     if expression.connective == "not":
         # What is neither true nor false, as of a null, does not hold: so its contrary does.
@@ -64,12 +67,10 @@ def where(resource: Resource, model: Any, expression: Expression, *, probing: bo
     return (or_ if expression.connective == "or" else and_)(*children)
 
 
-def _all(
-    kind: str, model: Any, rows: Sequence[tuple[tuple[Relation, ...], Condition]], *, probing: bool = False
-) -> ColumnElement[bool]:
+def every(kind: str, model: Any, rows: Sequence[Rest], *, probing: bool = False) -> ColumnElement[bool]:
     """Join conditions, each with what is left of its path: those with the same next step are about one related row."""
     own = [_own(kind, model, row) for path, row in rows if not path]
-    steps: dict[str, list[tuple[tuple[Relation, ...], Condition]]] = {}
+    steps: dict[str, list[Rest]] = {}
     wholes = []
     for path, row in rows:
         if len(path) == 1 and row.filter.whole and row.filter.operator.name in {"not", "isnull"}:
@@ -79,7 +80,7 @@ def _all(
     related = []
     for found in steps.values():
         relation = found[0][0][0]
-        holds = partial(holding, relation, [(path[1:], row) for path, row in found])
+        holds = partial(holding, relation, [(path[1:], row) for path, row in found], probing=probing)
         related.append(_linked(model, relation, holds, probing=probing))
     return and_(true(), *own, *wholes, *related)
 
@@ -125,8 +126,8 @@ def is_target(relation: Relation) -> bool:
     return target_of(relation).key == "id"
 
 
-def holding(relation: Relation, rows: Sequence[tuple[tuple[Relation, ...], Condition]], link: Any) -> ColumnElement[bool]:
-    """Return the condition that all of these hold of the row that a link leads to."""
+def holding(relation: Relation, rows: Sequence[Rest], link: Any, *, probing: bool = False) -> ColumnElement[bool]:
+    """Return the condition that all of these hold of the row that a link leads to; ``probing`` as in `where`."""
     # What the link's own table says is asked there; the rest of the record that it leads to.
     linked = [(path, row) for path, row in rows if not path and row.filter.linked]
     beyond = [found for found in rows if found not in linked]
@@ -134,10 +135,10 @@ def holding(relation: Relation, rows: Sequence[tuple[tuple[Relation, ...], Condi
     if beyond:
         target = BY_NAME[relation.to or ""]
         if is_target(relation):
-            conditions.append(_all(target.name, link, beyond))
+            conditions.append(every(target.name, link, beyond, probing=probing))
         else:
             other = aliased(target.model)
-            found = select(other.id).where(_all(target.name, other, beyond))
+            found = select(other.id).where(every(target.name, other, beyond))
             conditions.append(getattr(link, target_of(relation).key).in_(found))
     return and_(true(), *conditions)
 

@@ -22,7 +22,6 @@ from sqlalchemy import (
     Dialect,
     Engine,
     Enum,
-    FromClause,
     Index,
     Integer,
     MetaData,
@@ -33,7 +32,6 @@ from sqlalchemy import (
     event,
     func,
 )
-from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -189,14 +187,6 @@ def alembic_config() -> Config:
     return Config(toml_file=ROOT / "pyproject.toml")
 
 
-class _Compiler(SQLiteCompiler):
-    """Writes hints, `INDEXED BY`, which SQLAlchemy does only for other databases."""
-
-    def get_from_hint_text(self, table: FromClause, text: str | None) -> str | None:  # noqa: ARG002 - the interface's
-        """Return what stands behind a table."""
-        return text
-
-
 def _sqlite(settings: Settings, *, create: bool) -> Engine:
     path = Path(settings.sqlalchemy_url.database or "").resolve()
     # mode=rw: a server whose file is missing says so, and leaves no empty database in its place.
@@ -207,7 +197,6 @@ def _sqlite(settings: Settings, *, create: bool) -> Engine:
         pool_size=settings.pool_size,
         pool_timeout=settings.connect_timeout,
     )
-    engine.dialect.statement_compiler = _Compiler
 
     @event.listens_for(engine, "connect")
     def _pragmas(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:

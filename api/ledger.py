@@ -35,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column, selectinload
 
-from api import digest, search
+from api import bitmaps, digest, search
 from api.db import Base, Database, Version, choice
 from api.documents import PUBLICATION, Content, canonical_members, instant, joined, sha256
 from api.resource import Resource
@@ -362,6 +362,7 @@ def _append(session: Session, resource: Resource, ids: Sequence[str], commit: _C
     olds = current(session, resource.name, ids)
     added: list[dict[str, Any]] = []
     superseded: list[dict[str, int]] = []
+    replaced: dict[int, Content] = {}
     for id in (id for id in ids if id not in wrong):
         content, old = contents.get(id), olds.get(id)
         members = canonical_members(content) if content else None
@@ -370,6 +371,7 @@ def _append(session: Session, resource: Resource, ids: Sequence[str], commit: _C
         added.append(commit.revision(resource.name, id, members))
         if old:
             superseded.append({"old": old.version, "new": commit.version})
+            replaced |= {old.version: json.loads(old.document)} if old.document else {}
     if superseded:
         supersede = update(Revision).where(Revision.version == bindparam("old")).values(superseded=bindparam("new"))
         session.connection().execute(supersede, superseded)
@@ -377,6 +379,7 @@ def _append(session: Session, resource: Resource, ids: Sequence[str], commit: _C
         session.execute(insert(Revision), added)
     upserts = {row["version"]: contents[row["id"]] for row in added if row["op"] is Op.UPSERT}
     search.replace(session, resource, [pair["old"] for pair in superseded], upserts)
+    bitmaps.replace(session, resource, replaced, upserts)
     if wrong:
         session.execute(insert(Dirty), [{"kind": resource.name, "id": id} for id in wrong])
         commit.refused.extend(wrong.values())
@@ -408,7 +411,7 @@ def leaves_of(
 
 
 def reindex(session: Session) -> int:
-    """Make the search index anew from what is published, within the session's transaction; returns how many it holds."""
+    """Make the indexes anew from what is published, within the session's transaction; returns how many full text holds."""
     _lock(session)
     search.engine_of(session).clear(session)
     count = 0
@@ -418,7 +421,22 @@ def reindex(session: Session) -> int:
             search.replace(session, resource, [], {row.version: json.loads(row.document or "") for row in rows})
             count, last = count + len(rows), rows[-1].id
             session.expunge_all()
+    recount(session)
     return count
+
+
+def recount(session: Session) -> None:
+    """Make the bitmap index anew, within the session's transaction: what of it a release wants is not in the database."""
+    _lock(session)
+    for resource in RESOURCES:
+        bitmaps.rebuild(session, resource, contents(session, resource))
+
+
+def contents(session: Session, resource: Resource) -> Iterator[tuple[int, Content]]:
+    """Yield the versions of what is published of a noun, by id, each with what it says."""
+    versions = select(Revision.version, Revision.document).where(Revision.kind == resource.name, *CURRENT)
+    for version, document in session.execute(versions.order_by(Revision.id).execution_options(yield_per=BATCH)):
+        yield version, json.loads(document or "")
 
 
 def is_indexed(session: Session) -> bool:

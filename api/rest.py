@@ -20,7 +20,7 @@ from werkzeug.datastructures import MIMEAccept, MultiDict
 from werkzeug.http import parse_accept_header
 from werkzeug.routing import BaseConverter
 
-from api import __version__, dataset, hits, past, query, search, statements
+from api import __version__, dataset, facets, hits, past, query, search, statements
 from api.answers import list_of, record_of
 from api.cache import CACHE_CONTROL
 from api.codings import matching
@@ -367,12 +367,12 @@ def _page(database: Database, asked: query.Query, *, keepable: bool) -> Response
         listed = statements.Listing(session, asked)
         number, relation = statements.total(listed)
         page = statements.page(listed, number)
-        facets = {found.name: _facet(listed, found) for found in asked.facets}
+        counted = {found.name: _facet(listed, found) for found in asked.facets}
         included = statements.included(session, resource, page.ids, asked.include)
     links = {"self": address(request.args), "next": page.cursor and address(request.args, cursor=page.cursor)}
     limit = asked.limit or query.DEFAULT_LIMIT
     envelope: dict[str, Any] = {
-        "facets": facets,
+        "facets": counted,
         "page": {"limit": limit, "cursor": page.cursor, "total": number, "total_relation": relation},
         "links": links,
         "meta": {"version": version},
@@ -453,7 +453,7 @@ def _highlights(asked: query.Query, page: statements.Page) -> dict[str, Any]:
 
 def _facet(listed: statements.Listing, filter: query.Filter) -> dict[str, Any]:
     """Return a facet as it is answered: each value with the address of this list with only its records."""
-    values, more = statements.facet(listed, filter)
+    values, more = facets.facet(listed, filter)
     link = _applied(filter)
     return {
         "values": [{"value": row.value, "label": row.label, "count": row.count, "link": link(row.value)} for row in values],

@@ -4,12 +4,13 @@ Rows are found in the nouns' tables and served from the ledger, as the documents
 """
 
 import itertools
-import json
 from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, cast
 
+from pyroaring import BitMap64
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -29,14 +30,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, aliased
 
-from api import conditions, cursors, dataset, prepared, search
+from api import conditions, counting, cursors, dataset, prepared, search
+from api.counting import NotIndexedError
 from api.ledger import CURRENT, Dirty, Revision
 from api.operators import WIDE
 from api.prepared import padded
 from api.problems import ProblemError, mistake
-from api.query import CAP, DEFAULT_LIMIT, Condition, Conditions, Expression, Filter, Group, Key, Query, is_many
+from api.query import CAP, DEFAULT_LIMIT, Condition, Conditions, Expression, Group, Key, Query
 from api.resource import Relation, Resource
-from api.resources import BY_NAME
 
 MAX_INCLUDED = 500
 MAX_VALUES = 100
@@ -83,18 +84,38 @@ class Listing:
         """Run one of the list's statements."""
         return prepared.rows(self.session, (self.shape, name), build, self.values | values)
 
+    @cached_property
+    def versions(self) -> BitMap64 | None:
+        """The current revisions of the list's records; None where it has all. Raises NotIndexedError."""
+        query = self.query
+        if not self.settled:
+            raise NotIndexedError
+        if query.search is None:
+            return None if query.where == ALL else counting.versions(self.session, query.resource, query.where)
+        filtered = None if query.where == ALL else counting.versions(self.session, query.resource, query.where)
+        engine, lookup = search.ENGINES[self.dialect], self.lookup()
+        entries = self.rows("versions", lambda: engine.versions(lookup.condition()))
+        found = BitMap64([version for (version,) in entries])
+        return found if filtered is None else found & filtered
+
     def count(self, most: int | None) -> int:
         """Count the rows of the list, up to so many."""
-        if self.settled and self.query.search is None and self.query.where == ALL:
-            return dataset.records(self.session, self.query.resource.name)
+        query = self.query
+        if self.settled and query.search is None:
+            if query.where == ALL:
+                return dataset.records(self.session, query.resource.name)
+            with suppress(NotIndexedError):
+                known = counting.number(self.session, query.resource, query.where)
+                found = len(self.versions or ()) if known is None else known
+                return found if most is None else min(found, most)
         plan = self.plan
 
         def build() -> Any:
             ids = self._ids(plan)
             return select(func.count()).select_from((ids if most is None else ids.limit(limited("most"))).subquery())
 
-        ((found,),) = self.rows(("count", most is None, plan), build, most=most)
-        return int(found)
+        ((counted,),) = self.rows(("count", most is None, plan), build, most=most)
+        return int(counted)
 
     @cached_property
     def plan(self) -> "Plan":
@@ -423,83 +444,6 @@ def limited(name: str = "limit") -> Any:
     return bindparam(name, type_=BigInteger())
 
 
-# --- facets
-
-
-@dataclass(frozen=True)
-class FacetValue:
-    """One value of a facet: what it is called, and how many records of the list have it."""
-
-    value: Any
-    label: str | None
-    count: int
-
-
-def facet(listed: Listing, filter: Filter) -> tuple[list[FacetValue], bool]:
-    """Count a list by the values of a field, the most frequent first; tells also whether there are more values."""
-    rows = listed.rows(("facet", filter.name, listed.plan), lambda: _facet(listed, filter))
-    labels = _labels(listed.session, filter, [found for found, _ in rows if found is not None])
-    values = [FacetValue(found, labels.get(found), number) for found, number in rows[:MAX_VALUES]]
-    return values, len(rows) > MAX_VALUES
-
-
-def _facet(listed: Listing, filter: Filter) -> Select[Any]:
-    model: Any = listed.query.resource.model
-    row = model
-    joins: list[tuple[Any, ColumnElement[bool]]] = []
-    for relation in filter.path:
-        link = row
-        if relation.owner.key != "id":
-            link = aliased(relation.link)
-            joins.append((link, and_(getattr(link, relation.owner.key) == row.id, *conditions.fixed(link, relation))))
-        if (filter.linked and relation is filter.path[-1]) or conditions.is_target(relation):
-            row = link
-        else:
-            row = aliased(BY_NAME[relation.to or ""].model)
-            joins.append((row, getattr(link, conditions.target_of(relation).key) == row.id))
-    value = getattr(row, filter.field.column.key)
-    # A record can be reached more than once, and counts once.
-    count = func.count(model.id.distinct()) if any(map(is_many, filter.path)) else func.count()
-    linked = listed.links()
-    if linked is None:
-        statement = listed.select(value, count, plan=listed.plan, model=True)
-    else:
-        ids = linked.subquery()
-        statement = select(value, count).select_from(ids).join(model, model.id == ids.c[0])
-        for index in model.__table__.indexes if row is model else ():
-            if next(column.key for column in index.columns) == "id" and value.key in index.columns:
-                # SQLite, which has no statistics, would read the whole rows.
-                statement = statement.with_hint(model, f"INDEXED BY {index.name}", "sqlite")
-    for joined, condition_of_join in joins:
-        statement = statement.join(joined, condition_of_join)
-    statement = statement.group_by(value).order_by(count.desc(), value.asc().nulls_last())
-    return statement.limit(MAX_VALUES + 1)
-
-
-def _labels(session: Session, filter: Filter, values: Sequence[Any]) -> dict[Any, str]:
-    """Return what values are called: the name of the record for an id, the words for a code."""
-    noun = refers_to(filter)
-    if noun:
-        resource = BY_NAME[noun]
-        model: Any = resource.model
-        return dict(
-            _of_ids(session, ("labels", noun), values, lambda ids: select(model.id, resource.label).where(model.id.in_(ids)))
-        )
-    if filter.field.type.name == "choice":
-        return {value: str(value).replace("_", " ").capitalize() for value in values}
-    return {value: json.dumps(value) if isinstance(value, bool) else str(value) for value in values}
-
-
-def refers_to(filter: Filter) -> str | None:
-    """Return the noun whose ids a filter's values are, if they are."""
-    column = filter.field.column
-    for key in column.property.columns[0].foreign_keys:
-        table = key.column.table.name
-        if table in BY_NAME and key.column.name == "id":
-            return str(table)
-    return str(column.class_.__tablename__) if column.key == "id" else None
-
-
 # --- included records
 
 
@@ -517,7 +461,7 @@ def included(
     for path in steps:
         relation = path[-1]
         shape = ("included", resource.name, tuple([step.name for step in path]))
-        rows = _of_ids(session, shape, reached[path[:-1]], partial(_reached, relation))
+        rows = of_ids(session, shape, reached[path[:-1]], partial(_reached, relation))
         reached[path] = [id for id, _ in rows]
         noun = wanted.setdefault(relation.to or "", {})
         noun.update((id, document or "") for id, document in rows)
@@ -534,7 +478,7 @@ def _reached(relation: Relation, ids: Sequence[Any]) -> Select[Any]:
     return cast("Select[Any]", select(Revision.id, Revision.document).where(*named).limit(MAX_INCLUDED + 1))
 
 
-def _of_ids(session: Session, shape: Hashable, ids: Sequence[str], build: Callable[[Sequence[Any]], Any]) -> list[Any]:
+def of_ids(session: Session, shape: Hashable, ids: Sequence[str], build: Callable[[Sequence[Any]], Any]) -> list[Any]:
     """Run a statement about these ids, which ``build`` makes of as many parameters."""
     if not ids:
         return []

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from sqlalchemy import exists, func, select, text
 from sqlalchemy.orm import Session
 
-from api import digest, search
+from api import bitmaps, digest, search
 from api.documents import Content, canonical, content_sha256
 from api.ledger import (
     BATCH,
@@ -16,6 +16,7 @@ from api.ledger import (
     Dirty,
     Head,
     Revision,
+    contents,
     leaves_of,
     linked,
     orphans,
@@ -32,7 +33,7 @@ REINDEX = "run `flask --app wsgi ledger reindex`"
 def verify(session: Session) -> Iterator[str]:
     """Compare the ledger with the tables; yields a line for each thing that is not as it must be.
 
-    Every document is rendered anew and every hash recomputed; memory stays constant.
+    Every document is rendered anew and every hash recomputed; of memory, a record takes some bytes.
     """
     unpublished = session.scalar(select(func.count()).select_from(Dirty))
     if unpublished:
@@ -117,11 +118,11 @@ def _verify_buckets(session: Session) -> Iterator[str]:
 def _verify_documents(session: Session, resource: Resource) -> Iterator[str]:
     last = ""
     while rows := page(session, resource, last):
-        contents, wrong = publishable(session, resource, [revision.id for revision in rows])
+        rendered, wrong = publishable(session, resource, [revision.id for revision in rows])
         yield from wrong.values()
         agreed: dict[int, Content] = {}
         for revision in (revision for revision in rows if revision.id not in wrong):
-            content = contents.get(revision.id)
+            content = rendered.get(revision.id)
             if content is None:
                 yield f"{resource.name}/{revision.id}: published, but not in the table"
             elif revision.hash != content_sha256(content):
@@ -142,3 +143,6 @@ def _verify_index(session: Session) -> Iterator[str]:
         yield f"version {version}: in the search index, but not current; {REINDEX}"
     if search.engine_of(session).torn(session):
         yield f"the search index does not hold the words of its entries; {REINDEX}"
+    for resource in RESOURCES:
+        for dimension, value in bitmaps.faults(session, resource, contents(session, resource)):
+            yield f"{resource.name}, {dimension} {value}: the bitmap index is not of the records that say so; {REINDEX}"

@@ -44,7 +44,9 @@ def migrate(connection: Connection) -> None:
         if publication.refused:
             raise CommandError("; ".join(publication.refused))
         # What an earlier release published is not in an index that this upgrade made.
-        if not ledger.is_indexed(session):
+        if ledger.is_indexed(session):
+            ledger.recount(session)
+        else:
             ledger.reindex(session)
 
 

@@ -66,8 +66,6 @@ class Initiative(Record):
         Index(None, "status", "title", "id"),
         Index(None, "parent_id", "title", "id"),
         Index(None, "started", "id"),
-        # All that facets ask of many rows.
-        Index(None, "id", "city_id", "status"),
     )
 
 

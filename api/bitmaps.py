@@ -1,0 +1,200 @@
+"""The bitmap index: for each value that facets count, the set of the current revisions whose documents hold it.
+
+So a facet of a million records is a few set operations for each of its values, whatever the filter is, and so is the
+number of records that several filters leave (P. O'Neil, "Model 204 Architecture and Performance", HPTS 1987). A set is a
+roaring bitmap of versions (S. Chambi, D. Lemire, O. Kaser and R. Godin, "Better bitmap performance with Roaring bitmaps",
+Software: Practice and Experience, 2016), kept in pieces, so that a write rewrites little of a large one. `ledger` keeps the
+index in step, as it does that of full text; what it holds is worked out from the nouns' facets.
+"""
+
+import json
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from marshmallow import fields
+from pyroaring import BitMap64
+from sqlalchemy import LargeBinary, bindparam, delete, insert, select, tuple_
+from sqlalchemy.orm import Mapped, Session, class_mapper, mapped_column
+
+from api.db import Base, Version
+from api.documents import Content
+from api.resource import Column, Resource
+
+# A set of more bytes is cut, between blocks of 2^16 versions: such a block takes 8 KB at most.
+PIECE = 10_000
+BLOCK = 1 << 16
+
+# Greater than every version.
+END = 1 << 63
+PLACE = ("kind", "dimension", "value", "first")
+
+Key = tuple[str, str]
+Place = tuple[str, str, int]
+
+
+class Bitmap(Base):
+    """A piece of the set of a value: its versions from ``first`` on, up to where the next piece begins."""
+
+    __tablename__ = "bitmap_index"
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    dimension: Mapped[str] = mapped_column(primary_key=True)
+    # As JSON.
+    value: Mapped[str] = mapped_column(primary_key=True)
+    first: Mapped[int] = mapped_column(Version, primary_key=True, autoincrement=False)
+    records: Mapped[int]
+    versions: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+@dataclass(frozen=True, eq=False)
+class Dimension:
+    """What of a noun's documents is indexed: a member, or of each item of a list, where it is ``many``, the item's ``item``.
+
+    ``name`` is that of the filter, ``column`` where the tables have it.
+    """
+
+    name: str
+    column: Column
+    member: str
+    many: bool = False
+    item: str | None = None
+
+    def values(self, content: Content) -> Iterator[str]:
+        """Yield what a content holds, as JSON; one of an earlier release may lack the member."""
+        held: Any = content.get(self.member, () if self.many else None)
+        for value in dict.fromkeys(row[self.item] if self.item else row for row in held) if self.many else (held,):
+            yield json.dumps(value)
+
+
+@cache
+def dimensions(resource: Resource) -> Mapping[str, Dimension]:
+    """Return what is indexed of a noun, by name: what facets count in its documents, or reach by an id there; and dates."""
+    dates = (name for name, field in resource.fields.items() if field.type.name == "date")
+    found = (_dimension(resource, *name.split(".")[:2]) for name in dict.fromkeys([*resource.facets, *dates]))
+    return {dimension.name: dimension for dimension in found if dimension}
+
+
+def _dimension(resource: Resource, head: str, rest: str = "") -> Dimension | None:
+    if head in resource.fields:
+        field = resource.fields[head]
+        return Dimension(head, field.column, field.name)
+    relation = next(found for found in resource.relations if found.prefix == head)
+    parts = (found for found in class_mapper(resource.model).relationships if found.mapper.class_ is relation.link)
+    part = next(parts, None)
+    field_of_part = relation.fields.get(rest)
+    column = field_of_part.column if field_of_part else relation.target
+    if part is None or column is None:
+        # Others refer to the record, or there is nothing to count.
+        return None
+    member = resource.schema().fields[part.key]
+    nested = getattr(member, "inner", member)
+    assert isinstance(nested, fields.Nested)
+    item = next(name for name, found in nested.schema.fields.items() if (found.attribute or name) == column.key)
+    name = f"{head}.{rest}" if field_of_part and column is not relation.target else head
+    return Dimension(name, column, part.key, many=True, item=None if isinstance(nested, fields.Pluck) else item)
+
+
+def dimension_of(resource: Resource, column: Column | None) -> Dimension | None:
+    """Return the dimension of a column, if there is one."""
+    return next((found for found in dimensions(resource).values() if found.column is column), None)
+
+
+def replace(session: Session, resource: Resource, old: Mapping[int, Content], new: Mapping[int, Content]) -> None:
+    """Take versions out of the index, and put others into it, each with what it says.
+
+    The caller holds the ledger's head, so nobody else changes the index meanwhile.
+    """
+    leaving, coming = sets(resource, old.items()), sets(resource, new.items())
+    firsts = _firsts(session, resource, leaving.keys() | coming.keys())
+    changed: dict[Place, tuple[BitMap64, BitMap64]] = defaultdict(lambda: (BitMap64(), BitMap64()))
+    for side, by_key in enumerate((leaving, coming)):
+        for key, versions in by_key.items():
+            for version in versions:
+                at = bisect_right(firsts[key], version)
+                changed[*key, firsts[key][at - 1] if at else 0][side].add(version)
+    kept = _pieces(session, resource, changed.keys())
+    written: list[dict[str, Any]] = []
+    for place, (out, into) in changed.items():
+        written += rows(resource, place, (kept.get(place, BitMap64()) - out) | into)
+    if kept:
+        # One by one, where a list of places would be as long as they are many.
+        gone = delete(Bitmap).where(*(getattr(Bitmap, name) == bindparam(f"old_{name}") for name in PLACE))
+        session.connection().execute(gone, [_named(resource, place, "old_") for place in kept])
+    if written:
+        session.connection().execute(insert(Bitmap), written)
+
+
+def rebuild(session: Session, resource: Resource, contents: Iterable[tuple[int, Content]]) -> None:
+    """Make the index of a noun anew, from all that is published of it."""
+    session.execute(delete(Bitmap).where(Bitmap.kind == resource.name))
+    for key, versions in sets(resource, contents).items():
+        session.connection().execute(insert(Bitmap), list(rows(resource, (*key, 0), versions)))
+
+
+def faults(session: Session, resource: Resource, contents: Iterable[tuple[int, Content]]) -> Iterator[Key]:
+    """Yield each dimension and value of a noun of which the index does not hold what is published."""
+    kept: dict[Key, BitMap64] = defaultdict(BitMap64)
+    pieces = select(Bitmap.dimension, Bitmap.value, Bitmap.records, Bitmap.versions).where(Bitmap.kind == resource.name)
+    torn = set()
+    for dimension, value, records, stored in session.execute(pieces):
+        piece = BitMap64.deserialize(stored)
+        kept[dimension, value] |= piece
+        if len(piece) != records:
+            torn.add((dimension, value))
+    expected = sets(resource, contents)
+    for key in sorted(kept.keys() | expected.keys()):
+        if key in torn or kept.get(key) != expected.get(key):
+            yield key
+
+
+def sets(resource: Resource, contents: Iterable[tuple[int, Content]]) -> dict[Key, BitMap64]:
+    """Return the versions that hold each value, by dimension and value."""
+    found: dict[Key, BitMap64] = defaultdict(BitMap64)
+    for version, content in contents:
+        for dimension in dimensions(resource).values():
+            for value in dimension.values(content):
+                found[dimension.name, value].add(version)
+    return found
+
+
+def rows(resource: Resource, place: Place, versions: BitMap64) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a set that begins at a place; none where it is empty, more than one where it is large."""
+    stored = versions.serialize()
+    middle = versions[len(versions) // 2] // BLOCK * BLOCK if versions else 0
+    # The block of the middle is cut off whole: before it, or behind it where there is nothing before.
+    middle += BLOCK if versions and middle <= versions.min() else 0
+    if len(stored) > PIECE and middle <= versions.max():
+        low, high = versions.copy(), versions.copy()
+        low.remove_range(middle, END)
+        high.remove_range(0, middle)
+        yield from rows(resource, place, low)
+        yield from rows(resource, (*place[:2], middle), high)
+    elif versions:
+        yield {**_named(resource, place), "records": len(versions), "versions": stored}
+
+
+def _named(resource: Resource, place: Place, prefix: str = "") -> dict[str, Any]:
+    return {f"{prefix}{name}": value for name, value in zip(PLACE, (resource.name, *place), strict=True)}
+
+
+def _firsts(session: Session, resource: Resource, keys: Collection[Key]) -> dict[Key, list[int]]:
+    """Return where the pieces of these sets begin, in their order."""
+    found: dict[Key, list[int]] = {key: [] for key in keys}
+    asked = select(Bitmap.dimension, Bitmap.value, Bitmap.first).where(
+        Bitmap.kind == resource.name, tuple_(Bitmap.dimension, Bitmap.value).in_(keys)
+    )
+    for dimension, value, first in session.execute(asked.order_by(Bitmap.first)) if keys else ():
+        found[dimension, value].append(first)
+    return found
+
+
+def _pieces(session: Session, resource: Resource, places: Collection[Place]) -> dict[Place, BitMap64]:
+    columns = (Bitmap.dimension, Bitmap.value, Bitmap.first)
+    asked = select(*columns, Bitmap.versions).where(Bitmap.kind == resource.name, tuple_(*columns).in_(places))
+    return {
+        (dimension, value, first): BitMap64.deserialize(stored)
+        for dimension, value, first, stored in (session.execute(asked) if places else ())
+    }

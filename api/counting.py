@@ -1,0 +1,191 @@
+"""Counting by the bitmap index: the sets of the current revisions that hold a value, and the set of which an expression holds.
+
+The index knows what is published, so it does not tell of a database where something is noted that is not.
+"""
+
+import itertools
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import reduce
+from operator import and_, or_
+from typing import Any
+
+from pyroaring import BitMap64
+from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy.orm import Session
+
+from api import conditions, prepared
+from api.bitmaps import Bitmap, Dimension, dimension_of
+from api.conditions import Rest
+from api.operators import FOLDED, bound, fold
+from api.prepared import padded
+from api.query import Condition, Conditions, Expression, Filter
+from api.resource import Relation, Resource
+from api.resources import BY_NAME
+
+# Of more values, all of the dimension are read.
+MANY = 500
+JOINS = {"and": and_, "or": or_}
+# Operators that can be asked of each value of a dimension; those that compare do so in Python as in SQL.
+HOLDS = ("not", "isnull", "gt", "gte", "lt", "lte", "startswith")
+
+
+class NotIndexedError(Exception):
+    """The bitmap index can't tell; SQL can."""
+
+
+def number(session: Session, resource: Resource, expression: Expression) -> int | None:
+    """Return how many records of a noun an expression holds of, where that is known without the set of them; else None."""
+    rows = [(row.filter.path, row) for row in expression.all] if isinstance(expression, Conditions) else []
+    if len(rows) == 1 and rows[0][1].filter.operator.name == "":
+        ((path, row),) = rows
+        dimension = own(resource, path, row.filter)
+        if dimension and not (dimension.many and len(row.value) > 1):
+            # What holds one of these values holds no other of them.
+            known = records(session, resource, dimension)
+            return sum(known.get(value, 0) for value in set(row.value))
+    steps = {path[:1] for path, _ in rows}
+    if len(steps) == 1 and (step := steps.pop()) and (referring := owners(step[0])):
+        there = _all(session, referring[0], _beyond(rows))
+        return sum(found.intersect(there) for found in owned(session, *referring).values())
+    return None
+
+
+def versions(session: Session, resource: Resource, expression: Expression) -> BitMap64:
+    """Return the current revisions of a noun that an expression holds of. Raises NotIndexedError."""
+    if isinstance(expression, Conditions):
+        return _all(session, resource, [(row.filter.path, row) for row in expression.all])
+    # What is empty holds of everything.
+    children = [child for child in expression.children if expression.connective != "and" or child != Conditions(())]
+    if expression.connective not in JOINS or not children:
+        raise NotIndexedError
+    return reduce(JOINS[expression.connective], [versions(session, resource, child) for child in children])
+
+
+def _all(session: Session, resource: Resource, rows: Sequence[Rest]) -> BitMap64:
+    """Return the revisions of which conditions hold, each with what is left of its path."""
+    steps: dict[Relation | int, list[Rest]] = defaultdict(list)
+    for place, (path, row) in enumerate(rows):
+        # Those with the same next step are about one related record.
+        steps[path[0] if path else place].append((path, row))
+    if not steps:
+        raise NotIndexedError
+    return reduce(and_, [_step(session, resource, found) for found in steps.values()])
+
+
+def _step(session: Session, resource: Resource, rows: Sequence[Rest]) -> BitMap64:
+    path, row = rows[0]
+    dimension = own(resource, path, row.filter) if len(rows) == 1 else None
+    if dimension and row.filter.operator.name == "":
+        return _union(sets(session, resource, dimension, row.value).values())
+    if dimension and not dimension.many and row.filter.operator.name in HOLDS:
+        every = sets(session, resource, dimension).items()
+        return _union(found for value, found in every if _holds(row, json.loads(value)))
+    if not path or not (dimension := held(resource, path[0])):
+        raise NotIndexedError
+    return _union(sets(session, resource, dimension, _targets(session, path[0], _beyond(rows))).values())
+
+
+def _holds(row: Condition, value: Any) -> bool:
+    """Tell whether a condition holds of a value, as its operator says it in SQL."""
+    operator = row.filter.operator
+    if operator.of_null:
+        return (value is None) is row.value
+    if operator.name == "not":
+        return value not in row.value
+    if value is None:
+        return False
+    kind = row.filter.field.type
+    if operator.name == "startswith":
+        folds = kind.name in FOLDED
+        return bool((fold(value) if folds else value).startswith(fold(row.value) if folds else row.value))
+    return bool(operator.build(value, *bound(kind, operator, row.value)))
+
+
+def _beyond(rows: Sequence[Rest]) -> list[Rest]:
+    """Take the first step of paths, to what it leads to. Raises NotIndexedError where the step itself is asked about."""
+    if any(row.filter.linked and len(path) == 1 for path, row in rows):
+        raise NotIndexedError
+    return [(path[1:], row) for path, row in rows]
+
+
+def _targets(session: Session, relation: Relation, rows: Sequence[Rest]) -> Collection[str]:
+    """Return the ids of the related records of which conditions hold."""
+    noun, values = BY_NAME[relation.to or ""], dict[str, Any]()
+    asked = Conditions(tuple([row for _, row in rows]))
+    shape = conditions.shape(asked, values)
+
+    def build() -> Select[Any]:
+        given = conditions.parametrized(asked, itertools.count())
+        assert isinstance(given, Conditions)
+        left = [(path, row) for (path, _), row in zip(rows, given.all, strict=True)]
+        return select(noun.model.id).where(conditions.every(noun.name, noun.model, left))
+
+    return [id for (id,) in prepared.rows(session, ("targets", relation.prefix, noun.name, shape), build, values)]
+
+
+# --- what the index has of a noun
+
+
+def own(resource: Resource, path: Sequence[Relation], filter: Filter) -> Dimension | None:
+    """Return the dimension of a filter's field, at the end of a path, where the noun's own documents say it."""
+    return dimension_of(resource, filter.field.column) if not path or (len(path) == 1 and filter.linked) else None
+
+
+def held(resource: Resource, relation: Relation) -> Dimension | None:
+    """Return the dimension of the ids of what a relation leads to, where the noun's own documents have them."""
+    return None if relation.where or relation.target is None else dimension_of(resource, relation.target)
+
+
+def owners(relation: Relation) -> tuple[Resource, Dimension] | None:
+    """Return the noun that a relation leads to and the dimension in which that refers back, where its documents do so."""
+    noun = BY_NAME.get(relation.to or "")
+    dimension = noun and not relation.where and dimension_of(noun, relation.owner)
+    return (noun, dimension) if noun and dimension else None
+
+
+def owned(session: Session, noun: Resource, dimension: Dimension) -> Mapping[str, BitMap64]:
+    """Return the sets of those that refer to each record, by its id."""
+    found = {json.loads(value): referring for value, referring in sets(session, noun, dimension).items()}
+    return {id: referring for id, referring in found.items() if id is not None}
+
+
+def records(session: Session, resource: Resource, dimension: Dimension) -> Mapping[Any, int]:
+    """Return how many records hold each value."""
+    rows = prepared.rows(session, "bitmap records", _counts, {"kind": resource.name, "dimension": dimension.name})
+    return {json.loads(value): int(counted) for value, counted in rows}
+
+
+def _counts() -> Any:
+    return select(Bitmap.value, func.sum(Bitmap.records)).where(*_of_dimension()).group_by(Bitmap.value)
+
+
+def sets(
+    session: Session, resource: Resource, dimension: Dimension, values: Collection[Any] | None = None
+) -> Mapping[str, BitMap64]:
+    """Return the set of each value, by its JSON, or of each of these; of those that nothing holds there is none."""
+    wanted = None if values is None else {json.dumps(value) for value in values}
+    given: dict[str, Any] = {"kind": resource.name, "dimension": dimension.name}
+    if wanted is not None and len(wanted) <= MANY:
+        given |= {f"i{n}": value for n, value in enumerate(padded(sorted(wanted)) if wanted else ())}
+    names = [*given][2:]
+
+    def build() -> Any:
+        found = select(Bitmap.value, Bitmap.versions).where(*_of_dimension())
+        return found.where(Bitmap.value.in_([bindparam(name) for name in names])) if names else found
+
+    pieces = defaultdict(list)
+    for value, stored in prepared.rows(session, ("bitmaps", len(names)), build, given) if wanted != set() else ():
+        if wanted is None or value in wanted:
+            pieces[value].append(BitMap64.deserialize(stored))
+    return {value: _union(found) for value, found in pieces.items()}
+
+
+def _of_dimension() -> tuple[Any, ...]:
+    return Bitmap.kind == bindparam("kind"), Bitmap.dimension == bindparam("dimension")
+
+
+def _union(found: Iterable[BitMap64]) -> BitMap64:
+    several = list(found)
+    return several[0] if len(several) == 1 else BitMap64().union(*several)

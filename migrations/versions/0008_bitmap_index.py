@@ -1,0 +1,33 @@
+"""The bitmap index, of what facets count."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0008"
+down_revision = "0007"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """An empty index: the upgrade ends by filling it."""
+    text = sa.String().with_variant(sa.String(collation="C"), "postgresql")
+    version = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    op.create_table(
+        "bitmap_index",
+        sa.Column("kind", text, nullable=False),
+        sa.Column("dimension", text, nullable=False),
+        sa.Column("value", text, nullable=False),
+        sa.Column("first", version, autoincrement=False, nullable=False),
+        sa.Column("records", sa.Integer(), nullable=False),
+        sa.Column("versions", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "dimension", "value", "first", name=op.f("pk_bitmap_index")),
+    )
+    # Facets read it no more.
+    op.drop_index("ix_initiatives_id_city_id_status", "initiatives")
+
+
+def downgrade() -> None:
+    """Drop it."""
+    op.create_index("ix_initiatives_id_city_id_status", "initiatives", ["id", "city_id", "status"])
+    op.drop_table("bitmap_index")
