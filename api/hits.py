@@ -75,16 +75,20 @@ def _first(lookups: Mapping[int, search.Lookup], dialect: str) -> Any:
     engine = search.ENGINES[dialect]
     parts = []
     for n, lookup in lookups.items():
-        found = select(
-            *(Revision.kind, Revision.id, Revision.document, bindparam("tier", type_=BigInteger()).label("tier")),
-            *(type_coerce(literal(n), BigInteger()).label("place"), engine.version.label("version")),
-        )
-        found = found.select_from(engine.table).join(
-            Revision, and_(Revision.version == engine.version + 0, is_of(SEARCHABLE[n]))
-        )
-        found = found.where(lookup.condition(), engine.version < bindparam(f"below{n}", type_=BigInteger()))
-        # Each noun has as many as are wanted, by its own index.
-        parts.append(select(found.order_by(engine.version.desc()).limit(limited()).subquery()))
+        tier = bindparam("tier", type_=BigInteger()).label("tier")
+        place = type_coerce(literal(n), BigInteger()).label("place")
+        revision = (Revision.kind, Revision.id, Revision.document, tier, place)
+        below = engine.version < bindparam(f"below{n}", type_=BigInteger())
+        found = select(engine.version.label("version")).select_from(engine.table).where(lookup.condition(), below)
+        found = found.order_by(engine.version.desc()).limit(limited())
+        if engine.sure:
+            entries = found.subquery()
+            parts.append(select(*revision, entries.c.version).join(entries, entries.c.version == Revision.version))
+        else:
+            # An entry may be of a noun that was not left out: as many as are wanted are those whose record is of this one.
+            own = and_(Revision.version == engine.version + 0, is_of(SEARCHABLE[n]))
+            found_there = found.with_only_columns(*revision, engine.version.label("version")).join(Revision, own)
+            parts.append(select(*found_there.subquery().c))
     every = union_all(*parts).subquery()
     return select(*every.c).order_by(every.c.place, every.c.version.desc())
 

@@ -56,6 +56,9 @@ WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 TERM = re.compile(r'((?<!\S)-)?(?:"([^"]*)"?|([^\s"]+))')
 # Stands where no word is: no word contains it, and both indexes count it as a position.
 GAP = "·"
+# Before a word that is indexed once more, for being in a title or as it is written there: such words have lists of their
+# own, much shorter than that of the word anywhere.
+IN_TITLE, IN_NAME = "»", "«"
 
 Phrase = tuple[str, ...]
 Term = tuple[Phrase, bool]
@@ -290,9 +293,13 @@ def _kept(found: Sequence[str], most: int) -> list[str]:
 
 
 class Engine(ABC):
-    """How one kind of database holds the index; ``stored`` reads back what ``row`` wrote, after the version."""
+    """How one kind of database holds the index; ``stored`` reads back what ``row`` wrote, after the version.
+
+    ``sure``: what is found is of the nouns that were asked for, whatever others there are.
+    """
 
     key: str
+    sure: bool
     stored: Sequence[ColumnElement[str]]
     columns: Sequence[Any]
 
@@ -337,11 +344,12 @@ class _FTS5(Engine):
     most entries is better said by those that it is not, since FTS5 reads all that a word has there.
     """
 
-    key = "rowid"
+    key, sure = "rowid", False
     columns = stored = (column("title", String), column("body", String), column("name", String), column("noun", String))
 
     def row(self, entry: Entry) -> dict[str, str]:
-        said = {"title": entry.title, "body": entry.body, "name": entry.name, "noun": [entry.kind]}
+        name = [IN_NAME + word for word in entry.name]
+        said = {"title": entry.title, "body": entry.body, "name": name, "noun": [entry.kind]}
         return {name: " ".join(words) for name, words in said.items()}
 
     def matches(self, wanted: Wanted, kinds: Nouns) -> tuple[str, ...]:
@@ -349,7 +357,7 @@ class _FTS5(Engine):
         return self._query([*map(self._written, wanted.all)], groups, kinds)
 
     def begins(self, typed: Sequence[str], kinds: Nouns) -> tuple[str, ...]:
-        return self._query([f'name : "{word}" *' for word in typed], [], kinds)
+        return self._query([f'name : "{IN_NAME}{word}" *' for word in typed], [], kinds)
 
     def condition(self, texts: Sequence[ColumnElement[str]], kinds: Sequence[str]) -> ColumnElement[bool]:  # noqa: ARG002 - they are in the text
         return and_(*[literal_column(TABLE).bool_op("match")(text) for text in texts])
@@ -396,32 +404,34 @@ class _FTS5(Engine):
 class _TSVector(Engine):
     """PostgreSQL: vectors and queries are written as literals, which no dictionary reads."""
 
-    key = "version"
+    key, sure = "version", True
     columns = (column("kind", String), column("vector", TSVECTOR))
     stored = (columns[0], cast(columns[1], String))
-    # Where each part begins, so that no phrase reaches from one into another, and its weight: none is D.
-    title, body, name = (1, "A"), (2_000, ""), (15_000, "B")
+    # Where a title's words are counted from, and those of the rest, so that no phrase reaches from one into the other. There
+    # are no weights, for which the vectors themselves would have to be read.
+    title, body = 1, 2_000
 
     def row(self, entry: Entry) -> dict[str, str]:
         positions = defaultdict(list)
-        for (start, weight), found in ((self.title, entry.title), (self.body, entry.body), (self.name, entry.name)):
-            for position, word in enumerate(found, start):
-                positions[word].append(f"{position}{weight}")
-        positions.pop(GAP, None)
+        for mark, start, words in (
+            ("", self.title, entry.title),
+            (IN_TITLE, self.title, entry.title),
+            ("", self.body, entry.body),
+            (IN_NAME, self.title, entry.name),
+        ):
+            for position, word in enumerate(words, start):
+                if word != GAP:
+                    positions[mark + word].append(str(position))
         # Sorted as PostgreSQL does, by code point, so that it reads as it was written.
         vector = " ".join(f"'{word}':{','.join(there)}" for word, there in sorted(positions.items()))
         return {"kind": entry.kind, "vector": vector}
 
     def matches(self, wanted: Wanted, kinds: Nouns) -> tuple[str, ...]:  # noqa: ARG002 - they are a column's
         groups = [f"!({' & '.join(map(self._written, group))})" for group in wanted.none]
-        whole = " & ".join([*map(self._written, wanted.all), *groups])
-        # The planner knows how frequent words are, but not how rare they are in titles, or side by side: said twice, it
-        # expects fewer.
-        anywhere = [self._written((phrase, False)) for phrase, in_title in wanted.all if in_title]
-        return (whole, " & ".join(anywhere)) if anywhere else (whole,)
+        return (" & ".join([*map(self._written, wanted.all), *groups]),)
 
     def begins(self, typed: Sequence[str], kinds: Nouns) -> tuple[str, ...]:  # noqa: ARG002 - they are a column's
-        return (" & ".join(f"'{word}':*B" for word in typed),)
+        return (" & ".join(f"'{IN_NAME}{word}':*" for word in typed),)
 
     def condition(self, texts: Sequence[ColumnElement[str]], kinds: Sequence[str]) -> ColumnElement[bool]:
         kind, vector = self.columns
@@ -431,7 +441,8 @@ class _TSVector(Engine):
 
     def _written(self, term: Term) -> str:
         phrase, in_title = term
-        return "(" + " <-> ".join(f"'{word}':{'A' if in_title else 'AD'}" for word in phrase) + ")"
+        mark = IN_TITLE if in_title else ""
+        return "(" + " <-> ".join(f"'{mark}{word}'" for word in phrase) + ")"
 
     def clear(self, session: Session) -> None:
         # Not TRUNCATE, which readers with an older snapshot would see.

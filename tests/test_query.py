@@ -255,21 +255,3 @@ def test_unpublished_rows_are_not_found(own_client: FlaskClient, database: Datab
     answer = own_client.get("/initiatives?q=data&limit=500").get_json()
     assert answer["data"] == [row for row in before if row["id"] != gone]
     assert answer["page"]["total"] == len(before) - 1
-
-
-def test_facets_read_an_index_alone(full: Database, full_client: FlaskClient) -> None:
-    """What a relation finds is counted from an index that has all that is counted; SQLite is told so, and obeys."""
-    found: list[str] = []
-
-    def explain(connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if "GROUP BY initiatives.city_id" in statement:
-            prefix = "explain query plan " if full.engine.dialect.name == "sqlite" else "explain "
-            found.extend(str(row[-1]) for row in connection.connection.cursor().execute(prefix + statement, parameters))
-
-    event.listen(full_client.application.extensions["database"].engine, "before_cursor_execute", explain)
-    answer = full_client.get("/initiatives?priority=cybersecurity&facets=city&limit=1").get_json()
-    event.remove(full_client.application.extensions["database"].engine, "before_cursor_execute", explain)
-    assert answer["facets"]["city"]["values"]
-    assert found
-    if full.engine.dialect.name == "sqlite":
-        assert [line for line in found if "COVERING INDEX ix_initiatives_id_city_id_status" in line]

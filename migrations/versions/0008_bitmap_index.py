@@ -1,4 +1,4 @@
-"""The bitmap index, of what facets count."""
+"""The bitmap index, of what facets count; full text knows words in titles by marks of theirs."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """An empty index: the upgrade ends by filling it."""
+    """An empty index, and one of full text that is empty again: the upgrade ends by filling them."""
     text = sa.String().with_variant(sa.String(collation="C"), "postgresql")
     version = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     op.create_table(
@@ -23,11 +23,13 @@ def upgrade() -> None:
         sa.Column("versions", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("kind", "dimension", "value", "first", name=op.f("pk_bitmap_index")),
     )
+    op.execute("delete from search_index")
     # Facets read it no more.
     op.drop_index("ix_initiatives_id_city_id_status", "initiatives")
 
 
 def downgrade() -> None:
-    """Drop it."""
+    """Drop it; the former release's full text has other words, and is filled by its `ledger reindex`."""
+    op.execute("delete from search_index")
     op.create_index("ix_initiatives_id_city_id_status", "initiatives", ["id", "city_id", "status"])
     op.drop_table("bitmap_index")
