@@ -54,9 +54,9 @@ def _indexed(listed: Listing, filter: Filter) -> Mapping[Any, int]:
     chosen = listed.versions
     if own := counting.own(resource, path, filter):
         return _among(listed, own, chosen)
-    if dimension := counting.held(resource, path[0]):
+    if path and (dimension := counting.held(resource, path[0])):
         return _by_way(listed, filter, dimension, chosen)
-    referring = counting.owners(path[0])
+    referring = counting.owners(path[0]) if path else None
     counted = referring and not (filter.linked and len(path) == 1) and counting.own(referring[0], path[1:], filter)
     if not referring or not counted:
         raise NotIndexedError

@@ -304,10 +304,8 @@ def test_many_lists(places: list[Place], part: int, data: st.DataObject) -> None
     check_list(places, data)
 
 
-@given(data=st.data())
-@limits(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-def test_facets(places: list[Place], data: st.DataObject) -> None:
-    """A facet counts the whole filtered set, whatever the page; each of its links leads to as many records."""
+def check_facets(places: list[Place], data: st.DataObject) -> None:
+    """Draw a request for facets, and compare what comes back."""
     draw = data.draw
     place, noun = places[draw(st.integers(0, WORLDS - 1))], BY_NAME[draw(st.sampled_from(list(BY_NAME)))]
     left, arguments = narrowed(draw, place, noun)
@@ -320,6 +318,21 @@ def test_facets(places: list[Place], data: st.DataObject) -> None:
         if found["values"]:
             row = draw(st.sampled_from(found["values"]))
             assert (row, place.ask(row["link"])["page"]["total"]) == (row, row["count"])
+
+
+@given(data=st.data())
+@limits(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_facets(places: list[Place], data: st.DataObject) -> None:
+    """A facet counts the whole filtered set, whatever the page; each of its links leads to as many records."""
+    check_facets(places, data)
+
+
+@pytest.mark.slow
+@given(data=st.data())
+@limits(max_examples=5000, deadline=None, suppress_health_check=list(HealthCheck))
+def test_many_facets(places: list[Place], data: st.DataObject) -> None:
+    """The same, at length."""
+    check_facets(places, data)
 
 
 @given(data=st.data())

@@ -1,0 +1,269 @@
+"""The bitmap index: sets in pieces are what was put into them, they follow the ledger, and what they count is what SQL counts."""
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pytest
+from conftest import counted
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+from pyroaring import BitMap64
+from sqlalchemy import select, text
+
+from api import bitmaps, counting, ledger, statements
+from api.bitmaps import Bitmap
+from api.counting import NotIndexedError
+from api.db import Database
+from api.documents import Content
+from api.ledger import EPOCH
+from api.query import facetable
+from api.resources import BY_NAME, RESOURCES
+from api.resources.initiatives import initiatives
+from api.verify import verify
+
+REINDEX = "run `flask --app wsgi ledger reindex`"
+# What is indexed of each noun. An upgrade makes the index anew, so what changes this needs a revision, even an empty one.
+INDEXED = {
+    "surveys": ["name", "year", "conducted_by", "state", "priority"],
+    "cities": ["state", "country"],
+    "awards": ["survey", "category", "city", "rank"],
+    "initiatives": ["city", "status", "priority", "award", "partner", "partner.role", "metric.unit", "started"],
+    "priorities": ["survey"],
+    "organizations": ["type", "city"],
+    "sources": ["type", "publisher", "language"],
+    "citations": ["subject_kind", "source", "basis"],
+}
+
+
+def test_what_is_indexed() -> None:
+    """The index has what the latest revision made it of."""
+    assert {resource.name: list(bitmaps.dimensions(resource)) for resource in RESOURCES} == INDEXED
+
+
+# --- sets in pieces
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut sets after some versions."""
+    monkeypatch.setattr(bitmaps, "BLOCK", 4)
+    monkeypatch.setattr(bitmaps, "PIECE", len(BitMap64([1, 2, 3, 5, 8, EPOCH]).serialize()))
+
+
+STATUSES = st.sampled_from(["draft", "pilot", "planned"])
+VERSIONS = st.one_of(st.integers(1, 60), st.integers(EPOCH + 1, EPOCH + 30))
+STEPS = st.lists(st.tuples(st.lists(VERSIONS, max_size=9), st.dictionaries(VERSIONS, STATUSES, max_size=25)), max_size=6)
+
+
+def content(status: str) -> Content:
+    """Return the content of an initiative, as far as it is indexed."""
+    return {
+        "city": "boston-ma",
+        "status": status,
+        "priorities": [],
+        "awards": [],
+        "partners": [],
+        "metrics": [],
+        "started": None,
+    }
+
+
+class Piece(NamedTuple):
+    """A piece of a set."""
+
+    dimension: str
+    value: str
+    first: int
+    records: int
+    versions: BitMap64
+
+
+def pieces(database: Database) -> list[Piece]:
+    """Return the pieces of initiatives, in their order."""
+    columns = (Bitmap.dimension, Bitmap.value, Bitmap.first, Bitmap.records, Bitmap.versions)
+    with database.reading() as session:
+        found = session.execute(select(*columns).where(Bitmap.kind == "initiatives").order_by(*columns[:3])).all()
+    return [Piece(*row[:4], BitMap64.deserialize(row[4])) for row in found]
+
+
+@given(steps=STEPS)
+@limits(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.usefixtures("small")
+def test_pieces(database: Database, steps: list[tuple[list[int], dict[int, str]]]) -> None:
+    """Whatever is taken out and put in, and in however many pieces, each version is in the one piece that has its place."""
+    there: dict[int, Content] = {}
+    with database.writing() as session:
+        bitmaps.rebuild(session, initiatives, [])
+    for leaving, coming in steps:
+        old = {version: there.pop(version) for version in leaving if version in there}
+        new = {version: content(status) for version, status in coming.items() if version not in there}
+        there |= new
+        with database.writing() as session:
+            bitmaps.replace(session, initiatives, old, new)
+    found = pieces(database)
+    assert all(len(piece.versions) == piece.records > 0 for piece in found)
+    assert all(piece.first <= piece.versions.min() for piece in found)
+    assert all(piece.versions.max() < after.first for piece, after in itertools.pairwise(found) if piece[:2] == after[:2])
+    with database.reading() as session:
+        assert list(bitmaps.faults(session, initiatives, there.items())) == []
+        assert list(bitmaps.faults(session, initiatives, [*there.items(), (EPOCH * 3, content("draft"))]))
+
+
+@pytest.mark.usefixtures("small")
+def test_long_sets_are_cut(database: Database) -> None:
+    """A set that grows is kept in more and more pieces, none longer than it may be, but for one block; one that is made anew, too."""
+    everything = {version: content("draft") for version in range(1, 600, 3)}
+    with database.writing() as session:
+        bitmaps.rebuild(session, initiatives, [])
+        for version, found in everything.items():
+            bitmaps.replace(session, initiatives, {}, {version: found})
+    grown = [piece.versions for piece in pieces(database) if piece.dimension == "status"]
+    with database.writing() as session:
+        bitmaps.rebuild(session, initiatives, everything.items())
+    made = [piece.versions for piece in pieces(database) if piece.dimension == "status"]
+    for cut in (grown, made):
+        assert len(cut) > 10
+        assert all(len(held.serialize()) <= bitmaps.PIECE or held.max() - held.min() < bitmaps.BLOCK for held in cut)
+
+
+# --- in step with the ledger
+
+
+TAMPERINGS = {
+    "missing": "delete from bitmap_index where kind = 'initiatives' and dimension = 'status' and value = '\"pilot\"'",
+    "miscounted": (
+        "update bitmap_index set records = records + 1 where kind = 'initiatives' and dimension = 'status' and value = '\"pilot\"'"
+    ),
+    "wrong": (
+        "update bitmap_index set versions = (select versions from bitmap_index where kind = 'surveys' and dimension = 'name')"
+        " where kind = 'initiatives' and dimension = 'status' and value = '\"pilot\"'"
+    ),
+}
+
+
+@pytest.mark.parametrize("tampering", TAMPERINGS)
+def test_verify_finds(database: Database, tampering: str) -> None:
+    """`verify` names the value whose set is not what is published; `ledger reindex` mends it."""
+    with database.engine.begin() as connection:
+        connection.execute(text(TAMPERINGS[tampering]))
+    expected = [f'initiatives, status "pilot": the bitmap index is not of the records that say so; {REINDEX}']
+    with database.writing() as session:
+        assert list(verify(session)) == expected
+        ledger.reindex(session)
+        assert list(verify(session)) == []
+
+
+def test_a_new_epoch_is_indexed(database: Database, own_client: FlaskClient) -> None:
+    """What is written after a restore is counted with what was there before."""
+    before = facet(own_client, "/initiatives", "status")
+    with ledger.writing(database) as session:
+        ledger.new_epoch(session)
+        session.execute(text("update initiatives set status = 'draft' where status = 'pilot'"))
+    after = facet(own_client, "/initiatives", "status")
+    assert after == Counter(before) - Counter(pilot=before["pilot"]) + Counter(draft=before["pilot"])
+    with database.reading() as session:
+        assert list(verify(session)) == []
+
+
+# --- what it counts
+
+
+FILTERS = {
+    "initiatives": [
+        *("", "status=pilot", "status=pilot,planned", "status__not=pilot", "priority=cybersecurity", "city.state=CA", "q=data"),
+        *("priority=cybersecurity,modernization", "partner.role=builder", "city.name__startswith=S&priority=cybersecurity"),
+        *("started__gte=2024", "started__lt=2024", "started__startswith=2024", "started__isnull=true", "q=data&city.state=CA"),
+        *("award.survey.year=2024", "partner.type=company&status=in_operation", "priority=no-such", "metric.unit=USD"),
+        'filter={"or":[{"status":"pilot"},{"city.state":["WA","MA"]}]}',
+    ],
+    "cities": ["", "state=CA", "state__not=CA", "award.category=500000-or-more", "initiative.status=pilot"],
+    "awards": ["", "rank__lte=3", "city.state=CA", "rank__gt=1"],
+    "priorities": ["", "initiative.status=pilot", "survey=digital-cities-2024"],
+    "organizations": ["", "type=company", "city__isnull=true"],
+    "citations": ["", "basis__not=stated", "subject_kind=cities,awards"],
+    "surveys": ["", "state=CA"],
+    "sources": ["", "language=en"],
+}
+
+
+def facet(client: FlaskClient, path: str, name: str) -> dict[Any, int]:
+    """Return the counts of a facet, by value."""
+    rows = client.get(f"{path}{'&' if '?' in path else '?'}facets={name}&limit=1").get_json()["facets"][name]["values"]
+    return {row["value"]: row["count"] for row in rows}
+
+
+def answers(client: FlaskClient, noun: str, asked: str) -> Mapping[str, Any]:
+    """Return the total of a list and its facets, one by one."""
+    found = {}
+    for name in facetable(BY_NAME[noun]):
+        answer = client.get(f"/{noun}?{asked}&facets={name}&limit=1&count=exact".replace("?&", "?")).get_json()
+        found[name] = (answer["page"]["total"], answer["facets"][name])
+    return found
+
+
+@pytest.mark.parametrize(("noun", "asked"), [(noun, asked) for noun, filters in FILTERS.items() for asked in filters])
+def test_sql_counts_the_same(client: FlaskClient, monkeypatch: pytest.MonkeyPatch, noun: str, asked: str) -> None:
+    """Totals and facets are the same, values and links in the same order, whether the index is asked or the tables."""
+    expected = answers(client, noun, asked)
+
+    def refuse(*_: Any) -> None:
+        raise NotIndexedError
+
+    monkeypatch.setattr(counting, "number", refuse)
+    monkeypatch.setattr(statements.Listing, "versions", property(refuse))
+    assert answers(client, noun, asked) == expected
+
+
+def counting_statements(client: FlaskClient, path: str) -> list[str]:
+    """Return the statements of an answer that count or group rows of the nouns' own tables."""
+    with counted(client.application.extensions["database"]) as seen:
+        assert client.get(path).status_code == 200
+    counts = [statement for statement in seen if "count(" in statement or "GROUP BY" in statement]
+    return [statement for statement in counts if not re.search("FROM (bitmap_index|digest_bucket)", statement)]
+
+
+INDEX_ANSWERS = [
+    "/initiatives?facets=city,city.state,status,priority,award.survey&limit=1",
+    "/initiatives?priority=cybersecurity&city.state=CA&facets=city,partner.role&limit=1",
+    "/initiatives?status__not=pilot&started__gte=2023&facets=status&limit=1",
+    "/initiatives?q=data&facets=city&limit=1&count=none",
+    "/cities?facets=initiative.priority,award.category&limit=1",
+    "/cities?initiative.priority=cybersecurity&limit=1",
+]
+
+
+@pytest.mark.parametrize("path", INDEX_ANSWERS)
+def test_the_index_is_asked(client: FlaskClient, path: str) -> None:
+    """What the index knows is not counted in the tables."""
+    assert counting_statements(client, path) == []
+
+
+def test_tables_are_asked_for_the_rest(client: FlaskClient) -> None:
+    """The control: what is not indexed is counted in the tables, and that is seen."""
+    assert counting_statements(client, "/initiatives?title__contains=data&facets=status&limit=1")
+
+
+def test_nothing_is_indexed_before_it_is_published(own_client: FlaskClient, database: Database) -> None:
+    """While raw SQL is not published, what was published is counted by the tables, as the list has it."""
+    before = facet(own_client, "/initiatives", "status")
+    with database.engine.begin() as connection:
+        connection.execute(text("update initiatives set status = 'pilot'"))
+    total = own_client.get("/initiatives?limit=1").get_json()["page"]["total"]
+    assert facet(own_client, "/initiatives", "status") == {"pilot": total}
+    with ledger.writing(database) as session:
+        session.execute(text("update initiatives set status = 'draft' where status = 'none'"))
+    assert facet(own_client, "/initiatives", "status") == {"pilot": total} != before
+
+
+def test_more_pairs_than_are_compared(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where sets would be compared without end, the tables are asked."""
+    path = "/cities?facets=initiative.priority&limit=1"
+    expected = client.get(path).get_json()
+    monkeypatch.setattr("api.facets.PAIRS", 1)
+    assert counting_statements(client, path)
+    assert client.get(path).get_json() == expected
