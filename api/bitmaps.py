@@ -8,7 +8,7 @@ index in step, as it does that of full text; what it holds is worked out from th
 """
 
 import json
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +28,8 @@ from api.resource import Column, Resource
 PIECE = 10_000
 BLOCK = 1 << 16
 
+# So many keys are asked for in a statement, whose parameters are limited.
+AT_ONCE = 1_000
 # Greater than every version.
 END = 1 << 63
 PLACE = ("kind", "dimension", "value", "first")
@@ -183,18 +185,21 @@ def _named(resource: Resource, place: Place, prefix: str = "") -> dict[str, Any]
 def _firsts(session: Session, resource: Resource, keys: Collection[Key]) -> dict[Key, list[int]]:
     """Return where the pieces of these sets begin, in their order."""
     found: dict[Key, list[int]] = {key: [] for key in keys}
-    asked = select(Bitmap.dimension, Bitmap.value, Bitmap.first).where(
-        Bitmap.kind == resource.name, tuple_(Bitmap.dimension, Bitmap.value).in_(keys)
-    )
-    for dimension, value, first in session.execute(asked.order_by(Bitmap.first)) if keys else ():
-        found[dimension, value].append(first)
+    for dimension, value, first in _stored(session, resource, keys, Bitmap.first):
+        insort(found[dimension, value], first)
     return found
 
 
 def _pieces(session: Session, resource: Resource, places: Collection[Place]) -> dict[Place, BitMap64]:
-    columns = (Bitmap.dimension, Bitmap.value, Bitmap.first)
-    asked = select(*columns, Bitmap.versions).where(Bitmap.kind == resource.name, tuple_(*columns).in_(places))
-    return {
-        (dimension, value, first): BitMap64.deserialize(stored)
-        for dimension, value, first, stored in (session.execute(asked) if places else ())
-    }
+    rows = _stored(session, resource, places, Bitmap.first, Bitmap.versions)
+    return {(dimension, value, first): BitMap64.deserialize(stored) for dimension, value, first, stored in rows}
+
+
+def _stored(session: Session, resource: Resource, keys: Collection[Key] | Collection[Place], *columns: Any) -> Iterator[Any]:
+    """Yield the dimension, the value and further columns of all pieces with these first columns of their key."""
+    wanted = sorted(keys)
+    for start in range(0, len(wanted), AT_ONCE):
+        some = wanted[start : start + AT_ONCE]
+        key = tuple_(*[getattr(Bitmap, name) for name in PLACE[1 : 1 + len(some[0])]])
+        asked = select(Bitmap.dimension, Bitmap.value, *columns).where(Bitmap.kind == resource.name, key.in_(some))
+        yield from session.connection().execute(asked)

@@ -50,7 +50,8 @@ def test_what_is_indexed() -> None:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cut sets after some versions."""
+    """Cut sets after some versions, and ask for few at once."""
+    monkeypatch.setattr(bitmaps, "AT_ONCE", 2)
     monkeypatch.setattr(bitmaps, "BLOCK", 4)
     monkeypatch.setattr(bitmaps, "PIECE", len(BitMap64([1, 2, 3, 5, 8, EPOCH]).serialize()))
 
