@@ -19,7 +19,6 @@ from api import conditions, prepared
 from api.bitmaps import Bitmap, Dimension, dimension_of
 from api.conditions import Rest
 from api.operators import FOLDED, bound, fold
-from api.prepared import padded
 from api.query import Condition, Conditions, Expression, Filter
 from api.resource import Relation, Resource
 from api.resources import BY_NAME
@@ -166,17 +165,17 @@ def sets(
 ) -> Mapping[str, BitMap64]:
     """Return the set of each value, by its JSON, or of each of these; of those that nothing holds there is none."""
     wanted = None if values is None else {json.dumps(value) for value in values}
-    given: dict[str, Any] = {"kind": resource.name, "dimension": dimension.name}
-    if wanted is not None and len(wanted) <= MANY:
-        given |= {f"i{n}": value for n, value in enumerate(padded(sorted(wanted)) if wanted else ())}
-    names = [*given][2:]
+    if wanted == set():
+        return {}
+    some = prepared.among(session, sorted(wanted)) if wanted is not None and len(wanted) <= MANY else None
+    given = {"kind": resource.name, "dimension": dimension.name, **(some.values if some else {})}
 
     def build() -> Any:
         found = select(Bitmap.value, Bitmap.versions).where(*_of_dimension())
-        return found.where(Bitmap.value.in_([bindparam(name) for name in names])) if names else found
+        return found.where(some.condition(Bitmap.value)) if some else found
 
     pieces = defaultdict(list)
-    for value, stored in prepared.rows(session, ("bitmaps", len(names)), build, given) if wanted != set() else ():
+    for value, stored in prepared.rows(session, ("bitmaps", some and some.shape), build, given):
         if wanted is None or value in wanted:
             pieces[value].append(BitMap64.deserialize(stored))
     return {value: _union(found) for value, found in pieces.items()}

@@ -130,7 +130,8 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Open a session that sees one consistent state and writes nothing."""
-        with self._reads() as session:
+        # It ends with COMMIT: with ROLLBACK, psycopg forgets the statements that it has prepared.
+        with self._reads() as session, session.begin():
             yield session
 
     @contextmanager

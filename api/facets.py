@@ -143,7 +143,9 @@ def _labels(session: Session, filter: Filter, values: Sequence[Any]) -> dict[Any
         resource = BY_NAME[noun]
         model: Any = resource.model
         return dict(
-            of_ids(session, ("labels", noun), values, lambda ids: select(model.id, resource.label).where(model.id.in_(ids)))
+            of_ids(
+                session, ("labels", noun), values, lambda ids: select(model.id, resource.label).where(ids.condition(model.id))
+            )
         )
     if filter.field.type.name == "choice":
         return {value: str(value).replace("_", " ").capitalize() for value in values}

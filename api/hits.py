@@ -55,6 +55,7 @@ def _newest(
 
     As kind, id and document, and then the tier, the place of the noun, and the version.
     """
+    prepared.replan(session)
     tier, place, version = behind
     dialect = session.get_bind().dialect.name
     lookups = {
@@ -97,6 +98,7 @@ def find_total(session: Session, asked: Find) -> tuple[int | None, str | None]:
     """Count what a search finds, as `total` does a list."""
     if asked.count == "none":
         return None, None
+    prepared.replan(session)
     most = CAP + 1 if asked.count == "capped" else None
     dialect = session.get_bind().dialect.name
     lookup = search.matching(search.wanted(asked.search), dataset.nouns(session, asked.kinds), dialect)

@@ -5,10 +5,11 @@ What differs between two requests of a shape are the values of its parameters, w
 
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 from cachetools import LRUCache
-from sqlalchemy import Dialect, Select
+from sqlalchemy import ARRAY, ColumnElement, Dialect, Select, String, any_, bindparam
 from sqlalchemy.orm import Session
 
 # So many statements are kept; each takes some kilobytes.
@@ -63,6 +64,50 @@ def rows(session: Session, shape: Hashable, build: Callable[[], Select[Any]], va
         with _lock:
             _kept[key] = prepared
     return prepared.rows(session, values)
+
+
+def replan(session: Session) -> None:
+    """Have PostgreSQL plan statements for their values, however often it has run them, until the transaction ends.
+
+    How frequent a word is decides on how it is best searched for; what the planner thinks of any word suits few.
+    """
+    if session.get_bind().dialect.name == "postgresql" and "replanned" not in session.info:
+        session.connection().exec_driver_sql("set local plan_cache_mode = force_custom_plan")
+        session.info["replanned"] = True
+
+
+@dataclass(frozen=True)
+class Among:
+    """Texts of which a column is any: its statement's ``shape`` and ``values``, and the condition itself.
+
+    PostgreSQL takes them as one array, so that there is one statement for all lengths, which it plans but once.
+    """
+
+    dialect: str
+    texts: Sequence[str]
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values by the names of their parameters."""
+        if self.dialect == "postgresql":
+            return {"texts": list(self.texts)}
+        return {f"i{n}": text for n, text in enumerate(padded(self.texts))}
+
+    @property
+    def shape(self) -> Hashable:
+        """How many parameters there are."""
+        return len(self.values)
+
+    def condition(self, column: Any) -> ColumnElement[bool]:
+        """Return the condition of a column, with parameters in the place of the values."""
+        if self.dialect == "postgresql":
+            return cast("ColumnElement[bool]", column == any_(bindparam("texts", type_=ARRAY(String))))
+        return cast("ColumnElement[bool]", column.in_([bindparam(name) for name in self.values]))
+
+
+def among(session: Session, texts: Sequence[str]) -> Among:
+    """Return how a session's database is asked for any of these."""
+    return Among(session.get_bind().dialect.name, texts)
 
 
 def padded(values: Sequence[Any]) -> tuple[Any, ...]:

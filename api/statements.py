@@ -34,7 +34,7 @@ from api import conditions, counting, cursors, dataset, prepared, search
 from api.counting import NotIndexedError
 from api.ledger import CURRENT, Dirty, Revision
 from api.operators import WIDE
-from api.prepared import padded
+from api.prepared import Among
 from api.problems import ProblemError, mistake
 from api.query import CAP, DEFAULT_LIMIT, Condition, Conditions, Expression, Group, Key, Query
 from api.resource import Relation, Resource
@@ -47,6 +47,8 @@ ALL = Conditions(())
 WEIGHED = 50_000
 # Of a filter beside a search, at most so many rows are found first.
 FEW = 1_000
+# A filter that leaves less than one in so many is asked by the bitmap index.
+RARE = 10
 # What it costs to ask a search of one row, in parts of what it costs to find one by it.
 LOOKUP = 16
 
@@ -68,6 +70,8 @@ class Listing:
         """Tell the shape of a query from its values; no statement is built yet."""
         self.session, self.query = session, query
         self.dialect = session.get_bind().dialect.name
+        if query.search is not None:
+            prepared.replan(session)
         # None stands for the rank.
         self.order: tuple[Key | None, ...] = (None, *query.order) if query.ranked else query.order
         self.values: dict[str, Any] = {}
@@ -85,29 +89,28 @@ class Listing:
         return prepared.rows(self.session, (self.shape, name), build, self.values | values)
 
     @cached_property
-    def versions(self) -> BitMap64 | None:
-        """The current revisions of the list's records; None where it has all. Raises NotIndexedError."""
-        query = self.query
+    def filtered(self) -> BitMap64 | None:
+        """The current revisions that its filter leaves; None where it has none. Raises NotIndexedError."""
         if not self.settled:
             raise NotIndexedError
-        if query.search is None:
-            return None if query.where == ALL else counting.versions(self.session, query.resource, query.where)
-        filtered = None if query.where == ALL else counting.versions(self.session, query.resource, query.where)
+        query = self.query
+        return None if query.where == ALL else counting.versions(self.session, query.resource, query.where)
+
+    @cached_property
+    def versions(self) -> BitMap64 | None:
+        """The current revisions of the list's records; None where it has all. Raises NotIndexedError."""
+        if self.query.search is None or self.filtered == BitMap64():
+            return self.filtered
         engine, lookup = search.ENGINES[self.dialect], self.lookup()
         entries = self.rows("versions", lambda: engine.versions(lookup.condition()))
         found = BitMap64([version for (version,) in entries])
-        return found if filtered is None else found & filtered
+        return found if self.filtered is None else found & self.filtered
 
     def count(self, most: int | None) -> int:
         """Count the rows of the list, up to so many."""
-        query = self.query
-        if self.settled and query.search is None:
-            if query.where == ALL:
-                return dataset.records(self.session, query.resource.name)
-            with suppress(NotIndexedError):
-                known = counting.number(self.session, query.resource, query.where)
-                found = len(self.versions or ()) if known is None else known
-                return found if most is None else min(found, most)
+        with suppress(NotIndexedError):
+            known = self._known()
+            return known if most is None else min(known, most)
         plan = self.plan
 
         def build() -> Any:
@@ -116,6 +119,26 @@ class Listing:
 
         ((counted,),) = self.rows(("count", most is None, plan), build, most=most)
         return int(counted)
+
+    def _known(self) -> int:
+        """Count them by what is known of all records. Raises NotIndexedError where SQL does it sooner, too."""
+        query, resource = self.query, self.query.resource
+        if not self.settled:
+            raise NotIndexedError
+        if query.search is not None:
+            # Where a filter leaves little of all that a search finds, it takes long to look at one after the other.
+            if query.where == ALL or not FEW < len(self.filtered or ()) < self.size / RARE:
+                raise NotIndexedError
+        elif query.where == ALL:
+            return dataset.records(self.session, resource.name)
+        elif (known := counting.number(self.session, resource, query.where)) is not None:
+            return known
+        return len(self.versions or ())
+
+    @property
+    def size(self) -> int:
+        """About how many records the noun has."""
+        return dataset.sizes(self.session).get(self.query.resource.name, 0)
 
     @cached_property
     def plan(self) -> "Plan":
@@ -316,7 +339,7 @@ def _plan(listed: Listing, limit: int, number: int | None) -> Plan:
     if number is None:
         number = listed.count(CAP)
     # Of many, the next in the order are soon met; of few, all are found, and then put in order.
-    soon = number * number > limit * dataset.sizes(listed.session).get(listed.query.resource.name, 0)
+    soon = number * number > limit * listed.size
     return Plan(probing=True) if soon else listed.plan
 
 
@@ -336,7 +359,14 @@ def _page(listed: Listing, segment: "Segment", places: Sequence[Any], plan: Plan
     document = null() if late else listed.document
     columns = [listed.id, document.label("document"), *keys]
     found = listed.select(*columns, plan=plan, tier=segment.tier, model=not listed.query.ranked)
-    found = listed.ordered(found.where(_behind(listed, segment, places))).limit(limited())
+    found = found.where(_behind(listed, segment, places))
+    if late and listed.dialect == "postgresql":
+        # Behind an offset, the order gives nobody the idea to walk through an index of it, past all that is not wanted.
+        found = select(*found.offset(0).subquery().c)
+        found = listed.ordered(found, [*found.selected_columns][2:])
+    else:
+        found = listed.ordered(found)
+    found = found.limit(limited())
     if not late:
         return found
     id, _, *rest = found.subquery().c
@@ -470,20 +500,20 @@ def included(
     return {noun: dict(sorted(found.items())) for noun, found in sorted(wanted.items())}
 
 
-def _reached(relation: Relation, ids: Sequence[Any]) -> Select[Any]:
+def _reached(relation: Relation, ids: Among) -> Select[Any]:
     link = aliased(relation.link)
     owner, target = getattr(link, relation.owner.key), getattr(link, conditions.target_of(relation).key)
-    found = select(target).where(owner.in_(ids), target.is_not(None), *conditions.fixed(link, relation))
+    found = select(target).where(ids.condition(owner), target.is_not(None), *conditions.fixed(link, relation))
     named = (Revision.kind == relation.to, Revision.id.in_(found), *CURRENT)
     return cast("Select[Any]", select(Revision.id, Revision.document).where(*named).limit(MAX_INCLUDED + 1))
 
 
-def of_ids(session: Session, shape: Hashable, ids: Sequence[str], build: Callable[[Sequence[Any]], Any]) -> list[Any]:
-    """Run a statement about these ids, which ``build`` makes of as many parameters."""
+def of_ids(session: Session, shape: Hashable, ids: Sequence[str], build: Callable[[Among], Any]) -> list[Any]:
+    """Run a statement about these ids."""
     if not ids:
         return []
-    values = {f"i{n}": id for n, id in enumerate(padded(ids))}
-    return prepared.rows(session, (shape, len(values)), lambda: build([bindparam(name) for name in values]), values)
+    among = prepared.among(session, ids)
+    return prepared.rows(session, (shape, among.shape), lambda: build(among), among.values)
 
 
 def _too_many(resource: Resource, path: tuple[Relation, ...]) -> ProblemError:
