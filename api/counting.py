@@ -42,8 +42,7 @@ def number(session: Session, resource: Resource, expression: Expression) -> int 
         dimension = own(resource, path, row.filter)
         if dimension and not (dimension.many and len(row.value) > 1):
             # What holds one of these values holds no other of them.
-            known = records(session, resource, dimension)
-            return sum(known.get(value, 0) for value in set(row.value))
+            return sum(records(session, resource, dimension, row.value).values())
     steps = {path[:1] for path, _ in rows}
     if len(steps) == 1 and (step := steps.pop()) and (referring := owners(step[0])):
         there = _all(session, referring[0], _beyond(rows))
@@ -150,39 +149,42 @@ def owned(session: Session, noun: Resource, dimension: Dimension) -> Mapping[str
     return {id: referring for id, referring in found.items() if id is not None}
 
 
-def records(session: Session, resource: Resource, dimension: Dimension) -> Mapping[Any, int]:
-    """Return how many records hold each value."""
-    rows = prepared.rows(session, "bitmap records", _counts, {"kind": resource.name, "dimension": dimension.name})
-    return {json.loads(value): int(counted) for value, counted in rows}
-
-
-def _counts() -> Any:
-    return select(Bitmap.value, func.sum(Bitmap.records)).where(*_of_dimension()).group_by(Bitmap.value)
+def records(
+    session: Session, resource: Resource, dimension: Dimension, values: Collection[Any] | None = None
+) -> Mapping[Any, int]:
+    """Return how many records hold each value, or each of these; what nothing holds is left out."""
+    rows = _read(session, resource, dimension, values, counted=True)
+    return {json.loads(value): int(number) for value, number in rows}
 
 
 def sets(
     session: Session, resource: Resource, dimension: Dimension, values: Collection[Any] | None = None
 ) -> Mapping[str, BitMap64]:
-    """Return the set of each value, by its JSON, or of each of these; of those that nothing holds there is none."""
-    wanted = None if values is None else {json.dumps(value) for value in values}
-    if wanted == set():
-        return {}
-    some = prepared.among(session, sorted(wanted)) if wanted is not None and len(wanted) <= MANY else None
-    given = {"kind": resource.name, "dimension": dimension.name, **(some.values if some else {})}
-
-    def build() -> Any:
-        found = select(Bitmap.value, Bitmap.versions).where(*_of_dimension())
-        return found.where(some.condition(Bitmap.value)) if some else found
-
+    """Return the set of each value, by its JSON, or of each of these; what nothing holds is left out."""
     pieces = defaultdict(list)
-    for value, stored in prepared.rows(session, ("bitmaps", some and some.shape), build, given):
-        if wanted is None or value in wanted:
-            pieces[value].append(BitMap64.deserialize(stored))
+    for value, stored in _read(session, resource, dimension, values, counted=False):
+        pieces[value].append(BitMap64.deserialize(stored))
     return {value: _union(found) for value, found in pieces.items()}
 
 
-def _of_dimension() -> tuple[Any, ...]:
-    return Bitmap.kind == bindparam("kind"), Bitmap.dimension == bindparam("dimension")
+def _read(
+    session: Session, resource: Resource, dimension: Dimension, values: Collection[Any] | None, *, counted: bool
+) -> Iterable[Any]:
+    """Return the values of a dimension, or these, as JSON, each with the number of its records or with pieces of its set."""
+    wanted = None if values is None else {json.dumps(value) for value in values}
+    if wanted == set():
+        return ()
+    some = prepared.among(session, sorted(wanted)) if wanted and len(wanted) <= MANY else None
+
+    def build() -> Any:
+        found = select(Bitmap.value, func.sum(Bitmap.records) if counted else Bitmap.versions)
+        found = found.where(Bitmap.kind == bindparam("kind"), Bitmap.dimension == bindparam("dimension"))
+        found = found.where(some.condition(Bitmap.value)) if some else found
+        return found.group_by(Bitmap.value) if counted else found
+
+    given = {"kind": resource.name, "dimension": dimension.name, **(some.values if some else {})}
+    rows = prepared.rows(session, ("bitmaps", counted, some and some.shape), build, given)
+    return rows if some or wanted is None else [row for row in rows if row[0] in wanted]
 
 
 def _union(found: Iterable[BitMap64]) -> BitMap64:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from cachetools import LRUCache
-from sqlalchemy import ARRAY, ColumnElement, Dialect, Select, String, any_, bindparam
+from sqlalchemy import ARRAY, ColumnElement, Connection, Dialect, Select, String, any_, bindparam
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 # So many statements are kept; each takes some kilobytes.
@@ -38,10 +39,7 @@ class Prepared:
         """Run it; returns rows as tuples."""
         given = self.fixed | self._processed(values)
         parameters = tuple([given[name] for name in self.names]) if self.names is not None else given
-        result = session.connection().exec_driver_sql(self.text, parameters)
-        # The driver's own tuples: SQLAlchemy's rows, which know columns by name, cost several times as much.
-        found = list(result.cursor.fetchall())
-        result.close()
+        found = _fetched(session.connection(), self.text, parameters)
         if self.readers is None:
             return found
         return [tuple([read(value) if read else value for read, value in zip(self.readers, row, strict=True)]) for row in found]
@@ -51,6 +49,28 @@ class Prepared:
         if not processors:
             return dict(values)
         return {name: processors[name](value) if name in processors else value for name, value in values.items()}
+
+
+def _fetched(connection: Connection, text: str, parameters: Any) -> list[Any]:
+    """Return a statement's rows as the driver has them. Raises DBAPIError.
+
+    SQLAlchemy would make a result that knows columns by name, and rows of it: that takes longer than many a statement.
+    """
+    cursor = connection.connection.cursor()
+    for listener in connection.dispatch.before_cursor_execute:
+        listener(connection, cursor, text, parameters, None, False)  # noqa: FBT003 - SQLAlchemy's interface
+    drivers = connection.dialect.loaded_dbapi.Error
+    try:
+        cursor.execute(text, parameters)
+        return list(cursor.fetchall())
+    except drivers as error:
+        lost = connection.dialect.is_disconnect(error, connection.connection.dbapi_connection, cursor)
+        told = DBAPIError.instance(text, parameters, error, drivers, connection_invalidated=lost, dialect=connection.dialect)
+        if lost:
+            connection.invalidate(error)
+        raise told from error
+    finally:
+        cursor.close()
 
 
 def rows(session: Session, shape: Hashable, build: Callable[[], Select[Any]], values: Mapping[str, Any]) -> list[Any]:

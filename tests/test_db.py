@@ -3,15 +3,20 @@
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 
+import pytest
 from conftest import opened
-from sqlalchemy import text
+from sqlalchemy import literal_column, select, text
+from sqlalchemy.exc import DBAPIError
 
+from api import prepared
 from api.db import Database
 from api.settings import ROOT, Settings
 
 FORKED = """
 import os, sys
+from api import prepared
 from api.db import Database
 from api.settings import Settings
 from sqlalchemy import text
@@ -77,3 +82,22 @@ def test_every_connection_is_set_up(settings: Settings) -> None:
                     assert {
                         ask: connection.execution_options(reads=True).exec_driver_sql(ask).scalar() for ask in wanted
                     } == wanted
+
+
+def test_errors_of_prepared_statements(database: Database) -> None:
+    """What a driver says of a prepared statement is SQLAlchemy's error; who was cut off is told so, and the next one is not."""
+    with database.reading() as session, pytest.raises(DBAPIError) as caught:
+        prepared.rows(session, "wrong", lambda: select(literal_column("no_such_column")), {})
+    assert not caught.value.connection_invalidated
+    assert caught.value.statement == "SELECT no_such_column"
+    alive = partial(prepared.rows, shape="alive", build=lambda: select(literal_column("1")), values={})
+    if database.engine.dialect.name == "postgresql":
+        with database.reading() as session, database.engine.connect() as other:
+            own = session.scalar(text("select pg_backend_pid()"))
+            assert other.scalar(text("select pg_terminate_backend(:own, 5000)"), {"own": own})
+            with pytest.raises(DBAPIError) as caught:
+                alive(session)
+            session.rollback()
+        assert caught.value.connection_invalidated
+    with database.reading() as session:
+        assert alive(session) == [(1,)]
