@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any
 
 from marshmallow import fields
-from pyroaring import BitMap64
+from pyroaring import BitMap
 from sqlalchemy import LargeBinary, bindparam, delete, insert, select, tuple_
 from sqlalchemy.orm import Mapped, Session, class_mapper, mapped_column
 
@@ -30,8 +30,8 @@ BLOCK = 1 << 16
 
 # So many keys are asked for in a statement, whose parameters are limited.
 AT_ONCE = 1_000
-# Greater than every version.
-END = 1 << 63
+# No piece reaches over a multiple of this.
+WIDTH = 1 << 32
 PLACE = ("kind", "dimension", "value", "first")
 
 Key = tuple[str, str]
@@ -39,7 +39,7 @@ Place = tuple[str, str, int]
 
 
 class Bitmap(Base):
-    """A piece of the set of a value: its versions from ``first`` on, up to where the next piece begins."""
+    """A piece of the set of a value: its versions from ``first`` on, up to where the next piece begins, modulo 2^32."""
 
     __tablename__ = "bitmap_index"
     kind: Mapped[str] = mapped_column(primary_key=True)
@@ -49,6 +49,63 @@ class Bitmap(Base):
     first: Mapped[int] = mapped_column(Version, primary_key=True, autoincrement=False)
     records: Mapped[int]
     versions: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Versions:
+    """A set of versions: bitmaps of what they are modulo 2^32, by what they are divided by it, which differs between epochs.
+
+    A bitmap of 64 bits would do, but takes several times as long: it keeps a tree of its blocks.
+    """
+
+    def __init__(self, versions: Iterable[int] = ()) -> None:
+        """Make a set of these."""
+        several = list(versions)
+        self.parts: dict[int, BitMap] = defaultdict(BitMap)
+        if max(several, default=0) < WIDTH:
+            self.parts[0] = BitMap(several)
+            return
+        for version in several:
+            self.add(version)
+
+    def add(self, version: int) -> None:
+        """Put a version into the set."""
+        self.parts[version // WIDTH].add(version % WIDTH)
+
+    @classmethod
+    def of(cls, pieces: Iterable[tuple[int, BitMap]]) -> "Versions":
+        """Join pieces, each with what its versions are divided by 2^32."""
+        by_high = defaultdict(list)
+        for high, piece in pieces:
+            by_high[high].append(piece)
+        found = cls()
+        found.parts |= {high: some[0] if len(some) == 1 else BitMap().union(*some) for high, some in by_high.items()}
+        return found
+
+    @classmethod
+    def union(cls, sets: Iterable["Versions"]) -> "Versions":
+        """Return what is in any of these sets."""
+        return cls.of(part for one in sets for part in one.parts.items())
+
+    def __and__(self, other: "Versions") -> "Versions":
+        """Return what is in both."""
+        return Versions.of((high, part & other.parts[high]) for high, part in self.parts.items() if high in other.parts)
+
+    def __or__(self, other: "Versions") -> "Versions":
+        """Return what is in either."""
+        return Versions.union((self, other))
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return sum(map(len, self.parts.values()))
+
+    def common(self, other: "Versions") -> int:
+        """Return how many are in both."""
+        parts = ((part, other.parts[high]) for high, part in self.parts.items() if high in other.parts)
+        return sum(part.intersection_cardinality(theirs) for part, theirs in parts)
+
+    def meets(self, other: "Versions") -> bool:
+        """Tell whether any is in both."""
+        return any(part.intersect(other.parts[high]) for high, part in self.parts.items() if high in other.parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,16 +168,18 @@ def replace(session: Session, resource: Resource, old: Mapping[int, Content], ne
     """
     leaving, coming = sets(resource, old.items()), sets(resource, new.items())
     firsts = _firsts(session, resource, leaving.keys() | coming.keys())
-    changed: dict[Place, tuple[BitMap64, BitMap64]] = defaultdict(lambda: (BitMap64(), BitMap64()))
+    changed: dict[Place, tuple[BitMap, BitMap]] = defaultdict(lambda: (BitMap(), BitMap()))
     for side, by_key in enumerate((leaving, coming)):
         for key, versions in by_key.items():
-            for version in versions:
-                at = bisect_right(firsts[key], version)
-                changed[*key, firsts[key][at - 1] if at else 0][side].add(version)
+            for high, part in versions.parts.items():
+                for low in part:
+                    # A piece begins at the latest where versions with these high bits do.
+                    before = firsts[key][: bisect_right(firsts[key], high * WIDTH + low)]
+                    changed[*key, max([high * WIDTH, *before[-1:]])][side].add(low)
     kept = _pieces(session, resource, changed.keys())
     written: list[dict[str, Any]] = []
     for place, (out, into) in changed.items():
-        written += rows(resource, place, (kept.get(place, BitMap64()) - out) | into)
+        written += rows(resource, place, (kept.get(place, BitMap()) - out) | into)
     if kept:
         # One by one, where a list of places would be as long as they are many.
         gone = delete(Bitmap).where(*(getattr(Bitmap, name) == bindparam(f"old_{name}") for name in PLACE))
@@ -133,28 +192,28 @@ def rebuild(session: Session, resource: Resource, contents: Iterable[tuple[int, 
     """Make the index of a noun anew, from all that is published of it."""
     session.execute(delete(Bitmap).where(Bitmap.kind == resource.name))
     for key, versions in sets(resource, contents).items():
-        session.connection().execute(insert(Bitmap), list(rows(resource, (*key, 0), versions)))
+        written = [row for high, part in versions.parts.items() for row in rows(resource, (*key, high * WIDTH), part)]
+        session.connection().execute(insert(Bitmap), written)
 
 
 def faults(session: Session, resource: Resource, contents: Iterable[tuple[int, Content]]) -> Iterator[Key]:
     """Yield each dimension and value of a noun of which the index does not hold what is published."""
-    kept: dict[Key, BitMap64] = defaultdict(BitMap64)
-    pieces = select(Bitmap.dimension, Bitmap.value, Bitmap.records, Bitmap.versions).where(Bitmap.kind == resource.name)
-    torn = set()
-    for dimension, value, records, stored in session.execute(pieces):
-        piece = BitMap64.deserialize(stored)
-        kept[dimension, value] |= piece
-        if len(piece) != records:
-            torn.add((dimension, value))
+    kept: dict[Key, list[tuple[int, BitMap]]] = defaultdict(list)
+    columns = (Bitmap.dimension, Bitmap.value, Bitmap.first, Bitmap.records, Bitmap.versions)
+    counted: dict[Key, int] = defaultdict(int)
+    for dimension, value, first, records, stored in session.execute(select(*columns).where(Bitmap.kind == resource.name)):
+        kept[dimension, value].append((first // WIDTH, BitMap.deserialize(stored)))
+        counted[dimension, value] += records
     expected = sets(resource, contents)
     for key in sorted(kept.keys() | expected.keys()):
-        if key in torn or kept.get(key) != expected.get(key):
+        there, due = Versions.of(kept.get(key, ())), expected.get(key, Versions())
+        if not len(there) == len(due) == there.common(due) == counted[key]:
             yield key
 
 
-def sets(resource: Resource, contents: Iterable[tuple[int, Content]]) -> dict[Key, BitMap64]:
+def sets(resource: Resource, contents: Iterable[tuple[int, Content]]) -> dict[Key, Versions]:
     """Return the versions that hold each value, by dimension and value."""
-    found: dict[Key, BitMap64] = defaultdict(BitMap64)
+    found: dict[Key, Versions] = defaultdict(Versions)
     for version, content in contents:
         for dimension in dimensions(resource).values():
             for value in dimension.values(content):
@@ -162,20 +221,20 @@ def sets(resource: Resource, contents: Iterable[tuple[int, Content]]) -> dict[Ke
     return found
 
 
-def rows(resource: Resource, place: Place, versions: BitMap64) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a set that begins at a place; none where it is empty, more than one where it is large."""
-    stored = versions.serialize()
-    middle = versions[len(versions) // 2] // BLOCK * BLOCK if versions else 0
+def rows(resource: Resource, place: Place, piece: BitMap) -> Iterator[dict[str, Any]]:
+    """Yield the rows of what begins at a place; none where it is empty, more than one where it is large."""
+    stored = piece.serialize()
+    middle = piece[len(piece) // 2] // BLOCK * BLOCK if piece else 0
     # The block of the middle is cut off whole: before it, or behind it where there is nothing before.
-    middle += BLOCK if versions and middle <= versions.min() else 0
-    if len(stored) > PIECE and middle <= versions.max():
-        low, high = versions.copy(), versions.copy()
-        low.remove_range(middle, END)
+    middle += BLOCK if piece and middle <= piece.min() else 0
+    if len(stored) > PIECE and middle <= piece.max():
+        low, high = piece.copy(), piece.copy()
+        low.remove_range(middle, WIDTH)
         high.remove_range(0, middle)
         yield from rows(resource, place, low)
-        yield from rows(resource, (*place[:2], middle), high)
-    elif versions:
-        yield {**_named(resource, place), "records": len(versions), "versions": stored}
+        yield from rows(resource, (*place[:2], place[2] // WIDTH * WIDTH + middle), high)
+    elif piece:
+        yield {**_named(resource, place), "records": len(piece), "versions": stored}
 
 
 def _named(resource: Resource, place: Place, prefix: str = "") -> dict[str, Any]:
@@ -190,9 +249,9 @@ def _firsts(session: Session, resource: Resource, keys: Collection[Key]) -> dict
     return found
 
 
-def _pieces(session: Session, resource: Resource, places: Collection[Place]) -> dict[Place, BitMap64]:
+def _pieces(session: Session, resource: Resource, places: Collection[Place]) -> dict[Place, BitMap]:
     rows = _stored(session, resource, places, Bitmap.first, Bitmap.versions)
-    return {(dimension, value, first): BitMap64.deserialize(stored) for dimension, value, first, stored in rows}
+    return {(dimension, value, first): BitMap.deserialize(stored) for dimension, value, first, stored in rows}
 
 
 def _stored(session: Session, resource: Resource, keys: Collection[Key] | Collection[Place], *columns: Any) -> Iterator[Any]:

@@ -11,12 +11,12 @@ from functools import reduce
 from operator import and_, or_
 from typing import Any
 
-from pyroaring import BitMap64
+from pyroaring import BitMap
 from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from api import conditions, prepared
-from api.bitmaps import Bitmap, Dimension, dimension_of
+from api.bitmaps import WIDTH, Bitmap, Dimension, Versions, dimension_of
 from api.conditions import Rest
 from api.operators import FOLDED, bound, fold
 from api.query import Condition, Conditions, Expression, Filter
@@ -46,11 +46,11 @@ def number(session: Session, resource: Resource, expression: Expression) -> int 
     steps = {path[:1] for path, _ in rows}
     if len(steps) == 1 and (step := steps.pop()) and (referring := owners(step[0])):
         there = _all(session, referring[0], _beyond(rows))
-        return sum(found.intersect(there) for found in owned(session, *referring).values())
+        return sum(found.meets(there) for found in owned(session, *referring).values())
     return None
 
 
-def versions(session: Session, resource: Resource, expression: Expression) -> BitMap64:
+def versions(session: Session, resource: Resource, expression: Expression) -> Versions:
     """Return the current revisions of a noun that an expression holds of. Raises NotIndexedError."""
     if isinstance(expression, Conditions):
         return _all(session, resource, [(row.filter.path, row) for row in expression.all])
@@ -61,7 +61,7 @@ def versions(session: Session, resource: Resource, expression: Expression) -> Bi
     return reduce(JOINS[expression.connective], [versions(session, resource, child) for child in children])
 
 
-def _all(session: Session, resource: Resource, rows: Sequence[Rest]) -> BitMap64:
+def _all(session: Session, resource: Resource, rows: Sequence[Rest]) -> Versions:
     """Return the revisions of which conditions hold, each with what is left of its path."""
     steps: dict[Relation | int, list[Rest]] = defaultdict(list)
     for place, (path, row) in enumerate(rows):
@@ -72,17 +72,17 @@ def _all(session: Session, resource: Resource, rows: Sequence[Rest]) -> BitMap64
     return reduce(and_, [_step(session, resource, found) for found in steps.values()])
 
 
-def _step(session: Session, resource: Resource, rows: Sequence[Rest]) -> BitMap64:
+def _step(session: Session, resource: Resource, rows: Sequence[Rest]) -> Versions:
     path, row = rows[0]
     dimension = own(resource, path, row.filter) if len(rows) == 1 else None
     if dimension and row.filter.operator.name == "":
-        return _union(sets(session, resource, dimension, row.value).values())
+        return Versions.union(sets(session, resource, dimension, row.value).values())
     if dimension and not dimension.many and row.filter.operator.name in HOLDS:
         every = sets(session, resource, dimension).items()
-        return _union(found for value, found in every if _holds(row, json.loads(value)))
+        return Versions.union(found for value, found in every if _holds(row, json.loads(value)))
     if not path or not (dimension := held(resource, path[0])):
         raise NotIndexedError
-    return _union(sets(session, resource, dimension, _targets(session, path[0], _beyond(rows))).values())
+    return Versions.union(sets(session, resource, dimension, _targets(session, path[0], _beyond(rows))).values())
 
 
 def _holds(row: Condition, value: Any) -> bool:
@@ -143,7 +143,7 @@ def owners(relation: Relation) -> tuple[Resource, Dimension] | None:
     return (noun, dimension) if noun and dimension else None
 
 
-def owned(session: Session, noun: Resource, dimension: Dimension) -> Mapping[str, BitMap64]:
+def owned(session: Session, noun: Resource, dimension: Dimension) -> Mapping[str, Versions]:
     """Return the sets of those that refer to each record, by its id."""
     found = {json.loads(value): referring for value, referring in sets(session, noun, dimension).items()}
     return {id: referring for id, referring in found.items() if id is not None}
@@ -153,40 +153,35 @@ def records(
     session: Session, resource: Resource, dimension: Dimension, values: Collection[Any] | None = None
 ) -> Mapping[Any, int]:
     """Return how many records hold each value, or each of these; what nothing holds is left out."""
-    rows = _read(session, resource, dimension, values, counted=True)
+    rows = _read(session, resource, dimension, values, func.sum(Bitmap.records))
     return {json.loads(value): int(number) for value, number in rows}
 
 
 def sets(
     session: Session, resource: Resource, dimension: Dimension, values: Collection[Any] | None = None
-) -> Mapping[str, BitMap64]:
+) -> Mapping[str, Versions]:
     """Return the set of each value, by its JSON, or of each of these; what nothing holds is left out."""
     pieces = defaultdict(list)
-    for value, stored in _read(session, resource, dimension, values, counted=False):
-        pieces[value].append(BitMap64.deserialize(stored))
-    return {value: _union(found) for value, found in pieces.items()}
+    for value, first, stored in _read(session, resource, dimension, values, Bitmap.first, Bitmap.versions):
+        pieces[value].append((first // WIDTH, BitMap.deserialize(stored)))
+    return {value: Versions.of(found) for value, found in pieces.items()}
 
 
 def _read(
-    session: Session, resource: Resource, dimension: Dimension, values: Collection[Any] | None, *, counted: bool
+    session: Session, resource: Resource, dimension: Dimension, values: Collection[Any] | None, *columns: Any
 ) -> Iterable[Any]:
-    """Return the values of a dimension, or these, as JSON, each with the number of its records or with pieces of its set."""
+    """Return values as JSON, all or these, with columns of each of their pieces; where there is one column, it sums them up."""
     wanted = None if values is None else {json.dumps(value) for value in values}
     if wanted == set():
         return ()
     some = prepared.among(session, sorted(wanted)) if wanted and len(wanted) <= MANY else None
 
     def build() -> Any:
-        found = select(Bitmap.value, func.sum(Bitmap.records) if counted else Bitmap.versions)
+        found = select(Bitmap.value, *columns)
         found = found.where(Bitmap.kind == bindparam("kind"), Bitmap.dimension == bindparam("dimension"))
         found = found.where(some.condition(Bitmap.value)) if some else found
-        return found.group_by(Bitmap.value) if counted else found
+        return found.group_by(Bitmap.value) if len(columns) == 1 else found
 
     given = {"kind": resource.name, "dimension": dimension.name, **(some.values if some else {})}
-    rows = prepared.rows(session, ("bitmaps", counted, some and some.shape), build, given)
+    rows = prepared.rows(session, ("bitmaps", len(columns), some and some.shape), build, given)
     return rows if some or wanted is None else [row for row in rows if row[0] in wanted]
-
-
-def _union(found: Iterable[BitMap64]) -> BitMap64:
-    several = list(found)
-    return several[0] if len(several) == 1 else BitMap64().union(*several)

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pyroaring import BitMap64
 from sqlalchemy import ColumnElement, Select, and_, func, select
 from sqlalchemy.orm import Session, aliased
 
 from api import conditions, counting
-from api.bitmaps import Dimension
+from api.bitmaps import Dimension, Versions
 from api.counting import NotIndexedError
 from api.query import Filter, is_many
 from api.resource import Relation
@@ -66,19 +65,19 @@ def _indexed(listed: Listing, filter: Filter) -> Mapping[Any, int]:
         owned = {id: found for id, found in owned.items() if id in ids}
     if len(owned) * len(sets) > PAIRS:
         raise NotIndexedError
-    found = {value: sum(each.intersect(holding) for each in owned.values()) for value, holding in sets.items()}
+    found = {value: sum(each.meets(holding) for each in owned.values()) for value, holding in sets.items()}
     return {json.loads(value): count for value, count in found.items() if count}
 
 
-def _among(listed: Listing, dimension: Dimension, chosen: BitMap64 | None) -> Mapping[Any, int]:
+def _among(listed: Listing, dimension: Dimension, chosen: Versions | None) -> Mapping[Any, int]:
     """Return how many of a set, or of all, hold each value of a dimension."""
     if chosen is None:
         return counting.records(listed.session, listed.query.resource, dimension)
     found = counting.sets(listed.session, listed.query.resource, dimension).items()
-    return {json.loads(value): count for value, holding in found if (count := holding.intersection_cardinality(chosen))}
+    return {json.loads(value): count for value, holding in found if (count := holding.common(chosen))}
 
 
-def _by_way(listed: Listing, filter: Filter, dimension: Dimension, chosen: BitMap64 | None) -> Mapping[Any, int]:
+def _by_way(listed: Listing, filter: Filter, dimension: Dimension, chosen: Versions | None) -> Mapping[Any, int]:
     """Return how many of a set, or of all, refer to records with each value."""
     reached = listed.rows(("reached", filter.name), partial(_reached, filter))
     if not dimension.many:
@@ -90,11 +89,9 @@ def _by_way(listed: Listing, filter: Filter, dimension: Dimension, chosen: BitMa
     for id, value in reached:
         if (referred := referring.get(json.dumps(id))) is not None:
             sets[value].append(referred)
-    unions = {value: BitMap64().union(*found) for value, found in sets.items()}
+    unions = {value: Versions.union(found) for value, found in sets.items()}
     return {
-        value: count
-        for value, union in unions.items()
-        if (count := len(union) if chosen is None else union.intersection_cardinality(chosen))
+        value: count for value, union in unions.items() if (count := len(union) if chosen is None else union.common(chosen))
     }
 
 

@@ -17,7 +17,7 @@ from api.query import CAP, SEARCHABLE, SUGGESTED, Find
 from api.resources import BY_NAME
 from api.statements import counted, is_of, limited
 
-CONSIDERED = 200
+CONSIDERED = 100
 
 
 @dataclass(frozen=True)

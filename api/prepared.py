@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from cachetools import LRUCache
-from sqlalchemy import ARRAY, ColumnElement, Connection, Dialect, Select, String, any_, bindparam
+from sqlalchemy import ARRAY, ColumnElement, Connection, Dialect, LargeBinary, Select, String, any_, bindparam
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -34,12 +34,17 @@ class Prepared:
         results = [column.type.dialect_impl(dialect) for column in statement.selected_columns]
         readers = [type.result_processor(dialect, None) for type in results]
         self.readers = readers if any(readers) else None
+        # PostgreSQL would write bytes as text otherwise.
+        bytewise = dialect.name == "postgresql" and any(
+            isinstance(column.type, LargeBinary) for column in statement.selected_columns
+        )
+        self.options = {"binary": True} if bytewise else {}
 
     def rows(self, session: Session, values: Mapping[str, Any]) -> list[Any]:
         """Run it; returns rows as tuples."""
         given = self.fixed | self._processed(values)
         parameters = tuple([given[name] for name in self.names]) if self.names is not None else given
-        found = _fetched(session.connection(), self.text, parameters)
+        found = _fetched(session.connection(), self.text, parameters, self.options)
         if self.readers is None:
             return found
         return [tuple([read(value) if read else value for read, value in zip(self.readers, row, strict=True)]) for row in found]
@@ -51,12 +56,12 @@ class Prepared:
         return {name: processors[name](value) if name in processors else value for name, value in values.items()}
 
 
-def _fetched(connection: Connection, text: str, parameters: Any) -> list[Any]:
+def _fetched(connection: Connection, text: str, parameters: Any, options: Mapping[str, Any]) -> list[Any]:
     """Return a statement's rows as the driver has them. Raises DBAPIError.
 
     SQLAlchemy would make a result that knows columns by name, and rows of it: that takes longer than many a statement.
     """
-    cursor = connection.connection.cursor()
+    cursor = connection.connection.cursor(**options)
     for listener in connection.dispatch.before_cursor_execute:
         listener(connection, cursor, text, parameters, None, False)  # noqa: FBT003 - SQLAlchemy's interface
     drivers = connection.dialect.loaded_dbapi.Error

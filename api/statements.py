@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, cast
 
-from pyroaring import BitMap64
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -31,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, aliased
 
 from api import conditions, counting, cursors, dataset, prepared, search
+from api.bitmaps import Versions
 from api.counting import NotIndexedError
 from api.ledger import CURRENT, Dirty, Revision
 from api.operators import WIDE
@@ -89,7 +89,7 @@ class Listing:
         return prepared.rows(self.session, (self.shape, name), build, self.values | values)
 
     @cached_property
-    def filtered(self) -> BitMap64 | None:
+    def filtered(self) -> Versions | None:
         """The current revisions that its filter leaves; None where it has none. Raises NotIndexedError."""
         if not self.settled:
             raise NotIndexedError
@@ -97,13 +97,13 @@ class Listing:
         return None if query.where == ALL else counting.versions(self.session, query.resource, query.where)
 
     @cached_property
-    def versions(self) -> BitMap64 | None:
+    def versions(self) -> Versions | None:
         """The current revisions of the list's records; None where it has all. Raises NotIndexedError."""
-        if self.query.search is None or self.filtered == BitMap64():
+        if self.query.search is None or (self.filtered is not None and not self.filtered):
             return self.filtered
         engine, lookup = search.ENGINES[self.dialect], self.lookup()
         entries = self.rows("versions", lambda: engine.versions(lookup.condition()))
-        found = BitMap64([version for (version,) in entries])
+        found = Versions(version for (version,) in entries)
         return found if self.filtered is None else found & self.filtered
 
     def count(self, most: int | None) -> int:
