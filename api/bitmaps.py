@@ -7,12 +7,15 @@ Software: Practice and Experience, 2016), kept in pieces, so that a write rewrit
 index in step, as it does that of full text; what it holds is worked out from the nouns' facets.
 """
 
+import hashlib
 import json
 from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
+from operator import itemgetter
 from typing import Any
 
 from marshmallow import fields
@@ -23,6 +26,7 @@ from sqlalchemy.orm import Mapped, Session, class_mapper, mapped_column
 from api.db import Base, Version
 from api.documents import Content
 from api.resource import Column, Resource
+from api.resources import RESOURCES
 
 # A set of more bytes is cut, between blocks of 2^16 versions: such a block takes 8 KB at most.
 PIECE = 10_000
@@ -30,6 +34,8 @@ BLOCK = 1 << 16
 
 # So many keys are asked for in a statement, whose parameters are limited.
 AT_ONCE = 1_000
+# So many rows are taken at once.
+TAKEN = 10_000
 # No piece reaches over a multiple of this.
 WIDTH = 1 << 32
 PLACE = ("kind", "dimension", "value", "first")
@@ -38,13 +44,22 @@ Key = tuple[str, str]
 Place = tuple[str, str, int]
 
 
+class UnreadableError(Exception):
+    """A piece that is kept is no bitmap."""
+
+
+def encode(value: Any) -> str:
+    """Return a value as the index has it: JSON, in which a text is hardly longer than it is, since keys have a limit."""
+    return json.dumps(value, ensure_ascii=False)
+
+
 class Bitmap(Base):
     """A piece of the set of a value: its versions from ``first`` on, up to where the next piece begins, modulo 2^32."""
 
     __tablename__ = "bitmap_index"
     kind: Mapped[str] = mapped_column(primary_key=True)
     dimension: Mapped[str] = mapped_column(primary_key=True)
-    # As JSON.
+    # As `encode` writes it.
     value: Mapped[str] = mapped_column(primary_key=True)
     first: Mapped[int] = mapped_column(Version, primary_key=True, autoincrement=False)
     records: Mapped[int]
@@ -70,6 +85,14 @@ class Versions:
     def add(self, version: int) -> None:
         """Put a version into the set."""
         self.parts[version // WIDTH].add(version % WIDTH)
+
+    @classmethod
+    def taken(cls, cursor: Any) -> "Versions":
+        """Take versions from the rows of a driver's cursor."""
+        found = cls()
+        while rows := cursor.fetchmany(TAKEN):
+            found |= cls(version for (version,) in rows)
+        return found
 
     @classmethod
     def of(cls, pieces: Iterable[tuple[int, BitMap]]) -> "Versions":
@@ -125,7 +148,7 @@ class Dimension:
         """Yield what a content holds, as JSON; one of an earlier release may lack the member."""
         held: Any = content.get(self.member, () if self.many else None)
         for value in dict.fromkeys(row[self.item] if self.item else row for row in held) if self.many else (held,):
-            yield json.dumps(value)
+            yield encode(value)
 
 
 @cache
@@ -156,6 +179,27 @@ def _dimension(resource: Resource, head: str, rest: str = "") -> Dimension | Non
     return Dimension(name, column, part.key, many=True, item=None if isinstance(nested, fields.Pluck) else item)
 
 
+@cache
+def _signature() -> str:
+    found = [
+        (resource.name, [(row.name, row.member, row.item) for row in dimensions(resource).values()]) for resource in RESOURCES
+    ]
+    return hashlib.sha256(repr(found).encode()).hexdigest()[:12]
+
+
+def mark(version: int) -> str:
+    """Return what says that the index is whole at a version of the dataset, and of which dimensions."""
+    return f"{_signature()} {version}"
+
+
+def read(stored: bytes) -> BitMap:
+    """Return a piece. Raises UnreadableError."""
+    try:
+        return BitMap.deserialize(stored)
+    except (ValueError, IndexError) as error:
+        raise UnreadableError from error
+
+
 def dimension_of(resource: Resource, column: Column | None) -> Dimension | None:
     """Return the dimension of a column, if there is one."""
     return next((found for found in dimensions(resource).values() if found.column is column), None)
@@ -164,7 +208,8 @@ def dimension_of(resource: Resource, column: Column | None) -> Dimension | None:
 def replace(session: Session, resource: Resource, old: Mapping[int, Content], new: Mapping[int, Content]) -> None:
     """Take versions out of the index, and put others into it, each with what it says.
 
-    The caller holds the ledger's head, so nobody else changes the index meanwhile.
+    The caller holds the ledger's head, so nobody else changes the index meanwhile. Raises UnreadableError, and has
+    changed nothing then.
     """
     leaving, coming = sets(resource, old.items()), sets(resource, new.items())
     firsts = _firsts(session, resource, leaving.keys() | coming.keys())
@@ -197,17 +242,26 @@ def rebuild(session: Session, resource: Resource, contents: Iterable[tuple[int, 
 
 
 def faults(session: Session, resource: Resource, contents: Iterable[tuple[int, Content]]) -> Iterator[Key]:
-    """Yield each dimension and value of a noun of which the index does not hold what is published."""
+    """Yield each dimension and value of a noun of which the index does not hold what is published, or not in its place."""
     kept: dict[Key, list[tuple[int, BitMap]]] = defaultdict(list)
+    wrong = set()
     columns = (Bitmap.dimension, Bitmap.value, Bitmap.first, Bitmap.records, Bitmap.versions)
-    counted: dict[Key, int] = defaultdict(int)
     for dimension, value, first, records, stored in session.execute(select(*columns).where(Bitmap.kind == resource.name)):
-        kept[dimension, value].append((first // WIDTH, BitMap.deserialize(stored)))
-        counted[dimension, value] += records
+        try:
+            piece = read(stored)
+        except UnreadableError:
+            piece = BitMap()
+        kept[dimension, value].append((first, piece))
+        if len(piece) != records or not piece or piece.min() < first % WIDTH:
+            wrong.add((dimension, value))
     expected = sets(resource, contents)
     for key in sorted(kept.keys() | expected.keys()):
-        there, due = Versions.of(kept.get(key, ())), expected.get(key, Versions())
-        if not len(there) == len(due) == there.common(due) == counted[key]:
+        pieces = sorted(kept.get(key, ()), key=itemgetter(0))
+        overlap = any(
+            piece and first // WIDTH * WIDTH + piece.max() >= after for (first, piece), (after, _) in pairwise(pieces)
+        )
+        there, due = Versions.of((first // WIDTH, piece) for first, piece in pieces), expected.get(key, Versions())
+        if key in wrong or overlap or not len(there) == len(due) == there.common(due):
             yield key
 
 
@@ -251,7 +305,7 @@ def _firsts(session: Session, resource: Resource, keys: Collection[Key]) -> dict
 
 def _pieces(session: Session, resource: Resource, places: Collection[Place]) -> dict[Place, BitMap]:
     rows = _stored(session, resource, places, Bitmap.first, Bitmap.versions)
-    return {(dimension, value, first): BitMap.deserialize(stored) for dimension, value, first, stored in rows}
+    return {(dimension, value, first): read(stored) for dimension, value, first, stored in rows}
 
 
 def _stored(session: Session, resource: Resource, keys: Collection[Key] | Collection[Place], *columns: Any) -> Iterator[Any]:

@@ -1,22 +1,21 @@
 """Counting by the bitmap index: the sets of the current revisions that hold a value, and the set of which an expression holds.
 
-The index knows what is published, so it does not tell of a database where something is noted that is not.
+The index knows what is published: whoever asks has seen, by `dataset.state`, that this is all and that the index has it.
 """
 
 import itertools
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import reduce
 from operator import and_, or_
 from typing import Any
 
-from pyroaring import BitMap
 from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from api import conditions, prepared
-from api.bitmaps import WIDTH, Bitmap, Dimension, Versions, dimension_of
+from api.bitmaps import WIDTH, Bitmap, Dimension, UnreadableError, Versions, dimension_of, encode, read
 from api.conditions import Rest
 from api.operators import FOLDED, bound, fold
 from api.query import Condition, Conditions, Expression, Filter
@@ -30,59 +29,74 @@ JOINS = {"and": and_, "or": or_}
 HOLDS = ("not", "isnull", "gt", "gte", "lt", "lte", "startswith")
 
 
+Reader = Callable[[Session], Versions]
+
+
 class NotIndexedError(Exception):
     """The bitmap index can't tell; SQL can."""
 
 
-def number(session: Session, resource: Resource, expression: Expression) -> int | None:
+def cardinality(session: Session, resource: Resource, expression: Expression) -> int | None:
     """Return how many records of a noun an expression holds of, where that is known without the set of them; else None."""
     rows = [(row.filter.path, row) for row in expression.all] if isinstance(expression, Conditions) else []
     if len(rows) == 1 and rows[0][1].filter.operator.name == "":
         ((path, row),) = rows
-        dimension = own(resource, path, row.filter)
+        dimension = dimension_at(resource, path, row.filter)
         if dimension and not (dimension.many and len(row.value) > 1):
             # What holds one of these values holds no other of them.
-            return sum(records(session, resource, dimension, row.value).values())
+            return sum(cardinalities(session, resource, dimension, row.value).values())
     steps = {path[:1] for path, _ in rows}
-    if len(steps) == 1 and (step := steps.pop()) and (referring := owners(step[0])):
-        there = _all(session, referring[0], _beyond(rows))
-        return sum(found.meets(there) for found in owned(session, *referring).values())
+    if len(steps) == 1 and (step := steps.pop()) and (referring := reverse(step[0])):
+        there = _all(referring[0], _beyond(rows))(session)
+        return sum(found.meets(there) for found in by_owner(session, *referring).values())
     return None
 
 
 def versions(session: Session, resource: Resource, expression: Expression) -> Versions:
-    """Return the current revisions of a noun that an expression holds of. Raises NotIndexedError."""
+    """Return the current revisions of a noun that an expression holds of. Raises NotIndexedError, before anything is read."""
+    return _reader(resource, expression)(session)
+
+
+def _reader(resource: Resource, expression: Expression) -> Reader:
+    """Return what reads the set of an expression. Raises NotIndexedError."""
     if isinstance(expression, Conditions):
-        return _all(session, resource, [(row.filter.path, row) for row in expression.all])
+        return _all(resource, [(row.filter.path, row) for row in expression.all])
     # What is empty holds of everything.
     children = [child for child in expression.children if expression.connective != "and" or child != Conditions(())]
-    if expression.connective not in JOINS or not children:
+    if expression.connective not in JOINS:
         raise NotIndexedError
-    return reduce(JOINS[expression.connective], [versions(session, resource, child) for child in children])
+    return _joined(JOINS[expression.connective], [_reader(resource, child) for child in children])
 
 
-def _all(session: Session, resource: Resource, rows: Sequence[Rest]) -> Versions:
-    """Return the revisions of which conditions hold, each with what is left of its path."""
+def _joined(join: Callable[[Versions, Versions], Versions], readers: Sequence[Reader]) -> Reader:
+    if not readers:
+        raise NotIndexedError
+    return lambda session: reduce(join, [reader(session) for reader in readers])
+
+
+def _all(resource: Resource, rows: Sequence[Rest]) -> Reader:
+    """Return what reads the set of which conditions hold, each with what is left of its path. Raises NotIndexedError."""
     steps: dict[Relation | int, list[Rest]] = defaultdict(list)
     for place, (path, row) in enumerate(rows):
         # Those with the same next step are about one related record.
         steps[path[0] if path else place].append((path, row))
-    if not steps:
-        raise NotIndexedError
-    return reduce(and_, [_step(session, resource, found) for found in steps.values()])
+    return _joined(and_, [_step(resource, found) for found in steps.values()])
 
 
-def _step(session: Session, resource: Resource, rows: Sequence[Rest]) -> Versions:
+def _step(resource: Resource, rows: Sequence[Rest]) -> Reader:
     path, row = rows[0]
-    dimension = own(resource, path, row.filter) if len(rows) == 1 else None
+    dimension = dimension_at(resource, path, row.filter) if len(rows) == 1 else None
     if dimension and row.filter.operator.name == "":
-        return Versions.union(sets(session, resource, dimension, row.value).values())
+        return lambda session: Versions.union(bitmaps(session, resource, dimension, row.value).values())
     if dimension and not dimension.many and row.filter.operator.name in HOLDS:
-        every = sets(session, resource, dimension).items()
-        return Versions.union(found for value, found in every if _holds(row, json.loads(value)))
-    if not path or not (dimension := held(resource, path[0])):
+        return lambda session: Versions.union(
+            found for value, found in bitmaps(session, resource, dimension).items() if _holds(row, json.loads(value))
+        )
+    ids = forward(resource, path[0]) if path else None
+    if not ids:
         raise NotIndexedError
-    return Versions.union(sets(session, resource, dimension, _targets(session, path[0], _beyond(rows))).values())
+    beyond = _beyond(rows)
+    return lambda session: Versions.union(bitmaps(session, resource, ids, _targets(session, path[0], beyond)).values())
 
 
 def _holds(row: Condition, value: Any) -> bool:
@@ -126,30 +140,30 @@ def _targets(session: Session, relation: Relation, rows: Sequence[Rest]) -> Coll
 # --- what the index has of a noun
 
 
-def own(resource: Resource, path: Sequence[Relation], filter: Filter) -> Dimension | None:
+def dimension_at(resource: Resource, path: Sequence[Relation], filter: Filter) -> Dimension | None:
     """Return the dimension of a filter's field, at the end of a path, where the noun's own documents say it."""
     return dimension_of(resource, filter.field.column) if not path or (len(path) == 1 and filter.linked) else None
 
 
-def held(resource: Resource, relation: Relation) -> Dimension | None:
+def forward(resource: Resource, relation: Relation) -> Dimension | None:
     """Return the dimension of the ids of what a relation leads to, where the noun's own documents have them."""
     return None if relation.where or relation.target is None else dimension_of(resource, relation.target)
 
 
-def owners(relation: Relation) -> tuple[Resource, Dimension] | None:
+def reverse(relation: Relation) -> tuple[Resource, Dimension] | None:
     """Return the noun that a relation leads to and the dimension in which that refers back, where its documents do so."""
     noun = BY_NAME.get(relation.to or "")
     dimension = noun and not relation.where and dimension_of(noun, relation.owner)
     return (noun, dimension) if noun and dimension else None
 
 
-def owned(session: Session, noun: Resource, dimension: Dimension) -> Mapping[str, Versions]:
+def by_owner(session: Session, noun: Resource, dimension: Dimension) -> Mapping[str, Versions]:
     """Return the sets of those that refer to each record, by its id."""
-    found = {json.loads(value): referring for value, referring in sets(session, noun, dimension).items()}
+    found = {json.loads(value): referring for value, referring in bitmaps(session, noun, dimension).items()}
     return {id: referring for id, referring in found.items() if id is not None}
 
 
-def records(
+def cardinalities(
     session: Session, resource: Resource, dimension: Dimension, values: Collection[Any] | None = None
 ) -> Mapping[Any, int]:
     """Return how many records hold each value, or each of these; what nothing holds is left out."""
@@ -157,13 +171,16 @@ def records(
     return {json.loads(value): int(number) for value, number in rows}
 
 
-def sets(
+def bitmaps(
     session: Session, resource: Resource, dimension: Dimension, values: Collection[Any] | None = None
 ) -> Mapping[str, Versions]:
     """Return the set of each value, by its JSON, or of each of these; what nothing holds is left out."""
     pieces = defaultdict(list)
     for value, first, stored in _read(session, resource, dimension, values, Bitmap.first, Bitmap.versions):
-        pieces[value].append((first // WIDTH, BitMap.deserialize(stored)))
+        try:
+            pieces[value].append((first // WIDTH, read(stored)))
+        except UnreadableError as error:
+            raise NotIndexedError from error
     return {value: Versions.of(found) for value, found in pieces.items()}
 
 
@@ -171,7 +188,7 @@ def _read(
     session: Session, resource: Resource, dimension: Dimension, values: Collection[Any] | None, *columns: Any
 ) -> Iterable[Any]:
     """Return values as JSON, all or these, with columns of each of their pieces; where there is one column, it sums them up."""
-    wanted = None if values is None else {json.dumps(value) for value in values}
+    wanted = None if values is None else {encode(value) for value in values}
     if wanted == set():
         return ()
     some = prepared.among(session, sorted(wanted)) if wanted and len(wanted) <= MANY else None

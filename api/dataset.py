@@ -1,13 +1,13 @@
 """Where the dataset is at, as far as lists must know: its version, whether all is published, and how much there is."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, func, literal, select
 from sqlalchemy.orm import Session
 
-from api import prepared, search
+from api import bitmaps, prepared, search
 from api.ledger import Bucket, Dirty, Head
 from api.query import SEARCHABLE
 from api.resources import BY_NAME
@@ -15,20 +15,30 @@ from api.resources import BY_NAME
 
 def dataset_version(session: Session) -> int:
     """Return the version that the whole dataset is at."""
-    return state(session)[0]
+    return state(session).version
 
 
-def state(session: Session) -> tuple[int, bool]:
-    """Return the version of the state that a session sees, and whether all that the tables say is published in it."""
+class State(NamedTuple):
+    """What a session sees: a version, whether all that the tables say is published, and in the bitmap index."""
+
+    version: int
+    settled: bool
+    indexed: bool
+
+
+def state(session: Session) -> State:
+    """Return the state of the dataset that a session sees."""
     if "state" not in session.info:
-        ((version, noted),) = prepared.rows(session, "state", _noted, {})
-        session.info["state"] = (int(version), noted is None)
-    found: tuple[int, bool] = session.info["state"]
+        ((version, indexed, noted),) = prepared.rows(session, "state", _noted, {})
+        session.info["state"] = State(version, noted is None, noted is None and indexed == bitmaps.mark(version))
+    found: State = session.info["state"]
     return found
 
 
 def _noted() -> Any:
-    return select(Head.version, select(Dirty.seq).limit(1).scalar_subquery())
+    # What is noted of a newer release's nouns is not in any list.
+    noted = select(Dirty.seq).where(Dirty.kind.in_([literal(name) for name in BY_NAME])).limit(1)
+    return select(Head.version, Head.indexed, noted.scalar_subquery())
 
 
 def records(session: Session, kind: str) -> int:

@@ -4,7 +4,7 @@ import datetime as dt
 import os
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -33,7 +33,7 @@ from sqlalchemy import (
     func,
 )
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, Session, mapped_column, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -130,9 +130,13 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Open a session that sees one consistent state and writes nothing."""
-        # It ends with COMMIT: with ROLLBACK, psycopg forgets the statements that it has prepared.
-        with self._reads() as session, session.begin():
-            yield session
+        with self._reads() as session:
+            try:
+                yield session
+            finally:
+                # With ROLLBACK, psycopg would forget the statements that it has prepared. What was read is read, even so.
+                with suppress(SQLAlchemyError):
+                    session.commit()
 
     @contextmanager
     def writing(self) -> Iterator[Session]:

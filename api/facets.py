@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, select
 from sqlalchemy.orm import Session, aliased
 
-from api import conditions, counting
-from api.bitmaps import Dimension, Versions
+from api import conditions, counting, prepared
+from api.bitmaps import Dimension, Versions, encode
 from api.counting import NotIndexedError
 from api.query import Filter, is_many
 from api.resource import Relation
@@ -39,9 +39,7 @@ def facet(listed: Listing, filter: Filter) -> tuple[list[FacetValue], bool]:
         # Nulls come last of what is equally frequent.
         rows = sorted(counted.items(), key=lambda row: (-row[1], row[0] is None, row[0]))[: MAX_VALUES + 1]
     except NotIndexedError:
-        rows = [
-            (value, count) for value, count in listed.rows(("facet", filter.name, listed.plan), partial(_facet, listed, filter))
-        ]
+        rows = listed.rows(("facet", filter.name, listed.plan), partial(_facet, listed, filter))
     labels = _labels(listed.session, filter, [found for found, _ in rows if found is not None])
     values = [FacetValue(found, labels.get(found), number) for found, number in rows[:MAX_VALUES]]
     return values, len(rows) > MAX_VALUES
@@ -51,43 +49,44 @@ def _indexed(listed: Listing, filter: Filter) -> Mapping[Any, int]:
     """Count by the bitmap index: each value that anything has. Raises NotIndexedError."""
     session, resource, path = listed.session, listed.query.resource, filter.path
     chosen = listed.versions
-    if own := counting.own(resource, path, filter):
+    if own := counting.dimension_at(resource, path, filter):
         return _among(listed, own, chosen)
-    if path and (dimension := counting.held(resource, path[0])):
+    if path and (dimension := counting.forward(resource, path[0])):
         return _by_way(listed, filter, dimension, chosen)
-    referring = counting.owners(path[0]) if path else None
-    counted = referring and not (filter.linked and len(path) == 1) and counting.own(referring[0], path[1:], filter)
+    referring = counting.reverse(path[0]) if path else None
+    counted = referring and not (filter.linked and len(path) == 1) and counting.dimension_at(referring[0], path[1:], filter)
     if not referring or not counted:
         raise NotIndexedError
-    owned, sets = counting.owned(session, *referring), counting.sets(session, referring[0], counted)
+    owners, sets = counting.by_owner(session, *referring), counting.bitmaps(session, referring[0], counted)
+    if len(owners) * len(sets) > PAIRS:
+        raise NotIndexedError
     if chosen is not None:
         ids = {id for (id,) in listed.rows(("ids", listed.plan), lambda: listed.select(listed.id, plan=listed.plan))}
-        owned = {id: found for id, found in owned.items() if id in ids}
-    if len(owned) * len(sets) > PAIRS:
-        raise NotIndexedError
-    found = {value: sum(each.meets(holding) for each in owned.values()) for value, holding in sets.items()}
+        owners = {id: found for id, found in owners.items() if id in ids}
+    found = {value: sum(each.meets(holding) for each in owners.values()) for value, holding in sets.items()}
     return {json.loads(value): count for value, count in found.items() if count}
 
 
 def _among(listed: Listing, dimension: Dimension, chosen: Versions | None) -> Mapping[Any, int]:
     """Return how many of a set, or of all, hold each value of a dimension."""
     if chosen is None:
-        return counting.records(listed.session, listed.query.resource, dimension)
-    found = counting.sets(listed.session, listed.query.resource, dimension).items()
+        return counting.cardinalities(listed.session, listed.query.resource, dimension)
+    found = counting.bitmaps(listed.session, listed.query.resource, dimension).items()
     return {json.loads(value): count for value, holding in found if (count := holding.common(chosen))}
 
 
 def _by_way(listed: Listing, filter: Filter, dimension: Dimension, chosen: Versions | None) -> Mapping[Any, int]:
     """Return how many of a set, or of all, refer to records with each value."""
-    reached = listed.rows(("reached", filter.name), partial(_reached, filter))
+    shape = ("reached", listed.query.resource.name, filter.name)
+    reached = prepared.rows(listed.session, shape, partial(_reached, filter), {})
     if not dimension.many:
         counted, numbers = Counter[Any](), _among(listed, dimension, chosen)
         for id, value in reached:
             counted[value] += numbers.get(id, 0)
         return +counted
-    referring, sets = counting.sets(listed.session, listed.query.resource, dimension), defaultdict(list)
+    referring, sets = counting.bitmaps(listed.session, listed.query.resource, dimension), defaultdict(list)
     for id, value in reached:
-        if (referred := referring.get(json.dumps(id))) is not None:
+        if (referred := referring.get(encode(id))) is not None:
             sets[value].append(referred)
     unions = {value: Versions.union(found) for value, found in sets.items()}
     return {

@@ -82,7 +82,7 @@ def _first(lookups: Mapping[int, search.Lookup], dialect: str) -> Any:
         below = engine.version < bindparam(f"below{n}", type_=BigInteger())
         found = select(engine.version.label("version")).select_from(engine.table).where(lookup.condition(), below)
         found = found.order_by(engine.version.desc()).limit(limited())
-        if engine.sure:
+        if engine.exact:
             entries = found.subquery()
             parts.append(select(*revision, entries.c.version).join(entries, entries.c.version == Revision.version))
         else:

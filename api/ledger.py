@@ -126,6 +126,8 @@ class Head(Base):
     chain: Mapped[bytes] = mapped_column(LargeBinary)
     # Where PostgreSQL's log is written: another system or timeline is another future.
     origin: Mapped[str | None]
+    # At which version the bitmap index was whole, as `bitmaps.mark` says it: a release that doesn't know it leaves it behind.
+    indexed: Mapped[str | None]
     # From this version on, the past can be read.
     trimmed: Mapped[int] = mapped_column(Version)
     # How often something was cut: what is read of the past since is another answer.
@@ -208,7 +210,8 @@ def publish(
         return Publication(commit.head, commit.head, commit.refused)
     for kind, numbers in commit.buckets.items():
         hash_buckets(session, kind, numbers)
-    session.execute(update(Head).values(version=commit.version, changed_at=commit.changed_at, chain=commit.chain))
+    indexed = {"indexed": bitmaps.mark(commit.version)} if commit.indexed else {}
+    session.execute(update(Head).values(version=commit.version, changed_at=commit.changed_at, chain=commit.chain, **indexed))
     return Publication(commit.before, commit.version, commit.refused)
 
 
@@ -275,7 +278,10 @@ def _eagerly(path: Sequence[Any]) -> Any:
 
 @dataclass
 class _Commit:
-    """What the revisions of one publication share, and how far it is; ``head`` is the version that there was."""
+    """What the revisions of one publication share, and how far it is; ``head`` is the version that there was.
+
+    ``indexed``: the bitmap index was whole then, and is so still.
+    """
 
     head: int
     before: int
@@ -284,6 +290,7 @@ class _Commit:
     reason: str | None
     author: str | None
     checked: AbstractSet[bytes]
+    indexed: bool
     version: int = 0
     buckets: dict[str, set[int]] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
@@ -321,7 +328,7 @@ def _lock(
     session: Session, reason: str | None = None, author: str | None = None, checked: AbstractSet[bytes] = frozenset()
 ) -> _Commit:
     """Take the head and wait for whoever holds it; a database that has come to another future begins a new epoch."""
-    asked: list[Any] = [Head.epoch, Head.version, Head.changed_at, Head.chain, Head.origin]
+    asked: list[Any] = [Head.epoch, Head.version, Head.changed_at, Head.chain, Head.origin, Head.indexed]
     if session.get_bind().dialect.name == "postgresql":
         asked.append(ORIGIN)
     head = session.execute(update(Head).values(one=1).returning(*asked)).one()
@@ -333,7 +340,8 @@ def _lock(
     # One clock for all writers that never runs backwards, whatever their own clocks say.
     changed_at = max(head.changed_at, now.replace(microsecond=now.microsecond // 1000 * 1000))
     before = max(head.version, epoch * EPOCH)
-    return _Commit(head.version, before, head.chain, changed_at, reason, author, checked, version=before)
+    indexed = head.indexed == bitmaps.mark(head.version)
+    return _Commit(head.version, before, head.chain, changed_at, reason, author, checked, indexed, version=before)
 
 
 def _dirty(session: Session) -> Iterator[tuple[Resource, list[str]]]:
@@ -379,7 +387,12 @@ def _append(session: Session, resource: Resource, ids: Sequence[str], commit: _C
         session.execute(insert(Revision), added)
     upserts = {row["version"]: contents[row["id"]] for row in added if row["op"] is Op.UPSERT}
     search.replace(session, resource, [pair["old"] for pair in superseded], upserts)
-    bitmaps.replace(session, resource, replaced, upserts)
+    if commit.indexed:
+        try:
+            bitmaps.replace(session, resource, replaced, upserts)
+        except bitmaps.UnreadableError:
+            # Nobody shall be kept from writing by what can be made anew: it stays behind, and is not asked.
+            commit.indexed = False
     if wrong:
         session.execute(insert(Dirty), [{"kind": resource.name, "id": id} for id in wrong])
         commit.refused.extend(wrong.values())
@@ -421,15 +434,16 @@ def reindex(session: Session) -> int:
             search.replace(session, resource, [], {row.version: json.loads(row.document or "") for row in rows})
             count, last = count + len(rows), rows[-1].id
             session.expunge_all()
-    recount(session)
+    reindex_bitmaps(session)
     return count
 
 
-def recount(session: Session) -> None:
-    """Make the bitmap index anew, within the session's transaction: what of it a release wants is not in the database."""
-    _lock(session)
+def reindex_bitmaps(session: Session) -> None:
+    """Make the bitmap index anew from what is published, within the session's transaction."""
+    head = _lock(session).head
     for resource in RESOURCES:
         bitmaps.rebuild(session, resource, contents(session, resource))
+    session.execute(update(Head).values(indexed=bitmaps.mark(head)))
 
 
 def contents(session: Session, resource: Resource) -> Iterator[tuple[int, Content]]:

@@ -5,8 +5,9 @@ What differs between two requests of a shape are the values of its parameters, w
 
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from cachetools import LRUCache
 from sqlalchemy import ARRAY, ColumnElement, Connection, Dialect, LargeBinary, Select, String, any_, bindparam
@@ -15,6 +16,7 @@ from sqlalchemy.orm import Session
 
 # So many statements are kept; each takes some kilobytes.
 MOST = 500
+Taken = TypeVar("Taken")
 _kept: LRUCache[Hashable, "Prepared"] = LRUCache(MOST)
 _lock = threading.Lock()
 
@@ -40,11 +42,15 @@ class Prepared:
         )
         self.options = {"binary": True} if bytewise else {}
 
-    def rows(self, session: Session, values: Mapping[str, Any]) -> list[Any]:
-        """Run it; returns rows as tuples."""
+    def run(self, session: Session, values: Mapping[str, Any], take: Callable[[Any], Any]) -> Any:
+        """Run it; returns what is taken from the driver's cursor."""
         given = self.fixed | self._processed(values)
         parameters = tuple([given[name] for name in self.names]) if self.names is not None else given
-        found = _fetched(session.connection(), self.text, parameters, self.options)
+        return _run(session.connection(), self.text, parameters, self.options, take)
+
+    def rows(self, cursor: Any) -> list[Any]:
+        """Take all rows from a cursor, as tuples."""
+        found: list[Any] = cursor.fetchall()
         if self.readers is None:
             return found
         return [tuple([read(value) if read else value for read, value in zip(self.readers, row, strict=True)]) for row in found]
@@ -56,30 +62,46 @@ class Prepared:
         return {name: processors[name](value) if name in processors else value for name, value in values.items()}
 
 
-def _fetched(connection: Connection, text: str, parameters: Any, options: Mapping[str, Any]) -> list[Any]:
-    """Return a statement's rows as the driver has them. Raises DBAPIError.
+def _run(connection: Connection, text: str, parameters: Any, options: Mapping[str, Any], take: Callable[[Any], Any]) -> Any:
+    """Run a statement past SQLAlchemy's own execution. Raises DBAPIError.
 
     SQLAlchemy would make a result that knows columns by name, and rows of it: that takes longer than many a statement.
     """
-    cursor = connection.connection.cursor(**options)
-    for listener in connection.dispatch.before_cursor_execute:
-        listener(connection, cursor, text, parameters, None, False)  # noqa: FBT003 - SQLAlchemy's interface
     drivers = connection.dialect.loaded_dbapi.Error
     try:
-        cursor.execute(text, parameters)
-        return list(cursor.fetchall())
+        with closing(connection.connection.cursor(**options)) as cursor:
+            for listener in connection.dispatch.before_cursor_execute:
+                listener(connection, cursor, text, parameters, None, False)  # noqa: FBT003 - SQLAlchemy's interface
+            cursor.execute(text, parameters)
+            return take(cursor)
     except drivers as error:
-        lost = connection.dialect.is_disconnect(error, connection.connection.dbapi_connection, cursor)
+        lost = connection.dialect.is_disconnect(error, connection.connection.dbapi_connection, None)
         told = DBAPIError.instance(text, parameters, error, drivers, connection_invalidated=lost, dialect=connection.dialect)
         if lost:
             connection.invalidate(error)
         raise told from error
-    finally:
-        cursor.close()
 
 
 def rows(session: Session, shape: Hashable, build: Callable[[], Select[Any]], values: Mapping[str, Any]) -> list[Any]:
-    """Run the statement of a shape, which ``build`` makes where it is new."""
+    """Run the statement of a shape, which ``build`` makes where it is new; returns its rows as tuples."""
+    prepared = _prepared(session, shape, build)
+    found: list[Any] = prepared.run(session, values, prepared.rows)
+    return found
+
+
+def taken(
+    session: Session,
+    shape: Hashable,
+    build: Callable[[], Select[Any]],
+    values: Mapping[str, Any],
+    take: Callable[[Any], Taken],
+) -> Taken:
+    """Run it; returns what is taken from the driver's cursor, where the rows themselves would be too many to keep."""
+    found: Taken = _prepared(session, shape, build).run(session, values, take)
+    return found
+
+
+def _prepared(session: Session, shape: Hashable, build: Callable[[], Select[Any]]) -> Prepared:
     dialect = session.get_bind().dialect
     key = (dialect.name, shape)
     with _lock:
@@ -88,7 +110,7 @@ def rows(session: Session, shape: Hashable, build: Callable[[], Select[Any]], va
         prepared = Prepared(build(), dialect)
         with _lock:
             _kept[key] = prepared
-    return prepared.rows(session, values)
+    return prepared
 
 
 def replan(session: Session) -> None:

@@ -295,11 +295,11 @@ def _kept(found: Sequence[str], most: int) -> list[str]:
 class Engine(ABC):
     """How one kind of database holds the index; ``stored`` reads back what ``row`` wrote, after the version.
 
-    ``sure``: what is found is of the nouns that were asked for, whatever others there are.
+    ``exact``: what is found is of the nouns that were asked for, whatever others there are.
     """
 
     key: str
-    sure: bool
+    exact: bool
     stored: Sequence[ColumnElement[str]]
     columns: Sequence[Any]
 
@@ -344,7 +344,7 @@ class _FTS5(Engine):
     most entries is better said by those that it is not, since FTS5 reads all that a word has there.
     """
 
-    key, sure = "rowid", False
+    key, exact = "rowid", False
     columns = stored = (column("title", String), column("body", String), column("name", String), column("noun", String))
 
     def row(self, entry: Entry) -> dict[str, str]:
@@ -404,7 +404,7 @@ class _FTS5(Engine):
 class _TSVector(Engine):
     """PostgreSQL: vectors and queries are written as literals, which no dictionary reads."""
 
-    key, sure = "version", True
+    key, exact = "version", True
     columns = (column("kind", String), column("vector", TSVECTOR))
     stored = (columns[0], cast(columns[1], String))
     # Where a title's words are counted from, and those of the rest, so that no phrase reaches from one into the other. There

@@ -40,7 +40,6 @@ from api.query import CAP, DEFAULT_LIMIT, Condition, Conditions, Expression, Gro
 from api.resource import Relation, Resource
 
 MAX_INCLUDED = 500
-MAX_VALUES = 100
 STREAMED = 500
 ALL = Conditions(())
 # So many rows are counted to see by which of two conditions others are found best.
@@ -77,7 +76,8 @@ class Listing:
         self.values: dict[str, Any] = {}
         keys = tuple([key and (key.field.name, key.descending) for key in self.order])
         # Where all is published, nothing is to be checked.
-        _, self.settled = dataset.state(session)
+        self.state = dataset.state(session)
+        self.settled = self.state.settled
         own = (query.resource.name, conditions.shape(query.where, self.values), keys)
         lookup = None if query.search is None else self.lookup()
         self.values |= lookup.values if lookup else {}
@@ -89,22 +89,36 @@ class Listing:
         return prepared.rows(self.session, (self.shape, name), build, self.values | values)
 
     @cached_property
+    def _filtered(self) -> Versions | NotIndexedError | None:
+        query = self.query
+        try:
+            return None if query.where == ALL else counting.versions(self.session, query.resource, query.where)
+        except NotIndexedError as error:
+            return error
+
+    @property
     def filtered(self) -> Versions | None:
         """The current revisions that its filter leaves; None where it has none. Raises NotIndexedError."""
-        if not self.settled:
+        if not self.state.indexed:
             raise NotIndexedError
-        query = self.query
-        return None if query.where == ALL else counting.versions(self.session, query.resource, query.where)
+        if isinstance(self._filtered, NotIndexedError):
+            raise self._filtered
+        return self._filtered
 
     @cached_property
+    def _found(self) -> Versions:
+        """The current revisions that its search finds."""
+        engine, lookup = search.ENGINES[self.dialect], self.lookup()
+        shape = (self.shape, "versions")
+        return prepared.taken(self.session, shape, lambda: engine.versions(lookup.condition()), self.values, Versions.taken)
+
+    @property
     def versions(self) -> Versions | None:
         """The current revisions of the list's records; None where it has all. Raises NotIndexedError."""
-        if self.query.search is None or (self.filtered is not None and not self.filtered):
-            return self.filtered
-        engine, lookup = search.ENGINES[self.dialect], self.lookup()
-        entries = self.rows("versions", lambda: engine.versions(lookup.condition()))
-        found = Versions(version for (version,) in entries)
-        return found if self.filtered is None else found & self.filtered
+        filtered = self.filtered
+        if self.query.search is None or (filtered is not None and not filtered):
+            return filtered
+        return self._found if filtered is None else self._found & filtered
 
     def count(self, most: int | None) -> int:
         """Count the rows of the list, up to so many."""
@@ -123,15 +137,13 @@ class Listing:
     def _known(self) -> int:
         """Count them by what is known of all records. Raises NotIndexedError where SQL does it sooner, too."""
         query, resource = self.query, self.query.resource
-        if not self.settled:
-            raise NotIndexedError
         if query.search is not None:
             # Where a filter leaves little of all that a search finds, it takes long to look at one after the other.
             if query.where == ALL or not FEW < len(self.filtered or ()) < self.size / RARE:
                 raise NotIndexedError
-        elif query.where == ALL:
+        elif self.settled and query.where == ALL:
             return dataset.records(self.session, resource.name)
-        elif (known := counting.number(self.session, resource, query.where)) is not None:
+        elif self.state.indexed and (known := counting.cardinality(self.session, resource, query.where)) is not None:
             return known
         return len(self.versions or ())
 

@@ -143,6 +143,9 @@ def _verify_index(session: Session) -> Iterator[str]:
         yield f"version {version}: in the search index, but not current; {REINDEX}"
     if search.engine_of(session).torn(session):
         yield f"the search index does not hold the words of its entries; {REINDEX}"
+    head = session.scalars(select(Head)).one()
+    if head.indexed != bitmaps.mark(head.version):
+        yield f"the bitmap index is behind, and not asked; {REINDEX}"
     for resource in RESOURCES:
         for dimension, value in bitmaps.faults(session, resource, contents(session, resource)):
             yield f"{resource.name}, {dimension} {value}: the bitmap index is not of the records that say so; {REINDEX}"

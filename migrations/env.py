@@ -45,7 +45,7 @@ def migrate(connection: Connection) -> None:
             raise CommandError("; ".join(publication.refused))
         # What an earlier release published is not in an index that this upgrade made.
         if ledger.is_indexed(session):
-            ledger.recount(session)
+            ledger.reindex_bitmaps(session)
         else:
             ledger.reindex(session)
 

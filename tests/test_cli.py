@@ -171,7 +171,10 @@ TAMPERED: dict[str, tuple[str, list[str]]] = {
     ),
     "head": (
         "update ledger_head set version = version + 1",
-        ["the head is at version {more}, the last revision at {last}"],
+        [
+            "the head is at version {more}, the last revision at {last}",
+            "the bitmap index is behind, and not asked; run `flask --app wsgi ledger reindex`",
+        ],
     ),
     "lost note": (
         "delete from ledger_dirty",

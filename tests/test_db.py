@@ -16,7 +16,6 @@ from api.settings import ROOT, Settings
 
 FORKED = """
 import os, sys
-from api import prepared
 from api.db import Database
 from api.settings import Settings
 from sqlalchemy import text

@@ -23,6 +23,7 @@ def upgrade() -> None:
         sa.Column("versions", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("kind", "dimension", "value", "first", name=op.f("pk_bitmap_index")),
     )
+    op.add_column("ledger_head", sa.Column("indexed", text, nullable=True))
     op.execute("delete from search_index")
     # Facets read it no more.
     op.drop_index("ix_initiatives_id_city_id_status", "initiatives")
@@ -32,4 +33,5 @@ def downgrade() -> None:
     """Drop it; the former release's full text has other words, and is filled by its `ledger reindex`."""
     op.execute("delete from search_index")
     op.create_index("ix_initiatives_id_city_id_status", "initiatives", ["id", "city_id", "status"])
+    op.drop_column("ledger_head", "indexed")
     op.drop_table("bitmap_index")
