@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import reduce
 from operator import and_, or_
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session
@@ -74,13 +74,29 @@ def _joined(join: Callable[[Versions, Versions], Versions], readers: Sequence[Re
     return lambda session: reduce(join, [reader(session) for reader in readers])
 
 
-def _all(resource: Resource, rows: Sequence[Rest]) -> Reader:
-    """Return what reads the set of which conditions hold, each with what is left of its path. Raises NotIndexedError."""
+def values(session: Session, resource: Resource, expression: Expression, dimension: Dimension) -> Collection[Any] | None:
+    """Return the values that an expression leaves to a dimension of one value a record; None where it may leave any."""
+    if isinstance(expression, Conditions) and not dimension.many:
+        for rows in _steps([(row.filter.path, row) for row in expression.all]):
+            path, row = rows[0]
+            if dimension_at(resource, path, row.filter) is dimension and row.filter.operator.name == "":
+                return cast("Collection[Any]", row.value)
+            if path and forward(resource, path[0]) is dimension:
+                return _targets(session, path[0], _beyond(rows))
+    return None
+
+
+def _steps(rows: Sequence[Rest]) -> Collection[list[Rest]]:
+    """Put together the conditions that have the same next step, so are about one related record."""
     steps: dict[Relation | int, list[Rest]] = defaultdict(list)
     for place, (path, row) in enumerate(rows):
-        # Those with the same next step are about one related record.
         steps[path[0] if path else place].append((path, row))
-    return _joined(and_, [_step(resource, found) for found in steps.values()])
+    return steps.values()
+
+
+def _all(resource: Resource, rows: Sequence[Rest]) -> Reader:
+    """Return what reads the set of which conditions hold, each with what is left of its path. Raises NotIndexedError."""
+    return _joined(and_, [_step(resource, found) for found in _steps(rows)])
 
 
 def _step(resource: Resource, rows: Sequence[Rest]) -> Reader:

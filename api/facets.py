@@ -71,7 +71,9 @@ def _among(listed: Listing, dimension: Dimension, chosen: Versions | None) -> Ma
     """Return how many of a set, or of all, hold each value of a dimension."""
     if chosen is None:
         return counting.cardinalities(listed.session, listed.query.resource, dimension)
-    found = counting.bitmaps(listed.session, listed.query.resource, dimension).items()
+    query = listed.query
+    left = counting.values(listed.session, query.resource, query.where, dimension)
+    found = counting.bitmaps(listed.session, query.resource, dimension, left).items()
     return {json.loads(value): count for value, holding in found if (count := holding.common(chosen))}
 
 
