@@ -28,7 +28,6 @@ JOINS = {"and": and_, "or": or_}
 # Operators that can be asked of each value of a dimension; those that compare do so in Python as in SQL.
 HOLDS = ("not", "isnull", "gt", "gte", "lt", "lte", "startswith")
 
-
 Reader = Callable[[Session], Versions]
 
 
@@ -37,7 +36,10 @@ class NotIndexedError(Exception):
 
 
 def cardinality(session: Session, resource: Resource, expression: Expression) -> int | None:
-    """Return how many records of a noun an expression holds of, where that is known without the set of them; else None."""
+    """Return how many records of a noun an expression holds of, where that is known without the set of them; else None.
+
+    Raises NotIndexedError where the set is not known either.
+    """
     rows = [(row.filter.path, row) for row in expression.all] if isinstance(expression, Conditions) else []
     if len(rows) == 1 and rows[0][1].filter.operator.name == "":
         ((path, row),) = rows

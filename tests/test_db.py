@@ -10,8 +10,10 @@ from conftest import opened
 from sqlalchemy import literal_column, select, text
 from sqlalchemy.exc import DBAPIError
 
-from api import prepared
+from api import prepared, search, statements
 from api.db import Database
+from api.query import Query
+from api.resources import BY_NAME
 from api.settings import ROOT, Settings
 
 FORKED = """
@@ -100,3 +102,33 @@ def test_errors_of_prepared_statements(database: Database) -> None:
         assert caught.value.connection_invalidated
     with database.reading() as session:
         assert alive(session) == [(1,)]
+
+
+def test_statements_stay_prepared(database: Database) -> None:
+    """PostgreSQL keeps what one read has prepared for the next; the control, a read that is rolled back, forgets it."""
+    if database.engine.dialect.name == "sqlite":
+        # Its statements are kept by the driver, in this process.
+        return
+    kept = text("select count(*) from pg_prepared_statements where statement = 'SELECT 42'")
+    for rolled_back, expected in ((False, 1), (True, 0)):
+        # psycopg prepares what it has sent five times.
+        for _ in range(7):
+            with database.reading() as session:
+                assert prepared.rows(session, "kept", lambda: select(literal_column("42")), {}) == [(42,)]
+                if rolled_back:
+                    session.rollback()
+        with database.reading() as session:
+            assert session.scalar(kept) == expected
+
+
+def test_searches_are_planned_each_time(database: Database) -> None:
+    """What depends on words is planned for them until its transaction ends, and nothing else is."""
+    if database.engine.dialect.name == "sqlite":
+        return
+    mode = text("show plan_cache_mode")
+    with database.reading() as session:
+        statements.Listing(session, Query(resource=BY_NAME["initiatives"], search=search.parse("data")))
+        assert session.scalar(mode) == "force_custom_plan"
+    with database.reading() as session:
+        statements.Listing(session, Query(resource=BY_NAME["initiatives"]))
+        assert session.scalar(mode) == "auto"
