@@ -117,6 +117,10 @@ class Versions:
         """Return what is in either."""
         return Versions.union((self, other))
 
+    def __iter__(self) -> Iterator[int]:
+        """Yield them, in order."""
+        return (high * WIDTH + low for high, part in sorted(self.parts.items()) for low in part)
+
     def __len__(self) -> int:
         """Return how many there are."""
         return sum(map(len, self.parts.values()))

@@ -7,8 +7,9 @@ import itertools
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
-from operator import and_, or_
+from operator import and_, itemgetter, or_
 from typing import Any, cast
 
 from sqlalchemy import Select, bindparam, func, select
@@ -24,6 +25,8 @@ from api.resources import BY_NAME
 
 # Of more values, all of the dimension are read.
 MANY = 500
+# So many pieces are read to find what comes first.
+NEAR = 16
 JOINS = {"and": and_, "or": or_}
 # Operators that can be asked of each value of a dimension; those that compare do so in Python as in SQL.
 HOLDS = ("not", "isnull", "gt", "gte", "lt", "lte", "startswith")
@@ -105,7 +108,7 @@ def _step(resource: Resource, rows: Sequence[Rest]) -> Reader:
     path, row = rows[0]
     dimension = dimension_at(resource, path, row.filter) if len(rows) == 1 else None
     if dimension and row.filter.operator.name == "":
-        return lambda session: Versions.union(bitmaps(session, resource, dimension, row.value).values())
+        return lambda session: holding(session, resource, dimension, row.value)
     if dimension and not dimension.many and row.filter.operator.name in HOLDS:
         return lambda session: Versions.union(
             found for value, found in bitmaps(session, resource, dimension).items() if _holds(row, json.loads(value))
@@ -114,7 +117,7 @@ def _step(resource: Resource, rows: Sequence[Rest]) -> Reader:
     if not ids:
         raise NotIndexedError
     beyond = _beyond(rows)
-    return lambda session: Versions.union(bitmaps(session, resource, ids, _targets(session, path[0], beyond)).values())
+    return lambda session: holding(session, resource, ids, _targets(session, path[0], beyond))
 
 
 def _holds(row: Condition, value: Any) -> bool:
@@ -194,12 +197,60 @@ def bitmaps(
 ) -> Mapping[str, Versions]:
     """Return the set of each value, by its JSON, or of each of these; what nothing holds is left out."""
     pieces = defaultdict(list)
-    for value, first, stored in _read(session, resource, dimension, values, Bitmap.first, Bitmap.versions):
-        try:
-            pieces[value].append((first // WIDTH, read(stored)))
-        except UnreadableError as error:
-            raise NotIndexedError from error
-    return {value: Versions.of(found) for value, found in pieces.items()}
+    for value, *piece in _read(session, resource, dimension, values, Bitmap.first, Bitmap.versions):
+        pieces[value].append(piece)
+    return {value: _joint(found) for value, found in pieces.items()}
+
+
+def holding(session: Session, resource: Resource, dimension: Dimension, values: Collection[Any]) -> Versions:
+    """Return the set of what holds any of these values."""
+    return _joint(piece for _, *piece in _read(session, resource, dimension, values, Bitmap.first, Bitmap.versions))
+
+
+@dataclass(frozen=True)
+class Order:
+    """The texts of a noun's dimension, from behind one of them on, and whether it is the last that comes first."""
+
+    noun: Resource
+    dimension: Dimension
+    falling: bool
+    behind: str | None
+
+
+def nearest(session: Session, order: Order, chosen: Versions, wanted: int) -> Versions | None:
+    """Return so many of a set, or more, that come first in an order: all of the set that hold any of some texts.
+
+    None where so many are not met in the first pieces.
+    """
+
+    def build() -> Any:
+        found = select(Bitmap.value, Bitmap.first, Bitmap.versions)
+        found = found.where(Bitmap.kind == bindparam("kind"), Bitmap.dimension == bindparam("dimension"))
+        if order.behind is not None:
+            behind: Any = bindparam("behind")
+            found = found.where(Bitmap.value < behind if order.falling else Bitmap.value > behind)
+        # As JSON, null comes behind all texts.
+        found = found.where(Bitmap.value < encode(None))
+        return found.order_by(Bitmap.value.desc() if order.falling else Bitmap.value).limit(NEAR)
+
+    given = {"kind": order.noun.name, "dimension": order.dimension.name}
+    given |= {} if order.behind is None else {"behind": encode(order.behind)}
+    pieces = prepared.rows(session, ("nearest", order.falling, order.behind is None), build, given)
+    found = Versions()
+    for _, several in itertools.groupby(pieces, key=itemgetter(0)):
+        if len(found) >= wanted:
+            return found
+        found |= _joint(piece for _, *piece in several) & chosen
+    # The last value that was read may have more pieces.
+    return found if len(found) >= wanted and len(pieces) < NEAR else None
+
+
+def _joint(pieces: Iterable[Sequence[Any]]) -> Versions:
+    """Join pieces as they are stored, each with its first version. Raises NotIndexedError."""
+    try:
+        return Versions.of((first // WIDTH, read(stored)) for first, stored in pieces)
+    except UnreadableError as error:
+        raise NotIndexedError from error
 
 
 def _read(

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from api import __version__, past, query
 from api.answers import HistoryAnswerSchema
 from api.db import Database
-from api.documents import PUBLICATION, SLUG, instant, is_slug
+from api.documents import PUBLICATION, instant, is_slug
 from api.ledger import Op, Revision
 from api.query import DEFAULT_LIMIT, MAX_LIMIT, MIN_VERSION, VERSION, Parameter
 from api.resource import Resource
@@ -24,6 +24,7 @@ from api.rest import (
     address,
     conditional,
     documents,
+    id_of,
     link_header,
     negotiate,
     parameter_component,
@@ -51,15 +52,8 @@ ASKED = [{"name": name, "in": "query", **parameter_component(row)} for name, row
 def add_history(blp: Blueprint, resource: Resource) -> None:
     """Add the path of a record's past to the routes of its noun."""
     singular = resource.singular
-    document = {
-        "name": "id",
-        "in": "path",
-        "description": f"Id of the {singular}.",
-        "schema": {"type": "string", "pattern": SLUG},
-        "example": resource.fields["id"].example,
-    }
 
-    @blp.route(f"/{resource.name}/<record:id>/history", endpoint="history", parameters=[document, IF_NONE_MATCH])
+    @blp.route(f"/{resource.name}/<record:id>/history", endpoint="history", parameters=[id_of(resource), IF_NONE_MATCH])
     @blp.response(200, HistoryAnswerSchema, description=f"Revisions of the {singular}.", headers=HEADERS | LINK)
     @blp.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
     @documents(blp, "invalid-query", "record-not-found", "not-acceptable", "unavailable")

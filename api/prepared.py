@@ -13,6 +13,7 @@ from cachetools import LRUCache
 from sqlalchemy import ARRAY, ColumnElement, Connection, Dialect, LargeBinary, Select, String, any_, bindparam
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
+from sqlalchemy.types import TypeEngine
 
 # So many statements are kept; each takes some kilobytes.
 MOST = 500
@@ -125,20 +126,21 @@ def replan(session: Session) -> None:
 
 @dataclass(frozen=True)
 class Among:
-    """Texts of which a column is any: its statement's ``shape`` and ``values``, and the condition itself.
+    """Values of which a column is any: its statement's ``shape`` and ``values``, and the condition itself.
 
     PostgreSQL takes them as one array, so that there is one statement for all lengths, which it plans but once.
     """
 
     dialect: str
-    texts: Sequence[str]
+    these: Sequence[Any]
+    type: type[TypeEngine[Any]]
 
     @property
     def values(self) -> dict[str, Any]:
         """The values by the names of their parameters."""
         if self.dialect == "postgresql":
-            return {"texts": list(self.texts)}
-        return {f"i{n}": text for n, text in enumerate(padded(self.texts))}
+            return {"these": list(self.these)}
+        return {f"i{n}": value for n, value in enumerate(padded(self.these))}
 
     @property
     def shape(self) -> Hashable:
@@ -148,13 +150,13 @@ class Among:
     def condition(self, column: Any) -> ColumnElement[bool]:
         """Return the condition of a column, with parameters in the place of the values."""
         if self.dialect == "postgresql":
-            return cast("ColumnElement[bool]", column == any_(bindparam("texts", type_=ARRAY(String))))
+            return cast("ColumnElement[bool]", column == any_(bindparam("these", type_=ARRAY(self.type))))
         return cast("ColumnElement[bool]", column.in_([bindparam(name) for name in self.values]))
 
 
-def among(session: Session, texts: Sequence[str]) -> Among:
-    """Return how a session's database is asked for any of these."""
-    return Among(session.get_bind().dialect.name, texts)
+def among(session: Session, these: Sequence[Any], type: type[TypeEngine[Any]] = String) -> Among:
+    """Return how a session's database is asked for any of these: texts, if no other type is named."""
+    return Among(session.get_bind().dialect.name, these, type)
 
 
 def padded(values: Sequence[Any]) -> tuple[Any, ...]:

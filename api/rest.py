@@ -193,13 +193,6 @@ def blueprint(resource: Resource) -> Blueprint:
     """Return the routes of a noun."""
     name, singular = resource.name, resource.singular
     blp = Blueprint(name, __name__, description=f"{resource.description} {resource.details}".strip())
-    document = {
-        "name": "id",
-        "in": "path",
-        "description": f"Id of the {singular}.",
-        "schema": {"type": "string", "pattern": SLUG},
-        "example": resource.fields["id"].example,
-    }
     suffix = {
         "name": "format",
         "in": "path",
@@ -256,13 +249,13 @@ def blueprint(resource: Resource) -> Blueprint:
             negotiate(JSON)
             return list_records(resource, FORMATS["json"], read_body(JSON))
 
-    @blp.route(f"/{name}/<record:id>", endpoint="record", parameters=[document])
+    @blp.route(f"/{name}/<record:id>", endpoint="record", parameters=[id_of(resource)])
     class Member(MethodView):
         @blp.response(200, record_of(resource), description=f"The {singular}.", headers=HEADERS)
         @blp.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
         @documents(
             *(blp, "invalid-query", "too-many-included", "record-not-found", "record-deleted", "history-trimmed"),
-            *("not-acceptable", "unavailable"),
+            *("method-not-allowed", "not-acceptable", "unavailable"),
         )
         @blp.doc(
             operationId=f"get_{singular}",
@@ -273,6 +266,17 @@ def blueprint(resource: Resource) -> Blueprint:
             return read_record(resource, id)
 
     return blp
+
+
+def id_of(resource: Resource) -> dict[str, Any]:
+    """Return the parameter of a path that holds the id of a record."""
+    return {
+        "name": "id",
+        "in": "path",
+        "description": f"Id of the {resource.singular}.",
+        "schema": {"type": "string", "pattern": SLUG, "not": {"const": RESERVED}},
+        "example": resource.fields["id"].example,
+    }
 
 
 def parameter_name(resource: Resource, name: str) -> str:

@@ -30,8 +30,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, aliased
 
 from api import conditions, counting, cursors, dataset, prepared, search
-from api.bitmaps import Versions
-from api.counting import NotIndexedError
+from api.bitmaps import Versions, dimension_of
+from api.counting import NotIndexedError, Order
 from api.ledger import CURRENT, Dirty, Revision
 from api.operators import WIDE
 from api.prepared import Among
@@ -48,6 +48,8 @@ WEIGHED = 50_000
 FEW = 1_000
 # A filter that leaves less than one in so many is asked by the bitmap index.
 RARE = 10
+# Of what is near in an order, so many times as many are put in order as are wanted.
+NEARBY = 10
 # What it costs to ask a search of one row, in parts of what it costs to find one by it.
 LOOKUP = 16
 
@@ -300,11 +302,12 @@ class Plan:
     """How the rows of a list are found.
 
     ``leads``: its search finds rows, and its filter is asked of them; else the other way round. ``probing``: its relations
-    are asked of one row after the other, and don't find them.
+    are asked of one row after the other, and don't find them. ``soon``: so the next rows of its order are met soon.
     """
 
     leads: bool = False
     probing: bool = False
+    soon: bool = False
 
 
 @dataclass(frozen=True)
@@ -329,13 +332,16 @@ def page(listed: Listing, number: int | None) -> Page:
     rows: list[Any] = []
     for segment in _segments(listed, places):
         bounds = {f"k{n}": value for n, value in enumerate(places) if value is not None and segment.keys}
+        wanted = limit + 1 - len(rows)
         lookup = None if segment.tier is None else listed.lookup(segment.tier)
+        near = nearby(listed, segment, places, wanted) if plan.soon else None
         rows += listed.rows(
-            ("page", segment, tuple(bounds), plan, lookup and lookup.shape),
-            partial(_page, listed, segment, places, plan),
+            ("page", segment, tuple(bounds), plan, lookup and lookup.shape, near and near.shape),
+            partial(_page, listed, segment, places, plan, near),
             **bounds,
             **(lookup.values if lookup else {}),
-            limit=limit + 1 - len(rows),
+            **(near.values if near else {}),
+            limit=wanted,
         )
         if len(rows) > limit:
             break
@@ -352,7 +358,7 @@ def _plan(listed: Listing, limit: int, number: int | None) -> Plan:
         number = listed.count(CAP)
     # Of many, the next in the order are soon met; of few, all are found, and then put in order.
     soon = number * number > limit * listed.size
-    return Plan(probing=True) if soon else listed.plan
+    return Plan(probing=True, soon=True) if soon else listed.plan
 
 
 def _is_linked(expression: Expression) -> bool:
@@ -362,15 +368,37 @@ def _is_linked(expression: Expression) -> bool:
     return any(row.filter.path and row.filter.path[0].owner.key != "id" for row in expression.all)
 
 
-def _page(listed: Listing, segment: "Segment", places: Sequence[Any], plan: Plan) -> Select[Any]:
+def nearby(listed: Listing, segment: "Segment", places: Sequence[Any], wanted: int) -> Among | None:
+    """Return the versions of a segment's next rows, and some more, where the bitmap index has its filter and its order."""
+    key, resource = listed.order[0], listed.query.resource
+    order = dimension_of(resource, key.field.column) if key and key.field.type.name == "date" else None
+    first = places[0] if segment.keys else None
+    if not key or not order or segment.whole or segment.null or (segment.keys and first is None):
+        return None
+    with suppress(NotIndexedError):
+        chosen = listed.filtered or Versions()
+        if segment.keys > 1:
+            found: Versions | None = counting.holding(listed.session, resource, order, [first]) & chosen
+        else:
+            found = counting.nearest(listed.session, Order(resource, order, key.descending, first), chosen, wanted)
+        if found is not None and len(found) <= wanted * NEARBY:
+            return prepared.among(listed.session, [*found], BigInteger)
+    return None
+
+
+def _page(listed: Listing, segment: "Segment", places: Sequence[Any], plan: Plan, near: Among | None) -> Select[Any]:
     keys = [column.label(f"key_{n}") for n, column in enumerate(listed.keys)]
     if segment.tier is not None:
         keys.insert(0, type_coerce(literal(segment.tier), BigInteger()).label("tier"))
     # Where all rows are found and put in order, the documents are those of the few that are left.
-    late = not listed.joined and not plan.probing and _is_linked(listed.query.where)
+    late = not listed.joined and (near is not None or (not plan.probing and _is_linked(listed.query.where)))
     document = null() if late else listed.document
     columns = [listed.id, document.label("document"), *keys]
-    found = listed.select(*columns, plan=plan, tier=segment.tier, model=not listed.query.ranked)
+    if near is None:
+        found = listed.select(*columns, plan=plan, tier=segment.tier, model=not listed.query.ranked)
+    else:
+        these = select(Revision.id).where(near.condition(Revision.version))
+        found = select(*columns).where(listed.query.resource.model.id.in_(these))
     found = found.where(_behind(listed, segment, places))
     if late and listed.dialect == "postgresql":
         # Behind an offset, the order gives nobody the idea to walk through an index of it, past all that is not wanted.

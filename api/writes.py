@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from api import __version__, auth, idempotency, ledger, query
 from api.answers import record_of
 from api.codings import plain
-from api.documents import SLUG, instant
+from api.documents import instant
 from api.inputs import example_of, input_of, patch_of
 from api.keys import Key
 from api.operators import TYPES
@@ -25,7 +25,7 @@ from api.problem_types import PROBLEMS
 from api.problems import ProblemError, base_url, mistake, respond
 from api.query import Parameter
 from api.resource import Resource
-from api.rest import COUNTED, JSON, NOT_KEPT, Blueprint, database, documents, header, negotiate, read_body
+from api.rest import COUNTED, JSON, NOT_KEPT, Blueprint, database, documents, header, id_of, negotiate, read_body
 from api.rest import parameter_component as component
 from api.staging import Expected, Operation, referrers
 from api.writing import Outcome, Writer
@@ -231,13 +231,6 @@ def begin(*scopes: str) -> Key:
 def add_verbs(blp: Blueprint, resource: Resource) -> None:
     """Add what changes the records of a noun to its routes."""
     name, singular, scope = resource.name, resource.singular, f"write:{resource.name}"
-    id = {
-        "name": "id",
-        "in": "path",
-        "description": f"Id of the {singular}.",
-        "schema": {"type": "string", "pattern": SLUG},
-        "example": resource.fields["id"].example,
-    }
     headers = WRITTEN | ETAG | PREFERENCE
     kept: dict[str, Any] = {"description": f"The {singular} as it is now.", "headers": headers}
     made: dict[str, Any] = {"description": f"The {singular} as it was created.", "headers": headers | LOCATION}
@@ -246,6 +239,7 @@ def add_verbs(blp: Blueprint, resource: Resource) -> None:
     def body(schema: type[Schema], example: Any, *media_types: str) -> dict[str, Any]:
         return {"required": True, "content": {kind: {"schema": schema, "example": example} for kind in media_types}}
 
+    at_path = ("method-not-allowed", "precondition-failed", "precondition-required")
     missing = ("record-not-found", "record-deleted")
     clashes = (
         ["conflict"]
@@ -268,12 +262,12 @@ def add_verbs(blp: Blueprint, resource: Resource) -> None:
             operation = Operation(verb="create", resource=resource, body=read_body(JSON, exact=True))
             return carry_out(key, [operation], arguments(), written)
 
-    @blp.route(f"/{name}/<record:id>", endpoint="change", parameters=[id])
+    @blp.route(f"/{name}/<record:id>", endpoint="change", parameters=[id_of(resource)])
     class Change(MethodView):
         @blp.response(200, record_of(resource), **kept)
         @blp.alt_response(201, schema=record_of(resource), **made, success=True)
         @blp.alt_response(204, **nothing)
-        @documents(blp, *WRITE_REFUSALS, *clashes, "precondition-failed", "precondition-required")
+        @documents(blp, *WRITE_REFUSALS, *at_path, *clashes)
         @auth.documented(blp, scope)
         @blp.doc(operationId=f"put_{singular}", summary=f"Create or replace {_a(singular)}", requestBody=whole)
         @blp.doc(parameters=[*ASKED, IF_MATCH, IF_NONE_MATCH, IDEMPOTENCY_KEY, PREFER])
@@ -286,7 +280,7 @@ def add_verbs(blp: Blueprint, resource: Resource) -> None:
 
         @blp.response(200, record_of(resource), **kept)
         @blp.alt_response(204, **nothing)
-        @documents(blp, *WRITE_REFUSALS, *clashes, *missing, "precondition-failed", "precondition-required")
+        @documents(blp, *WRITE_REFUSALS, *at_path, *clashes, *missing)
         @auth.documented(blp, scope)
         @blp.doc(operationId=f"patch_{singular}", summary=f"Change {_a(singular)}")
         @blp.doc(requestBody=body(patch_of(resource), {resource.label.key: "A better one"}, JSON, MERGE_PATCH))
@@ -299,8 +293,7 @@ def add_verbs(blp: Blueprint, resource: Resource) -> None:
             return carry_out(key, [operation], arguments(), written)
 
         @blp.response(204, description="It is gone, and its citations with it.", headers=WRITTEN)
-        @documents(blp, "bad-request", "invalid-query", "unavailable", "idempotency-mismatch", *in_use, *missing)
-        @documents(blp, "precondition-failed", "precondition-required")
+        @documents(blp, "bad-request", "invalid-query", "unavailable", "idempotency-mismatch", *at_path, *in_use, *missing)
         @auth.documented(blp, scope)
         @blp.doc(operationId=f"delete_{singular}", summary=f"Delete {_a(singular)}")
         @blp.doc(parameters=[*ASKED, IF_MATCH, IDEMPOTENCY_KEY])

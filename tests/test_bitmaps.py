@@ -342,3 +342,46 @@ def test_more_pairs_than_are_compared(client: FlaskClient, monkeypatch: pytest.M
     monkeypatch.setattr("api.facets.PAIRS", 1)
     assert counting_statements(client, path)
     assert client.get(path).get_json() == expected
+
+
+# --- what comes first by it
+
+DATES = ["2023", "2023-05", "2023-05-01", "2023-06", "2024", "2024-02", "2024-02-28", "2024-03", None]
+
+
+def walked(client: FlaskClient, path: str) -> list[str]:
+    """Return the ids of a list, page by page."""
+    found, cursor = [], ""
+    while cursor is not None:
+        answer = client.get(f"{path}{cursor and f'&cursor={cursor}'}").get_json()
+        found += [row["id"] for row in answer["data"]]
+        cursor = answer["page"]["cursor"]
+    return found
+
+
+@pytest.mark.parametrize("sort", ["-started", "started", "-started,-title", "-started,-id"])
+def test_sql_orders_the_same(database: Database, own_client: FlaskClient, monkeypatch: pytest.MonkeyPatch, sort: str) -> None:
+    """Pages by a date are the same, with ties and nulls, whether the index says what comes next or the tables."""
+    monkeypatch.setattr(counting, "NEAR", 4)
+    with ledger.writing(database) as session:
+        ids = session.scalars(text("select id from initiatives order by id")).all()
+        rows = [{"id": id, "started": DATES[number % len(DATES)]} for number, id in enumerate(ids)]
+        session.connection().execute(text("update initiatives set started = :started where id = :id"), rows)
+    near, known = statements.nearby, set[tuple[int, bool]]()
+
+    def noting(*given: Any) -> Any:
+        found = near(*given)
+        known.add((given[1].keys, found is not None))
+        return found
+
+    monkeypatch.setattr(statements, "nearby", noting)
+    path = f"/initiatives?priority=cybersecurity,modernization,data-governance,digital-equity&sort={sort}&fields=id"
+    every = own_client.get(f"{path}&limit=500").get_json()
+    expected = [row["id"] for row in every["data"]]
+    assert not known
+    assert every["page"]["total"] == len(expected) > 10
+    for limit in (1, 2, 3):
+        assert walked(own_client, f"{path}&limit={limit}") == expected
+    # Some were found by the index, and some were not: of first pages, of those behind a value, and of ties.
+    assert {keys for keys, found in known if found} >= {0, 1, 2}
+    assert {keys for keys, found in known if not found}
