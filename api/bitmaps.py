@@ -48,9 +48,12 @@ class UnreadableError(Exception):
     """A piece that is kept is no bitmap."""
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+
+
 def encode(value: Any) -> str:
     """Return a value as the index has it: JSON, in which a text is hardly longer than it is, since keys have a limit."""
-    return json.dumps(value, ensure_ascii=False)
+    return _ENCODER.encode(value)
 
 
 class Bitmap(Base):

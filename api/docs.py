@@ -28,6 +28,7 @@ from api.problem_types import PROBLEMS
 from api.problems import MEDIA_TYPE, ProblemError, ProblemSchema, base_url, example
 from api.resources import RESOURCES
 from api.rest import (
+    ALLOW,
     CHALLENGE,
     COUNTED,
     HEADERS,
@@ -67,7 +68,7 @@ send it back as `If-None-Match` and get a 304 when nothing has changed. An unkno
 HTML = "text/html"
 BEARER = {"type": "http", "scheme": "bearer", "description": "A key that may change things; reading needs none."}
 # What problems of a status say besides.
-PROBLEM_HEADERS = {401: CHALLENGE, 403: CHALLENGE, 429: RETRY_AFTER, 503: RETRY_AFTER}
+PROBLEM_HEADERS = {401: CHALLENGE, 403: CHALLENGE, 405: ALLOW, 429: RETRY_AFTER, 503: RETRY_AFTER}
 # Everything comes from here; the interactive page's style sheet needs inline styles and data: pictures.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "

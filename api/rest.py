@@ -79,6 +79,7 @@ MAX_LINK = 4_000
 SAFE = ",:/"
 # Parameters of pages, which a stream of all records has no place for.
 PAGED = {"cursor", "count", "include", "facets", "highlights"}
+ALLOW = header("Allow", "The methods that work here.", "OPTIONS, POST")
 CHALLENGE = header("WWW-Authenticate", "How to authenticate (RFC 6750).", 'Bearer realm="digital-cities"')
 RATE_LIMIT = header(
     "RateLimit-Policy", "The limit that counted this request: how many, in how many seconds.", '"writes";q=600;w=60'

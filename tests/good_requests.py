@@ -11,6 +11,7 @@ from werkzeug.test import TestResponse
 
 from api import keys
 from api.db import Database
+from api.documents import RESERVED
 from api.inputs import example_of
 from api.resource import Resource
 from api.resources import BY_NAME
@@ -105,6 +106,8 @@ def wrong(client: FlaskClient, good: Good, reader: str) -> Iterator[TestResponse
     elif noun in {"keys", "webhooks"}:
         yield from _of_names(client, good)
     else:
+        if good.method != "POST":
+            yield good.send(client, address=f"/{noun}/{RESERVED}")
         yield from _of_records(client, good, BY_NAME[noun])
 
 

@@ -21,6 +21,7 @@ from werkzeug.test import TestResponse
 from api import keys, ledger, query
 from api.app import create_app
 from api.db import Database
+from api.documents import RESERVED
 from api.formats import BY_MEDIA_TYPE
 from api.problem_types import MAX_QUERY_STRING, PROBLEMS
 from api.problems import MEDIA_TYPE
@@ -280,7 +281,7 @@ def test_errors_are_problems(document: Json) -> None:
             assert value["type"].endswith(f"/problems/{name}")
             assert (value["status"], value["title"]) == (status, PROBLEMS[name].title)
     assert {status for _, status, _ in errors} == {
-        *(400, 401, 403, 404, 406, 409, 410, 412, 413, 414, 415, 422, 428, 429, 500, 503)
+        *(400, 401, 403, 404, 405, 406, 409, 410, 412, 413, 414, 415, 422, 428, 429, 500, 503)
     }
 
 
@@ -393,7 +394,7 @@ def ask(client: FlaskClient, path: str, deleted: str | None) -> dict[int, TestRe
         get(f"{known}{mark[-1]}limit={'9' * MAX_QUERY_STRING}"),
     ]
     if deleted:
-        answers.append(get(deleted))
+        answers += [get(deleted), get(path.replace("{id}", RESERVED))]
     if path.startswith(tuple(FUTURE)):
         parameter = next(name for start, name in FUTURE.items() if path.startswith(start))
         answers.append(get(f"{known}?{parameter}=99999999"))
