@@ -8,11 +8,11 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import and_, itemgetter, or_
 from typing import Any, cast
 
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import Select, bindparam, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from api import conditions, prepared
@@ -26,7 +26,7 @@ from api.resources import BY_NAME
 # Of more values, all of the dimension are read.
 MANY = 500
 # So many pieces are read to find what comes first.
-NEAR = 16
+NEAR = 8
 JOINS = {"and": and_, "or": or_}
 # Operators that can be asked of each value of a dimension; those that compare do so in Python as in SQL.
 HOLDS = ("not", "isnull", "gt", "gte", "lt", "lte", "startswith")
@@ -87,7 +87,7 @@ def values(session: Session, resource: Resource, expression: Expression, dimensi
             if dimension_at(resource, path, row.filter) is dimension and row.filter.operator.name == "":
                 return cast("Collection[Any]", row.value)
             if path and forward(resource, path[0]) is dimension:
-                return _targets(session, path[0], _beyond(rows))
+                return _Targets(path[0], _beyond(rows)).ids(session)
     return None
 
 
@@ -116,8 +116,8 @@ def _step(resource: Resource, rows: Sequence[Rest]) -> Reader:
     ids = forward(resource, path[0]) if path else None
     if not ids:
         raise NotIndexedError
-    beyond = _beyond(rows)
-    return lambda session: holding(session, resource, ids, _targets(session, path[0], beyond))
+    targets = _Targets(path[0], _beyond(rows))
+    return lambda session: targets.holding(session, resource, ids)
 
 
 def _holds(row: Condition, value: Any) -> bool:
@@ -143,19 +143,36 @@ def _beyond(rows: Sequence[Rest]) -> list[Rest]:
     return [(path[1:], row) for path, row in rows]
 
 
-def _targets(session: Session, relation: Relation, rows: Sequence[Rest]) -> Collection[str]:
-    """Return the ids of the related records of which conditions hold."""
-    noun, values = BY_NAME[relation.to or ""], dict[str, Any]()
-    asked = Conditions(tuple([row for _, row in rows]))
-    shape = conditions.shape(asked, values)
+class _Targets:
+    """The related records of which conditions hold."""
 
-    def build() -> Select[Any]:
-        given = conditions.parametrized(asked, itertools.count())
+    def __init__(self, relation: Relation, rows: Sequence[Rest]) -> None:
+        """Tell the shape of the conditions from their values."""
+        self.noun, self.rows, self.given = BY_NAME[relation.to or ""], rows, dict[str, Any]()
+        self.asked = Conditions(tuple([row for _, row in rows]))
+        self.shape = (relation.prefix, self.noun.name, conditions.shape(self.asked, self.given))
+
+    def ids(self, session: Session) -> Collection[str]:
+        """Return their ids."""
+        build = partial(self._select, self.noun.model.id)
+        return [id for (id,) in prepared.rows(session, ("ids", self.shape), build, self.given)]
+
+    def holding(self, session: Session, resource: Resource, dimension: Dimension) -> Versions:
+        """Return the set of the records of a noun whose dimension has the id of any of them."""
+
+        def build() -> Any:
+            # Nothing in an id is escaped in JSON.
+            values = self._select(literal_column("'\"'") + self.noun.model.id + literal_column("'\"'"))
+            return _of_dimension(select(Bitmap.first, Bitmap.versions)).where(Bitmap.value.in_(values))
+
+        given = {"kind": resource.name, "dimension": dimension.name, **self.given}
+        return _joint(prepared.rows(session, ("holding", self.shape), build, given))
+
+    def _select(self, column: Any) -> Select[Any]:
+        given = conditions.parametrized(self.asked, itertools.count())
         assert isinstance(given, Conditions)
-        left = [(path, row) for (path, _), row in zip(rows, given.all, strict=True)]
-        return select(noun.model.id).where(conditions.every(noun.name, noun.model, left))
-
-    return [id for (id,) in prepared.rows(session, ("targets", relation.prefix, noun.name, shape), build, values)]
+        left = [(path, row) for (path, _), row in zip(self.rows, given.all, strict=True)]
+        return select(column).where(conditions.every(self.noun.name, self.noun.model, left))
 
 
 # --- what the index has of a noun
@@ -224,8 +241,7 @@ def nearest(session: Session, order: Order, chosen: Versions, wanted: int) -> Ve
     """
 
     def build() -> Any:
-        found = select(Bitmap.value, Bitmap.first, Bitmap.versions)
-        found = found.where(Bitmap.kind == bindparam("kind"), Bitmap.dimension == bindparam("dimension"))
+        found = _of_dimension(select(Bitmap.value, Bitmap.first, Bitmap.versions))
         if order.behind is not None:
             behind: Any = bindparam("behind")
             found = found.where(Bitmap.value < behind if order.falling else Bitmap.value > behind)
@@ -253,6 +269,10 @@ def _joint(pieces: Iterable[Sequence[Any]]) -> Versions:
         raise NotIndexedError from error
 
 
+def _of_dimension(found: Any) -> Any:
+    return found.where(Bitmap.kind == bindparam("kind"), Bitmap.dimension == bindparam("dimension"))
+
+
 def _read(
     session: Session, resource: Resource, dimension: Dimension, values: Collection[Any] | None, *columns: Any
 ) -> Iterable[Any]:
@@ -263,8 +283,7 @@ def _read(
     some = prepared.among(session, sorted(wanted)) if wanted and len(wanted) <= MANY else None
 
     def build() -> Any:
-        found = select(Bitmap.value, *columns)
-        found = found.where(Bitmap.kind == bindparam("kind"), Bitmap.dimension == bindparam("dimension"))
+        found = _of_dimension(select(Bitmap.value, *columns))
         found = found.where(some.condition(Bitmap.value)) if some else found
         return found.group_by(Bitmap.value) if len(columns) == 1 else found
 

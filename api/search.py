@@ -427,8 +427,10 @@ class _TSVector(Engine):
         return {"kind": entry.kind, "vector": vector}
 
     def matches(self, wanted: Wanted, kinds: Nouns) -> tuple[str, ...]:  # noqa: ARG002 - they are a column's
+        terms = [*map(self._written, wanted.all)]
         groups = [f"!({' & '.join(map(self._written, group))})" for group in wanted.none]
-        return (" & ".join([*map(self._written, wanted.all), *groups]),)
+        # What each list of an index holds is sooner compared than worked out by a query of them all.
+        return (" & ".join([*terms[:1], *groups]), *terms[1:])
 
     def begins(self, typed: Sequence[str], kinds: Nouns) -> tuple[str, ...]:  # noqa: ARG002 - they are a column's
         return (" & ".join(f"'{IN_NAME}{word}':*" for word in typed),)

@@ -391,14 +391,14 @@ def _page(listed: Listing, segment: "Segment", places: Sequence[Any], plan: Plan
     if segment.tier is not None:
         keys.insert(0, type_coerce(literal(segment.tier), BigInteger()).label("tier"))
     # Where all rows are found and put in order, the documents are those of the few that are left.
-    late = not listed.joined and (near is not None or (not plan.probing and _is_linked(listed.query.where)))
-    document = null() if late else listed.document
+    late = not listed.joined and not plan.probing and _is_linked(listed.query.where)
+    document = null() if late else Revision.document if near else listed.document
     columns = [listed.id, document.label("document"), *keys]
-    if near is None:
-        found = listed.select(*columns, plan=plan, tier=segment.tier, model=not listed.query.ranked)
+    if near:
+        table = listed.query.resource.model
+        found = select(*columns).join_from(Revision, table, table.id == Revision.id).where(near.condition(Revision.version))
     else:
-        these = select(Revision.id).where(near.condition(Revision.version))
-        found = select(*columns).where(listed.query.resource.model.id.in_(these))
+        found = listed.select(*columns, plan=plan, tier=segment.tier, model=not listed.query.ranked)
     found = found.where(_behind(listed, segment, places))
     if late and listed.dialect == "postgresql":
         # Behind an offset, the order gives nobody the idea to walk through an index of it, past all that is not wanted.

@@ -4,6 +4,7 @@
 """
 
 import http.client
+import itertools
 import math
 import os
 import socket
@@ -48,8 +49,8 @@ PATHS = {
     "digest": "/digest",
 }
 DEEP = "deep page"
-# So many requests, or as many as fit into so many seconds: at least one.
-REQUESTS, SECONDS, WARMING = 200, 20, 2
+# In each of so many rounds so many requests, or as many as fit into so many seconds: at least one.
+ROUNDS, REQUESTS, SECONDS, WARMING = 10, 20, 2, 2
 FORMATS = ("csv", "ndjson")
 CHUNK = 65_536
 PAUSE = 3
@@ -58,7 +59,7 @@ COMMANDS = {"served": ["flask", "--app", "wsgi", "serve"], "kept": ["bench.lists
 
 
 def timed(client: FlaskClient, path: str) -> tuple[int, list[float]]:
-    """Return the status of an answer, and how long each of many took in milliseconds, the fastest first."""
+    """Return the status of an answer, and how long each of many took in milliseconds."""
     found: list[float] = []
     end = time.perf_counter() + SECONDS
     # The first ones compile statements and warm the database.
@@ -68,7 +69,7 @@ def timed(client: FlaskClient, path: str) -> tuple[int, list[float]]:
         found.append((time.perf_counter() - start) * 1000)
         if status != HTTPStatus.OK or time.perf_counter() > end:
             break
-    return status, sorted(found[WARMING:] or found)
+    return status, found[WARMING:] or found
 
 
 def deep(client: FlaskClient, size: int) -> str:
@@ -80,7 +81,7 @@ def deep(client: FlaskClient, size: int) -> str:
     return f"/initiatives?limit=20{cursor}"
 
 
-def own(client: FlaskClient, size: int) -> dict[str, str]:
+def asked(client: FlaskClient, size: int) -> dict[str, str]:
     """Return what is asked for of a dataset, by name."""
     first = client.get("/initiatives?limit=1").get_json()
     middle = first["meta"]["version"] - size // 2
@@ -89,21 +90,30 @@ def own(client: FlaskClient, size: int) -> dict[str, str]:
 
 
 def pages(stores: Mapping[tuple[str, int], Settings]) -> list[dict[str, Any]]:
-    """Print median and 99th percentile of every kind of page, and the median's ratio to that of the smallest size."""
+    """Print median and 99th percentile of every kind of page, and the median's ratio to that of the smallest size.
+
+    The sizes take turns, so that what slows the machine down does not slow only one.
+    """
     rows = []
     print(f"{'page':40}{'database':12}{'initiatives':>12}{'requests':>10}{'p50 ms':>10}{'p99 ms':>10}{'ratio':>8}")
-    medians: dict[tuple[str, str], float] = {}
-    for (dialect, size), settings in stores.items():
-        app = create_app(replace(settings, cache_mb=0))
-        client = app.test_client()
-        for name, path in own(client, size).items():
-            status, times = timed(client, path)
-            p50, p99 = statistics.median(times), times[math.ceil(len(times) * 0.99) - 1]
-            ratio = p50 / medians.setdefault((dialect, name), p50)
-            figures = f"{len(times):10}{p50:10.1f}{p99:10.1f}{ratio:8.1f}"
-            print(f"{name:40}{dialect:12}{size:12,}{figures}{'' if status == HTTPStatus.OK else f'  {status}!'}", flush=True)
-            rows.append({"page": name, "dialect": dialect, "size": size, "p50": p50, "p99": p99, "ratio": ratio})
-        app.extensions["database"].engine.dispose()
+    for dialect in dict.fromkeys(dialect for dialect, _ in stores):
+        apps = {size: create_app(replace(found, cache_mb=0)) for (of, size), found in stores.items() if of == dialect}
+        clients = {size: app.test_client() for size, app in apps.items()}
+        paths = {size: asked(client, size) for size, client in clients.items()}
+        for name in paths[min(paths)]:
+            times: dict[int, list[float]] = {size: [] for size in clients}
+            for _, (size, client) in itertools.product(range(ROUNDS), clients.items()):
+                status, found = timed(client, paths[size][name])
+                times[size] += found
+                if status != HTTPStatus.OK:
+                    print(f"{paths[size][name]}: {status}!", flush=True)
+            for size, found in times.items():
+                p50, p99 = statistics.median(found), sorted(found)[math.ceil(len(found) * 0.99) - 1]
+                ratio = p50 / statistics.median(times[min(times)])
+                print(f"{name:40}{dialect:12}{size:12,}{len(found):10}{p50:10.1f}{p99:10.1f}{ratio:8.1f}", flush=True)
+                rows.append({"page": name, "dialect": dialect, "size": size, "p50": p50, "p99": p99, "ratio": ratio})
+        for app in apps.values():
+            app.extensions["database"].engine.dispose()
     return rows
 
 
