@@ -3,6 +3,7 @@
 `make bench` runs it, with nothing kept of any answer; it reads ``/proc``, so on Linux.
 """
 
+import gc
 import http.client
 import itertools
 import math
@@ -100,6 +101,9 @@ def pages(stores: Mapping[tuple[str, int], Settings]) -> list[dict[str, Any]]:
         apps = {size: create_app(replace(found, cache_mb=0)) for (of, size), found in stores.items() if of == dialect}
         clients = {size: app.test_client() for size, app in apps.items()}
         paths = {size: asked(client, size) for size, client in clients.items()}
+        # As wsgi.py does.
+        gc.collect()
+        gc.freeze()
         for name in paths[min(paths)]:
             times: dict[int, list[float]] = {size: [] for size in clients}
             for _, (size, client) in itertools.product(range(ROUNDS), clients.items()):
