@@ -120,7 +120,9 @@ def replan(session: Session) -> None:
     How frequent a word is decides on how it is best searched for; what the planner thinks of any word suits few.
     """
     if session.get_bind().dialect.name == "postgresql" and "replanned" not in session.info:
-        session.connection().exec_driver_sql("set local plan_cache_mode = force_custom_plan")
+        # Several processes for one search would take longer to start than it does, and be missed by others.
+        settings = "set local plan_cache_mode = force_custom_plan; set local max_parallel_workers_per_gather = 0"
+        session.connection().exec_driver_sql(settings)
         session.info["replanned"] = True
 
 
