@@ -1,4 +1,4 @@
-"""The bitmap index: for each value that facets count, the set of the current revisions whose documents hold it.
+"""The bitmap index: for each value that facets count, and each word, the set of the current revisions that hold it.
 
 So a facet of a million records is a few set operations for each of its values, whatever the filter is, and so is the
 number of records that several filters leave (P. O'Neil, "Model 204 Architecture and Performance", HPTS 1987). A set is a
@@ -12,7 +12,7 @@ import json
 from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
 from operator import itemgetter
@@ -27,6 +27,7 @@ from api.db import Base, Version
 from api.documents import Content
 from api.resource import Column, Resource
 from api.resources import RESOURCES
+from api.search import Entry
 
 # A set of more bytes is cut, between blocks of 2^16 versions: such a block takes 8 KB at most.
 PIECE = 10_000
@@ -36,6 +37,8 @@ BLOCK = 1 << 16
 AT_ONCE = 1_000
 # So many rows are taken at once.
 TAKEN = 10_000
+# The dimension of what full text finds.
+WORDS = "q"
 # No piece reaches over a multiple of this.
 WIDTH = 1 << 32
 PLACE = ("kind", "dimension", "value", "first")
@@ -116,6 +119,10 @@ class Versions:
         """Return what is in both."""
         return Versions.of((high, part & other.parts[high]) for high, part in self.parts.items() if high in other.parts)
 
+    def __sub__(self, other: "Versions") -> "Versions":
+        """Return what is in the first alone."""
+        return Versions.of((high, part - other.parts.get(high, BitMap())) for high, part in self.parts.items())
+
     def __or__(self, other: "Versions") -> "Versions":
         """Return what is in either."""
         return Versions.union((self, other))
@@ -146,7 +153,7 @@ class Dimension:
     """
 
     name: str
-    column: Column
+    column: Column | None
     member: str
     many: bool = False
     item: str | None = None
@@ -158,11 +165,23 @@ class Dimension:
             yield encode(value)
 
 
+@dataclass(frozen=True, eq=False)
+class _Words(Dimension):
+    """The words by which full text finds a record."""
+
+    resource: Resource = field(kw_only=True)
+
+    def values(self, content: Content) -> Iterator[str]:
+        """Yield the words of a content, as JSON."""
+        return map(encode, Entry.of(self.resource, content).words)
+
+
 @cache
 def dimensions(resource: Resource) -> Mapping[str, Dimension]:
-    """Return what is indexed of a noun, by name: what facets count in its documents, or reach by an id there; and dates."""
+    """Return what is indexed of a noun, by name: what facets count in its documents, or reach by an id there; dates; words."""
     dates = (name for name, field in resource.fields.items() if field.type.name == "date")
-    found = (_dimension(resource, *name.split(".")[:2]) for name in dict.fromkeys([*resource.facets, *dates]))
+    found = [_dimension(resource, *name.split(".")[:2]) for name in dict.fromkeys([*resource.facets, *dates])]
+    found += [_Words(WORDS, None, "", many=True, resource=resource)] if resource.search else []
     return {dimension.name: dimension for dimension in found if dimension}
 
 
@@ -209,7 +228,7 @@ def read(stored: bytes) -> BitMap:
 
 def dimension_of(resource: Resource, column: Column | None) -> Dimension | None:
     """Return the dimension of a column, if there is one."""
-    return next((found for found in dimensions(resource).values() if found.column is column), None)
+    return next((found for found in dimensions(resource).values() if column is not None and found.column is column), None)
 
 
 def replace(session: Session, resource: Resource, old: Mapping[int, Content], new: Mapping[int, Content]) -> None:

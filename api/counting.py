@@ -9,24 +9,25 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
-from operator import and_, itemgetter, or_
+from operator import and_, itemgetter, or_, sub
 from typing import Any, cast
 
-from sqlalchemy import Select, bindparam, func, literal_column, select
+from sqlalchemy import BigInteger, Select, bindparam, func, literal, literal_column, select
 from sqlalchemy.orm import Session
 
 from api import conditions, prepared
-from api.bitmaps import WIDTH, Bitmap, Dimension, UnreadableError, Versions, dimension_of, encode, read
+from api.bitmaps import WIDTH, WORDS, Bitmap, Dimension, UnreadableError, Versions, dimension_of, encode, read
 from api.conditions import Rest
 from api.operators import FOLDED, bound, fold
 from api.query import Condition, Conditions, Expression, Filter
 from api.resource import Relation, Resource
 from api.resources import BY_NAME
+from api.search import Search
 
 # Of more values, all of the dimension are read.
 MANY = 500
 # So many pieces are read to find what comes first.
-NEAR = 8
+FIRST = 8
 JOINS = {"and": and_, "or": or_}
 # Operators that can be asked of each value of a dimension; those that compare do so in Python as in SQL.
 HOLDS = ("not", "isnull", "gt", "gte", "lt", "lte", "startswith")
@@ -60,6 +61,27 @@ def cardinality(session: Session, resource: Resource, expression: Expression) ->
 def versions(session: Session, resource: Resource, expression: Expression) -> Versions:
     """Return the current revisions of a noun that an expression holds of. Raises NotIndexedError, before anything is read."""
     return _reader(resource, expression)(session)
+
+
+def found(session: Session, kinds: Sequence[str], asked: Search) -> Versions:
+    """Return the current revisions of nouns that a search finds. Raises NotIndexedError where it is not of single words."""
+    if not asked.plain:
+        raise NotIndexedError
+    wanted, unwanted = ({word for (word,) in phrases} for phrases in (asked.positive, asked.negative))
+    values = {encode(word): word for word in wanted | unwanted}
+    among = prepared.among(session, sorted(values))
+
+    def build() -> Any:
+        pieces = select(Bitmap.value, Bitmap.first, Bitmap.versions)
+        nouns = Bitmap.kind.in_([literal(kind) for kind in kinds])
+        return pieces.where(nouns, Bitmap.dimension == literal(WORDS), among.condition(Bitmap.value))
+
+    pieces = defaultdict(list)
+    # Each version is of one noun, so those of several need not be told apart.
+    for value, *piece in prepared.rows(session, ("found", tuple(kinds), among.shape), build, among.values):
+        pieces[values[value]].append(piece)
+    sets = {word: _assembled(pieces.get(word, ())) for word in values.values()}
+    return reduce(sub, [sets[word] for word in unwanted], reduce(and_, [sets[word] for word in wanted]))
 
 
 def _reader(resource: Resource, expression: Expression) -> Reader:
@@ -117,7 +139,7 @@ def _step(resource: Resource, rows: Sequence[Rest]) -> Reader:
     if not ids:
         raise NotIndexedError
     targets = _Targets(path[0], _beyond(rows))
-    return lambda session: targets.holding(session, resource, ids)
+    return lambda session: targets.referring(session, resource, ids)
 
 
 def _holds(row: Condition, value: Any) -> bool:
@@ -157,7 +179,7 @@ class _Targets:
         build = partial(self._select, self.noun.model.id)
         return [id for (id,) in prepared.rows(session, ("ids", self.shape), build, self.given)]
 
-    def holding(self, session: Session, resource: Resource, dimension: Dimension) -> Versions:
+    def referring(self, session: Session, resource: Resource, dimension: Dimension) -> Versions:
         """Return the set of the records of a noun whose dimension has the id of any of them."""
 
         def build() -> Any:
@@ -166,7 +188,7 @@ class _Targets:
             return _of_dimension(select(Bitmap.first, Bitmap.versions)).where(Bitmap.value.in_(values))
 
         given = {"kind": resource.name, "dimension": dimension.name, **self.given}
-        return _joint(prepared.rows(session, ("holding", self.shape), build, given))
+        return _assembled(prepared.rows(session, ("referring", self.shape), build, given))
 
     def _select(self, column: Any) -> Select[Any]:
         given = conditions.parametrized(self.asked, itertools.count())
@@ -216,25 +238,25 @@ def bitmaps(
     pieces = defaultdict(list)
     for value, *piece in _read(session, resource, dimension, values, Bitmap.first, Bitmap.versions):
         pieces[value].append(piece)
-    return {value: _joint(found) for value, found in pieces.items()}
+    return {value: _assembled(found) for value, found in pieces.items()}
 
 
 def holding(session: Session, resource: Resource, dimension: Dimension, values: Collection[Any]) -> Versions:
     """Return the set of what holds any of these values."""
-    return _joint(piece for _, *piece in _read(session, resource, dimension, values, Bitmap.first, Bitmap.versions))
+    return _assembled(piece for _, *piece in _read(session, resource, dimension, values, Bitmap.first, Bitmap.versions))
 
 
 @dataclass(frozen=True)
 class Order:
-    """The texts of a noun's dimension, from behind one of them on, and whether it is the last that comes first."""
+    """The texts of a noun's dimension in an order: all, or those behind one of them."""
 
     noun: Resource
     dimension: Dimension
-    falling: bool
+    descending: bool
     behind: str | None
 
 
-def nearest(session: Session, order: Order, chosen: Versions, wanted: int) -> Versions | None:
+def first(session: Session, order: Order, chosen: Versions, wanted: int) -> Versions | None:
     """Return so many of a set, or more, that come first in an order: all of the set that hold any of some texts.
 
     None where so many are not met in the first pieces.
@@ -244,24 +266,24 @@ def nearest(session: Session, order: Order, chosen: Versions, wanted: int) -> Ve
         found = _of_dimension(select(Bitmap.value, Bitmap.first, Bitmap.versions))
         if order.behind is not None:
             behind: Any = bindparam("behind")
-            found = found.where(Bitmap.value < behind if order.falling else Bitmap.value > behind)
+            found = found.where(Bitmap.value < behind if order.descending else Bitmap.value > behind)
         # As JSON, null comes behind all texts.
-        found = found.where(Bitmap.value < encode(None))
-        return found.order_by(Bitmap.value.desc() if order.falling else Bitmap.value).limit(NEAR)
+        found = found.where(Bitmap.value < encode(None)).limit(bindparam("pieces", type_=BigInteger()))
+        return found.order_by(Bitmap.value.desc() if order.descending else Bitmap.value)
 
-    given = {"kind": order.noun.name, "dimension": order.dimension.name}
+    given = {"kind": order.noun.name, "dimension": order.dimension.name, "pieces": FIRST}
     given |= {} if order.behind is None else {"behind": encode(order.behind)}
-    pieces = prepared.rows(session, ("nearest", order.falling, order.behind is None), build, given)
+    pieces = prepared.rows(session, ("first", order.descending, order.behind is None), build, given)
     found = Versions()
     for _, several in itertools.groupby(pieces, key=itemgetter(0)):
         if len(found) >= wanted:
             return found
-        found |= _joint(piece for _, *piece in several) & chosen
+        found |= _assembled(piece for _, *piece in several) & chosen
     # The last value that was read may have more pieces.
-    return found if len(found) >= wanted and len(pieces) < NEAR else None
+    return found if len(found) >= wanted and len(pieces) < FIRST else None
 
 
-def _joint(pieces: Iterable[Sequence[Any]]) -> Versions:
+def _assembled(pieces: Iterable[Sequence[Any]]) -> Versions:
     """Join pieces as they are stored, each with its first version. Raises NotIndexedError."""
     try:
         return Versions.of((first // WIDTH, read(stored)) for first, stored in pieces)

@@ -42,7 +42,7 @@ from api.settings import ROOT, Settings
 
 BUSY = "The database is busy."
 # Each connection of SQLite keeps so many KiB of pages: by itself 2,000, fewer than what the sets of a facet or two are on.
-PAGES = 8_000
+CACHE_KIB = 8_000
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -212,7 +212,7 @@ def _sqlite(settings: Settings, *, create: bool) -> Engine:
         # FULL, since NORMAL loses acknowledged commits when the power goes (www.sqlite.org/pragma.html#pragma_synchronous).
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON"):
             cursor.execute(f"PRAGMA {pragma}")
-        cursor.execute(f"PRAGMA cache_size=-{PAGES}")
+        cursor.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         cursor.close()
 
     @event.listens_for(engine, "checkout")

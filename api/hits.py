@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from sqlalchemy import BigInteger, and_, bindparam, func, literal, select, type_coerce, union_all
 from sqlalchemy.orm import Session
 
-from api import cursors, dataset, prepared, search
+from api import counting, cursors, dataset, prepared, search
 from api.documents import MAX_INTEGER
 from api.ledger import CURRENT, Revision
 from api.problems import nearest
@@ -99,6 +100,9 @@ def find_total(session: Session, asked: Find) -> tuple[int | None, str | None]:
     if asked.count == "none":
         return None, None
     prepared.replan(session)
+    if dataset.state(session).indexed:
+        with suppress(counting.NotIndexedError):
+            return counted(len(counting.found(session, sorted(asked.kinds), asked.search)), asked.count)
     most = CAP + 1 if asked.count == "capped" else None
     dialect = session.get_bind().dialect.name
     lookup = search.matching(search.wanted(asked.search), dataset.nouns(session, asked.kinds), dialect)

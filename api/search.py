@@ -9,6 +9,7 @@ import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -123,6 +124,11 @@ class Search:
 
     positive: tuple[Phrase, ...] = ()
     negative: tuple[Phrase, ...] = ()
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is of single words, of which at least one must be there."""
+        return bool(self.positive) and all(len(phrase) == 1 for phrase in (*self.positive, *self.negative))
 
     @property
     def words(self) -> frozenset[str]:
@@ -270,6 +276,11 @@ class Entry:
     title: Sequence[str]
     body: Sequence[str]
     name: Sequence[str]
+
+    @property
+    def words(self) -> AbstractSet[str]:
+        """The stems that are in it anywhere."""
+        return {*self.title, *self.body} - {GAP}
 
     @classmethod
     def of(cls, resource: Resource, content: Content) -> "Entry":
@@ -429,7 +440,7 @@ class _TSVector(Engine):
     def matches(self, wanted: Wanted, kinds: Nouns) -> tuple[str, ...]:  # noqa: ARG002 - they are a column's
         terms = [*map(self._written, wanted.all)]
         groups = [f"!({' & '.join(map(self._written, group))})" for group in wanted.none]
-        # What each list of an index holds is sooner compared than worked out by a query of them all.
+        # A GIN index intersects what several conditions find faster than it works out one compound query.
         return (" & ".join([*terms[:1], *groups]), *terms[1:])
 
     def begins(self, typed: Sequence[str], kinds: Nouns) -> tuple[str, ...]:  # noqa: ARG002 - they are a column's

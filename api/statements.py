@@ -48,8 +48,8 @@ WEIGHED = 50_000
 FEW = 1_000
 # A filter that leaves less than one in so many is asked by the bitmap index.
 RARE = 10
-# Of what is near in an order, so many times as many are put in order as are wanted.
-NEARBY = 10
+# So many versions are put in order at most, where the bitmap index says which they are.
+ORDERED = 256
 # What it costs to ask a search of one row, in parts of what it costs to find one by it.
 LOOKUP = 16
 
@@ -110,6 +110,9 @@ class Listing:
     @cached_property
     def _found(self) -> Versions:
         """The current revisions that its search finds."""
+        assert self.query.search is not None
+        with suppress(NotIndexedError):
+            return counting.found(self.session, (self.query.resource.name,), self.query.search)
         engine, lookup = search.ENGINES[self.dialect], self.lookup()
         shape = (self.shape, "versions")
         return prepared.taken(self.session, shape, lambda: engine.versions(lookup.condition()), self.values, Versions.taken)
@@ -140,8 +143,9 @@ class Listing:
         """Count them by what is known of all records. Raises NotIndexedError where SQL does it sooner, too."""
         query, resource = self.query, self.query.resource
         if query.search is not None:
-            # Where a filter leaves little of all that a search finds, it takes long to look at one after the other.
-            if query.where == ALL or not FEW < len(self.filtered or ()) < self.size / RARE:
+            # Of phrases: where a filter leaves little of all that is found, it takes long to look at one after the other.
+            few = query.where == ALL or not FEW < len(self.filtered or ()) < self.size / RARE
+            if few and not query.search.plain:
                 raise NotIndexedError
         elif self.settled and query.where == ALL:
             return dataset.records(self.session, resource.name)
@@ -334,15 +338,19 @@ def page(listed: Listing, number: int | None) -> Page:
         bounds = {f"k{n}": value for n, value in enumerate(places) if value is not None and segment.keys}
         wanted = limit + 1 - len(rows)
         lookup = None if segment.tier is None else listed.lookup(segment.tier)
-        near = nearby(listed, segment, places, wanted) if plan.soon else None
-        rows += listed.rows(
-            ("page", segment, tuple(bounds), plan, lookup and lookup.shape, near and near.shape),
-            partial(_page, listed, segment, places, plan, near),
-            **bounds,
-            **(lookup.values if lookup else {}),
-            **(near.values if near else {}),
-            limit=wanted,
-        )
+        if plan.soon and (versions := upcoming(listed, segment, places, wanted)):
+            shape: Hashable = ("page of these", segment, tuple(bounds), versions.shape)
+            rows += listed.rows(
+                shape, partial(_page_of, listed, segment, places, versions), **bounds, **versions.values, limit=wanted
+            )
+        else:
+            rows += listed.rows(
+                ("page", segment, tuple(bounds), plan, lookup and lookup.shape),
+                partial(_page, listed, segment, places, plan),
+                **bounds,
+                **(lookup.values if lookup else {}),
+                limit=wanted,
+            )
         if len(rows) > limit:
             break
     shown = rows[:limit]
@@ -368,37 +376,48 @@ def _is_linked(expression: Expression) -> bool:
     return any(row.filter.path and row.filter.path[0].owner.key != "id" for row in expression.all)
 
 
-def nearby(listed: Listing, segment: "Segment", places: Sequence[Any], wanted: int) -> Among | None:
-    """Return the versions of a segment's next rows, and some more, where the bitmap index has its filter and its order."""
+def upcoming(listed: Listing, segment: "Segment", places: Sequence[Any], wanted: int) -> Among | None:
+    """Return the versions of a segment's next rows, and of some more; of a tie, of all of it. None where SQL is to find them.
+
+    The bitmap index knows them where the list has no search, it has the list's filter, and the first key is a date.
+    """
     key, resource = listed.order[0], listed.query.resource
     order = dimension_of(resource, key.field.column) if key and key.field.type.name == "date" else None
-    first = places[0] if segment.keys else None
-    if not key or not order or segment.whole or segment.null or (segment.keys and first is None):
+    place = places[0] if segment.keys else None
+    if not key or not order or listed.query.search or segment.whole or segment.null or (segment.keys and place is None):
         return None
     with suppress(NotIndexedError):
-        chosen = listed.filtered or Versions()
+        chosen = listed.filtered
+        if chosen is None:
+            return None
         if segment.keys > 1:
-            found: Versions | None = counting.holding(listed.session, resource, order, [first]) & chosen
+            found: Versions | None = counting.holding(listed.session, resource, order, [place]) & chosen
         else:
-            found = counting.nearest(listed.session, Order(resource, order, key.descending, first), chosen, wanted)
-        if found is not None and len(found) <= wanted * NEARBY:
-            return prepared.among(listed.session, [*found], BigInteger)
+            found = counting.first(listed.session, Order(resource, order, key.descending, place), chosen, wanted)
+        if found is not None and len(found) <= ORDERED:
+            # No version is 0: where a tie has emptied, nothing is found.
+            return prepared.among(listed.session, [*found] or [0], BigInteger)
     return None
 
 
-def _page(listed: Listing, segment: "Segment", places: Sequence[Any], plan: Plan, near: Among | None) -> Select[Any]:
+def _page_of(listed: Listing, segment: "Segment", places: Sequence[Any], versions: Among) -> Select[Any]:
+    """Select the first of a segment's rows among some versions, of all of which the list's filter holds."""
+    keys = [column.label(f"key_{n}") for n, column in enumerate(listed.keys)]
+    table = listed.query.resource.model
+    found = select(table.id, Revision.document, *keys).join_from(Revision, table, table.id == Revision.id)
+    found = found.where(versions.condition(Revision.version), _behind(listed, segment, places))
+    return listed.ordered(found).limit(limited())
+
+
+def _page(listed: Listing, segment: "Segment", places: Sequence[Any], plan: Plan) -> Select[Any]:
     keys = [column.label(f"key_{n}") for n, column in enumerate(listed.keys)]
     if segment.tier is not None:
         keys.insert(0, type_coerce(literal(segment.tier), BigInteger()).label("tier"))
     # Where all rows are found and put in order, the documents are those of the few that are left.
     late = not listed.joined and not plan.probing and _is_linked(listed.query.where)
-    document = null() if late else Revision.document if near else listed.document
+    document = null() if late else listed.document
     columns = [listed.id, document.label("document"), *keys]
-    if near:
-        table = listed.query.resource.model
-        found = select(*columns).join_from(Revision, table, table.id == Revision.id).where(near.condition(Revision.version))
-    else:
-        found = listed.select(*columns, plan=plan, tier=segment.tier, model=not listed.query.ranked)
+    found = listed.select(*columns, plan=plan, tier=segment.tier, model=not listed.query.ranked)
     found = found.where(_behind(listed, segment, places))
     if late and listed.dialect == "postgresql":
         # Behind an offset, the order gives nobody the idea to walk through an index of it, past all that is not wanted.
