@@ -11,7 +11,7 @@ import hashlib
 import json
 from bisect import bisect_right, insort
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
@@ -49,6 +49,10 @@ Place = tuple[str, str, int]
 
 class UnreadableError(Exception):
     """A piece that is kept is no bitmap."""
+
+
+# What the library says of such.
+UNREADABLE = (ValueError, IndexError)
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
@@ -99,6 +103,17 @@ class Versions:
         while rows := cursor.fetchmany(TAKEN):
             found |= cls(version for (version,) in rows)
         return found
+
+    @classmethod
+    def read(cls, rows: Iterable[Sequence[Any]]) -> "Versions":
+        """Join pieces as they are stored: each row ends with a piece's first version and its bytes. Raises UnreadableError."""
+        by_high = defaultdict(list)
+        for row in rows:
+            by_high[row[-2] // WIDTH].append(row[-1])
+        try:
+            return cls.of((high, piece) for high, stored in by_high.items() for piece in map(BitMap.deserialize, stored))
+        except UNREADABLE as error:
+            raise UnreadableError from error
 
     @classmethod
     def of(cls, pieces: Iterable[tuple[int, BitMap]]) -> "Versions":
@@ -222,7 +237,7 @@ def read(stored: bytes) -> BitMap:
     """Return a piece. Raises UnreadableError."""
     try:
         return BitMap.deserialize(stored)
-    except (ValueError, IndexError) as error:
+    except UNREADABLE as error:
         raise UnreadableError from error
 
 

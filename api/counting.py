@@ -16,7 +16,7 @@ from sqlalchemy import BigInteger, Select, bindparam, func, literal, literal_col
 from sqlalchemy.orm import Session
 
 from api import conditions, prepared
-from api.bitmaps import WIDTH, WORDS, Bitmap, Dimension, UnreadableError, Versions, dimension_of, encode, read
+from api.bitmaps import WORDS, Bitmap, Dimension, UnreadableError, Versions, dimension_of, encode
 from api.conditions import Rest
 from api.operators import FOLDED, bound, fold
 from api.query import Condition, Conditions, Expression, Filter
@@ -78,8 +78,8 @@ def found(session: Session, kinds: Sequence[str], asked: Search) -> Versions:
 
     pieces = defaultdict(list)
     # Each version is of one noun, so those of several need not be told apart.
-    for value, *piece in prepared.rows(session, ("found", tuple(kinds), among.shape), build, among.values):
-        pieces[values[value]].append(piece)
+    for row in prepared.rows(session, ("found", tuple(kinds), among.shape), build, among.values):
+        pieces[values[row[0]]].append(row)
     sets = {word: _assembled(pieces.get(word, ())) for word in values.values()}
     return reduce(sub, [sets[word] for word in unwanted], reduce(and_, [sets[word] for word in wanted]))
 
@@ -236,14 +236,14 @@ def bitmaps(
 ) -> Mapping[str, Versions]:
     """Return the set of each value, by its JSON, or of each of these; what nothing holds is left out."""
     pieces = defaultdict(list)
-    for value, *piece in _read(session, resource, dimension, values, Bitmap.first, Bitmap.versions):
-        pieces[value].append(piece)
+    for row in _read(session, resource, dimension, values, Bitmap.first, Bitmap.versions):
+        pieces[row[0]].append(row)
     return {value: _assembled(found) for value, found in pieces.items()}
 
 
 def holding(session: Session, resource: Resource, dimension: Dimension, values: Collection[Any]) -> Versions:
     """Return the set of what holds any of these values."""
-    return _assembled(piece for _, *piece in _read(session, resource, dimension, values, Bitmap.first, Bitmap.versions))
+    return _assembled(_read(session, resource, dimension, values, Bitmap.first, Bitmap.versions))
 
 
 @dataclass(frozen=True)
@@ -278,15 +278,15 @@ def first(session: Session, order: Order, chosen: Versions, wanted: int) -> Vers
     for _, several in itertools.groupby(pieces, key=itemgetter(0)):
         if len(found) >= wanted:
             return found
-        found |= _assembled(piece for _, *piece in several) & chosen
+        found |= _assembled(several) & chosen
     # The last value that was read may have more pieces.
     return found if len(found) >= wanted and len(pieces) < FIRST else None
 
 
-def _assembled(pieces: Iterable[Sequence[Any]]) -> Versions:
-    """Join pieces as they are stored, each with its first version. Raises NotIndexedError."""
+def _assembled(rows: Iterable[Sequence[Any]]) -> Versions:
+    """Join pieces as `Versions.read` does. Raises NotIndexedError."""
     try:
-        return Versions.of((first // WIDTH, read(stored)) for first, stored in pieces)
+        return Versions.read(rows)
     except UnreadableError as error:
         raise NotIndexedError from error
 

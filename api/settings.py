@@ -51,7 +51,9 @@ class Settings:
     public_url: str = setting(
         "", "Scheme and host that links are built from, such as `https://api.example.org`; the request's own when empty."
     )
-    pool_size: int = setting(8, "Database connections that each process keeps.", low=1, high=1000)
+    pool_size: int = setting(
+        8, "Database connections that each process keeps; on SQLite, each has 8 MB of pages.", low=1, high=1000
+    )
     cache_mb: int = setting(32, "Megabytes of finished answers that each process keeps; 0 for none.", low=0, high=1_000_000)
     cache_lag: int = setting(
         50,

@@ -208,7 +208,11 @@ def length(store: Store, revision: str) -> int:
     return len(ran)
 
 
-@pytest.mark.parametrize("revision", EARLIER)
+# From the beginning, and from the last release; from all between them in the long run.
+@pytest.mark.parametrize(
+    "revision",
+    [pytest.param(row, marks=[] if row in {EARLIER[0], EARLIER[-1]} else pytest.mark.slow) for row in EARLIER],
+)
 def test_an_interrupted_upgrade_leaves_no_trace(store: Store, expected: list[Document], revision: str) -> None:
     """Wherever an upgrade stops, schema and rows are as they were before, and the next one succeeds."""
     whole = length(store, revision)
