@@ -9,12 +9,11 @@ from flask.views import MethodView
 from marshmallow import Schema, fields, validate
 from sqlalchemy.orm import Session
 
-from api import __version__, auth, ledger, past, query
+from api import __version__, auth, ledger, parsing, past
 from api.db import Database
 from api.documents import MAX_INTEGER, instant
 from api.ledger import Op
-from api.problems import ProblemError, base_url, mistake, nearest
-from api.query import Refusals
+from api.problems import ProblemError, Refusals, base_url, mistake, nearest
 from api.resources import BY_NAME, RESOURCES
 from api.rest import (
     HEADERS,
@@ -211,7 +210,7 @@ class Commits(MethodView):
     def get(self, version: int) -> Response:
         """Show who changed what, when and why."""
         negotiate(JSON)
-        query.parse_named({}, request.args.lists())
+        parsing.parse_named({}, request.args.lists())
         return served(lambda database: _show(database, version))
 
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import select
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -122,17 +123,15 @@ class Database:
         # How often this process may have changed something.
         self.commits = 0
         self.engine = _sqlite(settings, create=create) if settings.database_url.startswith("sqlite") else _postgresql(settings)
-        reader = self.engine.execution_options(reads=True)
-        if self.engine.dialect.name == "postgresql":
-            reader = reader.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         _renew_after_fork(self.engine)
-        self._reads = sessionmaker(reader, expire_on_commit=False)
+        self._reads = sessionmaker(self.engine.execution_options(reads=True), expire_on_commit=False)
         self._writes = sessionmaker(self.engine, expire_on_commit=False)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Open a session that sees one consistent state and writes nothing."""
         with self._reads() as session:
+            _begun(session)
             try:
                 yield session
             finally:
@@ -144,8 +143,10 @@ class Database:
     def writing(self) -> Iterator[Session]:
         """Open a session that commits at the end of the block and rolls back if it raises."""
         try:
-            with self._writes() as session, session.begin():
+            with self._writes() as session:
+                _begun(session)
                 yield session
+                session.commit()
         finally:
             self.commits += 1
 
@@ -164,6 +165,17 @@ class Database:
         if found == wanted_heads():
             return None
         return "The database is not migrated to this release: run `alembic upgrade head`."
+
+
+def _begun(session: Session) -> None:
+    """Begin a session's transaction, on another connection where the one that was kept is gone."""
+    try:
+        session.connection()
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        session.rollback()
+        session.connection()
 
 
 def _renew_after_fork(engine: Engine) -> None:
@@ -250,8 +262,8 @@ def _postgresql(settings: Settings) -> Engine:
     given = settings.sqlalchemy_url.query.get("options", "")
     engine = create_engine(
         settings.sqlalchemy_url,
-        isolation_level="READ COMMITTED",
-        pool_pre_ping=True,
+        # Transactions begin below, in one way there and back: the driver would tell its settings to SQLAlchemy each time.
+        isolation_level="AUTOCOMMIT",
         pool_size=settings.pool_size,
         pool_timeout=settings.connect_timeout,
         connect_args={
@@ -260,10 +272,19 @@ def _postgresql(settings: Settings) -> Engine:
         },
     )
 
-    @event.listens_for(engine, "checkin")
-    def _either_way(connection: Any, _record: ConnectionPoolEntry) -> None:
-        # What was read only stays told to be the contrary afterwards, which a standby refuses.
-        if connection is not None:
-            connection.read_only = None
+    @event.listens_for(engine, "checkout")
+    def _alive(connection: Any, _record: ConnectionPoolEntry, _proxy: object) -> None:
+        # A connection that was cut has something to read, its end: that is seen without asking the server.
+        watched = select.poll()
+        watched.register(connection.fileno(), select.POLLIN)
+        if watched.poll(0):
+            raise DisconnectionError
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        options = connection.get_execution_options()
+        if "isolation_level" not in options:
+            kind = "REPEATABLE READ, READ ONLY" if options.get("reads") else "READ COMMITTED"
+            connection.exec_driver_sql(f"BEGIN ISOLATION LEVEL {kind}")
 
     return engine

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Response, request
 
-from api import __version__, dataset, hits, query, search
+from api import __version__, dataset, hits, parsing, query, search
 from api.answers import SearchAnswerSchema, SuggestAnswerSchema
 from api.db import Database
 from api.problems import base_url
@@ -44,7 +44,7 @@ def parameters(path: str) -> list[dict[str, Any]]:
 def find() -> Response:
     """Best first: all of `q` side by side in the title, then all in the title, then anywhere; by noun, the newest first."""
     negotiate(JSON)
-    asked = query.parse_find("search", request.args.lists())
+    asked = parsing.parse_find("search", request.args.lists())
     return served(lambda database: _find(database, asked), asked.min_version)
 
 
@@ -76,7 +76,7 @@ def _find(database: Database, asked: query.Find) -> Response:
 def suggest() -> Response:
     """Find records with a word for each one typed that begins with it: names that begin so first, then by noun and name."""
     negotiate(JSON)
-    asked = query.parse_find("suggest", request.args.lists())
+    asked = parsing.parse_find("suggest", request.args.lists())
     return served(lambda database: _suggest(database, asked), asked.min_version)
 
 

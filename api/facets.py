@@ -13,10 +13,11 @@ from sqlalchemy.orm import Session, aliased
 from api import conditions, counting, prepared
 from api.bitmaps import Dimension, Versions, encode
 from api.counting import NotIndexedError
+from api.prepared import of_ids
 from api.query import Filter, is_many
 from api.resource import Relation
 from api.resources import BY_NAME
-from api.statements import Listing, of_ids
+from api.statements import Listing
 
 MAX_VALUES = 100
 # So many pairs of sets are compared at most: that takes some tenths of a second.

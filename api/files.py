@@ -17,8 +17,8 @@ from marshmallow import fields
 from api.documents import Content, Flag, Number, Whole
 from api.formats import FORMATS, GUARDED, SEPARATOR
 from api.inputs import is_list, members, sendable
+from api.parsing import DECODER, load
 from api.problems import nearest
-from api.query import DECODER, load
 from api.resource import Resource
 from api.resources import BY_NAME
 

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response, request
 from sqlalchemy.orm import Session
 
-from api import __version__, past, query
+from api import __version__, parsing, past
 from api.answers import HistoryAnswerSchema
 from api.db import Database
 from api.documents import PUBLICATION, instant, is_slug
@@ -61,7 +61,7 @@ def add_history(blp: Blueprint, resource: Resource) -> None:
     def history(id: str) -> Response:
         """Every revision, the newest first, a deletion too: who, when, why, and which members it changed."""
         negotiate(JSON)
-        found = query.parse_named(PARAMETERS, request.args.lists())
+        found = parsing.parse_named(PARAMETERS, request.args.lists())
         return served(lambda database: _history(database, resource, id, found), found.get("min_version", 0))
 
 

@@ -10,8 +10,8 @@ from api import auth, hooks, outbound
 from api.documents import SLUG, instant
 from api.hooks import State, Webhook
 from api.key_routes import ADMIN, HEADERS, NOT_JSON, answer, asked
-from api.problems import ProblemError, mistake
-from api.query import Refusals, escaped
+from api.parsing import escaped
+from api.problems import ProblemError, Refusals, mistake
 from api.rest import JSON, Blueprint, database, documents, read_body
 
 hook_routes = Blueprint("webhooks", __name__, description="Webhooks: who is told of changes. Only for keys with `admin`.")

@@ -14,8 +14,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, missing, validat
 
 from api.documents import PUBLICATION, Content, Prose
 from api.operators import TYPES, value_schema
-from api.problems import nearest
-from api.query import Refusals
+from api.problems import Refusals, nearest
 from api.resource import Resource
 
 # Of a text: short enough for every index, and of one made of sentences.

@@ -11,12 +11,12 @@ from flask.views import MethodView
 from marshmallow import Schema, fields, validate
 from sqlalchemy.orm import Session
 
-from api import auth, keys, query
+from api import auth, keys, parsing
 from api.documents import SLUG, instant, is_slug
 from api.keys import SCOPES, Key
 from api.operators import TYPES
-from api.problems import ProblemError, mistake, nearest
-from api.query import Refusals, escaped
+from api.parsing import escaped
+from api.problems import ProblemError, Refusals, mistake, nearest
 from api.rest import JSON, NOT_KEPT, RATE_LIMIT, Blueprint, database, documents, negotiate, read_body
 
 ADMIN = "admin"
@@ -162,7 +162,7 @@ def asked() -> Iterator[Session]:
     auth.authorize(ADMIN)
     if request.method != "DELETE":
         negotiate(JSON)
-    query.parse_named({}, request.args.lists())
+    parsing.parse_named({}, request.args.lists())
     with database().writing() as session:
         yield session
 

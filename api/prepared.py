@@ -161,6 +161,14 @@ def among(session: Session, these: Sequence[Any], type: type[TypeEngine[Any]] = 
     return Among(session.get_bind().dialect.name, these, type)
 
 
+def of_ids(session: Session, shape: Hashable, ids: Sequence[str], build: Callable[[Among], Any]) -> list[Any]:
+    """Run a statement about these ids."""
+    if not ids:
+        return []
+    given = among(session, ids)
+    return rows(session, (shape, given.shape), lambda: build(given), given.values)
+
+
 def padded(values: Sequence[Any]) -> tuple[Any, ...]:
     """Repeat the last of some values up to a power of two: so lists of all lengths have few shapes."""
     length = 1 << (len(values) - 1).bit_length()

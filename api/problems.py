@@ -19,6 +19,8 @@ from api.problem_types import BY_STATUS, MAX_QUERY_STRING, PROBLEMS, Item, Probl
 
 MEDIA_TYPE = "application/problem+json"
 ECHO = 80
+# So many mistakes are told at once.
+MAX_ERRORS = 20
 # What PostgreSQL says of a write where it only follows (read_only_sql_transaction).
 READ_ONLY = "25006"
 
@@ -213,6 +215,44 @@ def mistake(  # noqa: PLR0913 - the members of an item
     if records:
         item["records"] = records
     return item
+
+
+class Refusals(list[Item]):
+    """Everything that is wrong with a request, to be said at once."""
+
+    def __init__(self, most: int = MAX_ERRORS) -> None:
+        """Keep so many: as many as anyone reads."""
+        super().__init__()
+        self.most = most
+
+    @property
+    def full(self) -> bool:
+        """Whether there are so many that more would only be work."""
+        return len(self) >= self.most
+
+    def refuse(self, parameter: str, code: str, detail: str, **known: Any) -> None:
+        """Add one thing."""
+        if not self.full:
+            self.append(mistake(parameter, code, detail, **known))
+
+    def unknown(self, name: str, known: Iterable[str], what: str = "parameter", **place: Any) -> None:
+        """Add that a name is none of ours."""
+        if self.full:
+            return
+        names = list(known)
+        self.refuse(
+            place.pop("parameter", name),
+            f"unknown-{what}",
+            f"`{shorten(name)}` is not a {what} here.",
+            allowed=names,
+            suggestion=nearest(name, names),
+            **place,
+        )
+
+    def raise_any(self, problem: str = "invalid-query") -> None:
+        """Raise them, if there are any."""
+        if self:
+            raise ProblemError(problem, " ".join(item["detail"] for item in self[:10]), *self)
 
 
 def register(app: Flask) -> None:

@@ -20,7 +20,7 @@ from werkzeug.datastructures import MIMEAccept, MultiDict
 from werkzeug.http import parse_accept_header
 from werkzeug.routing import BaseConverter
 
-from api import __version__, dataset, facets, hits, past, query, search, statements
+from api import __version__, dataset, facets, hits, pages, parsing, past, query, search, statements
 from api.answers import list_of, record_of
 from api.cache import CACHE_CONTROL
 from api.codings import matching
@@ -33,11 +33,13 @@ from api.operators import MAX_VALUES, escape
 from api.problem_types import PROBLEMS
 from api.problems import (
     ProblemError,
+    Refusals,
     base_url,
     mistake,
     nearest,
     shorten,
 )
+from api.related import related
 from api.resource import Resource
 from api.resources import RESOURCES
 from api.versions import readable, served, version_of
@@ -121,7 +123,7 @@ class StrictParser(FlaskParser):
 
     def handle_error(self, error: ValidationError, req: Request, schema: Schema, **_: Any) -> NoReturn:  # noqa: ARG002 - webargs' interface
         """Answer with everything that is wrong at once."""
-        wrong = query.Refusals()
+        wrong = Refusals()
         messages: dict[str, dict[str, list[str]]] = error.normalized_messages()  # type: ignore[no-untyped-call]
         for name in messages["query"]:
             wrong.unknown(name, schema.load_fields)
@@ -327,7 +329,7 @@ AS_OF = {"name": "as_of", "in": "query", **parameter_component(query.AS_OF)}
 
 def expression_of(resource: Resource) -> dict[str, Any]:
     """Return the schema and an example of what `filter` takes."""
-    names = [*query.CONNECTIVES, *query.filters(resource)]
+    names = [*parsing.CONNECTIVES, *query.filters(resource)]
     schema = {"type": "object", "minProperties": 1, "propertyNames": {"enum": names}}
     ids = resource.fields["id"].example
     return {"schema": schema, "example": {"or": [{"id": [ids]}, {"not": {"version__gt": 0}}]}}
@@ -345,7 +347,7 @@ def read_body(*media_types: str, exact: bool = False) -> Any:
     for number, line in enumerate(body.split(b"\n") if lines else [body]):
         try:
             if line.strip() or not lines:
-                found.append(query.load(line, exact=exact))
+                found.append(parsing.load(line, exact=exact))
         except ValueError as error:
             detail = f"{f'Line {number + 1}' if lines else 'The body'} is no JSON: {error}."
             pointer = f"/{number}" if lines else ""
@@ -355,7 +357,7 @@ def read_body(*media_types: str, exact: bool = False) -> Any:
 
 def list_records(resource: Resource, format: Format, *expression: Any) -> Response:
     """Answer with a page of records or, in a streamed format, with all of them."""
-    asked = query.parse(resource, request.args.lists(), *expression)
+    asked = parsing.parse(resource, request.args.lists(), *expression)
     if format.write:
         return served(lambda database: _stream(database, asked, format), asked.min_version)
     return served(lambda database: _page(database, asked, keepable=not expression), asked.min_version)
@@ -371,9 +373,9 @@ def _page(database: Database, asked: query.Query, *, keepable: bool) -> Response
             return unchanged
         listed = statements.Listing(session, asked)
         number, relation = statements.total(listed)
-        page = statements.page(listed, number)
+        page = pages.page(listed, number)
         counted = {found.name: _facet(listed, found) for found in asked.facets}
-        included = statements.included(session, resource, page.ids, asked.include)
+        included = related(session, resource, page.ids, asked.include)
     links = {"self": address(request.args), "next": page.cursor and address(request.args, cursor=page.cursor)}
     limit = asked.limit or query.DEFAULT_LIMIT
     envelope: dict[str, Any] = {
@@ -401,7 +403,7 @@ def _varied(response: Response) -> Response:
 
 def _stream(database: Database, asked: query.Query, format: Format) -> Response:
     """Answer with a whole list, as it is written, from one state of the database."""
-    refused = query.Refusals()
+    refused = Refusals()
     for name in sorted(set(request.args) & PAGED):
         detail = f"`{name}` is for pages; `.{format.name}` is the whole list."
         refused.refuse(name, "not-in-this-format", detail, allowed=["json"])
@@ -449,7 +451,7 @@ def _shown(document: str, members: Sequence[str] | None) -> str:
     return document if members is None else select_members(document, members)
 
 
-def _highlights(asked: query.Query, page: statements.Page) -> dict[str, Any]:
+def _highlights(asked: query.Query, page: pages.Page) -> dict[str, Any]:
     if asked.search is None:
         return {}
     rows = zip(page.ids, page.documents, strict=True)
@@ -468,7 +470,7 @@ def _facet(listed: statements.Listing, filter: query.Filter) -> dict[str, Any]:
 
 def _applied(filter: query.Filter) -> Callable[[Any], str]:
     """Return what makes a value of a facet into that address; they differ in their last parameter only, or in what it says."""
-    given = query.load(request.args.get("filter", "{}"))
+    given = parsing.load(request.args.get("filter", "{}"))
     prefixes = {re.split(r"__|\.", name)[0] for name in request.args}
     # Another related record than the one that is filtered by may have the value.
     joined = bool(filter.path) and query.is_many(filter.path[0]) and filter.path[0].prefix in prefixes
@@ -487,7 +489,7 @@ def _applied(filter: query.Filter) -> Callable[[Any], str]:
 def read_record(resource: Resource, id: str) -> Response:
     """Answer with one record. Raises 404 and 410."""
     negotiate(JSON)
-    asked = query.parse_record(resource, request.args.lists())
+    asked = parsing.parse_record(resource, request.args.lists())
     read = _read_present if asked.as_of is None else _read_past
     return served(lambda database: read(database, resource, id, asked), asked.min_version)
 
@@ -501,7 +503,7 @@ def _read_present(database: Database, resource: Resource, id: str, asked: query.
         etag = f"{__version__}-{version}"
         if unchanged := conditional(etag):
             return unchanged
-        included = statements.included(session, resource, [id], asked.include)
+        included = related(session, resource, [id], asked.include)
     body = _body(_shown(revision.document or "", asked.fields), included, {"meta": {"version": version}})
     return tagged(Response(body, content_type=JSON), etag)
 

@@ -17,8 +17,7 @@ from api.db import Base
 from api.documents import Content
 from api.hits import near_id
 from api.ledger import Revision
-from api.problems import ProblemError
-from api.query import Refusals
+from api.problems import ProblemError, Refusals
 from api.resource import Resource
 from api.resources import BY_NAME, RESOURCES
 from api.resources.citations import Subject

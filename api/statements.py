@@ -1,14 +1,14 @@
-"""The SQL behind a list: a `Query` in; pages, counts, facets, included records and streams out.
+"""The SQL behind a list: what the statements of a `Query` share, how many records it has, and the stream of them all.
 
 Rows are found in the nouns' tables and served from the ledger, as the documents that were published.
 """
 
 import itertools
-from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -20,26 +20,21 @@ from sqlalchemy import (
     func,
     literal,
     literal_column,
-    null,
     or_,
     select,
     true,
-    tuple_,
     type_coerce,
 )
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
-from api import conditions, counting, cursors, dataset, prepared, search
-from api.bitmaps import Versions, dimension_of
-from api.counting import NotIndexedError, Order
+from api import conditions, counting, dataset, prepared, search
+from api.bitmaps import Versions
+from api.counting import NotIndexedError
 from api.ledger import CURRENT, Dirty, Revision
 from api.operators import WIDE
-from api.prepared import Among
-from api.problems import ProblemError, mistake
-from api.query import CAP, DEFAULT_LIMIT, Condition, Conditions, Expression, Group, Key, Query
-from api.resource import Relation, Resource
+from api.query import CAP, Condition, Conditions, Expression, Key, Query
+from api.resource import Resource
 
-MAX_INCLUDED = 500
 STREAMED = 500
 ALL = Conditions(())
 # So many rows are counted to see by which of two conditions others are found best.
@@ -48,8 +43,6 @@ WEIGHED = 50_000
 FEW = 1_000
 # A filter that leaves less than one in so many is asked by the bitmap index.
 RARE = 10
-# So many versions are put in order at most, where the bitmap index says which they are.
-ORDERED = 256
 # What it costs to ask a search of one row, in parts of what it costs to find one by it.
 LOOKUP = 16
 
@@ -314,124 +307,6 @@ class Plan:
     soon: bool = False
 
 
-@dataclass(frozen=True)
-class Page:
-    """One page: the ids of its records and their documents as stored, and where the next page begins."""
-
-    ids: Sequence[str]
-    documents: Sequence[str]
-    cursor: str | None
-
-
-def page(listed: Listing, number: int | None) -> Page:
-    """Return a page of a list, in as many statements as its place in the order needs. Raises a 400 for a foreign cursor.
-
-    ``number`` is how many records there are, at least; None where they were not counted.
-    """
-    query = listed.query
-    signature = cursors.signature(query)
-    limit = query.limit or DEFAULT_LIMIT
-    places = cursors.decode(query.cursor, signature, [key or int for key in listed.order]) if query.cursor else []
-    plan = _plan(listed, limit, number)
-    rows: list[Any] = []
-    for segment in _segments(listed, places):
-        bounds = {f"k{n}": value for n, value in enumerate(places) if value is not None and segment.keys}
-        wanted = limit + 1 - len(rows)
-        lookup = None if segment.tier is None else listed.lookup(segment.tier)
-        if plan.soon and (versions := upcoming(listed, segment, places, wanted)):
-            shape: Hashable = ("page of these", segment, tuple(bounds), versions.shape)
-            rows += listed.rows(
-                shape, partial(_page_of, listed, segment, places, versions), **bounds, **versions.values, limit=wanted
-            )
-        else:
-            rows += listed.rows(
-                ("page", segment, tuple(bounds), plan, lookup and lookup.shape),
-                partial(_page, listed, segment, places, plan),
-                **bounds,
-                **(lookup.values if lookup else {}),
-                limit=wanted,
-            )
-        if len(rows) > limit:
-            break
-    shown = rows[:limit]
-    cursor = cursors.encode(signature, rows[limit - 1][2:]) if len(rows) > limit else None
-    return Page([row[0] for row in shown], [row[1] for row in shown], cursor)
-
-
-def _plan(listed: Listing, limit: int, number: int | None) -> Plan:
-    """Tell how the rows of a page are found."""
-    if listed.query.ranked or (listed.query.search is None and not _is_linked(listed.query.where)):
-        return listed.plan
-    if number is None:
-        number = listed.count(CAP)
-    # Of many, the next in the order are soon met; of few, all are found, and then put in order.
-    soon = number * number > limit * listed.size
-    return Plan(probing=True, soon=True) if soon else listed.plan
-
-
-def _is_linked(expression: Expression) -> bool:
-    """Tell whether it asks for anything that is in another table than the noun's."""
-    if isinstance(expression, Group):
-        return any(map(_is_linked, expression.children))
-    return any(row.filter.path and row.filter.path[0].owner.key != "id" for row in expression.all)
-
-
-def upcoming(listed: Listing, segment: "Segment", places: Sequence[Any], wanted: int) -> Among | None:
-    """Return the versions of a segment's next rows, and of some more; of a tie, of all of it. None where SQL is to find them.
-
-    The bitmap index knows them where the list has no search, it has the list's filter, and the first key is a date.
-    """
-    key, resource = listed.order[0], listed.query.resource
-    order = dimension_of(resource, key.field.column) if key and key.field.type.name == "date" else None
-    place = places[0] if segment.keys else None
-    if not key or not order or listed.query.search or segment.whole or segment.null or (segment.keys and place is None):
-        return None
-    with suppress(NotIndexedError):
-        chosen = listed.filtered
-        if chosen is None:
-            return None
-        if segment.keys > 1:
-            found: Versions | None = counting.holding(listed.session, resource, order, [place]) & chosen
-        else:
-            found = counting.first(listed.session, Order(resource, order, key.descending, place), chosen, wanted)
-        if found is not None and len(found) <= ORDERED:
-            # No version is 0: where a tie has emptied, nothing is found.
-            return prepared.among(listed.session, [*found] or [0], BigInteger)
-    return None
-
-
-def _page_of(listed: Listing, segment: "Segment", places: Sequence[Any], versions: Among) -> Select[Any]:
-    """Select the first of a segment's rows among some versions, of all of which the list's filter holds."""
-    keys = [column.label(f"key_{n}") for n, column in enumerate(listed.keys)]
-    table = listed.query.resource.model
-    found = select(table.id, Revision.document, *keys).join_from(Revision, table, table.id == Revision.id)
-    found = found.where(versions.condition(Revision.version), _behind(listed, segment, places))
-    return listed.ordered(found).limit(limited())
-
-
-def _page(listed: Listing, segment: "Segment", places: Sequence[Any], plan: Plan) -> Select[Any]:
-    keys = [column.label(f"key_{n}") for n, column in enumerate(listed.keys)]
-    if segment.tier is not None:
-        keys.insert(0, type_coerce(literal(segment.tier), BigInteger()).label("tier"))
-    # Where all rows are found and put in order, the documents are those of the few that are left.
-    late = not listed.joined and not plan.probing and _is_linked(listed.query.where)
-    document = null() if late else listed.document
-    columns = [listed.id, document.label("document"), *keys]
-    found = listed.select(*columns, plan=plan, tier=segment.tier, model=not listed.query.ranked)
-    found = found.where(_behind(listed, segment, places))
-    if late and listed.dialect == "postgresql":
-        # Behind an offset, the order gives nobody the idea to walk through an index of it, past all that is not wanted.
-        found = select(*found.offset(0).subquery().c)
-        found = listed.ordered(found, [*found.selected_columns][2:])
-    else:
-        found = listed.ordered(found)
-    found = found.limit(limited())
-    if not late:
-        return found
-    id, _, *rest = found.subquery().c
-    return listed.ordered(select(id, published(listed.query.resource, Revision.document, id), *rest), rest)
-
-
 def stream(session: Session, query: Query) -> Generator[str]:
     """Yield the documents of a whole list, or of its first `limit`, in its order and in constant memory."""
     listed = Listing(session, query)
@@ -461,68 +336,6 @@ def counted(number: int, how: str) -> tuple[int, str]:
     return (CAP, "gte") if how == "capped" and number > CAP else (number, "eq")
 
 
-@dataclass(frozen=True)
-class Segment:
-    """A range of an index behind a cursor: the rows that are equal to it in all but the last of so many keys.
-
-    In that key they have a greater value, or null. All of ``keys`` at once where one comparison of rows says the same.
-    Of a list that is ranked, those of a ``tier``.
-    """
-
-    keys: int = 0
-    whole: bool = False
-    null: bool = False
-    tier: int | None = None
-
-
-def _segments(listed: Listing, places: Sequence[Any]) -> Iterator[Segment]:
-    """Yield the segments of a list, or those behind a cursor, in its order.
-
-    Behind a row are first those that are equal to it in all keys but the last, then those in all but the
-    last two, and so on; of these, first those with a greater value and then those with null.
-    """
-    if listed.query.ranked:
-        for tier in listed.tiers:
-            if not places or tier == places[0]:
-                yield Segment(1 if places else 0, tier=tier)
-            elif tier is not None and tier > places[0]:
-                yield Segment(tier=tier)
-        return
-    order = [key for key in listed.order if key]
-    nullable = [key.field.nullable for key in order]
-    if not places:
-        yield Segment()
-    elif len({key.descending for key in order}) == 1 and not any(nullable):
-        yield Segment(len(order), whole=True)
-    else:
-        for length in range(len(order), 0, -1):
-            if places[length - 1] is not None:
-                yield Segment(length)
-                if nullable[length - 1]:
-                    yield Segment(length, null=True)
-
-
-def _behind(listed: Listing, segment: Segment, places: Sequence[Any]) -> ColumnElement[bool]:
-    """Return the condition of a segment's rows."""
-    keys = listed.keys[: segment.keys]
-    if not keys:
-        return true()
-    # The first place of a list that is ranked is the tier.
-    first = int(listed.query.ranked)
-    bounds = [bindparam(f"k{n}", type_=column.type) for n, column in enumerate(keys, first)]
-    descending = [key.descending for key in listed.order if key]
-    if segment.whole:
-        row, bound = tuple_(*keys), tuple_(*bounds)
-        return row < bound if descending[0] else row > bound
-    equal = [
-        column == bound if value is not None else column.is_(None)
-        for column, bound, value in zip(keys[:-1], bounds[:-1], places, strict=False)
-    ]
-    if segment.null:
-        return and_(*equal, keys[-1].is_(None))
-    return and_(*equal, keys[-1] < bounds[-1] if descending[len(keys) - 1] else keys[-1] > bounds[-1])
-
-
 def is_of(resource: Resource) -> ColumnElement[bool]:
     """Return the condition of a revision of a noun, written so that no index serves it."""
     return Revision.kind + "" == literal(resource.name)
@@ -531,53 +344,3 @@ def is_of(resource: Resource) -> ColumnElement[bool]:
 def limited(name: str = "limit") -> Any:
     """Return the parameter that says how many rows there are at most."""
     return bindparam(name, type_=BigInteger())
-
-
-# --- included records
-
-
-def included(
-    session: Session, resource: Resource, ids: Sequence[str], paths: Sequence[tuple[Relation, ...]]
-) -> dict[str, dict[str, str]]:
-    """Return the documents of the records that these are related to, by noun and id.
-
-    As many statements as there are steps, whatever the number of records. Raises a 400 above
-    `MAX_INCLUDED` of a noun.
-    """
-    reached: dict[tuple[Relation, ...], list[str]] = {(): list(ids)}
-    steps = dict.fromkeys(path[:length] for path in paths for length in range(1, len(path) + 1))
-    wanted: dict[str, dict[str, str]] = {}
-    for path in steps:
-        relation = path[-1]
-        shape = ("included", resource.name, tuple([step.name for step in path]))
-        rows = of_ids(session, shape, reached[path[:-1]], partial(_reached, relation))
-        reached[path] = [id for id, _ in rows]
-        noun = wanted.setdefault(relation.to or "", {})
-        noun.update((id, document or "") for id, document in rows)
-        if len(noun) > MAX_INCLUDED:
-            raise _too_many(resource, path)
-    return {noun: dict(sorted(found.items())) for noun, found in sorted(wanted.items())}
-
-
-def _reached(relation: Relation, ids: Among) -> Select[Any]:
-    link = aliased(relation.link)
-    owner, target = getattr(link, relation.owner.key), getattr(link, conditions.target_of(relation).key)
-    found = select(target).where(ids.condition(owner), target.is_not(None), *conditions.fixed(link, relation))
-    named = (Revision.kind == relation.to, Revision.id.in_(found), *CURRENT)
-    return cast("Select[Any]", select(Revision.id, Revision.document).where(*named).limit(MAX_INCLUDED + 1))
-
-
-def of_ids(session: Session, shape: Hashable, ids: Sequence[str], build: Callable[[Among], Any]) -> list[Any]:
-    """Run a statement about these ids."""
-    if not ids:
-        return []
-    among = prepared.among(session, ids)
-    return prepared.rows(session, (shape, among.shape), lambda: build(among), among.values)
-
-
-def _too_many(resource: Resource, path: tuple[Relation, ...]) -> ProblemError:
-    name, noun = ".".join(step.name for step in path), path[-1].to
-    detail = f"`include={name}` would add more than {MAX_INCLUDED} {noun} to this page."
-    cure = f"Ask for fewer {resource.name} with `limit`, or for the {noun} themselves at `/{noun}`, filtered."
-    item = mistake("include", "too-many-included", f"{detail} {cure}", allowed={"maximum": MAX_INCLUDED})
-    return ProblemError("too-many-included", f"{detail} {cure}", item)

@@ -11,14 +11,14 @@ from typing import Any
 
 from flask import Response, request
 
-from api import __version__, digest, past, query
+from api import __version__, digest, parsing, past
 from api.answers import BucketAnswerSchema, ChangesSchema, DigestAnswerSchema, FlatChangesSchema
 from api.db import Database
 from api.documents import instant
 from api.formats import FORMATS, chunks
 from api.ledger import Op, Revision
 from api.operators import TYPES
-from api.problems import ProblemError, mistake
+from api.problems import ProblemError, Refusals, mistake
 from api.query import AS_OF, MIN_VERSION, VERSION, Parameter
 from api.resource import Resource
 from api.resources import BY_NAME, RESOURCES
@@ -143,8 +143,8 @@ class Asked:
 
 def asked(rows: Mapping[str, Parameter], kinds: tuple[str, ...] = ()) -> Asked:
     """Read a request of the feed. Raises a 400 that names everything that is wrong."""
-    found = query.parse_named(rows, request.args.lists())
-    wrong = query.Refusals()
+    found = parsing.parse_named(rows, request.args.lists())
+    wrong = Refusals()
     if found.get("wait") and "as_of" in found:
         wrong.refuse("wait", "not-together", "`wait` and `as_of` don't go together: leave one of them out.")
     wrong.raise_any()
@@ -265,7 +265,7 @@ def _position(session: Any, asked: Asked) -> past.Position:
     within(session, position.known, "cursor", lambda chain: position.holds(proof, chain))
     # ETL tools send where they began with every page: the cursor is further.
     if asked.since > position.version:
-        wrong = query.Refusals()
+        wrong = Refusals()
         wrong.refuse("since", "not-together", "`since` is after where `cursor` is: leave one of them out.")
         wrong.raise_any()
     if not position.covers(asked.kinds):
@@ -322,7 +322,7 @@ def read_digest() -> Response:
     `buckets=true` adds the hash of each bucket, to find what differs.
     """
     negotiate(JSON)
-    found = query.parse_named(DIGEST, request.args.lists())
+    found = parsing.parse_named(DIGEST, request.args.lists())
 
     def work(database: Database) -> Response:
         with database.reading() as session:
@@ -362,7 +362,7 @@ def read_bucket(noun: str, number: str) -> Response:
         detail = "There is no such bucket."
         item = mistake("number", "invalid-value", detail, allowed={"minimum": 0, "maximum": digest.BUCKETS - 1})
         raise ProblemError("not-found", detail, item)
-    found = query.parse_named(BUCKET, request.args.lists())
+    found = parsing.parse_named(BUCKET, request.args.lists())
 
     def work(database: Database) -> Response:
         with database.reading() as session:
@@ -400,7 +400,7 @@ def snapshot() -> Response:
     Go on with `/changes?cursor=` and that cursor.
     """
     negotiate(NDJSON)
-    found = query.parse_named(SNAPSHOT, request.args.lists())
+    found = parsing.parse_named(SNAPSHOT, request.args.lists())
 
     def work(database: Database) -> Response:
         with ExitStack() as stack:

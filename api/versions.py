@@ -12,8 +12,7 @@ from api import past
 from api.db import Database
 from api.documents import MAX_INTEGER
 from api.operators import TYPES
-from api.problems import ProblemError, base_url, mistake
-from api.query import Refusals
+from api.problems import ProblemError, Refusals, base_url, mistake
 
 # Seconds to wait for a version, and between looks.
 PATIENCE, EVERY = 1.0, 0.02

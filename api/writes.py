@@ -14,7 +14,7 @@ from sqlalchemy import UniqueConstraint
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from api import __version__, auth, idempotency, ledger, query
+from api import __version__, auth, idempotency, ledger, parsing
 from api.answers import record_of
 from api.codings import plain
 from api.documents import instant
@@ -165,7 +165,7 @@ def _again(known: idempotency.Request, before: idempotency.Answer) -> Response:
 
 def arguments() -> dict[str, Any]:
     """Read the query's parameters. Raises a 400."""
-    return query.parse_named(PARAMETERS, request.args.lists())
+    return parsing.parse_named(PARAMETERS, request.args.lists())
 
 
 def expected() -> Expected | None:

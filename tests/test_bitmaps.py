@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pyroaring import BitMap
 from sqlalchemy import select, text
 
-from api import bitmaps, counting, ledger, statements
+from api import bitmaps, counting, ledger, pages, statements
 from api.bitmaps import Bitmap
 from api.counting import NotIndexedError
 from api.db import Database
@@ -420,14 +420,14 @@ def test_sql_orders_the_same(
     """Pages by a date are the same, with ties, nulls and sets in pieces, whether the index says what comes next or the tables."""
     monkeypatch.setattr(counting, "FIRST", 4)
     scattered(database)
-    upcoming, known = statements.upcoming, set[tuple[int, bool]]()
+    upcoming, known = pages.upcoming, set[tuple[int, bool]]()
 
     def noting(*given: Any) -> Any:
         found = upcoming(*given)
         known.add((given[1].keys, found is not None))
         return found
 
-    monkeypatch.setattr(statements, "upcoming", noting)
+    monkeypatch.setattr(pages, "upcoming", noting)
     path = f"/initiatives?{asked}&sort={sort}&fields=id"
     every = own_client.get(f"{path}&limit=500").get_json()
     expected = [row["id"] for row in every["data"]]

@@ -104,6 +104,8 @@ TAMPERED: dict[str, tuple[str, list[str]]] = {
         [
             "version {version}: the stored document is not what was published",
             "cities/boston-ma: the stored bytes of version {version} are not its document's",
+            'cities, q "bostom": the bitmap index is not of the records that say so; run `flask --app wsgi ledger reindex`',
+            'cities, q "boston": the bitmap index is not of the records that say so; run `flask --app wsgi ledger reindex`',
         ],
     ),
     "hash": (
@@ -154,6 +156,7 @@ TAMPERED: dict[str, tuple[str, list[str]]] = {
             "cities/boston-ma: in the table, but not published",
             "version {version}: in the search index, but not current; run `flask --app wsgi ledger reindex`",
             'cities, country "US": the bitmap index is not of the records that say so; run `flask --app wsgi ledger reindex`',
+            'cities, q "boston": the bitmap index is not of the records that say so; run `flask --app wsgi ledger reindex`',
             'cities, state "MA": the bitmap index is not of the records that say so; run `flask --app wsgi ledger reindex`',
             "cities, bucket {bucket}: its hash is not that of its records",
         ],
@@ -165,6 +168,7 @@ TAMPERED: dict[str, tuple[str, list[str]]] = {
             "cities/boston-ma: in the table, but not published",
             "version {version}: in the search index, but not current; run `flask --app wsgi ledger reindex`",
             'cities, country "US": the bitmap index is not of the records that say so; run `flask --app wsgi ledger reindex`',
+            'cities, q "boston": the bitmap index is not of the records that say so; run `flask --app wsgi ledger reindex`',
             'cities, state "MA": the bitmap index is not of the records that say so; run `flask --app wsgi ledger reindex`',
             "cities, bucket {bucket}: its hash is not that of its records",
         ],

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -73,8 +74,12 @@ def test_every_connection_is_set_up(settings: Settings) -> None:
                 "show statement_timeout": "9s",
                 "show lock_timeout": "7s",
                 "show idle_in_transaction_session_timeout": "1min",
-                "show transaction_isolation": "read committed",
+                "show transaction_isolation": "repeatable read",
+                "show transaction_read_only": "on",
             }
+            with database.writing() as session:
+                shown = [session.scalar(text(f"show transaction_{name}")) for name in ("isolation", "read_only")]
+            assert shown == ["read committed", "off"]
         for _ in range(2):
             with database.engine.connect() as one, database.engine.connect() as two:
                 for connection in (one, two):
@@ -102,6 +107,55 @@ def test_errors_of_prepared_statements(database: Database) -> None:
         assert caught.value.connection_invalidated
     with database.reading() as session:
         assert alive(session) == [(1,)]
+
+
+class Blind:
+    """Sees nothing to read anywhere."""
+
+    def register(self, *_: object) -> None:
+        """Watch nothing."""
+
+    def poll(self, _timeout: int) -> list[tuple[int, int]]:
+        """See nothing."""
+        return []
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_cut_connection_is_not_noticed(database: Database, monkeypatch: pytest.MonkeyPatch, *, seen: bool) -> None:
+    """Where a connection was cut while nobody used it, reads and writes begin on another, whether its end is seen or not."""
+    if database.engine.dialect.name == "sqlite":
+        return
+    pid = text("select pg_backend_pid()")
+
+    def cut() -> int:
+        with database.engine.connect() as other:
+            with database.reading() as session:
+                own = session.scalar(pid)
+            assert other.scalar(text("select pg_terminate_backend(:own, 5000)"), {"own": own})
+            other.invalidate()
+        return int(own or 0)
+
+    if not seen:
+        monkeypatch.setattr("api.db.select.poll", Blind)
+    for opened_session in (database.reading, database.writing):
+        own = cut()
+        with opened_session() as session:
+            assert session.scalar(pid) != own
+    cut()
+    # The control: who does not begin anew is told, unless it was seen before.
+    with nullcontext() if seen else pytest.raises(DBAPIError), database.engine.connect() as connection:
+        connection.execute(pid)
+
+
+def test_what_raises_changes_nothing(database: Database) -> None:
+    """A block of writing that raises is rolled back, and the next session is served."""
+    count = text("select count(*) from citations")
+    with suppress(ZeroDivisionError), database.writing() as session:
+        session.execute(text("delete from citations"))
+        assert session.scalar(count) == 0
+        raise ZeroDivisionError
+    with database.reading() as session:
+        assert session.scalar(count)
 
 
 def test_statements_stay_prepared(database: Database) -> None:
