@@ -1,8 +1,9 @@
 """Finished answers, kept by each process ahead of Flask, for as long as the dataset stays as it is.
 
 Which state the database is in is looked up for every request on SQLite (one `PRAGMA data_version`); on PostgreSQL when that
-is `CACHE_LAG` milliseconds ago, or the process has written since. Each state has a shelf of its own, so that nothing has to be
-taken out when it is old; what was used last stays, up to so many bytes. However many ask for the same, one computes it.
+is `CACHE_LAG` milliseconds ago, by one request when it is half as long ago, and when the process has written since. Each state
+has a shelf of its own, so that nothing has to be taken out when it is old; what was used last stays, up to so many bytes.
+However many ask for the same, one computes it.
 """
 
 import os
@@ -28,6 +29,8 @@ from api.ledger import Dirty, Head
 from api.problems import request_name
 
 READS = ("GET", "HEAD")
+# After such a part of `CACHE_LAG`, PostgreSQL is asked by one request, so that no other has to wait for that when it is over.
+EARLY = 0.5
 # Of an answer, besides its body: headers, key and what Python needs to hold them.
 OVERHEAD = 2_500
 # No answer may take more than such a part of the room.
@@ -274,15 +277,20 @@ class OnPostgreSQL:
 
     def state(self) -> State | None:
         """Return the state; None when it can't be told."""
-        if (found := self._fresh()) is None:
+        if (found := self._fresh(self.lag)) is None:
             with self.lock:
                 # Somebody else may just have asked.
-                found = self._fresh() or self._ask()
+                found = self._fresh(self.lag) or self._ask()
+        elif self._fresh(self.lag * EARLY) is None and self.lock.acquire(blocking=False):
+            try:
+                found = self._ask()
+            finally:
+                self.lock.release()
         return found[2]
 
-    def _fresh(self) -> tuple[float, int, State | None] | None:
+    def _fresh(self, lag: float) -> tuple[float, int, State | None] | None:
         moment, commits, _ = seen = self.seen
-        return seen if commits == self.database.commits and time.monotonic() - moment < self.lag else None
+        return seen if commits == self.database.commits and time.monotonic() - moment < lag else None
 
     def _ask(self) -> tuple[float, int, State | None]:
         # Noted before, so that what happens meanwhile is not taken for seen.

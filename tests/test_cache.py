@@ -179,10 +179,45 @@ def test_others_writes_are_seen_in_time(own: FlaskClient, kept: Flask, settings:
             with ledger.writing(other) as session:
                 session.execute(text("update cities set summary = :said where id = 'boston-ma'"), {"said": f"after {lag}"})
             if not is_sqlite:
-                moment = watch.seen[0]
-                watch.seen = (moment - 0.05, *watch.seen[1:])
+                age(watch, 0.05)
             answer = own.get("/cities/boston-ma")
             assert (answer.get_json()["data"]["summary"] == f"after {lag}", lag) == (seen, lag)
+
+
+def test_one_asks_early(own: FlaskClient, kept: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it is time to ask PostgreSQL again, one request does, and no other waits for it; when it is time, all do."""
+    watch = kept.wsgi_app.watch  # type: ignore[attr-defined]
+    if kept.extensions["database"].engine.dialect.name == "sqlite":
+        # Is asked each time.
+        return
+    watch.lag = 60
+    own.get("/cities")
+    ask, asking, go, asked = watch._ask, threading.Event(), threading.Event(), []  # noqa: SLF001 - nobody else can hold it up
+
+    def slow() -> Any:
+        asked.append(1)
+        asking.set()
+        assert go.wait(30)
+        return ask()
+
+    monkeypatch.setattr(watch, "_ask", slow)
+    age(watch, 40)
+    with ThreadPoolExecutor(2) as pool:
+        early = pool.submit(lambda: kept.test_client().get("/cities"))
+        assert asking.wait(30)
+        assert timing(own.get("/cities")) == "hit"
+        age(watch, 40)
+        late = pool.submit(lambda: kept.test_client().get("/cities"))
+        # The control: whoever comes when it is time waits for the answer that is on its way, and gets nothing older.
+        assert not late.done()
+        go.set()
+        assert [timing(found.result(30)) for found in (early, late)] == ["hit", "hit"]
+    assert asked == [1]
+
+
+def age(watch: Any, seconds: float) -> None:
+    """Let it be so long ago that a process has seen where the database is."""
+    watch.seen = (watch.seen[0] - seconds, *watch.seen[1:])
 
 
 def test_cut_and_unpublished(own: FlaskClient, database: Database, settings: Settings) -> None:
