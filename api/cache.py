@@ -271,6 +271,8 @@ class OnPostgreSQL:
     def __init__(self, database: Database) -> None:
         """Ask nothing yet."""
         self.database = database
+        self.engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self.statement = str(NOW.compile(database.engine))
         self.lag = database.settings.cache_lag / 1000
         self.lock = threading.Lock()
         self.seen: tuple[float, int, State | None] = (-1e9, -1, None)
@@ -296,8 +298,9 @@ class OnPostgreSQL:
         # Noted before, so that what happens meanwhile is not taken for seen.
         moment, commits = time.monotonic(), self.database.commits
         try:
-            with self.database.reading() as session:
-                row = session.execute(NOW).one_or_none()
+            # One statement needs no transaction: whoever is served meanwhile waits for Python's lock.
+            with self.engine.connect() as connection:
+                row = connection.exec_driver_sql(self.statement).one_or_none()
                 state = State(*row) if row else None
         except SQLAlchemyError:
             # Whoever is asked for the answer itself says what is wrong.
