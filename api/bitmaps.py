@@ -164,7 +164,7 @@ class Versions:
 class Dimension:
     """What of a noun's documents is indexed: a member, or of each item of a list, where it is ``many``, the item's ``item``.
 
-    ``name`` is that of the filter, ``column`` where the tables have it.
+    ``name`` is that of the filter, or `q`; ``column`` where the tables have it.
     """
 
     name: str
@@ -223,7 +223,8 @@ def _dimension(resource: Resource, head: str, rest: str = "") -> Dimension | Non
 @cache
 def _signature() -> str:
     found = [
-        (resource.name, [(row.name, row.member, row.item) for row in dimensions(resource).values()]) for resource in RESOURCES
+        (resource.name, resource.search, [(row.name, row.member, row.item) for row in dimensions(resource).values()])
+        for resource in RESOURCES
     ]
     return hashlib.sha256(repr(found).encode()).hexdigest()[:12]
 

@@ -282,10 +282,12 @@ class OnPostgreSQL:
         if (found := self._fresh(self.lag)) is None:
             with self.lock:
                 # Somebody else may just have asked.
-                found = self._fresh(self.lag) or self._ask()
+                found = self.seen = self._fresh(self.lag) or self._ask()
         elif self._fresh(self.lag * EARLY) is None and self.lock.acquire(blocking=False):
             try:
-                found = self._ask()
+                asked = self._ask()
+                # Where nobody answers, what is known is good until it is time.
+                found = self.seen = asked if asked[2] else found
             finally:
                 self.lock.release()
         return found[2]
@@ -303,7 +305,6 @@ class OnPostgreSQL:
                 row = connection.exec_driver_sql(self.statement).one_or_none()
                 state = State(*row) if row else None
         except SQLAlchemyError:
-            # Whoever is asked for the answer itself says what is wrong.
-            state = None
-        self.seen = (moment, commits, state)
-        return self.seen
+            # Whoever is asked for the answer itself says what is wrong; nobody else needs to find out at once.
+            moment, state = time.monotonic(), None
+        return moment, commits, state

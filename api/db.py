@@ -136,8 +136,9 @@ class Database:
                 yield session
             finally:
                 # With ROLLBACK, psycopg would forget the statements that it has prepared. What was read is read, even so.
-                with suppress(SQLAlchemyError):
-                    session.commit()
+                if self.engine.dialect.name == "postgresql":
+                    with suppress(SQLAlchemyError):
+                        session.commit()
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
@@ -272,12 +273,19 @@ def _postgresql(settings: Settings) -> Engine:
         },
     )
 
+    @event.listens_for(engine, "connect")
+    def _new(_connection: Any, record: ConnectionPoolEntry) -> None:
+        record.info["new"] = True
+
     @event.listens_for(engine, "checkout")
-    def _alive(connection: Any, _record: ConnectionPoolEntry, _proxy: object) -> None:
+    def _alive(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+        if record.info.pop("new", False):
+            return
         # A connection that was cut has something to read, its end: that is seen without asking the server.
         watched = select.poll()
-        watched.register(connection.fileno(), select.POLLIN)
-        if watched.poll(0):
+        if not connection.closed:
+            watched.register(connection.fileno(), select.POLLIN)
+        if connection.closed or watched.poll(0):
             raise DisconnectionError
 
     @event.listens_for(engine, "begin")

@@ -1,8 +1,8 @@
 """The query language: what a list may be asked.
 
 Two tables make it: `api.operators`, and the declarations of the nouns. `filters` joins them into the filters of a noun,
-`PARAMETERS` are those that every list has besides. `api.parsing` makes a `Query` of a request's text, and `api.statements`
-SQL of a `Query`.
+`PARAMETERS` are those that every list has besides. `api.parsing` makes a `Query` of a request's text; `api.statements`,
+`api.pages` and `api.facets` make SQL of a `Query`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a noun declares about itself. Nothing here executes: `rest`, `query`, `statements` and `ledger` read it."""
+"""What a noun declares about itself. Nothing here executes: routes, the query language, its SQL and the ledger read it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -215,6 +215,20 @@ def test_one_asks_early(own: FlaskClient, kept: Flask, monkeypatch: pytest.Monke
     assert asked == [1]
 
 
+def test_nobody_answers_early(own: FlaskClient, kept: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where PostgreSQL does not say early where it is, what is known is good until it is time, and not longer."""
+    watch = kept.wsgi_app.watch  # type: ignore[attr-defined]
+    if kept.extensions["database"].engine.dialect.name == "sqlite":
+        return
+    watch.lag = 60
+    own.get("/cities")
+    monkeypatch.setattr(watch, "statement", "select nothing from nowhere")
+    age(watch, 40)
+    assert timing(own.get("/cities")) == "hit"
+    age(watch, 40)
+    assert [timing(own.get("/cities")) for _ in range(2)] == ["", ""]
+
+
 def age(watch: Any, seconds: float) -> None:
     """Let it be so long ago that a process has seen where the database is."""
     watch.seen = (watch.seen[0] - seconds, *watch.seen[1:])

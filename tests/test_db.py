@@ -147,6 +147,15 @@ def test_a_cut_connection_is_not_noticed(database: Database, monkeypatch: pytest
         connection.execute(pid)
 
 
+def test_reading_writes_nothing(database: Database) -> None:
+    """What a session that reads changes all the same is refused, or gone with it."""
+    count = text("select count(*) from citations")
+    with suppress(DBAPIError), database.reading() as session:
+        session.execute(text("delete from citations"))
+    with database.reading() as session:
+        assert session.scalar(count)
+
+
 def test_what_raises_changes_nothing(database: Database) -> None:
     """A block of writing that raises is rolled back, and the next session is served."""
     count = text("select count(*) from citations")
