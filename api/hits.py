@@ -99,10 +99,10 @@ def find_total(session: Session, asked: Find) -> tuple[int | None, str | None]:
     """Count what a search finds, as `total` does a list."""
     if asked.count == "none":
         return None, None
-    prepared.replan(session)
     if dataset.state(session).indexed:
         with suppress(counting.NotIndexedError):
             return counted(len(counting.found(session, sorted(asked.kinds), asked.search)), asked.count)
+    prepared.replan(session)
     most = CAP + 1 if asked.count == "capped" else None
     dialect = session.get_bind().dialect.name
     lookup = search.matching(search.wanted(asked.search), dataset.nouns(session, asked.kinds), dialect)
