@@ -186,12 +186,9 @@ def test_others_writes_are_seen_in_time(own: FlaskClient, kept: Flask, settings:
 
 def test_one_asks_early(own: FlaskClient, kept: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before it is time to ask PostgreSQL again, one request does, and no other waits for it; when it is time, all do."""
-    watch = kept.wsgi_app.watch  # type: ignore[attr-defined]
-    if kept.extensions["database"].engine.dialect.name == "sqlite":
-        # Is asked each time.
+    watch = seen_long_ago(own)
+    if watch is None:
         return
-    watch.lag = 60
-    own.get("/cities")
     ask, asking, go, asked = watch._ask, threading.Event(), threading.Event(), []  # noqa: SLF001 - nobody else can hold it up
 
     def slow() -> Any:
@@ -201,7 +198,6 @@ def test_one_asks_early(own: FlaskClient, kept: Flask, monkeypatch: pytest.Monke
         return ask()
 
     monkeypatch.setattr(watch, "_ask", slow)
-    age(watch, 40)
     with ThreadPoolExecutor(2) as pool:
         early = pool.submit(lambda: kept.test_client().get("/cities"))
         assert asking.wait(30)
@@ -215,18 +211,26 @@ def test_one_asks_early(own: FlaskClient, kept: Flask, monkeypatch: pytest.Monke
     assert asked == [1]
 
 
-def test_nobody_answers_early(own: FlaskClient, kept: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_answers_early(own: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where PostgreSQL does not say early where it is, what is known is good until it is time, and not longer."""
-    watch = kept.wsgi_app.watch  # type: ignore[attr-defined]
-    if kept.extensions["database"].engine.dialect.name == "sqlite":
+    watch = seen_long_ago(own)
+    if watch is None:
         return
-    watch.lag = 60
-    own.get("/cities")
     monkeypatch.setattr(watch, "statement", "select nothing from nowhere")
-    age(watch, 40)
     assert timing(own.get("/cities")) == "hit"
     age(watch, 40)
     assert [timing(own.get("/cities")) for _ in range(2)] == ["", ""]
+
+
+def seen_long_ago(client: FlaskClient) -> Any:
+    """Keep an answer, and have it soon be time to ask PostgreSQL again; returns what asks, None for SQLite, asked each time."""
+    if client.application.extensions["database"].engine.dialect.name == "sqlite":
+        return None
+    watch = client.application.wsgi_app.watch  # type: ignore[attr-defined]
+    watch.lag = 60
+    client.get("/cities")
+    age(watch, 40)
+    return watch
 
 
 def age(watch: Any, seconds: float) -> None:
