@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, func, literal, select
 from sqlalchemy.orm import Session
 
 from api import bitmaps, prepared, search
+from api.db import connection_of
 from api.ledger import Bucket, Dirty, Head
 from api.query import SEARCHABLE
 from api.resources import BY_NAME
@@ -58,7 +59,7 @@ STALE = 1_000
 
 def sizes(session: Session) -> Mapping[str, int]:
     """Return about how many records of each noun there are: as many as there were up to `STALE` versions ago."""
-    version, engine = dataset_version(session), session.get_bind()
+    version, engine = dataset_version(session), connection_of(session).engine
     then, found = _sizes.get(engine, (-STALE, {}))
     if abs(version - then) >= STALE:
         found = dict(prepared.rows(session, "sizes", _by_noun, {}))

@@ -5,7 +5,7 @@ import os
 import select
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -36,7 +36,7 @@ from sqlalchemy import (
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, Session, mapped_column, sessionmaker
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, Session, mapped_column
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from api.settings import ROOT, Settings
@@ -124,28 +124,29 @@ class Database:
         self.commits = 0
         self.engine = _sqlite(settings, create=create) if settings.database_url.startswith("sqlite") else _postgresql(settings)
         _renew_after_fork(self.engine)
-        self._reads = sessionmaker(self.engine.execution_options(reads=True), expire_on_commit=False)
-        self._writes = sessionmaker(self.engine, expire_on_commit=False)
+        self._reader = self.engine.execution_options(reads=True)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Open a session that sees one consistent state and writes nothing."""
-        with self._reads() as session:
-            _begun(session)
+        # Its transaction is the connection's own: a session would take longer to begin one than many a list to be read.
+        with closing(_begun(self._reader)) as connection, Session(connection, expire_on_commit=False) as session:
             try:
                 yield session
             finally:
                 # With ROLLBACK, psycopg would forget the statements that it has prepared. What was read is read, even so.
                 if self.engine.dialect.name == "postgresql":
                     with suppress(SQLAlchemyError):
-                        session.commit()
+                        connection.commit()
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """Open a session that commits at the end of the block and rolls back if it raises."""
         try:
-            with self._writes() as session:
-                _begun(session)
+            with (
+                closing(_begun(self.engine)) as connection,
+                Session(connection, join_transaction_mode="control_fully", expire_on_commit=False) as session,
+            ):
                 yield session
                 session.commit()
         finally:
@@ -168,15 +169,44 @@ class Database:
         return "The database is not migrated to this release: run `alembic upgrade head`."
 
 
-def _begun(session: Session) -> None:
-    """Begin a session's transaction, on another connection where the one that was kept is gone."""
+def _begun(engine: Engine, *, again: bool = True) -> Connection:
+    """Return a connection in a transaction; another one, once, where the one that was kept is gone."""
+    connection = engine.connect()
     try:
-        session.connection()
+        connection.begin()
     except DBAPIError as error:
-        if not error.connection_invalidated:
-            raise
-        session.rollback()
-        session.connection()
+        connection.close()
+        if again and error.connection_invalidated:
+            return _begun(engine, again=False)
+        raise
+    return connection
+
+
+def connection_of(session: Session) -> Connection:
+    """Return the connection that a session of ours is bound to: to ask the session for it takes ten times as long."""
+    found = session.get_bind()
+    assert isinstance(found, Connection)
+    return found
+
+
+@contextmanager
+def driven(connection: Connection, statement: str, parameters: Any = None) -> Iterator[Any]:
+    """Open a cursor of the driver for a statement. Raises DBAPIError for what the driver raises.
+
+    SQLAlchemy would make a result that knows columns by name, and rows of it: that takes longer than many a statement.
+    """
+    drivers = connection.dialect.loaded_dbapi.Error
+    try:
+        with closing(connection.connection.cursor()) as cursor:
+            yield cursor
+    except drivers as error:
+        lost = connection.dialect.is_disconnect(error, connection.connection.dbapi_connection, None)
+        told = DBAPIError.instance(
+            statement, parameters, error, drivers, connection_invalidated=lost, dialect=connection.dialect
+        )
+        if lost:
+            connection.invalidate(error)
+        raise told from error
 
 
 def _renew_after_fork(engine: Engine) -> None:
@@ -238,9 +268,14 @@ def _sqlite(settings: Settings, *, create: bool) -> Engine:
     def _begin(connection: Connection) -> None:
         # IMMEDIATE takes the writer's lock at once: a deferred transaction can't wait for it later.
         reads = connection.get_execution_options().get("reads")
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+        _begin_by(connection, "BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _begin_by(connection: Connection, statement: str) -> None:
+    with driven(connection, statement) as cursor:
+        cursor.execute(statement)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -293,6 +328,6 @@ def _postgresql(settings: Settings) -> Engine:
         options = connection.get_execution_options()
         if "isolation_level" not in options:
             kind = "REPEATABLE READ, READ ONLY" if options.get("reads") else "READ COMMITTED"
-            connection.exec_driver_sql(f"BEGIN ISOLATION LEVEL {kind}")
+            _begin_by(connection, f"BEGIN ISOLATION LEVEL {kind}")
 
     return engine

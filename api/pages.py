@@ -1,6 +1,6 @@
 """The pages of a list: where one begins behind a cursor, and how its rows are found."""
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -13,19 +13,20 @@ from sqlalchemy import (
     and_,
     bindparam,
     literal,
-    null,
     select,
     true,
     tuple_,
     type_coerce,
 )
 
-from api import counting, cursors, prepared
+from api import conditions, counting, cursors, prepared
 from api.bitmaps import Versions, dimension_of
 from api.counting import NotIndexedError, Order
 from api.ledger import Revision
 from api.prepared import Among
-from api.query import CAP, DEFAULT_LIMIT, Expression, Group
+from api.query import CAP, DEFAULT_LIMIT, Expression, Group, Query
+from api.resource import Relation
+from api.resources import BY_NAME
 from api.statements import Listing, Plan, limited, published
 
 # So many versions are put in order at most, where the bitmap index says which they are.
@@ -34,10 +35,14 @@ ORDERED = 256
 
 @dataclass(frozen=True)
 class Page:
-    """One page: the ids of its records and their documents as stored, and where the next page begins."""
+    """One page: the ids of its records and their documents as stored, and where the next page begins.
+
+    ``beside`` has the documents by id that came with them, of each of the relations that are `at_hand`.
+    """
 
     ids: Sequence[str]
     documents: Sequence[str]
+    beside: Mapping[Relation, Mapping[str, str]]
     cursor: str | None
 
 
@@ -50,20 +55,21 @@ def page(listed: Listing, number: int | None) -> Page:
     signature = cursors.signature(query)
     limit = query.limit or DEFAULT_LIMIT
     places = cursors.decode(query.cursor, signature, [key or int for key in listed.order]) if query.cursor else []
-    plan = _plan(listed, limit, number)
+    plan, near = _plan(listed, limit, number), at_hand(query)
+    steps = tuple([relation.name for relation in near])
     rows: list[Any] = []
     for segment in _segments(listed, places):
         bounds = {f"k{n}": value for n, value in enumerate(places) if value is not None and segment.keys}
         wanted = limit + 1 - len(rows)
         lookup = None if segment.tier is None else listed.lookup(segment.tier)
         if plan.soon and (versions := upcoming(listed, segment, places, wanted)):
-            shape: Hashable = ("page of these", segment, tuple(bounds), versions.shape)
+            shape: Hashable = ("page of these", segment, tuple(bounds), versions.shape, steps)
             rows += listed.rows(
                 shape, partial(_page_of, listed, segment, places, versions), **bounds, **versions.values, limit=wanted
             )
         else:
             rows += listed.rows(
-                ("page", segment, tuple(bounds), plan, lookup and lookup.shape),
+                ("page", segment, tuple(bounds), plan, lookup and lookup.shape, steps),
                 partial(_page, listed, segment, places, plan),
                 **bounds,
                 **(lookup.values if lookup else {}),
@@ -72,8 +78,19 @@ def page(listed: Listing, number: int | None) -> Page:
         if len(rows) > limit:
             break
     shown = rows[:limit]
-    cursor = cursors.encode(signature, rows[limit - 1][2:]) if len(rows) > limit else None
-    return Page([row[0] for row in shown], [row[1] for row in shown], cursor)
+    keys = 2 + 2 * len(near)
+    beside = {
+        relation: {row[n]: row[n + 1] for row in shown if row[n + 1] is not None}
+        for n, relation in zip(range(2, keys, 2), near, strict=True)
+    }
+    cursor = cursors.encode(signature, rows[limit - 1][keys:]) if len(rows) > limit else None
+    return Page([row[0] for row in shown], [row[1] for row in shown], beside, cursor)
+
+
+def at_hand(query: Query) -> Sequence[Relation]:
+    """Return the relations to include whose ids are in the noun's own table: what each leads to is read with the row."""
+    steps = dict.fromkeys(path[0] for path in query.include)
+    return [step for step in steps if step.link is query.resource.model and step.owner.key == "id" and not step.where]
 
 
 def _plan(listed: Listing, limit: int, number: int | None) -> Plan:
@@ -122,7 +139,8 @@ def _page_of(listed: Listing, segment: "Segment", places: Sequence[Any], version
     """Select the first of a segment's rows among some versions, of all of which the list's filter holds."""
     keys = [column.label(f"key_{n}") for n, column in enumerate(listed.keys)]
     table = listed.query.resource.model
-    found = select(table.id, Revision.document, *keys).join_from(Revision, table, table.id == Revision.id)
+    found = select(*_shown(listed, table.id, Revision.document, _targets(listed)), *keys)
+    found = found.join_from(Revision, table, table.id == Revision.id)
     found = found.where(versions.condition(Revision.version), _behind(listed, segment, places))
     return listed.ordered(found).limit(limited())
 
@@ -131,23 +149,37 @@ def _page(listed: Listing, segment: "Segment", places: Sequence[Any], plan: Plan
     keys = [column.label(f"key_{n}") for n, column in enumerate(listed.keys)]
     if segment.tier is not None:
         keys.insert(0, type_coerce(literal(segment.tier), BigInteger()).label("tier"))
+    targets = _targets(listed)
     # Where all rows are found and put in order, the documents are those of the few that are left.
     late = not listed.joined and not plan.probing and _is_linked(listed.query.where)
-    document = null() if late else listed.document
-    columns = [listed.id, document.label("document"), *keys]
-    found = listed.select(*columns, plan=plan, tier=segment.tier, model=not listed.query.ranked)
+    columns = [listed.id, *targets] if late else _shown(listed, listed.id, listed.document, targets)
+    found = listed.select(*columns, *keys, plan=plan, tier=segment.tier, model=bool(targets) or not listed.query.ranked)
     found = found.where(_behind(listed, segment, places))
     if late and listed.dialect == "postgresql":
         # Behind an offset, the order gives nobody the idea to walk through an index of it, past all that is not wanted.
         found = select(*found.offset(0).subquery().c)
-        found = listed.ordered(found, [*found.selected_columns][2:])
+        found = listed.ordered(found, [*found.selected_columns][len(columns) :])
     else:
         found = listed.ordered(found)
     found = found.limit(limited())
     if not late:
         return found
-    id, _, *rest = found.subquery().c
-    return listed.ordered(select(id, published(listed.query.resource, Revision.document, id), *rest), rest)
+    id, *rest = found.subquery().c
+    rows, order = rest[: len(targets)], rest[len(targets) :]
+    document = published(listed.query.resource, Revision.document, id)
+    return listed.ordered(select(*_shown(listed, id, document, rows), *order), order)
+
+
+def _targets(listed: Listing) -> list[Any]:
+    return [conditions.target_of(relation) for relation in at_hand(listed.query)]
+
+
+def _shown(listed: Listing, id: Any, document: Any, targets: Sequence[Any]) -> list[Any]:
+    """Return the columns of a row that is shown: its id and document, and those of each record that is `at_hand`."""
+    found = [id, document]
+    for relation, target in zip(at_hand(listed.query), targets, strict=True):
+        found += [target, published(BY_NAME[relation.to or ""], Revision.document, target)]
+    return [column.label(f"shown_{n}") for n, column in enumerate(found)]
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,15 @@ What differs between two requests of a shape are the values of its parameters, w
 
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from cachetools import LRUCache
-from sqlalchemy import ARRAY, ColumnElement, Connection, Dialect, LargeBinary, Select, String, any_, bindparam
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import ARRAY, ColumnElement, Dialect, LargeBinary, Select, String, any_, bindparam
 from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine
+
+from api.db import connection_of, driven
 
 # So many statements are kept; each takes some kilobytes.
 MOST = 500
@@ -33,7 +33,7 @@ class Prepared:
         processors = {name: bind.type.dialect_impl(dialect).bind_processor(dialect) for name, bind in compiled.binds.items()}
         self.processors = {name: processor for name, processor in processors.items() if processor}
         fixed = {name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required}
-        self.fixed = self._processed(fixed)
+        self.fixed = {**self._processed(fixed)}
         results = [column.type.dialect_impl(dialect) for column in statement.selected_columns]
         readers = [type.result_processor(dialect, None) for type in results]
         self.readers = readers if any(readers) else None
@@ -44,10 +44,15 @@ class Prepared:
         self.options = {"binary": True} if bytewise else {}
 
     def run(self, session: Session, values: Mapping[str, Any], take: Callable[[Any], Any]) -> Any:
-        """Run it; returns what is taken from the driver's cursor."""
-        given = self.fixed | self._processed(values)
+        """Run it; returns what is taken from the driver's cursor. Raises DBAPIError."""
+        given = {**self.fixed, **self._processed(values)}
         parameters = tuple([given[name] for name in self.names]) if self.names is not None else given
-        return _run(session.connection(), self.text, parameters, self.options, take)
+        connection = connection_of(session)
+        with driven(connection, self.text, parameters) as cursor:
+            for listener in connection.dispatch.before_cursor_execute:
+                listener(connection, cursor, self.text, parameters, None, False)  # noqa: FBT003 - SQLAlchemy's interface
+            cursor.execute(self.text, parameters, **self.options)
+            return take(cursor)
 
     def rows(self, cursor: Any) -> list[Any]:
         """Take all rows from a cursor, as tuples."""
@@ -56,31 +61,11 @@ class Prepared:
             return found
         return [tuple([read(value) if read else value for read, value in zip(self.readers, row, strict=True)]) for row in found]
 
-    def _processed(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def _processed(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         processors = self.processors
         if not processors:
-            return dict(values)
+            return values
         return {name: processors[name](value) if name in processors else value for name, value in values.items()}
-
-
-def _run(connection: Connection, text: str, parameters: Any, options: Mapping[str, Any], take: Callable[[Any], Any]) -> Any:
-    """Run a statement past SQLAlchemy's own execution. Raises DBAPIError.
-
-    SQLAlchemy would make a result that knows columns by name, and rows of it: that takes longer than many a statement.
-    """
-    drivers = connection.dialect.loaded_dbapi.Error
-    try:
-        with closing(connection.connection.cursor(**options)) as cursor:
-            for listener in connection.dispatch.before_cursor_execute:
-                listener(connection, cursor, text, parameters, None, False)  # noqa: FBT003 - SQLAlchemy's interface
-            cursor.execute(text, parameters)
-            return take(cursor)
-    except drivers as error:
-        lost = connection.dialect.is_disconnect(error, connection.connection.dbapi_connection, None)
-        told = DBAPIError.instance(text, parameters, error, drivers, connection_invalidated=lost, dialect=connection.dialect)
-        if lost:
-            connection.invalidate(error)
-        raise told from error
 
 
 def rows(session: Session, shape: Hashable, build: Callable[[], Select[Any]], values: Mapping[str, Any]) -> list[Any]:
@@ -122,7 +107,7 @@ def replan(session: Session) -> None:
     if session.get_bind().dialect.name == "postgresql" and "replanned" not in session.info:
         # Several processes for one search would take longer to start than it does, and be missed by others.
         settings = "set local plan_cache_mode = force_custom_plan; set local max_parallel_workers_per_gather = 0"
-        session.connection().exec_driver_sql(settings)
+        connection_of(session).exec_driver_sql(settings)
         session.info["replanned"] = True
 
 
@@ -130,7 +115,8 @@ def replan(session: Session) -> None:
 class Among:
     """Values of which a column is any: its statement's ``shape`` and ``values``, and the condition itself.
 
-    PostgreSQL takes them as one array, so that there is one statement for all lengths, which it plans but once.
+    PostgreSQL takes several as one array, so that there is one statement for all lengths. It would plan that anew for one
+    value, each time: arrays have ten, to its mind.
     """
 
     dialect: str
@@ -140,20 +126,24 @@ class Among:
     @property
     def values(self) -> dict[str, Any]:
         """The values by the names of their parameters."""
-        if self.dialect == "postgresql":
+        if self._is_array:
             return {"these": list(self.these)}
         return {f"i{n}": value for n, value in enumerate(padded(self.these))}
 
     @property
     def shape(self) -> Hashable:
-        """How many parameters there are."""
-        return len(self.values)
+        """The names of the parameters."""
+        return tuple(self.values)
+
+    @property
+    def _is_array(self) -> bool:
+        return self.dialect == "postgresql" and len(self.these) > 1
 
     def condition(self, column: Any) -> ColumnElement[bool]:
         """Return the condition of a column, with parameters in the place of the values."""
-        if self.dialect == "postgresql":
+        if self._is_array:
             return cast("ColumnElement[bool]", column == any_(bindparam("these", type_=ARRAY(self.type))))
-        return cast("ColumnElement[bool]", column.in_([bindparam(name) for name in self.values]))
+        return cast("ColumnElement[bool]", column.in_([bindparam(name, type_=self.type) for name in self.values]))
 
 
 def among(session: Session, these: Sequence[Any], type: type[TypeEngine[Any]] = String) -> Among:

@@ -1,6 +1,6 @@
 """The records that those of a page are related to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -17,23 +17,29 @@ MAX_INCLUDED = 500
 
 
 def related(
-    session: Session, resource: Resource, ids: Sequence[str], paths: Sequence[tuple[Relation, ...]]
+    session: Session,
+    resource: Resource,
+    ids: Sequence[str],
+    paths: Sequence[tuple[Relation, ...]],
+    beside: Mapping[Relation, Mapping[str, str]],
 ) -> dict[str, dict[str, str]]:
     """Return the documents of the records that these are related to, by noun and id.
 
-    As many statements as there are steps, whatever the number of records. Raises a 400 above
-    `MAX_INCLUDED` of a noun.
+    As many statements as there are steps, whatever the number of records, but none for those whose first step is ``beside``,
+    where what it leads to was read already. Raises a 400 above `MAX_INCLUDED` of a noun.
     """
     reached: dict[tuple[Relation, ...], list[str]] = {(): list(ids)}
     steps = dict.fromkeys(path[:length] for path in paths for length in range(1, len(path) + 1))
     wanted: dict[str, dict[str, str]] = {}
     for path in steps:
         relation = path[-1]
-        shape = ("related", resource.name, tuple([step.name for step in path]))
-        rows = of_ids(session, shape, reached[path[:-1]], partial(_reached, relation))
-        reached[path] = [id for id, _ in rows]
+        there = beside.get(relation) if len(path) == 1 else None
+        if there is None:
+            shape = ("related", resource.name, tuple([step.name for step in path]))
+            there = dict(of_ids(session, shape, reached[path[:-1]], partial(_reached, relation)))
+        reached[path] = [*there]
         noun = wanted.setdefault(relation.to or "", {})
-        noun.update((id, document or "") for id, document in rows)
+        noun.update(there)
         if len(noun) > MAX_INCLUDED:
             raise _too_many(resource, path)
     return {noun: dict(sorted(found.items())) for noun, found in sorted(wanted.items())}

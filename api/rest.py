@@ -375,7 +375,7 @@ def _page(database: Database, asked: query.Query, *, keepable: bool) -> Response
         number, relation = statements.total(listed)
         page = pages.page(listed, number)
         counted = {found.name: _facet(listed, found) for found in asked.facets}
-        included = related(session, resource, page.ids, asked.include)
+        included = related(session, resource, page.ids, asked.include, page.beside)
     links = {"self": address(request.args), "next": page.cursor and address(request.args, cursor=page.cursor)}
     limit = asked.limit or query.DEFAULT_LIMIT
     envelope: dict[str, Any] = {
@@ -503,7 +503,7 @@ def _read_present(database: Database, resource: Resource, id: str, asked: query.
         etag = f"{__version__}-{version}"
         if unchanged := conditional(etag):
             return unchanged
-        included = related(session, resource, [id], asked.include)
+        included = related(session, resource, [id], asked.include, {})
     body = _body(_shown(revision.document or "", asked.fields), included, {"meta": {"version": version}})
     return tagged(Response(body, content_type=JSON), etag)
 

@@ -195,6 +195,48 @@ def test_same_queries_for_any_include(client: FlaskClient) -> None:
     assert counts[0] == counts[1]
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/initiatives?include=city,parent&q=data",
+        "/initiatives?include=parent,city.awards&q=data&sort=-title&priority=cybersecurity",
+        "/initiatives?include=city&q=data&status=in_operation",
+        "/initiatives?include=city,parent&sort=-started&priority=cybersecurity&city.state=CA",
+        "/awards?include=survey,city,survey.conducted_by&sort=-updated_at",
+        "/organizations?include=parent,city",
+        "/sources?include=publisher",
+        "/citations?include=source.publisher",
+    ],
+)
+def test_included_is_what_each_record_includes(client: FlaskClient, path: str) -> None:
+    """However a page is read, it includes what its records do, each asked for by itself; those of all pages are not empty."""
+    following: str | None = f"{path}&limit=3"
+    pages = []
+    while following:
+        answer = client.get(following).get_json()
+        merged: dict[str, dict[str, Any]] = {}
+        for record in answer["data"]:
+            asked = f"{path.partition('?')[0]}/{record['id']}?{re.findall('include=[^&]*', path)[0]}"
+            for noun, found in client.get(asked).get_json()["included"].items():
+                merged.setdefault(noun, {}).update(found)
+        assert answer["included"] == merged
+        pages.append(any(merged.values()))
+        following = answer["links"]["next"] and answer["links"]["next"].removeprefix(BASE)
+    assert any(pages)
+
+
+def test_included_at_hand(client: FlaskClient) -> None:
+    """What the noun's own table refers to takes no SELECT; the control, what another table does, takes one a step."""
+    database: Database = client.application.extensions["database"]
+    counts = []
+    for asked in ("", "&include=city", "&include=city,parent", "&include=city,city.awards", "&include=city.awards,priorities"):
+        with counted(database) as selects:
+            assert client.get(f"/initiatives?limit=5{asked}").status_code == 200
+        counts.append(len(selects))
+    least = counts[0]
+    assert counts == [least, least, least, least + 1, least + 2]
+
+
 def test_too_many_included(own_client: FlaskClient, database: Database) -> None:
     """As many as 500 included records of a noun are an answer; one more is a 400 that says how to ask instead."""
 

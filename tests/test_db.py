@@ -12,7 +12,7 @@ from sqlalchemy import literal_column, select, text
 from sqlalchemy.exc import DBAPIError
 
 from api import prepared, search, statements
-from api.db import Database
+from api.db import Database, connection_of
 from api.query import Query
 from api.resources import BY_NAME
 from api.settings import ROOT, Settings
@@ -179,7 +179,7 @@ def test_statements_stay_prepared(database: Database) -> None:
             with database.reading() as session:
                 assert prepared.rows(session, "kept", lambda: select(literal_column("42")), {}) == [(42,)]
                 if rolled_back:
-                    session.rollback()
+                    connection_of(session).rollback()
         with database.reading() as session:
             assert session.scalar(kept) == expected
 

@@ -216,6 +216,7 @@ def compare(place: Place, noun: Resource, arguments: Arguments, expected: Sequen
     """Ask for a list in pages and compare each of them."""
     given = dict(arguments)
     counted = (None, None) if given.get("count") == "none" else (len(expected), "eq")
+    paths = given["include"].split(",") if "include" in given else []
     address: str | None = f"/{noun.name}?{urlencode([*arguments, ('limit', str(limit))])}"
     for start in range(0, len(expected) or 1, limit):
         assert address
@@ -223,6 +224,7 @@ def compare(place: Place, noun: Resource, arguments: Arguments, expected: Sequen
         assert [record["id"] for record in answer["data"]] == [record["id"] for record in expected[start : start + limit]]
         assert answer["data"] == expected[start : start + limit]
         assert (answer["page"]["total"], answer["page"]["total_relation"]) == counted
+        assert answer["included"] == oracle.included(place.world, noun.name, expected[start : start + limit], paths)
         address = answer["links"]["next"]
     assert address is None
 
@@ -236,6 +238,8 @@ def check_list(places: list[Place], data: st.DataObject) -> None:
     expected = oracle.ordered(left, keys or noun.default_sort.split(","))
     arguments += [("sort", ",".join(keys))] if keys else []
     arguments += draw(st.sampled_from([[], [("count", "capped")], [("count", "exact")], [("count", "none")]]))
+    paths = draw(st.lists(st.sampled_from(list(includable(noun))), max_size=2, unique=True))
+    arguments += [("include", ",".join(paths))] if paths else []
     compare(place, noun, arguments, expected, max(draw(st.integers(1, 30)), len(expected) // 2))
 
 
