@@ -8,7 +8,6 @@ from sqlalchemy import bindparam, func, literal, select
 from sqlalchemy.orm import Session
 
 from api import bitmaps, prepared, search
-from api.db import connection_of
 from api.ledger import Bucket, Dirty, Head
 from api.query import SEARCHABLE
 from api.resources import BY_NAME
@@ -59,7 +58,7 @@ STALE = 1_000
 
 def sizes(session: Session) -> Mapping[str, int]:
     """Return about how many records of each noun there are: as many as there were up to `STALE` versions ago."""
-    version, engine = dataset_version(session), connection_of(session).engine
+    version, engine = dataset_version(session), session.get_bind().engine
     then, found = _sizes.get(engine, (-STALE, {}))
     if abs(version - then) >= STALE:
         found = dict(prepared.rows(session, "sizes", _by_noun, {}))

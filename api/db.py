@@ -129,8 +129,8 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Open a session that sees one consistent state and writes nothing."""
-        # Its transaction is the connection's own: a session would take longer to begin one than many a list to be read.
-        with closing(_begun(self._reader)) as connection, Session(connection, expire_on_commit=False) as session:
+        # The transaction is the connection's own: to begin one by a session takes longer.
+        with self._begun(self._reader) as connection, Session(connection, expire_on_commit=False) as session:
             try:
                 yield session
             finally:
@@ -144,13 +144,22 @@ class Database:
         """Open a session that commits at the end of the block and rolls back if it raises."""
         try:
             with (
-                closing(_begun(self.engine)) as connection,
+                self._begun(self.engine) as connection,
                 Session(connection, join_transaction_mode="control_fully", expire_on_commit=False) as session,
             ):
                 yield session
-                session.commit()
+                try:
+                    session.commit()
+                except SQLAlchemyError:
+                    # SQLite's transaction goes on when it can't be committed, and with it the writer's lock.
+                    connection.invalidate()
+                    raise
         finally:
             self.commits += 1
+
+    def _begun(self, engine: Engine) -> Connection:
+        """Return a connection in a transaction: any of those that were kept can be gone, and is passed over."""
+        return _begun(engine, self.settings.pool_size)
 
     @property
     def path(self) -> str:
@@ -160,7 +169,7 @@ class Database:
     def unreadiness(self) -> str | None:
         """Say in one sentence why the database can't serve, or None when it can."""
         try:
-            with self.engine.execution_options(reads=True).connect() as connection:
+            with self._reader.connect() as connection:
                 found = frozenset(MigrationContext.configure(connection).get_current_heads())
         except (DBAPIError, PoolTimeoutError) as error:
             return unavailability(error)
@@ -169,21 +178,23 @@ class Database:
         return "The database is not migrated to this release: run `alembic upgrade head`."
 
 
-def _begun(engine: Engine, *, again: bool = True) -> Connection:
-    """Return a connection in a transaction; another one, once, where the one that was kept is gone."""
+def _begun(engine: Engine, kept: int) -> Connection:
     connection = engine.connect()
     try:
         connection.begin()
-    except DBAPIError as error:
+    except BaseException as error:
         connection.close()
-        if again and error.connection_invalidated:
-            return _begun(engine, again=False)
+        if kept and isinstance(error, DBAPIError) and error.connection_invalidated:
+            return _begun(engine, kept - 1)
         raise
     return connection
 
 
 def connection_of(session: Session) -> Connection:
-    """Return the connection that a session of ours is bound to: to ask the session for it takes ten times as long."""
+    """Return the connection that a session of ours is bound to, to read by: to ask the session for it takes ten times as long.
+
+    A session that has executed nothing itself neither commits nor rolls back what is done there.
+    """
     found = session.get_bind()
     assert isinstance(found, Connection)
     return found

@@ -24,7 +24,7 @@ from api.bitmaps import Versions, dimension_of
 from api.counting import NotIndexedError, Order
 from api.ledger import Revision
 from api.prepared import Among
-from api.query import CAP, DEFAULT_LIMIT, Expression, Group, Query
+from api.query import CAP, DEFAULT_LIMIT, Expression, Group, is_many
 from api.resource import Relation
 from api.resources import BY_NAME
 from api.statements import Listing, Plan, limited, published
@@ -37,7 +37,7 @@ ORDERED = 256
 class Page:
     """One page: the ids of its records and their documents as stored, and where the next page begins.
 
-    ``beside`` has the documents by id that came with them, of each of the relations that are `at_hand`.
+    ``beside`` has, of relations to include that are `_at_hand`, what they lead to: documents by id.
     """
 
     ids: Sequence[str]
@@ -55,21 +55,20 @@ def page(listed: Listing, number: int | None) -> Page:
     signature = cursors.signature(query)
     limit = query.limit or DEFAULT_LIMIT
     places = cursors.decode(query.cursor, signature, [key or int for key in listed.order]) if query.cursor else []
-    plan, near = _plan(listed, limit, number), at_hand(query)
-    steps = tuple([relation.name for relation in near])
+    plan, near = _plan(listed, limit, number), _at_hand(listed)
     rows: list[Any] = []
     for segment in _segments(listed, places):
         bounds = {f"k{n}": value for n, value in enumerate(places) if value is not None and segment.keys}
         wanted = limit + 1 - len(rows)
         lookup = None if segment.tier is None else listed.lookup(segment.tier)
         if plan.soon and (versions := upcoming(listed, segment, places, wanted)):
-            shape: Hashable = ("page of these", segment, tuple(bounds), versions.shape, steps)
+            shape: Hashable = ("page of these", segment, tuple(bounds), versions.shape, (*near,))
             rows += listed.rows(
                 shape, partial(_page_of, listed, segment, places, versions), **bounds, **versions.values, limit=wanted
             )
         else:
             rows += listed.rows(
-                ("page", segment, tuple(bounds), plan, lookup and lookup.shape, steps),
+                ("page", segment, tuple(bounds), plan, lookup and lookup.shape, (*near,)),
                 partial(_page, listed, segment, places, plan),
                 **bounds,
                 **(lookup.values if lookup else {}),
@@ -87,10 +86,16 @@ def page(listed: Listing, number: int | None) -> Page:
     return Page([row[0] for row in shown], [row[1] for row in shown], beside, cursor)
 
 
-def at_hand(query: Query) -> Sequence[Relation]:
-    """Return the relations to include whose ids are in the noun's own table: what each leads to is read with the row."""
-    steps = dict.fromkeys(path[0] for path in query.include)
-    return [step for step in steps if step.link is query.resource.model and step.owner.key == "id" and not step.where]
+def _at_hand(listed: Listing) -> Mapping[Relation, Any]:
+    """Return the relations to include of which the noun's own table has the target, with its column: it is read with the row.
+
+    Not of long pages, whose many records lead to few others; nor where the ledger is joined, for its part in what is found or
+    in the order: that looks at more rows than are shown.
+    """
+    if listed.joined or (listed.query.limit or DEFAULT_LIMIT) > DEFAULT_LIMIT:
+        return {}
+    steps = dict.fromkeys(path[0] for path in listed.query.include)
+    return {step: conditions.target_of(step) for step in steps if not is_many(step)}
 
 
 def _plan(listed: Listing, limit: int, number: int | None) -> Plan:
@@ -139,7 +144,7 @@ def _page_of(listed: Listing, segment: "Segment", places: Sequence[Any], version
     """Select the first of a segment's rows among some versions, of all of which the list's filter holds."""
     keys = [column.label(f"key_{n}") for n, column in enumerate(listed.keys)]
     table = listed.query.resource.model
-    found = select(*_shown(listed, table.id, Revision.document, _targets(listed)), *keys)
+    found = select(*_shown(table.id, Revision.document, _at_hand(listed)), *keys)
     found = found.join_from(Revision, table, table.id == Revision.id)
     found = found.where(versions.condition(Revision.version), _behind(listed, segment, places))
     return listed.ordered(found).limit(limited())
@@ -149,11 +154,11 @@ def _page(listed: Listing, segment: "Segment", places: Sequence[Any], plan: Plan
     keys = [column.label(f"key_{n}") for n, column in enumerate(listed.keys)]
     if segment.tier is not None:
         keys.insert(0, type_coerce(literal(segment.tier), BigInteger()).label("tier"))
-    targets = _targets(listed)
+    near = _at_hand(listed)
     # Where all rows are found and put in order, the documents are those of the few that are left.
     late = not listed.joined and not plan.probing and _is_linked(listed.query.where)
-    columns = [listed.id, *targets] if late else _shown(listed, listed.id, listed.document, targets)
-    found = listed.select(*columns, *keys, plan=plan, tier=segment.tier, model=bool(targets) or not listed.query.ranked)
+    columns = [listed.id, *near.values()] if late else _shown(listed.id, listed.document, near)
+    found = listed.select(*columns, *keys, plan=plan, tier=segment.tier, model=not listed.query.ranked)
     found = found.where(_behind(listed, segment, places))
     if late and listed.dialect == "postgresql":
         # Behind an offset, the order gives nobody the idea to walk through an index of it, past all that is not wanted.
@@ -165,19 +170,14 @@ def _page(listed: Listing, segment: "Segment", places: Sequence[Any], plan: Plan
     if not late:
         return found
     id, *rest = found.subquery().c
-    rows, order = rest[: len(targets)], rest[len(targets) :]
-    document = published(listed.query.resource, Revision.document, id)
-    return listed.ordered(select(*_shown(listed, id, document, rows), *order), order)
+    document, order = published(listed.query.resource, Revision.document, id), rest[len(near) :]
+    return listed.ordered(select(*_shown(id, document, dict(zip(near, rest, strict=False))), *order), order)
 
 
-def _targets(listed: Listing) -> list[Any]:
-    return [conditions.target_of(relation) for relation in at_hand(listed.query)]
-
-
-def _shown(listed: Listing, id: Any, document: Any, targets: Sequence[Any]) -> list[Any]:
-    """Return the columns of a row that is shown: its id and document, and those of each record that is `at_hand`."""
+def _shown(id: Any, document: Any, near: Mapping[Relation, Any]) -> list[Any]:
+    """Return the columns of a row that is shown: its id and document, and those of each record that is `_at_hand`."""
     found = [id, document]
-    for relation, target in zip(at_hand(listed.query), targets, strict=True):
+    for relation, target in near.items():
         found += [target, published(BY_NAME[relation.to or ""], Revision.document, target)]
     return [column.label(f"shown_{n}") for n, column in enumerate(found)]
 

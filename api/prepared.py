@@ -33,7 +33,7 @@ class Prepared:
         processors = {name: bind.type.dialect_impl(dialect).bind_processor(dialect) for name, bind in compiled.binds.items()}
         self.processors = {name: processor for name, processor in processors.items() if processor}
         fixed = {name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required}
-        self.fixed = {**self._processed(fixed)}
+        self.fixed = self._processed(fixed)
         results = [column.type.dialect_impl(dialect) for column in statement.selected_columns]
         readers = [type.result_processor(dialect, None) for type in results]
         self.readers = readers if any(readers) else None
@@ -113,7 +113,7 @@ def replan(session: Session) -> None:
 
 @dataclass(frozen=True)
 class Among:
-    """Values of which a column is any: its statement's ``shape`` and ``values``, and the condition itself.
+    """Values, at least one, of which a column is any: its statement's ``shape`` and ``values``, and the condition itself.
 
     PostgreSQL takes several as one array, so that there is one statement for all lengths. It would plan that anew for one
     value, each time: arrays have ten, to its mind.

@@ -25,8 +25,8 @@ def related(
 ) -> dict[str, dict[str, str]]:
     """Return the documents of the records that these are related to, by noun and id.
 
-    As many statements as there are steps, whatever the number of records, but none for those whose first step is ``beside``,
-    where what it leads to was read already. Raises a 400 above `MAX_INCLUDED` of a noun.
+    As many statements as there are steps, whatever the number of records, but none for a first step that is ``beside``: what
+    it leads to was read already. Raises a 400 above `MAX_INCLUDED` of a noun.
     """
     reached: dict[tuple[Relation, ...], list[str]] = {(): list(ids)}
     steps = dict.fromkeys(path[:length] for path in paths for length in range(1, len(path) + 1))

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 from conftest import opened
 from sqlalchemy import literal_column, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from api import prepared, search, statements
 from api.db import Database, connection_of
@@ -127,20 +127,22 @@ def test_a_cut_connection_is_not_noticed(database: Database, monkeypatch: pytest
         return
     pid = text("select pg_backend_pid()")
 
-    def cut() -> int:
+    def cut() -> set[int]:
+        """Cut all connections that are kept: two."""
         with database.engine.connect() as other:
-            with database.reading() as session:
-                own = session.scalar(pid)
-            assert other.scalar(text("select pg_terminate_backend(:own, 5000)"), {"own": own})
+            with database.reading() as first, database.reading() as second:
+                kept = {session.scalar(pid) or 0 for session in (first, second)}
+            for own in kept:
+                assert other.scalar(text("select pg_terminate_backend(:own, 5000)"), {"own": own})
             other.invalidate()
-        return int(own or 0)
+        return kept
 
     if not seen:
         monkeypatch.setattr("api.db.select.poll", Blind)
     for opened_session in (database.reading, database.writing):
-        own = cut()
+        gone = cut()
         with opened_session() as session:
-            assert session.scalar(pid) != own
+            assert session.scalar(pid) not in gone
     cut()
     # The control: who does not begin anew is told, unless it was seen before.
     with nullcontext() if seen else pytest.raises(DBAPIError), database.engine.connect() as connection:
@@ -165,6 +167,26 @@ def test_what_raises_changes_nothing(database: Database) -> None:
         raise ZeroDivisionError
     with database.reading() as session:
         assert session.scalar(count)
+
+
+def test_what_cannot_be_committed_locks_nobody_out(database: Database) -> None:
+    """A commit that fails ends its transaction, so that another writer need not wait until it gives up."""
+    if database.engine.dialect.name == "sqlite":
+        later, wrong = "pragma defer_foreign_keys = on", "update citations set source_id = 'nobody'"
+    else:
+        later = "create temporary table once (x int unique deferrable initially deferred) on commit drop"
+        wrong = "insert into once values (1), (1)"
+
+    def fail() -> None:
+        with database.writing() as session:
+            session.execute(text(later))
+            session.execute(text(wrong))
+
+    with pytest.raises(IntegrityError):
+        fail()
+    with opened(replace(database.settings, lock_timeout=1)) as other, other.writing() as session:
+        assert session.scalar(text("select count(*) from citations where source_id = 'nobody'")) == 0
+        session.execute(text("delete from citations"))
 
 
 def test_statements_stay_prepared(database: Database) -> None:
