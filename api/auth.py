@@ -20,8 +20,8 @@ from api import keys
 from api.db import Database
 from api.keys import Key
 from api.problems import ProblemError, mistake
-from api.rest import Blueprint, database, documents
 from api.settings import Settings
+from api.web import Blueprint, database, documents
 
 REALM = 'Bearer realm="digital-cities"'
 logger = logging.getLogger(__name__)

@@ -15,20 +15,9 @@ from api.documents import MAX_INTEGER, instant
 from api.ledger import Op
 from api.problems import ProblemError, Refusals, base_url, mistake, nearest
 from api.resources import BY_NAME, RESOURCES
-from api.rest import (
-    HEADERS,
-    IF_NONE_MATCH,
-    JSON,
-    UNCHANGED,
-    Blueprint,
-    conditional,
-    documents,
-    negotiate,
-    read_body,
-    tagged,
-)
 from api.staging import Expected, Operation
 from api.versions import served
+from api.web import HEADERS, IF_NONE_MATCH, JSON, UNCHANGED, Blueprint, conditional, documents, negotiate, read_body, tagged
 from api.writes import ASKED, IDEMPOTENCY_KEY, LOCATION, MAX_MESSAGE, WRITE_REFUSALS, WRITTEN, arguments, begin, carry_out
 from api.writing import Outcome
 

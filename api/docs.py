@@ -27,7 +27,9 @@ from api.key_routes import key_routes
 from api.problem_types import PROBLEMS
 from api.problems import MEDIA_TYPE, ProblemError, ProblemSchema, base_url, example
 from api.resources import RESOURCES
-from api.rest import (
+from api.rest import RecordConverter, blueprint, parameter_components
+from api.sync import sync
+from api.web import (
     ALLOW,
     CHALLENGE,
     COUNTED,
@@ -40,17 +42,13 @@ from api.rest import (
     VARY,
     Blueprint,
     NoArguments,
-    RecordConverter,
-    blueprint,
     conditional,
     database,
     documents,
     negotiate,
-    parameter_components,
     response_name,
     tagged,
 )
-from api.sync import sync
 from api.writes import add_verbs
 
 TITLE = "Digital Cities API"

@@ -10,7 +10,9 @@ from api.answers import SearchAnswerSchema, SuggestAnswerSchema
 from api.db import Database
 from api.problems import base_url
 from api.resources import BY_NAME
-from api.rest import (
+from api.rest import parameter_component
+from api.versions import served
+from api.web import (
     HEADERS,
     IF_NONE_MATCH,
     JSON,
@@ -22,10 +24,8 @@ from api.rest import (
     documents,
     link_header,
     negotiate,
-    parameter_component,
     tagged,
 )
-from api.versions import served
 
 finding = Blueprint("search", __name__, description="Full text in every noun at once.")
 

@@ -14,7 +14,9 @@ from api.documents import PUBLICATION, instant, is_slug
 from api.ledger import Op, Revision
 from api.query import DEFAULT_LIMIT, MAX_LIMIT, MIN_VERSION, VERSION, Parameter
 from api.resource import Resource
-from api.rest import (
+from api.rest import id_of, parameter_component, unknown_record
+from api.versions import served
+from api.web import (
     HEADERS,
     IF_NONE_MATCH,
     JSON,
@@ -24,14 +26,10 @@ from api.rest import (
     address,
     conditional,
     documents,
-    id_of,
     link_header,
     negotiate,
-    parameter_component,
     tagged,
-    unknown_record,
 )
-from api.versions import served
 
 PARAMETERS = {
     row.name: row

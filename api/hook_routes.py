@@ -12,7 +12,7 @@ from api.hooks import State, Webhook
 from api.key_routes import ADMIN, HEADERS, NOT_JSON, answer, asked
 from api.parsing import escaped
 from api.problems import ProblemError, Refusals, mistake
-from api.rest import JSON, Blueprint, database, documents, read_body
+from api.web import JSON, Blueprint, database, documents, read_body
 
 hook_routes = Blueprint("webhooks", __name__, description="Webhooks: who is told of changes. Only for keys with `admin`.")
 EXAMPLE = "https://example.org/hooks/digital-cities"

@@ -17,7 +17,7 @@ from api.keys import SCOPES, Key
 from api.operators import TYPES
 from api.parsing import escaped
 from api.problems import ProblemError, Refusals, mistake, nearest
-from api.rest import JSON, NOT_KEPT, RATE_LIMIT, Blueprint, database, documents, negotiate, read_body
+from api.web import JSON, NOT_KEPT, RATE_LIMIT, Blueprint, database, documents, negotiate, read_body
 
 ADMIN = "admin"
 NOT_JSON = ("invalid-json", "invalid-body", "content-too-large", "unsupported-media-type")

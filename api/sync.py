@@ -22,7 +22,9 @@ from api.problems import ProblemError, Refusals, mistake
 from api.query import AS_OF, MIN_VERSION, VERSION, Parameter
 from api.resource import Resource
 from api.resources import BY_NAME, RESOURCES
-from api.rest import (
+from api.rest import parameter_component
+from api.versions import readable, served, version_of, waiting, within
+from api.web import (
     HEADERS,
     IF_NONE_MATCH,
     JSON,
@@ -35,11 +37,9 @@ from api.rest import (
     held,
     link_header,
     negotiate,
-    parameter_component,
     streaming,
     tagged,
 )
-from api.versions import readable, served, version_of, waiting, within
 
 NDJSON = FORMATS["ndjson"].media_type
 DEFAULT_LIMIT, MAX_LIMIT, MAX_WAIT = 500, 1_000, 30

@@ -25,9 +25,10 @@ from api.problem_types import PROBLEMS
 from api.problems import ProblemError, base_url, mistake, respond
 from api.query import Parameter
 from api.resource import Resource
-from api.rest import COUNTED, JSON, NOT_KEPT, Blueprint, database, documents, header, id_of, negotiate, read_body
+from api.rest import id_of
 from api.rest import parameter_component as component
 from api.staging import Expected, Operation, referrers
+from api.web import COUNTED, JSON, NOT_KEPT, Blueprint, database, documents, header, negotiate, read_body
 from api.writing import Outcome, Writer
 
 MERGE_PATCH = "application/merge-patch+json"
