@@ -20,6 +20,7 @@ EXPOSED = [
     "ETag",
     "Link",
     "Location",
+    "Allow",
     "Retry-After",
     "RateLimit",
     "RateLimit-Policy",

@@ -154,6 +154,7 @@ def test_head_and_options(client: FlaskClient, resource: Resource) -> None:
             "ETag",
             "Link",
             "Location",
+            "Allow",
             "Retry-After",
             "RateLimit",
             "RateLimit-Policy",
