@@ -10,6 +10,8 @@ import datetime as dt
 import json
 import random
 import secrets
+import socket
+import ssl
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,6 +34,16 @@ JITTER = 0.2
 LEASE = dt.timedelta(minutes=2)
 SENDERS = 8
 GONE = 410
+# What is said of a message that was not answered; the first that fits.
+UNANSWERED = (
+    (TimeoutError, "no answer in time"),
+    (socket.gaierror, "no such host"),
+    (ConnectionRefusedError, "connection refused"),
+    (ssl.SSLError, "no secure connection"),
+    (outbound.Failed, "no valid answer"),
+    (OSError, "no connection"),
+    (Exception, "not sent"),
+)
 
 Post = Callable[..., int]
 
@@ -156,7 +168,7 @@ def _send(message: Message, post: Post, *, loopback: bool) -> tuple[int, str]:
     except outbound.Refused as error:
         return 0, str(error)
     except Exception as error:  # noqa: BLE001 - what is wrong at one receiver must harm no other
-        return 0, type(error).__name__
+        return 0, next(said for kind, said in UNANSWERED if isinstance(error, kind))
     return status, f"status {status}"
 
 

@@ -12,6 +12,7 @@ import re
 import select
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -634,20 +635,20 @@ def test_told_when_it_is_back(database: Database, clock: Clock) -> None:
             "status 404": status(404),
             "status 429": status(429),
             "status 500": status(500),
-            "Failed": noise,
-            "Failed ": silence,
-            "TimeoutError": partial(hold, back),
+            "no valid answer": noise,
+            "no valid answer ": silence,
+            "no answer in time": partial(hold, back),
         }
         receivers = {said: stack.enter_context(receiving()) for said in faults}
         stack.callback(back.set)
         urls = {receiver.url: said for said, receiver in receivers.items()}
-        urls[f"http://127.0.0.1:{port}/hook?a=b"] = "ConnectionRefusedError"
+        urls[f"http://127.0.0.1:{port}/hook?a=b"] = "connection refused"
         secrets = {url: subscribe(database, url).secret for url in urls}
         for said, receiver in receivers.items():
             receiver.behave = faults[said]
 
         def post(url: str, body: bytes, headers: dict[str, str], *, loopback: bool) -> int:
-            return outbound.post(url, body, headers, loopback=loopback, timeout=0.3 if urls[url] == "TimeoutError" else 20)
+            return outbound.post(url, body, headers, loopback=loopback, timeout=0.3 if urls[url] == "no answer in time" else 20)
 
         begun, first = head(database), change(database)
         assert hooks.deliver(database, loopback=True, post=post) == len(urls)
@@ -674,6 +675,22 @@ def test_told_when_it_is_back(database: Database, clock: Clock) -> None:
         assert {(row.attempts, row.told, row.last_outcome) for row in every(database)} == {(0, first, "status 204")}
         assert hooks.deliver(database, loopback=True, post=post) == len(urls)
         assert {row.told for row in every(database)} == {second}
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (ssl.SSLCertVerificationError("self-signed certificate"), "no secure connection"),
+        (ConnectionResetError(), "no connection"),
+        (RuntimeError("can't start new thread"), "not sent"),
+    ],
+)
+def test_what_is_said_of_it(database: Database, fault: Exception, said: str) -> None:
+    """What went wrong is said in words, and shows nothing of ours."""
+    subscribe(database)
+    change(database)
+    Wire(fault).deliver(database)
+    assert [row.last_outcome for row in every(database)] == [said]
 
 
 def test_success(database: Database) -> None:
@@ -740,13 +757,13 @@ def test_a_name_that_changes_its_meaning(database: Database, monkeypatch: pytest
         for name in ("rebinding", "mixed", "unknown"):
             subscribe(database, f"https://{name}.example:{receiver.port}/")
         change(database)
-        others = {"https://mixed": NOT_PUBLIC, "https://unknown": "gaierror"}
-        assert outcomes(NOW) == {"https://rebinding": "ConnectionRefusedError", **others}
+        others = {"https://mixed": NOT_PUBLIC, "https://unknown": "no such host"}
+        assert outcomes(NOW) == {"https://rebinding": "connection refused", **others}
         assert outcomes(after(seconds=6)) == {"https://rebinding": NOT_PUBLIC, **others}
         assert receiver.untouched()
         assert went == [(PUBLIC, receiver.port)]
         # The control: where loopback is allowed, there is somebody to connect to.
-        assert outcomes(after(hours=1), loopback=True) == {"https://rebinding": "TimeoutError", **others}
+        assert outcomes(after(hours=1), loopback=True) == {"https://rebinding": "no answer in time", **others}
         assert not receiver.untouched()
 
 
