@@ -405,7 +405,7 @@ def test_no_database(tmp_path: Path) -> None:
         assert app.test_client().get("/livez").status_code == 200
 
 
-def test_gone_and_back(own: FlaskClient, settings: Settings, store: Store, tmp_path: Path) -> None:
+def test_gone_and_back(own: FlaskClient, settings: Settings, store: Store) -> None:
     """A file that is taken away is noticed by the next request, and so is that it is back; so are connections that end."""
     own.get("/cities")
     own.application.extensions["database"].engine.dispose()
@@ -414,9 +414,9 @@ def test_gone_and_back(own: FlaskClient, settings: Settings, store: Store, tmp_p
         with sqlite3.connect(path) as connection:
             connection.execute("pragma wal_checkpoint(truncate)")
         connection.close()
-        path.rename(tmp_path / "away")
+        away = path.rename(path.with_suffix(".away"))
         assert own.get("/cities").status_code == 503
-        (tmp_path / "away").rename(path)
+        away.rename(path)
     assert own.get("/cities").status_code == 200
 
 
