@@ -33,6 +33,10 @@ from migrations import seeding
 
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()][::-1]
 EARLIER = ["base", *REVISIONS[:-1]]
+# From the beginning, and from the last release; from all between them in the long run.
+from_earlier = pytest.mark.parametrize(
+    "revision", [pytest.param(row, marks=[] if row in {EARLIER[0], EARLIER[-1]} else pytest.mark.slow) for row in EARLIER]
+)
 EDITIONS = sorted(folder.name for folder in seeding.SEEDS.iterdir())
 LOADER = [ROOT / "migrations/seeding.py", ROOT / "migrations/tracking.py", *sorted((ROOT / "migrations/versions").glob("*.py"))]
 # Every name in the database that somebody gave, with what it stands for.
@@ -124,7 +128,7 @@ def test_alembic(store: Store, check: str, pytestconfig: pytest.Config) -> None:
             getattr(checks, check)(runner)
 
 
-@pytest.mark.parametrize("revision", EARLIER)
+@from_earlier
 def test_up_from_anywhere(store: Store, expected: list[Document], revision: str) -> None:
     """An upgrade from empty, or from any earlier revision, gives the same documents on both databases."""
     settings = store.empty()
@@ -133,7 +137,7 @@ def test_up_from_anywhere(store: Store, expected: list[Document], revision: str)
     assert expected == documents(settings)
 
 
-@pytest.mark.parametrize("revision", EARLIER)
+@from_earlier
 def test_down_and_up_again(settings: Settings, expected: list[Document], revision: str) -> None:
     """Down to any revision and up again, the documents are the same, in the same versions."""
     downgrade(settings, revision)
@@ -208,11 +212,7 @@ def length(store: Store, revision: str) -> int:
     return len(ran)
 
 
-# From the beginning, and from the last release; from all between them in the long run.
-@pytest.mark.parametrize(
-    "revision",
-    [pytest.param(row, marks=[] if row in {EARLIER[0], EARLIER[-1]} else pytest.mark.slow) for row in EARLIER],
-)
+@from_earlier
 def test_an_interrupted_upgrade_leaves_no_trace(store: Store, expected: list[Document], revision: str) -> None:
     """Wherever an upgrade stops, schema and rows are as they were before, and the next one succeeds."""
     whole = length(store, revision)
