@@ -363,11 +363,14 @@ def test_control_plain_sequence_misses_changes(racing: Database) -> None:
     """The control: the same race on numbers that are taken before the commit loses some, so the race is one."""
     with racing.engine.begin() as connection:
         connection.execute(text("create table control (id integer primary key)"))
-    numbers = count(1)
+    numbers, overtaken = count(1), threading.Event()
     last = 0
 
     def write(_number: int) -> None:
         mine = next(numbers)
+        if mine == 1:
+            # Who comes first may well commit later than somebody else: here it does.
+            overtaken.wait(30)
         with racing.engine.begin() as connection:
             connection.execute(text("insert into control (id) values (:id)"), {"id": mine})
 
@@ -376,6 +379,8 @@ def test_control_plain_sequence_misses_changes(racing: Database) -> None:
         with racing.reading() as session:
             new = list(session.scalars(text("select id from control where id > :last order by id"), {"last": last}))
         last = new[-1] if new else last
+        if new:
+            overtaken.set()
         return new
 
     seen, _ = race(racing, write, poll)
