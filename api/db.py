@@ -157,9 +157,17 @@ class Database:
         finally:
             self.commits += 1
 
-    def _begun(self, engine: Engine) -> Connection:
+    def _begun(self, engine: Engine, gone: int = 0) -> Connection:
         """Return a connection in a transaction: any of those that were kept can be gone, and is passed over."""
-        return _begun(engine, self.settings.pool_size)
+        connection = engine.connect()
+        try:
+            connection.begin()
+        except BaseException as error:
+            connection.close()
+            if gone < self.settings.pool_size and isinstance(error, DBAPIError) and error.connection_invalidated:
+                return self._begun(engine, gone + 1)
+            raise
+        return connection
 
     @property
     def path(self) -> str:
@@ -176,18 +184,6 @@ class Database:
         if found == wanted_heads():
             return None
         return "The database is not migrated to this release: run `alembic upgrade head`."
-
-
-def _begun(engine: Engine, kept: int) -> Connection:
-    connection = engine.connect()
-    try:
-        connection.begin()
-    except BaseException as error:
-        connection.close()
-        if kept and isinstance(error, DBAPIError) and error.connection_invalidated:
-            return _begun(engine, kept - 1)
-        raise
-    return connection
 
 
 def connection_of(session: Session) -> Connection:

@@ -23,7 +23,7 @@ from api.query import AS_OF, MIN_VERSION, VERSION, Parameter
 from api.resource import Resource
 from api.resources import BY_NAME, RESOURCES
 from api.rest import parameter_component
-from api.versions import readable, served, version_of, waiting, within
+from api.versions import readable, served, version_of, within
 from api.web import (
     HEADERS,
     IF_NONE_MATCH,
@@ -39,6 +39,7 @@ from api.web import (
     negotiate,
     streaming,
     tagged,
+    waiting,
 )
 
 NDJSON = FORMATS["ndjson"].media_type

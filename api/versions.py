@@ -1,8 +1,7 @@
 """What a request says of the dataset's versions, and how it is answered when they are not to be had."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response, current_app
@@ -13,6 +12,7 @@ from api.db import Database
 from api.documents import MAX_INTEGER
 from api.operators import TYPES
 from api.problems import ProblemError, Refusals, base_url, mistake
+from api.web import waiting
 
 # Seconds to wait for a version, and between looks.
 PATIENCE, EVERY = 1.0, 0.02
@@ -60,18 +60,6 @@ def _wait_for(database: Database, version: int) -> None:
             if time.monotonic() > deadline:
                 raise ProblemError("unavailable", f"The dataset has not got as far as version {version} yet.")
             time.sleep(EVERY)
-
-
-@contextmanager
-def waiting() -> Iterator[None]:
-    """Hold one of the places for who waits: they may not take every thread. Raises a 503 when there is none."""
-    places = current_app.extensions["waiters"]
-    if not places.acquire(blocking=False):
-        raise ProblemError("unavailable", "As many requests are waiting for changes as can be at once.")
-    try:
-        yield
-    finally:
-        places.release()
 
 
 def version_of(session: Session, text: str, parameter: str = "as_of") -> int:

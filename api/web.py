@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from http import HTTPStatus
 from typing import Any, NoReturn
 from urllib.parse import urlencode
@@ -192,12 +192,21 @@ def held(resources: ExitStack, body: Iterator[bytes]) -> Iterator[bytes]:
         yield from body
 
 
-@contextmanager
-def streaming() -> Iterator[None]:
+def streaming() -> AbstractContextManager[None]:
     """Hold one of the places for streams: slow readers may not take every thread. Raises a 503 when there is none."""
-    places = current_app.extensions["streams"]
+    return _place("streams", "As many lists are being streamed as can be at once.")
+
+
+def waiting() -> AbstractContextManager[None]:
+    """Hold one of the places for who waits: they may not take every thread. Raises a 503 when there is none."""
+    return _place("waiters", "As many requests are waiting for changes as can be at once.")
+
+
+@contextmanager
+def _place(of: str, taken: str) -> Iterator[None]:
+    places = current_app.extensions[of]
     if not places.acquire(blocking=False):
-        raise ProblemError("unavailable", "As many lists are being streamed as can be at once.")
+        raise ProblemError("unavailable", taken)
     try:
         yield
     finally:

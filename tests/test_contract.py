@@ -227,7 +227,7 @@ def test_included_is_what_each_record_includes(client: FlaskClient, path: str) -
 
 
 def test_included_at_hand(client: FlaskClient) -> None:
-    """What the noun's own table refers to takes no SELECT; the control, what another table does, takes one a step."""
+    """What the noun's own table refers to takes no SELECT on a short page; the controls, all else, take one a step."""
     database: Database = client.application.extensions["database"]
     counts = []
     for asked in ("", "&include=city", "&include=city,parent", "&include=city,city.awards", "&include=city.awards,priorities"):
@@ -236,6 +236,14 @@ def test_included_at_hand(client: FlaskClient) -> None:
         counts.append(len(selects))
     least = counts[0]
     assert counts == [least, least, least, least + 1, least + 2]
+    # Of long pages, and where the ledger has a part in the order, it takes one, too.
+    for asked, more in (("limit=50", 0), ("limit=51", 1), ("limit=5&sort=-updated_at", 1)):
+        numbers = []
+        for include in ("", "&include=city"):
+            with counted(database) as selects:
+                assert client.get(f"/initiatives?{asked}{include}").status_code == 200
+            numbers.append(len(selects))
+        assert numbers[1] - numbers[0] == more, asked
 
 
 def test_too_many_included(own_client: FlaskClient, database: Database) -> None:

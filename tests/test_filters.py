@@ -292,7 +292,7 @@ def test_numbers_as_json_has_them(places: list[Place], operator: str, written: s
 
 
 @given(data=st.data())
-@limits(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@limits(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 def test_list(places: list[Place], data: st.DataObject) -> None:
     """Whatever is asked, a list is what the second opinion says, page by page, on both databases."""
     check_list(places, data)
