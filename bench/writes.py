@@ -20,10 +20,12 @@ from typing import Any
 
 from sqlalchemy import delete
 
-from api import data, keys, ledger
 from api.app import create_app
-from api.db import Database
+from api.db.database import Database
+from api.editing import transfer
+from api.ledger import publish
 from api.settings import ROOT, Settings
+from api.web import keys
 from bench.dataset import Store
 from bench.lists import serving
 from bench.peers.copies import writable
@@ -124,18 +126,18 @@ def changeset(settings: Settings, secret: str, mark: str) -> float:
 
 def ledgers_share(settings: Settings, secret: str, mark: str) -> float:
     """Return the part of a single write's time that its publication takes: rendering, hashing, indexing, the ledger's rows."""
-    app, publish, spent = create_app(settings), ledger.publish, 0.0
+    app, untimed, spent = create_app(settings), publish.publish, 0.0
 
     def timed(*arguments: Any, **named: Any) -> Any:
         nonlocal spent
         start = time.perf_counter()
         try:
-            return publish(*arguments, **named)
+            return untimed(*arguments, **named)
         finally:
             spent += time.perf_counter() - start
 
     client, headers = app.test_client(), {"Authorization": f"Bearer {secret}"}
-    ledger.publish = timed
+    publish.publish = timed
     try:
         start = time.perf_counter()
         for n in range(SINGLE):
@@ -143,7 +145,7 @@ def ledgers_share(settings: Settings, secret: str, mark: str) -> float:
                 raise SystemExit("a write was refused")
         return spent / (time.perf_counter() - start)
     finally:
-        ledger.publish = publish
+        publish.publish = untimed
         app.extensions["database"].engine.dispose()
 
 
@@ -183,8 +185,8 @@ def bare_sql(folder: Path, count: int) -> float:
 def peak(paths: Sequence[str]) -> None:
     """Import files, and print the most memory that it took, in KB."""
     database = Database(Settings.from_env())
-    files, ids, faults = data.read([Path(path) for path in paths])
-    found = data.load(database, files, ids)
+    files, ids, faults = transfer.read([Path(path) for path in paths])
+    found = transfer.load(database, files, ids)
     if faults or found.faults:
         raise SystemExit(str([*faults, *found.faults][:3]))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

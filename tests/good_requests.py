@@ -9,13 +9,13 @@ from typing import Any
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from api import keys
-from api.db import Database
-from api.documents import RESERVED
-from api.inputs import example_of
-from api.resource import Resource
+from api.db.database import Database
+from api.editing.constraints import referrers
+from api.editing.inputs import example_of
 from api.resources import BY_NAME
-from api.staging import referrers
+from api.schema.fields import RESERVED
+from api.schema.resource import Resource
+from api.web import keys
 
 ANY = {"If-Match": "*"}
 READER = "reader"

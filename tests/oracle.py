@@ -14,8 +14,9 @@ from typing import Any
 from sqlalchemy import Boolean, Column, Enum, Integer, PrimaryKeyConstraint, Table, UniqueConstraint, delete, text, update
 from sqlalchemy.orm import Session
 
-from api import ledger
-from api.db import Base, Database
+from api.db.database import Database
+from api.db.types import Base
+from api.ledger import models, publish
 
 Document = dict[str, Any]
 Conditions = Iterable[tuple[Sequence[str], str, Any]]
@@ -457,7 +458,7 @@ def fill(database: Database, seed: int) -> None:
     for number, (statement, part) in enumerate([*statements, *touches]):
         # The ledger's time never runs backwards, so until then it stands where it is put.
         now = dt.datetime(2100, 1, 1, tzinfo=dt.UTC) + dt.timedelta(milliseconds=number // 3 * 1500)
-        with ledger.writing(database) as session:
-            session.execute(update(ledger.Head).values(changed_at=now))
+        with publish.writing(database) as session:
+            session.execute(update(models.Head).values(changed_at=now))
             if part:
                 session.execute(text(statement), part)

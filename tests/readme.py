@@ -11,13 +11,13 @@ from alembic import command
 from flask.testing import FlaskClient
 
 from api.app import create_app
-from api.db import Database, alembic_config
-from api.formats import FORMATS
-from api.keys import SCOPES
-from api.operators import OPERATORS, TYPES
-from api.query import PARAMETERS, filters, includable
+from api.db.database import Database, alembic_config
+from api.query.language import PARAMETERS, filters, includable
 from api.resources import BY_NAME, RESOURCES
+from api.schema.formats import FORMATS
+from api.schema.operators import OPERATORS, TYPES
 from api.settings import ROOT, Settings
+from api.web.keys import SCOPES
 from bench.report import FILE, summary
 
 # A record is published when a reader's own database is migrated; the README shows one such moment.

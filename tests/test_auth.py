@@ -14,10 +14,10 @@ from good_requests import Good, prepare
 from sqlalchemy import text
 from test_problems import brief
 
-from api import keys
-from api.db import Database
+from api.db.database import Database
 from api.resources import BY_NAME, RESOURCES
 from api.settings import Settings
+from api.web import keys
 
 Json = dict[str, Any]
 NOW = dt.datetime.now(dt.UTC)

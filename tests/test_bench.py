@@ -10,12 +10,12 @@ import pytest
 from conftest import Store, opened, serving
 from sqlalchemy import func, select, text
 
-from api import ledger
-from api.db import Database
-from api.ledger import CURRENT, Revision
+from api.db.database import Database
+from api.ledger import publish
+from api.ledger.models import CURRENT, Revision
+from api.ledger.verify import verify
 from api.resources.initiatives import Initiative
 from api.settings import Settings
-from api.verify import verify
 from bench import report
 from bench.dataset import build
 
@@ -64,7 +64,7 @@ def test_a_publication_after_it_finds_nothing_to_change(built: Settings, store: 
     """Every generated record noted as changed is rendered by the ledger to what is there already."""
     with opened(store.copy(built)) as database:
         before = published(database)
-        with ledger.writing(database) as session:
+        with publish.writing(database) as session:
             session.execute(text("insert into ledger_dirty (kind, id) select kind, id from records"))
         assert published(database) == before
 
@@ -82,7 +82,7 @@ def test_its_triggers_work(built: Settings, store: Store) -> None:
             session.execute(text("update initiatives set summary = summary || ' More.' where status = 'pilot'"))
         with database.reading() as session:
             changed = session.scalar(select(func.count()).where(Initiative.status == "pilot"))
-        assert ledger.sweep(database).revisions == changed
+        assert publish.sweep(database).revisions == changed
         with database.reading() as session:
             assert list(verify(session)) == []
 

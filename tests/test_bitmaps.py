@@ -15,16 +15,18 @@ from hypothesis import strategies as st
 from pyroaring import BitMap
 from sqlalchemy import select, text
 
-from api import bitmaps, counting, ledger, pages, statements
-from api.bitmaps import Bitmap
-from api.counting import NotIndexedError
-from api.db import Database
-from api.documents import Content
-from api.ledger import EPOCH
-from api.query import facetable
+from api.db.database import Database
+from api.ledger import publish, rebuild
+from api.ledger.index import bitmaps
+from api.ledger.index.bitmaps import Bitmap
+from api.ledger.models import EPOCH
+from api.ledger.verify import verify
+from api.query import lists, pages, plan, sets
+from api.query.language import facetable
+from api.query.sets import NotIndexedError
 from api.resources import BY_NAME, RESOURCES
 from api.resources.initiatives import initiatives
-from api.verify import verify
+from api.schema.canonical import Content
 
 REINDEX = "run `flask --app wsgi ledger reindex`"
 # What is indexed of each noun.
@@ -170,10 +172,10 @@ def test_verify_finds(database: Database, own_client: FlaskClient, tampering: st
     with database.reading() as session:
         expected = [f'initiatives, status "pilot": the bitmap index is not of the records that say so; {REINDEX}']
         assert list(verify(session)) == expected
-    with ledger.writing(database) as session:
+    with publish.writing(database) as session:
         session.execute(text("update initiatives set summary = 'x' where status = 'pilot'"))
     with database.writing() as session:
-        ledger.reindex(session)
+        rebuild.reindex(session)
         assert list(verify(session)) == []
     assert own_client.get("/initiatives?status=pilot").get_json()["page"] == before
 
@@ -185,7 +187,7 @@ def test_no_bitmap(database: Database, own_client: FlaskClient, path: str) -> No
     with database.engine.begin() as connection:
         connection.execute(text(TAMPERINGS["no bitmap"].format(nothing=NOTHING[connection.dialect.name])))
     assert own_client.get(f"{path}&facets=status").get_json() == before
-    with ledger.writing(database) as session:
+    with publish.writing(database) as session:
         session.execute(text("update initiatives set summary = 'x' where status = 'pilot'"))
     after = own_client.get(f"{path}&facets=status").get_json()
     assert (after["page"]["total"], after["facets"]) == (before["page"]["total"], before["facets"])
@@ -198,9 +200,9 @@ def test_an_index_that_was_left_behind(database: Database, own_client: FlaskClie
     with monkeypatch.context() as former:
         former.setattr(bitmaps, "replace", lambda *_: None)
         former.setattr(bitmaps, "mark", lambda version: f"another {version}")
-        with ledger.writing(database) as session:
+        with publish.writing(database) as session:
             session.execute(text("update initiatives set status = 'draft' where status = 'pilot'"))
-    with ledger.writing(database) as session:
+    with publish.writing(database) as session:
         session.execute(text("update initiatives set summary = 'x' where status = 'draft'"))
     counts = facet(own_client, "/initiatives", "status")
     assert counts["draft"] == own_client.get("/initiatives?status=draft").get_json()["page"]["total"]
@@ -208,7 +210,7 @@ def test_an_index_that_was_left_behind(database: Database, own_client: FlaskClie
     assert counting_statements(own_client, "/initiatives?facets=status&limit=1")
     with database.writing() as session:
         assert list(verify(session))
-        ledger.reindex(session)
+        rebuild.reindex(session)
         assert list(verify(session)) == []
     assert facet(own_client, "/initiatives", "status") == counts
     assert counting_statements(own_client, "/initiatives?facets=status&limit=1") == []
@@ -217,7 +219,7 @@ def test_an_index_that_was_left_behind(database: Database, own_client: FlaskClie
 def test_long_values(database: Database, own_client: FlaskClient) -> None:
     """As long a text as a field takes, of whatever letters, is indexed, and found."""
     long = "".join(chr(0x20000 + number) for number in range(400))
-    with ledger.writing(database) as session:
+    with publish.writing(database) as session:
         session.execute(text("update initiative_metrics set unit = :long where position = 0"), {"long": long})
     assert long in facet(own_client, "/initiatives", "metric.unit")
     with database.reading() as session:
@@ -227,8 +229,8 @@ def test_long_values(database: Database, own_client: FlaskClient) -> None:
 def test_a_new_epoch_is_indexed(database: Database, own_client: FlaskClient) -> None:
     """What is written after a restore is counted with what was there before."""
     before = facet(own_client, "/initiatives", "status")
-    with ledger.writing(database) as session:
-        ledger.new_epoch(session)
+    with publish.writing(database) as session:
+        publish.new_epoch(session)
         session.execute(text("update initiatives set status = 'draft' where status = 'pilot'"))
     after = facet(own_client, "/initiatives", "status")
     assert after == Counter(before) - Counter(pilot=before["pilot"]) + Counter(draft=before["pilot"])
@@ -288,13 +290,13 @@ def test_sql_counts_the_same(
     """Totals and facets are the same, values and links in the same order, whether the index is asked or the tables."""
     if large:
         # As if there were so much that searches beside filters are counted by the index, too, and all of a dimension is read.
-        monkeypatch.setattr(statements, "FEW", 0)
-        monkeypatch.setattr(statements, "RARE", 0.1)
-        monkeypatch.setattr(counting, "MANY", 1)
+        monkeypatch.setattr(plan, "FEW", 0)
+        monkeypatch.setattr(plan, "RARE", 0.1)
+        monkeypatch.setattr(sets, "MANY", 1)
         monkeypatch.setattr(bitmaps, "TAKEN", 3)
     expected = answers(client, noun, asked)
-    monkeypatch.setattr(counting, "cardinality", refuse)
-    monkeypatch.setattr(statements.Listing, "versions", property(refuse))
+    monkeypatch.setattr(sets, "cardinality", refuse)
+    monkeypatch.setattr(lists.Listing, "versions", property(refuse))
     assert answers(client, noun, asked) == expected
 
 
@@ -350,7 +352,7 @@ def test_full_text_counts_the_same(client: FlaskClient, monkeypatch: pytest.Monk
         given = {"q": asked, "count": count, "limit": 1} | ({"kind": kind} if kind else {})
         expected = client.get("/search", query_string=given).get_json()["page"]
         with monkeypatch.context() as refusing:
-            refusing.setattr(counting, "found", refuse)
+            refusing.setattr(sets, "found", refuse)
             assert client.get("/search", query_string=given).get_json()["page"] == expected
 
 
@@ -371,7 +373,7 @@ def test_nothing_is_indexed_before_it_is_published(own_client: FlaskClient, data
         connection.execute(text("update initiatives set status = 'pilot'"))
     total = own_client.get("/initiatives?limit=1").get_json()["page"]["total"]
     assert facet(own_client, "/initiatives", "status") == {"pilot": total}
-    with ledger.writing(database) as session:
+    with publish.writing(database) as session:
         session.execute(text("update initiatives set status = 'draft' where status = 'none'"))
     assert facet(own_client, "/initiatives", "status") == {"pilot": total} != before
 
@@ -380,7 +382,7 @@ def test_more_pairs_than_are_compared(client: FlaskClient, monkeypatch: pytest.M
     """Where sets would be compared without end, the tables are asked."""
     path = "/cities?facets=initiative.priority&limit=1"
     expected = client.get(path).get_json()
-    monkeypatch.setattr("api.facets.PAIRS", 1)
+    monkeypatch.setattr("api.query.facets.PAIRS", 1)
     assert counting_statements(client, path)
     assert client.get(path).get_json() == expected
 
@@ -402,7 +404,7 @@ def walked(client: FlaskClient, path: str) -> list[str]:
 
 def scattered(database: Database) -> None:
     """Give initiatives dates of all kinds, several of them the same, or none."""
-    with ledger.writing(database) as session:
+    with publish.writing(database) as session:
         ids = session.scalars(text("select id from initiatives order by id")).all()
         rows = [{"id": id, "started": DATES[number % len(DATES)]} for number, id in enumerate(ids)]
         session.connection().execute(text("update initiatives set started = :started where id = :id"), rows)
@@ -418,7 +420,7 @@ def test_sql_orders_the_same(
     database: Database, own_client: FlaskClient, monkeypatch: pytest.MonkeyPatch, asked: str, sort: str
 ) -> None:
     """Pages by a date are the same, with ties, nulls and sets in pieces, whether the index says what comes next or the tables."""
-    monkeypatch.setattr(counting, "FIRST", 4)
+    monkeypatch.setattr(sets, "FIRST", 4)
     scattered(database)
     upcoming, known = pages.upcoming, set[tuple[int, bool]]()
 
@@ -452,7 +454,7 @@ def test_a_tie_that_emptied(database: Database, own_client: FlaskClient, change:
     first = own_client.get(path).get_json()
     rest = [row for row in own_client.get(path.replace("limit=3", "limit=500")).get_json()["data"] if row not in first["data"]]
     date = first["data"][-1]["started"]
-    with ledger.writing(database) as session:
+    with publish.writing(database) as session:
         session.execute(text(f"update initiatives set {change} where started = :date"), {"date": date})
     again = own_client.get(f"{path}&cursor={first['page']['cursor']}").get_json()["data"]
     expected = [row for row in rest if row["started"] != date or change.startswith("status")]

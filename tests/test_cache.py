@@ -25,11 +25,12 @@ from test_problems import brief
 from test_races import Server
 from werkzeug.test import TestResponse
 
-from api import keys, ledger, retention
-from api.cache import Cache
-from api.codings import CODINGS
-from api.db import Database
+from api.db.database import Database
+from api.ledger import publish, retention
 from api.settings import Settings
+from api.web import keys
+from api.web.cache import Cache
+from api.web.compression import CODINGS
 
 Json = dict[str, Any]
 ANY = {"If-Match": "*"}
@@ -93,7 +94,7 @@ def test_age(own: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """`Age` counts the seconds since an answer was computed."""
     own.get("/cities")
     later = time.monotonic() + 7
-    monkeypatch.setattr("api.cache.time.monotonic", lambda: later)
+    monkeypatch.setattr("api.web.cache.time.monotonic", lambda: later)
     answer = own.get("/cities")
     assert timing(answer) == "hit"
     assert 7 <= int(answer.headers["Age"]) < 60
@@ -176,7 +177,7 @@ def test_others_writes_are_seen_in_time(own: FlaskClient, kept: Flask, settings:
         for lag, seen in ((3600, is_sqlite), (0.05, True)):
             watch.lag = lag
             own.get("/cities/boston-ma")
-            with ledger.writing(other) as session:
+            with publish.writing(other) as session:
                 session.execute(text("update cities set summary = :said where id = 'boston-ma'"), {"said": f"after {lag}"})
             if not is_sqlite:
                 age(watch, 0.05)
@@ -245,11 +246,11 @@ def test_cut_and_unpublished(own: FlaskClient, database: Database, settings: Set
         path, history = "/cities?state=ZZ&fields=id", "/cities/boston-ma/history"
         for work in (
             lambda session: session.execute(text("update cities set summary = 'Secret.' where id = 'boston-ma'")),
-            ledger.publish,
+            publish.publish,
             lambda session: session.execute(text("update cities set state = 'ZZ' where id = 'san-jose-ca'")),
-            ledger.publish,
+            publish.publish,
             lambda session: session.execute(text("update cities set summary = null where id = 'boston-ma'")),
-            ledger.publish,
+            publish.publish,
             lambda session: retention.erase(session, "cities", "boston-ma"),
         ):
             with database.writing() as session:
@@ -285,7 +286,7 @@ def test_min_version(own: FlaskClient, kept: Flask, settings: Settings) -> None:
     own.get("/cities/boston-ma?min_version=604")
     with opened(settings) as other, ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(lambda: kept.test_client().get("/cities/boston-ma?min_version=604"))
-        with ledger.writing(other) as session:
+        with publish.writing(other) as session:
             session.execute(text("update cities set summary = 'New.' where id = 'boston-ma'"))
         answers = [
             waiting.result(),
@@ -486,7 +487,7 @@ class Interleaving(RuleBasedStateMachine):
                 text("update cities set name = :said, summary = :said where id = 'boston-ma'"), {"said": f"raw {self.number}"}
             )
         if sweep:
-            ledger.sweep(self.database)
+            publish.sweep(self.database)
 
     @rule()
     def load(self) -> None:

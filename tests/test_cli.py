@@ -24,12 +24,13 @@ from alembic.script import ScriptDirectory
 from conftest import Store, curating, opened, serving, upgrade
 from sqlalchemy import insert, select, text
 
-from api import digest, fingerprints, ledger
-from api.db import Database, alembic_config
-from api.ledger import CURRENT, Head, Revision
-from api.problem_types import MAX_QUERY_STRING
+from api.db.database import Database, alembic_config
+from api.errors import MAX_QUERY_STRING
+from api.ledger import merkle, publish
+from api.ledger.models import CURRENT, Head, Revision
 from api.resources.citations import Basis, Citation
 from api.resources.sources import Source, SourceType
+from api.schema import fingerprints
 from api.settings import ROOT, Settings
 
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()][::-1]
@@ -194,7 +195,7 @@ def test_tampering_is_found(run: Run, database: Database, tampered: str) -> None
     last = head(database)
     version = revision_of(database, "cities", "boston-ma")
     values = {"version": version, "next": version + 1, "last": last, "fewer": last - 1, "more": last + 1}
-    values["bucket"] = digest.bucket_of("cities", "boston-ma")
+    values["bucket"] = merkle.bucket_of("cities", "boston-ma")
     with database.writing() as session:
         if tampered == "lost note":
             session.execute(text("update cities set summary = 'By hand.' where id = 'boston-ma'"))
@@ -209,7 +210,7 @@ def story(database: Database, tmp_path: Path) -> Path:
     file = tmp_path / "story.txt"
     file.write_text(STORY, encoding="utf-8")
     paragraphs = fingerprints.paragraphs(STORY)
-    with ledger.writing(database) as session:
+    with publish.writing(database) as session:
         session.execute(
             insert(Source).values(
                 id="zz-story",

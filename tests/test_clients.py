@@ -19,7 +19,7 @@ from node import NODE, NPM
 from sqlalchemy import text
 from test_cli import SERVE, listening, unused_port
 
-from api import ledger
+from api.ledger import publish
 from api.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -40,7 +40,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server on a migrated file, which has an initiative of another state too."""
     settings = Settings(database_url=f"sqlite:///{tmp_path_factory.mktemp('served') / 'file.sqlite3'}")
     upgrade(settings)
-    with opened(settings) as database, ledger.writing(database) as session:
+    with opened(settings) as database, publish.writing(database) as session:
         session.execute(
             text(
                 "insert into initiatives (id, city_id, title, summary, status) "

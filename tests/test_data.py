@@ -18,16 +18,17 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 from sqlalchemy import select, text
 
-from api import data, ledger
-from api.db import Database
-from api.files import FORMS, FileError, records_of, value_of
-from api.formats import cell
-from api.inputs import members
-from api.ledger import CURRENT, Revision
+from api.db.database import Database
+from api.editing import transfer
+from api.editing.files import FORMS, FileError, records_of, value_of
+from api.editing.inputs import members
+from api.ledger import models, publish
+from api.ledger.models import CURRENT, Revision
+from api.ledger.verify import verify
 from api.resources import BY_NAME, RESOURCES
 from api.resources.cities import CitySchema
+from api.schema.formats import cell
 from api.settings import ROOT, Settings
-from api.verify import verify
 
 SEEDS = ROOT / "seeds" / "digital-cities-2024"
 forms = pytest.mark.parametrize("form", FORMS)
@@ -38,7 +39,7 @@ def bare(store: Store) -> Settings:
     """A migrated database without any record."""
     settings = store.empty()
     upgrade(settings)
-    with opened(settings) as database, ledger.writing(database) as session:
+    with opened(settings) as database, publish.writing(database) as session:
         oracle.clear(session)
     return settings
 
@@ -59,18 +60,18 @@ def hashes(database: Database) -> dict[tuple[str, str], str | None]:
 def head(database: Database) -> int:
     """Return the version that a dataset is at."""
     with database.reading() as session:
-        return session.scalars(select(ledger.Head.version)).one()
+        return session.scalars(select(models.Head.version)).one()
 
 
-def load(database: Database, *paths: Path, dry_run: bool = False) -> data.Imported:
+def load(database: Database, *paths: Path, dry_run: bool = False) -> transfer.Imported:
     """Import files."""
-    files, ids, faults = data.read(paths)
-    found = data.load(database, files, ids, dry_run=dry_run or bool(faults))
+    files, ids, faults = transfer.read(paths)
+    found = transfer.load(database, files, ids, dry_run=dry_run or bool(faults))
     found.faults[:0] = faults
     return found
 
 
-def said(found: data.Imported, folder: Path) -> list[str]:
+def said(found: transfer.Imported, folder: Path) -> list[str]:
     """Return the faults, without the folder."""
     return [str(fault).removeprefix(f"{folder}/") for fault in found.faults]
 
@@ -78,7 +79,7 @@ def said(found: data.Imported, folder: Path) -> list[str]:
 @forms
 def test_what_is_exported_is_imported(database: Database, empty: Database, tmp_path: Path, form: str) -> None:
     """All that there is, written and read in any form, is the same documents, to the hash, in one commit."""
-    counts = data.export(database, tmp_path / "out", form)
+    counts = transfer.export(database, tmp_path / "out", form)
     assert {path.name: count for path, count in counts.items()} == {
         f"{row.name}.{form}": sum(kind == row.name for kind, _ in hashes(database)) for row in RESOURCES
     }
@@ -103,7 +104,7 @@ def test_a_world_of_odd_texts_comes_back(  # noqa: PLR0913, PLR0917 - fixtures
     with opened(store.copy(bare)) as world:
         oracle.fill(world, 1)
         tidy(world)
-        data.export(world, tmp_path / "out", form)
+        transfer.export(world, tmp_path / "out", form)
         assert load(empty, tmp_path / "out").faults == []
         # A random survey counts its priorities with gaps, which its list of them does not have.
         kept, there = ({key: hash for key, hash in hashes(one).items() if key[0] != "priorities"} for one in (empty, world))
@@ -112,7 +113,7 @@ def test_a_world_of_odd_texts_comes_back(  # noqa: PLR0913, PLR0917 - fixtures
 
 def tidy(database: Database) -> None:
     """Give a random world what only records that are sent must have."""
-    with ledger.writing(database) as session:
+    with publish.writing(database) as session:
         for row in RESOURCES:
             for name, field in members(row.schema).items():
                 if field.required and name in {"name", "title", "summary", "description"}:
@@ -161,7 +162,7 @@ def test_upsert(database: Database, tmp_path: Path) -> None:
 
 def test_references_go_to_any_file_and_back(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Records refer to those of later files and of later pieces of the same file."""
-    monkeypatch.setattr(data, "CHUNK", 2)
+    monkeypatch.setattr(transfer, "CHUNK", 2)
     own = {"city": "fresno-ca", "summary": "S", "status": "pilot"}
     rows = [
         {"id": f"fresno-ca-{n}", "title": str(n), "parent": f"fresno-ca-{n + 1}" if n < 6 else None, **own} for n in range(7)
@@ -260,7 +261,7 @@ FILES = [
 @pytest.mark.parametrize(("name", "content", "expected"), FILES)
 def test_files_that_are_none(tmp_path: Path, name: str, content: str | bytes, expected: str) -> None:
     """A file that can't be read says where and why."""
-    _, _, faults = data.read([write(tmp_path, name, content)])
+    _, _, faults = transfer.read([write(tmp_path, name, content)])
     assert [str(fault).removeprefix(f"{tmp_path}/") for fault in faults] == [expected]
 
 
@@ -288,7 +289,7 @@ def test_yaml_has_the_types_of_json(tmp_path: Path) -> None:
 def test_an_id_twice(tmp_path: Path) -> None:
     """An id is in one file once."""
     paths = [write(tmp_path, "cities.json", [city("a-ca"), city("a-ca")]), write(tmp_path, "cities.yaml", [city("a-ca")])]
-    _, _, faults = data.read(paths)
+    _, _, faults = transfer.read(paths)
     assert [(fault.file.name, fault.line, fault.field) for fault in faults] == [
         ("cities.json", 1, "id"),
         ("cities.yaml", 1, "id"),
@@ -309,20 +310,20 @@ def test_an_export_is_one_state(database: Database, tmp_path: Path) -> None:
     def interfere(_step: str, _count: int) -> None:
         if not done:
             done.append(1)
-            with ledger.writing(database) as session:
+            with publish.writing(database) as session:
                 session.execute(text("update initiatives set title = title || '!'"))
 
     done: list[int] = []
     folder = tmp_path / "out"
-    data.export(database, folder, "ndjson", RESOURCES, interfere)
+    transfer.export(database, folder, "ndjson", RESOURCES, interfere)
     assert '!"' not in (folder / "initiatives.ndjson").read_text("utf-8")
-    data.export(database, folder, "ndjson")
+    transfer.export(database, folder, "ndjson")
     assert '!"' in (folder / "initiatives.ndjson").read_text("utf-8")
 
 
 def test_a_failed_export_leaves_the_old_files(database: Database, tmp_path: Path) -> None:
     """When an export fails half-way, all files are what they were, and nothing else is there."""
-    data.export(database, tmp_path, "json")
+    transfer.export(database, tmp_path, "json")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     calls = iter(range(100))
 
@@ -330,10 +331,10 @@ def test_a_failed_export_leaves_the_old_files(database: Database, tmp_path: Path
         if next(calls) == 20:
             raise OSError("no space")
 
-    with ledger.writing(database) as session:
+    with publish.writing(database) as session:
         session.execute(text("update surveys set summary = 'Other.'"))
     with pytest.raises(OSError, match="no space"):
-        data.export(database, tmp_path, "json", RESOURCES, fail)
+        transfer.export(database, tmp_path, "json", RESOURCES, fail)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -414,7 +415,7 @@ def test_commands(settings: Settings, tmp_path: Path) -> None:
 
 def test_spreadsheets_read_what_is_exported(database: Database, tmp_path: Path) -> None:
     """An exported CSV is the one that the API streams, but for what the ledger adds."""
-    data.export(database, tmp_path, "csv")
+    transfer.export(database, tmp_path, "csv")
     with (tmp_path / "initiatives.csv").open(encoding="utf-8", newline="") as file:
         rows: Sequence[dict[str, str]] = list(csv.DictReader(file))
     with serving(replace(database.settings)) as app:

@@ -11,15 +11,18 @@ from conftest import opened
 from sqlalchemy import literal_column, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from api import prepared, search, statements
-from api.db import Database, connection_of
-from api.query import Query
+from api.db import statements
+from api.db.database import Database
+from api.db.engines import connection_of
+from api.ledger.index import words
+from api.query import lists
+from api.query.language import Query
 from api.resources import BY_NAME
 from api.settings import ROOT, Settings
 
 FORKED = """
 import os, sys
-from api.db import Database
+from api.db.database import Database
 from api.settings import Settings
 from sqlalchemy import text
 
@@ -93,10 +96,10 @@ def test_every_connection_is_set_up(settings: Settings) -> None:
 def test_errors_of_prepared_statements(database: Database) -> None:
     """What a driver says of a prepared statement is SQLAlchemy's error; who was cut off is told so, and the next one is not."""
     with database.reading() as session, pytest.raises(DBAPIError) as caught:
-        prepared.rows(session, "wrong", lambda: select(literal_column("no_such_column")), {})
+        statements.rows(session, "wrong", lambda: select(literal_column("no_such_column")), {})
     assert not caught.value.connection_invalidated
     assert caught.value.statement == "SELECT no_such_column"
-    alive = partial(prepared.rows, shape="alive", build=lambda: select(literal_column("1")), values={})
+    alive = partial(statements.rows, shape="alive", build=lambda: select(literal_column("1")), values={})
     if database.engine.dialect.name == "postgresql":
         with database.reading() as session, database.engine.connect() as other:
             own = session.scalar(text("select pg_backend_pid()"))
@@ -138,7 +141,7 @@ def test_a_cut_connection_is_not_noticed(database: Database, monkeypatch: pytest
         return kept
 
     if not seen:
-        monkeypatch.setattr("api.db.select.poll", Blind)
+        monkeypatch.setattr("api.db.engines.select.poll", Blind)
     for opened_session in (database.reading, database.writing):
         gone = cut()
         with opened_session() as session:
@@ -199,7 +202,7 @@ def test_statements_stay_prepared(database: Database) -> None:
         # psycopg prepares what it has sent five times.
         for _ in range(7):
             with database.reading() as session:
-                assert prepared.rows(session, "kept", lambda: select(literal_column("42")), {}) == [(42,)]
+                assert statements.rows(session, "kept", lambda: select(literal_column("42")), {}) == [(42,)]
                 if rolled_back:
                     connection_of(session).rollback()
         with database.reading() as session:
@@ -212,8 +215,8 @@ def test_searches_are_planned_each_time(database: Database) -> None:
         return
     mode = text("show plan_cache_mode")
     with database.reading() as session:
-        statements.Listing(session, Query(resource=BY_NAME["initiatives"], search=search.parse("data")))
+        lists.Listing(session, Query(resource=BY_NAME["initiatives"], search=words.parse("data")))
         assert session.scalar(mode) == "force_custom_plan"
     with database.reading() as session:
-        statements.Listing(session, Query(resource=BY_NAME["initiatives"]))
+        lists.Listing(session, Query(resource=BY_NAME["initiatives"]))
         assert session.scalar(mode) == "auto"

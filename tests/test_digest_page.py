@@ -17,8 +17,8 @@ from node import NODE, Node
 from test_mirror import CLIENT, FIGURES, JAVASCRIPT, TEXTS, Watched, initiative, watching
 from test_sync import Json
 
-from api import digest
-from api.documents import canonical
+from api.ledger import merkle
+from api.schema.canonical import canonical
 from api.settings import ROOT, Settings
 
 PAGE = (ROOT / "docs" / "digest.md").read_text(encoding="utf-8")
@@ -64,34 +64,34 @@ class Product:
 
     def bucket_of(self, kind: str, id: str) -> int:
         """Return the number of a record's bucket."""
-        return digest.bucket_of(kind, id)
+        return merkle.bucket_of(kind, id)
 
     def hash(self, label: str, *parts: str | bytes) -> str:
         """Hash by the function for that label."""
         data = [part.encode() if isinstance(part, str) else part for part in parts]
         match label:
             case "key":
-                return hashlib.sha256(digest.KEY + data[0]).hexdigest()
+                return hashlib.sha256(merkle.KEY + data[0]).hexdigest()
             case "leaf":
                 kind, id, document = data[0].split(b"\n", 2)
-                return digest.leaf(kind.decode(), id.decode(), document).hex()
+                return merkle.leaf(kind.decode(), id.decode(), document).hex()
             case "noun":
-                return digest.noun(data[0].decode().strip(), data[1:]).hex()
+                return merkle.noun(data[0].decode().strip(), data[1:]).hex()
             case _:
                 *facts, _end = data[1].decode().split("\n")
-                return digest.link(data[0], *facts, leaf=data[2] or None).hex()
+                return merkle.link(data[0], *facts, leaf=data[2] or None).hex()
 
     def buckets(self, kind: str, records: Records) -> Sequence[str]:
         """Hash buckets."""
-        leaves: list[list[bytes]] = [[] for _ in range(digest.BUCKETS)]
+        leaves: list[list[bytes]] = [[] for _ in range(merkle.BUCKETS)]
         for id, document in records:
-            leaves[digest.bucket_of(kind, id)].append(digest.leaf(kind, id, canonical(document)))
-        return [digest.bucket(row).hex() for row in leaves]
+            leaves[merkle.bucket_of(kind, id)].append(merkle.leaf(kind, id, canonical(document)))
+        return [merkle.bucket(row).hex() for row in leaves]
 
     def root(self, copy: Mapping[str, Records]) -> str:
         """Hash everything."""
         buckets = {kind: [bytes.fromhex(found) for found in self.buckets(kind, records)] for kind, records in copy.items()}
-        return digest.root({kind: digest.noun(kind, row) for kind, row in buckets.items()}).hex()
+        return merkle.root({kind: merkle.noun(kind, row) for kind, row in buckets.items()}).hex()
 
 
 class Python:
@@ -213,7 +213,7 @@ def test_vectors(maths: Maths) -> None:
 def test_labels() -> None:
     """The page names the label of every hash, and no other."""
     named = re.findall(r"^\| (\w+) \| `(digital-cities/\w+/1)\\n`, ", PAGE, re.MULTILINE)
-    labels = (digest.KEY, digest.LEAF, digest.BUCKET, digest.NOUN, digest.ROOT, digest.CHAIN)
+    labels = (merkle.KEY, merkle.LEAF, merkle.BUCKET, merkle.NOUN, merkle.ROOT, merkle.CHAIN)
     assert [f"{label}\n".encode() for _, label in named] == list(labels)
     assert [label.split("/")[1] for _, label in named] == [name for name, _ in named]
 

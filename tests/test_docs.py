@@ -13,12 +13,13 @@ from readme import EXAMPLES
 from werkzeug.test import TestResponse
 
 from api import __version__
-from api.docs import ASSETS, SUMMARY, TITLE
-from api.operators import OPERATORS
-from api.problem_types import PROBLEMS
-from api.problems import MEDIA_TYPE
+from api.endpoints.meta import ASSETS
 from api.resources import RESOURCES
+from api.schema.operators import OPERATORS
 from api.settings import Settings
+from api.web.openapi import SUMMARY, TITLE
+from api.web.problem_types import PROBLEMS
+from api.web.problems import MEDIA_TYPE
 
 BASE = "https://api.example.org"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"

@@ -18,11 +18,11 @@ from conftest import opened
 from flask.testing import FlaskClient
 from test_races import Server
 
-from api import keys
-from api.inputs import example_of
-from api.resource import Resource
+from api.editing.inputs import example_of
 from api.resources import RESOURCES
+from api.schema.resource import Resource
 from api.settings import ROOT, Settings
+from api.web import keys
 
 pytestmark = pytest.mark.slow
 

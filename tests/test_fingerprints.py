@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import fingerprints
+from api.schema import fingerprints
 
 TEXT = "A heading\n\nThe pier opened. It has 12 lamps.\n  \nNobody came."
 

@@ -17,11 +17,11 @@ from sqlalchemy import text
 from test_contract import walk
 from test_problems import brief
 
-from api import ledger
-from api.db import Database
-from api.formats import BY_MEDIA_TYPE, FORMATS, GUARDED, SEPARATOR, cell
-from api.resource import Resource
+from api.db.database import Database
+from api.ledger import publish
 from api.resources import RESOURCES
+from api.schema.formats import BY_MEDIA_TYPE, FORMATS, GUARDED, SEPARATOR, cell
+from api.schema.resource import Resource
 
 nouns = pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
 STREAMED = [row for row in FORMATS.values() if row.write]
@@ -107,7 +107,7 @@ def test_suffix_and_accept_say_the_same(client: FlaskClient, resource: Resource)
 
 def odd_city(database: Database, names: list[str]) -> None:
     """Publish cities with these names."""
-    with ledger.writing(database) as session:
+    with publish.writing(database) as session:
         rows = [{"id": f"odd-{n}", "name": name} for n, name in enumerate(names)]
         session.execute(
             text("insert into cities (id, name, state, country, summary) values (:id, :name, 'ZZ', 'ZZ', '')"), rows
@@ -176,7 +176,7 @@ def test_stream_is_one_state(own_client: FlaskClient, database: Database) -> Non
     response = own_client.get("/cities.ndjson?state=ZZ&sort=id", buffered=False)
     parts = response.iter_encoded()
     first = next(parts)
-    with ledger.writing(database) as session:
+    with publish.writing(database) as session:
         session.execute(text("delete from cities where state = 'ZZ'"))
     assert len(b"".join([first, *parts]).splitlines()) == 3000
     response.close()

@@ -42,12 +42,15 @@ from test_outbound import LOOPBACK_FORMS, NEVER, PUBLIC, listening, told
 from test_problems import brief, problem
 from test_races import at_once
 
-from api import cli, hook_routes, hooks, ledger, outbound
-from api.db import Database
-from api.documents import instant
-from api.hooks import State, Webhook
-from api.problem_types import PROBLEMS
+from api.cli import webhooks as webhook_commands
+from api.db.database import Database
+from api.endpoints import webhooks
+from api.ledger import publish
+from api.schema.fields import instant
 from api.settings import Settings
+from api.web.problem_types import PROBLEMS
+from api.webhooks import delivery, outbound
+from api.webhooks.delivery import State, Webhook
 
 Json = dict[str, Any]
 URL = "https://example.org/hook"
@@ -93,7 +96,7 @@ def after(**passed: float) -> dt.datetime:
 
 def change(database: Database, *kinds: str) -> int:
     """Commit a change of a record of each noun, of a city by default; returns the version that the dataset is at."""
-    with ledger.writing(database) as session:
+    with publish.writing(database) as session:
         for kind in kinds or ["cities"]:
             statement = f"update {kind} set summary = :summary where id = (select min(id) from {kind})"
             session.execute(text(statement), {"summary": f"Number {next(COUNT)}."})
@@ -103,19 +106,19 @@ def change(database: Database, *kinds: str) -> int:
 def subscribe(database: Database, url: str = URL) -> Webhook:
     """Add a receiver, as its owner does."""
     with database.writing() as session:
-        return hooks.subscribe(session, url, now=NOW)
+        return delivery.subscribe(session, url, now=NOW)
 
 
 def every(database: Database) -> list[Webhook]:
     """Return all receivers as they are now."""
     with database.reading() as session:
-        return list(hooks.every(session))
+        return list(delivery.every(session))
 
 
 def resume(database: Database, id: str) -> None:
     """Tell a receiver again, as its owner does."""
     with database.writing() as session:
-        assert hooks.resume(session, id)
+        assert delivery.resume(session, id)
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,7 @@ class Wire:
 
     def deliver(self, database: Database, now: dt.datetime = NOW) -> int:
         """Send over it what is due at a moment."""
-        return hooks.deliver(database, loopback=False, now=now, post=self)
+        return delivery.deliver(database, loopback=False, now=now, post=self)
 
 
 class Receiver(HTTPServer):
@@ -453,7 +456,7 @@ def test_a_message(database: Database) -> None:
         webhook = subscribe(database, receiver.url)
         version = change(database, "initiatives", "cities")
         before = int(dt.datetime.now(dt.UTC).timestamp())
-        assert hooks.deliver(database, loopback=True, now=NOW) == 1
+        assert delivery.deliver(database, loopback=True, now=NOW) == 1
     (got,) = receiver.got
     said = f'{{"type":"dataset.changed","timestamp":"{instant(NOW)}","data":{{"version":{version},"kinds":["cities","initiatives"]}}}}'
     assert got.body == said.encode()
@@ -482,7 +485,7 @@ def signature(secret: str, id: str, moment: str, body: bytes) -> str:
     return "v1," + base64.b64encode(hmac.digest(key, f"{id}.{moment}.".encode() + body, hashlib.sha256)).decode()
 
 
-REFERENCE = hooks.Message(
+REFERENCE = delivery.Message(
     webhook="wh-1",
     url=URL,
     secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",  # noqa: S106 - the specification's own
@@ -501,10 +504,12 @@ def test_signatures() -> None:
         "webhook-timestamp": "1614265330",
         "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
     }
-    assert hooks.headers(REFERENCE, moment) == hooks.headers(REFERENCE, moment + dt.timedelta(milliseconds=999)) == expected
+    assert (
+        delivery.headers(REFERENCE, moment) == delivery.headers(REFERENCE, moment + dt.timedelta(milliseconds=999)) == expected
+    )
     for secret, body in itertools.product((bytes(24), bytes(range(64))), ("", "{}", '{"a":"ä"}')):
         message = replace(REFERENCE, secret="whsec_" + base64.b64encode(secret).decode(), body=body)
-        signed = hooks.headers(message, moment)["webhook-signature"]
+        signed = delivery.headers(message, moment)["webhook-signature"]
         assert signed == signature(message.secret, message.id, "1614265330", body.encode())
 
 
@@ -513,7 +518,7 @@ def test_what_is_not_ours_is_not_taken(changed: str | None) -> None:
     """Where the body, the id, the time or the secret is another, or the time is past or to come, the message is not taken."""
     moment = dt.datetime.now(dt.UTC)
     moment += {"before": -dt.timedelta(seconds=302), "later": dt.timedelta(seconds=302)}.get(changed or "", dt.timedelta())
-    sent, body, secret = hooks.headers(REFERENCE, moment), REFERENCE.body, REFERENCE.secret
+    sent, body, secret = delivery.headers(REFERENCE, moment), REFERENCE.body, REFERENCE.secret
     if changed == "id":
         sent["webhook-id"] += "x"
     elif changed == "timestamp":
@@ -541,7 +546,7 @@ def test_nothing_new_is_nothing_sent(database: Database) -> None:
     assert wire.deliver(database, after(days=1)) == 0
     change(database)
     assert wire.deliver(database, after(days=1)) == 1
-    with ledger.writing(database) as session:
+    with publish.writing(database) as session:
         session.execute(text("update cities set summary = summary"))
     assert wire.deliver(database, after(days=9)) == 0
     assert len(wire.sent) == 1
@@ -621,7 +626,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
             assert tz is dt.UTC
             return clock.now
 
-    monkeypatch.setattr(hooks, "dt", SimpleNamespace(datetime=Moved, timedelta=dt.timedelta, UTC=dt.UTC))
+    monkeypatch.setattr(delivery, "dt", SimpleNamespace(datetime=Moved, timedelta=dt.timedelta, UTC=dt.UTC))
     return clock
 
 
@@ -651,7 +656,7 @@ def test_told_when_it_is_back(database: Database, clock: Clock) -> None:
             return outbound.post(url, body, headers, loopback=loopback, timeout=0.3 if urls[url] == "no answer in time" else 20)
 
         begun, first = head(database), change(database)
-        assert hooks.deliver(database, loopback=True, post=post) == len(urls)
+        assert delivery.deliver(database, loopback=True, post=post) == len(urls)
         tried = {row.url: row for row in every(database)}
         assert {url: row.last_outcome for url, row in tried.items()} == {url: said.strip() for url, said in urls.items()}
         assert {(row.state, row.attempts, row.told, row.last_attempt_at) for row in tried.values()} == {
@@ -664,7 +669,7 @@ def test_told_when_it_is_back(database: Database, clock: Clock) -> None:
         receivers["closed"] = stack.enter_context(receiving(port))
         second = change(database)
         clock.now += dt.timedelta(seconds=6)
-        assert hooks.deliver(database, loopback=True, post=post) == len(urls)
+        assert delivery.deliver(database, loopback=True, post=post) == len(urls)
         for receiver in receivers.values():
             said = tried[receiver.url].message_body or ""
             messages = [attempt.message for attempt in receiver.got]
@@ -673,7 +678,7 @@ def test_told_when_it_is_back(database: Database, clock: Clock) -> None:
                 assert attempt.headers["webhook-timestamp"] == str(int(moment.timestamp()))
                 assert Verifier(secrets[receiver.url]).verify(attempt.body, attempt.headers) == json.loads(said)
         assert {(row.attempts, row.told, row.last_outcome) for row in every(database)} == {(0, first, "status 204")}
-        assert hooks.deliver(database, loopback=True, post=post) == len(urls)
+        assert delivery.deliver(database, loopback=True, post=post) == len(urls)
         assert {row.told for row in every(database)} == {second}
 
 
@@ -749,7 +754,8 @@ def test_a_name_that_changes_its_meaning(database: Database, monkeypatch: pytest
 
     def outcomes(now: dt.datetime, *, loopback: bool = False) -> Json:
         assert (
-            hooks.deliver(database, loopback=loopback, now=now, post=partial(outbound.post, resolve=resolve, timeout=0.5)) == 3
+            delivery.deliver(database, loopback=loopback, now=now, post=partial(outbound.post, resolve=resolve, timeout=0.5))
+            == 3
         )
         return {row.url.partition(".")[0]: row.last_outcome for row in every(database)}
 
@@ -809,15 +815,15 @@ def test_nothing_goes_to_private_addresses(database: Database) -> None:
         plain = [f"http://{host}:{port}/" for host in LOOPBACK]
         with database.writing() as session:
             for url in (*ours, *others, *plain):
-                hooks.subscribe(session, url)
+                delivery.subscribe(session, url)
         change(database)
         refused = dict.fromkeys([*ours, *others], NOT_PUBLIC) | dict.fromkeys(plain, PLAIN)
-        assert hooks.deliver(database, loopback=False, now=NOW) == len(refused)
+        assert delivery.deliver(database, loopback=False, now=NOW) == len(refused)
         assert {row.url: row.last_outcome for row in every(database)} == refused
         assert untouched()
         # The control: with loopback, this machine's own are connected to, where nobody answers; the others still are not.
         post = partial(outbound.post, timeout=0.1)
-        assert hooks.deliver(database, loopback=True, now=after(seconds=6), post=post) == len(refused)
+        assert delivery.deliver(database, loopback=True, now=after(seconds=6), post=post) == len(refused)
         said = {row.url: row.last_outcome for row in every(database)}
         assert {url: said[url] for url in others} == dict.fromkeys(others, NOT_PUBLIC)
         assert {said[url] for url in (*ours, *plain)} & {NOT_PUBLIC, PLAIN} == set()
@@ -943,7 +949,7 @@ class Story:
             return outcome
 
         with suppress(Killed):
-            return hooks.deliver(self.database, loopback=False, now=self.now, post=post)
+            return delivery.deliver(self.database, loopback=False, now=self.now, post=post)
         return 0
 
     def late(self, other: int | BaseException) -> None:
@@ -1033,7 +1039,7 @@ def test_a_message_that_is_on_its_way_is_not_taken(
 ) -> None:
     """What one sender is sending no other takes. The control, where nobody claims what is sent, sends it twice."""
     if careless:
-        monkeypatch.setattr(hooks, "LEASE", dt.timedelta())
+        monkeypatch.setattr(delivery, "LEASE", dt.timedelta())
     wire, others = Wire(), Wire()
     subscribe(database)
     change(database)
@@ -1050,7 +1056,7 @@ def test_two_take_at_once(
     """What one sender is about to take no other takes, or waits for. The control, where nothing is locked, sends it twice."""
     if careless:
         monkeypatch.setattr(Select, "with_for_update", lambda statement, **_: statement)
-    wire, plain, looks = Wire(), hooks._take, itertools.count()  # noqa: SLF001 - the seam between taking and committing
+    wire, plain, looks = Wire(), delivery._take, itertools.count()  # noqa: SLF001 - the seam between taking and committing
     others: list[Future[int]] = []
     subscribe(database)
     change(database)
@@ -1064,7 +1070,7 @@ def test_two_take_at_once(
                 assert store.dialect == "sqlite" or wait(others, timeout=20).done
             return taken
 
-        monkeypatch.setattr(hooks, "_take", take)
+        monkeypatch.setattr(delivery, "_take", take)
         count = wire.deliver(database)
         counts = [count, others[0].result(30)]
     assert (counts, len(wire.sent)) == (([1, 1], 2) if careless and store.dialect == "postgresql" else ([1, 0], 1))
@@ -1154,9 +1160,9 @@ def test_two_note_at_once(database: Database, monkeypatch: pytest.MonkeyPatch, h
 
     def note_success() -> None:
         (row,) = every(database)
-        message = hooks.Message(row.id, row.url, row.secret, row.message or "", row.message_body or "")
+        message = delivery.Message(row.id, row.url, row.secret, row.message or "", row.message_body or "")
         with database.writing() as session:
-            hooks._note(session, message, 204, "status 204", NOW)  # noqa: SLF001 - half of what a sender does
+            delivery._note(session, message, 204, "status 204", NOW)  # noqa: SLF001 - half of what a sender does
 
     with ThreadPoolExecutor(1) as pool:
 
@@ -1176,7 +1182,7 @@ def test_two_note_at_once(database: Database, monkeypatch: pytest.MonkeyPatch, h
 
 def test_removed_twice_at_once(admin: FlaskClient, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two requests that remove a webhook at the same moment, one finds it and the other does not, and neither is our mistake."""
-    path, plain, looks = f"/webhooks/{subscribe(database).id}", hook_routes.there, itertools.count()
+    path, plain, looks = f"/webhooks/{subscribe(database).id}", webhooks.there, itertools.count()
     others: list[Future[Any]] = []
     with ThreadPoolExecutor(1) as pool:
 
@@ -1189,7 +1195,7 @@ def test_removed_twice_at_once(admin: FlaskClient, database: Database, monkeypat
 
         own = admin.application.test_client()
         own.environ_base["HTTP_AUTHORIZATION"] = admin.environ_base["HTTP_AUTHORIZATION"]
-        monkeypatch.setattr(hook_routes, "there", there)
+        monkeypatch.setattr(webhooks, "there", there)
         answers = [admin.delete(path), others[0].result(30)]
     assert sorted(answer.status_code for answer in answers) == [204, 404]
 
@@ -1206,13 +1212,13 @@ def test_a_receiver_that_is_unlike_any_other(database: Database) -> None:
         return 204
 
     with suppress(RuntimeError):
-        hooks.deliver(database, loopback=False, now=NOW, post=post)
+        delivery.deliver(database, loopback=False, now=NOW, post=post)
     assert {row.url for row in every(database) if row.told == version} == {*urls} - {first}
 
 
 def test_what_waits_for_its_turn_is_not_taken(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a sender can't send at once it leaves to others, since its claim would end before its turn comes."""
-    monkeypatch.setattr(hooks, "SENDERS", 1)
+    monkeypatch.setattr(delivery, "SENDERS", 1)
     wire, other = Wire(), Wire()
     for number in range(2):
         subscribe(database, f"https://r{number}.example/")
@@ -1308,8 +1314,8 @@ def test_run_goes_on(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Non
         """Find the database locked, and be killed when it is asked again."""
         raise OperationalError("", None, Exception("locked")) if next(looks) == 0 else Killed
 
-    monkeypatch.setattr(hooks, "deliver", deliver)
-    monkeypatch.setattr(cli, "POLL", 0)
+    monkeypatch.setattr(delivery, "deliver", deliver)
+    monkeypatch.setattr(webhook_commands, "POLL", 0)
     with serving(settings) as app, pytest.raises(Killed):
         app.test_cli_runner().invoke(args=["webhooks", "run"])
 

@@ -14,15 +14,16 @@ from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
-from api import ledger
-from api.db import Base, Database
-from api.documents import content_sha256
-from api.ledger import Head, Op, Revision
+from api.db.database import Database
+from api.db.types import Base
+from api.ledger import models, publish
+from api.ledger.models import Head, Op, Revision
+from api.ledger.verify import verify
 from api.resources import RESOURCES
 from api.resources.cities import City
 from api.resources.initiatives import Initiative, InitiativeMetric
+from api.schema.canonical import content_sha256
 from api.settings import Settings
-from api.verify import verify
 
 NOUNS = {resource.name for resource in RESOURCES}
 LAKE, VISION = "los-angeles-ca-data-lake", "los-angeles-ca-vision-ai"
@@ -48,7 +49,7 @@ def changes(database: Database, *statements: str) -> list[tuple[str, str, str]]:
     with database.engine.begin() as connection:
         for statement in statements:
             connection.execute(text(statement))
-    ledger.sweep(database)
+    publish.sweep(database)
     with database.reading() as session:
         assert list(verify(session)) == []
         return published(session, before)
@@ -208,11 +209,11 @@ def test_citation_needs_its_subject(database: Database) -> None:
 def test_writing_publishes_and_commits_together(database: Database) -> None:
     """A block that raises leaves neither the change nor a revision; one that ends well leaves both, with its reason."""
     before = head(database)
-    with pytest.raises(ZeroDivisionError), ledger.writing(database) as session:  # noqa: PT012 - the block is what is tested
+    with pytest.raises(ZeroDivisionError), publish.writing(database) as session:  # noqa: PT012 - the block is what is tested
         session.execute(update(City).where(City.id == "boston-ma").values(summary="Never."))
         raise ZeroDivisionError
     assert head(database) == before
-    with ledger.writing(database, reason="a test") as session:
+    with publish.writing(database, reason="a test") as session:
         session.execute(update(City).where(City.id == "boston-ma").values(summary="Once."))
         session.add(
             InitiativeMetric(
@@ -239,7 +240,7 @@ def test_writing_publishes_and_commits_together(database: Database) -> None:
 
 def test_stale_object_is_not_published(database: Database) -> None:
     """What is published is what the database holds, not what a session remembers of it."""
-    with ledger.writing(database) as session:
+    with publish.writing(database) as session:
         city = session.get_one(City, "boston-ma")
         session.execute(text("update cities set summary = 'By another route.' where id = 'boston-ma'"))
         city.name = "Boston (MA)"
@@ -256,7 +257,7 @@ def test_clock_never_runs_backwards(database: Database) -> None:
     """A writer whose clock is behind publishes with the time of the ledger."""
     with database.writing() as session:
         session.execute(text("update ledger_head set changed_at = '2999-01-01 00:00:00.000000'"))
-    with ledger.writing(database) as session:
+    with publish.writing(database) as session:
         session.execute(update(City).where(City.id == "boston-ma").values(summary="Later."))
     with database.reading() as session:
         document = session.execute(select(Revision.document).order_by(Revision.version.desc()).limit(1)).scalar_one()
@@ -279,8 +280,8 @@ def test_delete_and_return(database: Database) -> None:
 def test_many_records_at_once(database: Database) -> None:
     """A commit that changes more records than a batch holds is one commit with dense versions."""
     before = head(database)
-    amount = ledger.BATCH * 2 + 1
-    with ledger.writing(database) as session:
+    amount = models.BATCH * 2 + 1
+    with publish.writing(database) as session:
         session.execute(
             text("insert into priorities (id, name, description) values (:id, :id, 'Many.')"),
             [{"id": f"many-{n:05}"} for n in range(amount)],
@@ -336,7 +337,7 @@ def test_no_change_is_missed(racing: Database) -> None:
     last = first = head(racing)
 
     def write(number: int) -> None:
-        with ledger.writing(racing) as session:
+        with publish.writing(racing) as session:
             session.execute(
                 text("insert into priorities (id, name, description) values (:id, :id, 'Raced.')"), {"id": f"race-{number}"}
             )
@@ -396,14 +397,14 @@ def test_writer_waits_for_the_head(racing: Database) -> None:
     entered, release = threading.Event(), threading.Event()
 
     def first() -> None:
-        with ledger.writing(racing) as session:
+        with publish.writing(racing) as session:
             session.execute(text("insert into priorities (id, name, description) values ('first', 'first', 'x')"))
-            ledger.publish(session)
+            publish.publish(session)
             entered.set()
             release.wait(30)
 
     def second() -> None:
-        with ledger.writing(racing) as session:
+        with publish.writing(racing) as session:
             session.execute(text("insert into priorities (id, name, description) values ('second', 'second', 'x')"))
 
     with ThreadPoolExecutor(2) as pool:
@@ -484,7 +485,7 @@ def test_publication_costs_the_same_queries(database: Database) -> None:
     """Publishing fifty records takes as many SELECTs as publishing one."""
     counts = []
     for ids in (["q-0"], [f"q-{n}" for n in range(1, 51)]):
-        with counted(database) as selects, ledger.writing(database) as session:
+        with counted(database) as selects, publish.writing(database) as session:
             session.execute(
                 text("insert into priorities (id, name, description) values (:id, :id, 'x')"), [{"id": id} for id in ids]
             )
@@ -495,7 +496,7 @@ def test_publication_costs_the_same_queries(database: Database) -> None:
 def test_unmanaged_delete(database: Database) -> None:
     """A bulk delete by the ORM's statements is in the ledger, as raw SQL is."""
     before = head(database)
-    with ledger.writing(database) as session:
+    with publish.writing(database) as session:
         session.execute(delete(InitiativeMetric).where(InitiativeMetric.unit == "USD"))
     with database.reading() as session:
         assert published(session, before) == [
@@ -514,7 +515,7 @@ def test_unpublishable_record_stops_nobody(database: Database) -> None:
     with database.engine.begin() as connection:
         connection.execute(text(bad), {"id": LAKE})
         connection.execute(text(good))
-    publication = ledger.sweep(database)
+    publication = publish.sweep(database)
     assert publication.version == before + 1
     (complaint,) = publication.refused
     assert complaint.startswith(f"initiatives/{LAKE}: can't be published: ")
@@ -539,7 +540,7 @@ def test_unreadable_record_stops_nobody(database: Database, value: str) -> None:
         connection.execute(statement)
         connection.execute(text("update cities set summary = 'Fine.' where id = 'boston-ma'"))
         connection.exec_driver_sql("pragma ignore_check_constraints = off")
-    publication = ledger.sweep(database)
+    publication = publish.sweep(database)
     assert publication.revisions == 1
     assert [complaint.split(":")[0] for complaint in publication.refused] == [f"initiatives/{LAKE}"]
 
@@ -548,7 +549,7 @@ def test_notes_of_a_newer_release_are_kept(database: Database) -> None:
     """A process that does not know a noun yet leaves its notes to one that does."""
     with database.engine.begin() as connection:
         connection.execute(text("insert into ledger_dirty (kind, id) values ('newcomers', 'one')"))
-    ledger.sweep(database)
+    publish.sweep(database)
     with database.reading() as session:
         assert session.execute(text("select kind, id from ledger_dirty")).all() == [("newcomers", "one")]
 
@@ -563,7 +564,7 @@ def test_verify_finds_broken_references(database: Database) -> None:
     with raw:
         raw.execute(f"delete from initiatives where id = '{VISION}'")
     raw.close()
-    ledger.sweep(database)
+    publish.sweep(database)
     with database.reading() as session:
         complaints = list(verify(session))
     assert {complaint.split(",")[0] for complaint in complaints} == {

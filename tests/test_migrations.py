@@ -23,12 +23,14 @@ from conftest import Store, config, opened, upgrade
 from sqlalchemy import Engine, Table, create_engine, delete, event, insert, inspect, select, text
 from sqlalchemy.orm import Session
 
-from api import ledger, search
-from api.db import Base, Database, alembic_config
-from api.ledger import CURRENT, Dirty, Revision
+from api.db.database import Database, alembic_config
+from api.db.types import Base, schema_for
+from api.ledger import publish
+from api.ledger.index import fulltext
+from api.ledger.models import CURRENT, Dirty, Revision
+from api.ledger.verify import verify
 from api.resources import RESOURCES
 from api.settings import ROOT, Settings
-from api.verify import verify
 from migrations import seeding
 
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()][::-1]
@@ -163,7 +165,7 @@ def test_down_to_nothing(settings: Settings) -> None:
 @pytest.mark.parametrize("revision", REVISIONS[:-1])
 def test_own_records_survive_the_way_down(settings: Settings, revision: str) -> None:
     """A record that someone added is still there, unchanged, after a downgrade of the facts and an upgrade."""
-    with opened(settings) as database, ledger.writing(database) as session:
+    with opened(settings) as database, publish.writing(database) as session:
         session.execute(text("insert into priorities (id, name, description) values ('zz-own', 'Own', 'Made for this test.')"))
     before = documents(settings)
     downgrade(settings, revision)
@@ -175,7 +177,7 @@ def test_own_records_survive_the_way_down(settings: Settings, revision: str) -> 
 @pytest.mark.parametrize("revision", ["0001"])
 def test_a_downgrade_orphans_nobody(settings: Settings, revision: str) -> None:
     """Facts that someone's own record refers to are not taken away: one line says so, and nothing changes."""
-    with opened(settings) as database, ledger.writing(database) as session:
+    with opened(settings) as database, publish.writing(database) as session:
         session.execute(
             text("insert into initiatives (id, city_id, title, summary, status) values ('zz', 'boston-ma', 'Z', 'Z.', 'pilot')")
         )
@@ -251,7 +253,7 @@ def test_a_failed_publication_leaves_no_trace(store: Store, monkeypatch: pytest.
     def fail(*_arguments: object, **_options: object) -> None:
         raise InterruptedUpgradeError
 
-    monkeypatch.setattr(ledger, "publish", fail)
+    monkeypatch.setattr(publish, "publish", fail)
     with pytest.raises(InterruptedUpgradeError):
         upgrade(settings)
     assert before == picture(settings)
@@ -385,7 +387,7 @@ def described(database: Database) -> dict[str, Any]:
     found: dict[str, Any] = {}
     inspector = inspect(database.engine)
     for table in sorted(set(inspector.get_table_names()) - {"alembic_version"}):
-        if table.startswith(search.TABLE):
+        if table.startswith(fulltext.TABLE):
             continue
         # PostgreSQL lists the index of a unique constraint too.
         indexes = [row for row in inspector.get_indexes(table) if "duplicates_constraint" not in row]
@@ -412,7 +414,7 @@ def by_name(rows: Iterable[Any]) -> dict[str, Any]:
 def test_models_and_history_make_the_same_schema(store: Store, database: Database) -> None:
     """The migrated schema has the models' tables, columns, constraints and indexes, of the same names, and no others."""
     with opened(store.empty(), create=True) as other:
-        Base.metadata.create_all(other.engine)
+        schema_for(store.dialect).create_all(other.engine)
         modelled = described(other)
     assert set(modelled) == set(Base.metadata.tables)
     assert modelled == described(database)

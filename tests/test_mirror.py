@@ -39,11 +39,13 @@ from test_sync import ANY, Json, city, read, undo, write
 from werkzeug import Request, Response
 from werkzeug.serving import ThreadedWSGIServer, make_server
 
-from api import digest, keys
-from api.db import Database
-from api.documents import MAX_INTEGER, canonical
-from api.ledger import CURRENT, Revision
+from api.db.database import Database
+from api.ledger import merkle
+from api.ledger.models import CURRENT, Revision
+from api.schema.canonical import canonical
+from api.schema.fields import MAX_INTEGER
 from api.settings import ROOT, Settings
+from api.web import keys
 
 Key = tuple[str, str]
 PYTHON, JAVASCRIPT = ROOT / "clients" / "python" / "digital_cities.py", ROOT / "clients" / "javascript" / "digital-cities.mjs"
@@ -573,7 +575,7 @@ def damaged(server: Watched, copy: Copy, count: int, at_once: int) -> None:
         some = every[start : start + at_once]
         copy.put({key: document for rows, _ in some for key, document in rows.items()})
         expected = {(key[0], bucket(key)) for _, keys in some for key in keys}
-        hashes = {**dict.fromkeys(theirs, [digest.EMPTY.hex()] * 256), **copy.hashes()}
+        hashes = {**dict.fromkeys(theirs, [merkle.EMPTY.hex()] * 256), **copy.hashes()}
         assert {(kind, n) for kind, row in theirs.items() for n in range(256) if hashes[kind][n] != row[n]} == expected
         assert copy.verify(server.address, version) == len(expected)
         assert copy.hashes() == theirs

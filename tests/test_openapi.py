@@ -18,16 +18,19 @@ from sqlalchemy import text
 from test_contract import copy_of_a_record, walk
 from werkzeug.test import TestResponse
 
-from api import keys, ledger, query
 from api.app import create_app
-from api.db import Database
-from api.documents import RESERVED
-from api.formats import BY_MEDIA_TYPE
-from api.problem_types import MAX_QUERY_STRING, PROBLEMS
-from api.problems import MEDIA_TYPE
-from api.resource import Resource
+from api.db.database import Database
+from api.errors import MAX_QUERY_STRING
+from api.ledger import publish
+from api.query import language
 from api.resources import RESOURCES
+from api.schema.fields import RESERVED
+from api.schema.formats import BY_MEDIA_TYPE
+from api.schema.resource import Resource
 from api.settings import Settings
+from api.web import keys
+from api.web.problem_types import PROBLEMS
+from api.web.problems import MEDIA_TYPE
 
 Json = dict[str, Any]
 NO_DATABASE = "sqlite:///nowhere.sqlite3"
@@ -332,7 +335,7 @@ def test_example_requests_work(client: FlaskClient, document: Json) -> None:
         values: dict[str, dict[str, str]] = {"path": {}, "query": {}, "header": {}}
         for parameter in [parameter for at, parameter in parameters(document) if at == path]:
             # The interactive page leaves the filters empty: all at once, they would find nothing.
-            if (example(parameter) is not None and parameter["in"] != "query") or parameter["name"] in query.PARAMETERS:
+            if (example(parameter) is not None and parameter["in"] != "query") or parameter["name"] in language.PARAMETERS:
                 values[parameter["in"]][parameter["name"]] = written(example(parameter))
         values["path"] = {**values["path"], **({"format": "json"} if "format" in values["path"] else {})}
         values["query"].pop("cursor", None)
@@ -355,8 +358,8 @@ def written(value: object) -> str:
 def test_example_filters_work(client: FlaskClient, document: Json, resource: Resource) -> None:
     """Every filter answers 200 to its example."""
     found = {row["name"]: written(example(row)) for path, row in parameters(document) if path == f"/{resource.name}"}
-    asked = {name: text for name, text in found.items() if name in query.filters(resource)}
-    assert set(asked) == set(query.filters(resource))
+    asked = {name: text for name, text in found.items() if name in language.filters(resource)}
+    assert set(asked) == set(language.filters(resource))
     answers = {name: client.get(f"/{resource.name}", query_string={name: text, "limit": 1}) for name, text in asked.items()}
     assert {name: answer.get_json() for name, answer in answers.items() if answer.status_code != 200} == {}
 
@@ -418,9 +421,9 @@ def ask_by_post(client: FlaskClient, path: str) -> dict[int, TestResponse]:
 def test_documented_statuses_are_reached(own_client: FlaskClient, database: Database, document: Json) -> None:
     """Every path answers with each of its documented statuses (our own failures apart) and no other, as documented."""
     for resource in RESOURCES:
-        with ledger.writing(database) as session:
+        with publish.writing(database) as session:
             copy_of_a_record(session, resource)
-        with ledger.writing(database) as session:
+        with publish.writing(database) as session:
             session.execute(text(f"delete from {resource.name} where id = 'zz-copy'"))
     expected: dict[str, set[int]] = {}
     for path, status, _ in responses(document):

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from api.outbound import Failed, Refused, check_url, is_public, post
+from api.webhooks.outbound import Failed, Refused, check_url, is_public, post
 
 PUBLIC = "93.184.216.34"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"

@@ -10,9 +10,9 @@ from flask.testing import FlaskClient
 from test_openapi import written
 from test_query import plans
 
-from api.query import Filter, filters
-from api.resource import Resource
+from api.query.language import Filter, filters
 from api.resources import BY_NAME, RESOURCES
+from api.schema.resource import Resource
 from bench.dataset import build
 
 pytestmark = pytest.mark.slow

@@ -18,11 +18,13 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from api import ledger, query
 from api.app import MAX_BODY
-from api.problem_types import MAX_QUERY_STRING, PROBLEMS
+from api.errors import MAX_QUERY_STRING
+from api.ledger import publish
+from api.query import language
 from api.resources import BY_NAME, RESOURCES
 from api.settings import ROOT, Settings
+from api.web.problem_types import PROBLEMS
 
 PATHS = sorted(
     ["/", "/changesets", "/docs", "/keys", "/livez", "/openapi.json", "/problems", "/readyz", "/search", "/suggest"]
@@ -68,7 +70,7 @@ def invalid(name: str, detail: str, allowed: object = None) -> dict[str, Any]:
     return item if allowed is None else item | {"allowed": allowed}
 
 
-ARGUMENTS = sorted([*query.parameters(BY_NAME["cities"]), *query.filters(BY_NAME["cities"])])
+ARGUMENTS = sorted([*language.parameters(BY_NAME["cities"]), *language.filters(BY_NAME["cities"])])
 
 
 @pytest.mark.parametrize(
@@ -399,7 +401,7 @@ def test_body_too_large(settings: Settings) -> None:
 
 def test_asset_is_whole(client: FlaskClient) -> None:
     """An asset has no ranges and no preconditions, so it is never half or refused."""
-    whole = (ROOT / "api" / "static" / "page.css").read_bytes()
+    whole = (ROOT / "api" / "endpoints" / "static" / "page.css").read_bytes()
     for header in ({"Range": "bytes=0-1"}, {"Range": "bytes=999999-"}, {"If-Match": '"x"'}):
         response = client.get("/docs/page.css", headers=header)
         assert (response.status_code, response.get_data()) == (200, whole)
@@ -417,7 +419,7 @@ def test_replaced_file(migrated: Settings, store: Store, tmp_path: Path) -> None
         assert client.get("/cities/boston-ma").status_code == 200
         app.extensions["database"].engine.dispose()
         shutil.copy(path, tmp_path / "backup")
-        with opened(settings) as database, ledger.writing(database) as session:
+        with opened(settings) as database, publish.writing(database) as session:
             session.execute(text("update cities set summary = 'Newer.' where id = 'boston-ma'"))
         assert client.get("/cities/boston-ma").get_json()["data"]["summary"] == "Newer."
         path.rename(tmp_path / "away")

@@ -11,10 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, text
 
-from api import dataset, ledger, prepared, search, statements
-from api.db import Database
-from api.resource import Resource
+from api.db import statements
+from api.db.database import Database
+from api.ledger import head, publish
+from api.ledger.index import words
+from api.query import lists, plan
 from api.resources import RESOURCES
+from api.schema.resource import Resource
 from api.settings import Settings
 
 ROWS = 600
@@ -25,7 +28,7 @@ CITATION = "id, subject_kind, subject_id, field, source_id, paragraph, sentence,
 def full(store: Store, migrated: Settings) -> Iterator[Database]:
     """A database in which every list is long enough for a planner to think about it."""
     with opened(store.copy(migrated)) as database:
-        with ledger.writing(database) as session:
+        with publish.writing(database) as session:
             numbers = [{"id": f"n-{n}", "n": n} for n in range(ROWS)]
             for statement in (
                 "insert into cities (id, name, state, country) values (:id, :id, 'ZZ', 'ZZ')",
@@ -95,7 +98,7 @@ def test_walk_while_others_write(
     own_client: FlaskClient, database: Database, names: list[str], limit: int, gone: set[int]
 ) -> None:
     """Whatever the names, pages come in code point order; whoever stays during a walk is seen once."""
-    with ledger.writing(database) as session:
+    with publish.writing(database) as session:
         session.execute(text("delete from priorities where id like 'w-%'"))
         rows = [{"id": f"w-{n}", "name": f"w {name}"} for n, name in enumerate(names)]
         session.execute(text("insert into priorities (id, name, description) values (:id, :name, 'x')"), rows)
@@ -107,7 +110,7 @@ def test_walk_while_others_write(
         seen += [(record["name"], record["id"]) for record in answer["data"]]
         following = answer["links"]["next"] and answer["links"]["next"].removeprefix("http://localhost")
         if leaving:
-            with ledger.writing(database) as session:
+            with publish.writing(database) as session:
                 session.execute(text("delete from priorities where id = :id"), {"id": leaving.pop()})
                 session.execute(text("delete from priorities where id = 'w-late'"))
                 session.execute(text("insert into priorities (id, name, description) values ('w-late', 'w late', 'x')"))
@@ -141,7 +144,7 @@ def test_every_way_leads_to_the_same_rows(
     """However rows are found, and in pages of whatever length, a list has the same ones in the same order, and counts alike."""
     expected = client.get(f"{path}&limit=500&count=exact").get_json()
     assert 0 < len(expected["data"]) == expected["page"]["total"]
-    monkeypatch.setattr(statements.Listing, "plan", statements.Plan(leads=leads, probing=probing))
+    monkeypatch.setattr(lists.Listing, "plan", plan.Plan(leads=leads, probing=probing))
     seen, following = [], f"{path}&limit=2&count=exact"
     while following:
         answer = client.get(following).get_json()
@@ -161,12 +164,12 @@ def test_better_matches_come_first(client: FlaskClient) -> None:
     """A search has first what says all of it side by side in the title, then all of it there, then the rest; the newest first."""
     seen = set()
     for query in ("ai policy", "policy ai", "data center", "security data"):
-        words = list(search.stems(query))
+        wanted = list(words.stems(query))
 
-        def rank(record: dict[str, Any], words: list[str] = words) -> tuple[int, int]:
-            title = list(search.stems(record["title"]))
-            whole = any(title[start : start + 2] == words for start in range(len(title)))
-            return 0 if whole else 1 if set(words) <= set(title) else 2, -record["version"]
+        def rank(record: dict[str, Any], wanted: list[str] = wanted) -> tuple[int, int]:
+            title = list(words.stems(record["title"]))
+            whole = any(title[start : start + 2] == wanted for start in range(len(title)))
+            return 0 if whole else 1 if set(wanted) <= set(title) else 2, -record["version"]
 
         rows = client.get(f"/initiatives?q={query}&limit=500").get_json()["data"]
         assert rows == sorted(rows, key=rank)
@@ -202,10 +205,10 @@ def test_how_many_there_are_changes_no_search(
     """Whichever noun has most records, and whether there is one that is not known here, searches find the same."""
     paths = ["/initiatives?q=city", "/cities?q=san", "/search?q=data", "/search?q=-data&kind=cities", "/suggest?q=d"]
     expected = [client.get(path).get_json() for path in paths]
-    monkeypatch.setattr(dataset, "STALE", 10**18)
-    engines = list(dataset._sizes)  # noqa: SLF001 - there is no other way to tell a lie
+    monkeypatch.setattr(head, "STALE", 10**18)
+    engines = list(head._sizes)  # noqa: SLF001 - there is no other way to tell a lie
     for engine in engines:
-        monkeypatch.setitem(dataset._sizes, engine, (0, sizes))  # noqa: SLF001 - as above
+        monkeypatch.setitem(head._sizes, engine, (0, sizes))  # noqa: SLF001 - as above
     assert [client.get(path).get_json() for path in paths] == expected
 
 
@@ -218,7 +221,7 @@ def test_words_are_not_a_part_of_a_statement(client: FlaskClient, monkeypatch: p
     def build(*_: Any) -> Any:
         raise AssertionError
 
-    monkeypatch.setattr(prepared, "Prepared", build)
+    monkeypatch.setattr(statements, "Prepared", build)
     for path in ("/initiatives?q={}", "/search?q={}", "/suggest?q={}", "/initiatives?q={}&city.state=CA"):
         assert client.get(path.format("internet")).status_code == 200
     # The control: a list that was not asked for yet can't be answered.
@@ -229,7 +232,7 @@ def test_an_edited_record_is_before_its_reader_again(own_client: FlaskClient, da
     """What changes during a walk through a search is the newest of its tier then: it is before the reader, not on a later page."""
     first = own_client.get("/initiatives?q=data&limit=1").get_json()
     last = own_client.get("/initiatives?q=data&limit=500").get_json()["data"][-1]["id"]
-    with ledger.writing(database) as session:
+    with publish.writing(database) as session:
         session.execute(text("update initiatives set started = '1999' where id = :id"), {"id": last})
     rest = own_client.get(first["links"]["next"].removeprefix("http://localhost") + "&count=none").get_json()
     assert last not in [row["id"] for row in rest["data"]]

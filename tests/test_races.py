@@ -27,11 +27,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import select, text
 from test_cli import SERVE, unused_port
 
-from api import data, keys, ledger
-from api.db import Database
-from api.ledger import Revision
+from api.db.database import Database
+from api.editing import transfer
+from api.ledger import publish
+from api.ledger.models import Revision
+from api.ledger.verify import verify
 from api.settings import ROOT, Settings
-from api.verify import verify
+from api.web import keys
 
 Json = dict[str, Any]
 WRITERS, RECORDS = 8, 5
@@ -326,8 +328,8 @@ class Model(RuleBasedStateMachine):
         ]
         path = type(self).folder / "cities.json"
         path.write_text(json.dumps(cities), encoding="utf-8")
-        files, ids, faults = data.read([path])
-        found = data.load(self.database, files, ids)
+        files, ids, faults = transfer.read([path])
+        found = transfer.load(self.database, files, ids)
         after = {**{id: city["name"] for id, city in self.there.items()}, **rows}
         clash = len(set(after.values())) < len(after)
         assert (faults, bool(found.faults)) == ([], clash)
@@ -343,7 +345,7 @@ class Model(RuleBasedStateMachine):
         with self.database.writing() as session:
             session.execute(text("update cities set summary = :summary where id = :id"), {"summary": summary, "id": id})
         if swept:
-            ledger.sweep(self.database)
+            publish.sweep(self.database)
         else:
             # The next write publishes it first, even one that is refused.
             assert self.client.post("/cities", json={}).status_code == 422

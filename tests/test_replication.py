@@ -24,11 +24,13 @@ from test_sync import ANY, Copy, apply, city, follow, read, root, write
 from werkzeug.serving import ThreadedWSGIServer
 from werkzeug.test import TestResponse
 
-from api import hooks, keys, ledger
-from api.db import Database
-from api.ledger import EPOCH, Head
+from api.db.database import Database
+from api.ledger import publish
+from api.ledger.models import EPOCH, Head
+from api.ledger.verify import verify
 from api.settings import ROOT, Settings
-from api.verify import verify
+from api.web import keys
+from api.webhooks import delivery
 
 Json = dict[str, Any]
 WRITERS = 8
@@ -203,7 +205,7 @@ class Writer:
                 self._execute(session, id, after)
             summary = {"new": f"{self.chance.random()}"}
             session.execute(text("update cities set summary = :new where id = 'boston-ma'"), summary)
-            ledger.publish(session)
+            publish.publish(session)
             if rolled_back:
                 session.rollback()
 
@@ -443,7 +445,7 @@ def test_writing_to_a_standby(pair: Pair, fresh: bool) -> None:  # noqa: FBT001 
     with application(pair.primary) as app, application(pair.standby) as follower:
         client, other = pair.client(app), pair.client(follower)
         with app.extensions["database"].writing() as session:
-            webhook = hooks.subscribe(session, "https://example.org/hook").id
+            webhook = delivery.subscribe(session, "https://example.org/hook").id
         pair.standby.catch_up(pair.primary)
         for method, path, body in WRITES:
             if fresh:
@@ -609,7 +611,7 @@ def test_control_without_an_epoch(spare: Pair) -> None:
         (integer, *cursors), lost = places(client, base + 5), proof(client)
         spare.standby.promote()
         with follower.extensions["database"].writing() as session:
-            session.execute(update(Head).values(origin=select(ledger.ORIGIN).scalar_subquery()))
+            session.execute(update(Head).values(origin=select(publish.ORIGIN).scalar_subquery()))
         write(successor, *ids("unheard", 6))
         assert versions(successor, integer) == [base + 6]
         assert read(successor, f"/digest?at={base + 5}")["data"]["root"] != lost

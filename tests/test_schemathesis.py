@@ -17,9 +17,9 @@ from schemathesis.core.failures import Failure
 from schemathesis.engine import Status, events, from_schema
 from schemathesis.engine.run import TESTING_PHASES
 
-from api import keys
-from api.rest import PAGED
+from api.endpoints.records import PAGED
 from api.settings import Settings
+from api.web import keys
 
 MANY = "^(list_(?!problems)|export_|search_|create_|put_|patch_|delete_)"
 # An expression is a parameter, or a body, of which the errors name no parameter.
@@ -168,7 +168,7 @@ def campaigned(settings: Settings) -> Iterator[Flask]:
     """Make an application on a database of its own, to be written to."""
     own = replace(settings, write_limit="1000000/minute", public_url="https://api.example.org", cache_mb=8, waiters=0)
     with pytest.MonkeyPatch.context() as patch, serving(own) as app:
-        patch.setattr("api.versions.PATIENCE", 0.0)
+        patch.setattr("api.web.consistency.PATIENCE", 0.0)
         yield app
 
 

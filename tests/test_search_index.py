@@ -15,15 +15,17 @@ from snowballstemmer.english_stemmer import EnglishStemmer
 from sqlalchemy import Select, func, select, text
 from sqlalchemy.orm import Session
 
-from api import ledger, search
-from api.db import Database
-from api.ledger import CURRENT, Revision
+from api.db.database import Database
+from api.ledger import models, publish, rebuild
+from api.ledger.index import fulltext, words
+from api.ledger.index.fulltext import Nouns
+from api.ledger.index.words import MAX_WORDS, Search, TooManyWords
+from api.ledger.models import CURRENT, Revision
+from api.ledger.verify import verify
 from api.resources import RESOURCES
 from api.resources.cities import cities
 from api.resources.initiatives import initiatives
-from api.search import MAX_WORDS, Nouns, Search, TooManyWords
 from api.settings import Settings
-from api.verify import verify
 
 INSERT = "insert into priorities (id, name, description) values (:id, :name, :description)"
 
@@ -39,19 +41,19 @@ NOUNS = Nouns(NAMES_OF_NOUNS, ())
 
 def matching(session: Session, query: Search, kinds: Nouns = NOUNS) -> Select[int]:
     """Select the versions that a search finds."""
-    engine = search.engine_of(session)
-    return engine.versions(search.matching(search.wanted(query), kinds, session.get_bind().dialect.name).condition())
+    engine = fulltext.engine_of(session)
+    return engine.versions(fulltext.matching(fulltext.wanted(query), kinds, session.get_bind().dialect.name).condition())
 
 
 def prefixed(session: Session, typed: str) -> Select[int]:
     """Select the versions that a text completes to."""
-    return search.engine_of(session).versions(search.prefixed(typed, NOUNS, session.get_bind().dialect.name).condition())
+    return fulltext.engine_of(session).versions(fulltext.prefixed(typed, NOUNS, session.get_bind().dialect.name).condition())
 
 
 def found(database: Database, query: str) -> list[str]:
     """Return the ids of the records that a query finds."""
     with database.reading() as session:
-        return ids(session, matching(session, search.parse(query)))
+        return ids(session, matching(session, words.parse(query)))
 
 
 def complaints(database: Database) -> list[str]:
@@ -81,12 +83,12 @@ def seeded(store: Store, migrated: Settings) -> Iterator[Database]:
         ("東京 ΣΊΣΥΦΟΣ σίσυφος", ["東京", "σισυφοσ", "σισυφοσ"]),
         ("digi\u00adtal", ["digit"]),
         ("a\0b \ud800 \udfff!", ["a", "b"]),
-        ("x" * 1000, ["x" * search.LETTERS]),
+        ("x" * 1000, ["x" * words.LETTERS]),
     ],
 )
 def test_words(text: str, expected: list[str]) -> None:
     """Words are runs of letters and digits, without case and accents, stemmed; a possessive is its owner."""
-    assert list(search.stems(text)) == expected
+    assert list(words.stems(text)) == expected
 
 
 @pytest.mark.parametrize(
@@ -112,18 +114,18 @@ def test_words(text: str, expected: list[str]) -> None:
 )
 def test_parse(query: str, expected: Search) -> None:
     """A query is words, phrases in quotes of any kind, and a minus before what must not be there; all else is text."""
-    assert search.parse(query) == expected
+    assert words.parse(query) == expected
 
 
 def test_too_many_words() -> None:
     """As many words as allowed are a query; one more is refused, however they are written."""
-    words = " ".join(string.ascii_lowercase[:16]) + " "
-    assert len(search.parse(words * 2).positive) == MAX_WORDS
-    for query in (words * 2 + "x", f'"{words * 2}" -x', "x-" * MAX_WORDS + "x"):
+    many = " ".join(string.ascii_lowercase[:16]) + " "
+    assert len(words.parse(many * 2).positive) == MAX_WORDS
+    for query in (many * 2 + "x", f'"{many * 2}" -x', "x-" * MAX_WORDS + "x"):
         with pytest.raises(TooManyWords):
-            search.parse(query)
+            words.parse(query)
     with pytest.raises(TooManyWords):
-        search.prefixed(words * 2 + "x", NOUNS, "sqlite")
+        fulltext.prefixed(many * 2 + "x", NOUNS, "sqlite")
 
 
 def test_index_follows(database: Database) -> None:
@@ -131,20 +133,20 @@ def test_index_follows(database: Database) -> None:
     with database.engine.begin() as connection:
         connection.execute(text(INSERT), {"id": "zz", "name": "Zeppelin fleet", "description": "Über ships."})
     assert found(database, "zeppelins") == []
-    ledger.sweep(database)
+    publish.sweep(database)
     assert found(database, "zeppelins") == found(database, '"fleets of" fleet') + found(database, "uber ship") == ["zz"]
-    with ledger.writing(database) as session:
+    with publish.writing(database) as session:
         session.execute(text("update priorities set name = 'Balloon fleet' where id = 'zz'"))
     assert (found(database, "zeppelin"), found(database, "balloon")) == ([], ["zz"])
-    with pytest.raises(ZeroDivisionError), ledger.writing(database) as session:  # noqa: PT012 - the block is what is tested
+    with pytest.raises(ZeroDivisionError), publish.writing(database) as session:  # noqa: PT012 - the block is what is tested
         session.execute(text("update priorities set name = 'Kite fleet' where id = 'zz'"))
-        ledger.publish(session)
+        publish.publish(session)
         raise ZeroDivisionError
     assert (found(database, "kite"), found(database, "balloon")) == ([], ["zz"])
-    with ledger.writing(database) as session:
+    with publish.writing(database) as session:
         session.execute(text("delete from priorities where id = 'zz'"))
     assert found(database, "balloon") == []
-    with ledger.writing(database) as session:
+    with publish.writing(database) as session:
         session.execute(text(INSERT), {"id": "zz", "name": "Kite", "description": "Again."})
     assert found(database, "kite") == ["zz"]
     assert complaints(database) == []
@@ -156,9 +158,9 @@ def test_every_searched_field_is_found(seeded: Database) -> None:
         for resource in (resource for resource in RESOURCES if resource.search):
             for model in session.scalars(select(resource.model)).unique():
                 for name in resource.search:
-                    words = search.words(getattr(model, name) or "")[:8]
-                    query = search.parse(f'"{" ".join(words)}"')
-                    assert not words or model.id in ids(session, matching(session, query, Nouns((resource.name,))))
+                    first = words.words(getattr(model, name) or "")[:8]
+                    query = words.parse(f'"{" ".join(first)}"')
+                    assert not first or model.id in ids(session, matching(session, query, Nouns((resource.name,))))
 
 
 def test_seeds(seeded: Database) -> None:
@@ -202,7 +204,7 @@ def test_verify_finds(database: Database, tampering: str) -> None:
         connection.execute(text(statement.format(version=version, **NAMES[connection.dialect.name])))
     assert complaints(database) == expected
     with database.writing() as session:
-        amount = ledger.reindex(session)
+        amount = rebuild.reindex(session)
     assert complaints(database) == []
     assert len(found(database, "-zeppelin")) == amount
 
@@ -220,7 +222,7 @@ def test_torn_index(database: Database, statement: str) -> None:
     """Whatever is done to the tables that FTS5 keeps is found and mended; PostgreSQL's index can't be reached by SQL."""
     if database.engine.dialect.name == "postgresql":
         with database.reading() as session:
-            assert not search.engine_of(session).torn(session)
+            assert not fulltext.engine_of(session).torn(session)
         return
     before = found(database, "boston")
     assert before
@@ -230,7 +232,7 @@ def test_torn_index(database: Database, statement: str) -> None:
         database
     )
     with database.writing() as session:
-        ledger.reindex(session)
+        rebuild.reindex(session)
     assert complaints(database) == []
     assert (found(database, "boston"), found(database, "zeppelin")) == (before, [])
 
@@ -250,18 +252,18 @@ def test_reindex_on_the_command_line(database: Database, settings: Settings) -> 
 
 def test_reindex_in_batches(database: Database) -> None:
     """More records than a batch holds are indexed, all of them, and deleted ones are not."""
-    amount = ledger.BATCH * 2 + 1
-    with ledger.writing(database) as session:
+    amount = models.BATCH * 2 + 1
+    with publish.writing(database) as session:
         session.execute(
             text(INSERT), [{"id": f"zz-{n:05}", "name": f"Zeppelin {n}", "description": "x"} for n in range(amount)]
         )
-    with ledger.writing(database) as session:
+    with publish.writing(database) as session:
         session.execute(text("delete from priorities where id = 'zz-00000'"))
     for _ in range(2):
         assert len(found(database, "zeppelin")) == amount - 1
         assert complaints(database) == []
         with database.writing() as session:
-            ledger.reindex(session)
+            rebuild.reindex(session)
 
 
 def test_upgrade_fills_the_index(store: Store, migrated: Settings) -> None:
@@ -294,18 +296,18 @@ def test_long_texts(blank: Database, long: str) -> None:
     """However long a title and a text are, they are indexed, and found by their first words."""
     contents = {1: {"title": long, "summary": "Zeppelin " + long}}
     with blank.writing() as session:
-        search.replace(session, initiatives, [], contents)
-        assert search.faults(session, initiatives, contents) == {}
-        query = search.parse(f'zeppelin "{" ".join(search.words(long)[:3])}"')
+        fulltext.replace(session, initiatives, [], contents)
+        assert fulltext.faults(session, initiatives, contents) == {}
+        query = words.parse(f'zeppelin "{" ".join(words.words(long)[:3])}"')
         assert ranked(session, query) == {1: 2}
         session.rollback()
 
 
 def test_words_beyond_the_limits(database: Database) -> None:
     """Both databases know a word's first occurrences, and a text's first words, up to the same one."""
-    many = ["word"] * search.OCCURRENCES + ["last", "word", "one"]
-    with ledger.writing(database) as session:
-        values = {"id": "zz", "name": " ".join(many), "description": "x " * (search.BODY_WORDS - 1) + "zeppelin kite"}
+    many = ["word"] * words.OCCURRENCES + ["last", "word", "one"]
+    with publish.writing(database) as session:
+        values = {"id": "zz", "name": " ".join(many), "description": "x " * (words.BODY_WORDS - 1) + "zeppelin kite"}
         session.execute(text(INSERT), values)
     assert found(database, '"word last"') == found(database, "zeppelin") == ["zz"]
     assert found(database, '"word one"') == found(database, '"last word"') == found(database, "kite") == []
@@ -390,17 +392,17 @@ def blank(store: Store, migrated: Settings) -> Iterator[Database]:
     """A database whose index is empty; who fills it rolls back."""
     with opened(store.copy(migrated)) as database:
         with database.writing() as session:
-            search.engine_of(session).clear(session)
+            fulltext.engine_of(session).clear(session)
         yield database
 
 
 def ranked(session: Session, query: Search) -> dict[int, int]:
     """Return the versions that a search finds, with their tiers, which no two share."""
-    engine, dialect = search.engine_of(session), session.get_bind().dialect.name
+    engine, dialect = fulltext.engine_of(session), session.get_bind().dialect.name
     rows = [
         (version, tier)
-        for tier, wanted in search.tiers(query).items()
-        for version in session.scalars(engine.versions(search.matching(wanted, Nouns(("initiatives",)), dialect).condition()))
+        for tier, wanted in fulltext.tiers(query).items()
+        for version in session.scalars(engine.versions(fulltext.matching(wanted, Nouns(("initiatives",)), dialect).condition()))
     ]
     assert sorted(version for version, _ in rows) == sorted(session.scalars(matching(session, query)))
     return dict(rows)
@@ -417,10 +419,10 @@ def test_both_databases_find_what_python_finds(
     """Whatever is written and asked, an index finds, ranks and completes what a search through all texts does."""
     contents: dict[int, Text] = {n: {"title": title, "summary": summary} for n, (title, summary) in enumerate(documents, 1)}
     with blank.writing() as session:
-        search.replace(session, initiatives, [], contents)
-        assert search.faults(session, initiatives, contents) == {}
+        fulltext.replace(session, initiatives, [], contents)
+        assert fulltext.faults(session, initiatives, contents) == {}
         for terms in queries:
-            query = search.parse(written(terms))
+            query = words.parse(written(terms))
             assert ranked(session, query) == expected(contents, terms)
             for document in contents.values():
                 check_highlights(query, document)
@@ -432,17 +434,17 @@ def test_both_databases_find_what_python_finds(
 
 def begins(title: str, typed: Iterable[str]) -> bool:
     """Tell whether a title has a word for each beginning."""
-    return all(any(word.startswith(part) for word in search.names(title)) for given in typed for part in search.names(given))
+    return all(any(word.startswith(part) for word in words.names(title)) for given in typed for part in words.names(given))
 
 
 def check_highlights(query: Search, document: dict[str, Any]) -> None:
     """Compare highlights with their promise: they join to the text, and the words are those that are wanted."""
     for field in initiatives.search:
         said = document[field] or ""
-        segments = search.highlights(query, initiatives, document).get(field, [])
-        wanted = [word for word in search.stems(said) if word in query.words]
+        segments = words.highlights(query, initiatives, document).get(field, [])
+        wanted = [word for word in words.stems(said) if word in query.words]
         assert "".join(segment["text"] for segment in segments) == (said if wanted else "")
-        assert {word for segment in segments if segment["match"] for word in search.stems(segment["text"])} >= set(wanted)
+        assert {word for segment in segments if segment["match"] for word in words.stems(segment["text"])} >= set(wanted)
 
 
 ANYTHING = st.text(st.characters(exclude_categories=()), max_size=40)
@@ -458,25 +460,25 @@ def test_any_text_is_a_query(blank: Database, query: str, content: str) -> None:
     """No text is an error, in a query or in a document: surrogates, nulls and operators are not."""
     document = {"title": content, "summary": query}
     with blank.writing() as session:
-        search.replace(session, initiatives, [], {1: document})
-        assert search.faults(session, initiatives, {1: document}) == {}
+        fulltext.replace(session, initiatives, [], {1: document})
+        assert fulltext.faults(session, initiatives, {1: document}) == {}
         try:
-            parsed = search.parse(query)
+            parsed = words.parse(query)
             completed = session.scalars(prefixed(session, query)).all()
         except TooManyWords:
-            parsed, completed = search.parse(""), []
+            parsed, completed = words.parse(""), []
         assert ranked(session, parsed).keys() <= {1}
         assert set(completed) <= {1}
         check_highlights(parsed, document)
-        check_highlights(search.parse(" ".join(search.words(content)[:MAX_WORDS])), document)
+        check_highlights(words.parse(" ".join(words.words(content)[:MAX_WORDS])), document)
         session.rollback()
 
 
 def test_highlights() -> None:
     """What is marked is whole words as they are written, with their accents, in the fields that have any."""
-    query = search.parse('cafe "city\u2019s" -open')
+    query = words.parse('cafe "city\u2019s" -open')
     document = {"name": "Open Cafe\u0301s!", "summary": "The CITIES and the café\u2019s bar."}
-    assert search.highlights(query, cities, document) == {
+    assert words.highlights(query, cities, document) == {
         "name": [{"text": "Open ", "match": False}, {"text": "Cafe\u0301s", "match": True}, {"text": "!", "match": False}],
         "summary": [
             {"text": "The ", "match": False},
@@ -486,8 +488,8 @@ def test_highlights() -> None:
             {"text": " bar.", "match": False},
         ],
     }
-    assert search.highlights(query, cities, {"name": "Boston", "summary": None}) == {}
-    assert search.highlights(search.parse("-boston"), cities, {"name": "Boston", "summary": None}) == {}
+    assert words.highlights(query, cities, {"name": "Boston", "summary": None}) == {}
+    assert words.highlights(words.parse("-boston"), cities, {"name": "Boston", "summary": None}) == {}
 
 
 def test_tiers(blank: Database) -> None:
@@ -495,9 +497,9 @@ def test_tiers(blank: Database) -> None:
     titles = ["Open Data portal", "Data is open", "Open portal", "Open. Data"]
     contents = {n: {"title": title, "summary": "Open data, data open."} for n, title in enumerate(titles)}
     with blank.writing() as session:
-        search.replace(session, initiatives, [], contents)
+        fulltext.replace(session, initiatives, [], contents)
         for query, tiers in (("open data", [0, 1, 2, 0]), ("-zeppelin", [2] * 4), ('"data open"', [2, 2, 2, 2])):
-            assert ranked(session, search.parse(query)) == dict(enumerate(tiers))
+            assert ranked(session, words.parse(query)) == dict(enumerate(tiers))
         session.rollback()
 
 
@@ -524,7 +526,7 @@ def test_prefixed(seeded: Database, typed: str, expected: list[str]) -> None:
 def test_nouns_are_apart(seeded: Database) -> None:
     """A search of some nouns finds what it finds in all of them, less the others'; of what it must not have, too."""
     for asked in ("san", "-zeppelin", "san -diego", "data"):
-        query = search.parse(asked)
+        query = words.parse(asked)
         with seeded.reading() as session:
             whole = set(session.scalars(matching(session, query)))
             parts = [set(session.scalars(matching(session, query, Nouns((kind,))))) for kind in NAMES_OF_NOUNS]

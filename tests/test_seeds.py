@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from api import fingerprints
+from api.schema import fingerprints
 
 ROOT = Path(__file__).resolve().parent.parent
 EDITION = ROOT / "seeds" / "digital-cities-2024"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import URL
 
-from api.db import Database
+from api.db.database import Database
 from api.settings import ROOT, Settings, SettingsError
 
 HINT = "use sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"

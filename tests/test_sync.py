@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 from sqlalchemy import select, text
 from test_problems import brief
 
-from api import digest, ledger, past, retention
-from api.db import Database
-from api.documents import canonical
-from api.ledger import EPOCH, Head, Revision
+from api.db.database import Database
+from api.ledger import digest, feed, head, merkle, publish, rebuild, retention
+from api.ledger.models import EPOCH, Head, Revision
+from api.ledger.verify import verify
 from api.resources import RESOURCES
+from api.schema.canonical import canonical
 from api.settings import Settings
-from api.verify import verify
 
 Json = dict[str, Any]
 Copy = dict[tuple[str, str], Json]
@@ -107,9 +107,9 @@ def test_changes(curator: FlaskClient, database: Database) -> None:
     """A change says its version, commit, noun, id, what it did, why, when, its hash and the whole record."""
     record = curator.post("/cities?message=New.", json=city("fresno-ca", state="CA")).get_json()["data"]
     page = read(curator, "/changes?since=603")
-    leaf = digest.leaf("cities", "fresno-ca", canonical(record)).hex()
+    leaf = merkle.leaf("cities", "fresno-ca", canonical(record)).hex()
     with database.reading() as session:
-        chain = past.chain_at(session, 604)
+        chain = head.chain_at(session, 604)
     assert page == {
         "data": [
             {
@@ -125,7 +125,7 @@ def test_changes(curator: FlaskClient, database: Database) -> None:
             }
         ],
         "links": {"self": "http://localhost/changes?since=603", "next": None},
-        "cursor": past.Position(604).cursor(chain),
+        "cursor": feed.Position(604).cursor(chain),
         "head": 604,
     }
     assert curator.delete("/cities/fresno-ca?message=Gone.", headers=ANY).status_code == 204
@@ -273,17 +273,17 @@ def test_unchanged(curator: FlaskClient) -> None:
 def test_wait(curator: FlaskClient, database: Database) -> None:
     """A poll that waits answers when another process commits, within a second, and with nothing when its time is over."""
     began = threading.Event()
-    plain = past.page
+    plain = feed.page
 
-    def noted(*given: Any) -> past.Page:
+    def noted(*given: Any) -> feed.Page:
         began.set()
         return plain(*given)
 
     with ThreadPoolExecutor(1) as pool, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(past, "page", noted)
+        patch.setattr(feed, "page", noted)
         waiting = pool.submit(curator.application.test_client().get, "/changes?since=603&wait=20")
         assert began.wait(20)
-        with ledger.writing(database) as session:
+        with publish.writing(database) as session:
             session.execute(text("update cities set summary = 'Now.' where id = 'boston-ma'"))
         committed = time.monotonic()
         page = waiting.result(20).get_json()
@@ -344,8 +344,8 @@ def undo(database: Database, version: int) -> None:
         session.execute(text(f"delete from revision where version > {version}"))
         chain = session.scalar(select(Revision.chain).where(Revision.version == version))
         session.execute(text(f"update ledger_head set version = {version}, chain = :chain"), {"chain": chain})
-        ledger.hash_buckets(session, "cities", frozenset(range(256)))
-        ledger.reindex(session)
+        digest.hash_buckets(session, "cities", frozenset(range(256)))
+        rebuild.reindex(session)
 
 
 def test_integers_after_a_new_epoch(curator: FlaskClient, database: Database) -> None:
@@ -353,7 +353,7 @@ def test_integers_after_a_new_epoch(curator: FlaskClient, database: Database) ->
     write(curator, "a-zz", "b-zz")
     undo(database, 603)
     with database.writing() as session:
-        assert ledger.new_epoch(session) == 1
+        assert publish.new_epoch(session) == 1
     assert brief(curator.get("/changes?since=604"))[:2] == (410, "cursor-diverged")
     write(curator, "c-zz", "d-zz")
     assert brief(curator.get("/changes?since=604"))[:2] == (410, "cursor-diverged")
@@ -412,8 +412,8 @@ def mutate(client: FlaskClient, times: int) -> None:
 )
 def test_cursor_round_trip(version: int, kinds: set[str], target: int, fresh: bool, chain: bytes) -> None:  # noqa: FBT001
     """A cursor says its position again, and holds for the chain that it was made with, and no other."""
-    position = past.Position(version, tuple(sorted(kinds)), target, fresh)
-    found, proof = past.Position.read(position.cursor(chain))
+    position = feed.Position(version, tuple(sorted(kinds)), target, fresh)
+    found, proof = feed.Position.read(position.cursor(chain))
     assert (found, found.holds(proof, chain), found.holds(proof, bytes(32))) == (position, True, chain == bytes(32))
 
 
@@ -453,17 +453,17 @@ def test_buckets(client: FlaskClient) -> None:
     data = read(client, "/digest?buckets=true")["data"]
     for noun in ("cities", "citations"):
         hashes = [bytes.fromhex(found) for found in data["nouns"][noun]["buckets"]]
-        assert digest.noun(noun, hashes).hex() == data["nouns"][noun]["root"]
-        number = next(number for number, found in enumerate(hashes) if found != digest.EMPTY)
+        assert merkle.noun(noun, hashes).hex() == data["nouns"][noun]["root"]
+        number = next(number for number, found in enumerate(hashes) if found != merkle.EMPTY)
         answer = read(client, f"/digest/buckets/{noun}/{number}")
         ids = [row["id"] for row in answer["data"]]
         every = [record["id"] for record in read(client, f"/{noun}?limit=500&sort=id")["data"]]
-        assert set(ids) >= {id for id in every if digest.bucket_of(noun, id) == number}
+        assert set(ids) >= {id for id in every if merkle.bucket_of(noun, id) == number}
         assert ids == sorted(ids)
         for row in answer["data"]:
-            assert row["hash"] == digest.leaf(noun, row["id"], canonical(row["document"])).hex()
+            assert row["hash"] == merkle.leaf(noun, row["id"], canonical(row["document"])).hex()
         assert (
-            answer["hash"] == digest.bucket(bytes.fromhex(row["hash"]) for row in answer["data"]).hex() == hashes[number].hex()
+            answer["hash"] == merkle.bucket(bytes.fromhex(row["hash"]) for row in answer["data"]).hex() == hashes[number].hex()
         )
 
 
@@ -610,9 +610,8 @@ def test_erase(curator: FlaskClient, database: Database) -> None:
     curator.patch("/cities/boston-ma", json={"summary": "Other."}, headers=ANY)
     curator.delete("/cities/a-zz", headers=ANY)
     before = read(curator, "/digest?at=604")
-    with database.writing() as session:
-        assert retention.erase(session, "cities", "a-zz") == 1
-    retention.forget(database.engine)
+    done = curator.application.test_cli_runner().invoke(args=["ledger", "erase", "cities", "a-zz"])
+    assert (done.exit_code, done.output) == (0, "Documents erased: 1.\n")
     with database.reading() as session:
         for table, column in (("revision", "document"), ("idempotency_keys", "body")):
             assert session.scalar(text(f"select count(*) from {table} where {column} like '%{secret}%'")) == 0
@@ -650,7 +649,7 @@ def verified_syncs(database: Database, app: Any, syncs: int, writers: int) -> No
                     else f"update cities set summary = 'Turn {turn}.' where id = :id"
                 )
                 session.execute(text(change), {"id": id})
-                ledger.publish(session)
+                publish.publish(session)
                 if chance.random() < 0.06:
                     session.rollback()
 
@@ -663,7 +662,7 @@ def verified_syncs(database: Database, app: Any, syncs: int, writers: int) -> No
                 if sync % 3 == 0:
                     copy, cursor = {}, None
                 cursor = follow(client, copy, f"/changes?cursor={cursor}&limit=10" if cursor else "/changes?since=0&limit=100")
-                version = past.Position.read(cursor)[0].version
+                version = feed.Position.read(cursor)[0].version
                 assert read(client, f"/digest?at={version}")["data"]["root"] == root(copy)
         finally:
             over.set()
@@ -671,7 +670,7 @@ def verified_syncs(database: Database, app: Any, syncs: int, writers: int) -> No
         future.result()
     with database.reading() as session:
         assert list(verify(session)) == []
-        assert past.head(session).version > 603 + syncs
+        assert head.head(session).version > 603 + syncs
 
 
 def test_verified_syncs(own_client: FlaskClient, database: Database) -> None:

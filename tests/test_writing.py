@@ -12,13 +12,13 @@ from sqlalchemy import select, text
 from test_problems import brief
 
 from api import __version__
-from api.db import Database
-from api.inputs import example_of, members
-from api.ledger import Revision
-from api.resource import Resource
+from api.db.database import Database
+from api.editing.inputs import example_of, members
+from api.ledger.models import Revision
+from api.ledger.verify import verify
 from api.resources import RESOURCES
+from api.schema.resource import Resource
 from api.settings import Settings
-from api.verify import verify
 
 nouns = pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
 FRESNO = {"id": "fresno-ca", "name": "Fresno", "state": "CA", "country": "US"}

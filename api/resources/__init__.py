@@ -1,6 +1,5 @@
 """The registry of nouns, in reading order."""
 
-from api.resource import Resource
 from api.resources.awards import awards
 from api.resources.citations import citations
 from api.resources.cities import cities
@@ -9,6 +8,7 @@ from api.resources.organizations import organizations
 from api.resources.priorities import priorities
 from api.resources.sources import sources
 from api.resources.surveys import surveys
+from api.schema.resource import Resource
 
 RESOURCES: tuple[Resource, ...] = (
     surveys,

@@ -3,11 +3,11 @@
 from sqlalchemy import Boolean, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db import Record, whole_number
-from api.documents import Document, flag, identifier, prose, slug, whole
-from api.resource import Relation, Resource
+from api.db.types import Record, whole_number
 from api.resources.citations import about
 from api.resources.initiatives import InitiativeAward
+from api.schema.fields import Document, flag, identifier, prose, slug, whole
+from api.schema.resource import Relation, Resource
 
 
 class Award(Record):

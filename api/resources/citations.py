@@ -6,9 +6,9 @@ from marshmallow import fields, validate
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db import Base, Record, choice, whole_number
-from api.documents import SHA256, Document, Pattern, identifier, slug, text, whole
-from api.resource import Relation, Resource
+from api.db.types import Base, Record, choice, whole_number
+from api.schema.fields import SHA256, Document, Pattern, identifier, slug, text, whole
+from api.schema.resource import Relation, Resource
 
 SUBJECTS = ("surveys", "cities", "awards", "initiatives", "priorities", "organizations", "sources")
 

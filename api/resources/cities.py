@@ -3,13 +3,13 @@
 from sqlalchemy import Boolean, CheckConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db import Record, folded
-from api.documents import Document, Pattern, Rule, flag, identifier, prose, text
-from api.resource import Relation, Resource
+from api.db.types import Record, folded
 from api.resources.awards import Award
 from api.resources.citations import about
 from api.resources.initiatives import Initiative
 from api.resources.organizations import Organization
+from api.schema.fields import Document, Pattern, Rule, flag, identifier, prose, text
+from api.schema.resource import Relation, Resource
 
 
 class City(Record):

@@ -6,10 +6,10 @@ from marshmallow import fields, validate
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from api.db import Base, Record, choice, folded
-from api.documents import MAX_INTEGER, Document, Number, Part, Rule, edtf, identifier, prose, slug, text
-from api.resource import Relation, Resource
+from api.db.types import Base, Record, choice, folded
 from api.resources.citations import about
+from api.schema.fields import MAX_INTEGER, Document, Number, Part, Rule, edtf, identifier, prose, slug, text
+from api.schema.resource import Relation, Resource
 
 
 class Status(StrEnum):

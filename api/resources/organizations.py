@@ -6,13 +6,13 @@ from marshmallow import fields
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db import Record, choice, folded
-from api.documents import Document, Rule, identifier, prose, slug, text
-from api.resource import Relation, Resource
+from api.db.types import Record, choice, folded
 from api.resources.citations import about
 from api.resources.initiatives import InitiativePartner, PartnerSchema
 from api.resources.sources import Source
 from api.resources.surveys import Survey
+from api.schema.fields import Document, Rule, identifier, prose, slug, text
+from api.schema.resource import Relation, Resource
 
 
 class OrganizationType(StrEnum):

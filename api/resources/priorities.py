@@ -4,12 +4,12 @@ from marshmallow import fields
 from sqlalchemy import Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, relationship
 
-from api.db import Record, folded
-from api.documents import Document, Part, identifier, prose, slug, text, whole
-from api.resource import Relation, Resource
+from api.db.types import Record, folded
 from api.resources.citations import about
 from api.resources.initiatives import InitiativePriority
 from api.resources.surveys import SurveyPriority
+from api.schema.fields import Document, Part, identifier, prose, slug, text, whole
+from api.schema.resource import Relation, Resource
 
 
 class Priority(Record):

@@ -6,10 +6,10 @@ from marshmallow import fields
 from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db import Record, choice, folded, whole_number
-from api.documents import SHA256, Document, Pattern, Rule, identifier, prose, slug, text, whole
-from api.resource import Relation, Resource
+from api.db.types import Record, choice, folded, whole_number
 from api.resources.citations import about
+from api.schema.fields import SHA256, Document, Pattern, Rule, identifier, prose, slug, text, whole
+from api.schema.resource import Relation, Resource
 
 
 class SourceType(StrEnum):

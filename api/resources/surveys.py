@@ -6,11 +6,11 @@ from marshmallow import fields
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from api.db import Base, Record, choice, folded, whole_number
-from api.documents import Document, Part, Pattern, Rule, identifier, prose, slug, text, whole
-from api.resource import Relation, Resource
+from api.db.types import Base, Record, choice, folded, whole_number
 from api.resources.awards import Award
 from api.resources.citations import about
+from api.schema.fields import Document, Part, Pattern, Rule, identifier, prose, slug, text, whole
+from api.schema.resource import Relation, Resource
 
 
 class YearBasis(StrEnum):

@@ -3,8 +3,8 @@
 from sqlalchemy import func, select
 
 from api.app import create_app
-from api.db import Database
-from api.ledger import Head
+from api.db.database import Database
+from api.ledger.models import Head
 from api.resources.initiatives import Initiative, InitiativeMetric, InitiativePartner, InitiativePriority
 from api.settings import Settings
 from bench.peers import Facts

@@ -1,0 +1,1 @@
+"""How rows are reached: column types, engines, sessions, and the cache of built statements."""

@@ -1,0 +1,97 @@
+"""Column types, and the bases of all tables."""
+
+import datetime as dt
+from enum import StrEnum
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    Enum,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    String,
+    TypeDecorator,
+    func,
+)
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, mapped_column
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+# The "C" collation orders UTF-8 by code point, as SQLite's BINARY does: one order on both databases.
+Text = String().with_variant(String(collation="C"), "postgresql")
+# At most 6 decimals and 15 digits: exact as a float, so every language reads the same number.
+Number = Numeric(21, 6, asdecimal=False).with_variant(Numeric(22, 6, asdecimal=False), "postgresql")
+Version = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class Instant(TypeDecorator[dt.datetime]):
+    """A moment in UTC, to the millisecond; SQLite has no zones, so there it is stored without."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
+        """Store UTC; a naive time is refused, since nobody knows when it was."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone")
+        return value.astimezone(dt.UTC).replace(tzinfo=None if dialect.name == "sqlite" else dt.UTC)
+
+    def process_result_value(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:  # noqa: ARG002 - the interface's
+        """Read UTC."""
+        return value and value.replace(tzinfo=dt.UTC) if value is None or value.tzinfo is None else value.astimezone(dt.UTC)
+
+
+def choice(values: type[StrEnum], name: str) -> Enum:
+    """Return the type of a column that holds one of an enumeration's values, with a named check."""
+    return Enum(
+        values, name=name, native_enum=False, create_constraint=True, length=40, values_callable=lambda e: [m.value for m in e]
+    )
+
+
+def whole_number(column: str, condition: str) -> CheckConstraint:
+    """Return the check of a whole number: SQLite would keep text, or a fraction, in an integer column."""
+    return CheckConstraint(f"{condition} and cast({column} as integer) = {column}", name=column)
+
+
+def folded(column: InstrumentedAttribute[str]) -> Index:
+    """Index a text without regard to the case of ASCII letters, for what begins with something."""
+    return Index(f"ix_{column.class_.__tablename__}_{column.key}_folded", func.lower(column))
+
+
+class Base(DeclarativeBase):
+    """Base of every table."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {str: Text, dt.datetime: Instant(), float: Number}  # noqa: RUF012 - SQLAlchemy's interface
+
+
+class Record(Base):
+    """Base of the nouns' tables: a record has an id that never changes."""
+
+    __abstract__ = True
+    id: Mapped[str] = mapped_column(primary_key=True, sort_order=-1)
+
+
+def schema_for(dialect: str) -> MetaData:
+    """Return a copy of every table as a database of this dialect has it.
+
+    PostgreSQL's foreign keys are deferrable, so that a changeset has them checked at its end; SQLite can defer any.
+    """
+    schema = MetaData(naming_convention=NAMING)
+    for table in Base.metadata.sorted_tables:
+        for reference in table.to_metadata(schema).foreign_key_constraints:
+            if dialect == "postgresql":
+                reference.deferrable, reference.initially = True, "IMMEDIATE"
+    return schema

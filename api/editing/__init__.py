@@ -1,0 +1,1 @@
+"""How records change: read, check, write, publish; files in and out."""

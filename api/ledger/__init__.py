@@ -1,0 +1,1 @@
+"""What was published: the revisions, the feed, history, the digest and their check."""

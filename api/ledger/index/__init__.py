@@ -1,0 +1,1 @@
+"""What finds records: words, full text and sets of versions."""

@@ -1,0 +1,1 @@
+"""How nouns are declared: fields, types, operators, relations, canonical bytes, formats and strict JSON."""

@@ -1,0 +1,112 @@
+"""The forms that a list comes in: a table of them, and how documents are written in each."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import rfc8785
+
+from api.schema.canonical import canonical
+
+CHUNK = 65_536
+SEPARATOR = "|"
+# What a spreadsheet takes for the beginning of a formula, or nothing, which would be null; after any guards of the text's own.
+GUARDED = re.compile(r"'*([=+\-@\t\r\n＝＋－＠]|\Z)")  # noqa: RUF001 - spreadsheets take the full-width ones too
+
+
+@dataclass(frozen=True)
+class Format:
+    """A row of the table: the suffix, the media type, and what the whole list looks like.
+
+    ``write`` makes the text of a stream of documents; it is None for the format that comes in pages.
+    """
+
+    name: str
+    media_type: str
+    description: str
+    write: Callable[[Iterable[str], Sequence[str], bool], Iterator[str]] | None = None
+
+    @property
+    def content_type(self) -> str:
+        """The media type with its parameters, for a header."""
+        return f"{self.media_type}; charset=utf-8" if self.media_type.startswith("text/") else self.media_type
+
+
+def select(document: str, members: Sequence[str]) -> str:
+    """Return a document with only these members, as canonical as it was."""
+    content = json.loads(document)
+    return canonical({name: content[name] for name in members}).decode()
+
+
+def _ndjson(documents: Iterable[str], members: Sequence[str], some: bool) -> Iterator[str]:  # noqa: FBT001 - the table's interface
+    """Write a document a line, as it is stored unless only ``some`` of its members are wanted."""
+    for document in documents:
+        yield (select(document, members) if some else document) + "\n"
+
+
+def _csv(documents: Iterable[str], members: Sequence[str], some: bool) -> Iterator[str]:  # noqa: ARG001, FBT001 - the table's interface
+    """Write RFC 4180: a header, a row a document, lines ending in CR LF, quotes where they are needed."""
+    line = io.StringIO()
+    writer = csv.writer(line, lineterminator="\r\n")
+    yield ",".join(members) + "\r\n"
+    for document in documents:
+        content = json.loads(document)
+        writer.writerow([cell(content[name]) for name in members])
+        yield line.getvalue()
+        line.seek(0)
+        line.truncate()
+
+
+def cell(value: Any) -> str:
+    r"""Write one value as the text of a cell.
+
+    Null is empty; true, false and numbers are as in JSON; the values of a list are joined by ``|``, which is ``\|``
+    within a value (a backslash is ``\\``); a list of objects is JSON. A text that a spreadsheet would run as a formula
+    gets an apostrophe in front, as does one that already has apostrophes before such a beginning, or nothing
+    at all: so taking one away from each gives the text back.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return f"'{value}" if GUARDED.match(value) else value
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return cell(SEPARATOR.join(re.sub(r"([|\\])", r"\\\1", item) for item in value))
+    return rfc8785.dumps(value).decode() if isinstance(value, list | dict) else json.dumps(value)
+
+
+FORMATS = {
+    row.name: row
+    for row in (
+        Format("json", "application/json", "A page at a time, in the envelope with `page`, `links`, `included` and `facets`."),
+        Format(
+            "csv",
+            "text/csv",
+            (
+                "The whole list, streamed: RFC 4180 in UTF-8 with a header. Null is an empty cell. The ids of a list are "
+                f"joined by `{SEPARATOR}`; a list of objects is JSON. A text that begins like a formula (with `=`, `+`, `-`, "
+                "`@`, a tab or a line's end), or is empty, has an apostrophe in front."
+            ),
+            _csv,
+        ),
+        Format("ndjson", "application/x-ndjson", "The whole list, streamed: a document a line.", _ndjson),
+    )
+}
+BY_MEDIA_TYPE = {row.media_type: row for row in FORMATS.values()}
+
+
+def chunks(lines: Iterable[str]) -> Iterator[bytes]:
+    """Join lines into pieces that are worth sending."""
+    waiting: list[str] = []
+    length = 0
+    for line in lines:
+        waiting.append(line)
+        length += len(line)
+        if length >= CHUNK:
+            yield "".join(waiting).encode()
+            waiting, length = [], 0
+    if waiting:
+        yield "".join(waiting).encode()

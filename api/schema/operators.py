@@ -1,0 +1,267 @@
+"""The two tables of the query language: the types that a field can have, and the operators that each type takes."""
+
+import datetime as dt
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from marshmallow import fields, validate
+from sqlalchemy import BigInteger, ColumnElement, and_, func, not_, or_, type_coerce
+
+from api.schema.fields import EDTF, MAX_INTEGER, SLUG, Number, Pattern, Prose
+
+MAX_VALUES = 500
+MAX_TEXT = 1000
+LAST_CHARACTER = 0x10FFFF
+SURROGATES = range(0xD800, 0xE000)
+
+
+def _text(text: str) -> str:
+    if len(text) > MAX_TEXT or "\0" in text:
+        raise ValueError
+    # A lone surrogate is a string to JSON, but to no database.
+    text.encode()
+    return text
+
+
+def _whole(text: str) -> int:
+    # What `int` takes besides (`1_0`, ` 5`, `٣`) is refused.
+    if not re.fullmatch(r"-?[0-9]{1,16}", text, re.ASCII) or abs(int(text)) > MAX_INTEGER:
+        raise ValueError
+    return int(text)
+
+
+def _number(text: str) -> Decimal:
+    # The shortest decimals of the nearest float, so that both databases compare the same number; as a Decimal, since
+    # PostgreSQL would compare as floats what is given as one, past every index.
+    if (
+        not re.fullmatch(r"-?[0-9]{1,16}(\.[0-9]{1,400})?([Ee][+-]?[0-9]{1,3})?", text, re.ASCII)
+        or abs(float(text)) > MAX_INTEGER
+    ):
+        raise ValueError
+    return Decimal(repr(float(text)))
+
+
+def _flag(text: str) -> bool:
+    return {"true": True, "false": False}[text]
+
+
+def _instant(text: str) -> dt.datetime:
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", text, re.ASCII):
+        raise ValueError
+    return dt.datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text).upper()).astimezone(dt.UTC)
+
+
+@dataclass(frozen=True)
+class Type:
+    """A row of the table of types: what a value is in words and as JSON Schema, and which operators take it.
+
+    ``read`` makes a value of its text in a query; it raises ValueError, KeyError or OverflowError for what is none.
+    """
+
+    name: str
+    description: str
+    read: Callable[[str], Any]
+    schema: Mapping[str, Any]
+    operators: Sequence[str]
+
+
+EQUAL, ORDERED = ("", "not"), ("gt", "gte", "lt", "lte")
+WHOLE_SCHEMA = {"type": "integer", "minimum": -MAX_INTEGER, "maximum": MAX_INTEGER}
+TEXT_SCHEMA = {"type": "string", "maxLength": MAX_TEXT, "pattern": r"^[^\x00]*$"}
+TYPES = {
+    row.name: row
+    for row in (
+        Type("reference", "an id", _text, {"type": "string", "pattern": SLUG, "maxLength": 200}, EQUAL),
+        Type("choice", "one of the listed values", _text, {"type": "string"}, EQUAL),
+        Type("code", "a text of a fixed form", _text, {"type": "string"}, (*EQUAL, "startswith")),
+        Type("text", f"a text of at most {MAX_TEXT} characters", _text, TEXT_SCHEMA, (*EQUAL, "contains", "startswith")),
+        Type("prose", f"a text of at most {MAX_TEXT} characters", _text, TEXT_SCHEMA, ("contains",)),
+        Type("flag", "`true` or `false`", _flag, {"type": "boolean"}, ("",)),
+        Type("whole", "a whole number", _whole, WHOLE_SCHEMA, (*EQUAL, *ORDERED)),
+        Type("number", "a number", _number, {**WHOLE_SCHEMA, "type": "number"}, (*EQUAL, *ORDERED)),
+        Type(
+            "date", "a date as `2024`, `2024-07` or `2024-07-31`", _text, {"type": "string"}, (*EQUAL, *ORDERED, "startswith")
+        ),
+        Type("version", "a version of the dataset", _whole, {**WHOLE_SCHEMA, "minimum": 0}, ORDERED),
+        Type("instant", "a time as `2025-01-31T12:00:00Z`", _instant, {"type": "string", "format": "date-time"}, ORDERED),
+    )
+}
+
+
+def type_of(field: fields.Field[Any]) -> Type:
+    """Return the type of a document's scalar field."""
+    if any(isinstance(found, validate.OneOf) for found in field.validators):
+        return TYPES["choice"]
+    if isinstance(field, fields.String) and not isinstance(field, Prose):
+        patterns = [str(found.regex.pattern) for found in field.validators if isinstance(found, Pattern)]
+        return TYPES[{SLUG: "reference", EDTF: "date"}.get(patterns[0], "code") if patterns else "text"]
+    by_class: Sequence[tuple[type, str]] = (
+        (Prose, "prose"),
+        (fields.Enum, "choice"),
+        (fields.Boolean, "flag"),
+        (fields.Integer, "whole"),
+        (Number, "number"),
+    )
+    return TYPES[next(name for kind, name in by_class if isinstance(field, kind))]
+
+
+def value_schema(field: fields.Field[Any]) -> dict[str, Any]:
+    """Return the JSON Schema of one value of a document's scalar field, as narrow as its validators make it."""
+    schema = dict(type_of(field).schema)
+    if isinstance(field, fields.Enum):
+        schema["enum"] = [member.value for member in field.enum]
+    for validator in field.validators:
+        if isinstance(validator, Pattern):
+            schema |= {"pattern": validator.regex.pattern, "maxLength": 200}
+        elif isinstance(validator, validate.Range):
+            schema |= {"minimum": validator.min, "maximum": validator.max}
+        elif isinstance(validator, validate.OneOf):
+            schema["enum"] = list(validator.choices)
+    return schema
+
+
+def folded(column: ColumnElement[str]) -> ColumnElement[str]:
+    """Return a text with ASCII letters in lower case: both databases do the same, and no index depends on a locale."""
+    return func.lower(column)
+
+
+def fold(text: str) -> str:
+    """Do to a value what `folded` does to a column."""
+    return re.sub(r"[A-Z]+", lambda found: found[0].lower(), text)
+
+
+def following(prefix: str) -> str | None:
+    """Return the least text, by code point, that is greater than every text that begins with ``prefix``."""
+    while prefix:
+        last = ord(prefix[-1])
+        if last < LAST_CHARACTER:
+            after = last + 1
+            return prefix[:-1] + chr(SURROGATES.stop if after in SURROGATES else after)
+        prefix = prefix[:-1]
+    return None
+
+
+def _is_any(column: ColumnElement[Any], *values: Any) -> ColumnElement[bool]:
+    return column == values[0] if len(values) == 1 else column.in_(values)
+
+
+def _range(prefix: str) -> tuple[str, ...]:
+    """Return where texts that begin so begin and end, so that an index finds them and no character is a wildcard."""
+    end = following(prefix)
+    return (prefix, end) if end else (prefix,)
+
+
+def _starts(column: ColumnElement[Any], begin: Any, end: Any = None) -> ColumnElement[bool]:
+    return column >= begin if end is None else and_(column >= begin, column < end)
+
+
+def _pattern(text: str) -> tuple[str]:
+    return ("%" + re.sub(r"([%_/])", r"/\1", text) + "%",)
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A row of the table of operators.
+
+    ``many``: it takes a list of values, any of which will do. ``build`` makes the condition of a column and of what
+    ``bind`` makes of the value; they are given a folded column and value when ``folds``.
+    """
+
+    name: str
+    description: str
+    build: Callable[..., ColumnElement[bool]]
+    bind: Callable[[Any], tuple[Any, ...]] = lambda value: (value,)
+    many: bool = False
+    folds: bool = False
+    # Only where a field can be null.
+    of_null: bool = False
+    # A date stands for its whole period, so that `started__lte=2024` takes in July of 2024.
+    period: bool = False
+
+
+OPERATORS = {
+    row.name: row
+    for row in (
+        Operator("", "is any of these", _is_any, tuple, many=True),
+        Operator(
+            "not",
+            "is none of these; null is none of them",
+            lambda column, *values: or_(not_(_is_any(column, *values)), column.is_(None)),
+            tuple,
+            many=True,
+        ),
+        Operator("gt", "is greater, or later", lambda column, value: column > value, period=True),
+        Operator("gte", "is greater or equal, or not earlier", lambda column, value: column >= value),
+        Operator("lt", "is less, or earlier", lambda column, value: column < value),
+        Operator("lte", "is less or equal, or not later", lambda column, value: column <= value, period=True),
+        Operator(
+            "contains",
+            "has this text in it; the case of ASCII letters does not matter",
+            lambda column, pattern: column.like(pattern, escape="/"),
+            _pattern,
+            folds=True,
+        ),
+        Operator(
+            "startswith",
+            "begins with this text; in a name, the case of ASCII letters does not matter",
+            _starts,
+            _range,
+            folds=True,
+        ),
+        Operator(
+            "isnull",
+            "is null (`true`) or is not (`false`)",
+            lambda column, value: column.is_(None) if value else column.is_not(None),
+            of_null=True,
+        ),
+    )
+}
+
+
+FOLDED = ("text", "prose")
+WIDE: Mapping[str, Any] = {"whole": BigInteger(), "version": BigInteger()}
+
+
+def bound(type: Type, operator: Operator, value: Any) -> tuple[Any, ...]:
+    """Return the values that the condition of a filter's value has for parameters, as a type has it."""
+    if operator.of_null:
+        return ()
+    if operator.folds and type.name in FOLDED:
+        value = fold(value)
+    if operator.period and type.name == "date":
+        # No character of a date comes after it.
+        value = f"{value}~"
+    return operator.bind(value)
+
+
+def condition(type: Type, operator: Operator, column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+    """Return the condition of a column and of such values, or parameters in their place."""
+    if operator.folds and type.name in FOLDED:
+        column = folded(column)
+    elif type.name in WIDE:
+        # As wide as the values that are taken, whatever the column's own width.
+        column = type_coerce(column, WIDE[type.name])
+    return operator.build(column, *values)
+
+
+def split(text: str) -> list[str]:
+    r"""Split a list of values at its commas; ``\,`` is a comma within a value, ``\\`` a backslash.
+
+    Any other backslash is itself, so that no text is malformed.
+    """
+    pieces = re.findall(r"\\[,\\]|,|[^,\\]+|\\", text)
+    found = [""]
+    for piece in pieces:
+        if piece == ",":
+            found.append("")
+        else:
+            found[-1] += piece[1:] if piece in {"\\,", "\\\\"} else piece
+    return found
+
+
+def escape(value: str) -> str:
+    """Write a value so that `split` gives it back whole."""
+    return re.sub(r"([,\\])", r"\\\1", value)

@@ -1,0 +1,143 @@
+"""Who may do what, and how often: bearer keys (RFC 6750), their scopes, and limits on writing and on guessing.
+
+The limits' headers are those of draft-ietf-httpapi-ratelimit-headers.
+"""
+
+import datetime as dt
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask, Response, after_this_request, current_app, g, request
+from limits import RateLimitItem, parse
+from limits.storage import storage_from_string
+from limits.strategies import MovingWindowRateLimiter
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.db.database import Database
+from api.errors import ProblemError, mistake
+from api.settings import Settings
+from api.web import keys
+from api.web.keys import Key
+from api.web.responses import Blueprint, database, documents
+
+REALM = 'Bearer realm="digital-cities"'
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits, by name, and who counts."""
+
+    items: Mapping[str, RateLimitItem]
+    counter: MovingWindowRateLimiter
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Count for an application, and tell callers how they stand."""
+    # A Redis that is down must not stop curators: each process then counts by itself for nobody, and says so in the log.
+    storage = storage_from_string(settings.limits_storage)
+    items = {"writes": parse(settings.write_limit), "refusals": parse(settings.refusal_limit)}
+    app.extensions["limits"] = Limits(items, MovingWindowRateLimiter(storage))
+    app.after_request(_tell)
+
+
+def authorize(*scopes: str) -> Key:
+    """Return the key that a request is made with, if it may do all that these stand for. Raises 401, 403 and 429."""
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    if not scheme:
+        raise _unauthorized("This needs a key: send it as `Authorization: Bearer KEY`.", "")
+    now = dt.datetime.now(dt.UTC)
+    with database().reading() as session:
+        key = keys.find(session, secret.strip()) if scheme.lower() == "bearer" else None
+        state = key.state(now) if key else "unknown"
+    if key is None or state != "active":
+        _count("refusals", request.remote_addr or "")
+        raise _unauthorized(f"The key in `Authorization` is {state}.", ', error="invalid_token"')
+    require(key, *scopes)
+    _count("writes", key.name)
+    _note_use(key, now)
+    return key
+
+
+def require(key: Key, *scopes: str) -> None:
+    """Raise a 403 that names what is missing, unless a key may do all that these scopes stand for."""
+    missing = sorted(scope for scope in set(scopes) if not key.allows(scope))
+    if missing:
+        named = ", ".join(f"`{scope}`" for scope in missing)
+        detail = (
+            f"The key `{key.name}` has the scopes {', '.join(f'`{scope}`' for scope in key.scope_list)}; this needs {named}."
+        )
+        challenge = f'{REALM}, error="insufficient_scope", scope="{" ".join(missing)}"'
+        item = mistake("Authorization", "missing-scope", detail, allowed=missing)
+        raise ProblemError("forbidden", detail, item, headers={"WWW-Authenticate": challenge})
+
+
+def documented(blp: Blueprint, *scopes: str) -> Any:
+    """Return a decorator that documents that a view needs a key with these scopes."""
+
+    def decorate(view: Any) -> Any:
+        view = documents(blp, "unauthorized", "forbidden", "too-many-requests")(view)
+        return blp.doc(security=[{"bearer": list(scopes)}])(view)
+
+    return decorate
+
+
+def _unauthorized(detail: str, error: str) -> ProblemError:
+    item = mistake("Authorization", "unauthorized", detail)
+    return ProblemError("unauthorized", detail, item, headers={"WWW-Authenticate": REALM + error})
+
+
+def _count(name: str, who: str) -> None:
+    """Count a request. Raises a 429 when it is one too many."""
+    limits: Limits = current_app.extensions["limits"]
+    item = limits.items[name]
+    try:
+        passed = limits.counter.hit(item, name, who)
+        stats = limits.counter.get_window_stats(item, name, who)
+    except limits.counter.storage.base_exceptions as error:
+        logger.warning("the storage of the limits does not answer: %s", type(error).__name__)
+        return
+    wait = max(1, round(stats.reset_time - time.time()))
+    g.limit = (name, item, stats.remaining, wait)
+    if not passed:
+        detail = f"The limit `{name}` is {item.amount} in {item.get_expiry()} seconds; come back in {wait}."
+        allowed = {"maximum": item.amount, "seconds": item.get_expiry()}
+        raise ProblemError(
+            "too-many-requests",
+            detail,
+            mistake("Authorization", "too-many-requests", detail, allowed=allowed),
+            headers={"Retry-After": str(wait)},
+        )
+
+
+def _tell(response: Response) -> Response:
+    """Say which limit counted a request, and what is left of it."""
+    if "limit" in g:
+        name, item, remaining, wait = g.limit
+        response.headers["RateLimit-Policy"] = f'"{name}";q={item.amount};w={item.get_expiry()}'
+        response.headers["RateLimit"] = f'"{name}";r={remaining};t={wait}'
+    return response
+
+
+def _note_use(key: Key, now: dt.datetime) -> None:
+    """Write down that a key was used, at most once a minute and after the answer."""
+    if key.last_used_at and key.last_used_at > now - keys.TOUCHED:
+        return
+    own, name = database(), key.name
+
+    def note(response: Response) -> Response:
+        response.call_on_close(lambda: _touch(own, name, now))
+        return response
+
+    after_this_request(note)
+
+
+def _touch(own: Database, name: str, now: dt.datetime) -> None:
+    try:
+        with own.writing() as session:
+            keys.touch(session, name, now)
+    except (SQLAlchemyError, LookupError) as error:
+        logger.warning("the last use of the key %s is not noted: %s", name, type(error).__name__)

@@ -1,0 +1,116 @@
+"""The OpenAPI document."""
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from apispec import BasePlugin
+from apispec.ext.marshmallow.common import resolve_schema_instance
+from flask import Flask
+from flask_smorest import Api as SmorestApi
+
+from api import __version__
+from api.resources import RESOURCES
+from api.schema.fields import Document, Part
+from api.web import envelopes
+from api.web.parameters import RecordConverter, parameter_components
+from api.web.problem_types import PROBLEMS
+from api.web.problems import MEDIA_TYPE, ProblemSchema, example
+from api.web.responses import (
+    ALLOW,
+    CHALLENGE,
+    COUNTED,
+    NOT_KEPT,
+    RETRY_AFTER,
+    Blueprint,
+    response_name,
+)
+
+TITLE = "Digital Cities API"
+SUMMARY = (
+    "City-government technology awards: which cities were recognized in which survey, for which initiatives, serving which "
+    "priorities, and which sentence of which source says so."
+)
+DESCRIPTION = """
+Every noun is a list at its plural path and a record below it. References are ids. Every fact has a record in `/citations`.
+
+Reads are open to any origin. `HEAD` works wherever `GET` does, `OPTIONS` everywhere. Every answer with data has an `ETag`:
+send it back as `If-None-Match` and get a 304 when nothing has changed. An unknown parameter is refused, and every error is
+`application/problem+json` (RFC 9457) with what would have worked. Times are RFC 3339 in UTC.
+"""
+BEARER = {"type": "http", "scheme": "bearer", "description": "A key that may change things; reading needs none."}
+# What problems of a status say besides.
+PROBLEM_HEADERS = {401: CHALLENGE, 403: CHALLENGE, 405: ALLOW, 429: RETRY_AFTER, 503: RETRY_AFTER}
+
+
+class RequiredProperties(BasePlugin):
+    """Says what is true of what we send: every property of a document is there, null or not."""
+
+    def schema_helper(self, name: str, definition: dict[str, Any], **kwargs: Any) -> dict[str, Any]:  # noqa: ARG002 - apispec's interface
+        """Complete a document's schema."""
+        schema = resolve_schema_instance(kwargs["schema"])
+        return {"required": sorted(schema.fields)} if isinstance(schema, Document | Part) else {}
+
+
+class Api(SmorestApi):
+    """flask-smorest with errors documented as what they are."""
+
+    ERROR_SCHEMA = ProblemSchema
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def _register_error_handlers(self) -> None:
+        """Register nothing: `problems` answers every error."""
+
+    def _register_responses(self) -> None:
+        """Document the problems of each status once, as the media type that they are."""
+        for status in sorted({row.status for row in PROBLEMS.values()}):
+            rows = [row for row in PROBLEMS.values() if row.status == status]
+            response = {
+                "description": " Or: ".join(f"{row.title}. {row.description}" for row in rows),
+                "headers": NOT_KEPT | COUNTED | PROBLEM_HEADERS.get(status, {}),
+                "content": {
+                    MEDIA_TYPE: {
+                        "schema": ProblemSchema,
+                        "examples": {row.name: {"summary": row.title, "value": example(row)} for row in rows},
+                    }
+                },
+            }
+            self.spec.components.response(response_name(status), response, lazy=True)
+
+    def _register_pagination_header(self) -> None:
+        """Register nothing: pages are in the body."""
+
+
+@cache
+def document(routes: Sequence[Blueprint]) -> bytes:
+    """Return the OpenAPI document, which is the same for every application: made once, for it takes its time."""
+    app = Flask("openapi", static_folder=None)
+    app.url_map.converters["record"] = RecordConverter
+    app.config.update(
+        API_TITLE=TITLE,
+        API_VERSION=__version__,
+        OPENAPI_VERSION="3.1.0",
+        API_SPEC_OPTIONS={
+            "info": {"description": DESCRIPTION, "summary": SUMMARY},
+            "servers": [{"url": "/", "description": "This server."}],
+            "components": {"securitySchemes": {"bearer": BEARER}},
+        },
+    )
+    api = Api(app, spec_kwargs={"extra_plugins": [RequiredProperties()]})
+    for resource in RESOURCES:
+        for name, parameter in parameter_components(resource).items():
+            api.spec.components.parameter(name, "query", parameter)
+    envelopes.register(api.spec.components)
+    for own in routes:
+        api.register_blueprint(own)
+    found = api.spec.to_dict()
+    used = {
+        tag
+        for path in found["paths"].values()
+        for operation in path.values()
+        if isinstance(operation, dict)
+        for tag in operation["tags"]
+    }
+    found["tags"] = [tag for tag in found["tags"] if tag["name"] in used]
+    return json.dumps(found, ensure_ascii=False).encode()

@@ -1,0 +1,1 @@
+"""Who is told: subscriptions, delivery, and the guarded POST."""
