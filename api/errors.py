@@ -62,7 +62,7 @@ def nearest(word: str, options: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
-def mistake(  # noqa: PLR0913 - the members of an item
+def error_item(  # noqa: PLR0913 - the members of an item
     parameter: str,
     code: str,
     detail: str,
@@ -89,7 +89,7 @@ def mistake(  # noqa: PLR0913 - the members of an item
     return item
 
 
-class Refusals(list[Item]):
+class ErrorList(list[Item]):
     """Everything that is wrong with a request, to be said at once."""
 
     def __init__(self, most: int = MAX_ERRORS) -> None:
@@ -102,17 +102,17 @@ class Refusals(list[Item]):
         """Whether there are so many that more would only be work."""
         return len(self) >= self.most
 
-    def refuse(self, parameter: str, code: str, detail: str, **known: Any) -> None:
+    def add(self, parameter: str, code: str, detail: str, **known: Any) -> None:
         """Add one thing."""
         if not self.full:
-            self.append(mistake(parameter, code, detail, **known))
+            self.append(error_item(parameter, code, detail, **known))
 
     def unknown(self, name: str, known: Iterable[str], what: str = "parameter", **place: Any) -> None:
         """Add that a name is none of ours."""
         if self.full:
             return
         names = list(known)
-        self.refuse(
+        self.add(
             place.pop("parameter", name),
             f"unknown-{what}",
             f"`{shorten(name)}` is not a {what} here.",

@@ -33,11 +33,7 @@ def migrate(connection: Connection) -> None:
         connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
     # SQLite can roll back a schema change, although alembic leaves that off by default.
     context.configure(
-        connection,
-        target_metadata=schema_for(connection.dialect.name),
-        transactional_ddl=True,
-        include_name=has_model,
-        include_object=is_wanted,
+        connection, target_metadata=schema_for(connection.dialect.name), transactional_ddl=True, include_name=has_model
     )
     before = context.get_context().get_current_heads()
     with context.begin_transaction():
@@ -59,12 +55,6 @@ def migrate(connection: Connection) -> None:
 def has_model(name: str | None, kind: str, _parents: object) -> bool:
     """Tell whether a thing in the database has a counterpart in the models: the search index and its parts have none."""
     return kind != "table" or name is None or not name.startswith(fulltext.TABLE)
-
-
-def is_wanted(_thing: object, name: str | None, kind: str, reflected: bool, _other: object) -> bool:  # noqa: FBT001 - alembic's interface
-    """Tell whether a thing of the models is to be in the database: SQLite has no indexes with nulls last, and needs none."""
-    only_postgresql = kind == "index" and name is not None and name.endswith("_nulls_last")
-    return reflected or not only_postgresql or context.get_context().dialect.name == "postgresql"
 
 
 @contextmanager

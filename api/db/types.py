@@ -87,11 +87,13 @@ class Record(Base):
 def schema_for(dialect: str) -> MetaData:
     """Return a copy of every table as a database of this dialect has it.
 
-    PostgreSQL's foreign keys are deferrable, so that a changeset has them checked at its end; SQLite can defer any.
+    PostgreSQL's foreign keys are deferrable, so that a changeset has them checked at its end; SQLite can defer any. Only
+    PostgreSQL has, and needs, indexes with nulls last.
     """
     schema = MetaData(naming_convention=NAMING)
-    for table in Base.metadata.sorted_tables:
-        for reference in table.to_metadata(schema).foreign_key_constraints:
-            if dialect == "postgresql":
-                reference.deferrable, reference.initially = True, "IMMEDIATE"
+    is_postgresql = dialect == "postgresql"
+    for table in [table.to_metadata(schema) for table in Base.metadata.sorted_tables]:
+        for reference in table.foreign_key_constraints:
+            reference.deferrable, reference.initially = (True, "IMMEDIATE") if is_postgresql else (None, None)
+        table.indexes = {index for index in table.indexes if is_postgresql or not str(index.name).endswith("_nulls_last")}
     return schema

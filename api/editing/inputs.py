@@ -12,7 +12,7 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, missing, validate
 
-from api.errors import Refusals, nearest
+from api.errors import ErrorList, nearest
 from api.schema.canonical import PUBLICATION, Content
 from api.schema.fields import Prose
 from api.schema.operators import TYPES, value_schema
@@ -85,15 +85,15 @@ def _schema(resource: Resource) -> Schema:
     return input_of(resource.schema)()
 
 
-def read(resource: Resource, content: Any, wrong: Refusals, pointer: str = "") -> dict[str, Any] | None:
+def read(resource: Resource, content: Any, wrong: ErrorList, pointer: str = "") -> dict[str, Any] | None:
     """Return what a record's columns and parts are to hold; None where something is wrong, which is then said."""
     schema = _schema(resource)
     if not isinstance(content, dict):
-        wrong.refuse("", "invalid-value", f"The {resource.singular} is to be an object.", pointer=pointer)
+        wrong.add("", "invalid-value", f"The {resource.singular} is to be an object.", pointer=pointer)
         return None
     if broken := [*_unstorable(content, pointer), *_not_lists(schema, content, pointer)]:
         for place, problem in broken:
-            wrong.refuse("", "invalid-value", problem, pointer=place)
+            wrong.add("", "invalid-value", problem, pointer=place)
         return None
     try:
         found: dict[str, Any] = schema.load(content)
@@ -103,7 +103,7 @@ def read(resource: Resource, content: Any, wrong: Refusals, pointer: str = "") -
         return None
     broken = list(_broken(resource.schema, found, pointer))
     for place, problem in broken:
-        wrong.refuse("", "invalid-value", problem, pointer=place)
+        wrong.add("", "invalid-value", problem, pointer=place)
     return None if broken else found
 
 
@@ -194,7 +194,7 @@ class _Explanation:
     """Says of each thing that marshmallow complains of where it is, what is allowed, and what was probably meant."""
 
     resource: Resource
-    wrong: Refusals
+    wrong: ErrorList
 
     def members(self, schema: Schema, messages: Mapping[Any, Any], content: Any, pointer: str) -> None:
         """Explain what is wrong with the members of an object."""
@@ -221,10 +221,10 @@ class _Explanation:
         names = list(schema.fields)
         if schema is _schema(self.resource) and name in self.resource.schema._declared_fields:  # noqa: SLF001 - as above
             detail = f"`{name}` is set by {'the ledger' if name in PUBLICATION else 'other records'}; leave it out."
-            self.wrong.refuse("", "read-only", detail, pointer=pointer, allowed=names)
+            self.wrong.add("", "read-only", detail, pointer=pointer, allowed=names)
             return
         detail = f"`{escaped(name)[:80]}` is not a member here."
-        self.wrong.refuse("", "unknown-member", detail, pointer=pointer, allowed=names, suggestion=nearest(name, names))
+        self.wrong.add("", "unknown-member", detail, pointer=pointer, allowed=names, suggestion=nearest(name, names))
 
     def _value(self, field: Any, name: str, said: Sequence[str], value: Any, pointer: str) -> None:
         absent = said[0] == field.error_messages["required"]
@@ -233,7 +233,7 @@ class _Explanation:
         bounds = {key: schema[key] for key in ("minimum", "maximum", "pattern") if schema.get(key) not in {None, ANYTHING}}
         suggestion = nearest(value, schema["enum"]) if "enum" in schema and isinstance(value, str) else None
         code, allowed = "missing" if absent else "invalid-value", schema.get("enum") or bounds or None
-        self.wrong.refuse("", code, detail, pointer=pointer, allowed=allowed, suggestion=suggestion)
+        self.wrong.add("", code, detail, pointer=pointer, allowed=allowed, suggestion=suggestion)
 
 
 def _leaves(messages: Any) -> Iterator[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.editing.rows import Values
-from api.errors import ProblemError, ProblemName, Refusals
+from api.errors import ErrorList, ProblemError, ProblemName
 from api.ledger.models import Revision
 from api.schema.canonical import Content
 from api.schema.resource import Resource
@@ -86,21 +86,21 @@ class Refused:
 
     def __init__(self) -> None:
         """Nothing is, so far."""
-        self.items: dict[str, Refusals] = defaultdict(lambda: Refusals(100_000))
+        self.items: dict[str, ErrorList] = defaultdict(lambda: ErrorList(100_000))
         self.members: dict[str, Any] = {}
 
     def value(self, operation: Operation, pointer: str, code: str, detail: str, **known: Any) -> None:
         """Say what is wrong with a value of a record."""
         problem = known.pop("problem", "invalid-body")
-        self.items[problem].refuse("", code, detail, pointer=operation.pointer + pointer, **known)
+        self.items[problem].add("", code, detail, pointer=operation.pointer + pointer, **known)
 
     def operation(self, problem: str, operation: Operation, parameter: str, detail: str, **known: Any) -> None:
         """Say why an operation can't be; ``parameter`` is the part of a request that it is about."""
         code = known.pop("code", problem)
         if operation.place is None:
-            self.items[problem].refuse(parameter, code, detail, **known)
+            self.items[problem].add(parameter, code, detail, **known)
         else:
-            self.items[problem].refuse("", code, detail, pointer=f"{operation.place}/{MEMBERS[parameter]}", **known)
+            self.items[problem].add("", code, detail, pointer=f"{operation.place}/{MEMBERS[parameter]}", **known)
 
     def __bool__(self) -> bool:
         """Tell whether anything is."""

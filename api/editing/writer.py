@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from api.editing.constraints import CHUNK, Staged
 from api.editing.inputs import content_of, merged, read, sendable
 from api.editing.operations import Change, Expected, Operation, Refused
-from api.errors import ProblemError, mistake
+from api.errors import ProblemError, error_item
 from api.ledger import publish
 from api.ledger.history import near_id
 from api.ledger.models import Op, Revision
@@ -85,7 +85,7 @@ class Writer:
         publication = publish.publish(self.session, reason=reason, author=author, progress=progress, checked=self.checked)
         refused = [line for line in publication.refused if line not in self.broken]
         if refused:
-            items = [mistake("", "invalid-value", line, pointer="") for line in refused]
+            items = [error_item("", "invalid-value", line, pointer="") for line in refused]
             raise ProblemError("invalid-body", " ".join(refused[:10]), *items)
         return publication
 

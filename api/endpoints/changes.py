@@ -14,7 +14,7 @@ from marshmallow import INCLUDE, Schema, fields, validate
 
 from api import __version__
 from api.db.database import Database
-from api.errors import ProblemError, Refusals, mistake
+from api.errors import ErrorList, ProblemError, error_item
 from api.ledger import feed, head, history
 from api.ledger.models import Op
 from api.query import parser
@@ -164,9 +164,9 @@ class Asked:
 def asked(rows: Mapping[str, Parameter], kinds: tuple[str, ...] = ()) -> Asked:
     """Read a request of the feed. Raises a 400 that names everything that is wrong."""
     found = parser.parse_named(rows, request.args.lists())
-    wrong = Refusals()
+    wrong = ErrorList()
     if found.get("wait") and "as_of" in found:
-        wrong.refuse("wait", "not-together", "`wait` and `as_of` don't go together: leave one of them out.")
+        wrong.add("wait", "not-together", "`wait` and `as_of` don't go together: leave one of them out.")
     wrong.raise_any()
     names = found.get("kinds", ())
     return Asked(
@@ -277,8 +277,8 @@ def _position(session: Any, asked: Asked) -> feed.Position:
     within(session, position.known, "cursor", lambda chain: position.holds(proof, chain))
     # ETL tools send where they began with every page: the cursor is further.
     if asked.since > position.version:
-        wrong = Refusals()
-        wrong.refuse("since", "not-together", "`since` is after where `cursor` is: leave one of them out.")
+        wrong = ErrorList()
+        wrong.add("since", "not-together", "`since` is after where `cursor` is: leave one of them out.")
         wrong.raise_any()
     if not position.covers(asked.kinds):
         detail = f"The cursor knows changes of {', '.join(position.kinds)}: begin with `since=0` for others."
@@ -287,7 +287,7 @@ def _position(session: Any, asked: Asked) -> feed.Position:
 
 
 def _cursor(detail: str) -> dict[str, Any]:
-    return mistake("cursor", "invalid-cursor", detail)
+    return error_item("cursor", "invalid-cursor", detail)
 
 
 def _separated(texts: Iterable[str]) -> Iterator[str]:

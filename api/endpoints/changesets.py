@@ -13,7 +13,7 @@ from api import __version__
 from api.db.database import Database
 from api.editing.operations import Expected, Operation
 from api.editing.writer import Outcome
-from api.errors import ProblemError, Refusals, mistake, nearest
+from api.errors import ErrorList, ProblemError, error_item, nearest
 from api.ledger import head, history, publish
 from api.ledger.models import Op
 from api.query import parser
@@ -229,7 +229,7 @@ def _show(database: Database, version: int) -> Response:
 
 def read_changeset(asked: dict[str, Any]) -> list[Operation]:
     """Read the operations of the body, and add its message to what was asked. Raises 400, 413, 415 and 422."""
-    wrong = Refusals(MAX_OPERATIONS)
+    wrong = ErrorList(MAX_OPERATIONS)
     if request.mimetype == NDJSON:
         found, place = read_body(NDJSON, exact=True), ""
     else:
@@ -237,35 +237,35 @@ def read_changeset(asked: dict[str, Any]) -> list[Operation]:
         found, place = _operations(body, asked, wrong), "/operations"
     if not 1 <= len(found) <= MAX_OPERATIONS:
         detail, limits = f"A changeset has 1 to {MAX_OPERATIONS} operations.", {"minimum": 1, "maximum": MAX_OPERATIONS}
-        wrong.refuse("", "wrong-number", detail, pointer=place, allowed=limits)
+        wrong.add("", "wrong-number", detail, pointer=place, allowed=limits)
         found = []
     operations = [_operation(row, f"{place}/{number}", wrong) for number, row in enumerate(found)]
     wrong.raise_any("invalid-body")
     return [operation for operation in operations if operation]
 
 
-def _operations(body: Any, asked: dict[str, Any], wrong: Refusals) -> list[Any]:
+def _operations(body: Any, asked: dict[str, Any], wrong: ErrorList) -> list[Any]:
     if not isinstance(body, dict):
-        wrong.refuse("", "invalid-value", "A changeset is an object with `operations`.", pointer="")
+        wrong.add("", "invalid-value", "A changeset is an object with `operations`.", pointer="")
     else:
         for name in body.keys() - {"message", "operations"}:
             wrong.unknown(name, ["message", "operations"], "member", parameter="", pointer=f"/{name}")
         message, operations = body.get("message"), body.get("operations")
         if not (message is None or (isinstance(message, str) and len(message) <= MAX_MESSAGE and "\0" not in message)):
-            wrong.refuse("", "invalid-value", f"`message` is a text of at most {MAX_MESSAGE} characters.", pointer="/message")
+            wrong.add("", "invalid-value", f"`message` is a text of at most {MAX_MESSAGE} characters.", pointer="/message")
         asked.setdefault("message", message)
         if isinstance(operations, list):
             return operations
-        wrong.refuse("", "invalid-value", "`operations` is a list.", pointer="/operations")
+        wrong.add("", "invalid-value", "`operations` is a list.", pointer="/operations")
     wrong.raise_any("invalid-body")
     return []
 
 
-def _operation(row: Any, place: str, wrong: Refusals) -> Operation | None:
+def _operation(row: Any, place: str, wrong: ErrorList) -> Operation | None:
     """Read one operation; None where something is wrong, which is then said."""
     before = len(wrong)
     if not isinstance(row, dict):
-        wrong.refuse("", "invalid-value", "An operation is an object.", pointer=place)
+        wrong.add("", "invalid-value", "An operation is an object.", pointer=place)
         return None
     names = list(OperationSchema().fields)
     for name in row.keys() - set(names):
@@ -275,15 +275,15 @@ def _operation(row: Any, place: str, wrong: Refusals) -> Operation | None:
         if value not in allowed:
             suggestion = nearest(value, allowed) if isinstance(value, str) else None
             detail = f"`{name}` is one of {', '.join(allowed)}."
-            wrong.refuse("", "invalid-value", detail, pointer=f"{place}/{name}", allowed=allowed, suggestion=suggestion)
+            wrong.add("", "invalid-value", detail, pointer=f"{place}/{name}", allowed=allowed, suggestion=suggestion)
     expects = row.get("if_match")
     is_version = isinstance(expects, int) and not isinstance(expects, bool) and expects >= 1
     if not (is_version or expects in {None, "*"} if isinstance(expects, str | int | None) else False):
-        wrong.refuse("", "invalid-value", "`if_match` is the version of the record, or `*`.", pointer=f"{place}/if_match")
+        wrong.add("", "invalid-value", "`if_match` is the version of the record, or `*`.", pointer=f"{place}/if_match")
     if row.get("op") == "delete" and "document" in row:
-        wrong.refuse("", "invalid-value", "There is no `document` to delete.", pointer=f"{place}/document")
+        wrong.add("", "invalid-value", "There is no `document` to delete.", pointer=f"{place}/document")
     elif row.get("op") in VERBS[:3] and "document" not in row:
-        wrong.refuse("", "missing", "`document` is missing.", pointer=f"{place}/document")
+        wrong.add("", "missing", "`document` is missing.", pointer=f"{place}/document")
     if len(wrong) > before:
         return None
     return Operation(
@@ -324,7 +324,7 @@ def shown(session: Session, version: int) -> dict[str, Any]:
         whole = history.commit_of(session, version)
         detail = f"No commit has the version {version}."
         suggestion = None if whole is None else f"/changesets/{whole}"
-        raise ProblemError("not-found", detail, mistake("version", "unknown-version", detail, suggestion=suggestion))
+        raise ProblemError("not-found", detail, error_item("version", "unknown-version", detail, suggestion=suggestion))
     first = revisions[0]
     return {
         "version": version,

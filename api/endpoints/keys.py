@@ -8,7 +8,7 @@ from flask import Response
 from flask.views import MethodView
 from marshmallow import Schema, fields, validate
 
-from api.errors import ProblemError, Refusals, mistake, nearest
+from api.errors import ErrorList, ProblemError, error_item, nearest
 from api.schema.fields import SLUG, instant, is_slug
 from api.schema.operators import TYPES
 from api.schema.strict_json import escaped
@@ -157,10 +157,10 @@ def made(change: Callable[[], Any], name: str) -> Any:
         return change()
     except keys.NameTaken:
         detail = f"There is, or was, a key `{name}`: rotate it, or take another name."
-        raise ProblemError("conflict", detail, mistake("", "already-exists", detail, pointer="/name")) from None
+        raise ProblemError("conflict", detail, error_item("", "already-exists", detail, pointer="/name")) from None
     except LookupError:
         detail = "There is no key of that name; `/keys` lists those that there are."
-        raise ProblemError("record-not-found", detail, mistake("name", "unknown-name", detail)) from None
+        raise ProblemError("record-not-found", detail, error_item("name", "unknown-name", detail)) from None
 
 
 def shown(key: Key) -> dict[str, Any]:
@@ -177,34 +177,34 @@ def shown(key: Key) -> dict[str, Any]:
 
 def read_key(body: Any) -> dict[str, Any]:
     """Read a key to make. Raises a 422 that names everything that is wrong."""
-    wrong = Refusals()
+    wrong = ErrorList()
     given = body if isinstance(body, dict) else {}
     if given is not body:
-        wrong.refuse("", "invalid-value", "A key is an object.", pointer="")
+        wrong.add("", "invalid-value", "A key is an object.", pointer="")
     for name in [name for name in given if name not in MEMBERS]:
         wrong.unknown(name, MEMBERS, "member", parameter="", pointer=f"/{escaped(name)}")
     name, scopes, expires = given.get("name"), given.get("scopes"), given.get("expires_at")
     if not (isinstance(name, str) and is_slug(name)):
         detail = "`name` is of lower-case letters, digits and single hyphens."
-        wrong.refuse("", "invalid-value", detail, pointer="/name", allowed={"pattern": SLUG})
+        wrong.add("", "invalid-value", detail, pointer="/name", allowed={"pattern": SLUG})
     if not isinstance(scopes, list) or not scopes:
-        wrong.refuse("", "invalid-value", "`scopes` is a list, of at least one.", pointer="/scopes", allowed=list(SCOPES))
+        wrong.add("", "invalid-value", "`scopes` is a list, of at least one.", pointer="/scopes", allowed=list(SCOPES))
     for number, scope in enumerate(scopes if isinstance(scopes, list) else []):
         if not (isinstance(scope, str) and scope in SCOPES):
             near = nearest(scope, SCOPES) if isinstance(scope, str) else None
             detail = "There is no such scope."
-            wrong.refuse("", "invalid-value", detail, pointer=f"/scopes/{number}", allowed=list(SCOPES), suggestion=near)
+            wrong.add("", "invalid-value", detail, pointer=f"/scopes/{number}", allowed=list(SCOPES), suggestion=near)
     ends = _instant(expires, wrong)
     wrong.raise_any("invalid-body")
     return {"name": name, "scopes": scopes, "expires_at": ends}
 
 
-def _instant(value: Any, wrong: Refusals) -> dt.datetime | None:
+def _instant(value: Any, wrong: ErrorList) -> dt.datetime | None:
     try:
         ends: dt.datetime | None = None if value is None else TYPES["instant"].read(value)
     except (ValueError, TypeError, OverflowError):
         ends = dt.datetime.min.replace(tzinfo=dt.UTC)
     if ends and ends <= dt.datetime.now(dt.UTC):
         detail = "`expires_at` is a time to come, such as `2099-01-31T12:00:00Z`."
-        wrong.refuse("", "invalid-value", detail, pointer="/expires_at", allowed={"format": "date-time"})
+        wrong.add("", "invalid-value", detail, pointer="/expires_at", allowed={"format": "date-time"})
     return ends

@@ -10,7 +10,7 @@ from marshmallow import Schema, fields
 
 from api import __version__
 from api.db.database import Database
-from api.errors import ProblemError, mistake
+from api.errors import ProblemError, error_item
 from api.ledger import digest, feed, head, history, merkle
 from api.ledger.models import Revision
 from api.query import parser
@@ -161,7 +161,7 @@ def read_bucket(noun: str, number: str) -> Response:
     kind = known(noun).name
     if number not in NUMBERS:
         detail = "There is no such bucket."
-        item = mistake("number", "invalid-value", detail, allowed={"minimum": 0, "maximum": merkle.BUCKETS - 1})
+        item = error_item("number", "invalid-value", detail, allowed={"minimum": 0, "maximum": merkle.BUCKETS - 1})
         raise ProblemError("not-found", detail, item)
     found = parser.parse_named(BUCKET, request.args.lists())
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from api import __version__
 from api.db.database import Database
-from api.errors import ProblemError, Refusals, mistake, nearest, shorten
+from api.errors import ErrorList, ProblemError, error_item, nearest, shorten
 from api.ledger import head, history
 from api.ledger.index import words
 from api.ledger.models import Op
@@ -185,10 +185,10 @@ def _varied(response: Response) -> Response:
 
 def _stream(database: Database, asked: language.Query, format: Format) -> Response:
     """Answer with a whole list, as it is written, from one state of the database."""
-    refused = Refusals()
+    refused = ErrorList()
     for name in sorted(set(request.args) & PAGED):
         detail = f"`{name}` is for pages; `.{format.name}` is the whole list."
-        refused.refuse(name, "not-in-this-format", detail, allowed=["json"])
+        refused.add(name, "not-in-this-format", detail, allowed=["json"])
     refused.raise_any()
     with ExitStack() as stack:
         stack.enter_context(streaming())
@@ -279,7 +279,7 @@ def _read_past(database: Database, resource: Resource, id: str, asked: language.
         found = readable(lambda: history.revision_at(session, resource.name, id, version), "as_of")
         if found is None and history.history(session, resource.name, id, None, 1):
             detail = f"There was no {resource.singular} `{id}` yet at version {version}."
-            raise ProblemError("record-not-found", detail, mistake("as_of", "unknown-id", detail))
+            raise ProblemError("record-not-found", detail, error_item("as_of", "unknown-id", detail))
         revision = _there(session, resource, id, found)
         etag = f"{__version__}-{revision.version}"
         if unchanged := conditional(etag):
@@ -316,5 +316,5 @@ def _unknown_format(resource: Resource, format: str) -> ProblemError:
     detail = f"There is nothing at `{path}`."
     paths = [f"/{resource.name}.{name}" for name in FORMATS]
     return ProblemError(
-        "not-found", detail, mistake("path", "unknown-path", detail, allowed=paths, suggestion=nearest(path, paths))
+        "not-found", detail, error_item("path", "unknown-path", detail, allowed=paths, suggestion=nearest(path, paths))
     )

@@ -6,7 +6,7 @@ from flask import Response
 from flask.views import MethodView
 from marshmallow import Schema, fields, validate
 
-from api.errors import ProblemError, Refusals, mistake
+from api.errors import ErrorList, ProblemError, error_item
 from api.schema.fields import SLUG, instant
 from api.schema.strict_json import escaped
 from api.web import auth
@@ -148,7 +148,7 @@ def there(webhook: Webhook | None) -> Webhook:
     """Return a receiver that is there. Raises a 404."""
     if webhook is None:
         detail = "There is no webhook of that id; `/webhooks` lists those that there are."
-        raise ProblemError("record-not-found", detail, mistake("id", "unknown-id", detail))
+        raise ProblemError("record-not-found", detail, error_item("id", "unknown-id", detail))
     return webhook
 
 
@@ -169,16 +169,16 @@ def shown(webhook: Webhook) -> dict[str, Any]:
 
 def read_url(body: Any) -> str:
     """Read a receiver to add. Raises a 422 that names everything that is wrong."""
-    wrong = Refusals()
+    wrong = ErrorList()
     given = body if isinstance(body, dict) else {}
     if given is not body:
-        wrong.refuse("", "invalid-value", "A webhook is an object.", pointer="")
+        wrong.add("", "invalid-value", "A webhook is an object.", pointer="")
     for name in [name for name in given if name != "url"]:
         wrong.unknown(name, ["url"], "member", parameter="", pointer=f"/{escaped(name)}")
     url = given["url"] if isinstance(given.get("url"), str) else ""
     try:
         outbound.check_url(url, loopback=bool(database().settings.webhooks_loopback))
     except outbound.Refused as error:
-        wrong.refuse("", "invalid-value", f"{error}", pointer="/url", allowed={"format": "uri", "pattern": "^https://"})
+        wrong.add("", "invalid-value", f"{error}", pointer="/url", allowed={"format": "uri", "pattern": "^https://"})
     wrong.raise_any("invalid-body")
     return url

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from api.errors import ProblemError, mistake
+from api.errors import ProblemError, error_item
 from api.query.language import Expression, Group, Key, Query
 from api.schema.fields import MAX_INTEGER
 
@@ -51,7 +51,7 @@ def decode(cursor: str, signature: str, keys: Sequence[Key | type]) -> list[Any]
             return values
     except (ValueError, KeyError, TypeError, RecursionError, IndexError, binascii.Error):
         pass
-    item = mistake("cursor", "invalid-cursor", "Take it from `links.next` or `page.cursor` of this list.")
+    item = error_item("cursor", "invalid-cursor", "Take it from `links.next` or `page.cursor` of this list.")
     raise ProblemError("invalid-cursor", "The cursor was not made by this list.", item)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from api.errors import Refusals, nearest, shorten
+from api.errors import ErrorList, nearest, shorten
 from api.ledger.index.words import MAX_WORDS, Search, TooManyWords
 from api.ledger.index.words import parse as parse_search
 from api.query.language import (
@@ -49,7 +49,7 @@ def parse(resource: Resource, given: Iterable[tuple[str, list[str]]], *expressio
 
     Raises a 400 that names everything that is wrong.
     """
-    wrong = Refusals()
+    wrong = ErrorList()
     known, own = filters(resource), parameters(resource)
     conditions: list[Condition] = []
     found: dict[str, Any] = {}
@@ -64,12 +64,12 @@ def parse(resource: Resource, given: Iterable[tuple[str, list[str]]], *expressio
     if found.get("filter") is not None:
         where = Group("and", (where, found["filter"]))
     if found.get("highlights") and "q" not in found:
-        wrong.refuse("highlights", "needs-q", "`highlights` shows where the words of `q` are, and there is no `q`.")
+        wrong.add("highlights", "needs-q", "`highlights` shows where the words of `q` are, and there is no `q`.")
     wrong.raise_any()
     where = Group("and", (where, *(body(resource, expression) for expression in expressions))) if expressions else where
     if _values(where) > MAX_ALL_VALUES:
         detail = f"All filters together take at most {MAX_ALL_VALUES} values."
-        wrong.refuse("filter", "too-many-values", detail, allowed={"maximum": MAX_ALL_VALUES})
+        wrong.add("filter", "too-many-values", detail, allowed={"maximum": MAX_ALL_VALUES})
         wrong.raise_any()
     return Query(
         resource=resource,
@@ -107,7 +107,7 @@ def parse_named(
     rows: Mapping[str, Parameter], given: Iterable[tuple[str, list[str]]], required: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Read parameters that have nothing to do with a noun. Raises a 400 that names everything that is wrong."""
-    wrong = Refusals()
+    wrong = ErrorList()
     found = {}
     for name, values in given:
         if name in rows:
@@ -116,14 +116,14 @@ def parse_named(
             wrong.unknown(name, rows)
     for name in required:
         if name not in dict(given):
-            wrong.refuse(name, "missing-parameter", f"`{name}` is needed: the words to look for.")
+            wrong.add(name, "missing-parameter", f"`{name}` is needed: the words to look for.")
     wrong.raise_any()
     return found
 
 
 def parse_record(resource: Resource, given: Iterable[tuple[str, list[str]]]) -> Query:
     """Make a query of the parameters of one record. Raises a 400 that names everything that is wrong."""
-    wrong = Refusals()
+    wrong = ErrorList()
     found = {}
     for name, values in given:
         if name in RECORD_PARAMETERS:
@@ -132,7 +132,7 @@ def parse_record(resource: Resource, given: Iterable[tuple[str, list[str]]]) -> 
             wrong.unknown(name, RECORD_PARAMETERS)
     if "as_of" in found and "include" in found:
         detail = "What is included is of the present: with `as_of`, ask for the related records one by one."
-        wrong.refuse("include", "not-together", detail)
+        wrong.add("include", "not-together", detail)
     wrong.raise_any()
     include = tuple(includable(resource)[name] for name in found.get("include", ()))
     return Query(
@@ -159,20 +159,20 @@ def _near(name: str, known: Iterable[str]) -> list[str]:
 
 def body(resource: Resource, expression: Any) -> Expression:
     """Make an expression of a JSON value that was a request's body. Raises a 422 that names everything that is wrong."""
-    wrong = Refusals()
+    wrong = ErrorList()
     found = _Reader(resource, wrong).read(expression)
     wrong.raise_any("invalid-body")
     return found
 
 
-def _one(name: str, values: list[str], wrong: Refusals) -> str | None:
+def _one(name: str, values: list[str], wrong: ErrorList) -> str | None:
     if len(values) == 1:
         return values[0]
-    wrong.refuse(name, "invalid-value", f"`{name}` takes one value, and is given {len(values)} times.")
+    wrong.add(name, "invalid-value", f"`{name}` takes one value, and is given {len(values)} times.")
     return None
 
 
-def _condition(filter: Filter, values: list[str], wrong: Refusals) -> list[Condition]:
+def _condition(filter: Filter, values: list[str], wrong: ErrorList) -> list[Condition]:
     """Read a filter of the query."""
     name = filter.name
     if not filter.operator.many:
@@ -183,13 +183,13 @@ def _condition(filter: Filter, values: list[str], wrong: Refusals) -> list[Condi
     else:
         texts = [part for value in values for part in split(value)]
     if len(texts) > MAX_VALUES:
-        wrong.refuse(name, "too-many-values", f"`{name}` takes at most {MAX_VALUES} values.", allowed={"maximum": MAX_VALUES})
+        wrong.add(name, "too-many-values", f"`{name}` takes at most {MAX_VALUES} values.", allowed={"maximum": MAX_VALUES})
         return []
     read = [_read(filter, text, wrong, parameter=name) for text in texts]
     return [Condition(filter, tuple(read) if filter.operator.many else read[0])]
 
 
-def _read(filter: Filter, text: str, wrong: Refusals, **place: Any) -> Any:
+def _read(filter: Filter, text: str, wrong: ErrorList, **place: Any) -> Any:
     """Read one value of a filter; what is none is refused, with what would have worked."""
     type = TYPES["flag"] if filter.operator.of_null else TYPES["text"] if filter.operator.folds else filter.field.type
     schema = filter.schema
@@ -204,7 +204,7 @@ def _read(filter: Filter, text: str, wrong: Refusals, **place: Any) -> Any:
     detail = f"`{filter.name}` is {type.description}{_bounds(schema)}; `{shorten(_shown(text))}` is not."
     allowed = schema.get("enum") or (["true", "false"] if type.name == "flag" else None) or _limits(schema)
     suggestion = nearest(text, [str(value) for value in allowed]) if isinstance(allowed, list) else None
-    wrong.refuse(place.pop("parameter", filter.name), "invalid-value", detail, allowed=allowed, suggestion=suggestion, **place)
+    wrong.add(place.pop("parameter", filter.name), "invalid-value", detail, allowed=allowed, suggestion=suggestion, **place)
     return None
 
 
@@ -239,7 +239,7 @@ def _limits(schema: Mapping[str, Any]) -> dict[str, Any] | None:
     return {key: schema[key] for key in ("minimum", "maximum", "maxLength", "pattern", "format") if key in schema} or None
 
 
-def _value(row: Parameter, resource: Resource, values: list[str], wrong: Refusals) -> Any:
+def _value(row: Parameter, resource: Resource, values: list[str], wrong: ErrorList) -> Any:
     """Read a parameter that is not a filter."""
     if row.many:
         return _names(row, resource, [part for value in values for part in value.split(",")], wrong)
@@ -259,7 +259,7 @@ def _value(row: Parameter, resource: Resource, values: list[str], wrong: Refusal
     except (ValueError, KeyError):
         pass
     if row.name == "cursor":
-        wrong.refuse(row.name, "invalid-value", "`cursor` is taken from `page.cursor` or `links.next`.")
+        wrong.add(row.name, "invalid-value", "`cursor` is taken from `page.cursor` or `links.next`.")
     else:
         allowed = schema.get("enum") or (["true", "false"] if type.name == "flag" else _limits(schema))
         what = (
@@ -268,11 +268,11 @@ def _value(row: Parameter, resource: Resource, values: list[str], wrong: Refusal
             else f"{type.description}{_bounds(schema)}"
         )
         suggestion = nearest(text, allowed) if isinstance(allowed, list) else None
-        wrong.refuse(row.name, "invalid-value", f"`{row.name}` is {what}.", allowed=allowed, suggestion=suggestion)
+        wrong.add(row.name, "invalid-value", f"`{row.name}` is {what}.", allowed=allowed, suggestion=suggestion)
     return None
 
 
-def _names(row: Parameter, resource: Resource, names: list[str], wrong: Refusals) -> tuple[str, ...]:
+def _names(row: Parameter, resource: Resource, names: list[str], wrong: ErrorList) -> tuple[str, ...]:
     """Read a list of names, each once."""
     assert row.choices is not None
     choices = list(row.choices(resource))
@@ -282,33 +282,31 @@ def _names(row: Parameter, resource: Resource, names: list[str], wrong: Refusals
             sign = "-" if name.startswith("-") else ""
             near = nearest(name.removeprefix("-"), choices)
             suggestion = near if near is None or near.startswith("-") else f"{sign}{near}"
-            wrong.refuse(row.name, "unknown-name", detail, allowed=choices, suggestion=suggestion)
+            wrong.add(row.name, "unknown-name", detail, allowed=choices, suggestion=suggestion)
     if row.name == "sort" and len({name.removeprefix("-") for name in names}) < len(names):
-        wrong.refuse(row.name, "named-twice", "`sort` names a field twice; the second has no effect.")
+        wrong.add(row.name, "named-twice", "`sort` names a field twice; the second has no effect.")
     if len(names) > row.most:
-        wrong.refuse(
-            row.name, "too-many-values", f"`{row.name}` takes at most {row.most} names.", allowed={"maximum": row.most}
-        )
+        wrong.add(row.name, "too-many-values", f"`{row.name}` takes at most {row.most} names.", allowed={"maximum": row.most})
     return tuple(dict.fromkeys(names))
 
 
-def _search(text: str, wrong: Refusals) -> Search | None:
+def _search(text: str, wrong: ErrorList) -> Search | None:
     try:
         if len(text) <= MAX_TEXT:
             return parse_search(text)
     except TooManyWords:
         pass
     limits = {"maxLength": MAX_TEXT, "words": MAX_WORDS}
-    wrong.refuse("q", "too-long", f"`q` takes at most {MAX_WORDS} words in {MAX_TEXT} characters.", allowed=limits)
+    wrong.add("q", "too-long", f"`q` takes at most {MAX_WORDS} words in {MAX_TEXT} characters.", allowed=limits)
     return None
 
 
-def _expression(resource: Resource, text: str, wrong: Refusals) -> Expression | None:
+def _expression(resource: Resource, text: str, wrong: ErrorList) -> Expression | None:
     """Read the parameter `filter`."""
     try:
         value = load(text)
     except ValueError as error:
-        wrong.refuse("filter", "invalid-json", f"`filter` is JSON: {error}.", allowed={"example": '{"not": {"id": "x"}}'})
+        wrong.add("filter", "invalid-json", f"`filter` is JSON: {error}.", allowed={"example": '{"not": {"id": "x"}}'})
         return None
     return _Reader(resource, wrong, {"parameter": "filter"}).read(value)
 
@@ -316,7 +314,7 @@ def _expression(resource: Resource, text: str, wrong: Refusals) -> Expression | 
 class _Reader:
     """Reads an expression, and says of each thing that is wrong where it stands (RFC 6901)."""
 
-    def __init__(self, resource: Resource, wrong: Refusals, place: Mapping[str, str] | None = None) -> None:
+    def __init__(self, resource: Resource, wrong: ErrorList, place: Mapping[str, str] | None = None) -> None:
         self.resource, self.wrong, self.place = resource, wrong, dict(place or {})
         self.nodes = 0
 
@@ -327,7 +325,7 @@ class _Reader:
         return found
 
     def _refuse(self, pointer: str, code: str, detail: str, **known: Any) -> None:
-        self.wrong.refuse(self.place.get("parameter", ""), code, detail, pointer=pointer, **known)
+        self.wrong.add(self.place.get("parameter", ""), code, detail, pointer=pointer, **known)
 
     def _node(self, value: Any, pointer: str, depth: int) -> Expression:
         self.nodes += 1

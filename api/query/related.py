@@ -8,7 +8,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, aliased
 
 from api.db.statements import Among, of_ids
-from api.errors import ProblemError, mistake
+from api.errors import ProblemError, error_item
 from api.ledger.models import CURRENT, Revision
 from api.query import conditions
 from api.schema.resource import Relation, Resource
@@ -57,5 +57,5 @@ def _too_many(resource: Resource, path: tuple[Relation, ...]) -> ProblemError:
     name, noun = ".".join(step.name for step in path), path[-1].to
     detail = f"`include={name}` would add more than {MAX_INCLUDED} {noun} to this page."
     cure = f"Ask for fewer {resource.name} with `limit`, or for the {noun} themselves at `/{noun}`, filtered."
-    item = mistake("include", "too-many-included", f"{detail} {cure}", allowed={"maximum": MAX_INCLUDED})
+    item = error_item("include", "too-many-included", f"{detail} {cure}", allowed={"maximum": MAX_INCLUDED})
     return ProblemError("too-many-included", f"{detail} {cure}", item)

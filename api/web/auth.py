@@ -17,7 +17,7 @@ from limits.strategies import MovingWindowRateLimiter
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.db.database import Database
-from api.errors import ProblemError, mistake
+from api.errors import ProblemError, error_item
 from api.settings import Settings
 from api.web import keys
 from api.web.keys import Key
@@ -71,7 +71,7 @@ def require(key: Key, *scopes: str) -> None:
             f"The key `{key.name}` has the scopes {', '.join(f'`{scope}`' for scope in key.scope_list)}; this needs {named}."
         )
         challenge = f'{REALM}, error="insufficient_scope", scope="{" ".join(missing)}"'
-        item = mistake("Authorization", "missing-scope", detail, allowed=missing)
+        item = error_item("Authorization", "missing-scope", detail, allowed=missing)
         raise ProblemError("forbidden", detail, item, headers={"WWW-Authenticate": challenge})
 
 
@@ -86,7 +86,7 @@ def documented(blp: Blueprint, *scopes: str) -> Any:
 
 
 def _unauthorized(detail: str, error: str) -> ProblemError:
-    item = mistake("Authorization", "unauthorized", detail)
+    item = error_item("Authorization", "unauthorized", detail)
     return ProblemError("unauthorized", detail, item, headers={"WWW-Authenticate": REALM + error})
 
 
@@ -108,7 +108,7 @@ def _count(name: str, who: str) -> None:
         raise ProblemError(
             "too-many-requests",
             detail,
-            mistake("Authorization", "too-many-requests", detail, allowed=allowed),
+            error_item("Authorization", "too-many-requests", detail, allowed=allowed),
             headers={"Retry-After": str(wait)},
         )
 

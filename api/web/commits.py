@@ -15,7 +15,7 @@ from api import __version__
 from api.editing import idempotency
 from api.editing.operations import Expected, Operation
 from api.editing.writer import Outcome, Writer
-from api.errors import ProblemError, mistake
+from api.errors import ProblemError, error_item
 from api.ledger import publish
 from api.query import parser
 from api.query.language import Parameter
@@ -121,7 +121,7 @@ def _attempt(  # noqa: PLR0913, PLR0917 - what an attempt is made of
     except IntegrityError:
         savepoint.rollback()
         detail = "What only one record can have would pass from one to another of these: take it from the one first."
-        return respond(PROBLEMS["conflict"], detail, mistake("", "not-unique", detail, pointer=""))
+        return respond(PROBLEMS["conflict"], detail, error_item("", "not-unique", detail, pointer=""))
     except ProblemError as error:
         savepoint.rollback()
         return respond(PROBLEMS[error.name], error.detail, *error.errors, **error.members)
@@ -140,7 +140,7 @@ def _known_by(key: Key) -> idempotency.Request | None:
     found = TOKEN.fullmatch(given)
     if not found:
         detail = "`Idempotency-Key` is 1 to 255 visible ASCII characters, in double quotes or not."
-        raise ProblemError("bad-request", detail, mistake("Idempotency-Key", "invalid-value", detail))
+        raise ProblemError("bad-request", detail, error_item("Idempotency-Key", "invalid-value", detail))
     said = [request.headers.get(name) for name in ("If-Match", "If-None-Match", "Prefer", "Content-Type")]
     asked = [request.method, request.path, sorted(request.args.items(multi=True)), said]
     digest = hashlib.sha256(json.dumps(asked).encode() + b"\0" + request.get_data())
@@ -151,7 +151,7 @@ def _again(known: idempotency.Request, before: idempotency.Answer) -> Response:
     """Return an earlier answer. Raises a 422 when the key was used for another request."""
     if before.request_sha256 != known.sha256:
         detail = f"This `Idempotency-Key` was used for another request, at {instant(before.created_at)}."
-        raise ProblemError("idempotency-mismatch", detail, mistake("Idempotency-Key", "idempotency-mismatch", detail))
+        raise ProblemError("idempotency-mismatch", detail, error_item("Idempotency-Key", "idempotency-mismatch", detail))
     response = Response(before.body, before.status)
     response.headers.clear()
     response.headers.extend([*before.header_rows, ("Idempotent-Replayed", "true")])
@@ -173,7 +173,7 @@ def expected() -> Expected | None:
         return None
     if not re.fullmatch(TAGS, given):
         detail = '`If-Match` is the `ETag` of the record, with its quotes, as in `"0.1.0-17"`, or `*`.'
-        raise ProblemError("bad-request", detail, mistake("If-Match", "invalid-value", detail))
+        raise ProblemError("bad-request", detail, error_item("If-Match", "invalid-value", detail))
     tags = map(plain, re.findall(r'"([^"]*)"', given))
     found = [re.fullmatch(r"(?:.*-)?(\d{1,19})", tag) for tag in tags]
     return Expected(frozenset(int(match[1]) for match in found if match), any=given == "*")
@@ -184,7 +184,7 @@ def absent() -> bool:
     given = request.headers.get("If-None-Match")
     if given not in {None, "*"}:
         detail = "`If-None-Match` is `*` where something is written."
-        raise ProblemError("bad-request", detail, mistake("If-None-Match", "invalid-value", detail, allowed=["*"]))
+        raise ProblemError("bad-request", detail, error_item("If-None-Match", "invalid-value", detail, allowed=["*"]))
     return given == "*"
 
 

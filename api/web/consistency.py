@@ -8,7 +8,7 @@ from flask import Response, current_app
 from sqlalchemy.orm import Session
 
 from api.db.database import Database
-from api.errors import ProblemError, Refusals, mistake, shorten
+from api.errors import ErrorList, ProblemError, error_item, shorten
 from api.ledger import head, history
 from api.schema.fields import MAX_INTEGER
 from api.schema.operators import TYPES
@@ -73,9 +73,9 @@ def version_of(session: Session, text: str, parameter: str = "as_of") -> int:
             return version
         return history.at_time(session, TYPES["instant"].read(text))
     except (ValueError, OverflowError):
-        wrong = Refusals()
+        wrong = ErrorList()
         detail = f"`{parameter}` is a version of the dataset or {TYPES['instant'].description}."
-        wrong.refuse(parameter, "invalid-value", detail, allowed={"format": "date-time"})
+        wrong.add(parameter, "invalid-value", detail, allowed={"format": "date-time"})
         wrong.raise_any()
         raise
 
@@ -90,7 +90,7 @@ def within(session: Session, version: int, parameter: str, proof: Callable[[byte
     now = head.head(session).version
     detail = f"The dataset, at version {now}, never was where this `{parameter}` is from."
     raise ProblemError(
-        "cursor-diverged", detail, mistake(parameter, "cursor-diverged", detail), restart=f"{base_url()}/snapshot"
+        "cursor-diverged", detail, error_item(parameter, "cursor-diverged", detail), restart=f"{base_url()}/snapshot"
     )
 
 
@@ -100,7 +100,7 @@ def readable(check: Callable[[], Any], parameter: str) -> Any:
         return check()
     except head.TrimmedError as error:
         detail = f"The past below version {error.version} was cut." if error.version else "That past of a record was erased."
-        item = mistake(parameter, "history-trimmed", detail)
+        item = error_item(parameter, "history-trimmed", detail)
         raise ProblemError("history-trimmed", detail, item, version=error.version) from None
 
 
@@ -108,5 +108,5 @@ def unknown_record(session: Session, resource: Resource, id: str) -> ProblemErro
     """Describe a record that isn't there, with the published id that was probably meant."""
     detail = f"There is no {resource.singular} `{shorten(id)}`."
     suggestion = history.near_id(session, resource.name, id)
-    item = mistake("id", "unknown-id", f"{detail} `/{resource.name}` lists those that there are.", suggestion=suggestion)
+    item = error_item("id", "unknown-id", f"{detail} `/{resource.name}` lists those that there are.", suggestion=suggestion)
     return ProblemError("record-not-found", detail, item)

@@ -6,7 +6,7 @@ from typing import Any
 
 from werkzeug.routing import BaseConverter
 
-from api.errors import ProblemError, mistake
+from api.errors import ProblemError, error_item
 from api.query import language, parser
 from api.query.language import Parameter
 from api.resources import BY_NAME, RESOURCES
@@ -104,5 +104,5 @@ def known(noun: str) -> Resource:
     """Return a noun by its name. Raises a 404."""
     if noun not in BY_NAME:
         detail = "There is no such noun."
-        raise ProblemError("not-found", detail, mistake("noun", "unknown-name", detail, allowed=NOUNS))
+        raise ProblemError("not-found", detail, error_item("noun", "unknown-name", detail, allowed=NOUNS))
     return BY_NAME[noun]

@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from api.db.database import BUSY, Database, unavailability
-from api.errors import MAX_QUERY_STRING, Item, ProblemError, mistake, nearest, shorten
+from api.errors import MAX_QUERY_STRING, Item, ProblemError, error_item, nearest, shorten
 from api.web.problem_types import BY_STATUS, PROBLEMS, ProblemType
 
 MEDIA_TYPE = "application/problem+json"
@@ -182,11 +182,13 @@ def _request_line() -> None:
     """Refuse what no view should have to think of."""
     if request.headers.get("Host") and not request.host:
         detail = "The `Host` header is not the name of a host."
-        raise ProblemError("bad-request", detail, mistake("Host", "invalid-value", detail))
+        raise ProblemError("bad-request", detail, error_item("Host", "invalid-value", detail))
     length = len(request.query_string)
     if length > MAX_QUERY_STRING:
         detail = f"The query string has {length} bytes, {MAX_QUERY_STRING} at most are read."
-        raise ProblemError("uri-too-long", detail, mistake("query", "too-long", detail, allowed={"maximum": MAX_QUERY_STRING}))
+        raise ProblemError(
+            "uri-too-long", detail, error_item("query", "too-long", detail, allowed={"maximum": MAX_QUERY_STRING})
+        )
 
 
 def _problem(error: ProblemError) -> Response:
@@ -197,7 +199,7 @@ def _not_found(_error: NotFound) -> Response:
     path = shorten(request.path)
     detail = f"There is nothing at `{path}`."
     paths = sorted({rule.rule for rule in current_app.url_map.iter_rules() if not rule.arguments})
-    item = mistake("path", "unknown-path", detail, allowed=paths, suggestion=_nearest_path(path, paths))
+    item = error_item("path", "unknown-path", detail, allowed=paths, suggestion=_nearest_path(path, paths))
     return respond(PROBLEMS["not-found"], detail, item)
 
 
@@ -212,7 +214,7 @@ def _nearest_path(path: str, paths: Sequence[str]) -> str | None:
 def _method_not_allowed(error: MethodNotAllowed) -> Response:
     allowed = sorted(error.valid_methods or ())
     detail = f"`{shorten(request.method)}` does not work on `{shorten(request.path)}`."
-    item = mistake("method", "method-not-allowed", f"Use {' or '.join(allowed)}.", allowed=allowed)
+    item = error_item("method", "method-not-allowed", f"Use {' or '.join(allowed)}.", allowed=allowed)
     return respond(PROBLEMS["method-not-allowed"], detail, item, headers=[("Allow", ", ".join(allowed))])
 
 

@@ -15,7 +15,7 @@ from werkzeug.datastructures import MIMEAccept, MultiDict
 from werkzeug.http import parse_accept_header
 
 from api.db.database import Database
-from api.errors import ProblemError, Refusals, mistake, shorten
+from api.errors import ErrorList, ProblemError, error_item, shorten
 from api.schema import strict_json
 from api.schema.formats import FORMATS
 from api.web.cache import CACHE_CONTROL
@@ -92,7 +92,7 @@ class StrictParser(FlaskParser):
 
     def handle_error(self, error: ValidationError, req: Request, schema: Schema, **_: Any) -> NoReturn:  # noqa: ARG002 - webargs' interface
         """Answer with everything that is wrong at once."""
-        wrong = Refusals()
+        wrong = ErrorList()
         messages: dict[str, dict[str, list[str]]] = error.normalized_messages()  # type: ignore[no-untyped-call]
         for name in messages["query"]:
             wrong.unknown(name, schema.load_fields)
@@ -138,7 +138,7 @@ def negotiate(*offered: str) -> str:
     best = accepted.best_match(offered)
     if best is None:
         accept = shorten(request.headers["Accept"])
-        item = mistake(
+        item = error_item(
             "Accept", "not-acceptable", f"Use {' or '.join(offered)}, or leave the header out.", allowed=list(offered)
         )
         raise ProblemError("not-acceptable", f"None of `{accept}` can be served here.", item)
@@ -166,7 +166,7 @@ def read_body(*media_types: str, exact: bool = False) -> Any:
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     if request.mimetype not in media_types or charset != "utf-8" or request.content_encoding:
         detail = f"The body is `{'` or `'.join(media_types)}`, in UTF-8 and not compressed."
-        item = mistake("Content-Type", "unsupported-media-type", detail, allowed=list(media_types))
+        item = error_item("Content-Type", "unsupported-media-type", detail, allowed=list(media_types))
         raise ProblemError("unsupported-media-type", detail, item)
     body, lines = request.get_data(), request.mimetype == FORMATS["ndjson"].media_type
     found = []
@@ -177,7 +177,7 @@ def read_body(*media_types: str, exact: bool = False) -> Any:
         except ValueError as error:
             detail = f"{f'Line {number + 1}' if lines else 'The body'} is no JSON: {error}."
             pointer = f"/{number}" if lines else ""
-            raise ProblemError("invalid-json", detail, mistake("", "invalid-json", detail, pointer=pointer)) from None
+            raise ProblemError("invalid-json", detail, error_item("", "invalid-json", detail, pointer=pointer)) from None
     return found if lines else found[0]
 
 
