@@ -1,0 +1,1 @@
+"""Tests of `bench/`: generated databases and the tables of results."""

@@ -1,0 +1,172 @@
+"""Generated databases: what they hold is what the ledger would have published."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, text
+
+from api.db.database import Database
+from api.ledger import publish
+from api.ledger.models import CURRENT, Revision
+from api.ledger.verify import verify
+from api.resources.initiatives import Initiative
+from api.settings import Settings
+from bench import report
+from bench.dataset import build
+from tests.support.applications import serving
+from tests.support.databases import Store, opened
+
+SIZE = 300
+SCHEMA = {
+    "sqlite": "select type, name, tbl_name, sql from sqlite_master order by 1, 2",
+    "postgresql": (
+        "select 'index', indexname, indexdef from pg_indexes where schemaname = 'public' union all "
+        "select 'constraint', conname, pg_get_constraintdef(oid) from pg_constraint where convalidated union all "
+        "select 'trigger', tgname, pg_get_triggerdef(oid) from pg_trigger where tgenabled = 'O' and not tgisinternal "
+        "order by 1, 2, 3"
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def built(store: Store) -> Settings:
+    """A database with generated initiatives."""
+    settings = store.empty()
+    build(settings, SIZE)
+    return settings
+
+
+def schema(database: Database) -> Sequence[Any]:
+    """Return everything that the database says of its tables."""
+    with database.reading() as session:
+        rows = session.execute(text(SCHEMA[database.engine.dialect.name])).all()
+    # The constraints of a table that alembic makes anew on SQLite come in any order.
+    return [[sorted(re.split(r",\s*", str(value).rstrip("\n)"))) for value in row] for row in rows]
+
+
+def published(database: Database) -> Sequence[Any]:
+    """Return what every revision says, but not when it was published."""
+    columns = (Revision.version, Revision.commit_version, Revision.kind, Revision.id, Revision.hash, Revision.superseded)
+    with database.reading() as session:
+        return session.execute(select(*columns).order_by(Revision.version)).all()
+
+
+def test_a_generated_database_is_what_the_ledger_would_have_made(built: Settings) -> None:
+    """Rows, references, documents, versions and the index of full text agree, as far as `ledger verify` can see."""
+    with opened(built) as database, database.reading() as session:
+        assert list(verify(session)) == []
+
+
+def test_a_publication_after_it_finds_nothing_to_change(built: Settings, store: Store) -> None:
+    """Every generated record noted as changed is rendered by the ledger to what is there already."""
+    with opened(store.copy(built)) as database:
+        before = published(database)
+        with publish.writing(database) as session:
+            session.execute(text("insert into ledger_dirty (kind, id) select kind, id from records"))
+        assert published(database) == before
+
+
+def test_its_schema_is_the_migrated_one(built: Settings, migrated: Settings, store: Store) -> None:
+    """Indexes and triggers that were dropped for speed are there again, and nothing else is."""
+    with opened(built) as database, opened(store.copy(migrated)) as other:
+        assert schema(database) == schema(other)
+
+
+def test_its_triggers_work(built: Settings, store: Store) -> None:
+    """A change by raw SQL afterwards is published by the next sweep."""
+    with opened(store.copy(built)) as database:
+        with database.writing() as session:
+            session.execute(text("update initiatives set summary = summary || ' More.' where status = 'pilot'"))
+        with database.reading() as session:
+            changed = session.scalar(select(func.count()).where(Initiative.status == "pilot"))
+        assert publish.sweep(database).revisions == changed
+        with database.reading() as session:
+            assert list(verify(session)) == []
+
+
+def test_the_api_lists_them(built: Settings) -> None:
+    """Every initiative is in the list, those of the seed besides, and California has the most."""
+    with opened(built) as database, database.reading() as session:
+        ids = session.scalars(select(Initiative.id).order_by(Initiative.id)).all()
+        seeded = session.scalar(
+            select(func.count()).where(Revision.kind == "initiatives", *CURRENT, Revision.reason.is_distinct_from("generated"))
+        )
+    with serving(built) as app:
+        listed = app.test_client().get("/initiatives.ndjson?sort=id&fields=id").get_data(as_text=True).splitlines()
+        facet = app.test_client().get("/initiatives?facets=city.state&limit=1").get_json()["facets"]["city.state"]
+    assert listed == [f'{{"id":"{id}"}}' for id in ids]
+    assert len(ids) == SIZE + (seeded or 0)
+    assert facet["values"][0]["value"] == "CA"
+
+
+def test_the_same_number_gives_the_same_data(built: Settings, tmp_path: Any) -> None:
+    """A second database, of whichever kind, holds the same records in the same versions."""
+    again = Settings(database_url=f"sqlite:///{tmp_path / 'again.sqlite3'}")
+    build(again, SIZE)
+    with opened(built) as database, opened(again) as other:
+        assert published(database) == published(other)
+
+
+def measured() -> dict[str, Any]:
+    """Return what a bench has found, so to say."""
+    own, peer = (
+        {"dialect": "sqlite", "size": 1000, "server": "this API"},
+        {"dialect": "sqlite", "size": 1000, "server": "a peer"},
+    )
+    same = {"ratio": 1.0, "least": 1.0, "most": 1.0}
+    page = {"page": "list", "dialect": "sqlite", "p50": 1.0}
+    return {
+        "date": "2026-11-27",
+        "machine": "2 cores",
+        "race": [
+            {**own, "workload": "list", "rates": [8.0, 9.0, 8.0], "p99": [1.0, 2.0, 1.0], **same},
+            {**own, "workload": "write", "rates": [4.0, 4.0, 4.0], "p99": [1.0, 1.0, 1.0], **same},
+            {
+                **peer,
+                "workload": "list",
+                "rates": [2.0, 3.0, 1.0],
+                "p99": [5.0, 4.0, 3.0],
+                "ratio": 0.25,
+                "least": 0.125,
+                "most": 0.333,
+            },
+        ],
+        "scale": [{**page, "size": 1000, "p99": 1.5, "ratio": 1.0}, {**page, "size": 100000, "p99": 2.5, "ratio": 1.24}],
+        "starts": [{"dialect": "sqlite", "size": 1000, "seconds": 0.52, "megabytes": 81.0}],
+        "exports": [{"page": "csv", "dialect": "sqlite", "size": 1000, "rows": 1000, "seconds": 0.1, "grew": 3.2}],
+        "writes": [{"dialect": "sqlite", "clients_1": 1.0, "clients_16": 1.5, "changeset": 14.0, "ledger": 0.31}],
+        "import": 7.5,
+    }
+
+
+def test_tables(tmp_path: Path) -> None:
+    """What was measured is told as ratios: of the race with their spread, and nothing where a server does not take part."""
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(measured()), encoding="utf-8")
+    told = report.tables(path)
+    for line in (
+        "| server | list | write |",
+        "| this API | 1 (1 to 1) | 1 (1 to 1) |",
+        "| a peer | 0.25 (0.12 to 0.33) |  |",
+        "| a peer | 3 (2 to 5) |  |",
+        "| page | sqlite, 1,000 | sqlite, 100,000 |",
+        "| list | 1 (1.5 ms) | 1.2 (2.5 ms) |",
+        "| start | 0.5 s, 81 MB |",
+        "| csv | 3 MB |",
+        "| sqlite | 1 | 1.5 | 14 | 0.31 |",
+        "An import takes 7.5 times as long as the bare SQL of its rows.",
+    ):
+        assert line in told.splitlines()
+    assert report.summary(path).splitlines()[-1] == "| a peer | 0.25 |  |"
+
+
+def test_tables_of_a_race_alone(tmp_path: Path) -> None:
+    """What was measured so far is told when the rest was not, yet."""
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({name: measured()[name] for name in ("date", "machine", "race")}), encoding="utf-8")
+    assert "Uncached" not in report.tables(path)
+    assert report.tables(path).splitlines()[0] == "`make bench` on 2 cores, 2026-11-27."

@@ -1,0 +1,1 @@
+"""Tests of `clients/`, and of clients that other programs generate from the OpenAPI document."""

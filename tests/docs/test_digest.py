@@ -1,0 +1,291 @@
+"""The page on the proof: its vectors, and its two programs, which are run as they stand there."""
+
+import hashlib
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from api.ledger import merkle
+from api.schema.canonical import canonical
+from api.settings import ROOT, Settings
+from tests.support.answers import Json
+from tests.support.databases import Store
+from tests.support.mirrors import CLIENT, FIGURES, JAVASCRIPT, TEXTS, initiative
+from tests.support.node import NODE, Node
+from tests.support.watched import Watched, watching
+
+PAGE = (ROOT / "docs" / "digest.md").read_text(encoding="utf-8")
+KEYS = [("cities", "gilroy-ca"), ("cities", "indio-ca"), ("initiatives", "indio-ca-sensors")]
+UPSERTED, DELETED = "2024-12-02T09:30:00.000Z", "2024-12-03T10:00:00.000Z"
+
+Records = Sequence[tuple[str, Json]]
+
+
+def blocks(language: str) -> list[str]:
+    """Return the code of the page in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+# --- the vectors
+
+
+class Maths(Protocol):
+    """What the page explains, all hashes in hexadecimal digits."""
+
+    def canonical(self, document: Json) -> str:
+        """Write a document."""
+
+    def bucket_of(self, kind: str, id: str) -> int:
+        """Return the number of a record's bucket."""
+
+    def hash(self, label: str, *parts: str | bytes) -> str:
+        """Hash texts and bytes below a label."""
+
+    def buckets(self, kind: str, records: Records) -> Sequence[str]:
+        """Hash buckets."""
+
+    def root(self, copy: Mapping[str, Records]) -> str:
+        """Hash everything."""
+
+
+class Product:
+    """As the server has it."""
+
+    def canonical(self, document: Json) -> str:
+        """Write a document."""
+        return canonical(document).decode()
+
+    def bucket_of(self, kind: str, id: str) -> int:
+        """Return the number of a record's bucket."""
+        return merkle.bucket_of(kind, id)
+
+    def hash(self, label: str, *parts: str | bytes) -> str:
+        """Hash by the function for that label."""
+        data = [part.encode() if isinstance(part, str) else part for part in parts]
+        match label:
+            case "key":
+                return hashlib.sha256(merkle.KEY + data[0]).hexdigest()
+            case "leaf":
+                kind, id, document = data[0].split(b"\n", 2)
+                return merkle.leaf(kind.decode(), id.decode(), document).hex()
+            case "noun":
+                return merkle.noun(data[0].decode().strip(), data[1:]).hex()
+            case _:
+                *facts, _end = data[1].decode().split("\n")
+                return merkle.link(data[0], *facts, leaf=data[2] or None).hex()
+
+    def buckets(self, kind: str, records: Records) -> Sequence[str]:
+        """Hash buckets."""
+        leaves: list[list[bytes]] = [[] for _ in range(merkle.BUCKETS)]
+        for id, document in records:
+            leaves[merkle.bucket_of(kind, id)].append(merkle.leaf(kind, id, canonical(document)))
+        return [merkle.bucket(row).hex() for row in leaves]
+
+    def root(self, copy: Mapping[str, Records]) -> str:
+        """Hash everything."""
+        buckets = {kind: [bytes.fromhex(found) for found in self.buckets(kind, records)] for kind, records in copy.items()}
+        return merkle.root({kind: merkle.noun(kind, row) for kind, row in buckets.items()}).hex()
+
+
+class Python:
+    """As the Python client has it."""
+
+    def canonical(self, document: Json) -> str:
+        """Write a document."""
+        text: str = CLIENT.canonical(document)
+        return text
+
+    def bucket_of(self, kind: str, id: str) -> int:
+        """Return the number of a record's bucket."""
+        number: int = CLIENT.bucket_of(kind, id)
+        return number
+
+    def hash(self, label: str, *parts: str | bytes) -> str:
+        """Hash texts and bytes below a label."""
+        text: str = CLIENT.sha256(label, *parts).hex()
+        return text
+
+    def buckets(self, kind: str, records: Records) -> Sequence[str]:
+        """Hash buckets."""
+        return [sha256.hex() for sha256 in CLIENT.buckets(kind, [(id, CLIENT.canonical(document)) for id, document in records])]
+
+    def root(self, copy: Mapping[str, Records]) -> str:
+        """Hash everything."""
+        store = CLIENT.SQLiteStore(":memory:")
+        store.save(None, [(kind, id, document) for kind, records in copy.items() for id, document in records])
+        text: str = CLIENT.root(store)
+        store.db.close()
+        return text
+
+
+class JavaScript:
+    """As the JavaScript client has it."""
+
+    def __init__(self, node: Node) -> None:
+        """Hold its process."""
+        self.node = node
+
+    def canonical(self, document: Json) -> str:
+        """Write a document."""
+        text: str = self.node.run("return client.canonical(given)", document)
+        return text
+
+    def bucket_of(self, kind: str, id: str) -> int:
+        """Return the number of a record's bucket."""
+        number: int = self.node.run("return client.bucketOf(...given)", [kind, id])
+        return number
+
+    def hash(self, label: str, *parts: str | bytes) -> str:
+        """Hash texts and bytes below a label."""
+        text: str = self.node.run(
+            "const parts = given.map((part) => (typeof part === 'string' ? part : Uint8Array.from(part)));"
+            "return client.hex(await client.sha256(...parts));",
+            [label, *(part if isinstance(part, str) else list(part) for part in parts)],
+        )
+        return text
+
+    def buckets(self, kind: str, records: Records) -> Sequence[str]:
+        """Hash buckets."""
+        rows: list[str] = self.node.run("return (await client.buckets(...given)).map(client.hex)", [kind, records])
+        return rows
+
+    def root(self, copy: Mapping[str, Records]) -> str:
+        """Hash everything."""
+        rows = [(kind, id, document) for kind, records in copy.items() for id, document in records]
+        text: str = self.node.run("await store.save(null, given, null); return client.root(store)", rows)
+        return text
+
+
+def vectors(maths: Maths, documents: Sequence[Json]) -> Iterator[tuple[str, str, str]]:
+    """Yield the rows of the page's table: a hash, what it is of, and what it is."""
+    leaves = {}
+    for kind, id in KEYS:
+        yield "key", f"`{kind}`, `{id}`: bucket {maths.bucket_of(kind, id)}", maths.hash("key", f"{kind}\n{id}")
+    for (kind, id), document in zip(KEYS, documents, strict=True):
+        leaves[kind, id] = maths.hash("leaf", f"{kind}\n{id}\n{maths.canonical(document)}")
+        yield "leaf", f"`{kind}`, `{id}`", leaves[kind, id]
+    copy = {
+        noun: [(id, document) for (kind, id), document in zip(KEYS, documents, strict=True) if kind == noun]
+        for noun in ("cities", "initiatives")
+    }
+    yield "bucket", "empty", maths.buckets("cities", [])[0]
+    buckets = {noun: maths.buckets(noun, records) for noun, records in copy.items()}
+    for noun, records in copy.items():
+        number = maths.bucket_of(noun, records[0][0])
+        yield "bucket", f"`{noun}`, {number}", buckets[noun][number]
+    for noun, row in buckets.items():
+        yield "noun", f"`{noun}`", maths.hash("noun", f"{noun}\n", *map(bytes.fromhex, row))
+    yield "root", "everything", maths.root(copy)
+    yield "root", "nothing", maths.root({})
+    changes = [(*key, "upsert", UPSERTED, leaves[key]) for key in KEYS] + [(*KEYS[-1], "delete", DELETED, "")]
+    chain = "00" * 32
+    for version, (kind, id, op, time, leaf) in enumerate(changes, 1):
+        lines = f"{version}\n{kind}\n{id}\n{op}\n{time}\n"
+        chain = maths.hash("chain", bytes.fromhex(chain), lines, bytes.fromhex(leaf))
+        yield "chain", f"version {version}", chain
+
+
+@pytest.fixture(params=["product", "python", "javascript"])
+def maths(request: pytest.FixtureRequest) -> Iterator[Maths]:
+    """The server's and the clients'."""
+    if request.param == "javascript":
+        with Node(JAVASCRIPT) as node:
+            yield JavaScript(node)
+    else:
+        yield Product() if request.param == "product" else Python()
+
+
+def test_vectors(maths: Maths) -> None:
+    """The server and both clients make of the page's documents every hash that the page has."""
+    (lines,) = blocks("json")
+    documents = [json.loads(line) for line in lines.splitlines()]
+    assert [maths.canonical(document) for document in documents] == lines.splitlines()
+    assert re.findall(r"^\| (\w+) \| (.+) \| `([0-9a-f]{64})` \|$", PAGE, re.MULTILINE) == list(vectors(maths, documents))
+
+
+def test_labels() -> None:
+    """The page names the label of every hash, and no other."""
+    named = re.findall(r"^\| (\w+) \| `(digital-cities/\w+/1)\\n`, ", PAGE, re.MULTILINE)
+    labels = (merkle.KEY, merkle.LEAF, merkle.BUCKET, merkle.NOUN, merkle.ROOT, merkle.CHAIN)
+    assert [f"{label}\n".encode() for _, label in named] == list(labels)
+    assert [label.split("/")[1] for _, label in named] == [name for name, _ in named]
+
+
+# --- the programs
+
+
+@pytest.fixture(scope="module")
+def server(store: Store, migrated: Settings) -> Iterator[Watched]:
+    """A server whose records are as nasty as can be."""
+    with watching(store.copy(migrated)) as server:
+        documents = [initiative(f"t-{n}", title=f"{n}{text}", summary=text) for n, text in enumerate(TEXTS)]
+        metrics = [{"name": figure, "value": float(figure), "unit": "x", "qualifier": "exactly"} for figure in FIGURES]
+        documents.append(initiative("figures", metrics=metrics))
+        operations = [{"op": "create", "kind": "initiatives", "document": document} for document in documents]
+        assert server.curator.post("/changesets", json={"operations": operations}).status_code == 200
+        yield server
+
+
+@pytest.fixture
+def folder(server: Watched, tmp_path: Path) -> Path:
+    """A folder with the page's programs, and a copy."""
+    for name, language in (("verify.py", "python"), ("verify.mjs", "javascript")):
+        (program,) = blocks(language)
+        (tmp_path / name).write_text(program, encoding="utf-8")
+    (tmp_path / "copy.ndjson").write_bytes(server.curator.get("/snapshot", headers={"Accept-Encoding": "identity"}).get_data())
+    return tmp_path
+
+
+def run(server: Watched, folder: Path, command: str) -> str:
+    """Run a command of the page; returns what it says."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), str(Path(NODE).parent), os.environ["PATH"]])
+    command = command.replace("http://127.0.0.1:8000", server.address)
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=folder, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE, check=True
+    )
+    return done.stdout.decode()
+
+
+def commands() -> list[tuple[str, str]]:
+    """Return the commands of the page, with what they say."""
+    return [(command, said) for block in blocks("console") for command, said in re.findall(r"^\$ (.*)\n([^$]*)", block)]
+
+
+def test_short_and_independent() -> None:
+    """Each program has less than 30 lines; Python's has the standard library only, and JavaScript's needs no Node."""
+    (python,), (javascript,) = blocks("python"), blocks("javascript")
+    assert max(len(program.splitlines()) for program in (python, javascript)) < 30
+    (imported,) = re.findall(r"^import (.*)$", python, re.MULTILINE)
+    assert {name.split(".")[0] for name in imported.split(", ")} <= sys.stdlib_module_names
+    assert not re.search(r"\bimport\b|\brequire\b|\bprocess\b", javascript)
+
+
+def test_programs(server: Watched, folder: Path) -> None:
+    """The page's commands say what the page has them say: a copy is made, and both programs find that it is equal."""
+    (folder / "copy.ndjson").unlink()
+    assert [run(server, folder, command) for command, _ in commands()] == [said for _, said in commands()]
+
+
+def test_a_changed_byte(server: Watched, folder: Path) -> None:
+    """Of a copy in which one byte of a record is another, or which lacks a record or has one twice, both say that it differs."""
+    file, chance = folder / "copy.ndjson", random.Random(5)  # noqa: S311 - the same ones each time
+    first, *rows = file.read_bytes().splitlines(keepends=True)
+    number = chance.randrange(len(rows))
+    row = rows[number]
+    place = chance.choice([found.start(1) for found in re.finditer(rb'":"[^"\\]*?([a-z])', row[row.index(b'"document"') :])])
+    place += row.index(b'"document"')
+    changed = row[:place] + (b"x" if row[place : place + 1] == b"y" else b"y") + row[place + 1 :]
+    assert sum(old != new for old, new in zip(row, changed, strict=True)) == 1
+    _, (python, equal), (javascript, true) = commands()
+    for others in ([changed], [], [row, row]):
+        file.write_bytes(first + b"".join([*rows[:number], *others, *rows[number + 1 :]]))
+        assert (run(server, folder, python), run(server, folder, javascript)) == ("not equal\n", "false\n")
+    assert (equal, true) == ("equal\n", "true\n")

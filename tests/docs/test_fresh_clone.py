@@ -1,0 +1,235 @@
+"""What the README says, done as a stranger does it: a clone in an empty folder, `make run`, and the commands below it."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import takewhile
+from pathlib import Path
+
+import pytest
+
+from api.settings import ROOT
+
+pytestmark = pytest.mark.slow
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+KEYS, DATA, LEDGER, HOOKS = (f".venv/bin/flask --app wsgi {group} " for group in ("keys", "data", "ledger", "webhooks"))
+MIRROR = (
+    "PYTHONPATH=clients/python python3 -c "
+    """'from digital_cities import *; print(mirror("http://127.0.0.1:8000", SQLiteStore("copy.sqlite3")))'"""
+)
+COMMANDS = re.findall(r"^\$ (.*?)(?:\s+#.*)?$", README, re.MULTILINE)
+
+
+def environment(port: int) -> dict[str, str]:
+    """Return what a stranger's shell has: nothing of this run's virtual environment or coverage."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("COV", "PYTEST", "VIRTUAL", "PYTHON", "MAKE"))
+    }
+    return kept | {"PORT": str(port)}
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    """A port that is free."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def served(folder: Path, environ: dict[str, str]) -> Iterator[None]:
+    """Run `make run` in a folder until it serves."""
+    server = subprocess.Popen(
+        ["make", "run"],
+        cwd=folder,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert server.stdout is not None
+        seen = list(takewhile(lambda line: "Started worker-2" not in line, server.stdout))
+        assert any(line.startswith(f"Serving on http://127.0.0.1:{environ['PORT']}") for line in seen), seen
+        yield
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(60)
+        assert server.stdout is not None
+        server.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[Path]:
+    """A fresh clone in which `make run` is serving."""
+    folder = tmp_path_factory.mktemp("fresh") / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+    with served(folder, environment(port)):
+        yield folder
+
+
+def ask(port: int, path: str, headers: dict[str, str]) -> tuple[int, str]:
+    """Return the status and the body of a request to the running server."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+CHANGING = re.compile(r'"(updated_at|request_id)": ?"[^"]*"')
+
+
+def shown(command: str) -> str:
+    """Return what the README shows below a command."""
+    return README.split(f"$ {command}", 1)[1].split("\n", 1)[1].split("\n```", 1)[0]
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("curl ")])
+def test_requests(clone: Path, port: int, command: str) -> None:
+    """Each request of the README, sent to the server of a fresh clone, answers as it shows."""
+    assert clone.exists()
+    path = re.search(r"127\.0\.0\.1:8000([^']*)'", command)
+    assert path
+    headers = dict(header.split(": ", 1) for header in re.findall(r"-H '([^']*)'", command))
+    status, body = ask(port, path[1], headers)
+    expected, body = shown(command), body.replace(f":{port}", ":8000")
+    if expected.startswith("HTTP "):
+        line, _, expected = expected.partition("\n")
+        assert status == int(line.split()[1])
+    else:
+        assert status == 200
+    if expected.startswith("{"):
+        answer, promised = (json.loads(CHANGING.sub(r'"\1":"-"', text)) for text in (body, expected))
+        some = re.search(re.escape(f"$ {command}") + r"  # of its answer: (.*)", README)
+        assert promised == ({name: answer[name] for name in some[1].split(", ")} if some else answer)
+    else:
+        assert body.splitlines()[: len(expected.splitlines())] == expected.splitlines()
+
+
+def test_requests_are_there() -> None:
+    """The README shows requests to send."""
+    assert len([command for command in COMMANDS if command.startswith("curl ")]) >= 8
+
+
+def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
+    """Each other command of the README runs as it is written, but for the names in capitals."""
+    invented = tmp_path / "text.txt"
+    invented.write_text("Not the article.\n", encoding="utf-8")
+    outcomes = {}
+    for command in COMMANDS:
+        if command.startswith(("curl ", "make ")) or "make run" in command:
+            continue
+        written = (
+            command.replace(" FILE", f" {invented}").replace(" FOLDER", f" {tmp_path / 'out'}").replace(":8000", f":{port}")
+        )
+        done = subprocess.run(
+            written,
+            shell=True,
+            cwd=clone,
+            env=environment(port),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr
+        outcomes[command] = (done.returncode, (done.stdout + done.stderr).strip().splitlines()[-1])
+    assert outcomes == {
+        LEDGER + "verify": (0, "The ledger and the tables agree."),
+        LEDGER + "sweep": (0, outcomes[LEDGER + "sweep"][1]),
+        LEDGER + "reindex": (0, "Records indexed: 77."),
+        LEDGER + "trim --older-than 365d": (0, "Documents cut: 0."),
+        LEDGER + "erase cities boston-ma": (0, "Documents erased: 0. What it says now is still there."),
+        LEDGER + "new-epoch": (
+            0,
+            "This is epoch 1: versions begin at 1000000000001, and who has seen what is lost is told.",
+        ),
+        HOOKS + "run --once": (0, "Messages sent or tried: 0."),
+        MIRROR: (0, "603"),
+        KEYS + "create curator --scope write --expires 90d": (
+            0,
+            outcomes[KEYS + "create curator --scope write --expires 90d"][1],
+        ),
+        KEYS + "list": (0, outcomes[KEYS + "list"][1]),
+        KEYS + "rotate curator": (0, outcomes[KEYS + "rotate curator"][1]),
+        KEYS + "revoke curator": (0, "The key curator is revoked."),
+        DATA + "export FOLDER --format yaml": (0, f"{tmp_path / 'out'}/citations.yaml: 526"),
+        DATA + 'import FOLDER --message "As it was." --dry-run': (
+            0,
+            "Records: 0 created, 0 updated, 603 unchanged; a dry run, so nothing is written.",
+        ),
+        DATA + 'import FOLDER --message "As it was."': (
+            0,
+            "Records: 0 created, 0 updated, 603 unchanged; the dataset is at version 603.",
+        ),
+        # The article is not in the repository: here the command tells another text from it.
+        ".venv/bin/flask --app wsgi citations check industry-insider-digital-cities-2024-part-1 FILE": (
+            1,
+            outcomes[".venv/bin/flask --app wsgi citations check industry-insider-digital-cities-2024-part-1 FILE"][1],
+        ),
+    }
+    assert outcomes[LEDGER + "sweep"][1].startswith("Changes published: 0;")
+    secrets = [outcomes[KEYS + command][1] for command in ("create curator --scope write --expires 90d", "rotate curator")]
+    assert all(re.fullmatch(r"dca_[A-Za-z0-9_-]{43}", secret) for secret in secrets)
+    assert outcomes[KEYS + "list"][1].startswith("curator  active  write  expires 2")
+
+
+CURATORS = (ROOT / "docs" / "curators.md").read_text(encoding="utf-8")
+
+
+def test_ten_commands(clone: Path, port: int, tmp_path: Path) -> None:
+    """The curator's page, copied command by command into one shell, ends with the published award, its city and its warrant."""
+    commands = re.findall(r"^\$ (.*)$", CURATORS, re.MULTILINE)
+    assert len(commands) == 10
+    script = "\necho\n".join(["set -euo pipefail", *commands]).replace(":8000", f":{port + 1}")
+    # What they change, the other tests should not see.
+    environ = environment(port + 1) | {"DATABASE_URL": f"sqlite:///{tmp_path}/curators.sqlite3"}
+    with served(clone, environ):
+        done = subprocess.run(["bash", "-c", script], cwd=clone, env=environ, capture_output=True, text=True, check=True)
+    answers = [json.loads(line) for line in done.stdout.splitlines() if line]
+    assert [answer.get("detail") for answer in answers if "status" in answer] == []
+    # One makes the key, and one remembers a tag.
+    assert len(answers) == 8
+    shown = answers[-1]
+    assert [(award["id"], award["rank"]) for award in shown["data"]] == [("digital-cities-2025-fresno-ca", 2)]
+    assert {noun: list(found) for noun, found in shown["included"].items()} == {
+        "cities": ["fresno-ca"],
+        "citations": ["awards-digital-cities-2025-fresno-ca-rank-p1-s1"],
+        "initiatives": ["fresno-ca-permit-portal"],
+    }
+    verify = [".venv/bin/flask", "--app", "wsgi", "ledger", "verify"]
+    subprocess.run(verify, cwd=clone, env=environ, capture_output=True, check=True)
+
+
+def test_make_targets(clone: Path, port: int) -> None:
+    """Every make target that the README names is one that `make help` lists."""
+    listed = subprocess.run(
+        ["make", "help"], cwd=clone, env=environment(port), capture_output=True, text=True, check=True
+    ).stdout
+    targets = {line.split()[0] for line in listed.splitlines()}
+    assert set(re.findall(r"`make ([a-z-]+)`", README)) | {"run", "test"} <= targets
+
+
+def test_postgresql(clone: Path, postgresql: str) -> None:
+    """With DATABASE_URL, the same clone migrates and checks a PostgreSQL."""
+    surroundings = environment(1) | {"DATABASE_URL": postgresql}
+    for command in (".venv/bin/alembic upgrade head", ".venv/bin/flask --app wsgi ledger verify"):
+        done = subprocess.run(command.split(), cwd=clone, env=surroundings, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_add_a_noun(clone: Path) -> None:
+    """The command that begins a new noun's revision finds nothing to do as long as there is none."""
+    done = subprocess.run(
+        [".venv/bin/alembic", "check"], cwd=clone, env=environment(1), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "No new upgrade operations detected.")

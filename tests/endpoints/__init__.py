@@ -1,0 +1,1 @@
+"""Tests of `api/endpoints/`: what is at which path."""

@@ -1,0 +1,362 @@
+"""What describes the API to people: the index, the interactive documentation, the pages of the problem types."""
+
+import json
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from api import __version__
+from api.endpoints.meta import ASSETS
+from api.resources import RESOURCES
+from api.schema.operators import OPERATORS
+from api.settings import Settings
+from api.web.openapi import SUMMARY, TITLE
+from api.web.problem_types import PROBLEMS
+from api.web.problems import MEDIA_TYPE
+from tests.support.applications import serving
+from tests.support.readme import EXAMPLES
+
+BASE = "https://api.example.org"
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+HTML = "text/html; charset=utf-8"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+EITHER = ("/", "/problems", *(f"/problems/{name}" for name in PROBLEMS))
+PAGES = (*EITHER, "/docs")
+CONTENT_TYPES = {
+    "docs.js": "text/javascript; charset=utf-8",
+    "page.css": "text/css; charset=utf-8",
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "swagger-ui.css": "text/css; charset=utf-8",
+    "favicon-32x32.png": "image/png",
+}
+# Attributes that make a browser load something, or go somewhere.
+LOADING = {"src", "srcset", "data", "poster", "action", "formaction", "background", "manifest", "style", "ping"}
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[FlaskClient]:
+    """Asks an application that has no database: what only describes needs none."""
+    with serving(Settings(database_url="sqlite:///nowhere.sqlite3", public_url=BASE)) as app:
+        yield app.test_client()
+
+
+def fetch(client: FlaskClient, path: str, accept: str | None = None, tag: str | None = None) -> TestResponse:
+    """Ask, and close the file that may be behind the answer."""
+    headers = {"Accept": accept, "If-None-Match": tag}
+    return client.get(path, headers={name: value for name, value in headers.items() if value}, buffered=True)
+
+
+class References(HTMLParser):
+    """Collects what a page loads, and where it links to."""
+
+    def __init__(self, page: str) -> None:
+        """Read the page."""
+        super().__init__()
+        self.loads: list[str] = []
+        self.links: list[str] = []
+        self.inline: list[str] = []
+        self._tag = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note an element's addresses, and what it does inline."""
+        self._tag = tag
+        for name, value in attrs:
+            if name in LOADING or (name == "href" and tag in {"link", "base"}):
+                self.loads.append(value or "")
+            elif name == "href":
+                self.links.append(value or "")
+            elif name.startswith("on"):
+                self.inline.append(value or "")
+
+    def handle_endtag(self, tag: str) -> None:  # noqa: ARG002 - the parser's interface
+        """Leave an element."""
+        self._tag = ""
+
+    def handle_data(self, data: str) -> None:
+        """Note a script or a style in the page itself."""
+        if self._tag in {"script", "style"} and data.strip():
+            self.inline.append(data)
+
+
+def page_of(site: FlaskClient, path: str) -> References:
+    """Read a page as a browser does."""
+    response = fetch(site, path, BROWSER)
+    assert (response.status_code, response.content_type) == (200, HTML)
+    return References(response.get_data(as_text=True))
+
+
+@pytest.mark.parametrize(
+    "accept", [None, "*/*", "application/json", "application/json, text/html;q=0.9"], ids=["none", "any", "json", "better"]
+)
+@pytest.mark.parametrize("path", EITHER)
+def test_machines_get_json(site: FlaskClient, path: str, accept: str | None) -> None:
+    """Whoever does not ask for a page gets JSON, and a cache learns that this depends on `Accept`."""
+    response = fetch(site, path, accept)
+    found = {name: response.headers.get(name) for name in ("Content-Type", "Vary", "Content-Security-Policy")}
+    assert response.status_code == 200
+    assert found == {"Content-Type": "application/json", "Vary": "Accept, Accept-Encoding", "Content-Security-Policy": None}
+
+
+@pytest.mark.parametrize(
+    "accept", [BROWSER, "text/html", "text/*;q=0.5, application/json;q=0.4"], ids=["browser", "html", "better"]
+)
+@pytest.mark.parametrize("path", EITHER)
+def test_browsers_get_a_page(site: FlaskClient, path: str, accept: str) -> None:
+    """Whoever likes HTML better gets a page."""
+    response = fetch(site, path, accept)
+    found = {name: response.headers.get(name) for name in ("Content-Type", "Vary", "Content-Security-Policy")}
+    assert response.status_code == 200
+    assert found == {"Content-Type": HTML, "Vary": "Accept, Accept-Encoding", "Content-Security-Policy": POLICY}
+
+
+@pytest.mark.parametrize("path", EITHER)
+def test_neither(site: FlaskClient, path: str) -> None:
+    """Whoever can read neither is told what there is."""
+    response = fetch(site, path, "image/png")
+    assert (response.status_code, response.content_type) == (406, MEDIA_TYPE)
+    assert response.get_json()["errors"] == [
+        {
+            "parameter": "Accept",
+            "code": "not-acceptable",
+            "detail": "Use application/json or text/html, or leave the header out.",
+            "allowed": ["application/json", "text/html"],
+        }
+    ]
+
+
+def test_index(client: FlaskClient) -> None:
+    """The index links every noun and everything else, and each link answers."""
+    index = fetch(client, "/").get_json()
+    names = ("example", "search", "suggest", "changes", "digest", "snapshot", "docs", "openapi", "problems", "livez", "readyz")
+    paths = (
+        "/initiatives/los-angeles-ca-myla311",
+        "/search?q=digital",
+        "/suggest?q=san",
+        "/changes?since=0",
+        "/digest",
+        "/snapshot",
+        "/docs",
+        "/openapi.json",
+        "/problems",
+        "/livez",
+        "/readyz",
+    )
+    assert index == {
+        "title": TITLE,
+        "description": SUMMARY,
+        "version": __version__,
+        "nouns": [{"name": row.name, "description": row.description, "url": f"{BASE}/{row.name}"} for row in RESOURCES],
+        "links": [
+            {"name": name, "description": link["description"], "url": BASE + path}
+            for name, path, link in zip(names, paths, index["links"], strict=True)
+        ],
+    }
+    assert all(link["description"] for link in index["links"])
+    found = {link["url"]: fetch(client, link["url"].removeprefix(BASE)).status_code for link in index["nouns"] + index["links"]}
+    assert found == dict.fromkeys(found, 200)
+
+
+def test_index_page_says_the_same(site: FlaskClient) -> None:
+    """The page for people has the links and the words of the index for machines."""
+    index = fetch(site, "/").get_json()
+    assert page_of(site, "/").links == [link["url"] for link in index["nouns"] + index["links"]]
+    page = fetch(site, "/", BROWSER).get_data(as_text=True)
+    words = [index["title"], index["description"], index["version"]]
+    words += [link["description"] for link in index["nouns"] + index["links"]]
+    text = Text(page).text
+    assert [word for word in words if word.replace("`", "") not in text] == []
+
+
+class Text(HTMLParser):
+    """What a reader sees of a page."""
+
+    def __init__(self, page: str) -> None:
+        """Read the page."""
+        super().__init__()
+        self.text = ""
+        self.feed(page)
+
+    def handle_data(self, data: str) -> None:
+        """Add a piece of text."""
+        self.text += data
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_pages_load_only_our_files(client: FlaskClient, path: str) -> None:
+    """A page loads our own files and nothing else, runs nothing inline, and its links to us answer."""
+    page = page_of(client, path)
+    assert page.loads
+    assert [address for address in page.loads if not address.startswith("/docs/")] == []
+    assert page.inline == []
+    addresses = {address: address.removeprefix(BASE) for address in page.loads + page.links}
+    assert {address for address, path in addresses.items() if not path.startswith("/")} == set()
+    found = {path: fetch(client, path).status_code for path in addresses.values()}
+    assert found == dict.fromkeys(found, 200)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_policy(site: FlaskClient, path: str) -> None:
+    """The policy of every page is the documented one and lets nothing in from elsewhere; a 304 has it too."""
+    response = fetch(site, path, BROWSER)
+    assert response.headers["Content-Security-Policy"] == POLICY
+    again = fetch(site, path, BROWSER, response.headers["ETag"])
+    assert (again.status_code, again.headers["Content-Security-Policy"]) == (304, POLICY)
+    allowed = {source for directive in POLICY.split("; ") for source in directive.split(" ")[1:]}
+    assert allowed == {"'none'", "'self'", "'unsafe-inline'", "data:"}
+    assert "script-src 'self';" in POLICY
+
+
+@pytest.mark.parametrize(("name", "content_type"), CONTENT_TYPES.items())
+def test_assets(site: FlaskClient, name: str, content_type: str) -> None:
+    """Each file of the pages is served with its media type, may be kept for a day, and is checked with its ETag."""
+    response = fetch(site, f"/docs/{name}")
+    expected = {
+        "Content-Type": content_type,
+        "Cache-Control": "public, max-age=86400",
+        "X-Content-Type-Options": "nosniff",
+    }
+    assert response.status_code == 200
+    assert expected.items() <= dict(response.headers).items()
+    assert response.get_data()
+    again = fetch(site, f"/docs/{name}", tag=response.headers["ETag"])
+    assert (again.status_code, again.get_data()) == (304, b"")
+
+
+def test_every_asset_is_listed(site: FlaskClient) -> None:
+    """The files that the pages load are the ones of the test above, and those that we take from a package are used."""
+    loaded = {address.removeprefix("/docs/") for path in PAGES for address in page_of(site, path).loads}
+    assert loaded == set(CONTENT_TYPES)
+    assert set(ASSETS) <= loaded
+
+
+def test_our_assets_name_no_other_host(site: FlaskClient) -> None:
+    """The files that we wrote refer to nothing on another host, and no style sheet loads anything from one."""
+    for name in ("docs.js", "page.css"):
+        assert "//" not in fetch(site, f"/docs/{name}").get_data(as_text=True)
+    for name in ("page.css", "swagger-ui.css"):
+        sheet = fetch(site, f"/docs/{name}").get_data(as_text=True)
+        addresses = [piece.split(")")[0].strip("'\"") for piece in sheet.split("url(")[1:]]
+        assert [address for address in addresses if not address.startswith("data:")] == []
+        assert "@import" not in sheet
+
+
+def test_interactive_page_reads_our_document(site: FlaskClient) -> None:
+    """The interactive page is told to read our document, and to send it to nobody for validation."""
+    script = fetch(site, "/docs/docs.js").get_data(as_text=True)
+    assert 'fetch("/openapi.json")' in script
+    assert "validatorUrl: null" in script
+    assert fetch(site, "/openapi.json").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "accept"),
+    [(path, accept) for path in EITHER for accept in ("application/json", BROWSER)]
+    + [("/docs", BROWSER), ("/openapi.json", "*/*")],
+)
+def test_not_modified(site: FlaskClient, path: str, accept: str) -> None:
+    """Whoever sends the tag back gets a 304 with the tag; JSON and page have tags of their own."""
+    response = fetch(site, path, accept)
+    tag = response.headers["ETag"]
+    for sent in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        again = fetch(site, path, accept, sent)
+        assert (again.status_code, again.get_data(), again.headers["ETag"]) == (304, b"", tag)
+        assert again.headers["Cache-Control"] == response.headers["Cache-Control"] == "public, no-cache"
+        assert again.headers.get("Vary") == response.headers.get("Vary")
+    assert fetch(site, path, accept, '"other"').status_code == 200
+    if path in EITHER:
+        other = fetch(site, path, BROWSER if accept != BROWSER else "application/json")
+        assert other.headers["ETag"] != tag
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_problem_type(site: FlaskClient, name: str) -> None:
+    """Every type of problem has its page, which says the same to machines and to people."""
+    row = PROBLEMS[name]
+    body = fetch(site, f"/problems/{name}").get_json()
+    assert body == {
+        "type": f"{BASE}/problems/{name}",
+        "title": row.title,
+        "status": row.status,
+        "description": row.description,
+        "example": body["example"],
+    }
+    example: dict[str, Any] = body["example"]
+    members = {"type": body["type"], "title": row.title, "status": row.status, "detail": row.detail, "errors": [*row.errors]}
+    assert members.items() <= example.items()
+    text = Text(fetch(site, f"/problems/{name}", BROWSER).get_data(as_text=True)).text
+    words = [row.title, str(row.status), row.description.replace("`", ""), row.detail, body["type"]]
+    assert [word for word in words if word not in text] == []
+    assert json.loads(text[text.index("{") : text.rindex("}") + 1]) == example
+
+
+def test_problem_types(site: FlaskClient) -> None:
+    """Every type of problem is in the list, as at its own path, and the page links to each."""
+    data = fetch(site, "/problems").get_json()["data"]
+    assert data == [fetch(site, f"/problems/{name}").get_json() for name in PROBLEMS]
+    assert page_of(site, "/problems").links == ["/", *(row["type"] for row in data)]
+    text = Text(fetch(site, "/problems", BROWSER).get_data(as_text=True)).text
+    assert [row for row in data if row["title"] not in text or row["description"].replace("`", "") not in text] == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/problems/unheard-of",
+        "/problems/",
+        "/problems/invalid-query/",
+        "/docs/",
+        "/docs/unheard-of.js",
+        "/docs/../app.py",
+        "/docs/%2e%2e/app.py",
+        "/docs/..%2fapp.py",
+        "/docs/%2e%2e%2fapp.py",
+        "/docs/..\\app.py",
+        "/docs/%2fetc%2fpasswd",
+        "/docs//etc/passwd",
+        "/docs/page.css/",
+        "/docs/./page.css",
+        "/docs/unheard-of/../page.css",
+        "/docs/page.css%00",
+        "/docs/swagger-ui.css.map",
+        "/docs/index.html",
+        "/static/page.css",
+    ],
+)
+@pytest.mark.parametrize("accept", ["application/json", BROWSER], ids=["machine", "browser"])
+def test_nothing_else_is_there(site: FlaskClient, path: str, accept: str) -> None:
+    """What is not there, or is outside, is a 404 problem that shows nothing of the machine."""
+    response = fetch(site, path, accept)
+    assert (response.status_code, response.content_type) == (404, MEDIA_TYPE)
+    problem = response.get_json()
+    assert (problem["status"], problem["type"]) == (404, f"{BASE}/problems/not-found")
+    assert "Traceback" not in json.dumps(problem)
+
+
+def test_links_follow_the_request() -> None:
+    """Without a configured address, links begin with the host that was asked."""
+    with serving(Settings(database_url="sqlite:///nowhere.sqlite3")) as app:
+        client = app.test_client()
+        for base in ("http://localhost", "https://elsewhere.example:8443"):
+            index = client.get("/", base_url=base).get_json()
+            addresses = [link["url"] for link in index["nouns"] + index["links"]]
+            addresses += [row["type"] for row in client.get("/problems", base_url=base).get_json()["data"]]
+            assert [address for address in addresses if not address.startswith(f"{base}/")] == []
+            page = References(client.get("/", base_url=base, headers={"Accept": BROWSER}).get_data(as_text=True))
+            assert {"{0.scheme}://{0.netloc}".format(urlsplit(address)) for address in page.links} == {base}
+
+
+def test_readme_shows_every_operator(client: FlaskClient) -> None:
+    """The README has an example of each operator, and each works."""
+    assert set(EXAMPLES) == set(OPERATORS)
+    assert {query: fetch(client, f"/cities?{query}").status_code for query in EXAMPLES.values()} == dict.fromkeys(
+        EXAMPLES.values(), 200
+    )

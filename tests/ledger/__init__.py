@@ -1,0 +1,1 @@
+"""Tests of `api/ledger/`: what was published."""

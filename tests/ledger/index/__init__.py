@@ -1,0 +1,1 @@
+"""Tests of `api/ledger/index/`: full text, words and bitmaps."""

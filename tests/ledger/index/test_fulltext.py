@@ -1,0 +1,538 @@
+"""Full text: words are the same on both databases, the index follows the ledger, and what it finds is what is there."""
+
+import string
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from alembic import command
+from hypothesis import HealthCheck, example, given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+from snowballstemmer.english_stemmer import EnglishStemmer
+from sqlalchemy import Select, func, select, text
+from sqlalchemy.orm import Session
+
+from api.db.database import Database
+from api.ledger import models, publish, rebuild
+from api.ledger.index import fulltext, words
+from api.ledger.index.fulltext import Nouns
+from api.ledger.index.words import MAX_WORDS, Search, TooManyWords
+from api.ledger.models import CURRENT, Revision
+from api.ledger.verify import verify
+from api.resources import RESOURCES
+from api.resources.cities import cities
+from api.resources.initiatives import initiatives
+from api.settings import Settings
+from tests.support.applications import serving
+from tests.support.databases import Store, config, opened, upgrade
+
+INSERT = "insert into priorities (id, name, description) values (:id, :name, :description)"
+
+
+def ids(session: Session, versions: Select[int]) -> list[str]:
+    """Return the ids of the records of some versions."""
+    return list(session.scalars(select(Revision.id).where(Revision.version.in_(versions), *CURRENT).order_by(Revision.id)))
+
+
+NAMES_OF_NOUNS = tuple(resource.name for resource in RESOURCES if resource.search)
+NOUNS = Nouns(NAMES_OF_NOUNS, ())
+
+
+def matching(session: Session, query: Search, kinds: Nouns = NOUNS) -> Select[int]:
+    """Select the versions that a search finds."""
+    engine = fulltext.engine_of(session)
+    return engine.versions(fulltext.matching(fulltext.wanted(query), kinds, session.get_bind().dialect.name).condition())
+
+
+def prefixed(session: Session, typed: str) -> Select[int]:
+    """Select the versions that a text completes to."""
+    return fulltext.engine_of(session).versions(fulltext.prefixed(typed, NOUNS, session.get_bind().dialect.name).condition())
+
+
+def found(database: Database, query: str) -> list[str]:
+    """Return the ids of the records that a query finds."""
+    with database.reading() as session:
+        return ids(session, matching(session, words.parse(query)))
+
+
+def complaints(database: Database) -> list[str]:
+    """Return what `verify` has to say."""
+    with database.reading() as session:
+        return list(verify(session))
+
+
+@pytest.fixture(scope="module")
+def seeded(store: Store, migrated: Settings) -> Iterator[Database]:
+    """A database that no test writes to."""
+    with opened(store.copy(migrated)) as database:
+        yield database
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        ("San José", ["san", "jose"]),
+        ("Cafe\u0301 CAFÉ café", ["cafe"] * 3),
+        ("city's city\u2019s cities citys", ["citi"] * 4),
+        ("O'Fallon ofallon Hawai\u02bbi hawaii don't", ["ofallon", "ofallon", "hawaii", "hawaii", "dont"]),
+        ("'quoted' James' ''", ["quot", "jame"]),
+        ("24-hour, public_private", ["24", "hour", "public", "privat"]),
+        ("ﬁber Straße ½ \uff21\uff29 İ", ["fiber", "strass", "1", "2", "ai", "i"]),
+        ("東京 ΣΊΣΥΦΟΣ σίσυφος", ["東京", "σισυφοσ", "σισυφοσ"]),
+        ("digi\u00adtal", ["digit"]),
+        ("a\0b \ud800 \udfff!", ["a", "b"]),
+        ("x" * 1000, ["x" * words.LETTERS]),
+    ],
+)
+def test_words(text: str, expected: list[str]) -> None:
+    """Words are runs of letters and digits, without case and accents, stemmed; a possessive is its owner."""
+    assert list(words.stems(text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", Search()),
+        (' - "" -"" * () ', Search()),
+        ("Cloud services", Search((("cloud",), ("servic",)))),
+        ('"Cloud services" city', Search((("cloud", "servic"), ("citi",)))),
+        ("“cloud services„ «a b» \uff02c d", Search((("cloud", "servic"), ("a", "b"), ("c", "d")))),
+        ('city "cloud services', Search((("citi",), ("cloud", "servic")))),
+        ('-cloud -"open data" x', Search((("x",),), (("cloud",), ("open", "data")))),
+        ('- cloud --data "a"-b', Search((("cloud",), ("a",), ("b",)), (("data",),))),
+        ("24-hour -public-private", Search((("24", "hour"),), (("public", "privat"),))),
+        ("San Diego's", Search((("san",), ("diego",)))),
+        (
+            "a AND (b OR NOT c) NEAR/2 title:d* ^e\\",
+            Search(tuple(tuple(p.split()) for p in ["a", "and", "b", "or", "not", "c", "near 2", "titl d", "e"])),
+        ),
+        ("a & b | !c <-> d:*", Search((("a",), ("b",), ("c",), ("d",)))),
+        ("a\0 'b'';--", Search((("a",), ("b",)))),
+    ],
+)
+def test_parse(query: str, expected: Search) -> None:
+    """A query is words, phrases in quotes of any kind, and a minus before what must not be there; all else is text."""
+    assert words.parse(query) == expected
+
+
+def test_too_many_words() -> None:
+    """As many words as allowed are a query; one more is refused, however they are written."""
+    many = " ".join(string.ascii_lowercase[:16]) + " "
+    assert len(words.parse(many * 2).positive) == MAX_WORDS
+    for query in (many * 2 + "x", f'"{many * 2}" -x', "x-" * MAX_WORDS + "x"):
+        with pytest.raises(TooManyWords):
+            words.parse(query)
+    with pytest.raises(TooManyWords):
+        fulltext.prefixed(many * 2 + "x", NOUNS, "sqlite")
+
+
+def test_index_follows(database: Database) -> None:
+    """What is inserted, changed or deleted by raw SQL is found as it is published, and not before, nor as it was."""
+    with database.engine.begin() as connection:
+        connection.execute(text(INSERT), {"id": "zz", "name": "Zeppelin fleet", "description": "Über ships."})
+    assert found(database, "zeppelins") == []
+    publish.sweep(database)
+    assert found(database, "zeppelins") == found(database, '"fleets of" fleet') + found(database, "uber ship") == ["zz"]
+    with publish.writing(database) as session:
+        session.execute(text("update priorities set name = 'Balloon fleet' where id = 'zz'"))
+    assert (found(database, "zeppelin"), found(database, "balloon")) == ([], ["zz"])
+    with pytest.raises(ZeroDivisionError), publish.writing(database) as session:  # noqa: PT012 - the block is what is tested
+        session.execute(text("update priorities set name = 'Kite fleet' where id = 'zz'"))
+        publish.publish(session)
+        raise ZeroDivisionError
+    assert (found(database, "kite"), found(database, "balloon")) == ([], ["zz"])
+    with publish.writing(database) as session:
+        session.execute(text("delete from priorities where id = 'zz'"))
+    assert found(database, "balloon") == []
+    with publish.writing(database) as session:
+        session.execute(text(INSERT), {"id": "zz", "name": "Kite", "description": "Again."})
+    assert found(database, "kite") == ["zz"]
+    assert complaints(database) == []
+
+
+def test_every_searched_field_is_found(seeded: Database) -> None:
+    """Each noun's own texts, as a phrase of their first words, find their record."""
+    with seeded.reading() as session:
+        for resource in (resource for resource in RESOURCES if resource.search):
+            for model in session.scalars(select(resource.model)).unique():
+                for name in resource.search:
+                    first = words.words(getattr(model, name) or "")[:8]
+                    query = words.parse(f'"{" ".join(first)}"')
+                    assert not first or model.id in ids(session, matching(session, query, Nouns((resource.name,))))
+
+
+def test_seeds(seeded: Database) -> None:
+    """The article's facts are found by word, phrase and exclusion, and the operators of the databases are words."""
+    assert found(seeded, "HIGH speeds internet sacramento") == INTERNET
+    everything = found(seeded, "-zeppelin")
+    with seeded.reading() as session:
+        published = select(func.count()).select_from(Revision).where(Revision.kind.in_(NAMES_OF_NOUNS), *CURRENT)
+        assert len(everything) == session.scalar(published)
+    assert sorted(found(seeded, "data") + found(seeded, "-data")) == everything
+    assert found(seeded, "data -data") == found(seeded, "") == found(seeded, "data OR zeppelin") == []
+
+
+TAMPERINGS = {
+    "missing": (
+        "delete from search_index where {key} = {version}",
+        ["cities/boston-ma: not in the search index; run `flask --app wsgi ledger reindex`"],
+    ),
+    "stale": (
+        "update search_index set {change} where {key} = {version}",
+        ["cities/boston-ma: its words in the search index are not its document's; run `flask --app wsgi ledger reindex`"],
+    ),
+    "orphan": (
+        "insert into search_index ({key}, {columns}) values (4000000000001, 'cities', 'zeppelin')",
+        ["version 4000000000001: in the search index, but not current; run `flask --app wsgi ledger reindex`"],
+    ),
+}
+INTERNET = ["california-public-utilities-commission", "sacramento-ca-high-speed-internet"]
+NAMES = {
+    "sqlite": {"key": "rowid", "columns": "noun, name", "change": "name = 'zeppelin'"},
+    "postgresql": {"key": "version", "columns": "kind, vector", "change": "vector = setweight(vector, 'C')"},
+}
+
+
+@pytest.mark.parametrize("tampering", TAMPERINGS)
+def test_verify_finds(database: Database, tampering: str) -> None:
+    """`verify` names an entry that is missing, says something else or is nobody's; `ledger reindex` mends it."""
+    statement, expected = TAMPERINGS[tampering]
+    with database.engine.begin() as connection:
+        version = connection.execute(select(Revision.version).where(Revision.id == "boston-ma", *CURRENT)).scalar_one()
+        connection.execute(text(statement.format(version=version, **NAMES[connection.dialect.name])))
+    assert complaints(database) == expected
+    with database.writing() as session:
+        amount = rebuild.reindex(session)
+    assert complaints(database) == []
+    assert len(found(database, "-zeppelin")) == amount
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update search_index_content set c0 = 'zeppelin' where c0 = 'boston'",
+        "update search_index_content set c0 = c0 || ' zeppelin' where c0 = 'boston'",
+        "delete from search_index_content where c0 = 'boston'",
+        "delete from search_index_data where id > 10",
+    ],
+)
+def test_torn_index(database: Database, statement: str) -> None:
+    """Whatever is done to the tables that FTS5 keeps is found and mended; PostgreSQL's index can't be reached by SQL."""
+    if database.engine.dialect.name == "postgresql":
+        with database.reading() as session:
+            assert not fulltext.engine_of(session).torn(session)
+        return
+    before = found(database, "boston")
+    assert before
+    with database.engine.begin() as connection:
+        connection.execute(text(statement))
+    assert "the search index does not hold the words of its entries; run `flask --app wsgi ledger reindex`" in complaints(
+        database
+    )
+    with database.writing() as session:
+        rebuild.reindex(session)
+    assert complaints(database) == []
+    assert (found(database, "boston"), found(database, "zeppelin")) == (before, [])
+
+
+def test_reindex_on_the_command_line(database: Database, settings: Settings) -> None:
+    """`ledger reindex` says how many records it indexed, and `ledger verify` is content afterwards."""
+    amount = len(found(database, "-zeppelin"))
+    with database.engine.begin() as connection:
+        connection.execute(text("delete from search_index"))
+    with serving(settings) as app:
+        results = [app.test_cli_runner().invoke(args=["ledger", name]) for name in ("reindex", "verify")]
+    assert [(result.exit_code, result.output) for result in results] == [
+        (0, f"Records indexed: {amount}.\n"),
+        (0, "The ledger and the tables agree.\n"),
+    ]
+
+
+def test_reindex_in_batches(database: Database) -> None:
+    """More records than a batch holds are indexed, all of them, and deleted ones are not."""
+    amount = models.BATCH * 2 + 1
+    with publish.writing(database) as session:
+        session.execute(
+            text(INSERT), [{"id": f"zz-{n:05}", "name": f"Zeppelin {n}", "description": "x"} for n in range(amount)]
+        )
+    with publish.writing(database) as session:
+        session.execute(text("delete from priorities where id = 'zz-00000'"))
+    for _ in range(2):
+        assert len(found(database, "zeppelin")) == amount - 1
+        assert complaints(database) == []
+        with database.writing() as session:
+            rebuild.reindex(session)
+
+
+def test_upgrade_fills_the_index(store: Store, migrated: Settings) -> None:
+    """A database that was published before there was an index gets one, with what was changed since."""
+    settings = store.copy(migrated)
+    with opened(settings) as database:
+        command.downgrade(config(database), "0002")
+        with database.engine.begin() as connection:
+            connection.execute(text("update cities set summary = 'Zeppelins.' where id = 'boston-ma'"))
+    upgrade(settings)
+    with opened(settings) as database:
+        assert complaints(database) == []
+        assert found(database, "zeppelin") == ["boston-ma"]
+        assert found(database, "HIGH speeds internet sacramento") == INTERNET
+
+
+@pytest.mark.parametrize(
+    "long",
+    [
+        "word " * 50_000,
+        " ".join(f"{n}" for n in range(60_000)),
+        " ".join(str(n) + "\U0001d4b2" * 500 for n in range(5_000)),
+        "ﷺ" * 200_000,
+        "x" * 1_000_000,
+        " ".join(f"{'東京都' * 33}{n}" for n in range(20_000)),
+    ],
+    ids=["one word", "numbers", "mathematics", "ligatures", "one long word", "tokyo"],
+)
+def test_long_texts(blank: Database, long: str) -> None:
+    """However long a title and a text are, they are indexed, and found by their first words."""
+    contents = {1: {"title": long, "summary": "Zeppelin " + long}}
+    with blank.writing() as session:
+        fulltext.replace(session, initiatives, [], contents)
+        assert fulltext.faults(session, initiatives, contents) == {}
+        query = words.parse(f'zeppelin "{" ".join(words.words(long)[:3])}"')
+        assert ranked(session, query) == {1: 2}
+        session.rollback()
+
+
+def test_words_beyond_the_limits(database: Database) -> None:
+    """Both databases know a word's first occurrences, and a text's first words, up to the same one."""
+    many = ["word"] * words.OCCURRENCES + ["last", "word", "one"]
+    with publish.writing(database) as session:
+        values = {"id": "zz", "name": " ".join(many), "description": "x " * (words.BODY_WORDS - 1) + "zeppelin kite"}
+        session.execute(text(INSERT), values)
+    assert found(database, '"word last"') == found(database, "zeppelin") == ["zz"]
+    assert found(database, '"word one"') == found(database, '"last word"') == found(database, "kite") == []
+
+
+# The corpora of the comparison: few words, so that they meet, in every dress that they can wear.
+VOCABULARY = [
+    "city",
+    "Cities",
+    "city\u2019s",
+    "CAFÉ",
+    "cafe\u0301",
+    "東京",
+    "24",
+    "hour",
+    "San",
+    "Diego's",
+    "o'Fallon",
+    "ﬁber",
+    "not",
+    "½",
+]
+SEPARATORS = [" ", "  ", "-", ", ", " — ", "/", "\n", ". ", " & ", "_", "\u200b"]
+PHRASES = st.lists(st.sampled_from(VOCABULARY), min_size=1, max_size=3)
+
+
+@st.composite
+def texts(draw: st.DrawFn, most: int = 6) -> str:
+    """Draw a text of those words."""
+    words = draw(st.lists(st.sampled_from(VOCABULARY), max_size=most))
+    return "".join(word + draw(st.sampled_from(SEPARATORS)) for word in words)
+
+
+def opinion(text: str) -> list[str]:
+    """Make words of a text in another way than `search` does: a whole text at once, a character at a time."""
+    plain = (
+        "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+        .casefold()
+        .replace("\u2019", "'")
+    )
+    found, word = [], ""
+    for position, character in enumerate(plain + " "):
+        inside = character == "'" and word and plain[position + 1 : position + 2].isalnum()
+        if character.isalnum() or inside:
+            word += character
+        elif word:
+            found.append(EnglishStemmer().stemWord(word).replace("'", ""))
+            word = ""
+    return found
+
+
+def holds(words: Sequence[str], phrase: Sequence[str]) -> bool:
+    """Tell whether words stand in a list, side by side."""
+    return any(list(words[start : start + len(phrase)]) == list(phrase) for start in range(len(words)))
+
+
+Term = tuple[bool, list[str]]
+Text = dict[str, str | None]
+
+
+def written(terms: Iterable[Term]) -> str:
+    """Write a query, each of whose terms is wanted or not."""
+    return " ".join(("" if wanted else "-") + (f'"{" ".join(p)}"' if len(p) > 1 else p[0]) for wanted, p in terms)
+
+
+def expected(documents: dict[int, Text], terms: Sequence[Term]) -> dict[int, int]:
+    """Return the versions that must be found, with their tiers."""
+    phrases = [(wanted, opinion(" ".join(phrase))) for wanted, phrase in terms]
+    positive = [phrase for wanted, phrase in phrases if wanted]
+    answer = {}
+    for version, document in documents.items():
+        title, body = opinion(document["title"] or ""), opinion(document["summary"] or "")
+        if terms and all(wanted == (holds(title, phrase) or holds(body, phrase)) for wanted, phrase in phrases):
+            whole = [word for phrase in positive for word in phrase]
+            titled = bool(positive) and all(holds(title, phrase) for phrase in positive)
+            answer[version] = 0 if positive and holds(title, whole) else 1 if titled else 2
+    return answer
+
+
+@pytest.fixture(scope="module")
+def blank(store: Store, migrated: Settings) -> Iterator[Database]:
+    """A database whose index is empty; who fills it rolls back."""
+    with opened(store.copy(migrated)) as database:
+        with database.writing() as session:
+            fulltext.engine_of(session).clear(session)
+        yield database
+
+
+def ranked(session: Session, query: Search) -> dict[int, int]:
+    """Return the versions that a search finds, with their tiers, which no two share."""
+    engine, dialect = fulltext.engine_of(session), session.get_bind().dialect.name
+    rows = [
+        (version, tier)
+        for tier, wanted in fulltext.tiers(query).items()
+        for version in session.scalars(engine.versions(fulltext.matching(wanted, Nouns(("initiatives",)), dialect).condition()))
+    ]
+    assert sorted(version for version, _ in rows) == sorted(session.scalars(matching(session, query)))
+    return dict(rows)
+
+
+@limits(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    documents=st.lists(st.tuples(texts(), texts(12) | st.none()), min_size=1, max_size=8),
+    queries=st.lists(st.lists(st.tuples(st.booleans() | st.just(value=True), PHRASES), max_size=3), min_size=1, max_size=6),
+)
+def test_both_databases_find_what_python_finds(
+    blank: Database, documents: list[tuple[str, str | None]], queries: list[list[Term]]
+) -> None:
+    """Whatever is written and asked, an index finds, ranks and completes what a search through all texts does."""
+    contents: dict[int, Text] = {n: {"title": title, "summary": summary} for n, (title, summary) in enumerate(documents, 1)}
+    with blank.writing() as session:
+        fulltext.replace(session, initiatives, [], contents)
+        assert fulltext.faults(session, initiatives, contents) == {}
+        for terms in queries:
+            query = words.parse(written(terms))
+            assert ranked(session, query) == expected(contents, terms)
+            for document in contents.values():
+                check_highlights(query, document)
+            typed = [word[:2] for _, phrase in terms for word in phrase]
+            completed = set(session.scalars(prefixed(session, " ".join(typed))))
+            assert completed == {n for n, content in contents.items() if typed and begins(content["title"] or "", typed)}
+        session.rollback()
+
+
+def begins(title: str, typed: Iterable[str]) -> bool:
+    """Tell whether a title has a word for each beginning."""
+    return all(any(word.startswith(part) for word in words.names(title)) for given in typed for part in words.names(given))
+
+
+def check_highlights(query: Search, document: dict[str, Any]) -> None:
+    """Compare highlights with their promise: they join to the text, and the words are those that are wanted."""
+    for field in initiatives.search:
+        said = document[field] or ""
+        segments = words.highlights(query, initiatives, document).get(field, [])
+        wanted = [word for word in words.stems(said) if word in query.words]
+        assert "".join(segment["text"] for segment in segments) == (said if wanted else "")
+        assert {word for segment in segments if segment["match"] for word in words.stems(segment["text"])} >= set(wanted)
+
+
+ANYTHING = st.text(st.characters(exclude_categories=()), max_size=40)
+
+
+@limits(max_examples=150, deadline=None)
+@given(query=ANYTHING | texts(), content=ANYTHING)
+@example('"', "'")
+@example("-", "\0")
+@example("\ud800\"'\0", "\udfff")
+@example("a\\':*b & \"c' -d", "e")
+def test_any_text_is_a_query(blank: Database, query: str, content: str) -> None:
+    """No text is an error, in a query or in a document: surrogates, nulls and operators are not."""
+    document = {"title": content, "summary": query}
+    with blank.writing() as session:
+        fulltext.replace(session, initiatives, [], {1: document})
+        assert fulltext.faults(session, initiatives, {1: document}) == {}
+        try:
+            parsed = words.parse(query)
+            completed = session.scalars(prefixed(session, query)).all()
+        except TooManyWords:
+            parsed, completed = words.parse(""), []
+        assert ranked(session, parsed).keys() <= {1}
+        assert set(completed) <= {1}
+        check_highlights(parsed, document)
+        check_highlights(words.parse(" ".join(words.words(content)[:MAX_WORDS])), document)
+        session.rollback()
+
+
+def test_highlights() -> None:
+    """What is marked is whole words as they are written, with their accents, in the fields that have any."""
+    query = words.parse('cafe "city\u2019s" -open')
+    document = {"name": "Open Cafe\u0301s!", "summary": "The CITIES and the café\u2019s bar."}
+    assert words.highlights(query, cities, document) == {
+        "name": [{"text": "Open ", "match": False}, {"text": "Cafe\u0301s", "match": True}, {"text": "!", "match": False}],
+        "summary": [
+            {"text": "The ", "match": False},
+            {"text": "CITIES", "match": True},
+            {"text": " and the ", "match": False},
+            {"text": "café\u2019s", "match": True},
+            {"text": " bar.", "match": False},
+        ],
+    }
+    assert words.highlights(query, cities, {"name": "Boston", "summary": None}) == {}
+    assert words.highlights(words.parse("-boston"), cities, {"name": "Boston", "summary": None}) == {}
+
+
+def test_tiers(blank: Database) -> None:
+    """The whole query in the title is best, then all its words there, then the rest; without a wanted word all are alike."""
+    titles = ["Open Data portal", "Data is open", "Open portal", "Open. Data"]
+    contents = {n: {"title": title, "summary": "Open data, data open."} for n, title in enumerate(titles)}
+    with blank.writing() as session:
+        fulltext.replace(session, initiatives, [], contents)
+        for query, tiers in (("open data", [0, 1, 2, 0]), ("-zeppelin", [2] * 4), ('"data open"', [2, 2, 2, 2])):
+            assert ranked(session, words.parse(query)) == dict(enumerate(tiers))
+        session.rollback()
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("", []),
+        ("*", []),
+        ("san d", ["san-diego-ca"]),
+        ("SÃN JÓSE", ["san-jose-ca"]),
+        ("di-sa", ["san-diego-ca"]),
+        ("iego", []),
+        ("ange", ["los-angeles-ca"]),
+    ],
+)
+def test_prefixed(seeded: Database, typed: str, expected: list[str]) -> None:
+    """A title is completed by the beginning of any of its words, in any order; each word typed needs one."""
+    with seeded.reading() as session:
+        matched = prefixed(session, typed)
+        completed = select(Revision.id).where(Revision.kind == "cities", Revision.version.in_(matched)).order_by(Revision.id)
+        assert session.scalars(completed).all() == expected
+
+
+def test_nouns_are_apart(seeded: Database) -> None:
+    """A search of some nouns finds what it finds in all of them, less the others'; of what it must not have, too."""
+    for asked in ("san", "-zeppelin", "san -diego", "data"):
+        query = words.parse(asked)
+        with seeded.reading() as session:
+            whole = set(session.scalars(matching(session, query)))
+            parts = [set(session.scalars(matching(session, query, Nouns((kind,))))) for kind in NAMES_OF_NOUNS]
+            pair = set(session.scalars(matching(session, query, Nouns(NAMES_OF_NOUNS[:2]))))
+            same = set(session.scalars(matching(session, query, Nouns(NAMES_OF_NOUNS[:2], NAMES_OF_NOUNS[2:]))))
+        assert whole == set().union(*parts)
+        assert len(whole) == sum(map(len, parts)) > 0
+        assert pair == same == parts[0] | parts[1]

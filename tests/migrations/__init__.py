@@ -1,0 +1,1 @@
+"""Tests of `migrations/`: up from every release, and down again."""

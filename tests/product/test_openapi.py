@@ -1,0 +1,503 @@
+"""The OpenAPI document is valid, complete, and tells the truth."""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from jsonschema_rs import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from sqlalchemy import text
+from werkzeug.test import TestResponse
+
+from api.app import create_app
+from api.db.database import Database
+from api.errors import MAX_QUERY_STRING
+from api.ledger import publish
+from api.query import language
+from api.resources import RESOURCES
+from api.schema.fields import RESERVED
+from api.schema.formats import BY_MEDIA_TYPE
+from api.schema.resource import Resource
+from api.settings import Settings
+from api.web import keys
+from api.web.problem_types import PROBLEMS
+from api.web.problems import MEDIA_TYPE
+from tests.support.answers import walk
+from tests.support.applications import serving
+from tests.support.good_requests import prepare, wrong
+from tests.support.plans import written
+from tests.support.records import copy_of_a_record
+
+Json = dict[str, Any]
+NO_DATABASE = "sqlite:///nowhere.sqlite3"
+ASSETS = "/docs/<path:name>"
+# Headers that a client acts on; the rest is for browsers (CORS, policies) or belongs to HTTP itself.
+SOMETIMES = {
+    "Age",
+    "Content-Encoding",
+    "Idempotent-Replayed",
+    "Preference-Applied",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Server-Timing",
+}
+HEADERS = SOMETIMES | {
+    *("Allow", "Cache-Control", "Content-Disposition", "ETag", "Link", "Location", "Retry-After", "Vary", "X-Request-Id"),
+    "WWW-Authenticate",
+}
+METHODS = ("get", "post", "put", "patch", "delete")
+nouns = pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
+
+
+@pytest.fixture(scope="session")
+def document() -> Json:
+    """The document as it is served, to anyone, with any database or none."""
+    with serving(Settings(database_url=NO_DATABASE)) as app:
+        found: Json = app.test_client().get("/openapi.json").get_json()
+    return found
+
+
+def operations(document: Json) -> Iterator[tuple[str, Json]]:
+    """Yield every operation with its path, which has the method in front unless it is GET."""
+    for path, item in document["paths"].items():
+        for method in METHODS:
+            if method in item:
+                yield path if method == "get" else f"{method.upper()} {path}", item[method]
+
+
+def resolved(document: Json, node: Json) -> Json:
+    """Follow a reference."""
+    while "$ref" in node:
+        pointer = node["$ref"].removeprefix("#/").split("/")
+        node = document
+        for key in pointer:
+            node = node[key]
+    return node
+
+
+def responses(document: Json) -> Iterator[tuple[str, int, Json]]:
+    """Yield every response of every operation, with its path and its status."""
+    for path, operation in operations(document):
+        for status, response in operation["responses"].items():
+            yield path, int(status), resolved(document, response)
+
+
+def parameters(document: Json) -> Iterator[tuple[str, Json]]:
+    """Yield every parameter of every operation, with its path."""
+    for path, operation in operations(document):
+        shared = document["paths"][path.split()[-1]].get("parameters", [])
+        for parameter in [*shared, *operation.get("parameters", [])]:
+            yield path, resolved(document, parameter)
+
+
+def schema_of(parameter: Json) -> Json:
+    """Return the schema of a parameter's value, which is JSON where its content is described."""
+    found: Json = parameter["schema"] if "schema" in parameter else parameter["content"]["application/json"]["schema"]
+    return found
+
+
+def properties(schema: Json, name: str) -> Iterator[tuple[str, Json]]:
+    """Yield every property of a schema and of what is nested in it."""
+    for key, value in schema.get("properties", {}).items():
+        yield f"{name}.{key}", value
+        yield from properties(value, f"{name}.{key}")
+        yield from properties(value.get("items", {}), f"{name}.{key}[]")
+
+
+def is_composite(schema: Json) -> bool:
+    """Tell whether a value is made of another schema's: the examples are then there."""
+    return any(
+        "$ref" in str(part) for part in (schema, schema.get("items"), schema.get("anyOf"), schema.get("additionalProperties"))
+    )
+
+
+def example(parameter: Json) -> object:
+    """Return a parameter's example, if it has one."""
+    if "content" in parameter:
+        return parameter["content"]["application/json"]["example"]
+    return parameter.get("example", parameter["schema"].get("example"))
+
+
+def complaints(document: Json, schema: Json, value: object) -> list[str]:
+    """Say where a value breaks a schema of the document; formats count."""
+    validator = Draft202012Validator({**schema, "components": document["components"]}, validate_formats=True)
+    return [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(value)]
+
+
+def references(node: object) -> Iterator[str]:
+    """Yield every reference in a part of the document."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "$ref":
+                yield value
+            else:
+                yield from references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)
+
+
+def test_valid(document: Json) -> None:
+    """The document is valid OpenAPI 3.1."""
+    assert document["openapi"].startswith("3.1.")
+    assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
+
+
+def test_the_same_everywhere(client: FlaskClient) -> None:
+    """The document does not depend on the database, nor on who asks for it where."""
+    expected = create_app(Settings(database_url=NO_DATABASE)).extensions["openapi"]
+    for base_url in ("http://localhost", "https://elsewhere.example:8443"):
+        response = client.get("/openapi.json", base_url=base_url)
+        assert (response.get_data(), response.content_type) == (expected, "application/json")
+
+
+def test_every_route_is_documented(app: Flask, document: Json) -> None:
+    """The paths are the routes, except the files of the interactive documentation; each has just the methods that it needs."""
+    rules = {rule.rule for rule in app.url_map.iter_rules()}
+    assert ASSETS in rules
+    assert set(document["paths"]) == {re.sub(r"<(?:[^:<>]+:)?(\w+)>", r"{\1}", rule) for rule in rules - {ASSETS}}
+    of_nouns = ("POST /{}/search", "POST /{}", "PUT /{}/{{id}}", "PATCH /{}/{{id}}", "DELETE /{}/{{id}}")
+    others = {"POST /changesets", "POST /keys", "DELETE /keys/{name}", "POST /keys/{name}/rotate"}
+    others |= {"POST /webhooks", "DELETE /webhooks/{id}", "POST /webhooks/{id}/resume"}
+    assert {path for path, _ in operations(document) if path not in document["paths"]} == others | {
+        path.format(resource.name) for path in of_nouns for resource in RESOURCES
+    }
+
+
+def test_operations_are_described(document: Json) -> None:
+    """Every operation has an id of its own, a summary and a declared tag; a noun's tag is its name."""
+    tags = {tag["name"]: tag["description"] for tag in document["tags"]}
+    assert list(tags) == [
+        *(resource.name for resource in RESOURCES),
+        "search",
+        "sync",
+        "changesets",
+        "keys",
+        "webhooks",
+        "meta",
+    ]
+    assert all(tags.values())
+    found = dict(operations(document))
+    ids = [operation["operationId"] for operation in found.values()]
+    assert len(ids) == len(set(ids))
+    assert [path for path, operation in found.items() if not operation["summary"]] == []
+    described = {path: operation["tags"] for path, operation in found.items()}
+    names = dict.fromkeys([resource.name for resource in RESOURCES]) | dict.fromkeys(
+        ["search", "suggest", "changes", "digest", "snapshot", "changesets", "keys", "webhooks"]
+    )
+
+    def tag(path: str) -> str:
+        first = path.split("/")[1].removesuffix(".{format}")
+        others = {"suggest": "search", "changes": "sync", "digest": "sync", "snapshot": "sync"}
+        return others.get(first, first if first in names else "meta")
+
+    assert described == {path: [tag(path)] for path in found}
+
+
+def test_responses_are_described(document: Json) -> None:
+    """Every response says what it is, and each operation's descriptions differ."""
+    for path, operation in operations(document):
+        described = [resolved(document, response)["description"] for response in operation["responses"].values()]
+        assert len(described) == len(set(described)), path
+        assert all(described), path
+
+
+def test_success_is_described_as_what_it_is(document: Json) -> None:
+    """Where an answer comes as JSON and as a page, its description is true of both."""
+    pages = [row for row in responses(document) if row[1] == 200 and "text/html" in row[2]["content"]]
+    both = {path: response for path, _, response in pages if len(response["content"]) > 1}
+    assert [sorted(response["content"]) for response in both.values()] == [["application/json", "text/html"]] * 3
+    assert {path: response["description"] for path, response in both.items()} == {
+        "/": "Where everything is.",
+        "/problems": "Every kind of problem.",
+        "/problems/{name}": "The kind of problem.",
+    }
+
+
+def test_parameters_are_described(document: Json) -> None:
+    """Every parameter has a description and an example, but a cursor and a key: the interactive page would send them."""
+    assert [(path, found["name"]) for path, found in parameters(document) if not found.get("description")] == []
+    bare = [(path, found["name"]) for path, found in parameters(document) if example(found) is None]
+    lists = [path for row in RESOURCES for path in (f"/{row.name}", f"/{row.name}.{{format}}", f"POST /{row.name}/search")]
+    once = [path for path, found in parameters(document) if found["name"] == "Idempotency-Key"]
+    assert sorted(bare) == sorted(
+        [
+            *((path, "cursor") for path in [*lists, "/search", "/changes", "/changes/{noun}"]),
+            *((path, "Idempotency-Key") for path in once),
+        ]
+    )
+
+
+def test_headers_are_described(document: Json) -> None:
+    """Every header of a response has a description and an example."""
+    bare = [
+        (path, status, name, key)
+        for path, status, response in responses(document)
+        for name, header in response.get("headers", {}).items()
+        for key in ("description", "example")
+        if not resolved(document, header).get(key)
+    ]
+    assert bare == []
+
+
+def test_properties_are_described(document: Json) -> None:
+    """Every property of every schema has a description, and an example unless it is made of others."""
+    found = [row for name, schema in document["components"]["schemas"].items() for row in properties(schema, name)]
+    assert [name for name, schema in found if not schema.get("description")] == []
+    assert [name for name, schema in found if "example" not in schema and not is_composite(schema)] == []
+
+
+def test_examples_are_valid(document: Json) -> None:
+    """Every example of a property, a parameter and a header is valid where it stands."""
+    rows: list[tuple[object, Json, object]] = []
+    for name, schema in document["components"]["schemas"].items():
+        rows += [(path, found, found["example"]) for path, found in properties(schema, name) if "example" in found]
+    for path, parameter in parameters(document):
+        if example(parameter) is not None:
+            rows.append(((path, parameter["name"]), schema_of(parameter), example(parameter)))
+    for path, status, response in responses(document):
+        for name, header in response.get("headers", {}).items():
+            rows.append(((path, status, name), header["schema"], header["example"]))
+    # What stands in many places is checked once.
+    once = {json.dumps([schema, value]): (place, schema, value) for place, schema, value in rows}
+    assert [(place, found) for place, schema, value in once.values() if (found := complaints(document, schema, value))] == []
+
+
+def test_errors_are_problems(document: Json) -> None:
+    """Every error is problem+json, with a valid example of each kind of problem of its status."""
+    errors = [row for row in responses(document) if row[1] >= 400]
+    seen: set[str] = set()
+    for path, status, response in errors:
+        assert list(response["content"]) == [MEDIA_TYPE], (path, status)
+        content = response["content"][MEDIA_TYPE]
+        assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+        values = {name: row["value"] for name, row in content["examples"].items()}
+        assert list(values) == [row.name for row in PROBLEMS.values() if row.status == status]
+        for name, value in values.items():
+            if name not in seen:
+                assert complaints(document, content["schema"], value) == []
+            seen.add(name)
+            assert value["type"].endswith(f"/problems/{name}")
+            assert (value["status"], value["title"]) == (status, PROBLEMS[name].title)
+    assert {status for _, status, _ in errors} == {
+        *(400, 401, 403, 404, 405, 406, 409, 410, 412, 413, 414, 415, 422, 428, 429, 500, 503)
+    }
+
+
+def test_every_component_is_used(document: Json) -> None:
+    """Nothing is declared that no operation refers to."""
+    used: set[str] = set()
+    waiting = set(references(document["paths"]))
+    while waiting:
+        used |= waiting
+        waiting = {below for pointer in waiting for below in references(resolved(document, {"$ref": pointer}))} - used
+    kinds = document["components"].keys() - {"securitySchemes"}
+    declared = {f"#/components/{kind}/{name}" for kind in kinds for name in document["components"][kind]}
+    assert used == declared
+
+
+@nouns
+def test_records_are_as_documented(client: FlaskClient, document: Json, resource: Resource) -> None:
+    """Every record, in lists and alone, is what its schema says, and has no property that the schema doesn't have."""
+    singular = resource.singular.title()
+    record = document["components"]["schemas"][singular]
+    assert (record["additionalProperties"], set(record["required"])) == (False, set(record["properties"]))
+    lists, answer = ({"$ref": f"#/components/schemas/{singular}{kind}"} for kind in ("List", "Answer"))
+    for path, schema in ((f"/{resource.name}", lists), (f"/{resource.name}/{{id}}", answer)):
+        content = document["paths"][path]["get"]["responses"]["200"]["content"]
+        assert content["application/json"] == {"schema": schema}
+        assert set(content) == ({"application/json"} if "id" in path else set(BY_MEDIA_TYPE))
+    records = walk(client, f"/{resource.name}?limit=500")
+    assert complaints(document, {"type": "array", "items": {"$ref": f"#/components/schemas/{singular}"}}, records) == []
+    for limit in (1, 500):
+        assert complaints(document, lists, client.get(f"/{resource.name}?limit={limit}").get_json()) == []
+    for record in records[::20]:
+        body = client.get(f"/{resource.name}/{record['id']}").get_json()
+        assert complaints(document, answer, body) == []
+        assert complaints(document, answer, {**body, "data": {**body["data"], "mayor": "?"}}) != []
+
+
+def test_problem_types_are_as_documented(client: FlaskClient, document: Json) -> None:
+    """The index, the problem types and the health checks are what their schemas say."""
+    for path in ("/", "/problems", "/problems/{name}", "/livez", "/readyz"):
+        schema = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+        assert complaints(document, schema, client.get(path.replace("{name}", "not-found")).get_json()) == []
+
+
+def test_example_requests_work(client: FlaskClient, document: Json) -> None:
+    """Every path answers 200, in full, to the request that its examples make: the one that the interactive page offers."""
+    found = {}
+    for path, operation in ((path, found) for path, found in operations(document) if "security" not in found):
+        values: dict[str, dict[str, str]] = {"path": {}, "query": {}, "header": {}}
+        for parameter in [parameter for at, parameter in parameters(document) if at == path]:
+            # The interactive page leaves the filters empty: all at once, they would find nothing.
+            if (example(parameter) is not None and parameter["in"] != "query") or parameter["name"] in language.PARAMETERS:
+                values[parameter["in"]][parameter["name"]] = written(example(parameter))
+        values["path"] = {**values["path"], **({"format": "json"} if "format" in values["path"] else {})}
+        values["query"].pop("cursor", None)
+        address = path.split()[-1].format(**values["path"])
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
+        method = "GET" if path in document["paths"] else "POST"
+        answer = client.open(address, method=method, query_string=values["query"], headers=values["header"], json=body)
+        found[path] = answer.status_code
+    assert found == dict.fromkeys(found, 200)
+
+
+@nouns
+def test_example_filters_work(client: FlaskClient, document: Json, resource: Resource) -> None:
+    """Every filter answers 200 to its example."""
+    found = {row["name"]: written(example(row)) for path, row in parameters(document) if path == f"/{resource.name}"}
+    asked = {name: text for name, text in found.items() if name in language.filters(resource)}
+    assert set(asked) == set(language.filters(resource))
+    answers = {name: client.get(f"/{resource.name}", query_string={name: text, "limit": 1}) for name, text in asked.items()}
+    assert {name: answer.get_json() for name, answer in answers.items() if answer.status_code != 200} == {}
+
+
+@nouns
+def test_example_record_is_there(client: FlaskClient, document: Json, resource: Resource) -> None:
+    """The id that a noun's schema shows is the id of one of its records."""
+    id = document["components"]["schemas"][resource.singular.title()]["properties"]["id"]["example"]
+    assert client.get(f"/{resource.name}/{id}").status_code == 200
+
+
+# What takes a version that has not been.
+FUTURE = {"/changes": "since", "/digest": "at", "/snapshot": "as_of"}
+
+
+def ask(client: FlaskClient, path: str, deleted: str | None) -> dict[int, TestResponse]:
+    """Send each request that a path can be expected to answer with a status of its own; return the first of each status."""
+    if path.endswith("/search") and path.startswith("POST "):
+        return ask_by_post(client, path.removeprefix("POST "))
+    # A stream that nobody reads keeps its place.
+    get = partial(client.get, buffered=True)
+    known = path.replace("{version}", "1").replace("{name}", "not-found").replace("{format}", "json")
+    known = known.replace("{noun}", "cities").replace("{number}", "0")
+    if "{id}" in path:
+        noun = path.split("/")[1]
+        known = path.replace("{id}", client.get(f"/{noun}?limit=1").get_json()["data"][0]["id"])
+    mark = "?q=x&" if path in {"/search", "/suggest"} else "?"
+    known += mark[:-1]
+    answers = [
+        get(known),
+        get(known, headers={"If-None-Match": "*"}),
+        get(f"{known}{mark[-1]}limti=1"),
+        get(re.sub(r"\{\w+\}", "99999999" if "version" in path else "unheard-of", path) + mark[:-1]),
+        get(known, headers={"Accept": "image/png"}),
+        get(f"{known}{mark[-1]}limit={'9' * MAX_QUERY_STRING}"),
+    ]
+    if deleted:
+        answers += [get(deleted), get(path.replace("{id}", RESERVED))]
+    if path.startswith(tuple(FUTURE)):
+        parameter = next(name for start, name in FUTURE.items() if path.startswith(start))
+        answers.append(get(f"{known}?{parameter}=99999999"))
+    return {answer.status_code: answer for answer in reversed(answers)}
+
+
+def ask_by_post(client: FlaskClient, path: str) -> dict[int, TestResponse]:
+    """The same for a path that takes an expression as its body."""
+    answers = [
+        client.post(path, json={"version__gt": 0}),
+        client.post(f"{path}?limti=1", json={"version__gt": 0}),
+        client.post(path, json={"version__gt": 0}, headers={"Accept": "image/png"}),
+        client.post(path, data=b" " * 1_000_001, content_type="application/json"),
+        client.post(f"{path}?limit={'9' * MAX_QUERY_STRING}", json={"version__gt": 0}),
+        client.post(path, data="{}"),
+        client.post(path, json={"versoin__gt": 0}),
+    ]
+    return {answer.status_code: answer for answer in reversed(answers)}
+
+
+def test_documented_statuses_are_reached(own_client: FlaskClient, database: Database, document: Json) -> None:
+    """Every path answers with each of its documented statuses (our own failures apart) and no other, as documented."""
+    for resource in RESOURCES:
+        with publish.writing(database) as session:
+            copy_of_a_record(session, resource)
+        with publish.writing(database) as session:
+            session.execute(text(f"delete from {resource.name} where id = 'zz-copy'"))
+    expected: dict[str, set[int]] = {}
+    for path, status, _ in responses(document):
+        expected.setdefault(path, set()).add(status)
+    with database.writing() as session:
+        admin, reader = (keys.issue(session, name, [scope], None) for name, scope in (("admin", "admin"), ("reader", "read")))
+    guarded = [path for path, operation in operations(document) if "security" in operation]
+    found = {
+        path: ask(own_client, path, path.replace("{id}", "zz-copy") if "{id}" in path else None)
+        for path in expected
+        if path not in guarded
+    }
+    for path in guarded:
+        good = prepare(own_client, database, path, admin)
+        answers = [*wrong(own_client, good, reader), prepare(own_client, database, path, admin).send(own_client)]
+        found[path] = {answer.status_code: answer for answer in reversed(answers)}
+    # The limits' own tests reach a 429.
+    assert {path: set(answers) for path, answers in found.items()} == {
+        path: statuses - {429, 500, 503} for path, statuses in expected.items()
+    }
+    rows = [(found[path][status], response) for path, status, response in responses(document) if status in found[path]]
+    assert [line for answer, response in rows for line in differences(document, answer, response)] == []
+
+
+def differences(document: Json, answer: TestResponse, response: Json) -> list[str]:
+    """Say what about an answer is not documented, and what is documented and not there."""
+    if answer.status_code in {204, 304}:
+        found = [f"body {answer.get_data()!r}"] if answer.get_data() or "content" in response else []
+    else:
+        schema = response["content"][answer.mimetype]["schema"]
+        found = complaints(document, schema, answer.get_json() if answer.is_json else answer.get_data(as_text=True))
+    sent = {name: value for name, value in answer.headers.items() if name in HEADERS}
+    documented = {name: header["example"] for name, header in response.get("headers", {}).items()}
+    found += [f"{name} is sent, not documented" for name in sorted(sent.keys() - documented)]
+    found += [f"{name} is documented, not sent" for name in sorted(documented.keys() - sent - SOMETIMES)]
+    # Of these the value is always the same.
+    for name in sorted({"Cache-Control", "Vary"} & sent.keys() & documented.keys()):
+        if sent[name] != documented[name]:
+            found.append(f"{name} is `{sent[name]}`, not `{documented[name]}`")
+    return [f"{answer.request.path} {answer.status_code}: {line}" for line in found]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
+def test_other_methods(client: FlaskClient, document: Json, method: str) -> None:
+    """A method that no operation has is a 405 that names those that work, on every path."""
+    for path, item in document["paths"].items():
+        own = [name.upper() for name in METHODS if name in item]
+        allowed = sorted(["OPTIONS", *own, *(["HEAD"] if "get" in item else [])])
+        if method in allowed:
+            continue
+        known = path.replace("{version}", "1")
+        response = client.open(re.sub(r"\{\w+\}", "not-found", known), method=method)
+        assert (response.status_code, response.content_type) == (405, MEDIA_TYPE)
+        assert response.headers["Allow"] == ", ".join(allowed)
+        if method != "HEAD":
+            assert response.get_json()["errors"][0]["allowed"] == allowed
+            assert complaints(document, {"$ref": "#/components/schemas/Problem"}, response.get_json()) == []
+
+
+def unconditional(client: FlaskClient, path: str) -> TestResponse:
+    """Make a request that only a database could answer otherwise than with 200."""
+    address = path.rsplit(maxsplit=1)[-1].replace("{format}", "json").replace("{id}", "x").replace("{name}", "not-found")
+    address = address.replace("{noun}", "cities").replace("{number}", "0")
+    if " " in path:
+        body = {"version__gt": 0} if path.endswith("/search") else {}
+        return client.open(address, method=path.split(maxsplit=1)[0], json=body, headers={"Authorization": "Bearer x"})
+    return (
+        client.get(address.replace("{version}", "1"), headers={"Authorization": "Bearer x"})
+        if "{version}" in path or path in {"/keys", "/webhooks"}
+        else client.get(address + ("?q=x" if path in {"/search", "/suggest"} else ""))
+    )
+
+
+@pytest.mark.parametrize("database_url", ["sqlite:///{}/missing.sqlite3", "postgresql://nobody@127.0.0.1:1/none"])
+def test_unavailable_is_as_documented(tmp_path: Path, document: Json, database_url: str) -> None:
+    """With no database behind it, exactly the paths that document a 503 answer with it, as documented."""
+    with serving(Settings(database_url=database_url.format(tmp_path))) as app:
+        client = app.test_client()
+        answers = {path: unconditional(client, path) for path, _ in operations(document)}
+    documented = {path: response for path, status, response in responses(document) if status == 503}
+    assert {path for path, answer in answers.items() if answer.status_code == 503} == set(documented)
+    assert [line for path, response in documented.items() for line in differences(document, answers[path], response)] == []

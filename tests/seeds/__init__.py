@@ -1,0 +1,1 @@
+"""Tests of `seeds/`: the facts, before they are in a database."""

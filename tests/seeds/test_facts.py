@@ -1,0 +1,403 @@
+"""The seed facts: complete, consistent, each with its warrant, and in our own words; no database needed."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from api.schema import fingerprints
+
+ROOT = Path(__file__).resolve().parents[2]
+EDITION = ROOT / "seeds" / "digital-cities-2024"
+ARTICLES = sorted((ROOT.parent / "shared" / "article").glob("*.txt"))
+KEYS = {
+    "organizations": "id name type parent city summary",
+    "cities": "id name state country state_capital summary",
+    "priorities": "id name description",
+    "surveys": "id name year year_basis conducted_by summary cities_recognized states categories priorities",
+    "sources": "id title type summary publisher part parts language text_sha256",
+    "awards": "id survey city category rank tied summary",
+    "initiatives": "id city title summary status started parent awards priorities partners metrics",
+    "citations": "id subject_kind subject_id field source paragraph sentence sentence_sha256 basis",
+}
+SEEDS: dict[str, list[dict[str, Any]]] = {
+    noun: yaml.safe_load((EDITION / f"{noun}.yaml").read_text(encoding="utf-8")) for noun in KEYS
+}
+BY_ID = {noun: {row["id"]: row for row in rows} for noun, rows in SEEDS.items()}
+SUBJECTS = [(noun, row) for noun, rows in SEEDS.items() if noun != "citations" for row in rows]
+CITATIONS = SEEDS["citations"]
+WARRANTLESS = {
+    "surveys": {"/id", "/year_basis"},
+    "sources": {"/id", "/title", "/type", "/summary", "/language", "/text_sha256"},
+}
+PROSE = ("title", "summary", "description")
+ALLOWED = {
+    ("organizations", "type"): {
+        "company",
+        "government_agency",
+        "city_office",
+        "coalition",
+        "research_center",
+        "publisher",
+    },
+    ("initiatives", "status"): {"planned", "draft", "pilot", "in_progress", "in_operation", "completed"},
+    ("citations", "basis"): {"stated", "inferred", "editorial"},
+    ("surveys", "year_basis"): {"stated", "inferred"},
+}
+ROLES = {"coordinator", "builder", "funder", "partner", "member"}
+QUALIFIERS = {"exactly", "more_than", "nearly", "at_least"}
+LONGEST_ID = 200
+LONGEST_SHARED_RUN = 7
+EDTF = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?")
+REFERENCES = {
+    "organizations": {"parent": "organizations", "city": "cities"},
+    "surveys": {"conducted_by": "organizations", "priorities": "priorities"},
+    "sources": {"publisher": "organizations"},
+    "awards": {"survey": "surveys", "city": "cities"},
+    "initiatives": {"city": "cities", "parent": "initiatives", "awards": "awards", "priorities": "priorities"},
+    "citations": {"source": "sources"},
+}
+FIGURES = [
+    ("los-angeles-ca", 84, "service request types", "exactly", None),
+    ("los-angeles-ca", 11, "departments", "exactly", None),
+    ("los-angeles-ca", 2400000, "contacts", "more_than", None),
+    ("los-angeles-ca", 5, "courses", "exactly", None),
+    ("los-angeles-ca", 40, "percent", "exactly", None),
+    ("san-diego-ca", 360000, "USD", "exactly", "2025"),
+    ("san-diego-ca", 2005, "year", "exactly", None),
+    ("san-jose-ca", 250, "agencies", "more_than", None),
+    ("san-jose-ca", 40, "languages", "more_than", None),
+    ("san-jose-ca", 41000, "households", "more_than", None),
+    ("sacramento-ca", 10, "percent", "nearly", None),
+    ("sacramento-ca", 38700000, "USD", "exactly", "2024-07"),
+    ("sacramento-ca", 43000, "residents", "more_than", None),
+]
+
+
+def leaves(value: Any, pointer: str = "") -> Iterator[str]:
+    """Yield the JSON Pointer of every leaf that is not null."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from leaves(part, f"{pointer}/{key}")
+    elif isinstance(value, list):
+        for place, part in enumerate(value):
+            yield from leaves(part, f"{pointer}/{place}")
+    elif value is not None:
+        yield pointer
+
+
+def resolve(document: Any, pointer: str) -> Any:
+    """Return what a JSON Pointer points at, or None where that is nothing."""
+    for token in pointer.split("/")[1:]:
+        try:
+            document = document[int(token) if isinstance(document, list) else token]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return None
+    return document
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return a reference, a list of them, or null as a list."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text without case or punctuation."""
+    return re.findall(r"[^\W_]+(?:'[^\W_]+)*", fingerprints.normalize(text).lower())
+
+
+def runs(text: str) -> set[tuple[str, ...]]:
+    """Return every run of words that is too long to be shared."""
+    listed, size = words(text), LONGEST_SHARED_RUN + 1
+    return {tuple(listed[start : start + size]) for start in range(len(listed) - size + 1)}
+
+
+@pytest.mark.parametrize("noun", KEYS)
+def test_every_key_is_present_in_order(noun: str) -> None:
+    """Each record has exactly its noun's keys, null where no source says."""
+    expected = KEYS[noun].split()
+    assert [row["id"] for row in SEEDS[noun] if list(row) != expected] == []
+
+
+@pytest.mark.parametrize("noun", KEYS)
+def test_ids_are_unique_slugs(noun: str) -> None:
+    """An id is a lower-case slug of at most 200 characters that no other record of the noun has."""
+    ids = [row["id"] for row in SEEDS[noun]]
+    slug = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+    assert [key for key, times in Counter(ids).items() if times > 1] == []
+    assert [key for key in ids if not slug.fullmatch(key) or len(key) > LONGEST_ID] == []
+
+
+def test_ids_say_what_they_name() -> None:
+    """A city's id ends in its state, an award's begins with its survey, an initiative's with its city."""
+    expected: tuple[list[str], list[str], list[str]] = (
+        [f"{row['survey']}-{row['city']}" for row in SEEDS["awards"]],
+        [row["state"].lower() for row in SEEDS["cities"]],
+        [],
+    )
+    assert expected == (
+        [row["id"] for row in SEEDS["awards"]],
+        [row["id"].rpartition("-")[2] for row in SEEDS["cities"]],
+        [row["id"] for row in SEEDS["initiatives"] if not row["id"].startswith(f"{row['city']}-")],
+    )
+
+
+@pytest.mark.parametrize(("noun", "field"), ALLOWED)
+def test_values_come_from_their_list(noun: str, field: str) -> None:
+    """A type, a status or a basis is one of those that the documentation names."""
+    assert set() == {row[field] for row in SEEDS[noun]} - ALLOWED[noun, field]
+
+
+@pytest.mark.parametrize("noun", REFERENCES)
+def test_every_reference_resolves(noun: str) -> None:
+    """No record refers to one that does not exist."""
+    missing = [
+        (row["id"], field, key)
+        for row in SEEDS[noun]
+        for field, target in REFERENCES[noun].items()
+        for key in as_list(row[field])
+        if key not in BY_ID[target]
+    ]
+    assert missing == []
+
+
+def test_references_inside_parts_resolve() -> None:
+    """Partners, competing cities, categories and citation subjects exist too."""
+    categories = {(row["id"], part["category"]) for row in SEEDS["surveys"] for part in row["categories"]}
+    partners = {part["organization"] for row in SEEDS["initiatives"] for part in row["partners"]}
+    competing = {key for row in SEEDS["surveys"] for part in row["categories"] for key in part["also_competing"]}
+    assert partners <= BY_ID["organizations"].keys()
+    assert competing <= BY_ID["cities"].keys()
+    assert {(row["survey"], row["category"]) for row in SEEDS["awards"]} <= categories
+    assert [row["id"] for row in CITATIONS if row["subject_id"] not in BY_ID.get(row["subject_kind"], {})] == []
+
+
+@pytest.mark.parametrize("noun", ["organizations", "initiatives"])
+def test_parents_come_before_children(noun: str) -> None:
+    """A parent stands earlier in the file, so a loader needs one pass and no circle can exist."""
+    place = {row["id"]: number for number, row in enumerate(SEEDS[noun])}
+    assert [row["id"] for row in SEEDS[noun] if row["parent"] and place[row["parent"]] >= place[row["id"]]] == []
+
+
+def test_an_initiative_agrees_with_its_city() -> None:
+    """The parent of an initiative and the awards that credit it belong to the same city."""
+    strangers = [
+        row["id"]
+        for row in SEEDS["initiatives"]
+        if any(BY_ID["awards"][key]["city"] != row["city"] for key in row["awards"])
+        or (row["parent"] and BY_ID["initiatives"][row["parent"]]["city"] != row["city"])
+    ]
+    assert strangers == []
+
+
+def test_priorities_of_an_initiative_are_in_survey_order() -> None:
+    """The priorities that an initiative serves are listed once each, as the survey orders them."""
+    order = SEEDS["surveys"][0]["priorities"]
+    assert [
+        row["id"] for row in SEEDS["initiatives"] if row["priorities"] != [key for key in order if key in row["priorities"]]
+    ] == []
+
+
+def test_parts_have_one_shape() -> None:
+    """A metric is a number with a unit, a qualifier and an EDTF date or null; a partner has a known role."""
+    wrong: list[Any] = []
+    for row in SEEDS["initiatives"]:
+        wrong += [part for part in row["partners"] if list(part) != ["organization", "role"]]
+        wrong += [part for part in row["partners"] if part["role"] not in ROLES]
+        for part in row["metrics"]:
+            value = Decimal(str(part["value"]))
+            shaped = list(part) == ["name", "value", "unit", "qualifier", "as_of"] and part["qualifier"] in QUALIFIERS
+            exact = value == round(value, 6) and abs(value) < 2**53
+            dated = part["as_of"] is None or EDTF.fullmatch(part["as_of"])
+            wrong += [] if shaped and exact and dated else [part]
+        wrong += [row["id"]] if row["started"] and not EDTF.fullmatch(row["started"]) else []
+    assert wrong == []
+
+
+def test_citation_ids_follow_their_rule() -> None:
+    """A citation's id is spelled from its subject, field, paragraph and sentence."""
+    expected = [
+        f"{row['subject_kind']}-{row['subject_id']}-{re.sub(r'[^a-z0-9]+', '-', row['field'].lower()).strip('-')}"
+        f"-p{row['paragraph']}-s{row['sentence']}"
+        for row in CITATIONS
+    ]
+    assert expected == [row["id"] for row in CITATIONS]
+
+
+def test_every_fact_has_a_citation() -> None:
+    """Each leaf that is not null is covered by a citation of itself or of what contains it."""
+    cited = {(row["subject_kind"], row["subject_id"], row["field"]) for row in CITATIONS}
+    uncovered = [
+        f"{noun}/{row['id']}{pointer}"
+        for noun, row in SUBJECTS
+        for pointer in leaves(row)
+        if pointer not in WARRANTLESS.get(noun, {"/id"})
+        and not any(
+            (noun, row["id"], pointer[:end]) in cited for end in [*(m.start() for m in re.finditer(r"/", pointer)), None]
+        )
+    ]
+    assert uncovered == []
+
+
+def test_no_citation_points_at_nothing() -> None:
+    """The field of a citation is in its subject's document, is not null and is not the whole document."""
+    dangling = [
+        row["id"]
+        for row in CITATIONS
+        if not row["field"].startswith("/")
+        or resolve(BY_ID[row["subject_kind"]][row["subject_id"]], row["field"]) in (None, [])
+    ]
+    assert dangling == []
+
+
+def test_editorial_is_exactly_what_we_judge() -> None:
+    """Priorities served and priority descriptions are our judgement, and nothing else is."""
+    judged = re.compile(r"initiatives/priorities/\d+|priorities/description")
+    wrong = [
+        row["id"]
+        for row in CITATIONS
+        if bool(judged.fullmatch(row["subject_kind"] + row["field"])) != (row["basis"] == "editorial")
+    ]
+    assert wrong == []
+
+
+def test_every_served_priority_has_one_citation() -> None:
+    """One sentence is named for each priority that an initiative serves."""
+    expected = Counter(f"{row['id']}/{place}" for row in SEEDS["initiatives"] for place, _ in enumerate(row["priorities"]))
+    assert expected == Counter(
+        row["subject_id"] + row["field"].removeprefix("/priorities")
+        for row in CITATIONS
+        if row["subject_kind"] == "initiatives" and row["field"].startswith("/priorities/")
+    )
+
+
+def test_the_survey_is_told_whole() -> None:
+    """How many cities were recognized, where, in which category, and the ten priorities in their order."""
+    (survey,) = SEEDS["surveys"]
+    told = {
+        key: survey[key]
+        for key in ("year", "year_basis", "conducted_by", "cities_recognized", "states", "categories", "priorities")
+    }
+    assert told == {
+        "year": 2024,
+        "year_basis": "inferred",
+        "conducted_by": "center-for-digital-government",
+        "cities_recognized": 56,
+        "states": [{"state": "CA", "cities_recognized": 13}],
+        "categories": [
+            {
+                "category": "500000-or-more",
+                "name": "500,000 or more population",
+                "min_population": 500000,
+                "max_population": None,
+                "also_competing": ["boston-ma", "seattle-wa"],
+            }
+        ],
+        "priorities": [
+            "cybersecurity",
+            "customer-experience",
+            "ai-and-machine-learning",
+            "process-automation",
+            "recovery-and-resilience",
+            "analytics-and-intelligence",
+            "data-governance",
+            "workforce-training-and-retention",
+            "agency-collaboration",
+            "modernization",
+        ],
+    }
+    assert survey["priorities"] == list(BY_ID["priorities"])
+
+
+def test_placings_and_the_capital() -> None:
+    """First San Diego, second Los Angeles and San Jose together, ninth Sacramento, which is the capital."""
+    assert [(row["city"], row["rank"], row["tied"]) for row in SEEDS["awards"]] == [
+        ("san-diego-ca", 1, False),
+        ("los-angeles-ca", 2, True),
+        ("san-jose-ca", 2, True),
+        ("sacramento-ca", 9, None),
+    ]
+    assert {row["id"]: row["state_capital"] for row in SEEDS["cities"]} == {
+        "san-diego-ca": False,
+        "los-angeles-ca": False,
+        "san-jose-ca": False,
+        "sacramento-ca": True,
+        "seattle-wa": None,
+        "boston-ma": None,
+    }
+
+
+def test_who_belongs_to_whom() -> None:
+    """The survey's center and the publication are both e.Republic's, and the article is one of three parts."""
+    (source,) = SEEDS["sources"]
+    parents = {row["id"]: row["parent"] for row in SEEDS["organizations"] if row["parent"]}
+    assert parents == {"center-for-digital-government": "e-republic", "industry-insider-california": "e-republic"}
+    assert (source["publisher"], source["part"], source["parts"]) == ("industry-insider-california", 1, 3)
+
+
+def test_every_figure_is_a_metric() -> None:
+    """All the figures of the four cities are there, each with its unit, qualifier and date, and no others."""
+    found = [
+        (row["city"], part["value"], part["unit"], part["qualifier"], part["as_of"])
+        for row in SEEDS["initiatives"]
+        for part in row["metrics"]
+    ]
+    assert Counter(FIGURES) == Counter(found)
+
+
+def test_every_date_and_role_is_there() -> None:
+    """The two dated beginnings and the outside partners, each with its role."""
+    assert {row["id"]: row["started"] for row in SEEDS["initiatives"] if row["started"]} == {
+        "sacramento-ca-data-and-analytics-office": "2024-12",
+        "sacramento-ca-high-speed-internet": "2024-07",
+    }
+    found = {(row["id"], part["organization"], part["role"]) for row in SEEDS["initiatives"] for part in row["partners"]}
+    assert found >= {
+        ("los-angeles-ca-vision-ai", "amazon-web-services", "partner"),
+        ("sacramento-ca-high-speed-internet", "california-public-utilities-commission", "funder"),
+        ("san-diego-ca-records-digitization-playbook", "san-diego-ca-city-clerk", "partner"),
+        ("san-jose-ca-govai-coalition", "govai-coalition", "partner"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("city", "least"), [("san-diego-ca", 9), ("los-angeles-ca", 6), ("san-jose-ca", 6), ("sacramento-ca", 4)]
+)
+def test_no_city_is_short_of_initiatives(city: str, least: int) -> None:
+    """Each city has at least as many initiatives as the source tells of without dividing them further."""
+    assert sum(row["city"] == city for row in SEEDS["initiatives"]) >= least
+
+
+@pytest.mark.parametrize("article", ARTICLES, ids=lambda path: path.stem)
+def test_citations_hold_against_the_article(article: Path) -> None:
+    """With the article at hand, every locator and fingerprint fits it, and no sentence of it goes uncited."""
+    text = article.read_text(encoding="utf-8")
+    (source,) = [row for row in SEEDS["sources"] if row["text_sha256"] == fingerprints.text_sha256(text)]
+    mine = [row for row in CITATIONS if row["source"] == source["id"]]
+    assert fingerprints.check(text, mine) == []
+    everywhere = {
+        (paragraph, sentence)
+        for paragraph, line in enumerate(fingerprints.paragraphs(text), 1)
+        for sentence, _ in enumerate(fingerprints.sentences(line), 1)
+    }
+    assert set() == everywhere - {(row["paragraph"], row["sentence"]) for row in mine}
+
+
+@pytest.mark.parametrize("article", ARTICLES, ids=lambda path: path.stem)
+def test_prose_is_our_own(article: Path) -> None:
+    """No title, summary or description shares eight words in a row with the article."""
+    theirs = runs(article.read_text(encoding="utf-8"))
+    copied = {
+        f"{noun}/{row['id']}/{field}": " ".join(run)
+        for noun, row in SUBJECTS
+        for field in PROSE
+        for run in runs(row.get(field) or "") & theirs
+    }
+    assert copied == {}

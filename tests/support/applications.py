@@ -1,0 +1,33 @@
+"""The application under test, and clients of it that may write."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flask import Flask
+from flask.testing import FlaskClient
+
+from api.app import create_app
+from api.db.database import Database
+from api.settings import Settings
+from api.web import keys
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[Flask]:
+    """Make an application, and close its connections afterwards."""
+    app = create_app(settings)
+    try:
+        yield app
+    finally:
+        app.extensions["database"].engine.dispose()
+
+
+def curating(client: FlaskClient, database: Database, *scopes: str, name: str = "curator") -> FlaskClient:
+    """Let a client send a key of its own, which may write unless other scopes are given."""
+    with database.writing() as session:
+        secret = keys.issue(session, name, scopes or ("write",), None)
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {secret}"
+    return client
+
+
+BASE = "https://api.example.org"

@@ -1,0 +1,81 @@
+"""A copy of the dataset that is kept by the feed and proved by the digest, without the product's help."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from flask.testing import FlaskClient
+from sqlalchemy import select, text
+
+from api.db.database import Database
+from api.ledger import digest, rebuild
+from api.ledger.models import Revision
+from api.schema.canonical import canonical
+from tests.support.answers import Json, read
+
+Copy = dict[tuple[str, str], Json]
+
+
+def city(id: str, **members: Any) -> Json:
+    """Return a city to create."""
+    return {"id": id, "name": id.title(), "state": "ZZ", "country": "US", **members}
+
+
+def write(client: FlaskClient, *ids: str) -> None:
+    """Create cities, a commit each."""
+    for id in ids:
+        assert client.post("/cities", json=city(id)).status_code == 201
+
+
+def pages(client: FlaskClient, path: str) -> Iterator[Json]:
+    """Follow the feed to its end."""
+    following: str | None = path
+    while following:
+        page = read(client, following)
+        yield page
+        following = page["links"]["next"] and page["links"]["next"].removeprefix("http://localhost")
+
+
+def apply(copy: Copy, page: Json) -> None:
+    """Do to a copy what a page says."""
+    for row in page["data"]:
+        if row["op"] == "upsert":
+            copy[row["kind"], row["id"]] = row["document"]
+        else:
+            copy.pop((row["kind"], row["id"]), None)
+
+
+def follow(client: FlaskClient, copy: Copy, path: str) -> str:
+    """Bring a copy up to date; returns the cursor."""
+    for page in pages(client, path):
+        apply(copy, page)
+    cursor: str = page["cursor"]
+    return cursor
+
+
+def root(copy: Copy) -> str:
+    """Compute the digest of a copy as the page says, without the product's help."""
+
+    def sha256(label: str, data: bytes) -> bytes:
+        return hashlib.sha256(f"digital-cities/{label}/1\n".encode() + data).digest()
+
+    nouns = []
+    for noun in sorted({kind for kind, _ in copy}):
+        leaves: list[list[bytes]] = [[] for _ in range(256)]
+        for kind, id in sorted(key for key in copy if key[0] == noun):
+            number = sha256("key", f"{kind}\n{id}".encode())[0]
+            leaves[number].append(sha256("leaf", f"{kind}\n{id}\n".encode() + canonical(copy[kind, id])))
+        nouns.append(sha256("noun", f"{noun}\n".encode() + b"".join(sha256("bucket", b"".join(row)) for row in leaves)))
+    return sha256("root", b"".join(nouns)).hex()
+
+
+def undo(database: Database, version: int) -> None:
+    """Lose every commit after a version, as a backup that is restored does."""
+    with database.writing() as session:
+        session.execute(text("delete from cities where state = 'ZZ'"))
+        session.execute(text("delete from ledger_dirty"))
+        session.execute(text(f"delete from revision where version > {version}"))
+        chain = session.scalar(select(Revision.chain).where(Revision.version == version))
+        session.execute(text(f"update ledger_head set version = {version}, chain = :chain"), {"chain": chain})
+        digest.hash_buckets(session, "cities", frozenset(range(256)))
+        rebuild.reindex(session)

@@ -1,0 +1,103 @@
+"""Databases to test on, of both kinds: make, migrate, copy and drop them, and count their statements."""
+
+import itertools
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine, event, select, text
+
+from api.db.database import Database, alembic_config
+from api.ledger.models import Head
+from api.settings import Settings
+
+DIALECTS = ("sqlite", "postgresql")
+NUMBERS = itertools.count()
+
+
+@contextmanager
+def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
+    """Open a database and close every connection afterwards."""
+    database = Database(settings, create=create)
+    try:
+        yield database
+    finally:
+        database.engine.dispose()
+
+
+def upgrade(settings: Settings, revision: str = "head") -> None:
+    """Migrate as the command line does, without its process."""
+    with opened(settings, create=True) as database:
+        command.upgrade(config(database), revision)
+
+
+def config(database: Database) -> Config:
+    """Return alembic's configuration for a database."""
+    found = alembic_config()
+    found.attributes["connection"] = database.engine
+    return found
+
+
+@dataclass(frozen=True)
+class Store:
+    """Makes databases of one kind: empty, or copied from one that was migrated."""
+
+    dialect: str
+    folder: Path
+    server: str
+
+    def empty(self, *, template: str = "template0") -> Settings:
+        """Return the settings of a database that nobody has used yet; answers are kept only where that is what is tested."""
+        name = f"test_{next(NUMBERS)}"
+        if self.dialect == "sqlite":
+            return Settings(database_url=f"sqlite:///{self.folder / name}.sqlite3", lock_timeout=30, cache_mb=0)
+        self._execute(f"create database {name} template {template}")
+        return Settings(database_url=self.server.replace("/postgres?", f"/{name}?"), lock_timeout=30, cache_mb=0)
+
+    def copy(self, migrated: Settings) -> Settings:
+        """Return the settings of a copy; nobody may be connected to the original."""
+        if self.dialect == "postgresql":
+            return self.empty(template=str(migrated.sqlalchemy_url.database))
+        settings = self.empty()
+        shutil.copy(migrated.database_url.removeprefix("sqlite:///"), settings.database_url.removeprefix("sqlite:///"))
+        return settings
+
+    def drop(self, settings: Settings) -> None:
+        """Make room: a database has up to 12 MB."""
+        if self.dialect == "postgresql":
+            self._execute(f"drop database {settings.sqlalchemy_url.database} with (force)")
+        else:
+            Path(settings.sqlalchemy_url.database or "").unlink(missing_ok=True)
+
+    def _execute(self, statement: str) -> None:
+        engine = create_engine(Settings(database_url=self.server).sqlalchemy_url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(statement))
+        engine.dispose()
+
+
+@contextmanager
+def counted(database: Database) -> Iterator[list[str]]:
+    """Collect the SELECTs that run in the block."""
+    seen: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if statement.lstrip().lower().startswith("select"):
+            seen.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(database.engine, "before_cursor_execute", note)
+
+
+def head(database: Database) -> int:
+    """Return the version that the dataset is at."""
+    with database.reading() as session:
+        return session.scalars(select(Head.version)).one()

@@ -1,0 +1,143 @@
+"""Programs in processes of their own: the command line, servers that can be killed, and threads that start at once."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import fields
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+
+import psutil
+import pytest
+
+from api.settings import ROOT, Settings
+
+
+def unused_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+ALEMBIC = (sys.executable, "-m", "alembic", "upgrade", "head")
+FLASK = (sys.executable, "-m", "flask", "--app", "wsgi")
+SERVE = (*FLASK, "serve")
+# What every program is run with: from the project's folder, nothing to read, and all that it says in one place.
+PIPED: dict[str, Any] = {
+    "cwd": ROOT,
+    "text": True,
+    "stdin": subprocess.DEVNULL,
+    "stdout": subprocess.PIPE,
+    "stderr": subprocess.STDOUT,
+}
+
+
+def environment(variables: dict[str, object]) -> dict[str, str]:
+    """Return an environment in which only these settings are made."""
+    ours = {row.name.upper() for row in fields(Settings)}
+    kept = {name: value for name, value in os.environ.items() if name not in ours}
+    return kept | {name: str(value) for name, value in variables.items()}
+
+
+@contextmanager
+def listening(arguments: Sequence[str], host: str, port: int, **variables: object) -> Iterator[subprocess.Popen[str]]:
+    """Start a server and wait until it listens; nothing of it is left afterwards."""
+    process = subprocess.Popen(
+        arguments,
+        **PIPED,
+        env=environment(variables),
+        start_new_session=True,
+    )
+    with process:
+        try:
+            wait_until(lambda: accepts(host, port), process)
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_until(holds: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Ask again and again, until it holds; fails when the process ends before."""
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.05)
+            assert process.stdout
+            pytest.fail(process.stdout.read())
+
+
+def accepts(host: str, port: int) -> bool:
+    """Tell whether somebody listens."""
+    try:
+        socket.create_connection((host, port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
+    """Do something so many times at once."""
+    barrier = threading.Barrier(count)
+
+    def start(number: int) -> Any:
+        barrier.wait()
+        return work(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(start, range(count)))
+
+
+# --- a server that is killed
+
+
+class Server:
+    """A server in processes of its own, which can be killed."""
+
+    def __init__(self, settings: Settings, **more: str) -> None:
+        """Start it, with more of its environment."""
+        self.port = unused_port()
+        self.environ = {
+            **os.environ,
+            "DATABASE_URL": settings.database_url,
+            "PORT": str(self.port),
+            "WORKERS": "1",
+            "WRITE_LIMIT": "1000000/minute",
+            **more,
+        }
+        self.process = self.start()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start the processes."""
+        quiet = subprocess.DEVNULL
+        return subprocess.Popen(SERVE, env=self.environ, cwd=ROOT, stdout=quiet, stderr=quiet, start_new_session=True)
+
+    def kill(self) -> None:
+        """Kill all of them, as the kernel does when there is no memory left."""
+        for process in (*(main := psutil.Process(self.process.pid)).children(), main):
+            process.kill()
+        self.process.wait()
+
+    def send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        """Send a request until it is answered, as a client on a bad network does."""
+        while True:
+            connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+            try:
+                connection.request(method, path, body, headers)
+                answer = connection.getresponse()
+                found = answer.status, answer.read()
+                if found[0] != 503:
+                    return found
+            except (OSError, HTTPException):
+                # An answer that was cut is an answer that is missing.
+                time.sleep(0.02)
+            finally:
+                connection.close()

@@ -1,0 +1,1 @@
+"""Tests of `api/web/`: what every endpoint shares."""

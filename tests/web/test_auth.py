@@ -1,0 +1,347 @@
+"""Who may do what: every operation, with every kind of key; and what is never told."""
+
+import datetime as dt
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from click.testing import Result
+from flask.testing import FlaskClient
+from sqlalchemy import text
+
+from api.db.database import Database
+from api.resources import BY_NAME, RESOURCES
+from api.settings import Settings
+from api.web import keys
+from tests.support.answers import brief
+from tests.support.applications import serving
+from tests.support.databases import Store
+from tests.support.good_requests import Good, prepare
+
+Json = dict[str, Any]
+NOW = dt.datetime.now(dt.UTC)
+# Kind of key: its scopes, or what is sent instead of one.
+KINDS: dict[str, list[str] | str | None] = {
+    "none": None,
+    "malformed": "Basic Y3VyYXRvcjpzZWNyZXQ=",
+    "unknown": "Bearer dca_unknown",
+    "expired": ["admin"],
+    "revoked": ["admin"],
+    "read": ["read"],
+    "another noun": ["write:sources"],
+    "this noun": ["write:cities"],
+    "write": ["write"],
+    "admin": ["admin"],
+}
+NOBODY = {"none": 401, "malformed": 401, "unknown": 401, "expired": 401, "revoked": 401, "read": 403}
+CITIES = NOBODY | {"another noun": 403, "this noun": 200, "write": 200, "admin": 200}
+SOURCES = NOBODY | {"another noun": 200, "this noun": 403, "write": 200, "admin": 200}
+OTHERS = NOBODY | {"another noun": 403, "this noun": 403, "write": 200, "admin": 200}
+ADMIN = NOBODY | {"another noun": 403, "this noun": 403, "write": 403, "admin": 200}
+OPEN = dict.fromkeys(KINDS, 200)
+# What each operation answers to each kind of key, 200 for any success: an operation that is not here fails.
+MATRIX = {
+    **{f"{verb} /{row.name}{rest}": {"cities": CITIES, "sources": SOURCES}.get(row.name, OTHERS)
+       for row in RESOURCES for verb, rest in (("POST", ""), ("PUT", "/{id}"), ("PATCH", "/{id}"), ("DELETE", "/{id}"))},
+    **{f"GET /{row.name}{rest}": OPEN for row in RESOURCES for rest in ("", ".{format}", "/{id}", "/{id}/history")},
+    **{f"POST /{row.name}/search": OPEN for row in RESOURCES},
+    **{f"GET {path}": OPEN for path in ("/", "/docs", "/openapi.json", "/livez", "/readyz", "/search", "/suggest")},
+    **{f"GET {path}": OPEN for path in ("/problems", "/problems/{name}", "/changesets/{version}")},
+    **{f"GET {path}": OPEN for path in ("/changes", "/changes/{noun}", "/digest", "/digest/buckets/{noun}/{number}", "/snapshot")},
+    # Its example changes a city.
+    "POST /changesets": CITIES,
+    **{f"{path}": ADMIN for path in ("GET /keys", "POST /keys", "POST /keys/{name}/rotate", "DELETE /keys/{name}")},
+    **{f"{verb} /webhooks{rest}": ADMIN for verb, rest in (("GET", ""), ("POST", ""), ("DELETE", "/{id}"), ("POST", "/{id}/resume"))},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def office(store: Store, migrated: Settings) -> Iterator[tuple[FlaskClient, Database, dict[str, str | None]]]:
+    """An application, and what is sent as `Authorization` for each kind of key."""
+    settings = store.copy(migrated)
+    with serving(
+        Settings(database_url=settings.database_url, write_limit="100000/minute", refusal_limit="100000/minute")
+    ) as app:
+        database = app.extensions["database"]
+        sent: dict[str, str | None] = {}
+        with database.writing() as session:
+            for kind, held in KINDS.items():
+                if not isinstance(held, list):
+                    sent[kind] = held
+                    continue
+                name = kind.replace(" ", "-")
+                ends = NOW - dt.timedelta(seconds=1) if kind == "expired" else None
+                sent[kind] = f"Bearer {keys.issue(session, name, held, ends)}"
+                if kind == "revoked":
+                    keys.revoke(session, name)
+        yield app.test_client(), database, sent
+
+
+def operations(document: Json) -> list[str]:
+    """Return every operation of the document."""
+    methods = ("get", "post", "put", "patch", "delete")
+    return [f"{method.upper()} {path}" for path, item in document["paths"].items() for method in methods if method in item]
+
+
+def test_matrix(office: tuple[FlaskClient, Database, dict[str, str | None]]) -> None:
+    """Every operation of the document answers to every kind of key as the table says, and no operation is missing there."""
+    client, database, sent = office
+    document = client.get("/openapi.json").get_json()
+    admin = (sent["admin"] or "").removeprefix("Bearer ")
+    found: dict[str, dict[str, int]] = {}
+    for operation in operations(document):
+        method, path = operation.split()
+        found[operation] = {}
+        good: Good | None = None
+        for kind, authorization in sent.items():
+            headers = {"Authorization": authorization} if authorization else {}
+            if "security" in document["paths"][path][method.lower()]:
+                # What works uses up what was prepared.
+                good = good or prepare(client, database, operation, admin)
+                answer = good.send(client, secret=None, headers=good.headers | headers)
+                good = None if answer.status_code < 300 else good
+            else:
+                answer = client.open(
+                    known(path), method=method, headers=headers, json={"version__gt": 0} if method == "POST" else None
+                )
+            found[operation][kind] = 200 if answer.status_code < 300 else answer.status_code
+            answer.close()
+    assert found == MATRIX
+
+
+def known(path: str) -> str:
+    """Fill in an address that answers."""
+    noun = BY_NAME.get(re.split(r"[/.]", path)[1])
+    filled = (
+        path.replace("{id}", noun.fields["id"].example if noun else "").replace("{format}", "csv").replace("{version}", "1")
+    )
+    filled = filled.replace("{noun}", "cities").replace("{number}", "0")
+    return filled.replace("{name}", "not-found") + ("?q=a" if path in {"/search", "/suggest"} else "")
+
+
+def test_what_a_document_says_of_scopes(office: tuple[FlaskClient, Database, dict[str, str | None]]) -> None:
+    """Each operation that needs a key names the scope, which is one that there is; the others name none."""
+    document = office[0].get("/openapi.json").get_json()
+    scopes = {
+        f"{method.upper()} {path}": operation["security"][0]["bearer"]
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method != "parameters" and "security" in operation
+    }
+    assert set(scopes) == {operation for operation, row in MATRIX.items() if row is not OPEN}
+    assert {scope for named in scopes.values() for scope in named} <= set(keys.SCOPES)
+    assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+
+
+CHALLENGE = 'Bearer realm="digital-cities"'
+
+
+@pytest.mark.parametrize(
+    ("kind", "challenge"),
+    [
+        ("none", CHALLENGE),
+        ("malformed", f'{CHALLENGE}, error="invalid_token"'),
+        ("unknown", f'{CHALLENGE}, error="invalid_token"'),
+        ("expired", f'{CHALLENGE}, error="invalid_token"'),
+        ("another noun", f'{CHALLENGE}, error="insufficient_scope", scope="write:cities"'),
+    ],
+)
+def test_challenges(office: tuple[FlaskClient, Database, dict[str, str | None]], kind: str, challenge: str) -> None:
+    """Who is turned away learns how to authenticate (RFC 6750), and which scope is missing."""
+    client, _, sent = office
+    authorization = sent[kind]
+    response = client.post("/cities", json={}, headers={"Authorization": authorization} if authorization else {})
+    assert response.headers["WWW-Authenticate"] == challenge
+    assert brief(response)[1] == ("forbidden" if kind == "another noun" else "unauthorized")
+
+
+def test_a_changeset_names_every_scope_that_is_missing(office: tuple[FlaskClient, Database, dict[str, str | None]]) -> None:
+    """A changeset across nouns needs the scope of each, and nothing is written where one is missing."""
+    client, _, sent = office
+    rows = [{"op": "delete", "kind": kind, "id": "x", "if_match": "*"} for kind in ("cities", "awards", "surveys")]
+    response = client.post("/changesets", json={"operations": rows}, headers={"Authorization": sent["this noun"] or ""})
+    assert [item["allowed"] for item in brief(response)[2]] == [["write:awards", "write:surveys"]]
+
+
+@pytest.mark.parametrize("place", ["/cities?key={}", "/cities?access_token={}", "/cities/{}"])
+def test_a_key_is_read_from_one_place(office: tuple[FlaskClient, Database, dict[str, str | None]], place: str) -> None:
+    """A key in an address is never taken for one."""
+    client, _, sent = office
+    secret = (sent["admin"] or "").removeprefix("Bearer ")
+    method = "PUT" if place.endswith("/{}") else "POST"
+    assert client.open(place.format(secret), method=method, json={}).status_code == 401
+
+
+def test_a_key_is_told_nobody(own_client: FlaskClient, database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither a log nor an answer but the first nor the database holds a secret, whatever goes wrong."""
+    caplog.set_level(logging.DEBUG)
+    with database.writing() as session:
+        admin = keys.issue(session, "admin", ["admin"], None)
+    headers = {"Authorization": f"Bearer {admin}"}
+    made = own_client.post("/keys", json={"name": "new", "scopes": ["write"]}, headers=headers)
+    secret = made.get_json()["secret"]
+    answers = [
+        own_client.get("/keys", headers=headers),
+        own_client.post("/cities", json={}, headers={"Authorization": f"Bearer {secret}"}),
+        own_client.post("/keys", json={}, headers={"Authorization": f"Bearer {secret}"}),
+        own_client.post("/cities", json={}, headers={"Authorization": f"Basic {secret}"}),
+        own_client.post("/cities", json={}, headers={"Authorization": f"Bearer {secret}x"}),
+    ]
+    assert re.fullmatch(r"dca_[A-Za-z0-9_-]{43}", secret)
+    for told in (secret, admin):
+        assert [answer for answer in answers if told in answer.get_data(as_text=True) + str(answer.headers)] == []
+        assert told not in caplog.text
+        with database.reading() as session:
+            assert told not in str(session.execute(text("select * from api_keys")).all())
+    assert made.headers["Cache-Control"] == "no-store"
+
+
+# --- keys over HTTP
+
+
+@pytest.fixture
+def admin(own_client: FlaskClient, database: Database) -> FlaskClient:
+    """Asks with a key that may make keys."""
+    with database.writing() as session:
+        own_client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {keys.issue(session, 'admin', ['admin'], None)}"
+    return own_client
+
+
+def test_a_key_from_its_beginning_to_its_end(admin: FlaskClient) -> None:
+    """A key is made, used, given a new secret, and revoked; each time only the newest secret works."""
+    made = admin.post("/keys", json={"name": "part-two", "scopes": ["write:cities"], "expires_at": "2099-01-01T00:00:00Z"})
+    key = made.get_json()["data"]
+    assert (made.status_code, key) == (
+        201,
+        {
+            "name": "part-two",
+            "scopes": ["write:cities"],
+            "state": "active",
+            "created_at": key["created_at"],
+            "expires_at": "2099-01-01T00:00:00.000Z",
+            "revoked_at": None,
+            "last_used_at": None,
+        },
+    )
+    first = made.get_json()["secret"]
+    second = admin.post("/keys/part-two/rotate").get_json()["secret"]
+
+    def status(secret: str) -> int:
+        response = admin.post("/cities", json={}, headers={"Authorization": f"Bearer {secret}"})
+        response.close()
+        return response.status_code
+
+    assert (status(first), status(second)) == (401, 422)
+    used = admin.get("/keys").get_json()["data"][1]
+    assert used["last_used_at"] is not None
+    assert {**used, "last_used_at": None} == key
+    assert admin.delete("/keys/part-two").status_code == 204
+    assert status(second) == 401
+    assert [(row["name"], row["state"]) for row in admin.get("/keys").get_json()["data"]] == [
+        ("admin", "active"),
+        ("part-two", "revoked"),
+    ]
+    assert brief(admin.post("/keys", json={"name": "part-two", "scopes": ["read"]}))[:2] == (409, "conflict")
+    assert brief(admin.delete("/keys/nobody"))[:2] == (404, "record-not-found")
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ([], {"": None, "/name": None, "/scopes": None}),
+        ({"name": "A b", "scopes": ["write"]}, {"/name": None}),
+        ({"name": "a", "scopes": []}, {"/scopes": None}),
+        ({"name": "a", "scopes": "write"}, {"/scopes": None}),
+        ({"name": "a", "scopes": ["write", "writ", 5, {}]}, {"/scopes/1": "write", "/scopes/2": None, "/scopes/3": None}),
+        ({"name": "a", "scopes": ["write"], "expires_at": "tomorrow"}, {"/expires_at": None}),
+        ({"name": "a", "scopes": ["write"], "expires_at": "2020-01-01T00:00:00Z"}, {"/expires_at": None}),
+        ({"name": "a", "scopes": ["write"], "expires_at": 5}, {"/expires_at": None}),
+        ({"name": "a", "scopes": ["write"], "expires": "x", "secret": "x"}, {"/expires": "expires_at", "/secret": None}),
+    ],
+)
+def test_keys_that_are_none(admin: FlaskClient, body: Any, expected: dict[str, str | None]) -> None:
+    """What is no key to make is a 422 that says where, and what was probably meant."""
+    status, name, items = brief(admin.post("/keys", json=body))
+    assert (status, name) == (422, "invalid-body")
+    assert {item["pointer"]: item.get("suggestion") for item in items} == expected
+
+
+# --- last use
+
+
+def test_last_use_is_noted_once_a_minute(own_client: FlaskClient, database: Database) -> None:
+    """The time of the last use is written at the first use and then not within a minute, whoever uses the key how often."""
+    with database.writing() as session:
+        secret = keys.issue(session, "curator", ["write"], None)
+    headers = {"Authorization": f"Bearer {secret}"}
+
+    def used() -> dt.datetime | None:
+        own_client.post("/cities", json={}, headers=headers).close()
+        with database.reading() as session:
+            return session.get_one(keys.Key, "curator").last_used_at
+
+    first = used()
+    assert first is not None
+    assert used() == first
+    with database.writing() as session:
+        session.get_one(keys.Key, "curator").last_used_at = first - dt.timedelta(seconds=61)
+    assert (used() or first) > first
+
+
+@pytest.mark.parametrize(("held", "scope", "allowed"), [
+    ("read", "write:cities", False), ("write:cities", "write:cities", True), ("write:cities", "write:awards", False),
+    ("write", "write:awards", True), ("write", "admin", False), ("admin", "write:awards", True), ("admin", "admin", True),
+])  # fmt: skip
+def test_scopes(held: str, scope: str, allowed: bool) -> None:  # noqa: FBT001 - pytest passes it
+    """`write` is every noun's, `admin` everything, and nothing else is more than it says."""
+    assert keys.Key(name="k", scopes=held).allows(scope) is allowed
+
+
+# --- keys on the command line
+
+
+def command(settings: Settings, *arguments: str) -> Result:
+    """Run a command as a shell would."""
+    with serving(settings) as app:
+        return app.test_cli_runner().invoke(args=["keys", *arguments])
+
+
+def test_keys_on_the_command_line(settings: Settings) -> None:
+    """A key is made, listed, rotated and revoked; the secret that is printed is the one that works."""
+    made = command(settings, "create", "part-two", "--scope", "write:cities", "--scope", "read", "--expires", "90d")
+    assert re.fullmatch(r"dca_[A-Za-z0-9_-]{43}", made.output.strip())
+    turned = command(settings, "rotate", "part-two").output.strip()
+    with serving(settings) as app:
+        statuses = [
+            app.test_client().post("/cities", json={}, headers={"Authorization": f"Bearer {secret}"}).status_code
+            for secret in (made.output.strip(), turned)
+        ]
+    assert statuses == [401, 422]
+    listed = command(settings, "list").output
+    assert re.fullmatch(r"part-two  active  read,write:cities  expires 2\S+Z  last used \S+\n", listed)
+    assert command(settings, "revoke", "part-two").output == "The key part-two is revoked.\n"
+    assert "part-two  revoked" in command(settings, "list").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["create", "P x", "--scope", "write"], "use lower-case letters, digits and single hyphens"),
+        (["create", "a", "--scope", "writ"], "'writ' is not one of"),
+        (["create", "a"], "Missing option '--scope'"),
+        (["create", "a", "--scope", "write", "--expires", "0d"], "'0d' is no time to come"),
+        (["create", "a", "--scope", "write", "--expires", "2020-01-01T00:00:00Z"], "is no time to come"),
+        (["create", "there", "--scope", "write"], "there is, or was, a key 'there'"),
+        (["rotate", "nobody"], "there is no key 'nobody'; there are: there"),
+        (["revoke", "nobody"], "there is no key 'nobody'; there are: there"),
+    ],
+)
+def test_key_commands_that_are_wrong(settings: Settings, arguments: list[str], said: str) -> None:
+    """What can't be done is said in a line, and nothing is made."""
+    command(settings, "create", "there", "--scope", "read")
+    done = command(settings, *arguments)
+    assert done.exit_code != 0
+    assert said in done.stderr
+    assert command(settings, "list").output.count("\n") == 1

@@ -1,0 +1,512 @@
+"""Answers that are kept: the same as those that are not, never older than promised, bounded, and computed once."""
+
+import json
+import random
+import re
+import sqlite3
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from sqlalchemy import text
+from werkzeug.test import TestResponse
+
+from api.db.database import Database
+from api.ledger import publish, retention
+from api.settings import Settings
+from api.web import keys
+from api.web.cache import Cache
+from api.web.compression import CODINGS
+from tests.support.answers import brief
+from tests.support.applications import curating, serving
+from tests.support.databases import Store, counted, opened
+from tests.support.processes import Server
+
+Json = dict[str, Any]
+ANY = {"If-Match": "*"}
+# What differs from one answer to the next, kept or not.
+OWN = {"X-Request-Id", "Server-Timing", "Age"}
+PATHS = (
+    "/cities",
+    "/cities?state=CA&fields=id,name",
+    "/cities?sort=-name&limit=2",
+    "/cities/boston-ma",
+    "/cities/boston-ma?include=awards",
+    "/initiatives?priority=cybersecurity&include=city&facets=city&limit=3",
+    "/search?q=boston",
+    "/suggest?q=bos",
+    "/changes?since=603",
+    "/digest",
+    "/cities/boston-ma/history",
+    "/cities?stat=CA",
+    "/cities/nowhere",
+)
+
+
+@pytest.fixture
+def kept(settings: Settings) -> Iterator[Flask]:
+    """An application that keeps its answers, on this test's own database."""
+    with serving(replace(settings, cache_mb=4, write_limit="1000000/minute")) as app:
+        yield app
+
+
+@pytest.fixture
+def own(kept: Flask) -> FlaskClient:
+    """Asks it."""
+    assert isinstance(kept.wsgi_app, Cache)
+    return kept.test_client()
+
+
+def timing(answer: TestResponse) -> str:
+    """Return what an answer says of where it is from."""
+    return answer.headers.get("Server-Timing", "").partition(";desc=")[2].partition(",")[0]
+
+
+def whole(answer: TestResponse) -> tuple[int, Json, bytes]:
+    """Return all of an answer that should not depend on where it is from."""
+    headers = {name: value for name, value in answer.headers.items() if name not in OWN}
+    body = re.sub(rb'"request_id":"[^"]*"', b"", answer.get_data())
+    return answer.status_code, headers, body
+
+
+def test_hit(own: FlaskClient) -> None:
+    """The second of two equal requests is answered with what the first got, without a query, and says so."""
+    first, second = own.get("/cities?limit=2"), own.get("/cities?limit=2", headers={"X-Request-Id": "mine"})
+    assert whole(second) == whole(first)
+    assert (timing(first), timing(second)) == ("miss", "hit")
+    assert "Age" not in first.headers
+    assert 0 <= int(second.headers["Age"]) < 60
+    assert second.headers["X-Request-Id"] == "mine"
+    assert own.get("/cities?limit=2", headers={"X-Request-Id": "not this!"}).headers["X-Request-Id"] != "not this!"
+
+
+def test_age(own: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Age` counts the seconds since an answer was computed."""
+    own.get("/cities")
+    later = time.monotonic() + 7
+    monkeypatch.setattr("api.web.cache.time.monotonic", lambda: later)
+    answer = own.get("/cities")
+    assert timing(answer) == "hit"
+    assert 7 <= int(answer.headers["Age"]) < 60
+
+
+VARIANTS: list[tuple[str, Json]] = [
+    (method, headers)
+    for method in ("GET", "HEAD")
+    for headers in (
+        {},
+        *({"Accept-Encoding": coding} for coding in (*CODINGS, "identity", "gzip;q=0", "br, gzip", "*")),
+        *({"Accept": form} for form in ("application/json", "text/csv", "application/x-ndjson", "text/html", "image/png")),
+        {"Origin": "https://example.org"},
+        {"Host": "other.example.org"},
+        {"If-None-Match": '"0.1.0-603"'},
+        {"If-None-Match": 'W/"0.1.0-603:gzip", "x"', "Accept-Encoding": "gzip"},
+        {"If-None-Match": '"0.1.0-602"'},
+        {"If-None-Match": "*"},
+        {"If-None-Match": ""},
+        {"Authorization": "Bearer nobody"},
+    )
+]
+
+
+@pytest.mark.parametrize(
+    "path", ["/cities", "/cities?fields=id", "/cities/boston-ma", "/cities.csv", "/search?q=san", "/docs", "/changes"]
+)
+def test_every_variant(own: FlaskClient, settings: Settings, path: str) -> None:
+    """By every method, `Accept`, coding and condition, kept answers are those of an application that keeps none."""
+    with serving(settings) as app:
+        plain = app.test_client()
+        orders = [random.Random(seed).sample(VARIANTS, len(VARIANTS)) for seed in (1, 2)]  # noqa: S311 - nothing is secret
+        for method, headers in (row for order in orders for row in order):
+            expected = whole(plain.open(path, method=method, headers=headers, buffered=True))
+            found = whole(own.open(path, method=method, headers=headers, buffered=True))
+            assert (method, headers, found) == (method, headers, expected)
+
+
+def test_unchanged_without_a_query(own: FlaskClient, kept: Flask) -> None:
+    """A poll with the newest tag is a 304 without a query, also where nobody has read the answer itself."""
+    tag = own.get("/cities").headers["ETag"]
+    own.get("/surveys", headers={"If-None-Match": tag})
+    # PostgreSQL may be asked where it is.
+    kept.wsgi_app.watch.lag = 60  # type: ignore[attr-defined]
+    with counted(kept.extensions["database"]) as statements:
+        for path in ("/cities", "/surveys"):
+            answer = own.get(path, headers={"If-None-Match": tag})
+            assert (answer.status_code, timing(answer), answer.get_data(), answer.headers["ETag"]) == (304, "hit", b"", tag)
+    assert statements == []
+    assert (own.get("/surveys").status_code, timing(own.get("/surveys"))) == (200, "hit")
+
+
+@pytest.mark.parametrize(
+    "path", ["/livez", "/readyz", "/cities/nowhere", "/cities?stat=CA", "/snapshot", "/cities.csv", "/cities?limit=1&wait=1"]
+)
+def test_never_kept(own: FlaskClient, path: str) -> None:
+    """What may not be kept, has no end that is known, or is an error is computed each time."""
+    assert [timing(own.get(path, buffered=True)) for _ in range(2)] in (["miss", "miss"], ["", ""])
+
+
+def test_own_writes_are_seen_at_once(own: FlaskClient, kept: Flask, database: Database) -> None:
+    """After each write by a process, that process's next answer has it, however little it looks at the database."""
+    kept.wsgi_app.watch.lag = 3600  # type: ignore[attr-defined]
+    curator = curating(kept.test_client(), database)
+    for number in range(20):
+        own.get("/cities/boston-ma")
+        assert curator.patch("/cities/boston-ma", json={"summary": f"{number}"}, headers=ANY).status_code == 200
+        answer = own.get("/cities/boston-ma")
+        assert (answer.get_json()["data"]["summary"], timing(answer)) == (f"{number}", "miss")
+
+
+def test_others_writes_are_seen_in_time(own: FlaskClient, kept: Flask, settings: Settings) -> None:
+    """What another process writes is seen by the next request on SQLite, and after `CACHE_LAG` on PostgreSQL.
+
+    The control: one that would look after an hour sees nothing of it on PostgreSQL.
+    """
+    is_sqlite = settings.database_url.startswith("sqlite")
+    watch = kept.wsgi_app.watch  # type: ignore[attr-defined]
+    with opened(settings) as other:
+        for lag, seen in ((3600, is_sqlite), (0.05, True)):
+            watch.lag = lag
+            own.get("/cities/boston-ma")
+            with publish.writing(other) as session:
+                session.execute(text("update cities set summary = :said where id = 'boston-ma'"), {"said": f"after {lag}"})
+            if not is_sqlite:
+                age(watch, 0.05)
+            answer = own.get("/cities/boston-ma")
+            assert (answer.get_json()["data"]["summary"] == f"after {lag}", lag) == (seen, lag)
+
+
+def test_one_asks_early(own: FlaskClient, kept: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it is time to ask PostgreSQL again, one request does, and no other waits for it; when it is time, all do."""
+    watch = seen_long_ago(own)
+    if watch is None:
+        return
+    ask, asking, go, asked = watch._ask, threading.Event(), threading.Event(), []  # noqa: SLF001 - nobody else can hold it up
+
+    def slow() -> Any:
+        asked.append(1)
+        asking.set()
+        assert go.wait(30)
+        return ask()
+
+    monkeypatch.setattr(watch, "_ask", slow)
+    with ThreadPoolExecutor(2) as pool:
+        early = pool.submit(lambda: kept.test_client().get("/cities"))
+        assert asking.wait(30)
+        assert timing(own.get("/cities")) == "hit"
+        age(watch, 40)
+        late = pool.submit(lambda: kept.test_client().get("/cities"))
+        # The control: whoever comes when it is time waits for the answer that is on its way, and gets nothing older.
+        assert not late.done()
+        go.set()
+        assert [timing(found.result(30)) for found in (early, late)] == ["hit", "hit"]
+    assert asked == [1]
+
+
+def test_nobody_answers_early(own: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where PostgreSQL does not say early where it is, what is known is good until it is time, and not longer."""
+    watch = seen_long_ago(own)
+    if watch is None:
+        return
+    monkeypatch.setattr(watch, "statement", "select nothing from nowhere")
+    assert timing(own.get("/cities")) == "hit"
+    age(watch, 40)
+    assert [timing(own.get("/cities")) for _ in range(2)] == ["", ""]
+
+
+def seen_long_ago(client: FlaskClient) -> Any:
+    """Keep an answer, and have it soon be time to ask PostgreSQL again; returns what asks, None for SQLite, asked each time."""
+    if client.application.extensions["database"].engine.dialect.name == "sqlite":
+        return None
+    watch = client.application.wsgi_app.watch  # type: ignore[attr-defined]
+    watch.lag = 60
+    client.get("/cities")
+    age(watch, 40)
+    return watch
+
+
+def age(watch: Any, seconds: float) -> None:
+    """Let it be so long ago that a process has seen where the database is."""
+    watch.seen = (watch.seen[0] - seconds, *watch.seen[1:])
+
+
+def test_cut_and_unpublished(own: FlaskClient, database: Database, settings: Settings) -> None:
+    """What was cut is not shown any more, and what raw SQL changed counts before it is published, as without a cache."""
+    with serving(settings) as app:
+        plain = app.test_client()
+        path, history = "/cities?state=ZZ&fields=id", "/cities/boston-ma/history"
+        for work in (
+            lambda session: session.execute(text("update cities set summary = 'Secret.' where id = 'boston-ma'")),
+            publish.publish,
+            lambda session: session.execute(text("update cities set state = 'ZZ' where id = 'san-jose-ca'")),
+            publish.publish,
+            lambda session: session.execute(text("update cities set summary = null where id = 'boston-ma'")),
+            publish.publish,
+            lambda session: retention.erase(session, "cities", "boston-ma"),
+        ):
+            with database.writing() as session:
+                work(session)
+            # On PostgreSQL, others are seen after a while.
+            if database.engine.dialect.name == "postgresql":
+                watch = own.application.wsgi_app.watch  # type: ignore[attr-defined]
+                watch.seen = (-1e9, -1, None)
+            for _ in range(2):
+                for asked in (path, history):
+                    assert whole(own.get(asked)) == whole(plain.get(asked))
+    assert b"Secret" not in own.get(history).get_data()
+
+
+def test_min_version(own: FlaskClient, kept: Flask, settings: Settings) -> None:
+    """Who names a version gets an answer that has it, as soon as it is there, or a 503 that says when to come back."""
+    kept.wsgi_app.watch.lag = 3600  # type: ignore[attr-defined]
+    for path in (
+        "/cities/boston-ma",
+        "/cities",
+        "/cities.csv",
+        "/search?q=boston",
+        "/suggest?q=bos",
+        "/changes",
+        "/digest",
+        "/snapshot",
+    ):
+        sign = "&" if "?" in path else "?"
+        assert own.get(f"{path}{sign}min_version=603").status_code == 200
+        for wrong in ("x", "-1", "9" * 20, "9" * 5_000, "%C2%B2"):
+            refused = own.get(f"{path}{sign}min_version={wrong}")
+            assert (refused.status_code, refused.content_type) == (400, "application/problem+json")
+    own.get("/cities/boston-ma?min_version=604")
+    with opened(settings) as other, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(lambda: kept.test_client().get("/cities/boston-ma?min_version=604"))
+        with publish.writing(other) as session:
+            session.execute(text("update cities set summary = 'New.' where id = 'boston-ma'"))
+        answers = [
+            waiting.result(),
+            own.get("/cities/boston-ma?min_version=604"),
+            own.get("/cities?min_version=604&id=boston-ma"),
+        ]
+    assert [answer.status_code for answer in answers] == [200] * 3
+    for answer in answers:
+        assert "New." in answer.get_data(as_text=True)
+    late = own.get("/cities/boston-ma?min_version=605")
+    assert (brief(late)[:2], late.headers["Retry-After"]) == ((503, "unavailable"), "5")
+
+
+@pytest.mark.parametrize("lag", [50, 60_000])
+def test_two_processes(settings: Settings, lag: int) -> None:
+    """Of a server with two processes, each shows every write at once on SQLite, and on PostgreSQL within `CACHE_LAG`.
+
+    The control, of a minute, shows what was before.
+    """
+    is_sqlite = settings.database_url.startswith("sqlite")
+    with opened(settings) as database, database.writing() as session:
+        headers = {
+            **ANY,
+            "Content-Type": "application/json",
+            "Authorization": f"Bearer {keys.issue(session, 'a', ['write'], None)}",
+        }
+    server = Server(settings, WORKERS="2", CACHE_MB="4", CACHE_LAG=str(lag))
+    try:
+        late = 0
+        for number in range(15):
+            body = json.dumps({"summary": f"{number}"}).encode()
+            assert server.send("PATCH", "/cities/boston-ma", body, headers)[0] == 200
+            if not is_sqlite:
+                time.sleep(0.05)
+            # A connection each, so that both processes are asked.
+            answers = [json.loads(server.send("GET", "/cities/boston-ma", b"", {})[1]) for _ in range(8)]
+            late += sum(answer["data"]["summary"] != f"{number}" for answer in answers)
+        assert (late > 0) == (lag > 50 and not is_sqlite)
+    finally:
+        server.kill()
+
+
+def test_a_stampede_is_one_computation(kept: Flask) -> None:
+    """200 equal requests at once run the queries of one; without the cache they run them 200 times."""
+    inner = kept.wsgi_app.app  # type: ignore[attr-defined]
+
+    def stampede(app: Any) -> int:
+        gate, begun, calls = threading.Event(), threading.Semaphore(0), []
+
+        def slow(environ: Any, start: Any) -> Any:
+            calls.append(1)
+            begun.release()
+            gate.wait(30)
+            return inner(environ, start)
+
+        kept.wsgi_app = app(slow)  # type: ignore[method-assign]
+
+        def ask(_: int) -> bytes:
+            return kept.test_client().get("/initiatives?facets=city").get_data()
+
+        with ThreadPoolExecutor(200) as pool:
+            answers = pool.map(ask, range(200))
+            begun.acquire()
+            gate.set()
+            assert len(set(answers)) == 1
+        return len(calls)
+
+    def cached(app: Any) -> Cache:
+        return Cache(app, kept.extensions["database"])
+
+    assert (stampede(cached), stampede(lambda app: app)) == (1, 200)
+
+
+def test_who_computes_fails(kept: Flask) -> None:
+    """When the one who computes fails, the others compute by themselves, and nobody waits for ever."""
+    cache = kept.wsgi_app
+    assert isinstance(cache, Cache)
+    inner, gate, first = cache.app, threading.Event(), threading.Semaphore(1)
+
+    def failing(environ: Any, start: Any) -> Any:
+        if first.acquire(blocking=False):
+            gate.wait(30)
+            raise RuntimeError("gone")
+        return inner(environ, start)
+
+    cache.app = failing
+
+    def ask(_: int) -> int:
+        try:
+            return kept.test_client().get("/cities").status_code
+        except RuntimeError:
+            return 0
+
+    with ThreadPoolExecutor(5) as pool:
+        found = pool.map(ask, range(5))
+        gate.set()
+        assert sorted(found) == [0, 200, 200, 200, 200]
+
+
+def test_a_flood_stays_within_its_bytes(own: FlaskClient, kept: Flask) -> None:
+    """However many different addresses are asked for, the kept answers take no more than was allowed, and the newest are there."""
+    cache: Any = kept.wsgi_app
+    cache.room = 200_000
+    for number in range(1, 400):
+        own.get(f"/initiatives?limit=5&version__gt={number}")
+        assert sum(entry.size for entry in cache.shelf.entries.values()) <= 200_000
+    assert 10 < len(cache.shelf.entries) < 399
+    assert timing(own.get("/initiatives?limit=5&version__gt=399")) == "hit"
+    assert timing(own.get("/initiatives?limit=5&version__gt=1")) == "miss"
+    assert [timing(own.get("/citations?limit=500")) for _ in range(2)] == ["miss", "miss"]
+
+
+def test_no_database(tmp_path: Path) -> None:
+    """Where the database can't be asked nothing is served from memory; when it is back, all is as it was."""
+    with serving(Settings(database_url=f"sqlite:///{tmp_path}/none.sqlite3")) as app:
+        assert [app.test_client().get("/cities").status_code for _ in range(2)] == [503, 503]
+        assert app.test_client().get("/livez").status_code == 200
+
+
+def test_gone_and_back(own: FlaskClient, settings: Settings, store: Store) -> None:
+    """A file that is taken away is noticed by the next request, and so is that it is back; so are connections that end."""
+    own.get("/cities")
+    own.application.extensions["database"].engine.dispose()
+    if store.dialect == "sqlite":
+        path = Path(settings.database_url.removeprefix("sqlite:///"))
+        with sqlite3.connect(path) as connection:
+            connection.execute("pragma wal_checkpoint(truncate)")
+        connection.close()
+        away = path.rename(path.with_suffix(".away"))
+        assert own.get("/cities").status_code == 503
+        away.rename(path)
+    assert own.get("/cities").status_code == 200
+
+
+# --- any order
+
+
+class Interleaving(RuleBasedStateMachine):
+    """Two processes' applications on one database, one of which keeps its answers; and writers of every kind."""
+
+    make: Callable[[], Settings]
+
+    @initialize()
+    def begin(self) -> None:
+        """Start both."""
+        settings = type(self).make()
+        self.apps = [serving(replace(settings, cache_mb=mb, cache_lag=0, write_limit="1000000/minute")) for mb in (1, 0)]
+        self.kept, self.plain = (app.__enter__().test_client() for app in self.apps)
+        self.database: Database = self.plain.application.extensions["database"]
+        self.number = 0
+        self.curators = [
+            curating(client.application.test_client(), self.database, name=f"c{n}")
+            for n, client in enumerate((self.kept, self.plain))
+        ]
+
+    def teardown(self) -> None:
+        """Close both."""
+        for app in getattr(self, "apps", ()):
+            app.__exit__(None, None, None)
+
+    @rule(
+        path=st.sampled_from(PATHS),
+        method=st.sampled_from(["GET", "HEAD"]),
+        coding=st.sampled_from(["identity", "gzip"]),
+        again=st.booleans(),
+    )
+    def read(self, path: str, method: str, coding: str, again: bool) -> None:  # noqa: FBT001 - hypothesis passes it
+        """A kept answer is the answer."""
+        headers = {"Accept-Encoding": coding}
+        if again and (tag := self.kept.get(path, headers=headers).headers.get("ETag")):
+            headers["If-None-Match"] = tag
+        assert whole(self.kept.open(path, method=method, headers=headers)) == whole(
+            self.plain.open(path, method=method, headers=headers)
+        )
+
+    @rule(who=st.sampled_from([0, 1]), id=st.sampled_from(["boston-ma", "san-jose-ca"]))
+    def write(self, who: int, id: str) -> None:
+        """Either of them writes over HTTP."""
+        self.number += 1
+        assert self.curators[who].patch(f"/cities/{id}", json={"summary": f"{self.number}"}, headers=ANY).status_code == 200
+
+    @rule(who=st.sampled_from([0, 1]))
+    def come_and_go(self, who: int) -> None:
+        """A record comes, or goes."""
+        client = self.curators[who]
+        answer = client.delete("/cities/a-zz", headers=ANY)
+        if answer.status_code != 204:
+            assert (
+                client.put("/cities/a-zz", json={"id": "a-zz", "name": "A", "state": "ZZ", "country": "US"}).status_code == 201
+            )
+
+    @rule(sweep=st.booleans())
+    def raw(self, sweep: bool) -> None:  # noqa: FBT001 - hypothesis passes it
+        """Somebody writes by raw SQL, and publishes it or not."""
+        self.number += 1
+        with self.database.writing() as session:
+            session.execute(
+                text("update cities set name = :said, summary = :said where id = 'boston-ma'"), {"said": f"raw {self.number}"}
+            )
+        if sweep:
+            publish.sweep(self.database)
+
+    @rule()
+    def load(self) -> None:
+        """Somebody imports a file."""
+        self.number += 1
+        row = {"id": "boston-ma", "name": "Boston", "state": "MA", "country": "US", "summary": f"file {self.number}"}
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "cities.ndjson"
+            path.write_text(json.dumps(row), encoding="utf-8")
+            done = self.plain.application.test_cli_runner().invoke(args=["data", "import", str(path)])
+        assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize("steps", [25, pytest.param(200, marks=pytest.mark.slow)])
+def test_any_interleaving(store: Store, migrated: Settings, steps: int) -> None:
+    """Whatever two processes read and write in whatever order, every kept answer is the one that is computed."""
+
+    class Own(Interleaving):
+        make = staticmethod(lambda: store.copy(migrated))
+
+    run_state_machine_as_test(Own, settings=limits(max_examples=4, stateful_step_count=steps, deadline=None))

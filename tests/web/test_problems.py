@@ -1,0 +1,409 @@
+"""Bad input and bad days: every answer that is no success is a problem that says what would have worked."""
+
+import base64
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from flask import Flask, abort, request
+from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from api.app import MAX_BODY
+from api.errors import MAX_QUERY_STRING
+from api.ledger import publish
+from api.query import language
+from api.resources import BY_NAME, RESOURCES
+from api.settings import ROOT, Settings
+from api.web.problem_types import PROBLEMS
+from tests.support.answers import brief, problem
+from tests.support.applications import serving
+from tests.support.databases import DIALECTS, Store, config, opened, upgrade
+
+PATHS = sorted(
+    ["/", "/changesets", "/docs", "/keys", "/livez", "/openapi.json", "/problems", "/readyz", "/search", "/suggest"]
+    + ["/changes", "/digest", "/snapshot", "/webhooks"]
+    + [path for row in RESOURCES for path in (f"/{row.name}", f"/{row.name}/search")]
+)
+LIMIT = {"minimum": 1, "maximum": 500}
+LIMIT_DETAIL = "`limit` is a whole number from 1 to 500."
+CURSOR = {"parameter": "cursor", "code": "invalid-cursor", "detail": "Take it from `links.next` or `page.cursor` of this list."}
+
+
+def unknown(name: str, allowed: list[str], suggestion: str | None = None) -> dict[str, Any]:
+    """Return the item for an unknown parameter."""
+    item = {"parameter": name, "code": "unknown-parameter", "detail": f"`{name}` is not a parameter here.", "allowed": allowed}
+    if suggestion:
+        item |= {"detail": f"`{name}` is not a parameter here; did you mean `{suggestion}`?", "suggestion": suggestion}
+    return item
+
+
+def invalid(name: str, detail: str, allowed: object = None) -> dict[str, Any]:
+    """Return the item for a wrong value."""
+    item = {"parameter": name, "code": "invalid-value", "detail": detail}
+    return item if allowed is None else item | {"allowed": allowed}
+
+
+ARGUMENTS = sorted([*language.parameters(BY_NAME["cities"]), *language.filters(BY_NAME["cities"])])
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/cities?limti=3", (400, "invalid-query", [unknown("limti", ARGUMENTS, "limit")])),
+        ("/cities?LIMIT=3", (400, "invalid-query", [unknown("LIMIT", ARGUMENTS, "limit")])),
+        ("/cities?zzz", (400, "invalid-query", [unknown("zzz", ARGUMENTS)])),
+        ("/cities?=1", (400, "invalid-query", [unknown("", ARGUMENTS)])),
+        ("/cities/boston-ma?x=1", (400, "invalid-query", [unknown("x", ["fields", "include", "min_version", "as_of"])])),
+        ("/livez?x=1", (400, "invalid-query", [unknown("x", [])])),
+        (
+            "/cities?limit=2&limit=3",
+            (400, "invalid-query", [invalid("limit", "`limit` takes one value, and is given 2 times.")]),
+        ),
+        (
+            "/cities?limit=0&offset=2",
+            (400, "invalid-query", [invalid("limit", LIMIT_DETAIL, LIMIT), unknown("offset", ARGUMENTS)]),
+        ),
+        (
+            "/cities?cursor=",
+            (400, "invalid-query", [invalid("cursor", "`cursor` is taken from `page.cursor` or `links.next`.")]),
+        ),
+        ("/cities?cursor=AAAA", (400, "invalid-cursor", [CURSOR])),
+        ("/cities?cursor=A", (400, "invalid-cursor", [CURSOR])),
+    ],
+)
+def test_wrong_parameter(client: FlaskClient, path: str, expected: object) -> None:
+    """A wrong parameter is refused with its name, what is allowed, and the nearest right name."""
+    assert brief(client.get(path)) == expected
+
+
+@pytest.mark.parametrize(
+    "value", ["0", "501", "-1", "1.0", "1e2", "1_0", "+5", " 5", "", "ten", "٣", "5;drop", "9" * 400, "%00", "%ff", "null"]
+)
+def test_wrong_limit(client: FlaskClient, value: str) -> None:
+    """A limit that is no whole number from 1 to 500 in plain digits is refused, never clamped."""
+    expected = (400, "invalid-query", [invalid("limit", LIMIT_DETAIL, LIMIT)])
+    assert brief(client.get(f"/cities?limit={value.replace('+', '%2B').replace(' ', '%20')}")) == expected
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
+def test_cursor_of_another_list(client: FlaskClient, resource: Any) -> None:
+    """A cursor works with any limit in its own list, and in no other."""
+    mine = "cities" if resource.name == "priorities" else "priorities"
+    cursor = client.get(f"/{mine}?limit=1").get_json()["page"]["cursor"]
+    assert client.get(f"/{mine}?limit=9&cursor={cursor}").status_code == 200
+    assert brief(client.get(f"/{resource.name}?cursor={cursor}")) == (400, "invalid-cursor", [CURSOR])
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("\ud800") | st.just("\0"),
+    lambda below: st.lists(below, max_size=3),
+)
+
+
+@given(values=st.lists(JSON_VALUES, max_size=4), raw=st.binary(max_size=60), forged=st.booleans())
+def test_forged_cursor(sqlite_app: Flask, postgresql_app: Flask, values: list[Any], raw: bytes, forged: bool) -> None:  # noqa: FBT001 - hypothesis passes it
+    """Whatever a caller puts into a cursor, the answer is a page or a 400, on both databases alike."""
+    for app in (sqlite_app, postgresql_app):
+        client = app.test_client()
+        real = client.get("/cities?limit=1").get_json()["page"]["cursor"]
+        signature = json.loads(base64.urlsafe_b64decode(real + "=" * (-len(real) % 4)))[0]
+        body = json.dumps([signature, *values]).encode() if forged else raw
+        response = client.get(f"/cities?cursor={base64.urlsafe_b64encode(body).decode().rstrip('=')}")
+        assert response.status_code in {200, 400}
+        if response.status_code == 200:
+            assert [type(value) for value in values] == [str, str]
+        else:
+            problem(response)
+
+
+@pytest.mark.parametrize("value", [10**15, -1, True, None, 1.5, "x"])
+def test_forged_cursor_of_a_search(client: FlaskClient, value: Any) -> None:
+    """A number too wide for a column, or no number, in the cursor of a search is a page or a 400, never our mistake."""
+    cursor = client.get("/search?q=city&limit=1").get_json()["page"]["cursor"]
+    signature = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))[0]
+    forged = base64.urlsafe_b64encode(json.dumps([signature, value, value, value]).encode()).decode().rstrip("=")
+    status = client.get(f"/search?q=city&cursor={forged}").status_code
+    assert status == (200 if type(value) is int else 400)
+
+
+@pytest.fixture(scope="session")
+def sqlite_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """An application on SQLite, for tests that ask both databases at once."""
+    yield from _app_on(Store("sqlite", tmp_path_factory.mktemp("both"), ""))
+
+
+@pytest.fixture(scope="session")
+def postgresql_app(tmp_path_factory: pytest.TempPathFactory, postgresql: str) -> Iterator[Flask]:
+    """An application on PostgreSQL, for tests that ask both databases at once."""
+    yield from _app_on(Store("postgresql", tmp_path_factory.mktemp("both"), postgresql))
+
+
+def _app_on(store: Store) -> Iterator[Flask]:
+    settings = store.empty()
+    upgrade(settings)
+    with serving(settings) as app:
+        yield app
+
+
+@pytest.mark.parametrize(
+    ("path", "suggestion"),
+    [
+        ("/citys", "/cities"),
+        ("/city/boston-ma", "/cities/boston-ma"),
+        ("/cities/", "/cities"),
+        ("/cities/boston-ma/", "/cities/boston-ma"),
+        ("/cities/boston-ma/awards", "/cities"),
+        ("/Cities", "/cities"),
+        ("/xyzzy", None),
+        ("/%00", None),
+        ("/%ff%fe", None),
+        ("/docs/nothing.js", None),
+    ],
+)
+def test_unknown_path(client: FlaskClient, path: str, suggestion: str | None) -> None:
+    """An unknown path lists those that there are, and mends what is nearly one."""
+    status, name, (item,) = brief(client.get(path))
+    assert (status, name, item["code"], item["allowed"]) == (404, "not-found", "unknown-path", PATHS)
+    assert item.get("suggestion") == suggestion or (suggestion is None and item.get("suggestion") in PATHS)
+
+
+@pytest.mark.parametrize(
+    ("id", "suggestion"),
+    [
+        ("san-diego", "san-diego-ca"),
+        ("San%20Diego", "san-diego-ca"),
+        ("SAN-DIEGO-CA", "san-diego-ca"),
+        ("san-deigo-ca", "san-diego-ca"),
+        ("sacramento_ca", "sacramento-ca"),
+        ("zzz", None),
+        ("%00", None),
+        ("%F0%9F%8F%99", None),
+        ("%ed%a0%80", None),
+        ("' or 1=1 --", None),
+        ("a" * 5000, None),
+    ],
+)
+def test_unknown_record(client: FlaskClient, id: str, suggestion: str | None) -> None:
+    """An unknown id is a 404 that suggests the nearest one that there is."""
+    status, name, (item,) = brief(client.get(f"/cities/{id}"))
+    assert (status, name, item["code"], item.get("suggestion")) == (404, "record-not-found", "unknown-id", suggestion)
+
+
+READS = ["GET", "HEAD", "OPTIONS"]
+ALLOWED = {
+    "/": READS,
+    "/cities": [*READS, "POST"],
+    "/cities/boston-ma": ["DELETE", *READS, "PATCH", "PUT"],
+    "/changesets": ["OPTIONS", "POST"],
+    "/changesets/1": READS,
+    "/keys/curator": ["DELETE", "OPTIONS"],
+    "/openapi.json": READS,
+    "/docs": READS,
+    "/problems/not-found": READS,
+}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"])
+@pytest.mark.parametrize("path", ALLOWED)
+def test_wrong_method(client: FlaskClient, method: str, path: str) -> None:
+    """A method that doesn't work is a 405 that lists those that do, in `Allow` too; the others do work."""
+    response, allowed = client.open(path, method=method), ALLOWED[path]
+    if method in allowed:
+        assert response.status_code in {200, 401}
+        return
+    detail = f"Use {' or '.join(allowed)}."
+    item = {"parameter": "method", "code": "method-not-allowed", "detail": detail, "allowed": allowed}
+    assert brief(response) == (405, "method-not-allowed", [item])
+    assert response.headers["Allow"] == ", ".join(allowed)
+
+
+@pytest.mark.parametrize("accept", ["image/png", "application/xml;q=0.9, text/turtle", "text/plain, application/json;q=0"])
+def test_not_acceptable(client: FlaskClient, accept: str) -> None:
+    """A media type that we don't speak is a 406 that says which we do."""
+    forms = ["application/json", "text/csv", "application/x-ndjson"]
+    for path, allowed in (("/cities", forms), ("/cities/boston-ma", forms[:1]), ("/openapi.json", forms[:1])):
+        detail = f"Use {' or '.join(allowed)}, or leave the header out."
+        item = {"parameter": "Accept", "code": "not-acceptable", "detail": detail, "allowed": allowed}
+        assert brief(client.get(path, headers={"Accept": accept})) == (406, "not-acceptable", [item])
+
+
+@pytest.mark.parametrize(
+    "accept", ["", "*/*", "application/*", "application/json", "text/html, */*;q=0.1", "application/json;charset=utf-8"]
+)
+def test_acceptable(client: FlaskClient, accept: str) -> None:
+    """What allows JSON gets JSON."""
+    assert client.get("/cities", headers={"Accept": accept}).status_code == 200
+
+
+def test_long_query(client: FlaskClient) -> None:
+    """A query string above the limit is a 414 that names the limit, on a wrong path too."""
+    for path in ("/cities", "/nowhere"):
+        status, name, (item,) = brief(client.get(f"{path}?limit={'1' * 102_400}"))
+        assert (status, name, item["allowed"]) == (414, "uri-too-long", {"maximum": MAX_QUERY_STRING})
+
+
+@pytest.mark.parametrize("host", ['ev"il<>.example', "a b", "a/b", "\u00e9", "a:b:c"])
+def test_wrong_host(own_client: FlaskClient, host: str) -> None:
+    """A `Host` that is no host's name, and would spoil every link, is refused."""
+    response = own_client.get("/cities", headers={"Host": host})
+    detail = "The `Host` header is not the name of a host."
+    assert brief(response) == (400, "bad-request", [{"parameter": "Host", "code": "invalid-value", "detail": detail}])
+
+
+def test_request_id(client: FlaskClient) -> None:
+    """A caller's request id comes back when it is a plain token; anything else gets a new one."""
+    assert client.get("/cities", headers={"X-Request-Id": "abc-123_X"}).headers["X-Request-Id"] == "abc-123_X"
+    for bad in ("", "a b", "a" * 129, "<script>", "é"):
+        assert len(client.get("/cities", headers={"X-Request-Id": bad}).headers["X-Request-Id"]) == 32
+
+
+def test_echo_is_cut(client: FlaskClient) -> None:
+    """What a caller sent comes back shortened."""
+    body = problem(client.get("/cities?" + "x" * 5000 + "=1"))
+    assert len(body["errors"][0]["parameter"]) == 81
+    assert len(json.dumps(body)) < 1000 + len(json.dumps(ARGUMENTS))
+
+
+def test_internal_error(settings: Settings) -> None:
+    """Our own mistake is a 500 that tells the caller nothing of it, and the log all."""
+    with serving(settings) as app:
+
+        def broken() -> str:
+            raise RuntimeError("a secret: SELECT * FROM keys")
+
+        app.add_url_rule("/broken", view_func=broken)
+        with pytest.MonkeyPatch.context() as patch:
+            logged: list[Any] = []
+            patch.setattr(app.logger, "error", lambda *args, **kwargs: logged.append((args, kwargs)))
+            response = app.test_client().get("/broken")
+    assert brief(response) == (500, "internal-error", [])
+    assert "secret" not in response.get_data(as_text=True)
+    assert "a secret" in str(logged[0][1]["exc_info"])
+
+
+def test_not_migrated(store: Store) -> None:
+    """Before the migration every read is a 503 that says what to run, and /livez is up; after it the next request works."""
+    settings = store.empty()
+    with opened(settings, create=True) as database, serving(settings) as app:
+        with database.engine.connect():
+            pass
+        client = app.test_client()
+        for path in ("/cities", "/cities/boston-ma", "/readyz"):
+            response = client.get(path)
+            body = problem(response)
+            assert (body["status"], body["detail"]) == (
+                503,
+                "The database is not migrated to this release: run `alembic upgrade head`.",
+            )
+            assert response.headers["Retry-After"] == "5"
+        assert client.get("/livez").get_json() == {"status": "ok"}
+        command.upgrade(config(database), "head")
+        assert client.get("/readyz").get_json() == {"status": "ok"}
+        assert client.get("/cities").status_code == 200
+
+
+def test_missing_file(migrated: Settings, store: Store, tmp_path: Path) -> None:
+    """A SQLite file that isn't there is a 503 and is not created; once it is there, the next request works."""
+    path = tmp_path / "missing.sqlite3"
+    with serving(replace(migrated, database_url=f"sqlite:///{path}", retry_after=17)) as app:
+        client = app.test_client()
+        response = client.get("/cities")
+        assert problem(response)["detail"] == "The database cannot be reached."
+        assert response.headers["Retry-After"] == "17"
+        assert not path.exists()
+        upgrade(replace(migrated, database_url=f"sqlite:///{path}"))
+        assert client.get("/cities").status_code == 200
+    assert store.dialect in DIALECTS
+
+
+def test_unreachable_server(settings: Settings) -> None:
+    """A PostgreSQL that nobody answers for is a 503, quickly, for data and for /readyz."""
+    away = replace(settings, database_url="postgresql://nobody:secret@127.0.0.1:1/none", connect_timeout=2)
+    with serving(away) as app:
+        client = app.test_client()
+        for path in ("/cities", "/readyz"):
+            assert problem(client.get(path))["detail"] == "The database cannot be reached."
+
+
+def test_cut_connections(store: Store, settings: Settings) -> None:
+    """When PostgreSQL has cut every connection, the next request connects anew; an open SQLite file has nobody to cut it."""
+    with serving(settings) as app, opened(settings) as database:
+        client = app.test_client()
+        assert client.get("/cities").status_code == 200
+        others = "datname = current_database() and pid <> pg_backend_pid()"
+        cut = f"select pg_terminate_backend(pid) from pg_stat_activity where {others}"
+        if store.dialect == "postgresql":
+            with database.engine.connect() as connection:
+                assert True in connection.scalars(text(cut)).all()
+        assert client.get("/cities").status_code == 200
+
+
+def test_busy_database(store: Store, settings: Settings) -> None:
+    """A reader who can't get through in time is told to come back, and gets through when the way is free."""
+    with serving(replace(settings, lock_timeout=1)) as app, opened(settings) as database:
+        client = app.test_client()
+        with database.engine.connect() as connection:
+            if store.dialect == "postgresql":
+                connection.execute(text("lock table ledger_head in access exclusive mode"))
+            else:
+                # Readers of a WAL file wait for nobody; but it may be another program's, which is no WAL file.
+                connection.connection.cursor().executescript("pragma journal_mode = delete; begin exclusive")
+            assert problem(client.get("/cities"))["detail"] == "The database is busy."
+            connection.rollback()
+        assert client.get("/cities").status_code == 200
+
+
+@pytest.mark.parametrize("status", sorted({row.status for row in PROBLEMS.values()} | {417, 418, 501, 502, 504}))
+def test_every_abort_is_a_problem(settings: Settings, status: int) -> None:
+    """Whatever a library aborts with is answered with a problem of ours, never with its own page or JSON."""
+    with serving(settings) as app:
+        app.add_url_rule("/aborts", view_func=lambda: abort(status))
+        response = app.test_client().get("/aborts")
+    body = response.get_json()
+    nearest = {417: 400, 418: 400, 501: 500, 502: 500, 504: 500}.get(status, status)
+    assert (response.content_type, body["status"], response.status_code) == ("application/problem+json", nearest, nearest)
+
+
+def test_body_too_large(settings: Settings) -> None:
+    """A body above the limit is a 413 problem, once a view reads it."""
+    with serving(settings) as app:
+        app.add_url_rule("/reads", view_func=lambda: str(len(request.get_data())), methods=["POST"])
+        response = app.test_client().post("/reads", data=b"x" * (MAX_BODY + 1))
+    assert brief(response) == (413, "content-too-large", [])
+
+
+def test_asset_is_whole(client: FlaskClient) -> None:
+    """An asset has no ranges and no preconditions, so it is never half or refused."""
+    whole = (ROOT / "api" / "endpoints" / "static" / "page.css").read_bytes()
+    for header in ({"Range": "bytes=0-1"}, {"Range": "bytes=999999-"}, {"If-Match": '"x"'}):
+        response = client.get("/docs/page.css", headers=header)
+        assert (response.status_code, response.get_data()) == (200, whole)
+        response.close()
+
+
+def test_replaced_file(migrated: Settings, store: Store, tmp_path: Path) -> None:
+    """A SQLite file that is moved away while serving is a 503, and one that is restored in its place is served at once."""
+    path = tmp_path / "served.sqlite3"
+    settings = replace(migrated, database_url=f"sqlite:///{path}")
+    upgrade(settings)
+    assert store.dialect in DIALECTS
+    with serving(settings) as app:
+        client = app.test_client()
+        assert client.get("/cities/boston-ma").status_code == 200
+        app.extensions["database"].engine.dispose()
+        shutil.copy(path, tmp_path / "backup")
+        with opened(settings) as database, publish.writing(database) as session:
+            session.execute(text("update cities set summary = 'Newer.' where id = 'boston-ma'"))
+        assert client.get("/cities/boston-ma").get_json()["data"]["summary"] == "Newer."
+        path.rename(tmp_path / "away")
+        assert problem(client.get("/cities"))["detail"] == "The database cannot be reached."
+        (tmp_path / "backup").rename(path)
+        assert client.get("/cities/boston-ma").get_json()["data"]["summary"] is None
