@@ -13,7 +13,7 @@ from typing import Any
 
 from api.settings import ROOT
 from bench import lists, race, report, writes
-from bench.dataset import Store
+from bench.dataset import DatasetStore
 from bench.peers import VENV
 from bench.peers.setup import ensure_peers
 
@@ -25,7 +25,7 @@ def main() -> None:
     sizes = sorted(map(int, os.environ.get("BENCH_SIZES", "1000,100000,1000000").split(",")))
     missing = ensure_peers()
     with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(os.environ.get("BENCH_DATA", folder)))
+        store = DatasetStore(Path(os.environ.get("BENCH_DATA", folder)))
         try:
             found: dict[str, Any] = {"race": race.main(store, DIALECTS, int(os.environ.get("BENCH_RACE", "1000")), missing)}
             report.write(found)

@@ -32,7 +32,7 @@ from api.query import lists
 from api.query.language import Query
 from api.resources.initiatives import Initiative
 from api.settings import ROOT, Settings
-from bench.dataset import Store
+from bench.dataset import DatasetStore
 
 DIALECTS = ("sqlite", "postgresql")
 ASKED = "/initiatives?city.state=CA&priority=cybersecurity&include=city&sort=-started&limit=20"
@@ -275,7 +275,7 @@ def starts(stores: Mapping[tuple[str, int], Settings]) -> list[dict[str, Any]]:
     return rows
 
 
-def main(store: Store, sizes: Sequence[int]) -> dict[str, list[dict[str, Any]]]:
+def main(store: DatasetStore, sizes: Sequence[int]) -> dict[str, list[dict[str, Any]]]:
     """Build what is missing; print and return what was measured of pages, starts and exports."""
     stores = {(dialect, size): store.get(dialect, size) for dialect in DIALECTS for size in sizes}
     return {"scale": pages(stores), "starts": starts(stores), "exports": exports(stores)}

@@ -26,7 +26,7 @@ from api.db.database import Database
 from api.settings import Settings
 from api.web import keys
 from bench import limits
-from bench.dataset import Store
+from bench.dataset import DatasetStore
 from bench.peers import PEERS, PRODUCT, WORKLOADS, Facts, Peer, running
 from bench.peers.check import ask
 from bench.peers.copies import writable
@@ -213,7 +213,7 @@ def ratios(found: Sequence[Lane]) -> list[dict[str, Any]]:
     return rows
 
 
-def main(store: Store, dialects: Sequence[str], size: int, missing: Mapping[str, str]) -> list[dict[str, Any]]:
+def main(store: DatasetStore, dialects: Sequence[str], size: int, missing: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the ratios on databases of this size. Raises SystemExit where there is no `wrk`."""
     if not shutil.which("wrk"):
         raise SystemExit("wrk is missing: install the system's package of that name (apt-get install wrk)")

@@ -26,7 +26,7 @@ from api.editing import transfer
 from api.ledger import publish
 from api.settings import ROOT, Settings
 from api.web import keys
-from bench.dataset import Store
+from bench.dataset import DatasetStore
 from bench.lists import serving
 from bench.peers.copies import writable
 
@@ -90,7 +90,7 @@ def rate(port: int, secret: str, clients: int, mark: str) -> float:
     return sum(done) / SECONDS
 
 
-def rates(store: Store, folder: Path) -> list[dict[str, Any]]:
+def rates(store: DatasetStore, folder: Path) -> list[dict[str, Any]]:
     """Print and return writes a second, what the ledger takes of their time, and what an operation of a changeset costs."""
     print(f"{'writes':40}{'database':12}{'clients':>10}{'a second':>10}")
     rows = []
@@ -192,7 +192,7 @@ def peak(paths: Sequence[str]) -> None:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
-def main(store: Store, folder: Path) -> dict[str, Any]:
+def main(store: DatasetStore, folder: Path) -> dict[str, Any]:
     """Measure both."""
     return {"writes": rates(store, folder), "import": imports(folder, int(os.environ.get("BENCH_IMPORT", "100000")))}
 

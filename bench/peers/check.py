@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from api.settings import Settings
-from bench.dataset import Store
+from bench.dataset import DatasetStore
 from bench.peers import PEERS, PRODUCT, WORKLOADS, Facts, Peer, running
 from bench.peers.copies import writable
 from bench.peers.facts import facts_of
@@ -274,7 +274,7 @@ def main() -> None:
     fine = True
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(os.environ.get("BENCH_DATA", temporary))
-        store = Store(folder)
+        store = DatasetStore(folder)
         try:
             for peer in peers:
                 for dialect in () if peer.name in missing else peer.dialects:
