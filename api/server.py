@@ -1,4 +1,4 @@
-"""The server: granian, as we run it."""
+"""The server: granian, started and stopped the way this project needs it."""
 
 import importlib
 import multiprocessing
@@ -14,16 +14,16 @@ from api.settings import ROOT, Settings
 
 
 class Server(Granian):  # type: ignore[misc, valid-type]  # granian chooses the class by platform
-    """A server that can be told to stop many times: granian's handler deadlocks when it is interrupted by itself."""
+    """A granian server that handles repeated stop signals: granian's own handler deadlocks if a second one interrupts it."""
 
     def signal_handler_interrupt(self, *signal_and_frame: object) -> None:
-        """Stop, once."""
+        """Stop on the first signal and ignore the others."""
         if not self.interrupt_signal:
             super().signal_handler_interrupt(*signal_and_frame)
 
 
 def run(target: str, address: str, settings: Settings) -> None:
-    """Serve the application at ``target`` (``module`` or ``module:name``) on an address, until a signal stops it."""
+    """Serve the application ``target`` (``module`` or ``module:name``) on an address until a signal stops the server."""
     Server(
         target if ":" in target else f"{target}:app",
         address=address,
@@ -39,22 +39,22 @@ def run(target: str, address: str, settings: Settings) -> None:
 
 
 def load_in_worker(target: str) -> Flask:
-    """Return the application to a worker, which stops when its parent says so or is no more, and for nobody else.
+    """Return the application in a worker process, and make the worker stop only when its parent says so or is gone.
 
-    A terminal's Ctrl-C, and a supervisor's SIGTERM, reach every process of the group; a worker that is told twice
-    deadlocks in granian's handler.
+    A terminal's Ctrl-C and a supervisor's SIGTERM reach every process of the group, and a worker that gets two signals
+    deadlocks in granian's handler. So each worker gets its own process group.
     """
     os.setpgid(0, 0)
-    # Until granian sets its own handler, the parent's is inherited, which stops nothing here.
+    # Until granian sets its own handler, the worker has the parent's, which would not stop it.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()
     module, _, name = target.partition(":")
     app: Flask = getattr(importlib.import_module(module), name)
     return app
 
 
-def end_with_parent() -> None:
-    """End this process when its parent was killed: its port would stay taken, and nobody would know whom to stop."""
+def exit_with_parent() -> None:
+    """End this process when its parent was killed; otherwise an orphan would keep the port."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

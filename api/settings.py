@@ -1,4 +1,4 @@
-"""Every setting: one field per environment variable, with its default and what it does."""
+"""All settings: one field for each environment variable, with its default, its bounds and its documentation."""
 
 import os
 from collections.abc import Mapping
@@ -18,66 +18,93 @@ DRIVERS = {
     "postgresql": "postgresql+psycopg",
     "postgresql+psycopg": "postgresql+psycopg",
 }
-
-
 STORAGES = ("memory", "redis", "rediss")
 
 
 class SettingsError(ValueError):
-    """An environment variable holds what it cannot hold; the message is one line for the operator."""
+    """An environment variable has an invalid value; the message is one line that names the variable."""
 
 
 def setting(default: Any, help: str, *, low: int = 0, high: int = 2**31 - 1) -> Any:
-    """Declare one setting; ``low`` and ``high`` bound a number, inclusive."""
+    """Declare a setting: its default, its line in the documentation, and the inclusive bounds of a number."""
     return field(default=default, metadata={"help": help, "low": low, "high": high})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the process was told; the variable of a field is its name in capitals."""
+    """The settings of a process; each field is read from the environment variable of the same name in capitals."""
 
     database_url: str = setting(
         f"sqlite:///{ROOT / 'digital-cities.sqlite3'}",
-        "`sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`.",
+        "Database: `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`.",
     )
     primary_url: str = setting(
-        "", "The primary of a PostgreSQL that follows: it is asked for versions that have not arrived; nobody is when empty."
+        "",
+        "Address of the PostgreSQL primary when `DATABASE_URL` is a standby. Requests for a version that the standby does not "
+        "have yet are answered from the primary; without it they get a 503.",
     )
-    host: str = setting("127.0.0.1", "Address that the server listens on.")
-    port: int = setting(8000, "Port that the server listens on.", low=1, high=65535)
-    workers: int = setting(2, "Server processes.", low=1, high=256)
-    threads: int = setting(4, "Threads that answer requests in each process.", low=1, high=256)
-    waiters: int = setting(2, "Requests of `/changes?wait=` that each process holds at once.", low=0, high=255)
+    host: str = setting("127.0.0.1", "Address or name to listen on.")
+    port: int = setting(8000, "Port to listen on.", low=1, high=65535)
+    workers: int = setting(2, "Number of server processes.", low=1, high=256)
+    threads: int = setting(4, "Number of threads in each process; each thread answers one request at a time.", low=1, high=256)
+    waiters: int = setting(
+        2,
+        "Number of threads in each process that may wait for changes (`/changes?wait=`) or for a version (`min_version=`), "
+        "at most `THREADS` - 1. More such requests get a 503.",
+        low=0,
+        high=255,
+    )
     public_url: str = setting(
-        "", "Scheme and host that links are built from, such as `https://api.example.org`; the request's own when empty."
+        "",
+        "Scheme and host of all links in answers, such as `https://api.example.org`; when empty, the request's own.",
     )
     pool_size: int = setting(
-        8, "Database connections that each process keeps; on SQLite, each has 8 MB of pages.", low=1, high=1000
+        8,
+        "Number of database connections that each process keeps open. On SQLite each has a page cache of 8 MB.",
+        low=1,
+        high=1000,
     )
-    cache_mb: int = setting(32, "Megabytes of finished answers that each process keeps; 0 for none.", low=0, high=1_000_000)
+    cache_mb: int = setting(
+        32, "Memory for finished answers in each process, in megabytes. 0 turns the cache off.", low=0, high=1_000_000
+    )
     cache_lag: int = setting(
         50,
-        "Milliseconds for which a process may miss what others write to PostgreSQL; on SQLite, and of its own, nothing.",
+        "Time in milliseconds for which a process may serve cached answers before it looks for commits of other processes. "
+        "It always sees its own commits; on SQLite it looks with every request.",
         low=0,
         high=60_000,
     )
-    connect_timeout: int = setting(5, "Seconds to wait for a connection to the database.", low=1, high=600)
-    lock_timeout: int = setting(5, "Seconds to wait for another writer.", low=1, high=600)
-    statement_timeout: int = setting(
-        30, "Seconds that one statement may take on PostgreSQL; 0 for no limit.", low=0, high=86400
+    connect_timeout: int = setting(
+        5, "Time in seconds to wait for a database connection; then the request gets a 503.", low=1, high=600
     )
-    write_limit: str = setting("600/minute", "Writes that each key may make, such as `10/second` or `600/minute`.")
-    refusal_limit: str = setting("60/minute", "Requests with a wrong key that each address may make before it is told to wait.")
+    lock_timeout: int = setting(
+        5, "Time in seconds for which a write waits for another write; then it gets a 503.", low=1, high=600
+    )
+    statement_timeout: int = setting(
+        30,
+        "Time in seconds that a statement may take on PostgreSQL; then the request gets a 503. 0 turns the limit off.",
+        low=0,
+        high=86400,
+    )
+    write_limit: str = setting(
+        "600/minute", "Writes that each key may make, such as `10/second` or `600/minute`; further ones get a 429."
+    )
+    refusal_limit: str = setting(
+        "60/minute",
+        "Requests with an invalid key that each client address may make, such as `60/minute`; further ones get a 429.",
+    )
     limits_storage: str = setting(
-        "memory://", "Where requests are counted: `memory://`, by each process, or `redis://HOST:PORT/0`, by all together."
+        "memory://",
+        "Store of the counters of both limits: `memory://` counts in each process, `redis://HOST:PORT/0` in a Redis that "
+        "all processes share.",
     )
     webhooks_loopback: int = setting(
-        0, "1 lets webhooks go to this machine itself, without TLS, too: for trying them out.", low=0, high=1
+        0, "1 allows webhooks to this machine, also without TLS, for trying them out.", low=0, high=1
     )
-    retry_after: int = setting(5, "Seconds after which a client that got a 503 is told to come back.", low=1, high=3600)
+    retry_after: int = setting(5, "Time in seconds that a 503 asks the client to wait (`Retry-After`).", low=1, high=3600)
 
     def __post_init__(self) -> None:
-        """Refuse what can't work; raises `SettingsError`."""
+        """Validate what the types do not say. Raises `SettingsError`."""
         self.sqlalchemy_url  # noqa: B018 - parsing is the check
         if self.primary_url:
             try:
@@ -94,12 +121,14 @@ class Settings:
             except ValueError:
                 raise SettingsError(f"{name.upper()}={value!r} is not a limit such as 600/minute") from None
         if urlsplit(self.limits_storage).scheme not in STORAGES:
-            raise SettingsError(f"LIMITS_STORAGE names none of {', '.join(STORAGES)}; use memory:// or redis://HOST:PORT/0")
+            raise SettingsError(
+                f"LIMITS_STORAGE begins with none of {', '.join(STORAGES)}; use memory:// or redis://HOST:PORT/0"
+            )
 
     @property
     def sqlalchemy_url(self) -> URL:
-        """`database_url` as SQLAlchemy takes it, with the driver that we ship."""
-        # The value itself stays out of these messages, since it may hold a password.
+        """``database_url`` for SQLAlchemy, with the driver that the project installs. Raises `SettingsError`."""
+        # These messages do not repeat the value, because it may contain a password.
         hint = "use sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
         try:
             url = make_url(self.database_url)
@@ -110,18 +139,18 @@ class Settings:
         if url.drivername == "sqlite" and (url.host or url.database in {None, "", ":memory:"}):
             raise SettingsError(f"DATABASE_URL names no file; an in-memory database would be lost between connections; {hint}")
         if url.drivername == "sqlite" and url.query:
-            raise SettingsError(f"DATABASE_URL has options, which are not taken for SQLite; {hint}")
+            raise SettingsError(f"DATABASE_URL has options, which SQLite does not take here; {hint}")
         return url.set(drivername=DRIVERS[url.drivername])
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """Read the environment; an empty variable counts as unset. Raises `SettingsError`."""
-        given: dict[str, Any] = {}
+        """Return the settings of an environment; an empty variable counts as unset. Raises `SettingsError`."""
+        values: dict[str, Any] = {}
         for row in fields(cls):
             text = environ.get(row.name.upper(), "").strip()
             if text:
-                given[row.name] = _number(row.name.upper(), text, row.metadata) if row.type is int else text
-        return cls(**given)
+                values[row.name] = _number(row.name.upper(), text, row.metadata) if row.type is int else text
+        return cls(**values)
 
 
 def _number(name: str, text: str, bounds: Mapping[str, Any]) -> int:

@@ -151,7 +151,9 @@ def test_wrong_storage(value: str) -> None:
     """A storage that there is not is refused in one line, without its password."""
     with pytest.raises(SettingsError) as refusal:
         Settings.from_env({"LIMITS_STORAGE": value})
-    assert str(refusal.value) == "LIMITS_STORAGE names none of memory, redis, rediss; use memory:// or redis://HOST:PORT/0"
+    assert (
+        str(refusal.value) == "LIMITS_STORAGE begins with none of memory, redis, rediss; use memory:// or redis://HOST:PORT/0"
+    )
 
 
 @pytest.mark.parametrize("value", ["api.example.org", "ftp://api.example.org", "https:api.example.org", "/v1", "a\nb"])

@@ -9,12 +9,10 @@ from api.cli.ledger import ledger_commands
 from api.cli.serve import serve
 from api.cli.webhooks import webhook_commands
 
+COMMANDS = (serve, data_commands, citation_commands, key_commands, webhook_commands, ledger_commands)
+
 
 def register(app: Flask) -> None:
-    """Add the commands to the application."""
-    app.cli.add_command(data_commands)
-    app.cli.add_command(ledger_commands)
-    app.cli.add_command(citation_commands)
-    app.cli.add_command(key_commands)
-    app.cli.add_command(webhook_commands)
-    app.cli.add_command(serve)
+    """Add every command to the application."""
+    for command in COMMANDS:
+        app.cli.add_command(command)

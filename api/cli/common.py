@@ -1,4 +1,4 @@
-"""What the commands share: an open database, complaints, and the types of their arguments."""
+"""Helpers that the commands share: an open database, a report of differences, and parameter types for times."""
 
 import datetime as dt
 import re
@@ -17,8 +17,11 @@ from api.schema.operators import TYPES
 
 
 @contextmanager
-def ready() -> Iterator[Database]:
-    """Open the database without a time limit. Raises a one-line error when it can't serve, or stops doing so."""
+def open_database() -> Iterator[Database]:
+    """Open the database without a statement timeout, because a command may take longer than a request.
+
+    Raises `click.ClickException` with one line when the database cannot be used, or fails before the block ends.
+    """
     served: Database = current_app.extensions["database"]
     database = Database(replace(served.settings, statement_timeout=0))
     try:
@@ -26,54 +29,59 @@ def ready() -> Iterator[Database]:
             raise click.ClickException(reason)
         yield database
     except DBAPIError as error:
-        raise click.ClickException(f"the database stopped answering: {' '.join(str(error.orig).split())}") from None
+        raise click.ClickException(f"the database stopped answering: {one_line(error)}") from None
     finally:
         database.engine.dispose()
 
 
-def report(complaints: Iterable[str]) -> None:
-    """Print each complaint as it comes, and end with status 1 if there was any."""
+def one_line(error: DBAPIError) -> str:
+    """Return the driver's own message on one line."""
+    return " ".join(str(error.orig).split())
+
+
+def report_differences(differences: Iterable[str]) -> None:
+    """Print each difference as it is found. Raises `click.ClickException` with their number if there was any."""
     count = 0
-    for complaint in complaints:
-        click.echo(complaint)
+    for difference in differences:
+        click.echo(difference)
         count += 1
     if count:
         raise click.ClickException(f"differences: {count}")
 
 
-class Ago(click.ParamType[dt.datetime]):
-    """So many days ago."""
+class DaysAgo(click.ParamType[dt.datetime]):
+    """A number of days such as ``365d``, converted to the time that many days before now."""
 
     name = "DAYS"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.datetime:
-        """Return the moment."""
+        """Return the time in UTC. Fails unless the value is a whole number of days."""
         days = re.fullmatch(r"([0-9]{1,5})d", value)
         if not days:
-            self.fail(f"{value!r} is not so many days, such as 365d", param, ctx)
+            self.fail(f"{value!r} is not a number of days, such as 365d", param, ctx)
         return dt.datetime.now(dt.UTC) - dt.timedelta(days=int(days[1]))
 
 
-class Until(click.ParamType[dt.datetime]):
-    """How long something is good for: so many days, or until a time of RFC 3339."""
+class Expiry(click.ParamType[dt.datetime]):
+    """A number of days from now such as ``90d``, or a time in RFC 3339, converted to a time."""
 
     name = "DAYS or TIME"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.datetime:
-        """Return the moment."""
+        """Return the time. Fails unless it is in the future."""
         now = dt.datetime.now(dt.UTC)
         try:
             days = re.fullmatch(r"([1-9][0-9]{0,4})d", value)
-            until: dt.datetime = now + dt.timedelta(days=int(days[1])) if days else TYPES["instant"].read(value)
+            expiry: dt.datetime = now + dt.timedelta(days=int(days[1])) if days else TYPES["instant"].read(value)
         except (ValueError, OverflowError):
-            until = now
-        if until <= now:
-            self.fail(f"{value!r} is no time to come, such as 90d or 2099-01-31T12:00:00Z", param, ctx)
-        return until
+            expiry = now
+        if expiry <= now:
+            self.fail(f"{value!r} is not a time in the future, such as 90d or 2099-01-31T12:00:00Z", param, ctx)
+        return expiry
 
 
-def slug(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    """Refuse a name that could not be a part of an address."""
+def require_slug(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Return a name that can be part of a URL. Raises `click.BadParameter` for any other."""
     if not is_slug(value):
         raise click.BadParameter("use lower-case letters, digits and single hyphens")
     return value

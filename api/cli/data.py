@@ -1,4 +1,4 @@
-"""The command line for files of records: ``flask --app wsgi data import`` and ``data export``."""
+"""``data``: import records from files and export them to files."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,64 +9,75 @@ import click
 from flask.cli import AppGroup
 from tqdm import tqdm
 
-from api.cli.common import ready
+from api.cli.common import open_database
 from api.editing import transfer
 from api.editing.files import FORMS
 from api.resources import BY_NAME
 
+# More faults than this would not be read; their number is printed in any case.
 MAX_FAULTS = 1_000
 STEPS = {"write": "Writing", "publish": "Publishing", "export": "Exporting"}
-data_commands = AppGroup("data", help="Take records from files, and write them to files.")
+data_commands = AppGroup("data", help="Import and export records as files.")
 
 
 @contextmanager
-def bars(total: int | None = None) -> Iterator[transfer.Progress]:
-    """Show a bar for each step, with its rate and the time that remains; on anything but a terminal, nothing."""
-    shown: dict[str, tqdm[Any]] = {}
+def progress_bars(total: int | None = None) -> Iterator[transfer.Progress]:
+    """Yield a callback that shows one progress bar per step on a terminal, and nothing elsewhere."""
+    bars: dict[str, tqdm[Any]] = {}
 
-    def note(step: str, count: int) -> None:
-        if step not in shown:
-            shown[step] = tqdm(total=total, desc=STEPS[step], unit=" records", disable=None, leave=False)
-        shown[step].update(count)
+    def advance(step: str, count: int) -> None:
+        if step not in bars:
+            bars[step] = tqdm(total=total, desc=STEPS[step], unit=" records", disable=None, leave=False)
+        bars[step].update(count)
 
     try:
-        yield note
+        yield advance
     finally:
-        for bar in shown.values():
+        for bar in bars.values():
             bar.close()
 
 
 @data_commands.command("import")
-@click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--message", help="Why: it is kept with the commit.")
-@click.option("--dry-run", is_flag=True, help="Do everything, and take it back.")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--message", help="Reason for the change, stored with the commit.")
+@click.option("--dry-run", is_flag=True, help="Check everything and write nothing.")
 def import_data(paths: Sequence[Path], message: str | None, *, dry_run: bool) -> None:
-    """Create and update the records of FILEs, or of all files in folders, as one commit.
+    """Create and update records from files, in one commit.
 
-    A file is named for its noun: cities.yaml, cities.json, cities.ndjson or cities.csv.
+    PATH is a file, or a folder whose files are all imported. A file is named after its noun: cities.yaml, cities.json,
+    cities.ndjson or cities.csv. A record that is in no file is left alone. If any record is refused, nothing is written,
+    and every fault is printed with its file and line.
     """
     files, ids, faults = transfer.read(paths)
     total = sum(map(len, ids.values()))
     click.echo(f"Records read: {total}, from {len(files)} files.")
-    with ready() as database, bars(total) as progress:
-        found = transfer.load(database, files, ids, message=message, dry_run=dry_run or bool(faults), progress=progress)
-    for fault in [*faults, *found.faults][:MAX_FAULTS]:
+    with open_database() as database, progress_bars(total) as progress:
+        # Records that can be read are checked even if others cannot, so that one run prints every fault.
+        result = transfer.load(database, files, ids, message=message, dry_run=dry_run or bool(faults), progress=progress)
+    for fault in [*faults, *result.faults][:MAX_FAULTS]:
         click.echo(str(fault), err=True)
-    if count := len(faults) + len(found.faults):
-        raise click.ClickException(f"faults: {count}; nothing is written")
-    counts = ", ".join(f"{found.statuses[status]} {status}" for status in ("created", "updated", "unchanged"))
-    end = "; a dry run, so nothing is written" if dry_run else f"; the dataset is at version {found.version}"
-    click.echo(f"Records: {counts}{end}.")
+    if count := len(faults) + len(result.faults):
+        raise click.ClickException(f"faults: {count}; nothing was written")
+    counts = ", ".join(f"{result.statuses[status]} {status}" for status in ("created", "updated", "unchanged"))
+    end = "this was a dry run: nothing was written" if dry_run else f"the dataset is at version {result.version}"
+    click.echo(f"Records: {counts}; {end}.")
 
 
 @data_commands.command("export")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--format", "form", type=click.Choice(list(FORMS)), default="yaml", show_default=True, help="Form of the files.")
-@click.option("--noun", "names", multiple=True, type=click.Choice(list(BY_NAME)), help="Only this noun; all without it.")
+@click.option(
+    "--format", "form", type=click.Choice(list(FORMS)), default="yaml", show_default=True, help="Format of the files."
+)
+@click.option(
+    "--noun", "names", multiple=True, type=click.Choice(list(BY_NAME)), help="Noun to export; repeatable. [default: all]"
+)
 def export_data(folder: Path, form: str, names: Sequence[str]) -> None:
-    """Write all records to files in FOLDER, one for each noun, which `data import` takes."""
+    """Write the records of each noun to a file in FOLDER.
+
+    The files can be imported again. All of them show the same version of the dataset.
+    """
     nouns = [BY_NAME[name] for name in names or BY_NAME]
-    with ready() as database, bars() as progress:
+    with open_database() as database, progress_bars() as progress:
         written = transfer.export(database, folder, form, nouns, progress)
     for path, count in written.items():
         click.echo(f"{path}: {count}")

@@ -1,4 +1,4 @@
-"""``keys``: say who may write."""
+"""``keys``: create, list, rotate and revoke API keys."""
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
@@ -8,52 +8,73 @@ import click
 from flask.cli import AppGroup
 from sqlalchemy.orm import Session
 
-from api.cli.common import Until, ready, slug
+from api.cli.common import Expiry, open_database, require_slug
 from api.schema.fields import instant
 from api.web import keys
 
-key_commands = AppGroup("keys", help="Say who may write.")
+key_commands = AppGroup("keys", help="Create, list, rotate and revoke API keys.")
 
 
 @contextmanager
-def key_of(name: str) -> Iterator[Session]:
-    """Open a session to change a key. Raises a one-line error when there is none of that name, or already one."""
-    with ready() as database, database.writing() as session:
+def key_session(name: str) -> Iterator[Session]:
+    """Open a session that changes the API key called ``name``.
+
+    Raises `click.ClickException` with one line when the name is taken, or when no key has it.
+    """
+    with open_database() as database, database.writing() as session:
         try:
             yield session
         except keys.NameTaken:
-            raise click.ClickException(f"there is, or was, a key {name!r}: rotate it, or take another name") from None
+            raise click.ClickException(
+                f"there is already a key {name!r}, or was one: rotate it, or choose another name"
+            ) from None
         except LookupError:
             known = ", ".join(key.name for key in keys.every(session)) or "none"
-            raise click.ClickException(f"there is no key {name!r}; there are: {known}") from None
+            raise click.ClickException(f"there is no key {name!r}; the keys are: {known}") from None
 
 
 @key_commands.command()
-@click.argument("name", callback=slug)
-@click.option("--scope", "scopes", multiple=True, required=True, type=click.Choice(list(keys.SCOPES)), help="What it may do.")
-@click.option("--expires", type=Until(), help="When it ends, such as 90d or 2099-01-31T12:00:00Z; never by itself.")
+@click.argument("name", callback=require_slug)
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    type=click.Choice(list(keys.SCOPES)),
+    help="What the key may do; repeatable.",
+)
+@click.option("--expires", type=Expiry(), help="When the key expires, such as 90d or 2099-01-31T12:00:00Z. [default: never]")
 def create(name: str, scopes: Sequence[str], expires: dt.datetime | None) -> None:
-    """Make a key called NAME; its secret is printed, and can't be read again."""
-    with key_of(name) as session:
+    """Create the key NAME and print its secret.
+
+    The secret is shown only this once; the database keeps its SHA-256.
+    """
+    with key_session(name) as session:
         secret = keys.issue(session, name, scopes, expires)
     click.echo(secret)
 
 
 @key_commands.command(name="list")
 def list_keys() -> None:
-    """List the keys: name, state, scopes, end and last use."""
-    with ready() as database, database.reading() as session:
+    """List all keys.
+
+    Each line has the name, the state, the scopes, the expiry and the last use.
+    """
+    with open_database() as database, database.reading() as session:
         now = dt.datetime.now(dt.UTC)
         for key in keys.every(session):
-            end, use = (instant(value) if value else "never" for value in (key.expires_at, key.last_used_at))
-            click.echo(f"{key.name}  {key.state(now)}  {','.join(key.scope_list)}  expires {end}  last used {use}")
+            expiry, use = (instant(value) if value else "never" for value in (key.expires_at, key.last_used_at))
+            click.echo(f"{key.name}  {key.state(now)}  {','.join(key.scope_list)}  expires {expiry}  last used {use}")
 
 
 @key_commands.command()
 @click.argument("name")
 def rotate(name: str) -> None:
-    """Give the key NAME a new secret; the old one is of no use from then on."""
-    with key_of(name) as session:
+    """Give the key NAME a new secret and print it.
+
+    The old secret stops working at once.
+    """
+    with key_session(name) as session:
         secret = keys.rotate(session, name)
     click.echo(secret)
 
@@ -61,7 +82,7 @@ def rotate(name: str) -> None:
 @key_commands.command()
 @click.argument("name")
 def revoke(name: str) -> None:
-    """End the key NAME for ever."""
-    with key_of(name) as session:
+    """Revoke the key NAME for good."""
+    with key_session(name) as session:
         keys.revoke(session, name)
     click.echo(f"The key {name} is revoked.")

@@ -1,72 +1,91 @@
-"""``ledger``: check and publish what the API serves."""
+"""``ledger``: verify, repair and trim the ledger."""
 
 import datetime as dt
 
 import click
 from flask.cli import AppGroup
 
-from api.cli.common import Ago, ready, report
+from api.cli.common import DaysAgo, open_database, report_differences
 from api.editing import idempotency
 from api.ledger import history, models, publish, rebuild, retention
 from api.ledger import verify as verification
 from api.resources import BY_NAME
 
-ledger_commands = AppGroup("ledger", help="Check and publish what the API serves.")
+ledger_commands = AppGroup("ledger", help="Verify, repair and trim the ledger.")
 
 
 @ledger_commands.command()
 def verify() -> None:
-    """Recompute every document and compare; lists what differs and ends with status 1."""
-    with ready() as database, database.reading() as session:
-        report(verification.verify(session))
+    """Verify that the ledger and the tables agree.
+
+    Renders every record again and compares it with its published document, and checks the hashes, the chain and the indexes.
+    Prints each difference, and exits with status 1 if there is any.
+    """
+    with open_database() as database, database.reading() as session:
+        report_differences(verification.verify(session))
     click.echo("The ledger and the tables agree.")
 
 
 @ledger_commands.command()
 def sweep() -> None:
-    """Publish what was written past the application, as by raw SQL."""
-    with ready() as database:
+    """Publish changes that raw SQL made.
+
+    Exits with status 1 if a changed record cannot be published; the others are published all the same.
+    """
+    with open_database() as database:
         publication = publish.sweep(database)
     click.echo(f"Changes published: {publication.revisions}; the dataset is at version {publication.version}.")
-    report(publication.refused)
+    report_differences(publication.refused)
 
 
 @ledger_commands.command()
 def reindex() -> None:
-    """Make the indexes of full text and of facets anew from what is published."""
-    with ready() as database, database.writing() as session:
+    """Rebuild the full-text and bitmap indexes."""
+    with open_database() as database, database.writing() as session:
         count = rebuild.reindex(session)
     click.echo(f"Records indexed: {count}.")
 
 
 @ledger_commands.command()
 def new_epoch() -> None:
-    """Begin a new epoch: after a backup was restored, before anything is written."""
-    with ready() as database, database.writing() as session:
+    """Begin a new epoch after restoring a backup.
+
+    Run this before anything is written. Clients that saw versions that the backup does not have are then told so, instead of
+    missing changes.
+    """
+    with open_database() as database, database.writing() as session:
         epoch = publish.new_epoch(session)
-    click.echo(f"This is epoch {epoch}: versions begin at {epoch * models.EPOCH + 1}, and who has seen what is lost is told.")
+    first = epoch * models.EPOCH + 1
+    click.echo(f"Epoch {epoch} has begun: its first version is {first}. Clients that saw lost versions are told so.")
 
 
 @ledger_commands.command()
-@click.option("--older-than", "days", required=True, type=Ago(), help="How long ago they were superseded, such as 365d.")
-def trim(days: dt.datetime) -> None:
-    """Cut superseded documents out of the past; changes, deletions and what is current stay."""
-    with ready() as database, database.writing() as session:
-        count = retention.trim(session, days)
-    click.echo(f"Documents cut: {count}.")
+@click.option("--older-than", "before", required=True, type=DaysAgo(), help="Least age of a superseded document, such as 365d.")
+def trim(before: dt.datetime) -> None:
+    """Remove old superseded documents from history.
+
+    Versions, hashes, deletions and current documents stay.
+    """
+    with open_database() as database, database.writing() as session:
+        count = retention.trim(session, before)
+    click.echo(f"Documents removed: {count}.")
 
 
 @ledger_commands.command()
-@click.argument("kind", type=click.Choice(list(BY_NAME)))
+@click.argument("kind", metavar="NOUN", type=click.Choice(list(BY_NAME)))
 @click.argument("id")
 def erase(kind: str, id: str) -> None:
-    """Erase the past documents of the record ID of KIND, from the database's files too; delete or correct it before."""
-    with ready() as database:
+    """Erase all past documents of one record.
+
+    NOUN is a plural such as cities; ID is the id of the record. The documents are also removed from the database's files.
+    The current document stays: correct or delete the record first.
+    """
+    with open_database() as database:
         with database.writing() as session:
             if not (newest := history.history(session, kind, id, None, 1)):
-                raise click.ClickException(f"there never was {kind}/{id}")
+                raise click.ClickException(f"there has never been a record {kind}/{id}")
             count = retention.erase(session, kind, id)
             idempotency.forget(session, id)
-            is_there = newest[0].op is models.Op.UPSERT
+            is_current = newest[0].op is models.Op.UPSERT
         retention.forget(database.engine, idempotency.Answer.__tablename__)
-    click.echo(f"Documents erased: {count}.{' What it says now is still there.' * is_there}")
+    click.echo(f"Documents erased: {count}.{' The current document stays.' * is_current}")

@@ -1,4 +1,4 @@
-"""``webhooks``: tell others of changes."""
+"""``webhooks``: deliver messages to webhooks."""
 
 import signal
 import threading
@@ -7,23 +7,26 @@ import click
 from flask.cli import AppGroup
 from sqlalchemy.exc import DBAPIError
 
-from api.cli.common import ready
+from api.cli.common import one_line, open_database
 from api.webhooks import delivery
 
-# Seconds between looks for something to tell.
+# Seconds between two looks for messages that are due.
 POLL = 1
-webhook_commands = AppGroup("webhooks", help="Tell others of changes.")
+webhook_commands = AppGroup("webhooks", help="Deliver messages to webhooks.")
 
 
 @webhook_commands.command()
-@click.option("--once", is_flag=True, help="Send what is due, and end.")
+@click.option("--once", is_flag=True, help="Send the messages that are due now, and exit.")
 def run(*, once: bool) -> None:
-    """Tell the webhooks of changes, as long as it runs; any number of these can, on any machine."""
+    """Deliver messages to webhooks until stopped.
+
+    Any number of these processes can run, on any machine: each message is sent by one of them.
+    """
     stop = threading.Event()
     if not once:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-    with ready() as database:
+    with open_database() as database:
         loopback = bool(database.settings.webhooks_loopback)
         while not stop.is_set():
             try:
@@ -31,10 +34,10 @@ def run(*, once: bool) -> None:
             except DBAPIError as error:
                 if once:
                     raise
-                click.echo(f"The database did not answer, and is asked again: {' '.join(str(error.orig).split())}", err=True)
+                click.echo(f"The database did not answer; trying again: {one_line(error)}", err=True)
                 count = 0
             if count or once:
-                click.echo(f"Messages sent or tried: {count}.")
+                click.echo(f"Messages attempted: {count}.")
             if once:
                 return
             stop.wait(POLL)

@@ -238,10 +238,10 @@ def story(database: Database, tmp_path: Path) -> Path:
 def test_citations_agree(run: Run, story: Path, encoding: str, end_of_line: str) -> None:
     """A source's own text draws one line and status 0, whatever ends its lines, with a byte-order mark or without."""
     story.write_text(STORY, encoding=encoding, newline=end_of_line)
-    assert run("citations", "check", "zz-story", story) == (0, ["Citations that agree with the text: 2."])
+    assert run("citations", "check", "zz-story", story) == (0, ["Citations that match the text: 2."])
 
 
-WHOLE = "the text as a whole is not the source's"
+WHOLE = "the text has another fingerprint than the source"
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_citations_of_an_unknown_source(run: Run, database: Database, story: Pat
     with database.reading() as session:
         known = ", ".join(sorted(session.scalars(select(Source.id))))
     assert "zz-story" in known
-    expected = f"Error: there is no source 'zz-stroy'; there are: {known}"
+    expected = f"Error: there is no source 'zz-stroy'; the sources are: {known}"
     assert run("citations", "check", "zz-stroy", story) == (1, [expected])
 
 
@@ -612,7 +612,7 @@ def test_looking_publishes_nothing(settings: Settings, database: Database) -> No
 
 def test_new_epoch(run: Run, settings: Settings, database: Database) -> None:
     """A new epoch is said with the version that it begins with, and what is written next has it."""
-    said = "This is epoch 1: versions begin at 1000000000001, and who has seen what is lost is told."
+    said = "Epoch 1 has begun: its first version is 1000000000001. Clients that saw lost versions are told so."
     assert run("ledger", "new-epoch") == (0, [said])
     assert head(database) == 603
     with serving(settings) as app:
@@ -627,15 +627,15 @@ def test_trim(run: Run, settings: Settings, database: Database) -> None:
         curator = curating(app.test_client(), database)
         for summary in ("One.", "Two."):
             curator.patch("/cities/boston-ma", json={"summary": summary}, headers=ANY)
-    assert run("ledger", "trim", "--older-than", "1d") == (0, ["Documents cut: 0."])
-    assert run("ledger", "trim", "--older-than", "0d") == (0, ["Documents cut: 2."])
-    assert run("ledger", "trim", "--older-than", "0d") == (0, ["Documents cut: 0."])
+    assert run("ledger", "trim", "--older-than", "1d") == (0, ["Documents removed: 0."])
+    assert run("ledger", "trim", "--older-than", "0d") == (0, ["Documents removed: 2."])
+    assert run("ledger", "trim", "--older-than", "0d") == (0, ["Documents removed: 0."])
     assert run("ledger", "verify")[0] == 0
     for wrong in ("365", "-1d", "yesterday"):
         status, said = run("ledger", "trim", "--older-than", wrong)
         assert (status, said[-1]) == (
             2,
-            f"Error: Invalid value for '--older-than': {wrong!r} is not so many days, such as 365d",
+            f"Error: Invalid value for '--older-than': {wrong!r} is not a number of days, such as 365d",
         )
 
 
@@ -647,7 +647,7 @@ def test_erase(run: Run, settings: Settings, database: Database) -> None:
         curator.patch("/cities/boston-ma", json={"summary": "One."}, headers=ANY)
         curator.delete("/cities/a-zz", headers=ANY)
     assert run("ledger", "erase", "cities", "a-zz") == (0, ["Documents erased: 1."])
-    assert run("ledger", "erase", "cities", "boston-ma") == (0, ["Documents erased: 1. What it says now is still there."])
-    assert run("ledger", "erase", "cities", "nowhere") == (1, ["Error: there never was cities/nowhere"])
+    assert run("ledger", "erase", "cities", "boston-ma") == (0, ["Documents erased: 1. The current document stays."])
+    assert run("ledger", "erase", "cities", "nowhere") == (1, ["Error: there has never been a record cities/nowhere"])
     assert run("ledger", "erase", "mayors", "a")[0] == 2
     assert run("ledger", "verify")[0] == 0

@@ -147,13 +147,13 @@ def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
         LEDGER + "verify": (0, "The ledger and the tables agree."),
         LEDGER + "sweep": (0, outcomes[LEDGER + "sweep"][1]),
         LEDGER + "reindex": (0, "Records indexed: 77."),
-        LEDGER + "trim --older-than 365d": (0, "Documents cut: 0."),
-        LEDGER + "erase cities boston-ma": (0, "Documents erased: 0. What it says now is still there."),
+        LEDGER + "trim --older-than 365d": (0, "Documents removed: 0."),
+        LEDGER + "erase cities boston-ma": (0, "Documents erased: 0. The current document stays."),
         LEDGER + "new-epoch": (
             0,
-            "This is epoch 1: versions begin at 1000000000001, and who has seen what is lost is told.",
+            "Epoch 1 has begun: its first version is 1000000000001. Clients that saw lost versions are told so.",
         ),
-        HOOKS + "run --once": (0, "Messages sent or tried: 0."),
+        HOOKS + "run --once": (0, "Messages attempted: 0."),
         MIRROR: (0, "603"),
         KEYS + "create curator --scope write --expires 90d": (
             0,
@@ -165,7 +165,7 @@ def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
         DATA + "export FOLDER --format yaml": (0, f"{tmp_path / 'out'}/citations.yaml: 526"),
         DATA + 'import FOLDER --message "As it was." --dry-run': (
             0,
-            "Records: 0 created, 0 updated, 603 unchanged; a dry run, so nothing is written.",
+            "Records: 0 created, 0 updated, 603 unchanged; this was a dry run: nothing was written.",
         ),
         DATA + 'import FOLDER --message "As it was."': (
             0,

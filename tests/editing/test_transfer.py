@@ -408,10 +408,12 @@ def test_commands(settings: Settings, tmp_path: Path) -> None:
     assert wrong.exit_code == 1
     assert wrong.stderr.splitlines() == [
         f"{tmp_path}/cities.json:1: name: `name`: Not a valid string.",
-        "Error: faults: 1; nothing is written",
+        "Error: faults: 1; nothing was written",
     ]
     dry = run(settings, "import", str(SEEDS), "--dry-run")
-    assert dry.output.splitlines()[-1] == "Records: 0 created, 0 updated, 603 unchanged; a dry run, so nothing is written."
+    assert (
+        dry.output.splitlines()[-1] == "Records: 0 created, 0 updated, 603 unchanged; this was a dry run: nothing was written."
+    )
 
 
 def test_spreadsheets_read_what_is_exported(database: Database, tmp_path: Path) -> None:

@@ -331,11 +331,11 @@ def test_keys_on_the_command_line(settings: Settings) -> None:
         (["create", "P x", "--scope", "write"], "use lower-case letters, digits and single hyphens"),
         (["create", "a", "--scope", "writ"], "'writ' is not one of"),
         (["create", "a"], "Missing option '--scope'"),
-        (["create", "a", "--scope", "write", "--expires", "0d"], "'0d' is no time to come"),
-        (["create", "a", "--scope", "write", "--expires", "2020-01-01T00:00:00Z"], "is no time to come"),
-        (["create", "there", "--scope", "write"], "there is, or was, a key 'there'"),
-        (["rotate", "nobody"], "there is no key 'nobody'; there are: there"),
-        (["revoke", "nobody"], "there is no key 'nobody'; there are: there"),
+        (["create", "a", "--scope", "write", "--expires", "0d"], "'0d' is not a time in the future"),
+        (["create", "a", "--scope", "write", "--expires", "2020-01-01T00:00:00Z"], "is not a time in the future"),
+        (["create", "there", "--scope", "write"], "there is already a key 'there', or was one"),
+        (["rotate", "nobody"], "there is no key 'nobody'; the keys are: there"),
+        (["revoke", "nobody"], "there is no key 'nobody'; the keys are: there"),
     ],
 )
 def test_key_commands_that_are_wrong(settings: Settings, arguments: list[str], said: str) -> None:

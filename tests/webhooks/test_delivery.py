@@ -1250,14 +1250,14 @@ def test_run_once(settings: Settings, database: Database) -> None:
 
         admin = curating(trying.test_client(), database, "admin")
         assert admin.post("/webhooks", json={"url": receiver.url}).status_code == 201
-        assert run(trying) == (0, "Messages sent or tried: 0.\n")
+        assert run(trying) == (0, "Messages attempted: 0.\n")
         version = change(database)
-        assert run(strict) == (0, "Messages sent or tried: 1.\n")
+        assert run(strict) == (0, "Messages attempted: 1.\n")
         assert (receiver.got, [row.last_outcome for row in every(database)]) == ([], [PLAIN])
         with database.writing() as session:
             session.execute(text("update webhooks set due_at = :now"), {"now": "2020-01-01 00:00:00.000000"})
-        assert run(trying) == (0, "Messages sent or tried: 1.\n")
-        assert run(trying) == (0, "Messages sent or tried: 0.\n")
+        assert run(trying) == (0, "Messages attempted: 1.\n")
+        assert run(trying) == (0, "Messages attempted: 0.\n")
     assert [attempt.data["version"] for attempt in receiver.got] == [version]
     assert [(row.told, row.last_outcome) for row in every(database)] == [(version, "status 204")]
 
@@ -1291,7 +1291,7 @@ def test_run(store: Store, settings: Settings, database: Database) -> None:
         finally:
             held.set()
         output, _ = process.communicate(timeout=60)
-    assert (process.returncode, output) == (0, "Messages sent or tried: 1.\n" * 2)
+    assert (process.returncode, output) == (0, "Messages attempted: 1.\n" * 2)
     assert [attempt.data["version"] for attempt in receiver.got] == [first, second]
     assert [row.told for row in every(database)] == [second]
 
@@ -1323,9 +1323,10 @@ def test_run_goes_on(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Non
 # `webhooks run`, in a hurry: what was claimed is free again after a second, and what failed is tried again at once.
 HASTY = """
 import datetime, sys
-from api import cli, hooks
+from api.cli import webhooks
+from api.webhooks import delivery
 from flask.cli import main
-cli.POLL, hooks.LEASE, hooks.SCHEDULE = 0.05, datetime.timedelta(seconds=1), (0.1,) * 1000
+webhooks.POLL, delivery.LEASE, delivery.SCHEDULE = 0.05, datetime.timedelta(seconds=1), (0.1,) * 1000
 sys.argv = ["flask", "--app", "wsgi", "webhooks", "run"]
 main()
 """
