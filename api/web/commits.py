@@ -65,7 +65,7 @@ TAGS = rf"\*|{TAG}([ \t]*,[ \t]*{TAG})*"
 IF_MATCH = _request_header(
     "If-Match",
     "`ETag` of the record as you know it, or `*` for whatever it is.",
-    '"0.1.0-17"',
+    f'"{__version__}-17"',
     pattern=f"^({TAGS})$",
 )
 IF_NONE_MATCH = _request_header("If-None-Match", "With `*`: only if there is no such record yet.", "*", enum=["*"])
@@ -78,7 +78,7 @@ IDEMPOTENCY_KEY = _request_header(
 )
 PREFER = _request_header("Prefer", "`return=minimal` leaves the record out of the answer (RFC 7240).", "return=minimal")
 LOCATION = header("Location", "Address of the record, or of the changeset.", "https://api.example.org/cities/fresno-ca")
-ETAG = header("ETag", "Version of the record, for `If-Match`.", '"0.1.0-619"')
+ETAG = header("ETag", "Version of the record, for `If-Match`.", f'"{__version__}-619"')
 PREFERENCE = header("Preference-Applied", "The preference that the answer follows.", "return=minimal")
 WRITTEN = NOT_KEPT | COUNTED
 REFUSALS = ("invalid-query", "invalid-json", "not-acceptable", "content-too-large", "unsupported-media-type", "unavailable")
@@ -172,7 +172,7 @@ def expected() -> Expected | None:
     if given is None:
         return None
     if not re.fullmatch(TAGS, given):
-        detail = '`If-Match` is the `ETag` of the record, with its quotes, as in `"0.1.0-17"`, or `*`.'
+        detail = f'`If-Match` is the `ETag` of the record, with its quotes, as in `"{__version__}-17"`, or `*`.'
         raise ProblemError("bad-request", detail, error_item("If-Match", "invalid-value", detail))
     tags = map(plain, re.findall(r'"([^"]*)"', given))
     found = [re.fullmatch(r"(?:.*-)?(\d{1,19})", tag) for tag in tags]

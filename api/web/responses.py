@@ -14,6 +14,7 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MIMEAccept, MultiDict
 from werkzeug.http import parse_accept_header
 
+from api import __version__
 from api.db.database import Database
 from api.errors import ErrorList, ProblemError, error_item, shorten
 from api.schema import strict_json
@@ -38,7 +39,7 @@ REQUEST_ID = header("X-Request-Id", "Names this request in our log.", "0b6a4ac1b
 ENCODED = header("Content-Encoding", "How the body is compressed, if it is: as `Accept-Encoding` likes it.", "zstd")
 NOT_KEPT = header("Cache-Control", "It may not be kept.", "no-store") | REQUEST_ID
 HEADERS = (
-    header("ETag", "Version of this answer, for `If-None-Match`.", '"0.1.0-618"')
+    header("ETag", "Version of this answer, for `If-None-Match`.", f'"{__version__}-618"')
     | header("Cache-Control", "How long it may be kept.", CACHE_CONTROL)
     | header("Vary", VARIES, "Accept-Encoding")
     | ENCODED
@@ -71,7 +72,7 @@ IF_NONE_MATCH = {
     "description": "`ETag` of the copy that you have: the answer is 304 when it is still the latest.",
     "schema": {"type": "string"},
     # No version of anything is 0: the interactive page sends this as it is, and gets the whole answer.
-    "example": '"0.1.0-0"',
+    "example": f'"{__version__}-0"',
 }
 
 

@@ -22,6 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
+from api import __version__
 from api.db.database import Database
 from api.ledger import publish, retention
 from api.settings import Settings
@@ -110,9 +111,9 @@ VARIANTS: list[tuple[str, Json]] = [
         *({"Accept": form} for form in ("application/json", "text/csv", "application/x-ndjson", "text/html", "image/png")),
         {"Origin": "https://example.org"},
         {"Host": "other.example.org"},
-        {"If-None-Match": '"0.1.0-603"'},
-        {"If-None-Match": 'W/"0.1.0-603:gzip", "x"', "Accept-Encoding": "gzip"},
-        {"If-None-Match": '"0.1.0-602"'},
+        {"If-None-Match": f'"{__version__}-603"'},
+        {"If-None-Match": f'W/"{__version__}-603:gzip", "x"', "Accept-Encoding": "gzip"},
+        {"If-None-Match": f'"{__version__}-602"'},
         {"If-None-Match": "*"},
         {"If-None-Match": ""},
         {"Authorization": "Bearer nobody"},
