@@ -1,0 +1,69 @@
+"""Compressed answers: which coding a client gets, and that one entity tag always names the same bytes."""
+
+import gzip
+import re
+import sys
+
+import brotli
+import pytest
+from flask.testing import FlaskClient
+
+from api.web.compression import choose
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+DECODERS = {"gzip": gzip.decompress, "br": brotli.decompress, "zstd": zstd.decompress}
+
+
+@pytest.mark.parametrize(
+    ("accept_encoding", "coding"),
+    [
+        ("", None),
+        ("identity", None),
+        ("gzip", "gzip"),
+        ("GZIP", "gzip"),
+        ("gzip, deflate, br, zstd", "zstd"),
+        ("gzip, deflate, br", "br"),
+        ("gzip;q=0", None),
+        ("gzip; q=0", None),
+        ("gzip;q=0, *;q=0.1", "zstd"),
+        ("br;q=0.4, gzip;q=0.5", "gzip"),
+        ("br; q=0.4, gzip; q=0.5", "gzip"),
+        ("identity;q=0.5, gzip;q=0.4", None),
+        ("identity;q=0.5, gzip", "gzip"),
+        ("*", "zstd"),
+        ("*;q=0", None),
+        ("gzip, *;q=0", "gzip"),
+        ("deflate", None),
+    ],
+)
+def test_which_coding(accept_encoding: str, coding: str | None) -> None:
+    """A client gets the coding that it prefers, with ours deciding among equals, and never one that it refuses."""
+    assert choose(accept_encoding) == coding
+
+
+@pytest.mark.parametrize("coding", DECODERS)
+@pytest.mark.parametrize("path", ["/cities", "/citations.csv"])
+def test_one_tag_names_the_same_bytes(client: FlaskClient, path: str, coding: str) -> None:
+    """A page and a stream decode to the plain body, under a tag of their own; no byte of them depends on the time."""
+    plain = client.get(path)
+    first = client.get(path, headers={"Accept-Encoding": coding})
+    second = client.get(path, headers={"Accept-Encoding": coding})
+    assert first.headers["Content-Encoding"] == coding
+    assert DECODERS[coding](first.get_data()) == plain.get_data()
+    assert first.headers["ETag"] == re.sub('"$', f':{coding}"', plain.headers["ETag"])
+    assert (first.get_data(), first.headers["ETag"]) == (second.get_data(), second.headers["ETag"])
+    # The header of gzip has a field for the time of compression; 0 stands for no time (RFC 1952, 2.3).
+    assert coding != "gzip" or first.get_data()[4:8] == bytes(4)
+    unchanged = client.get(path, headers={"Accept-Encoding": coding, "If-None-Match": first.headers["ETag"]})
+    assert (unchanged.status_code, unchanged.get_data(), unchanged.headers["ETag"]) == (304, b"", first.headers["ETag"])
+
+
+def test_what_is_not_compressed(client: FlaskClient) -> None:
+    """A small body and a problem are sent as they are, whatever the client accepts."""
+    for path in ("/cities?limit=1&fields=id", "/nowhere"):
+        response = client.get(path, headers={"Accept-Encoding": "gzip"})
+        assert (response.headers.get("Content-Encoding"), response.is_json) == (None, True)
