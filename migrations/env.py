@@ -14,7 +14,7 @@ from api.db.database import Database
 from api.db.types import schema_for
 from api.editing import idempotency
 from api.ledger import publish, rebuild
-from api.ledger.index import fulltext
+from api.ledger.index.engine import TABLE
 from api.settings import Settings, SettingsError
 from api.web import keys
 from api.webhooks import delivery
@@ -54,7 +54,7 @@ def migrate(connection: Connection) -> None:
 
 def has_model(name: str | None, kind: str, _parents: object) -> bool:
     """Tell whether a thing in the database has a counterpart in the models: the search index and its parts have none."""
-    return kind != "table" or name is None or not name.startswith(fulltext.TABLE)
+    return kind != "table" or name is None or not name.startswith(TABLE)
 
 
 @contextmanager

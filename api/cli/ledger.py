@@ -82,10 +82,10 @@ def erase(kind: str, id: str) -> None:
     """
     with open_database() as database:
         with database.writing() as session:
-            if not (newest := history.history(session, kind, id, None, 1)):
+            if not (newest := history.revisions_of(session, kind, id, None, 1)):
                 raise click.ClickException(f"there has never been a record {kind}/{id}")
             count = retention.erase(session, kind, id)
             idempotency.forget(session, id)
             is_current = newest[0].op is models.Op.UPSERT
-        retention.forget(database.engine, idempotency.Answer.__tablename__)
+        retention.vacuum(database.engine, idempotency.Answer.__tablename__)
     click.echo(f"Documents erased: {count}.{' The current document stays.' * is_current}")

@@ -20,6 +20,7 @@ from api.errors import ProblemError, error_item
 from api.ledger import publish
 from api.ledger.history import near_id
 from api.ledger.models import Op, Revision
+from api.ledger.rendering import quick_hash
 from api.resources import RESOURCES
 from api.schema.canonical import PUBLICATION, Content
 from api.schema.fields import RESERVED, SLUG, instant, is_slug
@@ -65,7 +66,7 @@ class Writer:
             found.raise_any()
         if not found:
             staged.write()
-            self.checked |= {publish.mark(change.content) for change in changes if change.content}
+            self.checked |= {quick_hash(change.content) for change in changes if change.content}
         return changes
 
     def _coming(self, operations: Sequence[Operation]) -> Mapping[str, AbstractSet[str]]:

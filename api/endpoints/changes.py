@@ -224,7 +224,7 @@ def _page(database: Database, *, asked: Asked, write: Any, empty: bool) -> Respo
     """Answer with a page; with a 204, which nobody gets to see, where there is nothing and that is not wanted yet."""
     with ExitStack() as stack:
         session = stack.enter_context(database.reading())
-        now = head.head(session)
+        now = head.state(session)
         # Of what was restored, the version alone may be that of another past.
         etag = f"{__version__}-{now.version}-{now.chain.hex()[:8]}-{now.cuts}"
         if request.if_none_match.contains_weak(etag) and not empty:
@@ -238,12 +238,12 @@ def _page(database: Database, *, asked: Asked, write: Any, empty: bool) -> Respo
             if since.target and since.target != until:
                 detail = f"The cursor is on the way to version {since.target}: go on without `as_of`."
                 raise ProblemError("invalid-cursor", detail, _cursor(detail))
-            readable(lambda: history.untrimmed(session, until), "as_of")
+            readable(lambda: history.require_untrimmed(session, until), "as_of")
         if asked.history and since.version < now.trimmed:
-            readable(lambda: history.untrimmed(session, since.version), "history")
+            readable(lambda: history.require_untrimmed(session, since.version), "history")
         page = feed.page(session, feed.Feed(since, until, asked.kinds, asked.history), asked.limit)
         more = page.more or (asked.as_of is None and until < now.version)
-        if not page.rows and not page.many and not more and not empty:
+        if not page.rows and not page.oversized and not more and not empty:
             return Response(status=204)
         position = page.position
         cursor = position.cursor(head.chain_at(session, position.known))
@@ -254,7 +254,7 @@ def _page(database: Database, *, asked: Asked, write: Any, empty: bool) -> Respo
         rest = json.dumps({"links": links, "cursor": cursor, "head": now.version}, separators=(",", ":"))
         rows = stack.enter_context(closing(feed.changes(session, page)))
         body = itertools.chain(['{"data":['], _separated(map(write, rows)), ["],", rest[1:]])
-        if page.many:
+        if page.oversized:
             stack.enter_context(streaming())
             response = Response(held(open_while_sent := stack.pop_all(), chunks(body)), content_type=JSON)
             response.call_on_close(open_while_sent.close)
@@ -295,7 +295,7 @@ def _separated(texts: Iterable[str]) -> Iterator[str]:
         yield f",{text}" if number else text
 
 
-def _change(revision: history.Change) -> str:
+def _change(revision: history.RevisionRow) -> str:
     """Write a change, around the document as it is stored."""
     facts = {
         "version": revision.version,
@@ -310,7 +310,7 @@ def _change(revision: history.Change) -> str:
     return f'{json.dumps(facts, separators=(",", ":"))[:-1]},"document":{revision.document or "null"}}}'
 
 
-def _flat(revision: history.Change) -> str:
+def _flat(revision: history.RevisionRow) -> str:
     """Write a change as a record with more members; of one that is gone there is only its id."""
     deleted = revision.op is Op.DELETE
     more = {"changed_at": instant(revision.changed_at), "deleted": deleted}

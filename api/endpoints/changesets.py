@@ -220,7 +220,7 @@ class Commits(MethodView):
 
 def _show(database: Database, version: int) -> Response:
     with database.reading() as session:
-        if version > head.head(session).version and head.is_standby(session):
+        if version > head.state(session).version and head.is_standby(session):
             raise head.AheadError(version)
         body = json.dumps({"data": shown(session, version)}, separators=(",", ":"))
     etag = f"{__version__}-{version}"
@@ -319,7 +319,7 @@ def committed(outcomes: Sequence[Outcome], publication: publish.Publication) -> 
 
 def shown(session: Session, version: int) -> dict[str, Any]:
     """Return a commit as it is answered. Raises a 404."""
-    revisions = history.commit(session, version, MAX_SHOWN)
+    revisions = history.revisions_of_commit(session, version, MAX_SHOWN)
     if not revisions:
         whole = history.commit_of(session, version)
         detail = f"No commit has the version {version}."

@@ -122,7 +122,7 @@ def _history(database: Database, resource: Resource, id: str, asked: dict[str, A
         newest = _revisions(session, resource, id, None, 1)
         if not newest:
             raise unknown_record(session, resource, id)
-        etag = f"{__version__}-{newest[0].version}-{head.head(session).cuts}"
+        etag = f"{__version__}-{newest[0].version}-{head.state(session).cuts}"
         if unchanged := conditional(etag):
             return unchanged
         rows = _revisions(session, resource, id, asked.get("before"), limit)
@@ -136,7 +136,7 @@ def _history(database: Database, resource: Resource, id: str, asked: dict[str, A
 
 
 def _revisions(session: Session, resource: Resource, id: str, before: int | None, limit: int) -> list[Revision]:
-    return list(history.history(session, resource.name, id, before, limit)) if is_slug(id) else []
+    return list(history.revisions_of(session, resource.name, id, before, limit)) if is_slug(id) else []
 
 
 def _shown(row: Revision, before: Revision | None) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def read_digest() -> Response:
 
     def work(database: Database) -> Response:
         with database.reading() as session:
-            now = head.head(session)
+            now = head.state(session)
             version = found.get("at", now.version)
             within(session, version, "at")
             etag = f"{__version__}-{version}-{head.chain_at(session, version).hex()[:8]}"
@@ -167,7 +167,7 @@ def read_bucket(noun: str, number: str) -> Response:
 
     def work(database: Database) -> Response:
         with database.reading() as session:
-            version = found.get("at", head.head(session).version)
+            version = found.get("at", head.state(session).version)
             within(session, version, "at")
             etag = f"{__version__}-{version}-{head.chain_at(session, version).hex()[:8]}"
             if unchanged := conditional(etag):
@@ -207,10 +207,10 @@ def snapshot() -> Response:
         with ExitStack() as stack:
             stack.enter_context(streaming())
             session = stack.enter_context(database.reading())
-            version = head.head(session).version
+            version = head.state(session).version
             if "as_of" in found:
                 version = version_of(session, found["as_of"])
-                readable(lambda: history.untrimmed(session, version), "as_of")
+                readable(lambda: history.require_untrimmed(session, version), "as_of")
             chain = head.chain_at(session, version)
             etag = f"{__version__}-{version}-{chain.hex()[:8]}"
             if unchanged := conditional(etag):
@@ -222,7 +222,7 @@ def snapshot() -> Response:
                 "count": sum(row.count for row in nouns.values()),
                 "root": digest.root(nouns).hex(),
             }
-            rows = stack.enter_context(closing(history.state(session, version)))
+            rows = stack.enter_context(closing(history.dataset_at(session, version)))
             lines = itertools.chain([json.dumps(first, separators=(",", ":"))], map(_member, rows))
             body = chunks(f"{line}\n" for line in lines)
             open_while_sent = stack.pop_all()

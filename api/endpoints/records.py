@@ -149,7 +149,7 @@ def _page(database: Database, asked: language.Query, *, keepable: bool) -> Respo
     """Answer with a page of a list."""
     resource = asked.resource
     with database.reading() as session:
-        version = head.dataset_version(session)
+        version = head.state(session).version
         etag = f"{__version__}-{version}" if keepable else None
         if etag and (unchanged := conditional(etag)):
             return unchanged
@@ -193,7 +193,7 @@ def _stream(database: Database, asked: language.Query, format: Format) -> Respon
     with ExitStack() as stack:
         stack.enter_context(streaming())
         session = stack.enter_context(database.reading())
-        etag = f"{__version__}-{head.dataset_version(session)}-{format.name}"
+        etag = f"{__version__}-{head.state(session).version}-{format.name}"
         if unchanged := conditional(etag):
             return unchanged
         lines = stack.enter_context(closing(lists.stream(session, asked)))
@@ -263,7 +263,7 @@ def _read_present(database: Database, resource: Resource, id: str, asked: langua
     with database.reading() as session:
         revision = _there(session, resource, id, history.newest(session, resource.name, id) if is_slug(id) else None)
         # What is included can change by itself.
-        version = head.dataset_version(session) if asked.include else revision.version
+        version = head.state(session).version if asked.include else revision.version
         etag = f"{__version__}-{version}"
         if unchanged := conditional(etag):
             return unchanged
@@ -277,7 +277,7 @@ def _read_past(database: Database, resource: Resource, id: str, asked: language.
     with database.reading() as session:
         version = version_of(session, asked.as_of or "")
         found = readable(lambda: history.revision_at(session, resource.name, id, version), "as_of")
-        if found is None and history.history(session, resource.name, id, None, 1):
+        if found is None and history.revisions_of(session, resource.name, id, None, 1):
             detail = f"There was no {resource.singular} `{id}` yet at version {version}."
             raise ProblemError("record-not-found", detail, error_item("as_of", "unknown-id", detail))
         revision = _there(session, resource, id, found)
@@ -288,7 +288,7 @@ def _read_past(database: Database, resource: Resource, id: str, asked: language.
     return tagged(Response(body, content_type=JSON), etag)
 
 
-def _there(session: Session, resource: Resource, id: str, revision: history.Change | None) -> history.Change:
+def _there(session: Session, resource: Resource, id: str, revision: history.RevisionRow | None) -> history.RevisionRow:
     """Return a revision that has a document. Raises 404 and 410."""
     if revision is None:
         raise unknown_record(session, resource, id)

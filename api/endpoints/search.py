@@ -105,7 +105,7 @@ def find() -> Response:
 
 def _find(database: Database, asked: language.Find) -> Response:
     with database.reading() as session:
-        version = head.dataset_version(session)
+        version = head.state(session).version
         etag = f"{__version__}-{version}"
         if unchanged := conditional(etag):
             return unchanged
@@ -137,7 +137,7 @@ def suggest() -> Response:
 
 def _suggest(database: Database, asked: language.Find) -> Response:
     with database.reading() as session:
-        version = head.dataset_version(session)
+        version = head.state(session).version
         etag = f"{__version__}-{version}"
         if unchanged := conditional(etag):
             return unchanged

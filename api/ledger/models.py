@@ -8,19 +8,21 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db.types import Base, Version, choice
 
+# The versions of epoch n are above n times this.
 EPOCH = 10**12
+# Revisions that are read or published at once.
 BATCH = 500
 
 
 class Op(StrEnum):
-    """What a revision did to its record."""
+    """The effect of a revision on its record."""
 
     UPSERT = "upsert"
     DELETE = "delete"
 
 
 class Revision(Base):
-    """One published state of one record; the current one is not superseded."""
+    """One published state of one record; the last one is not superseded."""
 
     __tablename__ = "revision"
     version: Mapped[int] = mapped_column(Version, primary_key=True, autoincrement=False)
@@ -39,7 +41,7 @@ class Revision(Base):
     chain: Mapped[bytes] = mapped_column(LargeBinary)
     __table_args__ = (
         CheckConstraint("(op = 'delete') = (hash is null) and (hash is null) = (leaf is null)", name="hash"),
-        # What was superseded can be cut, as `api.retention` does.
+        # `retention` cuts superseded documents.
         CheckConstraint("document is null or op = 'upsert'", name="deletion"),
         CheckConstraint("document is not null or op = 'delete' or superseded is not null", name="document"),
         CheckConstraint("superseded > version", name="superseded"),
@@ -47,12 +49,12 @@ class Revision(Base):
         Index(None, "kind", "version"),
         Index(None, "changed_at", "version"),
         Index(None, "commit_version"),
-        # All that the digest asks for, at any version.
+        # Covers the digest's queries, at any version.
         Index("ix_revision_bucket", "kind", "bucket", "id", "version", "superseded", "leaf"),
     )
 
 
-# What readers see: the last revision of each record that is not deleted.
+# The revisions that readers see: the last one of each record, unless it is a deletion.
 CURRENT = (Revision.superseded.is_(None), Revision.op == Op.UPSERT)
 
 Index(
@@ -74,7 +76,7 @@ Index("ix_revision_feed", Revision.version, sqlite_where=CURRENT[0], postgresql_
 
 
 class Head(Base):
-    """The one row that says how far the ledger is."""
+    """The one row with the last version of the ledger; its lock orders publications."""
 
     __tablename__ = "ledger_head"
     one: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -82,19 +84,19 @@ class Head(Base):
     version: Mapped[int] = mapped_column(Version)
     changed_at: Mapped[dt.datetime]
     chain: Mapped[bytes] = mapped_column(LargeBinary)
-    # Where PostgreSQL's log is written: another system or timeline is another future.
+    # The system and timeline of PostgreSQL's log: another origin means that versions may be lost.
     origin: Mapped[str | None]
-    # At which version the bitmap index was whole, as `bitmaps.mark` says it: a release that doesn't know it leaves it behind.
+    # The `bitmaps.stamp` of the last version at which the bitmap index was complete; an older release does not update it.
     indexed: Mapped[str | None]
-    # From this version on, the past can be read.
+    # Versions from this one on can be read.
     trimmed: Mapped[int] = mapped_column(Version)
-    # How often something was cut: what is read of the past since is another answer.
+    # Counts the cuts of documents, because each one changes answers about the past.
     cuts: Mapped[int]
     __table_args__ = (CheckConstraint("one = 1", name="one"),)
 
 
 class Bucket(Base):
-    """The hash of one of a noun's buckets, as `api.digest` has it, and how many records are in it; none where it is empty."""
+    """The hash of one of a noun's buckets, and its number of records; empty buckets have no row."""
 
     __tablename__ = "digest_bucket"
     kind: Mapped[str] = mapped_column(primary_key=True)
@@ -104,7 +106,7 @@ class Bucket(Base):
 
 
 class Dirty(Base):
-    """A record that changed since it was last published; written by triggers only."""
+    """A note that a record changed since its last publication; triggers write it."""
 
     __tablename__ = "ledger_dirty"
     seq: Mapped[int] = mapped_column(Version, primary_key=True)

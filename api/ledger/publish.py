@@ -1,48 +1,50 @@
-"""The ledger: every published state of every record, in commit order.
+"""Publication: each changed record becomes a revision of the ledger, in commit order.
 
-The nouns' tables are the truth; triggers on them note which records changed (`Dirty`), by whatever
-route. `publish` renders those records and appends what differs as revisions. One row, `Head`, is updated
-by every publication as its last lock and held to commit: so versions are dense and appear in commit
-order, and whoever sees version *v* sees every version below it.
+The nouns' tables are the truth. Triggers on them note which records changed (`Dirty`), so raw SQL, cascades and migrations
+are covered. `publish` renders those records and appends a revision for each document that differs from the last one.
+
+Every publication updates the one row of `Head` and keeps that lock until it commits. So versions are dense, they appear in
+commit order, and a reader who sees a version sees every version below it.
 """
 
 import datetime as dt
-import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, bindparam, delete, insert, literal_column, select, update
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import Session
 
 from api.db.database import Database
-from api.ledger import merkle
+from api.ledger import head, merkle
 from api.ledger.digest import hash_buckets
 from api.ledger.index import bitmaps, fulltext
+from api.ledger.index.versions import UnreadableError
 from api.ledger.models import BATCH, EPOCH, Dirty, Head, Op, Revision
+from api.ledger.rendering import document_of, publishable
 from api.resources import RESOURCES
-from api.schema.canonical import PUBLICATION, Content, canonical_members, joined, sha256
+from api.schema.canonical import Content, canonical_members, sha256
 from api.schema.fields import instant
 from api.schema.resource import Resource
 
-# PostgreSQL's cluster, and the timeline of its log, which every promotion and recovery changes.
+# PostgreSQL's cluster and the timeline of its log; every promotion and every recovery begins another timeline.
 ORIGIN: ColumnElement[str] = literal_column(
     "(select system_identifier || '-' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) from pg_control_system())"
-).label("found")
-# What reading a row can raise when its columns hold what their types do not: SQLite lets raw SQL do that.
-UNREADABLE = (ValueError, TypeError, LookupError, OperationalError)
+).label("current_origin")
 
-
+# Is called with the number of records of each batch.
 Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
 class Publication:
-    """What one commit published: the versions after ``before`` up to ``version``, and what it could not."""
+    """The result of one publication: it added the versions after ``before`` up to ``version``.
+
+    ``refused`` has a line for each record that cannot be published.
+    """
 
     before: int
     version: int
@@ -50,24 +52,30 @@ class Publication:
 
     @property
     def revisions(self) -> int:
-        """How many revisions it added."""
+        """The number of revisions that it added."""
         return self.version - self.before
 
 
 @contextmanager
 def writing(database: Database, *, reason: str | None = None) -> Iterator[Session]:
-    """Open a session whose changes are published and committed, together, at the end of the block."""
+    """Open a session; its changes are published and committed together at the end of the block."""
     with database.writing() as session:
         yield session
         publish(session, reason=reason)
 
 
 def settle(session: Session) -> Publication:
-    """Take the head, so that nobody else publishes before this transaction's end, and publish what raw SQL has changed.
+    """Lock the head until the transaction ends, and publish what raw SQL has changed.
 
-    From then on the current revisions are what the tables say.
+    From here on the current revisions say what the tables say.
     """
     return publish(session, reason="sweep")
+
+
+def sweep(database: Database, *, reason: str | None = "sweep") -> Publication:
+    """Publish and commit what was written without the application, such as by raw SQL."""
+    with database.writing() as session:
+        return publish(session, reason=reason)
 
 
 def publish(
@@ -78,113 +86,110 @@ def publish(
     progress: Progress | None = None,
     checked: AbstractSet[bytes] = frozenset(),
 ) -> Publication:
-    """Append what changed to the ledger, within the session's transaction; ``author`` is the name of a key.
+    """Append a revision for each changed record, within the session's transaction.
 
-    ``progress`` is told of every so many records; ``checked`` are the marks of contents that their schema is known to allow.
+    ``author`` is the name of an API key; ``checked`` has the `quick_hash` of each content that was validated already. The
+    transaction must be READ COMMITTED, and the caller should commit at once, because every other publication waits for it.
 
-    The transaction must be READ COMMITTED, and the caller commits at once: everyone else who publishes
-    waits for it. Records whose document says the same as before are left alone. One that raw SQL made
-    into what its schema forbids stays noted, and stays as it was published: it must not stop everyone else.
+    A record whose document is unchanged gets no revision. A record that raw SQL made unpublishable keeps its last revision
+    and its note, so that it does not block the others.
     """
     session.flush()
-    commit = _lock(session, reason, author, checked)
-    for resource, ids in _dirty(session):
-        _append(session, resource, ids, commit)
+    locked = lock_head(session)
+    commit = _Commit(locked.before, locked.chain, locked.now, reason, author, indexed=locked.indexed)
+    for resource, ids in _take_dirty(session):
+        _append(session, resource, ids, commit, checked)
         if progress:
             progress(len(ids))
     if commit.version == commit.before:
-        return Publication(commit.head, commit.head, commit.refused)
-    for kind, numbers in commit.buckets.items():
-        hash_buckets(session, kind, numbers)
-    indexed = {"indexed": bitmaps.mark(commit.version)} if commit.indexed else {}
-    session.execute(update(Head).values(version=commit.version, changed_at=commit.changed_at, chain=commit.chain, **indexed))
+        return Publication(locked.version, locked.version, commit.refused)
+    _advance_head(session, commit)
     return Publication(commit.before, commit.version, commit.refused)
 
 
 def new_epoch(session: Session) -> int:
-    """Begin a new epoch, so that no version is given twice to two different futures; returns its number.
+    """Begin a new epoch and return its number, so that no version is used twice, for two different futures.
 
-    For a database that was restored, before anything is written to it.
+    Call it for a restored database, before anything is written to it.
     """
     return session.execute(update(Head).values(epoch=Head.epoch + 1).returning(Head.epoch)).scalar_one()
 
 
-def sweep(database: Database, *, reason: str | None = "sweep") -> Publication:
-    """Publish what was written past the application, as by raw SQL; returns what that was."""
-    with database.writing() as session:
-        return publish(session, reason=reason)
+# --- the head
 
 
-def render(session: Session, resource: Resource, ids: Sequence[str]) -> dict[str, Content]:
-    """Render records as the database now holds them: id to content, without the publication's fields."""
-    parts = [_eagerly(path) for path in resource.parts]
-    statement = select(resource.model).where(resource.model.id.in_(ids)).options(*parts)
-    # What this session remembers may be older than what another transaction has committed since.
-    rows = session.scalars(statement.execution_options(populate_existing=True))
-    schema = resource.schema(exclude=PUBLICATION)
-    return {row.id: schema.dump(row) for row in rows}
+class LockedHead(NamedTuple):
+    """The head as this transaction locked it.
+
+    ``version`` is the last version, and the next one follows ``before``, which is higher if an epoch has begun. ``now`` is the
+    time of this publication. ``indexed``: the bitmap index is complete.
+    """
+
+    version: int
+    before: int
+    chain: bytes
+    now: dt.datetime
+    indexed: bool
 
 
-def mark(content: Content) -> bytes:
-    """Return what tells a content from all others, for less than its canonical form costs."""
-    return hashlib.sha256(repr(content).encode(errors="surrogatepass")).digest()
+def lock_head(session: Session) -> LockedHead:
+    """Lock the head, once other publications have ended; on PostgreSQL, begin an epoch if the database has a new timeline."""
+    columns: list[Any] = [Head.epoch, Head.version, Head.changed_at, Head.chain, Head.origin, Head.indexed]
+    if session.get_bind().dialect.name == "postgresql":
+        columns.append(ORIGIN)
+    row = session.execute(update(Head).values(one=1).returning(*columns)).one()
+    epoch, origin = row.epoch, getattr(row, "current_origin", None)
+    if origin != row.origin:
+        # A database without an origin is a new one, and not another future of an old one.
+        epoch += row.origin is not None
+        session.execute(update(Head).values(epoch=epoch, origin=origin))
+    now = dt.datetime.now(dt.UTC)
+    # Times never run backwards, even if the clocks of the writers differ.
+    now = max(row.changed_at, now.replace(microsecond=now.microsecond // 1000 * 1000))
+    indexed = row.indexed == bitmaps.stamp(row.version)
+    return LockedHead(row.version, max(row.version, epoch * EPOCH), row.chain, now, indexed)
 
 
-def publishable(
-    session: Session, resource: Resource, ids: Sequence[str], checked: AbstractSet[bytes] = frozenset()
-) -> tuple[dict[str, Content], dict[str, str]]:
-    """Render records and check them against their schema: the contents, and why others can't be published, by id."""
-    try:
-        contents = render(session, resource, ids)
-    except UNREADABLE as error:
-        if len(ids) == 1:
-            return {}, {ids[0]: f"{resource.name}/{ids[0]}: can't be published: {_reason(error)}"}
-        each = [publishable(session, resource, [id], checked) for id in ids]
-        return {k: v for found, _ in each for k, v in found.items()}, {k: v for _, wrong in each for k, v in wrong.items()}
-    schema = resource.schema(exclude=PUBLICATION)
-    doubtful = {id: content for id, content in contents.items() if not checked or mark(content) not in checked}
-    wrong = {id: json.dumps(found) for id, content in doubtful.items() if (found := schema.validate(content))}
-    good = {id: content for id, content in contents.items() if id not in wrong}
-    return good, {id: f"{resource.name}/{id}: can't be published: {found}" for id, found in wrong.items()}
+def _advance_head(session: Session, commit: "_Commit") -> None:
+    """Hash the changed buckets, and move the head to the commit's last version."""
+    for kind, numbers in commit.buckets.items():
+        hash_buckets(session, kind, numbers)
+    values: dict[str, Any] = {"version": commit.version, "changed_at": commit.changed_at, "chain": commit.chain}
+    if commit.indexed:
+        values["indexed"] = bitmaps.stamp(commit.version)
+    session.execute(update(Head).values(values))
+    head.forget(session)
 
 
-def _reason(error: Exception) -> str:
-    """Return what an exception says; a database's own fault is raised again, since it is not the record's."""
-    if isinstance(error, OperationalError) and "decode" not in str(error):
-        raise error
-    return str(error).splitlines()[0]
-
-
-def _eagerly(path: Sequence[Any]) -> Any:
-    option = selectinload(path[0].class_attribute)
-    for step in path[1:]:
-        option = option.selectinload(step.class_attribute)
-    return option
+# --- revisions
 
 
 @dataclass
 class _Commit:
-    """What the revisions of one publication share, and how far it is; ``head`` is the version that there was.
+    """The revisions of one publication as they are made: those after ``before``, so far up to ``version``.
 
-    ``indexed``: the bitmap index was whole then, and is so still.
+    ``chain`` is the hash of the last one, ``buckets`` are those that changed, by noun. ``indexed``: the bitmap index has all of
+    them.
     """
 
-    head: int
     before: int
     chain: bytes
     changed_at: dt.datetime
     reason: str | None
     author: str | None
-    checked: AbstractSet[bytes]
     indexed: bool
-    version: int = 0
+    version: int = field(init=False)
     buckets: dict[str, set[int]] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        """Begin without revisions."""
+        self.version = self.before
+
     def revision(self, kind: str, id: str, members: Mapping[str, bytes] | None) -> dict[str, Any]:
-        """Return the next revision: of what a record now is, or of its end."""
+        """Return the row of the next revision: a record's canonical members, or None for a deletion."""
         self.version += 1
-        document = _document(members, self.version, self.changed_at) if members else None
+        document = document_of(members, self.version, self.changed_at) if members else None
         row: dict[str, Any] = {
             "version": self.version,
             "commit_version": self.before + 1,
@@ -205,90 +210,74 @@ class _Commit:
 
 
 def linked(before: bytes, row: Mapping[str, Any]) -> bytes:
-    """Return the chain's hash at a revision, from that of the one before it."""
+    """Return the chain's hash at a revision, given the hash at the revision before it."""
     facts = (row["version"], row["kind"], row["id"], row["op"].value, instant(row["changed_at"]))
     return merkle.link(before, *facts, leaf=row["leaf"])
 
 
-def _lock(
-    session: Session, reason: str | None = None, author: str | None = None, checked: AbstractSet[bytes] = frozenset()
-) -> _Commit:
-    """Take the head and wait for whoever holds it; a database that has come to another future begins a new epoch."""
-    asked: list[Any] = [Head.epoch, Head.version, Head.changed_at, Head.chain, Head.origin, Head.indexed]
-    if session.get_bind().dialect.name == "postgresql":
-        asked.append(ORIGIN)
-    head = session.execute(update(Head).values(one=1).returning(*asked)).one()
-    epoch, origin = head.epoch, getattr(head, "found", None)
-    if origin != head.origin:
-        epoch += head.origin is not None
-        session.execute(update(Head).values(epoch=epoch, origin=origin))
-    now = dt.datetime.now(dt.UTC)
-    # One clock for all writers that never runs backwards, whatever their own clocks say.
-    changed_at = max(head.changed_at, now.replace(microsecond=now.microsecond // 1000 * 1000))
-    before = max(head.version, epoch * EPOCH)
-    indexed = head.indexed == bitmaps.mark(head.version)
-    return _Commit(head.version, before, head.chain, changed_at, reason, author, checked, indexed, version=before)
+def current(session: Session, kind: str, ids: Sequence[str]) -> dict[str, Revision]:
+    """Return the last revisions of some records by id, deletions included."""
+    revisions = session.scalars(
+        select(Revision).where(Revision.kind == kind, Revision.id.in_(ids), Revision.superseded.is_(None)),
+        execution_options={"populate_existing": True},
+    )
+    return {revision.id: revision for revision in revisions}
 
 
-def _dirty(session: Session) -> Iterator[tuple[Resource, list[str]]]:
-    """Take the noted records, in the order of publication: by noun, then by id."""
-    # The notes of a noun that a newer release has brought are for that release.
-    ours = Dirty.kind.in_([resource.name for resource in RESOURCES])
-    noted = set(session.execute(delete(Dirty).where(ours).returning(Dirty.kind, Dirty.id)))
+def _take_dirty(session: Session) -> Iterator[tuple[Resource, list[str]]]:
+    """Delete the notes about changed records, and yield these in batches, in the order of publication: by noun, then by id."""
+    # Notes about the nouns of a newer release are left to that release.
+    is_known = Dirty.kind.in_([resource.name for resource in RESOURCES])
+    noted = set(session.execute(delete(Dirty).where(is_known).returning(Dirty.kind, Dirty.id)))
     for resource in RESOURCES:
         ids = sorted(id for kind, id in noted if kind == resource.name)
         for start in range(0, len(ids), BATCH):
             yield resource, ids[start : start + BATCH]
 
 
-def current(session: Session, kind: str, ids: Sequence[str]) -> dict[str, Revision]:
-    """Return the current revisions of some records, deletions included."""
-    found = session.scalars(
-        select(Revision).where(Revision.kind == kind, Revision.id.in_(ids), Revision.superseded.is_(None)),
-        execution_options={"populate_existing": True},
-    )
-    return {revision.id: revision for revision in found}
+def _append(session: Session, resource: Resource, ids: Sequence[str], commit: _Commit, checked: AbstractSet[bytes]) -> None:
+    """Add a revision for each record whose content differs from its last revision; note again what cannot be published."""
+    contents, refused = publishable(session, resource, ids, checked)
+    last = current(session, resource.name, ids)
+    rows: list[dict[str, Any]] = []
+    superseded: dict[int, Revision] = {}
+    for id in (id for id in ids if id not in refused):
+        old, members = last.get(id), canonical_members(contents[id]) if id in contents else None
+        if (members and sha256(members)) != (old and old.hash):
+            rows.append(commit.revision(resource.name, id, members))
+            if old:
+                superseded[commit.version] = old
+    _write(session, rows, superseded)
+    added = {row["version"]: contents[row["id"]] for row in rows if row["op"] is Op.UPSERT}
+    _index(session, resource, commit, superseded.values(), added)
+    if refused:
+        session.execute(insert(Dirty), [{"kind": resource.name, "id": id} for id in refused])
+        commit.refused.extend(refused.values())
 
 
-def _append(session: Session, resource: Resource, ids: Sequence[str], commit: _Commit) -> None:
-    """Add a revision for each record whose content differs from its current one."""
-    contents, wrong = publishable(session, resource, ids, commit.checked)
-    olds = current(session, resource.name, ids)
-    added: list[dict[str, Any]] = []
-    superseded: list[dict[str, int]] = []
-    replaced: dict[int, Content] = {}
-    for id in (id for id in ids if id not in wrong):
-        content, old = contents.get(id), olds.get(id)
-        members = canonical_members(content) if content else None
-        if (members and sha256(members)) == (old and old.hash):
-            continue
-        added.append(commit.revision(resource.name, id, members))
-        if old:
-            superseded.append({"old": old.version, "new": commit.version})
-            replaced |= {old.version: json.loads(old.document)} if old.document else {}
+def _write(session: Session, rows: Sequence[Mapping[str, Any]], superseded: Mapping[int, Revision]) -> None:
+    """Insert revisions, and mark those that they supersede; these are given by the versions of the new ones."""
     if superseded:
-        supersede = update(Revision).where(Revision.version == bindparam("old")).values(superseded=bindparam("new"))
-        session.connection().execute(supersede, superseded)
-    if added:
-        session.execute(insert(Revision), added)
-    upserts = {row["version"]: contents[row["id"]] for row in added if row["op"] is Op.UPSERT}
-    fulltext.replace(session, resource, [pair["old"] for pair in superseded], upserts)
+        statement = update(Revision).where(Revision.version == bindparam("old")).values(superseded=bindparam("new"))
+        parameters = [{"old": old.version, "new": version} for version, old in superseded.items()]
+        session.connection().execute(statement, parameters)
+    if rows:
+        session.execute(insert(Revision), rows)
+
+
+def _index(
+    session: Session,
+    resource: Resource,
+    commit: _Commit,
+    superseded: Collection[Revision],
+    added: Mapping[int, Content],
+) -> None:
+    """Take superseded revisions out of the indexes, and put the contents of new versions into them."""
+    fulltext.replace(session, resource, [old.version for old in superseded], added)
     if commit.indexed:
+        removed = {old.version: json.loads(old.document) for old in superseded if old.document}
         try:
-            bitmaps.replace(session, resource, replaced, upserts)
-        except bitmaps.UnreadableError:
-            # Nobody shall be kept from writing by what can be made anew: it stays behind, and is not asked.
+            bitmaps.replace(session, resource, removed, added)
+        except UnreadableError:
+            # A damaged index must not block a write: it stays behind, and readers do without it until it is rebuilt.
             commit.indexed = False
-    if wrong:
-        session.execute(insert(Dirty), [{"kind": resource.name, "id": id} for id in wrong])
-        commit.refused.extend(wrong.values())
-
-
-def published(content: Content, version: int, changed_at: dt.datetime) -> str:
-    """Return the document of a content, as it is published in a version."""
-    return _document(canonical_members(content), version, changed_at).decode()
-
-
-def _document(members: Mapping[str, bytes], version: int, changed_at: dt.datetime) -> bytes:
-    own = canonical_members({"version": version, "updated_at": instant(changed_at)})
-    return joined({**members, **own})

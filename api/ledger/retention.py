@@ -1,6 +1,6 @@
-"""What is not kept for ever: superseded documents, when they are old, or when the law wants one gone.
+"""Removes superseded documents: old ones, and those of a record that the law requires to be erased.
 
-Only documents are cut. Versions, hashes and the chain stay, so the feed, the digest and every cursor are as they were.
+Only documents are cut. Versions, hashes and the chain stay, so the feed, the digest and every cursor remain valid.
 """
 
 import datetime as dt
@@ -8,40 +8,43 @@ import datetime as dt
 from sqlalchemy import Engine, func, select, text, update
 from sqlalchemy.orm import Session
 
+from api.ledger import head
 from api.ledger.models import Head, Revision
 from api.ledger.publish import settle
 
-PAST = (Revision.superseded.is_not(None), Revision.document.is_not(None))
-COUNT = update(Head).values(cuts=Head.cuts + 1)
+SUPERSEDED = (Revision.superseded.is_not(None), Revision.document.is_not(None))
+COUNT_CUT = update(Head).values(cuts=Head.cuts + 1)
 
 
 def trim(session: Session, before: dt.datetime) -> int:
-    """Cut the documents that were superseded before a time; returns how many. The past is readable from there on."""
+    """Cut the documents that were superseded before a time; returns their number. Versions from there on stay readable."""
     settle(session)
     newest = session.scalar(select(func.max(Revision.version)).where(Revision.changed_at < before)) or 0
-    cut = update(Revision).where(*PAST, Revision.superseded <= newest).values(document=None)
+    cut = update(Revision).where(*SUPERSEDED, Revision.superseded <= newest).values(document=None)
     versions = session.scalars(cut.returning(Revision.superseded), execution_options={"synchronize_session": False}).all()
     if versions:
         highest = max(version or 0 for version in versions)
         session.execute(update(Head).where(Head.trimmed < highest).values(trimmed=highest))
-        session.execute(COUNT)
+        session.execute(COUNT_CUT)
+        head.forget(session)
     return len(versions)
 
 
 def erase(session: Session, kind: str, id: str) -> int:
-    """Cut every past document of a record; returns how many. What it says now is for its editors to change, or to delete.
+    """Cut every superseded document of a record; returns their number. The current document is left to editors.
 
-    What else may hold it, such as stored answers to writes, is for the caller to erase.
+    The caller erases copies elsewhere, such as stored answers to writes.
     """
     settle(session)
-    cut = update(Revision).where(*PAST, Revision.kind == kind, Revision.id == id).values(document=None)
+    cut = update(Revision).where(*SUPERSEDED, Revision.kind == kind, Revision.id == id).values(document=None)
     versions = session.scalars(cut.returning(Revision.version), execution_options={"synchronize_session": False}).all()
-    session.execute(COUNT)
+    session.execute(COUNT_CUT)
+    head.forget(session)
     return len(versions)
 
 
-def forget(engine: Engine, *tables: str) -> None:
-    """Take what was cut from the revisions, and from these tables, out of the database's files."""
+def vacuum(engine: Engine, *tables: str) -> None:
+    """Remove deleted data of the revisions, and of these other tables, from the database's files."""
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         if engine.dialect.name == "postgresql":
             for table in (Revision.__tablename__, *tables):

@@ -1,4 +1,4 @@
-"""The check of everything that is kept: the ledger against the tables, the search index, the digest and the chain."""
+"""Verifies everything that is stored: the ledger against the tables, its history and chain, the indexes and the digest."""
 
 import json
 from collections.abc import Iterator
@@ -10,36 +10,39 @@ from api.ledger import merkle
 from api.ledger.digest import leaves_of
 from api.ledger.index import bitmaps, fulltext
 from api.ledger.models import BATCH, CURRENT, EPOCH, Bucket, Dirty, Head, Revision
-from api.ledger.publish import linked, publishable, published
-from api.ledger.rebuild import contents, orphans, page
+from api.ledger.publish import linked
+from api.ledger.rebuild import batches, contents, orphans
+from api.ledger.rendering import document_of, publishable
 from api.resources import RESOURCES
-from api.schema.canonical import Content, canonical, content_sha256
+from api.schema.canonical import Content, canonical, canonical_members, content_sha256
 from api.schema.resource import Resource
 
 REINDEX = "run `flask --app wsgi ledger reindex`"
 
 
 def verify(session: Session) -> Iterator[str]:
-    """Compare the ledger with the tables; yields a line for each thing that is not as it must be.
+    """Yield a line for each fault.
 
-    Every document is rendered anew and every hash recomputed; of memory, a record takes some bytes.
+    Renders every document and computes every hash again. Memory grows by a few bytes for each record.
     """
     unpublished = session.scalar(select(func.count()).select_from(Dirty))
     if unpublished:
         yield f"changes noted but not published: {unpublished}; run `flask --app wsgi ledger sweep`"
-    if session.connection().dialect.name == "sqlite":
-        # Programs that leave foreign keys off, as SQLite does by itself, can break references unnoticed.
-        for table, row, referred, _ in session.execute(text("pragma foreign_key_check")):
-            yield f"{table}, row {row}: refers to what is not in {referred}"
+    yield from _verify_foreign_keys(session)
     yield from _verify_versions(session)
     yield from _verify_history(session)
     for resource in RESOURCES:
         yield from _verify_documents(session, resource)
-        is_published = exists().where(Revision.kind == resource.name, Revision.id == resource.model.id, *CURRENT)
-        for id in session.scalars(select(resource.model.id).where(~is_published).order_by(resource.model.id)):
-            yield f"{resource.name}/{id}: in the table, but not published"
+        yield from _verify_all_published(session, resource)
     yield from _verify_index(session)
     yield from _verify_buckets(session)
+
+
+def _verify_foreign_keys(session: Session) -> Iterator[str]:
+    if session.connection().dialect.name == "sqlite":
+        # Other programs can break references, because SQLite does not enforce foreign keys by default.
+        for table, row, referred, _ in session.execute(text("pragma foreign_key_check")):
+            yield f"{table}, row {row}: refers to what is not in {referred}"
 
 
 def _verify_versions(session: Session) -> Iterator[str]:
@@ -68,13 +71,14 @@ def _verify_history(session: Session) -> Iterator[str]:
 
 
 def _verify_chain(session: Session) -> Iterator[str]:
-    """Follow the chain from its beginning, and see that what is left of the past is what was published."""
+    """Follow the chain from its beginning, and compare each stored document with its hashes."""
     columns = ("version", "kind", "id", "op", "changed_at", "document", "hash", "superseded", "bucket", "leaf", "chain")
     rows = select(*(getattr(Revision, name) for name in columns)).order_by(Revision.version)
     before = merkle.GENESIS
     for row in session.execute(rows.execution_options(yield_per=BATCH)):
         if row.document is not None and row.leaf != merkle.leaf(row.kind, row.id, row.document.encode()):
             yield f"version {row.version}: the stored document is not what was published"
+        # `_verify_documents` compares the current documents with the tables.
         elif row.document is not None and row.superseded is not None:
             content = json.loads(row.document)
             if (content["version"], content_sha256(content), canonical(content).decode()) != (
@@ -92,39 +96,39 @@ def _verify_chain(session: Session) -> Iterator[str]:
         yield "the head's chain is not that of the last revision"
 
 
-def _verify_buckets(session: Session) -> Iterator[str]:
-    every = frozenset(range(merkle.BUCKETS))
-    for kind in session.scalars(select(Revision.kind).union(select(Bucket.kind))).all():
-        found = {
-            number: (len(leaves), merkle.bucket(leaves)) for number, leaves in leaves_of(session, kind, every, *CURRENT).items()
-        }
-        rows = session.execute(select(Bucket.number, Bucket.records, Bucket.sha256).where(Bucket.kind == kind))
-        kept = {number: (records, sha256) for number, records, sha256 in rows}
-        for number in sorted(number for number in every if found.get(number) != kept.get(number)):
-            yield f"{kind}, bucket {number}: its hash is not that of its records"
-
-
 def _verify_documents(session: Session, resource: Resource) -> Iterator[str]:
-    last = ""
-    while rows := page(session, resource, last):
-        rendered, wrong = publishable(session, resource, [revision.id for revision in rows])
-        yield from wrong.values()
+    """Compare the current documents of a noun with the tables, and their entries in the search index with them."""
+    for revisions in batches(session, resource):
+        rendered, refused = publishable(session, resource, [revision.id for revision in revisions])
+        yield from refused.values()
         agreed: dict[int, Content] = {}
-        for revision in (revision for revision in rows if revision.id not in wrong):
+        for revision in (revision for revision in revisions if revision.id not in refused):
             content = rendered.get(revision.id)
-            if content is None:
-                yield f"{resource.name}/{revision.id}: published, but not in the table"
-            elif revision.hash != content_sha256(content):
-                yield f"{resource.name}/{revision.id}: the document of version {revision.version} is not what the table says"
-            elif revision.document != published(content, revision.version, revision.changed_at):
-                yield f"{resource.name}/{revision.id}: the stored bytes of version {revision.version} are not its document's"
-            else:
+            if fault := _fault(revision, content):
+                yield f"{resource.name}/{revision.id}: {fault}"
+            elif content is not None:
                 agreed[revision.version] = content
-        ids = {revision.version: revision.id for revision in rows}
+        ids = {revision.version: revision.id for revision in revisions}
         for version, fault in fulltext.faults(session, resource, agreed).items():
             yield f"{resource.name}/{ids[version]}: {fault}; {REINDEX}"
-        last = rows[-1].id
-        session.expunge_all()
+
+
+def _fault(revision: Revision, content: Content | None) -> str | None:
+    """Return how a current revision differs from the content that the tables have for its record; None if they agree."""
+    if content is None:
+        return "published, but not in the table"
+    if revision.hash != content_sha256(content):
+        return f"the document of version {revision.version} is not what the table says"
+    document = document_of(canonical_members(content), revision.version, revision.changed_at)
+    if revision.document != document.decode():
+        return f"the stored bytes of version {revision.version} are not its document's"
+    return None
+
+
+def _verify_all_published(session: Session, resource: Resource) -> Iterator[str]:
+    is_published = exists().where(Revision.kind == resource.name, Revision.id == resource.model.id, *CURRENT)
+    for id in session.scalars(select(resource.model.id).where(~is_published).order_by(resource.model.id)):
+        yield f"{resource.name}/{id}: in the table, but not published"
 
 
 def _verify_index(session: Session) -> Iterator[str]:
@@ -133,8 +137,20 @@ def _verify_index(session: Session) -> Iterator[str]:
     if fulltext.engine_of(session).torn(session):
         yield f"the search index does not hold the words of its entries; {REINDEX}"
     head = session.scalars(select(Head)).one()
-    if head.indexed != bitmaps.mark(head.version):
-        yield f"the bitmap index is behind, and not asked; {REINDEX}"
+    if head.indexed != bitmaps.stamp(head.version):
+        yield f"the bitmap index is behind, and not used; {REINDEX}"
     for resource in RESOURCES:
         for dimension, value in bitmaps.faults(session, resource, contents(session, resource)):
-            yield f"{resource.name}, {dimension} {value}: the bitmap index is not of the records that say so; {REINDEX}"
+            yield f"{resource.name}, {dimension} {value}: its set in the bitmap index differs from its records; {REINDEX}"
+
+
+def _verify_buckets(session: Session) -> Iterator[str]:
+    every = frozenset(range(merkle.BUCKETS))
+    for kind in session.scalars(select(Revision.kind).union(select(Bucket.kind))).all():
+        actual = {
+            number: (len(leaves), merkle.bucket(leaves)) for number, leaves in leaves_of(session, kind, every, *CURRENT).items()
+        }
+        rows = session.execute(select(Bucket.number, Bucket.records, Bucket.sha256).where(Bucket.kind == kind))
+        stored = {number: (records, sha256) for number, records, sha256 in rows}
+        for number in sorted(number for number in every if actual.get(number) != stored.get(number)):
+            yield f"{kind}, bucket {number}: its hash is not that of its records"

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session, aliased
 
 from api.db import statements
 from api.db.statements import of_ids
-from api.ledger.index.bitmaps import Dimension, Versions, encode
+from api.ledger.index.dimensions import Dimension, encode
+from api.ledger.index.versions import Versions
 from api.query import conditions, sets
 from api.query.language import Filter, is_many
 from api.query.lists import Listing

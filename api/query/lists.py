@@ -30,7 +30,7 @@ from sqlalchemy.orm import Session
 from api.db import statements
 from api.ledger import head
 from api.ledger.index import fulltext
-from api.ledger.index.bitmaps import Versions
+from api.ledger.index.versions import Versions
 from api.ledger.models import CURRENT, Dirty, Revision
 from api.query import conditions, plan, sets
 from api.query.language import CAP, Condition, Conditions, Expression, Key, Query
@@ -263,7 +263,7 @@ class Listing:
     def lookup(self, tier: int | None = None) -> fulltext.Lookup:
         """Return how the entries are found that its search finds, or those of a tier."""
         assert self.query.search is not None
-        wanted = fulltext.wanted(self.query.search) if tier is None else fulltext.tiers(self.query.search)[tier]
+        wanted = fulltext.term_query(self.query.search) if tier is None else fulltext.tiers(self.query.search)[tier]
         return fulltext.matching(wanted, plan.nouns(self.session, (self.query.resource.name,)), self.dialect)
 
     @property

@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, ColumnElement, Select, and_, bindparam, liter
 
 from api.db import statements
 from api.db.statements import Among
-from api.ledger.index.bitmaps import Versions, dimension_of
+from api.ledger.index.dimensions import dimension_of
 from api.ledger.models import Revision
 from api.query import conditions, cursors, sets
 from api.query.language import CAP, DEFAULT_LIMIT, Expression, Group, is_many
@@ -121,10 +121,11 @@ def upcoming(listed: Listing, segment: "Segment", places: Sequence[Any], wanted:
         chosen = listed.filtered
         if chosen is None:
             return None
-        if segment.keys > 1:
-            found: Versions | None = sets.holding(listed.session, resource, order, [place]) & chosen
-        else:
-            found = sets.first(listed.session, Order(resource, order, key.descending, place), chosen, wanted)
+        found = (
+            sets.holding(listed.session, resource, order, [place]) & chosen
+            if segment.keys > 1
+            else sets.first(listed.session, Order(resource, order, key.descending, place), chosen, wanted)
+        )
         if found is not None and len(found) <= ORDERED:
             # No version is 0: where a tie has emptied, nothing is found.
             return statements.among(listed.session, [*found] or [0], BigInteger)

@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from api.ledger.head import sizes
-from api.ledger.index import fulltext
+from api.ledger.index.engine import Nouns
 from api.query.language import SEARCHABLE
 from api.resources import BY_NAME
 
 
-def nouns(session: Session, kinds: Sequence[str]) -> fulltext.Nouns:
+def nouns(session: Session, kinds: Sequence[str]) -> Nouns:
     """Return nouns for a search, as those that are left out where these have fewer records."""
     asked = tuple(sorted(kinds))
     if session.get_bind().dialect.name != "sqlite":
-        return fulltext.Nouns(asked)
+        return Nouns(asked)
     there = sizes(session)
     others = tuple([resource.name for resource in SEARCHABLE if resource.name not in asked])
     fewer = sum(there.get(kind, 0) for kind in others) < sum(there.get(kind, 0) for kind in asked)
     # Nouns of a newer release are not known by name, so they can't be left out.
-    return fulltext.Nouns(asked, others if fewer and there.keys() <= BY_NAME.keys() else None)
+    return Nouns(asked, others if fewer and there.keys() <= BY_NAME.keys() else None)
 
 
 # So many rows are counted to see by which of two conditions others are found best.

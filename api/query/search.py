@@ -107,7 +107,7 @@ def find_total(session: Session, asked: Find) -> tuple[int | None, str | None]:
     statements.replan(session)
     most = CAP + 1 if asked.count == "capped" else None
     dialect = session.get_bind().dialect.name
-    lookup = fulltext.matching(fulltext.wanted(asked.search), plan.nouns(session, asked.kinds), dialect)
+    lookup = fulltext.matching(fulltext.term_query(asked.search), plan.nouns(session, asked.kinds), dialect)
 
     def build() -> Any:
         found = fulltext.ENGINES[dialect].versions(lookup.condition())

@@ -16,7 +16,9 @@ from sqlalchemy import BigInteger, Select, bindparam, func, literal, literal_col
 from sqlalchemy.orm import Session
 
 from api.db import statements
-from api.ledger.index.bitmaps import WORDS, Bitmap, Dimension, UnreadableError, Versions, dimension_of, encode
+from api.ledger.index.bitmaps import Bitmap
+from api.ledger.index.dimensions import WORDS, Dimension, dimension_of, encode
+from api.ledger.index.versions import UnreadableError, Versions
 from api.ledger.index.words import Search
 from api.query import conditions
 from api.query.conditions import Rest

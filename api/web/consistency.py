@@ -52,7 +52,7 @@ def _of_primary(work: Callable[[Database], Response], primary: Database, min_ver
 
 def _has(database: Database, version: int) -> bool:
     with database.reading() as session:
-        return head.head(session).version >= version
+        return head.state(session).version >= version
 
 
 def _wait_for(database: Database, version: int) -> None:
@@ -87,7 +87,7 @@ def within(session: Session, version: int, parameter: str, proof: Callable[[byte
             return
     except head.DivergedError:
         pass
-    now = head.head(session).version
+    now = head.state(session).version
     detail = f"The dataset, at version {now}, never was where this `{parameter}` is from."
     raise ProblemError(
         "cursor-diverged", detail, error_item(parameter, "cursor-diverged", detail), restart=f"{base_url()}/snapshot"

@@ -16,7 +16,8 @@ from sqlalchemy import select
 
 from api.db.database import Database, alembic_config
 from api.ledger import digest, merkle, models, rebuild
-from api.ledger.index import fulltext
+from api.ledger.index.engine import TABLE
+from api.ledger.index.entries import IndexEntry
 from api.resources.initiatives import initiatives
 from api.schema.canonical import Content
 from api.schema.fields import instant
@@ -85,11 +86,11 @@ def load(loader: Loader, contents: Sequence[Content], moment: Moment) -> None:
         change = (version, commit, *record, "upsert", "generated", moment.stored)
         digests = (hashlib.sha256(text.encode()).hexdigest(), merkle.bucket_of(*record), leaf, chain)
         rows["revision"].append((*change, document, *digests))
-        entries.append({loader.engine.key: version, **loader.engine.row(fulltext.Entry.of(initiatives, content))})
+        entries.append({loader.engine.key: version, **loader.engine.row(IndexEntry.of(initiatives, content))})
     for table, table_rows in rows.items():
         loader.load(table, COLUMNS[table], table_rows)
     if entries:
-        loader.load(fulltext.TABLE, list(entries[0]), [tuple(entry.values()) for entry in entries])
+        loader.load(TABLE, list(entries[0]), [tuple(entry.values()) for entry in entries])
     loader.advance(before + len(contents), chain)
 
 
@@ -104,7 +105,7 @@ def build(settings: Settings, size: int) -> None:
     moment = _moment(database)
     database.engine.dispose()
     shares = [size // len(YEARS) + (place < size % len(YEARS)) for place in range(len(YEARS))]
-    with loading(settings, [*COLUMNS, fulltext.TABLE]) as loader:
+    with loading(settings, [*COLUMNS, TABLE]) as loader:
         for year, share in zip(YEARS, shares, strict=True):
             load(loader, generator.year(year, share), moment)
     with database.writing() as session:

@@ -9,13 +9,14 @@ import psycopg
 from psycopg import sql
 
 from api.ledger.index import fulltext
+from api.ledger.index.engine import FullTextEngine
 from api.settings import Settings
 
 
 class Loader(Protocol):
     """Writes rows to one kind of database, in one transaction."""
 
-    engine: fulltext.Engine
+    engine: FullTextEngine
 
     def head(self) -> tuple[int, bytes]:
         """Return the version of the dataset and the hash of the chain."""

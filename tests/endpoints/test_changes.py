@@ -592,7 +592,7 @@ def verified_syncs(database: Database, app: Any, syncs: int, writers: int) -> No
         future.result()
     with database.reading() as session:
         assert list(verify(session)) == []
-        assert head.head(session).version > 603 + syncs
+        assert head.state(session).version > 603 + syncs
 
 
 def test_verified_syncs(own_client: FlaskClient, database: Database) -> None:

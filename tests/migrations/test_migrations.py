@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 from api.db.database import Database, alembic_config
 from api.db.types import Base, schema_for
 from api.ledger import publish
-from api.ledger.index import fulltext
+from api.ledger.index.engine import TABLE
 from api.ledger.models import CURRENT, Dirty, Revision
 from api.ledger.verify import verify
 from api.resources import RESOURCES
@@ -387,7 +387,7 @@ def described(database: Database) -> dict[str, Any]:
     found: dict[str, Any] = {}
     inspector = inspect(database.engine)
     for table in sorted(set(inspector.get_table_names()) - {"alembic_version"}):
-        if table.startswith(fulltext.TABLE):
+        if table.startswith(TABLE):
             continue
         # PostgreSQL lists the index of a unique constraint too.
         indexes = [row for row in inspector.get_indexes(table) if "duplicates_constraint" not in row]

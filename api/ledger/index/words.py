@@ -1,12 +1,12 @@
-"""Full text: how a text becomes words, the index that holds them, and what finds records by them.
+"""How a text becomes words, how a search is parsed, and which parts of a text it matches.
 
-Both databases answer alike, because neither of them reads a text: words are made here, and each index takes them
-as they are. What is indexed is each current revision, by its version; `ledger` keeps the index in step.
+SQLite and PostgreSQL give the same results because neither of them tokenizes: this module makes the words, and each index
+stores them as they are.
 """
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -18,8 +18,8 @@ from api.schema.canonical import Content
 from api.schema.resource import Resource
 
 MAX_WORDS = 32
-# Of a document, so many words and characters a word are searched, and so many occurrences of one word: more of
-# them than any text of ours has, and fewer than a tsvector's limits, so that no text can stop a publication.
+# How much of a document is indexed: words of the title and of the rest, letters of a word, and occurrences of one word.
+# No record of ours comes near these limits, and they stay below those of a tsvector, so no text can block a publication.
 TITLE_WORDS = 1_000
 BODY_WORDS = 12_000
 LETTERS = 100
@@ -30,29 +30,30 @@ APOSTROPHES = "'\u2018\u2019\u02bb\u02bc"
 SOFT_HYPHEN = "\u00ad"
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 TERM = re.compile(r'((?<!\S)-)?(?:"([^"]*)"?|([^\s"]+))')
-# Stands where no word is: no word contains it, and both indexes count it as a position.
+# Fills a position that has no word: no word contains it, and both indexes count it as a position.
 GAP = "·"
-# Before a word that is indexed once more, for being in a title or as it is written there: such words have lists of their
-# own, much shorter than that of the word anywhere.
+# Prefixes of words that are indexed a second time: the stems of a title, and the words of a title as they are spelled.
+# The posting lists of these are much shorter than those of the same words anywhere.
 IN_TITLE, IN_NAME = "»", "«"
 
 Phrase = tuple[str, ...]
+# A phrase, and whether it must be in the title.
 Term = tuple[Phrase, bool]
 
 
-class TooManyWords(ValueError):  # noqa: N818 - what is wrong, not that something is
+class TooManyWords(ValueError):  # noqa: N818 - read as a sentence where it is caught
     """A query of more than `MAX_WORDS` words."""
 
 
-class Segment(TypedDict):
-    """A piece of a text, and whether it is a word that was searched for."""
+class HighlightSegment(TypedDict):
+    """A piece of a text, and whether it is a word that the search matched."""
 
     text: str
     match: bool
 
 
 class _Folds(dict[int, str]):
-    """What becomes of each character, worked out when it is first met; each is folded by itself."""
+    """Maps a code point to its folded text, computed at its first use; every character folds by itself."""
 
     def __missing__(self, code: int) -> str:
         """Fold one character."""
@@ -64,91 +65,92 @@ FOLDS = _Folds()
 
 
 def fold(text: str) -> str:
-    """Return a text without case, accents and compatibility forms (NFKD), its apostrophes all alike."""
+    """Return a text without case, accents and compatibility forms (NFKD), and with one kind of apostrophe."""
     return text.translate(FOLDS)
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text, folded: letters and digits, with apostrophes between them."""
+    """Return the folded words of a text: letters and digits, with apostrophes between them."""
     return [word[:LETTERS] for word in WORD.findall(fold(text))]
 
 
 @lru_cache(maxsize=2**15)
 def stem(word: str) -> str:
-    """Return what a folded word is indexed as: ``city's``, ``citys`` and ``cities`` are one, ``o'fallon`` is ``ofallon``.
+    """Return the stem of a folded word: ``city's``, ``citys`` and ``cities`` have the same, ``o'fallon`` has ``ofallon``.
 
-    The class is named, since `snowballstemmer.stemmer` would take another implementation where it finds one, and
-    made anew, since it holds the word that it is at.
+    Names the class, because `snowballstemmer.stemmer` would use another implementation if one is installed. Makes a new
+    object each time, because it keeps the word that it works on.
     """
     return str(EnglishStemmer().stemWord(word[:LETTERS])).replace("'", "")
 
 
 def stems(text: str) -> Phrase:
-    """Return the words of a text as they are indexed."""
+    """Return the stems of the words of a text, in order."""
     return tuple(map(stem, words(text)))
 
 
 def names(text: str) -> Phrase:
-    """Return the words of a text as someone types them: unstemmed, without apostrophes."""
+    """Return the words of a text as people type them: not stemmed, without apostrophes."""
     return tuple(word.replace("'", "") for word in words(text))
 
 
 @dataclass(frozen=True)
 class Search:
-    """What a query asks for: phrases that must be there, a single word being one, and phrases that must not."""
+    """The phrases that a record must contain, and those that it must not; a single word is a phrase of one."""
 
     positive: tuple[Phrase, ...] = ()
     negative: tuple[Phrase, ...] = ()
 
     @property
     def plain(self) -> bool:
-        """Whether it is of single words, of which at least one must be there."""
+        """Whether every phrase is a single word, and at least one of them must be present."""
         return bool(self.positive) and all(len(phrase) == 1 for phrase in (*self.positive, *self.negative))
 
     @property
     def words(self) -> frozenset[str]:
-        """The stems that are looked for."""
+        """The stems that a record must contain."""
         return frozenset(word for phrase in self.positive for word in phrase)
 
 
 def parse(text: str) -> Search:
-    """Read a query; any text is one. Raises TooManyWords.
+    """Return the search that a text stands for; every text is valid. Raises TooManyWords.
 
-    Every word must be there; ``"a phrase"`` in order, side by side; ``-word`` and ``-"a phrase"`` must not. Words
-    written together (``24-hour``, ``roads/bridges``) are a phrase; a quote that is not closed runs to the end. All
-    else is plain text.
+    A record must contain every word, and the words of ``"a phrase"`` in order, next to each other; it must not contain
+    ``-word`` or ``-"a phrase"``. Words that are joined (``24-hour``, ``roads/bridges``) are a phrase, and a quote without an
+    end reaches to the end of the text. Every other character is plain text.
     """
-    found: dict[bool, list[Phrase]] = {False: [], True: []}
+    phrases: dict[bool, list[Phrase]] = {False: [], True: []}
     for minus, quoted, bare in TERM.findall(text.translate(QUOTES)):
         if phrase := stems(quoted or bare):
-            found[bool(minus)].append(phrase)
-    _limit(word for phrases in found.values() for phrase in phrases for word in phrase)
-    return Search(tuple(found[False]), tuple(found[True]))
+            phrases[bool(minus)].append(phrase)
+    limit_words([word for both in phrases.values() for phrase in both for word in phrase])
+    return Search(tuple(phrases[False]), tuple(phrases[True]))
 
 
-def _limit(asked: Iterable[str]) -> None:
-    if len(list(asked)) > MAX_WORDS:
-        raise TooManyWords(f"a search is of at most {MAX_WORDS} words")
+def limit_words(searched: Collection[str]) -> None:
+    """Raise TooManyWords for more than `MAX_WORDS` words."""
+    if len(searched) > MAX_WORDS:
+        raise TooManyWords(f"a search has at most {MAX_WORDS} words")
 
 
-def highlights(search: Search, resource: Resource, document: Content) -> dict[str, list[Segment]]:
-    """Return each searched field in which a word of the search is, cut into segments that join to its text."""
-    found = {}
+def highlights(search: Search, resource: Resource, document: Content) -> dict[str, list[HighlightSegment]]:
+    """Return each searched field that contains a word of the search, cut into segments that join to its text."""
+    matched = {}
     for field in resource.search:
         segments = _segments(document.get(field) or "", search.words)
         if any(segment["match"] for segment in segments):
-            found[field] = segments
-    return found
+            matched[field] = segments
+    return matched
 
 
-def _segments(text: str, wanted: frozenset[str]) -> list[Segment]:
+def _segments(text: str, searched: frozenset[str]) -> list[HighlightSegment]:
     folded = [FOLDS[ord(character)] for character in text]
     origins = [position for position, piece in enumerate(folded) for _ in piece]
     matched = bytearray(len(text))
     for word in WORD.finditer("".join(folded)):
-        if stem(word[0][:LETTERS]) in wanted:
+        if stem(word[0][:LETTERS]) in searched:
             start, end = origins[word.start()], origins[word.end() - 1] + 1
-            # The accents of the last letter are its own.
+            # The accents after the last letter belong to it.
             while end < len(text) and not folded[end]:
                 end += 1
             matched[start:end] = b"\1" * (end - start)

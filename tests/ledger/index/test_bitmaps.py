@@ -18,6 +18,8 @@ from api.db.database import Database
 from api.ledger import publish, rebuild
 from api.ledger.index import bitmaps
 from api.ledger.index.bitmaps import Bitmap
+from api.ledger.index.dimensions import dimensions
+from api.ledger.index.versions import WIDTH, Versions
 from api.ledger.models import EPOCH
 from api.ledger.verify import verify
 from api.query import lists, pages, plan, sets
@@ -44,7 +46,7 @@ INDEXED = {
 
 def test_what_is_indexed() -> None:
     """Nouns have their facets indexed, or what these go by, dates, and the words of their texts."""
-    assert {resource.name: list(bitmaps.dimensions(resource)) for resource in RESOURCES} == INDEXED
+    assert {resource.name: list(dimensions(resource)) for resource in RESOURCES} == INDEXED
 
 
 # --- sets in pieces
@@ -91,7 +93,7 @@ def pieces(database: Database) -> list[Piece]:
     columns = (Bitmap.dimension, Bitmap.value, Bitmap.first, Bitmap.records, Bitmap.versions)
     with database.reading() as session:
         found = session.execute(select(*columns).where(Bitmap.kind == "initiatives").order_by(*columns[:3])).all()
-    base = bitmaps.WIDTH
+    base = WIDTH
     return [Piece(*row[:4], [row.first // base * base + low for low in BitMap.deserialize(row.versions)]) for row in found]
 
 
@@ -138,7 +140,7 @@ def test_long_sets_are_cut(database: Database) -> None:
 @given(one=st.sets(VERSIONS), other=st.sets(VERSIONS))
 def test_sets(one: set[int], other: set[int]) -> None:
     """Sets of versions of several epochs are joined, cut and counted as sets are."""
-    mine, yours = bitmaps.Versions(one), bitmaps.Versions(other)
+    mine, yours = Versions(one), Versions(other)
     assert (len(mine), len(mine & yours), len(mine | yours)) == (len(one), len(one & other), len(one | other))
     assert (mine.common(yours), mine.meets(yours), bool(mine)) == (len(one & other), bool(one & other), bool(one))
     assert ((mine | yours) & mine).common(mine) == len(one)
@@ -170,7 +172,7 @@ def test_verify_finds(database: Database, own_client: FlaskClient, tampering: st
     with database.engine.begin() as connection:
         connection.execute(text(TAMPERINGS[tampering].format(nothing=NOTHING[connection.dialect.name])))
     with database.reading() as session:
-        expected = [f'initiatives, status "pilot": the bitmap index is not of the records that say so; {REINDEX}']
+        expected = [f'initiatives, status "pilot": its set in the bitmap index differs from its records; {REINDEX}']
         assert list(verify(session)) == expected
     with publish.writing(database) as session:
         session.execute(text("update initiatives set summary = 'x' where status = 'pilot'"))
@@ -192,7 +194,7 @@ def test_no_bitmap(database: Database, own_client: FlaskClient, path: str) -> No
     after = own_client.get(f"{path}&facets=status").get_json()
     assert (after["page"]["total"], after["facets"]) == (before["page"]["total"], before["facets"])
     with database.reading() as session:
-        assert f"the bitmap index is behind, and not asked; {REINDEX}" in list(verify(session))
+        assert f"the bitmap index is behind, and not used; {REINDEX}" in list(verify(session))
 
 
 def test_an_index_that_was_left_behind(database: Database, own_client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from api.db.database import Database
 from api.ledger import models, publish, rebuild
 from api.ledger.index import fulltext, words
-from api.ledger.index.fulltext import Nouns
+from api.ledger.index.engine import Nouns
 from api.ledger.index.words import MAX_WORDS, Search, TooManyWords
 from api.ledger.models import CURRENT, Revision
 from api.ledger.verify import verify
@@ -43,7 +43,7 @@ NOUNS = Nouns(NAMES_OF_NOUNS, ())
 def matching(session: Session, query: Search, kinds: Nouns = NOUNS) -> Select[int]:
     """Select the versions that a search finds."""
     engine = fulltext.engine_of(session)
-    return engine.versions(fulltext.matching(fulltext.wanted(query), kinds, session.get_bind().dialect.name).condition())
+    return engine.versions(fulltext.matching(fulltext.term_query(query), kinds, session.get_bind().dialect.name).condition())
 
 
 def prefixed(session: Session, typed: str) -> Select[int]:

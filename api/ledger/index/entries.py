@@ -1,0 +1,48 @@
+"""The words of a document that both indexes hold."""
+
+from collections import Counter
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Self
+
+from api.ledger.index.words import BODY_WORDS, GAP, OCCURRENCES, TITLE_WORDS, names, stems
+from api.schema.canonical import Content
+from api.schema.resource import Resource
+
+
+@dataclass(frozen=True)
+class IndexEntry:
+    """What is indexed of a document: its noun, the stems of its title and of its other texts, and the title's own words."""
+
+    kind: str
+    title: Sequence[str]
+    body: Sequence[str]
+    name: Sequence[str]
+
+    @property
+    def words(self) -> AbstractSet[str]:
+        """The stems that occur anywhere in the document."""
+        return {*self.title, *self.body} - {GAP}
+
+    @classmethod
+    def of(cls, resource: Resource, content: Content) -> Self:
+        """Return the entry of a document, published or about to be."""
+        title, *rest = (content.get(field) or "" for field in resource.search)
+        # A tsvector has room for this many characters of 4 bytes each.
+        title, rest = title[: TITLE_WORDS * 10], [text[: BODY_WORDS * 10] for text in rest]
+        body = [word for text in rest for word in (*stems(text), GAP)][:-1]
+        return cls(
+            resource.name, _limited(stems(title), TITLE_WORDS), _limited(body, BODY_WORDS), _limited(names(title), TITLE_WORDS)
+        )
+
+
+def _limited(words: Sequence[str], most: int) -> list[str]:
+    """Return the first ``most`` words, with a gap in place of each occurrence of a word after its `OCCURRENCES`-th."""
+    kept, seen = list(words[:most]), Counter(words[:most])
+    if max(seen.values(), default=0) > OCCURRENCES:
+        seen.clear()
+        for position, word in enumerate(kept):
+            seen[word] += 1
+            kept[position] = word if seen[word] <= OCCURRENCES else GAP
+    return kept
