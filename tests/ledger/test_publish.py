@@ -6,9 +6,11 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
 
 import pytest
+from marshmallow import post_dump
 from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
@@ -17,16 +19,18 @@ from api.db.database import Database
 from api.db.types import Base
 from api.ledger import models, publish
 from api.ledger.models import Head, Op, Revision
+from api.ledger.rendering import publishable
 from api.ledger.verify import verify
 from api.resources import RESOURCES
 from api.resources.cities import City
-from api.resources.initiatives import Initiative, InitiativeMetric
+from api.resources.initiatives import Initiative, InitiativeMetric, InitiativeSchema, initiatives
 from api.schema.canonical import content_sha256
 from api.settings import Settings
 from tests.support.databases import counted, opened
 
 NOUNS = {resource.name for resource in RESOURCES}
 LAKE, VISION = "los-angeles-ca-data-lake", "los-angeles-ca-vision-ai"
+MEASURED = "los-angeles-ca-myla311"
 
 
 def published(session: Session, since: int) -> list[tuple[str, str, str]]:
@@ -543,6 +547,31 @@ def test_unreadable_record_stops_nobody(database: Database, value: str) -> None:
     publication = publish.sweep(database)
     assert publication.revisions == 1
     assert [complaint.split(":")[0] for complaint in publication.refused] == [f"initiatives/{LAKE}"]
+
+
+@pytest.mark.parametrize("bug", [ValueError, TypeError, KeyError])
+def test_bug_in_rendering_is_no_fault_of_a_record(database: Database, bug: type[Exception]) -> None:
+    """A bug in our own rendering is raised; the control: a value that raw SQL broke is told, as its record's fault."""
+
+    class BuggySchema(InitiativeSchema):
+        @post_dump
+        def fail(self, _data: object, **_: object) -> None:
+            raise bug("a bug")
+
+    buggy = replace(initiatives, schema=BuggySchema)
+    with database.reading() as session, pytest.raises(bug, match="a bug"):
+        publishable(session, buggy, [LAKE])
+    if database.engine.dialect.name == "postgresql":
+        return
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("pragma ignore_check_constraints = on")
+        connection.exec_driver_sql("update initiative_metrics set value = 'much' where initiative_id = :id", {"id": MEASURED})
+        connection.exec_driver_sql("pragma ignore_check_constraints = off")
+    with database.reading() as session:
+        contents, refused = publishable(session, initiatives, [LAKE, MEASURED])
+    reason = "could not convert string to float: 'much'"
+    assert list(contents) == [LAKE]
+    assert refused == {MEASURED: f"initiatives/{MEASURED}: can't be published: {reason}"}
 
 
 def test_notes_of_a_newer_release_are_kept(database: Database) -> None:
