@@ -16,7 +16,7 @@ from sqlalchemy import select, text
 
 from api.db.database import Database
 from api.ledger import publish, rebuild
-from api.ledger.index import bitmaps
+from api.ledger.index import bitmaps, versions
 from api.ledger.index.bitmaps import Bitmap
 from api.ledger.index.dimensions import dimensions
 from api.ledger.index.versions import WIDTH, Versions
@@ -295,7 +295,7 @@ def test_sql_counts_the_same(
         monkeypatch.setattr(plan, "FEW", 0)
         monkeypatch.setattr(plan, "RARE", 0.1)
         monkeypatch.setattr(sets, "MANY", 1)
-        monkeypatch.setattr(bitmaps, "TAKEN", 3)
+        monkeypatch.setattr(versions, "FETCHED", 3)
     expected = answers(client, noun, asked)
     monkeypatch.setattr(sets, "cardinality", refuse)
     monkeypatch.setattr(lists.Listing, "versions", property(refuse))
