@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from marshmallow import fields
 
-from api.editing.inputs import is_list, members, sendable
+from api.editing.inputs import members, sendable
 from api.errors import nearest
 from api.resources import BY_NAME
 from api.schema.canonical import Content
@@ -22,6 +22,7 @@ from api.schema.fields import Flag, Number, Whole
 from api.schema.formats import FORMATS, GUARDED, SEPARATOR
 from api.schema.resource import Resource
 from api.schema.strict_json import DECODER, load
+from api.schema.validation import is_list
 
 ENCODING = "utf-8-sig"
 SPACE = re.compile(r"\s*")

@@ -4,23 +4,22 @@ A member that can be null, or is a list, may be left out. What the ledger adds, 
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from copy import copy
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, missing, validate
 
-from api.errors import ErrorList, nearest
+from api.errors import ErrorList
 from api.schema.canonical import PUBLICATION, Content
 from api.schema.fields import Prose
-from api.schema.operators import TYPES, value_schema
 from api.schema.resource import Resource
+from api.schema.strict_json import escaped
+from api.schema.validation import Explainer, is_list, without_lists
 
 # Of a text: short enough for every index, and of one made of sentences.
 MAX_TEXT, MAX_PROSE = 400, 20_000
-ANYTHING = TYPES["text"].schema["pattern"]
 # Of a list within a record.
 MAX_ITEMS = 500
 
@@ -60,11 +59,6 @@ def patch_of(resource: Resource) -> type[Schema]:
     return type(f"{title}PatchSchema", (Schema,), {**found, "Meta": _Strict, "__doc__": f"Changes of a {resource.singular}."})
 
 
-def is_list(field: fields.Field[Any]) -> bool:
-    """Tell whether a member of a record is a list."""
-    return isinstance(field, fields.List) or bool(getattr(field, "many", False))
-
-
 def _input(field: fields.Field[Any]) -> fields.Field[Any]:
     found = copy(field)
     if is_list(found):
@@ -91,7 +85,7 @@ def read(resource: Resource, content: Any, wrong: ErrorList, pointer: str = "") 
     if not isinstance(content, dict):
         wrong.add("", "invalid-value", f"The {resource.singular} is to be an object.", pointer=pointer)
         return None
-    if broken := [*_unstorable(content, pointer), *_not_lists(schema, content, pointer)]:
+    if broken := [*_unstorable(content, pointer), *without_lists(schema, content, pointer)]:
         for place, problem in broken:
             wrong.add("", "invalid-value", problem, pointer=place)
         return None
@@ -99,12 +93,19 @@ def read(resource: Resource, content: Any, wrong: ErrorList, pointer: str = "") 
         found: dict[str, Any] = schema.load(content)
     except ValidationError as error:
         messages: Mapping[Any, Any] = error.normalized_messages()  # type: ignore[no-untyped-call]
-        _Explanation(resource, wrong).members(schema, messages, content, pointer)
+        Explainer(wrong, partial(_read_only, resource)).members(schema, messages, content, pointer)
         return None
     broken = list(_broken(resource.schema, found, pointer))
     for place, problem in broken:
         wrong.add("", "invalid-value", problem, pointer=place)
     return None if broken else found
+
+
+def _read_only(resource: Resource, schema: Schema, name: str) -> str | None:
+    """Return why a member of a record cannot be sent; None where there is no such member."""
+    if schema is not _schema(resource) or name not in resource.schema._declared_fields:  # noqa: SLF001 - as above
+        return None
+    return f"`{name}` is set by {'the ledger' if name in PUBLICATION else 'other records'}; leave it out."
 
 
 def content_of(resource: Resource, data: Mapping[str, Any]) -> Content:
@@ -141,25 +142,6 @@ def merged(target: Any, patch: Any) -> Any:
     return found
 
 
-def escaped(name: str) -> str:
-    """Write a name as a part of a JSON Pointer (RFC 6901)."""
-    return name.encode(errors="replace").decode().replace("~", "~0").replace("/", "~1")
-
-
-def _not_lists(schema: Schema, content: Mapping[str, Any], pointer: str) -> Iterator[tuple[str, str]]:
-    """Yield each list that is none: marshmallow takes any collection for one, and of an object the names."""
-    for name, field in schema.fields.items():
-        value, place = content.get(name), f"{pointer}/{name}"
-        if not is_list(field) or value is None:
-            continue
-        if not isinstance(value, list):
-            yield place, f"`{name}` is a list."
-        elif isinstance(field, fields.List) and isinstance(field.inner, fields.Nested):
-            for index, below in enumerate(value):
-                if isinstance(below, dict):
-                    yield from _not_lists(field.inner.schema, below, f"{place}/{index}")
-
-
 def _broken(schema: type[Schema], row: Mapping[str, Any], pointer: str) -> Iterator[tuple[str, str]]:
     """Yield each rule that does not hold, of a record and of its parts."""
     for rule in getattr(schema, "rules", ()):
@@ -187,58 +169,3 @@ def _unstorable(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list | dict):
         for key, below in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _unstorable(below, f"{pointer}/{escaped(str(key))}")
-
-
-@dataclass(frozen=True)
-class _Explanation:
-    """Says of each thing that marshmallow complains of where it is, what is allowed, and what was probably meant."""
-
-    resource: Resource
-    wrong: ErrorList
-
-    def members(self, schema: Schema, messages: Mapping[Any, Any], content: Any, pointer: str) -> None:
-        """Explain what is wrong with the members of an object."""
-        for name, found in messages.items():
-            place, field = f"{pointer}/{escaped(str(name))}", schema.fields.get(name)
-            if field is None:
-                self._member(schema, str(name), place)
-            elif isinstance(found, Mapping):
-                self._items(field, found, content.get(name), place)
-            else:
-                self._value(field, name, found, content.get(name), place)
-
-    def _items(self, field: Any, messages: Mapping[Any, Any], content: Any, pointer: str) -> None:
-        nested = getattr(field, "inner", field)
-        for index, found in messages.items():
-            place, value = f"{pointer}/{index}", content[index]
-            if isinstance(found, Mapping) and isinstance(value, dict) and not isinstance(nested, fields.Pluck):
-                self.members(nested.schema, found, value, place)
-            else:
-                plucked = nested.schema.fields[nested.field_name] if isinstance(nested, fields.Pluck) else nested
-                self._value(plucked, f"{pointer.rpartition('/')[2]}/{index}", list(_leaves(found)), value, place)
-
-    def _member(self, schema: Schema, name: str, pointer: str) -> None:
-        names = list(schema.fields)
-        if schema is _schema(self.resource) and name in self.resource.schema._declared_fields:  # noqa: SLF001 - as above
-            detail = f"`{name}` is set by {'the ledger' if name in PUBLICATION else 'other records'}; leave it out."
-            self.wrong.add("", "read-only", detail, pointer=pointer, allowed=names)
-            return
-        detail = f"`{escaped(name)[:80]}` is not a member here."
-        self.wrong.add("", "unknown-member", detail, pointer=pointer, allowed=names, suggestion=nearest(name, names))
-
-    def _value(self, field: Any, name: str, said: Sequence[str], value: Any, pointer: str) -> None:
-        absent = said[0] == field.error_messages["required"]
-        detail = f"`{name}` is missing." if absent else f"`{name}`: {' '.join(said)}"
-        schema = {} if is_list(field) or isinstance(field, fields.Nested) else value_schema(field)
-        bounds = {key: schema[key] for key in ("minimum", "maximum", "pattern") if schema.get(key) not in {None, ANYTHING}}
-        suggestion = nearest(value, schema["enum"]) if "enum" in schema and isinstance(value, str) else None
-        code, allowed = "missing" if absent else "invalid-value", schema.get("enum") or bounds or None
-        self.wrong.add("", code, detail, pointer=pointer, allowed=allowed, suggestion=suggestion)
-
-
-def _leaves(messages: Any) -> Iterator[str]:
-    if isinstance(messages, str):
-        yield messages
-    else:
-        for below in messages.values() if isinstance(messages, Mapping) else messages:
-            yield from _leaves(below)

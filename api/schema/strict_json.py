@@ -45,5 +45,10 @@ def load(text: str | bytes, *, exact: bool = False) -> Any:
 
 
 def escaped(name: str) -> str:
-    """Return a member's name as a JSON Pointer has it (RFC 6901)."""
-    return name.replace("~", "~0").replace("/", "~1")
+    """Return a member's name as a step of a JSON Pointer (RFC 6901)."""
+    return printable(name).replace("~", "~0").replace("/", "~1")
+
+
+def printable(text: str) -> str:
+    """Return a text with `?` for each half of a surrogate pair, which JSON allows and UTF-8 does not."""
+    return text.encode(errors="replace").decode()
