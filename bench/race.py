@@ -192,7 +192,7 @@ def script(settings: Settings, path: Path, *, authorized: bool) -> Path:
     if authorized:
         database = Database(settings)
         with database.writing() as session:
-            session.execute(delete(keys.Key).where(keys.Key.name == "race"))
+            session.execute(delete(keys.ApiKey).where(keys.ApiKey.name == "race"))
             authorization = f'wrk.headers["Authorization"] = "Bearer {keys.issue(session, "race", ["write"], None)}"'
         database.engine.dispose()
     body = json.dumps(initiative("THE-ID"))

@@ -60,7 +60,7 @@ def key(settings: Settings) -> Iterator[str]:
     """Make a key that may write."""
     database = Database(settings)
     with database.writing() as session:
-        session.execute(delete(keys.Key).where(keys.Key.name == "bench"))
+        session.execute(delete(keys.ApiKey).where(keys.ApiKey.name == "bench"))
         secret = keys.issue(session, "bench", ["write"], None)
     yield secret
     database.engine.dispose()

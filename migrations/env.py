@@ -17,10 +17,10 @@ from api.ledger import publish, rebuild
 from api.ledger.index.engine import TABLE
 from api.settings import Settings, SettingsError
 from api.web import keys
-from api.webhooks import delivery
+from api.webhooks import subscriptions
 
 # Imported for their tables, which nothing else here names.
-TABLES = (idempotency.Answer, keys.Key, delivery.Webhook)
+TABLES = (idempotency.Answer, keys.ApiKey, subscriptions.Webhook)
 # Any number will do, as long as every release takes the same one.
 UPGRADE_LOCK = 7_309_453
 

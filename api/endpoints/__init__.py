@@ -5,16 +5,14 @@ from functools import cache
 
 from flask import Flask
 
+from api.endpoints import changesets, keys, webhooks
 from api.endpoints.changes import sync
-from api.endpoints.changesets import changesets
 from api.endpoints.edits import add_verbs
 from api.endpoints.history import add_history
-from api.endpoints.keys import key_routes
 from api.endpoints.meta import assets, code, meta
 from api.endpoints.proofs import proofs
 from api.endpoints.records import blueprint
 from api.endpoints.search import finding
-from api.endpoints.webhooks import hook_routes
 from api.resources import RESOURCES
 from api.web.openapi import document
 from api.web.parameters import RecordConverter
@@ -28,7 +26,7 @@ def routes() -> Sequence[Blueprint]:
     for resource, own in zip(RESOURCES, nouns, strict=True):
         add_verbs(own, resource)
         add_history(own, resource)
-    return (*nouns, finding, sync, proofs, changesets, key_routes, hook_routes, meta)
+    return (*nouns, finding, sync, proofs, changesets.blueprint, keys.blueprint, webhooks.blueprint, meta)
 
 
 def register(app: Flask) -> None:

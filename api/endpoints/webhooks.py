@@ -1,21 +1,19 @@
-"""Webhooks over HTTP, for whoever has a key with the scope `admin`."""
+"""`/webhooks`: receivers that are told of changes, managed with a key that has the scope `admin`."""
 
 from typing import Any
 
 from flask import Response
 from flask.views import MethodView
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
-from api.errors import ErrorList, ProblemError, error_item
+from api.errors import ProblemError, error_item
 from api.schema.fields import SLUG, instant
-from api.schema.strict_json import escaped
-from api.web import auth
-from api.web.admin import ADMIN, HEADERS, NOT_JSON, answer, asked
-from api.web.responses import JSON, Blueprint, database, documents, read_body
-from api.webhooks import delivery, outbound
-from api.webhooks.delivery import State, Webhook
+from api.web import auth, bodies
+from api.web.admin import ADMIN, BODY_PROBLEMS, HEADERS, answer, check_request, empty
+from api.web.responses import JSON, Blueprint, database, documents
+from api.webhooks import outbound, subscriptions
+from api.webhooks.subscriptions import Webhook, WebhookState
 
-hook_routes = Blueprint("webhooks", __name__, description="Webhooks: who is told of changes. Only for keys with `admin`.")
 EXAMPLE = "https://example.org/hooks/digital-cities"
 
 
@@ -24,57 +22,81 @@ def _time(description: str) -> fields.String:
     return fields.String(required=True, allow_none=True, metadata=metadata)
 
 
+class ReceiverUrl(fields.String):
+    """The address of a receiver: a text whose form, and whose host if it is an IP address, messages may be sent to."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        url = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            outbound.check_url(url, loopback=bool(database().settings.webhooks_loopback))
+        except outbound.Refused as error:
+            raise ValidationError(str(error)) from None
+        return url
+
+
 class WebhookSchema(Schema):
-    """A receiver of messages, without its secret."""
+    """A webhook, without its secret."""
 
     id = fields.String(required=True, metadata={"description": "Its id.", "example": "wh-6f1ed002ab559585"})
     url = fields.String(required=True, metadata={"description": "Where messages go.", "example": EXAMPLE, "format": "uri"})
     state = fields.String(
         required=True,
-        validate=validate.OneOf([state.value for state in State]),
-        metadata={"description": "`paused` when it could not be reached for days, or answered 410.", "example": "active"},
+        validate=validate.OneOf([state.value for state in WebhookState]),
+        metadata={"description": "`paused` after it answered 410, or failed for three days.", "example": "active"},
     )
-    told = fields.Integer(required=True, metadata={"description": "The version that it was told of last.", "example": 603})
-    created_at = _time("When it was made.")
-    attempts = fields.Integer(required=True, metadata={"description": "How often the message at hand failed.", "example": 0})
-    next_attempt_at = _time("When it is sent again; null where none is waiting.")
-    last_attempt_at = _time("When one was sent last; null for never.")
+    told = fields.Integer(
+        required=True, metadata={"description": "The last version that it received a message about.", "example": 603}
+    )
+    created_at = _time("When it was added.")
+    attempts = fields.Integer(
+        required=True, metadata={"description": "Number of failed attempts to send the current message.", "example": 0}
+    )
+    next_attempt_at = _time("When the next attempt is due; null if no message is waiting.")
+    last_attempt_at = _time("When the last attempt was made; null if none was.")
     last_outcome = fields.String(
-        required=True, allow_none=True, metadata={"description": "What became of that.", "example": "status 204"}
+        required=True, allow_none=True, metadata={"description": "Outcome of the last attempt.", "example": "status 204"}
     )
 
 
 class NewWebhookSchema(Schema):
-    """A receiver to add."""
+    """A webhook to add."""
 
-    url = fields.String(
+    url = ReceiverUrl(
         required=True,
-        validate=validate.Length(max=2000),
-        metadata={"description": "An address of `https` that the whole world can reach.", "example": EXAMPLE, "format": "uri"},
+        validate=validate.Length(max=outbound.MAX_LENGTH),
+        metadata={
+            "description": "An `https` address on the public internet.",
+            "example": EXAMPLE,
+            "format": "uri",
+            "allowed": {"format": "uri", "pattern": "^https://"},
+        },
     )
 
 
 class WebhookAnswerSchema(Schema):
-    """A receiver."""
+    """An answer with one webhook."""
 
-    data = fields.Nested(WebhookSchema, required=True, metadata={"description": "The receiver."})
+    data = fields.Nested(WebhookSchema, required=True, metadata={"description": "The webhook."})
 
 
 class NewWebhookAnswerSchema(WebhookAnswerSchema):
-    """A receiver, and its secret."""
+    """A webhook, and its secret."""
 
     secret = fields.String(
         required=True,
-        metadata={"description": "What messages are signed with; nobody can read it again.", "example": "whsec_…"},
+        metadata={"description": "The key that messages are signed with. No later answer has it.", "example": "whsec_…"},
     )
 
 
 class WebhookListSchema(Schema):
-    """All receivers."""
+    """All webhooks."""
 
-    data = fields.List(fields.Nested(WebhookSchema), required=True, metadata={"description": "The oldest first."})
+    data = fields.List(fields.Nested(WebhookSchema), required=True, metadata={"description": "The webhooks, oldest first."})
 
 
+blueprint = Blueprint(
+    "webhooks", __name__, description="Webhooks: who is told of changes. They need a key with the scope `admin`."
+)
 ID = {
     "name": "id",
     "in": "path",
@@ -85,75 +107,78 @@ ID = {
 NEW = {"required": True, "content": {JSON: {"schema": NewWebhookSchema, "example": {"url": EXAMPLE}}}}
 
 
-@hook_routes.route("/webhooks")
+@blueprint.route("/webhooks")
 class Webhooks(MethodView):
-    """All receivers."""
+    """All webhooks."""
 
-    @hook_routes.response(200, WebhookListSchema, description="The receivers.", headers=HEADERS)
-    @documents(hook_routes, "invalid-query", "not-acceptable", "unavailable")
-    @auth.documented(hook_routes, ADMIN)
-    @hook_routes.doc(operationId="list_webhooks", summary="List the webhooks")
+    @blueprint.response(200, WebhookListSchema, description="The webhooks.", headers=HEADERS)
+    @documents(blueprint, "invalid-query", "not-acceptable", "unavailable")
+    @auth.documented(blueprint, ADMIN)
+    @blueprint.doc(operationId="list_webhooks", summary="List the webhooks")
     def get(self) -> Response:
-        """List who is told of changes, and how that goes."""
-        with asked() as session:
-            return answer({"data": [shown(webhook) for webhook in delivery.every(session)]})
+        """List the webhooks, with the outcome of the last attempt of each."""
+        check_request()
+        with database().reading() as session:
+            return answer({"data": [shown(webhook) for webhook in subscriptions.every(session)]})
 
-    @hook_routes.response(201, NewWebhookAnswerSchema, description="The receiver.", headers=HEADERS)
-    @documents(hook_routes, "invalid-query", "not-acceptable", "unavailable", *NOT_JSON)
-    @auth.documented(hook_routes, ADMIN)
-    @hook_routes.doc(operationId="create_webhook", summary="Add a webhook", requestBody=NEW)
+    @blueprint.response(201, NewWebhookAnswerSchema, description="The webhook.", headers=HEADERS)
+    @documents(blueprint, "invalid-query", "not-acceptable", "unavailable", *BODY_PROBLEMS)
+    @auth.documented(blueprint, ADMIN)
+    @blueprint.doc(operationId="create_webhook", summary="Add a webhook", requestBody=NEW)
     def post(self) -> Response:
-        """Add a receiver that is told of every change from now on; its secret is in this answer only.
+        """Add a webhook that is told of every change from now on. Only this answer has its secret.
 
-        Messages are `{"type": "dataset.changed", "timestamp", "data": {"version", "kinds"}}`, signed as Standard Webhooks has
-        it: a hint to ask `/changes`.
+        Messages are `{"type": "dataset.changed", "timestamp", "data": {"version", "kinds"}}`, signed by the Standard Webhooks
+        specification. A message is a hint to read `/changes`.
         """
-        with asked() as session:
-            webhook = delivery.subscribe(session, read_url(read_body(JSON)))
+        check_request()
+        values = bodies.read(NewWebhookSchema())
+        with database().writing() as session:
+            webhook = subscriptions.subscribe(session, values["url"])
             return answer({"data": shown(webhook), "secret": webhook.secret}, 201)
 
 
-@hook_routes.route("/webhooks/<string:id>", parameters=[ID])
+@blueprint.route("/webhooks/<string:id>", parameters=[ID])
 class OneWebhook(MethodView):
-    """One receiver."""
+    """One webhook."""
 
-    @hook_routes.response(204, description="It is told of nothing any more.", headers=HEADERS)
-    @documents(hook_routes, "invalid-query", "record-not-found", "unavailable")
-    @auth.documented(hook_routes, ADMIN)
-    @hook_routes.doc(operationId="delete_webhook", summary="Remove a webhook")
+    @blueprint.response(204, description="The webhook is removed.", headers=HEADERS)
+    @documents(blueprint, "invalid-query", "record-not-found", "unavailable")
+    @auth.documented(blueprint, ADMIN)
+    @blueprint.doc(operationId="delete_webhook", summary="Remove a webhook")
     def delete(self, id: str) -> Response:
-        """Remove a receiver; a message that is on its way may still arrive."""
-        with asked() as session:
-            session.delete(there(session.get(Webhook, id, with_for_update=True)))
-            response = Response(status=204, headers={"Cache-Control": "no-store"})
-            response.headers.pop("Content-Type")
-            return response
+        """Remove a webhook. A message that is on its way may still arrive."""
+        check_request()
+        with database().writing() as session:
+            session.delete(existing(session.get(Webhook, id, with_for_update=True)))
+        return empty()
 
 
-@hook_routes.route("/webhooks/<string:id>/resume", parameters=[ID])
+@blueprint.route("/webhooks/<string:id>/resume", parameters=[ID])
 class Resumption(MethodView):
-    """A receiver that was given up."""
+    """A paused webhook."""
 
-    @hook_routes.response(200, WebhookAnswerSchema, description="The receiver.", headers=HEADERS)
-    @documents(hook_routes, "invalid-query", "not-acceptable", "record-not-found", "unavailable")
-    @auth.documented(hook_routes, ADMIN)
-    @hook_routes.doc(operationId="resume_webhook", summary="Tell a webhook again")
+    @blueprint.response(200, WebhookAnswerSchema, description="The webhook.", headers=HEADERS)
+    @documents(blueprint, "invalid-query", "not-acceptable", "record-not-found", "unavailable")
+    @auth.documented(blueprint, ADMIN)
+    @blueprint.doc(operationId="resume_webhook", summary="Tell a webhook again")
     def post(self, id: str) -> Response:
-        """Tell a receiver again that is paused, of all that has changed meanwhile."""
-        with asked() as session:
-            return answer({"data": shown(there(delivery.resume(session, id)))})
+        """Make a paused webhook active again. Its next message covers all changes made meanwhile."""
+        check_request()
+        with database().writing() as session:
+            return answer({"data": shown(existing(subscriptions.resume(session, id)))})
 
 
-def there(webhook: Webhook | None) -> Webhook:
-    """Return a receiver that is there. Raises a 404."""
+def existing(webhook: Webhook | None) -> Webhook:
+    """Return a webhook that exists. Raises a 404."""
     if webhook is None:
-        detail = "There is no webhook of that id; `/webhooks` lists those that there are."
+        detail = "No webhook has that id; `/webhooks` lists all of them."
         raise ProblemError("record-not-found", detail, error_item("id", "unknown-id", detail))
     return webhook
 
 
 def shown(webhook: Webhook) -> dict[str, Any]:
-    """Return what is shown of a receiver."""
+    """Return the members of a webhook that clients may see."""
     times = {"next_attempt_at": webhook.due_at, "last_attempt_at": webhook.last_attempt_at}
     return {
         "id": webhook.id,
@@ -165,20 +190,3 @@ def shown(webhook: Webhook) -> dict[str, Any]:
         **{name: value and instant(value) for name, value in times.items()},
         "last_outcome": webhook.last_outcome,
     }
-
-
-def read_url(body: Any) -> str:
-    """Read a receiver to add. Raises a 422 that names everything that is wrong."""
-    wrong = ErrorList()
-    given = body if isinstance(body, dict) else {}
-    if given is not body:
-        wrong.add("", "invalid-value", "A webhook is an object.", pointer="")
-    for name in [name for name in given if name != "url"]:
-        wrong.unknown(name, ["url"], "member", parameter="", pointer=f"/{escaped(name)}")
-    url = given["url"] if isinstance(given.get("url"), str) else ""
-    try:
-        outbound.check_url(url, loopback=bool(database().settings.webhooks_loopback))
-    except outbound.Refused as error:
-        wrong.add("", "invalid-value", f"{error}", pointer="/url", allowed={"format": "uri", "pattern": "^https://"})
-    wrong.raise_any("invalid-body")
-    return url

@@ -6,7 +6,7 @@ The limits' headers are those of draft-ietf-httpapi-ratelimit-headers.
 import datetime as dt
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from api.db.database import Database
 from api.errors import ProblemError, error_item
 from api.settings import Settings
 from api.web import keys
-from api.web.keys import Key
+from api.web.keys import ApiKey
 from api.web.responses import Blueprint, database, documents
 
 REALM = 'Bearer realm="digital-cities"'
@@ -44,7 +44,7 @@ def register(app: Flask, settings: Settings) -> None:
     app.after_request(_tell)
 
 
-def authorize(*scopes: str) -> Key:
+def authorize(*scopes: str) -> ApiKey:
     """Return the key that a request is made with, if it may do all that these stand for. Raises 401, 403 and 429."""
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     if not scheme:
@@ -62,17 +62,19 @@ def authorize(*scopes: str) -> Key:
     return key
 
 
-def require(key: Key, *scopes: str) -> None:
+def require(key: ApiKey, *scopes: str) -> None:
     """Raise a 403 that names what is missing, unless a key may do all that these scopes stand for."""
     missing = sorted(scope for scope in set(scopes) if not key.allows(scope))
     if missing:
-        named = ", ".join(f"`{scope}`" for scope in missing)
-        detail = (
-            f"The key `{key.name}` has the scopes {', '.join(f'`{scope}`' for scope in key.scope_list)}; this needs {named}."
-        )
+        held = f"the scopes {_listed(key.scope_list)}" if key.scope_list else "no scope"
+        detail = f"The key `{key.name}` has {held}; this needs {_listed(missing)}."
         challenge = f'{REALM}, error="insufficient_scope", scope="{" ".join(missing)}"'
         item = error_item("Authorization", "missing-scope", detail, allowed=missing)
         raise ProblemError("forbidden", detail, item, headers={"WWW-Authenticate": challenge})
+
+
+def _listed(scopes: Iterable[str]) -> str:
+    return ", ".join(f"`{scope}`" for scope in scopes)
 
 
 def documented(blp: Blueprint, *scopes: str) -> Any:
@@ -122,7 +124,7 @@ def _tell(response: Response) -> Response:
     return response
 
 
-def _note_use(key: Key, now: dt.datetime) -> None:
+def _note_use(key: ApiKey, now: dt.datetime) -> None:
     """Write down that a key was used, at most once a minute and after the answer."""
     if key.last_used_at and key.last_used_at > now - keys.TOUCHED:
         return

@@ -23,7 +23,7 @@ from api.schema.fields import instant
 from api.schema.operators import TYPES
 from api.web import auth
 from api.web.compression import plain
-from api.web.keys import Key
+from api.web.keys import ApiKey
 from api.web.parameters import parameter_component as component
 from api.web.problem_types import PROBLEMS
 from api.web.problems import base_url, respond
@@ -88,7 +88,7 @@ WRITE_REFUSALS = ("bad-request", *REFUSALS, "invalid-body", "idempotency-mismatc
 # --- carrying out
 
 
-def carry_out(key: Key, operations: Sequence[Operation], asked: Mapping[str, Any], answer: Answering) -> Response:
+def carry_out(key: ApiKey, operations: Sequence[Operation], asked: Mapping[str, Any], answer: Answering) -> Response:
     """Carry out a request's operations as one commit, or answer as it was answered before. Raises what is wrong with it."""
     known = _known_by(key)
     with database().writing() as session:
@@ -109,7 +109,7 @@ def _attempt(  # noqa: PLR0913, PLR0917 - what an attempt is made of
     writer: Writer,
     operations: Sequence[Operation],
     asked: Mapping[str, Any],
-    key: Key,
+    key: ApiKey,
     answer: Answering,
 ) -> Response:
     """Answer with what became of the operations; a refusal, and a dry run, leave nothing behind."""
@@ -132,7 +132,7 @@ def _attempt(  # noqa: PLR0913, PLR0917 - what an attempt is made of
     return response
 
 
-def _known_by(key: Key) -> idempotency.Request | None:
+def _known_by(key: ApiKey) -> idempotency.Request | None:
     """Return what this request is remembered by, if its caller wants that. Raises a 400 for a key that is none."""
     given = request.headers.get("Idempotency-Key")
     if given is None:
@@ -216,7 +216,7 @@ def written(outcomes: Sequence[Outcome], _publication: publish.Publication) -> R
     return response
 
 
-def begin(*scopes: str) -> Key:
+def begin(*scopes: str) -> ApiKey:
     """Return the key that a request with an answer is made with. Raises 401, 403, 406 and 429."""
     key = auth.authorize(*scopes)
     negotiate(JSON)

@@ -1,8 +1,7 @@
-"""Keys: who may write, and what. Only the SHA-256 of a secret is kept."""
+"""API keys: who may write, and what. The database holds only the SHA-256 of a secret."""
 
 import datetime as dt
 import hashlib
-import hmac
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -12,19 +11,19 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from api.db.types import Base
 from api.resources import RESOURCES
 
-# A secret is known for one wherever it turns up, as by scanners of what is published by mistake.
+# Secret scanners recognize a leaked key by its prefix.
 PREFIX = "dca_"
+# The least time between two updates of `last_used_at`.
 TOUCHED = dt.timedelta(minutes=1)
 SCOPES: Mapping[str, str] = {
-    "read": "Nothing that is not open to everyone.",
     "write": "Change the records of every noun.",
     **{f"write:{resource.name}": f"Change {resource.name}." for resource in RESOURCES},
-    "admin": "Everything, and the keys themselves.",
+    "admin": "Everything, and manage keys and webhooks.",
 }
 
 
-class Key(Base):
-    """A key, by its name; ``scopes`` are separated by spaces."""
+class ApiKey(Base):
+    """An API key; ``scopes`` are separated by spaces."""
 
     __tablename__ = "api_keys"
     name: Mapped[str] = mapped_column(primary_key=True)
@@ -37,13 +36,13 @@ class Key(Base):
 
     @property
     def scope_list(self) -> Sequence[str]:
-        """The scopes."""
-        return self.scopes.split()
+        """The scopes that exist; one that an earlier release knew, such as `read`, allows nothing and is left out."""
+        return [scope for scope in self.scopes.split() if scope in SCOPES]
 
     def allows(self, scope: str) -> bool:
-        """Tell whether the key may do what a scope stands for."""
-        held = set(self.scope_list)
-        return scope in held or "admin" in held or ("write" in held and scope.startswith("write:"))
+        """Tell whether the key has a scope, by itself or within a wider one."""
+        scopes = set(self.scope_list)
+        return scope in scopes or "admin" in scopes or ("write" in scopes and scope.startswith("write:"))
 
     def state(self, now: dt.datetime) -> str:
         """Return `active`, `expired` or `revoked`."""
@@ -53,63 +52,74 @@ class Key(Base):
 
 
 class NameTaken(ValueError):  # noqa: N818 - what is wrong, not that something is
-    """There is, or was, a key of that name."""
+    """A key of that name exists, or existed and was revoked."""
+
+
+class UnknownKey(LookupError):  # noqa: N818 - the same
+    """No key has that name."""
 
 
 def issue(
-    session: Session, name: str, scopes: Iterable[str], expires_at: dt.datetime | None, *, now: dt.datetime | None = None
+    session: Session, name: str, scopes: Iterable[str], expires_at: dt.datetime | None = None, *, now: dt.datetime | None = None
 ) -> str:
-    """Make a key; returns its secret, which nobody can read again. Raises NameTaken."""
-    if session.get(Key, name):
+    """Create a key and return its secret, which is not stored. Raises NameTaken."""
+    if session.get(ApiKey, name):
         raise NameTaken(name)
-    secret = _secret()
-    wanted = " ".join(scope for scope in SCOPES if scope in set(scopes))
-    made = now or dt.datetime.now(dt.UTC)
-    session.add(Key(name=name, secret_sha256=_sha256(secret), scopes=wanted, created_at=made, expires_at=expires_at))
+    secret = _new_secret()
+    key = ApiKey(
+        name=name,
+        secret_sha256=_sha256(secret),
+        scopes=" ".join(scope for scope in SCOPES if scope in set(scopes)),
+        created_at=now or dt.datetime.now(dt.UTC),
+        expires_at=expires_at,
+    )
+    session.add(key)
     session.flush()
     return secret
 
 
-def find(session: Session, secret: str) -> Key | None:
-    """Return the key of a secret, whatever its state."""
-    found = session.scalar(select(Key).where(Key.secret_sha256 == _sha256(secret)))
-    return found if found and hmac.compare_digest(found.secret_sha256, _sha256(secret)) else None
+def find(session: Session, secret: str) -> ApiKey | None:
+    """Return the key with this secret, whether it is active or not; None if there is none.
+
+    Looking up a hash tells an attacker nothing by its time: a secret that is close to the right one has an unrelated hash.
+    """
+    return session.scalar(select(ApiKey).where(ApiKey.secret_sha256 == _sha256(secret)))
 
 
 def rotate(session: Session, name: str) -> str:
-    """Give a key a new secret, and return it; the old one is of no use from then on. Raises LookupError."""
-    secret = _secret()
-    _named(session, name).secret_sha256 = _sha256(secret)
+    """Replace a key's secret and return the new one; the old one stops working at once. Raises UnknownKey."""
+    secret = _new_secret()
+    get(session, name).secret_sha256 = _sha256(secret)
     return secret
 
 
-def revoke(session: Session, name: str, *, now: dt.datetime | None = None) -> Key:
-    """End a key for ever; its name stays, in the ledger too. Raises LookupError."""
-    key = _named(session, name)
+def revoke(session: Session, name: str, *, now: dt.datetime | None = None) -> None:
+    """End a key for ever; no later key can take its name, which stays in the ledger. Raises UnknownKey."""
+    key = get(session, name)
     key.revoked_at = key.revoked_at or now or dt.datetime.now(dt.UTC)
+
+
+def get(session: Session, name: str) -> ApiKey:
+    """Return a key by its name. Raises UnknownKey."""
+    key = session.get(ApiKey, name)
+    if key is None:
+        raise UnknownKey(name)
     return key
 
 
-def every(session: Session) -> Sequence[Key]:
+def every(session: Session) -> Sequence[ApiKey]:
     """Return all keys, by name."""
-    return session.scalars(select(Key).order_by(Key.name)).all()
+    return session.scalars(select(ApiKey).order_by(ApiKey.name)).all()
 
 
 def touch(session: Session, name: str, now: dt.datetime) -> None:
-    """Note that a key was used, unless that was noted within the last minute."""
-    key = _named(session, name)
+    """Record that a key was used, unless its last recorded use is less than a minute old. Raises UnknownKey."""
+    key = get(session, name)
     if key.last_used_at is None or key.last_used_at <= now - TOUCHED:
         key.last_used_at = now
 
 
-def _named(session: Session, name: str) -> Key:
-    found = session.get(Key, name)
-    if found is None:
-        raise LookupError(name)
-    return found
-
-
-def _secret() -> str:
+def _new_secret() -> str:
     return PREFIX + secrets.token_urlsafe(32)
 
 

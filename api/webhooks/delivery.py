@@ -1,41 +1,40 @@
-"""Webhooks: who is told that something has changed, and the telling; by the Standard Webhooks specification.
+"""Send webhooks their messages, by the Standard Webhooks specification.
 
-A message is a hint: its receiver then asks `/changes`, so one that is lost, late or doubled harms nobody. There is one message
-at a time for each receiver; what changes meanwhile is in the next. All of its state is in the database, so any number of
-senders can run, and be killed.
+A message is a hint to read `/changes`, so one that is lost, late or sent twice does no harm. A webhook has one message at a
+time; the next one covers all changes made meanwhile. All state is in the database, so any number of senders can run, and each
+can be killed at any moment.
 """
 
-import base64
 import datetime as dt
 import json
 import random
 import secrets
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import StrEnum
 
-from sqlalchemy import ColumnElement, or_, select, update
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy.orm import Session
 from standardwebhooks import Webhook as Signer
 
 from api.db.database import Database
-from api.db.types import Base, Version, choice
 from api.ledger.models import Head, Revision
 from api.schema.fields import instant
 from api.webhooks import outbound
+from api.webhooks.subscriptions import Webhook, WebhookState
 
 TYPE = "dataset.changed"
-# Seconds after which a message is sent again, as the specification has it; and how much earlier or later, by chance.
+# Seconds between two attempts, from the specification's example schedule, and the random part of each wait, which keeps
+# webhooks that failed together from being retried together.
 SCHEDULE = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 JITTER = 0.2
-# A sender that was killed is taken for dead after this.
+# Another sender takes a message over when its sender has not reported for this long, which means that it was killed.
 LEASE = dt.timedelta(minutes=2)
 SENDERS = 8
 GONE = 410
-# What is said of a message that was not answered; the first that fits.
+# What the owner of a webhook is told of a message that got no answer: the text of the first class that matches.
 UNANSWERED = (
     (TimeoutError, "no answer in time"),
     (socket.gaierror, "no such host"),
@@ -47,37 +46,12 @@ UNANSWERED = (
 )
 
 Post = Callable[..., int]
-
-
-class State(StrEnum):
-    """Whether a receiver is told."""
-
-    ACTIVE = "active"
-    PAUSED = "paused"
-
-
-class Webhook(Base):
-    """A receiver, and the message that is on its way; ``told`` is the version that it knows of."""
-
-    __tablename__ = "webhooks"
-    id: Mapped[str] = mapped_column(primary_key=True)
-    url: Mapped[str]
-    secret: Mapped[str]
-    state: Mapped[State] = mapped_column(choice(State, "state"))
-    created_at: Mapped[dt.datetime]
-    told: Mapped[int] = mapped_column(Version)
-    message: Mapped[str | None]
-    message_version: Mapped[int | None] = mapped_column(Version)
-    message_body: Mapped[str | None]
-    attempts: Mapped[int]
-    due_at: Mapped[dt.datetime | None]
-    last_attempt_at: Mapped[dt.datetime | None]
-    last_outcome: Mapped[str | None]
+Clock = Callable[[], dt.datetime]
 
 
 @dataclass(frozen=True)
 class Message:
-    """What is to be sent to whom."""
+    """A message to send: the webhook's id, address and secret, and the message's own id and body."""
 
     webhook: str
     url: str
@@ -86,64 +60,45 @@ class Message:
     body: str
 
 
-def subscribe(session: Session, url: str, *, now: dt.datetime | None = None) -> Webhook:
-    """Add a receiver, with a secret of its own; it is told of what changes from now on."""
-    secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-    version = session.execute(select(Head.version)).scalar_one()
-    webhook = Webhook(
-        id=f"wh-{secrets.token_hex(8)}",
-        url=url,
-        secret=secret,
-        state=State.ACTIVE,
-        created_at=now or dt.datetime.now(dt.UTC),
-        told=version,
-        attempts=0,
-    )
-    session.add(webhook)
-    session.flush()
-    return webhook
+def utc_now() -> dt.datetime:
+    """Return the current time in UTC."""
+    return dt.datetime.now(dt.UTC)
 
 
-def every(session: Session) -> Sequence[Webhook]:
-    """Return all receivers, the oldest first."""
-    return session.scalars(select(Webhook).order_by(Webhook.created_at, Webhook.id)).all()
-
-
-def deliver(database: Database, *, loopback: bool, now: dt.datetime | None = None, post: Post = outbound.post) -> int:
-    """Send what is due, each message once; returns how many were taken."""
-    moment = now or dt.datetime.now(dt.UTC)
+def deliver(database: Database, *, loopback: bool, clock: Clock = utc_now, post: Post = outbound.post) -> int:
+    """Send each message that is due, once; returns the number of messages that this sender took."""
     with database.reading() as session:
-        due = session.scalars(select(Webhook.id).where(_is_due(moment)).order_by(Webhook.id)).all()
+        due = session.scalars(select(Webhook.id).where(_is_due(clock())).order_by(Webhook.id)).all()
     with ThreadPoolExecutor(SENDERS) as pool:
-        return sum(pool.map(lambda webhook: _tell(database, webhook, loopback=loopback, now=now, post=post), due))
+        return sum(pool.map(lambda webhook: _tell(database, webhook, loopback=loopback, clock=clock, post=post), due))
 
 
-def _tell(database: Database, id: str, *, loopback: bool, now: dt.datetime | None, post: Post) -> bool:
-    """Take a message, send it and note what became of it; returns False where another sender was faster."""
+def _tell(database: Database, id: str, *, loopback: bool, clock: Clock, post: Post) -> bool:
+    """Take a webhook's message, send it and record the outcome; returns False if another sender took it first."""
     with database.writing() as session:
-        message = _take(session, id, now or dt.datetime.now(dt.UTC))
+        message = _take(session, id, clock())
     if message is None:
         return False
-    status, said = _send(message, post, loopback=loopback)
+    status, outcome = _send(message, post, clock(), loopback=loopback)
     with database.writing() as session:
-        _note(session, message, status, said, now or dt.datetime.now(dt.UTC))
+        _note(session, message, status, outcome, clock())
     return True
 
 
 def _is_due(now: dt.datetime) -> ColumnElement[bool]:
     has_news = Webhook.message.is_(None) & (Webhook.told != select(Head.version).scalar_subquery())
-    return (Webhook.state == State.ACTIVE) & or_(Webhook.due_at <= now, Webhook.due_at.is_(None) & has_news)
+    return (Webhook.state == WebhookState.ACTIVE) & or_(Webhook.due_at <= now, Webhook.due_at.is_(None) & has_news)
 
 
 def _take(session: Session, id: str, now: dt.datetime) -> Message | None:
-    """Take a message to send, the one that failed before or a new one, and keep other senders from taking it as well."""
+    """Return a webhook's failed or next message and lease it to this sender; None if it is not due any more."""
     webhook = session.scalar(select(Webhook).where(Webhook.id == id, _is_due(now)).with_for_update(skip_locked=True))
     if webhook is None:
         return None
     if webhook.message is None:
         version = session.execute(select(Head.version)).scalar_one()
-        changed = select(Revision.kind).where(Revision.version > webhook.told).distinct().order_by(Revision.kind)
-        data = {"version": version, "kinds": list(session.scalars(changed))}
+        kinds = select(Revision.kind).where(Revision.version > webhook.told).distinct().order_by(Revision.kind)
+        data = {"version": version, "kinds": list(session.scalars(kinds))}
         webhook.message = f"msg_{secrets.token_urlsafe(16)}"
         webhook.message_version = version
         webhook.message_body = json.dumps({"type": TYPE, "timestamp": instant(now), "data": data}, separators=(",", ":"))
@@ -152,7 +107,7 @@ def _take(session: Session, id: str, now: dt.datetime) -> Message | None:
 
 
 def headers(message: Message, now: dt.datetime) -> dict[str, str]:
-    """Return the headers of a message that is sent now: its id, the time, and both signed with the body."""
+    """Return the headers of a message that is sent now; the signature covers its id, the time and the body."""
     return {
         "Content-Type": "application/json",
         "User-Agent": "digital-cities-api",
@@ -162,38 +117,31 @@ def headers(message: Message, now: dt.datetime) -> dict[str, str]:
     }
 
 
-def _send(message: Message, post: Post, *, loopback: bool) -> tuple[int, str]:
-    """Send a message; returns the status, 0 where there was none, and what to say of it."""
+def _send(message: Message, post: Post, now: dt.datetime, *, loopback: bool) -> tuple[int, str]:
+    """Send a message; returns the status of the answer, or 0, and the outcome in words."""
     try:
-        status = post(message.url, message.body.encode(), headers(message, dt.datetime.now(dt.UTC)), loopback=loopback)
+        status = post(message.url, message.body.encode(), headers(message, now), loopback=loopback)
     except outbound.Refused as error:
         return 0, str(error)
-    except Exception as error:  # noqa: BLE001 - what is wrong at one receiver must harm no other
-        return 0, next(said for kind, said in UNANSWERED if isinstance(error, kind))
+    except Exception as error:  # noqa: BLE001 - a fault at one receiver must not stop the messages to others
+        return 0, next(outcome for kind, outcome in UNANSWERED if isinstance(error, kind))
     return status, f"status {status}"
 
 
-def _note(session: Session, message: Message, status: int, said: str, now: dt.datetime) -> None:
-    """Note what became of a message, unless its receiver was removed meanwhile."""
+def _note(session: Session, message: Message, status: int, outcome: str, now: dt.datetime) -> None:
+    """Record the outcome of a message, unless its webhook was removed meanwhile, and schedule the next attempt."""
     same = select(Webhook).where(Webhook.id == message.webhook, Webhook.message == message.id)
     webhook = session.scalar(same.with_for_update())
     if webhook is None:
         return
-    webhook.last_attempt_at, webhook.last_outcome = now, said
+    webhook.last_attempt_at, webhook.last_outcome = now, outcome
     webhook.attempts = min(webhook.attempts + 1, len(SCHEDULE))
     if 200 <= status < 300:  # noqa: PLR2004 - what HTTP calls successful
         webhook.told = webhook.message_version or webhook.told
         webhook.message = webhook.message_version = webhook.message_body = webhook.due_at = None
         webhook.attempts = 0
-    elif status == GONE or webhook.state is State.PAUSED or webhook.attempts == len(SCHEDULE):
-        webhook.state, webhook.due_at = State.PAUSED, None
+    elif status == GONE or webhook.state is WebhookState.PAUSED or webhook.attempts == len(SCHEDULE):
+        webhook.state, webhook.due_at = WebhookState.PAUSED, None
     else:
-        chance = 1 + random.uniform(-JITTER, JITTER)  # noqa: S311 - so that not all come back at once; nothing is secret
-        webhook.due_at = now + dt.timedelta(seconds=SCHEDULE[webhook.attempts] * chance)
-
-
-def resume(session: Session, id: str) -> Webhook | None:
-    """Tell a receiver again that was given up; None where there is none of that id."""
-    values = {"state": State.ACTIVE, "attempts": 0, "due_at": None, "message": None}
-    session.execute(update(Webhook).where(Webhook.id == id, Webhook.state == State.PAUSED).values(**values))
-    return session.get(Webhook, id, populate_existing=True)
+        factor = 1 + random.uniform(-JITTER, JITTER)  # noqa: S311 - it spreads the load, and is no secret
+        webhook.due_at = now + dt.timedelta(seconds=SCHEDULE[webhook.attempts] * factor)

@@ -521,7 +521,9 @@ def test_all_or_nothing_with_every_error(refused: FlaskClient) -> None:
 
 
 MALFORMED = [
-    ({}, "/operations", "invalid-value"),
+    ({}, "/operations", "missing"),
+    ([], "", "invalid-value"),
+    ({"operations": None}, "/operations", "missing"),
     ({"operations": []}, "/operations", "wrong-number"),
     ({"operations": {}}, "/operations", "invalid-value"),
     ({"operations": [5]}, "/operations/0", "invalid-value"),
@@ -541,8 +543,11 @@ MALFORMED = [
         "invalid-value",
     ),
     ({"operations": [{"op": "delete", "kind": "cities", "id": "a", "ifmatch": 1}]}, "/operations/0/ifmatch", "unknown-member"),
-    ({"operations": [{"op": "delete", "kind": "cities", "id": 5}]}, "/operations/0/document/id", "invalid-value"),
+    ({"operations": [{"op": "delete", "kind": "cities", "id": 5}]}, "/operations/0/id", "invalid-value"),
     ({"operations": operations(), "message": 5}, "/message", "invalid-value"),
+    ({"operations": operations(), "message": "\0"}, "/message", "invalid-value"),
+    ({"operations": operations(), "message": "\ud800"}, "/message", "invalid-value"),
+    ({"operations": operations(), "message": "x" * 501}, "/message", "invalid-value"),
     ({"operations": operations(), "massage": "x"}, "/massage", "unknown-member"),
     ({"operations": [{"op": "delete", "kind": "cities", "id": "a"}] * 1001}, "/operations", "wrong-number"),
 ]
@@ -637,12 +642,13 @@ def test_what_raw_sql_broke_stops_nobody(own_client: FlaskClient, database: Data
 @pytest.mark.parametrize("id", [5, [], {}, True, "", "A b", "search"])
 def test_ids_that_are_none(refused: FlaskClient, id: Any) -> None:
     """What can be no id is refused where it stands, by every way of sending it."""
-    for operation in (
-        {"op": "create", "kind": "cities", "document": {**FRESNO, "id": id}},
-        {"op": "delete", "kind": "cities", "id": id},
+    document, member = "/operations/0/document/id", "/operations/0/id"
+    for operation, pointer in (
+        ({"op": "create", "kind": "cities", "document": {**FRESNO, "id": id}}, document),
+        ({"op": "delete", "kind": "cities", "id": id}, document if isinstance(id, str) else member),
     ):
         _, name, items = brief(refused.post("/changesets", json={"operations": [operation]}))
-        assert (name, [item["pointer"] for item in items]) == ("invalid-body", ["/operations/0/document/id"])
+        assert (name, [item["pointer"] for item in items]) == ("invalid-body", [pointer])
     assert brief(refused.post("/cities", json={**FRESNO, "id": id}))[2][0]["pointer"] == "/id"
 
 

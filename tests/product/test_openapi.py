@@ -424,7 +424,7 @@ def test_documented_statuses_are_reached(own_client: FlaskClient, database: Data
     for path, status, _ in responses(document):
         expected.setdefault(path, set()).add(status)
     with database.writing() as session:
-        admin, reader = (keys.issue(session, name, [scope], None) for name, scope in (("admin", "admin"), ("reader", "read")))
+        admin, reader = (keys.issue(session, name, scopes) for name, scopes in (("admin", ["admin"]), ("reader", [])))
     guarded = [path for path, operation in operations(document) if "security" in operation]
     found = {
         path: ask(own_client, path, path.replace("{id}", "zz-copy") if "{id}" in path else None)

@@ -26,7 +26,7 @@ from api.ledger.models import EPOCH, Head
 from api.ledger.verify import verify
 from api.settings import ROOT, Settings
 from api.web import keys
-from api.webhooks import delivery
+from api.webhooks import subscriptions
 from tests.support.answers import ANY, brief, read
 from tests.support.applications import serving
 from tests.support.copies import Copy, apply, city, follow, root, write
@@ -446,7 +446,7 @@ def test_writing_to_a_standby(pair: Pair, fresh: bool) -> None:  # noqa: FBT001 
     with application(pair.primary) as app, application(pair.standby) as follower:
         client, other = pair.client(app), pair.client(follower)
         with app.extensions["database"].writing() as session:
-            webhook = delivery.subscribe(session, "https://example.org/hook").id
+            webhook = subscriptions.subscribe(session, "https://example.org/hook").id
         pair.standby.catch_up(pair.primary)
         for method, path, body in WRITES:
             if fresh:

@@ -75,7 +75,7 @@ def _of_keys(client: FlaskClient, database: Database, method: str, route: str, s
         for key in [key for key in keys.every(session) if key.name in {"made", "there"}]:
             session.delete(key)
         session.flush()
-        keys.issue(session, "there", ["read"], None)
+        keys.issue(session, "there", ["write"], None)
     body = {"name": "made", "scopes": ["write"]} if method == "POST" and route == "/keys" else None
     assert client
     return Good(method or "GET", route.replace("{name}", "there"), body, {}, secret)

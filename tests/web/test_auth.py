@@ -29,13 +29,13 @@ KINDS: dict[str, list[str] | str | None] = {
     "unknown": "Bearer dca_unknown",
     "expired": ["admin"],
     "revoked": ["admin"],
-    "read": ["read"],
+    "none of use": [],
     "another noun": ["write:sources"],
     "this noun": ["write:cities"],
     "write": ["write"],
     "admin": ["admin"],
 }
-NOBODY = {"none": 401, "malformed": 401, "unknown": 401, "expired": 401, "revoked": 401, "read": 403}
+NOBODY = {"none": 401, "malformed": 401, "unknown": 401, "expired": 401, "revoked": 401, "none of use": 403}
 CITIES = NOBODY | {"another noun": 403, "this noun": 200, "write": 200, "admin": 200}
 SOURCES = NOBODY | {"another noun": 200, "this noun": 403, "write": 200, "admin": 200}
 OTHERS = NOBODY | {"another noun": 403, "this noun": 403, "write": 200, "admin": 200}
@@ -243,14 +243,15 @@ def test_a_key_from_its_beginning_to_its_end(admin: FlaskClient) -> None:
         ("admin", "active"),
         ("part-two", "revoked"),
     ]
-    assert brief(admin.post("/keys", json={"name": "part-two", "scopes": ["read"]}))[:2] == (409, "conflict")
+    assert brief(admin.post("/keys", json={"name": "part-two", "scopes": ["write"]}))[:2] == (409, "conflict")
     assert brief(admin.delete("/keys/nobody"))[:2] == (404, "record-not-found")
 
 
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ([], {"": None, "/name": None, "/scopes": None}),
+        ([], {"": None}),
+        ({}, {"/name": None, "/scopes": None}),
         ({"name": "A b", "scopes": ["write"]}, {"/name": None}),
         ({"name": "a", "scopes": []}, {"/scopes": None}),
         ({"name": "a", "scopes": "write"}, {"/scopes": None}),
@@ -280,23 +281,23 @@ def test_last_use_is_noted_once_a_minute(own_client: FlaskClient, database: Data
     def used() -> dt.datetime | None:
         own_client.post("/cities", json={}, headers=headers).close()
         with database.reading() as session:
-            return session.get_one(keys.Key, "curator").last_used_at
+            return session.get_one(keys.ApiKey, "curator").last_used_at
 
     first = used()
     assert first is not None
     assert used() == first
     with database.writing() as session:
-        session.get_one(keys.Key, "curator").last_used_at = first - dt.timedelta(seconds=61)
+        session.get_one(keys.ApiKey, "curator").last_used_at = first - dt.timedelta(seconds=61)
     assert (used() or first) > first
 
 
 @pytest.mark.parametrize(("held", "scope", "allowed"), [
-    ("read", "write:cities", False), ("write:cities", "write:cities", True), ("write:cities", "write:awards", False),
+    ("", "write:cities", False), ("read", "write:cities", False), ("write:cities", "write:cities", True), ("write:cities", "write:awards", False),
     ("write", "write:awards", True), ("write", "admin", False), ("admin", "write:awards", True), ("admin", "admin", True),
 ])  # fmt: skip
 def test_scopes(held: str, scope: str, allowed: bool) -> None:  # noqa: FBT001 - pytest passes it
     """`write` is every noun's, `admin` everything, and nothing else is more than it says."""
-    assert keys.Key(name="k", scopes=held).allows(scope) is allowed
+    assert keys.ApiKey(name="k", scopes=held).allows(scope) is allowed
 
 
 # --- keys on the command line
@@ -310,7 +311,7 @@ def command(settings: Settings, *arguments: str) -> Result:
 
 def test_keys_on_the_command_line(settings: Settings) -> None:
     """A key is made, listed, rotated and revoked; the secret that is printed is the one that works."""
-    made = command(settings, "create", "part-two", "--scope", "write:cities", "--scope", "read", "--expires", "90d")
+    made = command(settings, "create", "part-two", "--scope", "write:cities", "--scope", "write:awards", "--expires", "90d")
     assert re.fullmatch(r"dca_[A-Za-z0-9_-]{43}", made.output.strip())
     turned = command(settings, "rotate", "part-two").output.strip()
     with serving(settings) as app:
@@ -320,7 +321,7 @@ def test_keys_on_the_command_line(settings: Settings) -> None:
         ]
     assert statuses == [401, 422]
     listed = command(settings, "list").output
-    assert re.fullmatch(r"part-two  active  read,write:cities  expires 2\S+Z  last used \S+\n", listed)
+    assert re.fullmatch(r"part-two  active  write:cities,write:awards  expires 2\S+Z  last used \S+\n", listed)
     assert command(settings, "revoke", "part-two").output == "The key part-two is revoked.\n"
     assert "part-two  revoked" in command(settings, "list").output
 
@@ -340,7 +341,7 @@ def test_keys_on_the_command_line(settings: Settings) -> None:
 )
 def test_key_commands_that_are_wrong(settings: Settings, arguments: list[str], said: str) -> None:
     """What can't be done is said in a line, and nothing is made."""
-    command(settings, "create", "there", "--scope", "read")
+    command(settings, "create", "there", "--scope", "write")
     done = command(settings, *arguments)
     assert done.exit_code != 0
     assert said in done.stderr

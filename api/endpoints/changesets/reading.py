@@ -1,0 +1,135 @@
+"""Read a changeset: the schemas of the body, and its operations."""
+
+from dataclasses import replace
+from typing import Any
+
+from flask import request
+from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validate, validates_schema
+
+from api.editing.inputs import UNSTORABLE
+from api.editing.operations import Expected, Operation
+from api.errors import ErrorList, ProblemError, error_item
+from api.resources import BY_NAME
+from api.schema.validation import load
+from api.web.commits import MAX_MESSAGE
+from api.web.responses import JSON, read_body
+
+NDJSON = "application/x-ndjson"
+MAX_OPERATIONS = 1_000
+VERBS = ("create", "put", "patch", "delete")
+
+
+def _check_storable(text: str) -> None:
+    if UNSTORABLE.search(text):
+        raise ValidationError("A text holds no null character and no half of a surrogate pair.")
+
+
+def _check_version(value: Any) -> None:
+    is_version = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if not is_version and value != "*":
+        raise ValidationError("Send the `version` of the record, or `*`.")
+
+
+class LenientSchema(Schema):
+    """A schema that takes null for an absent member."""
+
+    @pre_load
+    def drop_nulls(self, data: Any, **_: Any) -> Any:
+        """Leave out the members that are null."""
+        return {name: value for name, value in data.items() if value is not None} if isinstance(data, dict) else data
+
+
+class OperationSchema(LenientSchema):
+    """One operation of a changeset."""
+
+    op = fields.String(
+        required=True,
+        validate=validate.OneOf(VERBS),
+        metadata={
+            "description": "`create`; `put`: create or replace; `patch`: change some members; `delete`.",
+            "example": "patch",
+        },
+    )
+    kind = fields.String(
+        required=True,
+        validate=validate.OneOf(list(BY_NAME)),
+        metadata={"description": "The record's noun.", "example": "cities"},
+    )
+    id = fields.String(
+        metadata={"description": "The record's id. If absent, `document` must have it.", "example": "san-diego-ca"}
+    )
+    if_match = fields.Raw(
+        validate=_check_version,
+        metadata={
+            "description": "The record's `version` as you know it, or `*`; required to change a record that exists.",
+            "example": 3,
+            "anyOf": [{"type": "integer", "minimum": 1}, {"const": "*"}],
+        },
+    )
+    document = fields.Dict(
+        metadata={"description": "The record, or the patch; absent for `delete`.", "example": {"summary": "By the sea."}}
+    )
+
+    @validates_schema
+    def check_document(self, data: dict[str, Any], **_: Any) -> None:
+        """Require a document of every operation but `delete`, which takes none."""
+        if data["op"] == "delete" and "document" in data:
+            raise ValidationError({"document": ["`delete` takes no document."]})
+        if data["op"] != "delete" and "document" not in data:
+            raise ValidationError({"document": [self.fields["document"].error_messages["required"]]})
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Operation:
+        """Return the operation; its place in the body is not known here."""
+        version = data.get("if_match")
+        return Operation(
+            verb=data["op"],
+            resource=BY_NAME[data["kind"]],
+            id=data.get("id"),
+            body=data.get("document"),
+            expected=None if version is None else Expected(any=True) if version == "*" else Expected(frozenset([version])),
+        )
+
+
+class ChangesetSchema(LenientSchema):
+    """Operations that are carried out together."""
+
+    message = fields.String(
+        validate=[validate.Length(max=MAX_MESSAGE), _check_storable],
+        metadata={"description": "Why the changes are made.", "example": "Part two of the series."},
+    )
+    operations = fields.List(
+        fields.Nested(OperationSchema),
+        required=True,
+        validate=validate.Length(min=1, max=MAX_OPERATIONS),
+        metadata={"description": "At most 1,000, each on another record. They may refer to records that later ones create."},
+    )
+
+
+CHANGESET = fields.Nested(ChangesetSchema)
+OPERATIONS = fields.List(fields.Nested(OperationSchema))
+
+
+def read_changeset() -> tuple[str | None, list[Operation]]:
+    """Return the message and operations of the body. Raises 400, 413, 415, and a 422 that names everything that is wrong."""
+    is_lines = request.mimetype == NDJSON
+    body = {"operations": read_body(NDJSON, exact=True)} if is_lines else read_body(JSON, NDJSON, exact=True)
+    pointer = "" if is_lines else "/operations"
+    _check_number(body, pointer)
+    errors = ErrorList(MAX_OPERATIONS)
+    # The pointer to a line of NDJSON begins with its number.
+    changeset = {"operations": load(OPERATIONS, body["operations"], errors)} if is_lines else load(CHANGESET, body, errors)
+    errors.raise_any("invalid-body")
+    operations = [
+        replace(operation, place=f"{pointer}/{number}", pointer=f"{pointer}/{number}/document")
+        for number, operation in enumerate(changeset["operations"])
+    ]
+    return changeset.get("message"), operations
+
+
+def _check_number(body: Any, pointer: str) -> None:
+    """Raise a 422 for a list of operations that is empty or too long, before each of them is checked."""
+    rows = body.get("operations") if isinstance(body, dict) else None
+    if isinstance(rows, list) and not 1 <= len(rows) <= MAX_OPERATIONS:
+        detail, limits = f"A changeset has 1 to {MAX_OPERATIONS} operations.", {"minimum": 1, "maximum": MAX_OPERATIONS}
+        raise ProblemError("invalid-body", detail, error_item("", "wrong-number", detail, pointer=pointer, allowed=limits))

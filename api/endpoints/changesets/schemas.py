@@ -1,0 +1,88 @@
+"""The schemas of answers about changesets and commits."""
+
+from marshmallow import Schema, fields, validate
+
+from api.ledger.models import Op
+
+STATUSES = ("created", "updated", "unchanged", "deleted")
+
+
+class OutcomeSchema(Schema):
+    """The outcome of an operation."""
+
+    kind = fields.String(required=True, metadata={"description": "The record's noun.", "example": "cities"})
+    id = fields.String(required=True, metadata={"description": "The record's id.", "example": "san-diego-ca"})
+    status = fields.String(
+        required=True,
+        validate=validate.OneOf(STATUSES),
+        metadata={"description": "What the operation did.", "example": "updated"},
+    )
+    version = fields.Integer(
+        required=True, metadata={"description": "The record's version after the operation.", "example": 619}
+    )
+
+
+class CommitMetaSchema(Schema):
+    """About the commit."""
+
+    version = fields.Integer(required=True, metadata={"description": "The dataset's version after the commit.", "example": 619})
+    commit = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The commit's first version, which names it; null if nothing changed.", "example": 619},
+    )
+
+
+class ChangesetAnswerSchema(Schema):
+    """The outcome of a changeset."""
+
+    data = fields.List(
+        fields.Nested(OutcomeSchema), required=True, metadata={"description": "The outcome of each operation, in their order."}
+    )
+    meta = fields.Nested(CommitMetaSchema, required=True, metadata={"description": "About the commit."})
+
+
+class CommitChangeSchema(Schema):
+    """A change of a commit."""
+
+    version = fields.Integer(required=True, metadata={"description": "The version that the change made.", "example": 619})
+    kind = fields.String(required=True, metadata={"description": "The record's noun.", "example": "cities"})
+    id = fields.String(required=True, metadata={"description": "The record's id.", "example": "san-diego-ca"})
+    op = fields.String(
+        required=True,
+        validate=validate.OneOf([op.value for op in Op]),
+        metadata={"description": "What the change did.", "example": "upsert"},
+    )
+
+
+class CommitSchema(Schema):
+    """A commit of the ledger."""
+
+    version = fields.Integer(
+        required=True, metadata={"description": "The commit's first version, which names it.", "example": 619}
+    )
+    last_version = fields.Integer(required=True, metadata={"description": "The commit's last version.", "example": 619})
+    author = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Name of the key that made the commit; null for migrations and raw SQL.",
+            "example": "curator",
+        },
+    )
+    message = fields.String(
+        required=True, allow_none=True, metadata={"description": "Why the changes were made.", "example": "Corrects a date."}
+    )
+    committed_at = fields.String(
+        required=True,
+        metadata={"description": "When the commit was made.", "example": "2025-01-31T12:00:00.000Z", "format": "date-time"},
+    )
+    changes = fields.List(
+        fields.Nested(CommitChangeSchema), required=True, metadata={"description": "The first 1,000 changes of the commit."}
+    )
+
+
+class CommitAnswerSchema(Schema):
+    """An answer with one commit."""
+
+    data = fields.Nested(CommitSchema, required=True, metadata={"description": "The commit."})
