@@ -1,7 +1,7 @@
 """The registry of nouns, in reading order."""
 
 from api.resources.awards import awards
-from api.resources.citations import citations
+from api.resources.citations import citations_about
 from api.resources.cities import cities
 from api.resources.initiatives import initiatives
 from api.resources.organizations import organizations
@@ -10,14 +10,6 @@ from api.resources.sources import sources
 from api.resources.surveys import surveys
 from api.schema.resource import Resource
 
-RESOURCES: tuple[Resource, ...] = (
-    surveys,
-    cities,
-    awards,
-    initiatives,
-    priorities,
-    organizations,
-    sources,
-    citations,
-)
+SUBJECTS: tuple[Resource, ...] = (surveys, cities, awards, initiatives, priorities, organizations, sources)
+RESOURCES = (*SUBJECTS, citations_about(SUBJECTS))
 BY_NAME = {resource.name: resource for resource in RESOURCES}

@@ -1,5 +1,6 @@
 """Citations: which sentence of which source warrants which fact."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 from marshmallow import fields, validate
@@ -10,7 +11,13 @@ from api.db.types import Base, Record, choice, whole_number
 from api.schema.fields import SHA256, Document, Pattern, identifier, slug, text, whole
 from api.schema.resource import Relation, Resource
 
-SUBJECTS = ("surveys", "cities", "awards", "initiatives", "priorities", "organizations", "sources")
+HOW_TO_CHECK = (
+    "Whoever holds the source can check a citation: split the text into lines and "
+    "drop the empty ones (paragraphs); split a paragraph after `.`, `!` or `?`, with any closing quotes or brackets, where "
+    "white space and an upper-case letter, a digit or an opening quote or bracket follow, but not after an initial such as "
+    "`L.A.`; normalize by Unicode NFKC, straight quotes for curly ones, one space for each run of white space, trimmed; "
+    "take the SHA-256 of the UTF-8 bytes."
+)
 
 
 class Basis(StrEnum):
@@ -72,7 +79,7 @@ class CitationSchema(Document):
     """One fact's warrant: a locator and a fingerprint, never the sentence itself."""
 
     id = identifier("organizations-e-republic-name-p22-s1")
-    subject_kind = text("Plural noun of the record that the fact is in.", "initiatives", validate=validate.OneOf(SUBJECTS))
+    subject_kind = text("Plural noun of the record that the fact is in.", "initiatives")
     subject_id = slug("Id of that record.", "los-angeles-ca-myla311")
     field = text(
         "JSON Pointer (RFC 6901) of the fact within the record; one that points at a list or an object covers all of it.",
@@ -112,31 +119,30 @@ def about(kind: str) -> Relation:
     )
 
 
-citations = Resource(
-    model=Citation,
-    schema=CitationSchema,
-    singular="citation",
-    description="Which sentence of which source says so: for every fact, a place, a fingerprint, and how the fact follows.",
-    details=(
-        "Whoever holds the source can check a citation: split the text into lines and "
-        "drop the empty ones (paragraphs); split a paragraph after `.`, `!` or `?`, with any closing quotes or brackets, where "
-        "white space and an upper-case letter, a digit or an opening quote or bracket follow, but not after an initial such as "
-        "`L.A.`; normalize by Unicode NFKC, straight quotes for curly ones, one space for each run of white space, trimmed; "
-        "take the SHA-256 of the UTF-8 bytes."
-    ),
-    default_sort="id",
-    label=Citation.id,
-    aliases={"subject": "subject_id"},
-    facets=("subject_kind", "source", "basis"),
-    relations=(
-        Relation(
-            name="source",
-            prefix="source",
-            owner=Citation.id,
-            target=Citation.source_id,
-            to="sources",
-            offers=("title", "type", "publisher", "publisher.name"),
-            description="The source that the sentence is in.",
+def citations_about(nouns: Sequence[Resource]) -> Resource:
+    """Return the noun of citations, for a registry of the nouns that they can be about; those import `about` from here."""
+    one_of = validate.OneOf([noun.name for noun in nouns])
+    kind = text("Plural noun of the record that the fact is in.", "initiatives", validate=one_of)
+    schema = type("CitationSchema", (CitationSchema,), {"subject_kind": kind, "__doc__": CitationSchema.__doc__})
+    return Resource(
+        model=Citation,
+        schema=schema,
+        singular="citation",
+        description="Which sentence of which source says so: for every fact, a place, a fingerprint, and how the fact follows.",
+        details=HOW_TO_CHECK,
+        default_sort="id",
+        label=Citation.id,
+        aliases={"subject": "subject_id"},
+        facets=("subject_kind", "source", "basis"),
+        relations=(
+            Relation(
+                name="source",
+                prefix="source",
+                owner=Citation.id,
+                target=Citation.source_id,
+                to="sources",
+                offers=("title", "type", "publisher", "publisher.name"),
+                description="The source that the sentence is in.",
+            ),
         ),
-    ),
-)
+    )
