@@ -394,8 +394,8 @@ def test_a_flood_stays_within_its_bytes(own: FlaskClient, kept: Flask) -> None:
     cache.room = 200_000
     for number in range(1, 400):
         own.get(f"/initiatives?limit=5&version__gt={number}")
-        assert sum(entry.size for entry in cache.shelf.entries.values()) <= 200_000
-    assert 10 < len(cache.shelf.entries) < 399
+        assert sum(answer.size for answer in cache.current.answers.values()) <= 200_000
+    assert 10 < len(cache.current.answers) < 399
     assert timing(own.get("/initiatives?limit=5&version__gt=399")) == "hit"
     assert timing(own.get("/initiatives?limit=5&version__gt=1")) == "miss"
     assert [timing(own.get("/citations?limit=500")) for _ in range(2)] == ["miss", "miss"]

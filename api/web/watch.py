@@ -1,0 +1,136 @@
+"""The state of the dataset, looked up as cheaply as each database allows: the answer cache asks at every request."""
+
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from typing import NamedTuple
+from urllib.parse import quote
+
+from sqlalchemy import event, func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.db.database import Database
+from api.ledger.models import Dirty, Head
+
+# After this part of `CACHE_LAG`, one request asks PostgreSQL early, so that no other has to wait when the time is over.
+EARLY = 0.5
+
+
+class WatchedState(NamedTuple):
+    """All on which answers depend: version, chain hash, number of cuts, and the last change that is not published yet."""
+
+    version: int
+    chain: bytes
+    cuts: int
+    dirty: int | None
+
+
+CURRENT_STATE = select(Head.version, Head.chain, Head.cuts, select(func.max(Dirty.seq)).scalar_subquery())
+
+
+class SqliteWatch:
+    """Asks the file at every request: `PRAGMA data_version` of a connection changes when another connection commits.
+
+    Each thread has a connection of its own.
+    """
+
+    def __init__(self, database: Database) -> None:
+        """Connect to nothing yet."""
+        self.path = database.path
+        self.statement = str(CURRENT_STATE.compile(database.engine))
+        self.local = threading.local()
+        self.connections: weakref.WeakSet[WatchConnection] = weakref.WeakSet()
+        event.listen(database.engine, "engine_disposed", lambda _: self.close())
+
+    def state(self) -> WatchedState | None:
+        """Return the state; None if the file cannot be read."""
+        try:
+            return self._connection().state(self.statement)
+        except (OSError, TypeError, sqlite3.Error):
+            self.local.__dict__.pop("connection", None)
+            return None
+
+    def _connection(self) -> "WatchConnection":
+        """Return this thread's connection, a new one if the file was replaced or the process forked."""
+        file = os.stat(self.path)  # noqa: PTH116 - the fastest way, at every request
+        identity = (file.st_ino, file.st_dev, os.getpid())
+        connection: WatchConnection | None = self.local.__dict__.get("connection")
+        if connection is None or connection.identity != identity:
+            connection = self.local.connection = WatchConnection(self.path, identity)
+            self.connections.add(connection)
+        return connection
+
+    def close(self) -> None:
+        """Close all connections; a thread that asks again opens a new one."""
+        for connection in list(self.connections):
+            connection.sqlite.close()
+        self.connections.clear()
+        self.local = threading.local()
+
+
+class WatchConnection:
+    """The connection of one thread to a SQLite file, with the state that it saw last."""
+
+    def __init__(self, path: str, identity: tuple[int, int, int]) -> None:
+        """Open the file, which must exist."""
+        self.identity = identity
+        address = f"file:{quote(path)}?mode=rw"
+        self.sqlite = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+        self.data_version: int | None = None
+        self.seen: WatchedState | None = None
+
+    def state(self, statement: str) -> WatchedState | None:
+        """Return the state; it is read only if another connection has committed."""
+        (data_version,) = self.sqlite.execute("PRAGMA data_version").fetchone()
+        if self.data_version != data_version:
+            self.seen = WatchedState(*self.sqlite.execute(statement).fetchone())
+            self.data_version = data_version
+        return self.seen
+
+
+class PostgresWatch:
+    """Asks the server if the last answer is older than `CACHE_LAG`, or if this process has written since."""
+
+    def __init__(self, database: Database) -> None:
+        """Connect to nothing yet."""
+        self.database = database
+        self.engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self.statement = str(CURRENT_STATE.compile(database.engine))
+        self.lag = database.settings.cache_lag / 1000
+        self.lock = threading.Lock()
+        # When the server was asked, how often this process had written by then, and the state.
+        self.seen: tuple[float, int, WatchedState | None] = (-1e9, -1, None)
+
+    def state(self) -> WatchedState | None:
+        """Return the state; None if the server cannot be asked."""
+        if (seen := self._seen_within(self.lag)) is None:
+            with self.lock:
+                # Another request may have asked while this one waited for the lock.
+                seen = self.seen = self._seen_within(self.lag) or self._ask()
+        elif self._seen_within(self.lag * EARLY) is None and self.lock.acquire(blocking=False):
+            try:
+                answer = self._ask()
+                # If the server does not answer, the last state stays valid until it is too old.
+                seen = self.seen = answer if answer[2] else seen
+            finally:
+                self.lock.release()
+        return seen[2]
+
+    def _seen_within(self, seconds: float) -> tuple[float, int, WatchedState | None] | None:
+        moment, commits, _ = seen = self.seen
+        return seen if commits == self.database.commits and time.monotonic() - moment < seconds else None
+
+    def _ask(self) -> tuple[float, int, WatchedState | None]:
+        # Taken before the query, so that a commit during the query counts as not seen.
+        moment, commits = time.monotonic(), self.database.commits
+        try:
+            # One statement needs no transaction.
+            with self.engine.connect() as connection:
+                row = connection.exec_driver_sql(self.statement).one_or_none()
+                state = WatchedState(*row) if row else None
+        except SQLAlchemyError:
+            # The request itself asks the database next and reports the error. Others need not find out at once.
+            moment, state = time.monotonic(), None
+        return moment, commits, state
