@@ -7,7 +7,7 @@ from flask import Flask
 
 from api.endpoints import changesets, keys, webhooks
 from api.endpoints.changes import sync
-from api.endpoints.edits import add_verbs
+from api.endpoints.edits import add_edits
 from api.endpoints.history import add_history
 from api.endpoints.meta import assets, code, meta
 from api.endpoints.proofs import proofs
@@ -24,7 +24,7 @@ def routes() -> Sequence[Blueprint]:
     """Return all routes, which every application of a process has."""
     nouns = [blueprint(resource) for resource in RESOURCES]
     for resource, own in zip(RESOURCES, nouns, strict=True):
-        add_verbs(own, resource)
+        add_edits(own, resource)
         add_history(own, resource)
     return (*nouns, finding, sync, proofs, changesets.blueprint, keys.blueprint, webhooks.blueprint, meta)
 

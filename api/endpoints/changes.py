@@ -1,30 +1,29 @@
-"""Copies that prove themselves: `/changes`, `/digest` and `/snapshot`."""
+"""The feed of changes: `/changes` for all nouns, `/changes/{noun}` for one."""
 
 import itertools
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from flask import Response, request
-from marshmallow import INCLUDE, Schema, fields, validate
+from marshmallow import INCLUDE, Schema, fields
+from sqlalchemy.orm import Session
 
-from api import __version__
-from api.db.database import Database
-from api.errors import ErrorList, ProblemError, error_item
+from api.errors import ProblemError, error_item
 from api.ledger import feed, head, history
+from api.ledger.head import DatasetState, DivergedError
 from api.ledger.models import Op
 from api.query import parser
 from api.query.language import AS_OF, MIN_VERSION, VERSION, Parameter
 from api.schema.fields import instant
 from api.schema.formats import chunks
 from api.schema.operators import TYPES
-from api.web.consistency import readable, served, version_of, within
-from api.web.envelopes import LinksSchema, _any_document, _changed_at, _hash, _id, _kind, _version
-from api.web.parameters import NOUN, NOUNS, known, parameters
+from api.web import envelopes
+from api.web.consistency import ReadView, as_of_version, chain_of, reading, version_problems
+from api.web.parameters import NOUN, NOUNS, noun_named, query_parameters
 from api.web.responses import (
     HEADERS,
     IF_NONE_MATCH,
@@ -35,60 +34,67 @@ from api.web.responses import (
     address,
     conditional,
     documents,
-    held,
     link_header,
     negotiate,
+    streamed,
     streaming,
+    tag,
     tagged,
     waiting,
+)
+from api.web.schemas import (
+    LinksSchema,
+    changed_at_field,
+    document_field,
+    hash_field,
+    id_field,
+    kind_field,
+    op_field,
+    reason_field,
+    version_field,
 )
 
 
 class ChangeSchema(Schema):
     """A change of a record."""
 
-    version = _version("Its version: unique, ascending and dense.")
-    commit = _version("The first version of the commit that it is of: see `/changesets/{version}`.")
-    kind = _kind()
-    id = _id()
-    op = fields.String(
-        required=True,
-        validate=validate.OneOf(["upsert", "delete"]),
-        metadata={"description": "`upsert`: the record is now as `document` says; `delete`: it is gone.", "example": "upsert"},
-    )
-    reason = fields.String(
-        required=True, allow_none=True, metadata={"description": "Why, in the writer's words.", "example": "Corrects a date."}
-    )
-    changed_at = _changed_at()
-    hash = _hash("The record's leaf in the digest; null of what is gone.", allow_none=True)
-    document = _any_document(
-        "The record; null of what is gone and, with `history=true`, of a past that was erased.", or_null=True
+    version = version_field("Version of the change: unique, ascending and without gaps.")
+    commit = version_field("First version of its commit, which names the commit: see `/changesets/{version}`.")
+    kind = kind_field()
+    id = id_field()
+    op = op_field("`upsert`: the record is now `document`; `delete`: it is deleted.")
+    reason = reason_field()
+    changed_at = changed_at_field()
+    hash = hash_field("Leaf hash of the record in the digest; null for a deletion.", allow_none=True)
+    document = document_field(
+        "The record; null for a deletion and, with `history=true`, if the document was cut from the history.", or_null=True
     )
 
 
 class FlatChangeSchema(Schema):
-    """A change of a record: its own members, as in its noun's list, and these; of one that is gone only these."""
+    """A change of a record as one flat object: the record's own members and these; for a deletion, only these."""
 
     class Meta:
-        """The noun's members are there, too."""
+        """The members of the noun's records may follow."""
 
         unknown = INCLUDE
 
-    id = _id()
-    version = _version("Its version: unique and ascending.")
-    changed_at = _changed_at()
-    deleted = fields.Boolean(required=True, metadata={"description": "Whether it is gone.", "example": False})
+    id = id_field()
+    version = version_field("Version of the change: unique and ascending.")
+    changed_at = changed_at_field()
+    deleted = fields.Boolean(required=True, metadata={"description": "Whether the record is deleted.", "example": False})
 
 
 def _page_of_changes(row: type[Schema]) -> dict[str, fields.Field[Any]]:
+    links = {"description": "Links to this page and to the next one."}
     return {
         "data": fields.List(fields.Nested(row), required=True, metadata={"description": "The changes, by version."}),
-        "links": fields.Nested(LinksSchema, required=True, metadata={"description": "Addresses of this page and the next."}),
+        "links": fields.Nested(LinksSchema, required=True, metadata=links),
         "cursor": fields.String(
             required=True,
-            metadata={"description": "Where to go on, now or in years.", "example": "m3J1wYt9c2pUaDk0NjAzLjAu"},
+            metadata={"description": "Continue here, now or in years.", "example": "m3J1wYt9c2pUaDk0NjAzLjAu"},
         ),
-        "head": _version("The version that the dataset is at."),
+        "head": version_field("Version of the dataset."),
     }
 
 
@@ -96,26 +102,21 @@ ChangesSchema = Schema.from_dict(_page_of_changes(ChangeSchema), name="ChangesSc
 FlatChangesSchema = Schema.from_dict(_page_of_changes(FlatChangeSchema), name="FlatChangesSchema")
 
 DEFAULT_LIMIT, MAX_LIMIT, MAX_WAIT = 500, 1_000, 30
-# Within a second of a commit, with time to answer.
-EVERY = 0.25
+# Between two looks for news: a commit is answered within a second, and time is left to answer it.
+POLL_SECONDS = 0.25
 
-FLAT = {
+FLAT_PARAMETERS = {
     row.name: row
     for row in (
-        Parameter(
-            "since",
-            "Changes after this version; 0 for everything.",
-            VERSION,
-            example=lambda _: "0",
-        ),
+        Parameter("since", "Only changes after this version; 0 for all.", VERSION, example=lambda _: "0"),
         Parameter(
             "cursor",
-            "Where to go on: `cursor` of the last answer, which can be kept for ever. A `since` before it changes nothing.",
+            "Continue here: `cursor` of the last answer. It never expires. A `since` before it changes nothing.",
             {"type": "string", "maxLength": 400},
         ),
         Parameter(
             "limit",
-            f"About how many changes a page has, {DEFAULT_LIMIT} by itself: a commit is never split, so there can be more.",
+            f"About how many changes a page has; {DEFAULT_LIMIT} by default. A commit is never split, so there can be more.",
             {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
             example=lambda _: "100",
         ),
@@ -127,7 +128,7 @@ FLAT = {
         ),
         Parameter(
             "wait",
-            "Seconds to wait for a change when there is none.",
+            "Seconds to wait for a change if there is none yet.",
             {"type": "integer", "minimum": 0, "maximum": MAX_WAIT},
             example=lambda _: "0",
         ),
@@ -135,21 +136,51 @@ FLAT = {
         MIN_VERSION,
     )
 }
-PARAMETERS = {
-    **FLAT,
-    "kinds": Parameter(
-        "kinds", "Only changes of these nouns.", {"type": "string"}, lambda _: NOUNS, many=True, example=lambda _: "cities"
-    ),
-}
-sync = Blueprint("sync", __name__, description="Copies: changes in order, proofs of completeness, and the whole at once.")
+KINDS = Parameter(
+    "kinds", "Only changes of these nouns.", {"type": "string"}, lambda _: NOUNS, many=True, example=lambda _: "cities"
+)
+PARAMETERS = {**FLAT_PARAMETERS, KINDS.name: KINDS}
+Writer = Callable[[history.RevisionRow], str]
+
+sync = Blueprint("sync", __name__, description="Copies: all changes in order, proofs of completeness, and everything at once.")
 
 
-# --- changes
+@sync.route("/changes", endpoint="changes", parameters=[IF_NONE_MATCH])
+class Changes(ReadView):
+    """The feed of all nouns."""
+
+    @sync.response(200, ChangesSchema, description="A page of changes.", headers=HEADERS | LINK)
+    @sync.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
+    @documents(sync, "invalid-query", "invalid-cursor", "cursor-diverged", "not-acceptable", "unavailable")
+    @sync.doc(operationId="changes", summary="Follow every change", parameters=query_parameters(PARAMETERS))
+    def get(self) -> Response:
+        """Read all changes in commit order: records as they are now, and tombstones for deleted ones.
+
+        Begin with `since=0`, follow `links.next` to its end, keep `cursor`, and continue with it later. A commit is never split
+        over two pages. If `links.next` is null, you have everything up to `head`.
+        """
+        return read_feed(read_query(PARAMETERS), _change)
+
+
+@sync.route("/changes/<string:noun>", endpoint="changes_of", parameters=[NOUN, IF_NONE_MATCH])
+class NounChanges(ReadView):
+    """The feed of one noun."""
+
+    @sync.response(200, FlatChangesSchema, description="A page of changes.", headers=HEADERS | LINK)
+    @sync.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
+    @documents(sync, "invalid-query", "invalid-cursor", "cursor-diverged", "not-acceptable", "not-found", "unavailable")
+    @sync.doc(operationId="changes_of", summary="Follow every change of a noun", parameters=query_parameters(FLAT_PARAMETERS))
+    def get(self, noun: str) -> Response:
+        """Read the changes of one noun as flat objects for ETL tools: each record with `changed_at` and `deleted`."""
+        return read_feed(read_query(FLAT_PARAMETERS, kinds=(noun_named(noun).name,)), _flat_change)
+
+
+# --- the query
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a request of the feed says."""
+class FeedQuery:
+    """A request of the feed; no ``kinds`` stands for all nouns."""
 
     kinds: tuple[str, ...]
     since: int
@@ -161,133 +192,117 @@ class Asked:
     min_version: int
 
 
-def asked(rows: Mapping[str, Parameter], kinds: tuple[str, ...] = ()) -> Asked:
-    """Read a request of the feed. Raises a 400 that names everything that is wrong."""
-    found = parser.parse_named(rows, request.args.lists())
-    wrong = ErrorList()
-    if found.get("wait") and "as_of" in found:
-        wrong.add("wait", "not-together", "`wait` and `as_of` don't go together: leave one of them out.")
-    wrong.raise_any()
-    names = found.get("kinds", ())
-    return Asked(
-        kinds=kinds or tuple(name for name in NOUNS if name in names),
-        since=found.get("since", 0),
-        cursor=found.get("cursor"),
-        limit=found.get("limit", DEFAULT_LIMIT),
-        history=found.get("history", False),
-        wait=found.get("wait", 0),
-        as_of=found.get("as_of"),
-        min_version=found.get("min_version", 0),
+def read_query(rows: Mapping[str, Parameter], kinds: tuple[str, ...] = ()) -> FeedQuery:
+    """Return the feed query of the request's parameters. Raises a 400 that names every error."""
+    values = parser.parse_named(rows, request.args.lists())
+    if values.get("wait") and "as_of" in values:
+        raise _not_together("wait", "`wait` and `as_of` don't go together: leave one of them out.")
+    return FeedQuery(
+        kinds=kinds or tuple(noun for noun in NOUNS if noun in values.get("kinds", ())),
+        since=values.get("since", 0),
+        cursor=values.get("cursor"),
+        limit=values.get("limit", DEFAULT_LIMIT),
+        history=values.get("history", False),
+        wait=values.get("wait", 0),
+        as_of=values.get("as_of"),
+        min_version=values.get("min_version", 0),
     )
 
 
-@sync.route("/changes", parameters=[IF_NONE_MATCH])
-@sync.response(200, ChangesSchema, description="A page of changes.", headers=HEADERS | LINK)
-@sync.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-@documents(sync, "invalid-query", "invalid-cursor", "cursor-diverged", "not-acceptable", "unavailable")
-@sync.doc(operationId="changes", summary="Follow every change", parameters=parameters(PARAMETERS))
-def changes() -> Response:
-    """Every change in commit order: records as they now are, and tombstones of those that are gone.
-
-    Begin with `since=0`, follow `links.next` to its end, keep `cursor`, and come back with it. A commit is never split over
-    two pages. When `links.next` is null, you have everything up to `head`.
-    """
-    return answer(asked(PARAMETERS), _change)
+def _not_together(parameter: str, detail: str) -> ProblemError:
+    return ProblemError("invalid-query", detail, error_item(parameter, "not-together", detail))
 
 
-@sync.route("/changes/<string:noun>", parameters=[NOUN, IF_NONE_MATCH])
-@sync.response(200, FlatChangesSchema, description="A page of changes.", headers=HEADERS | LINK)
-@sync.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-@documents(sync, "invalid-query", "invalid-cursor", "cursor-diverged", "not-acceptable", "not-found", "unavailable")
-@sync.doc(operationId="changes_of", summary="Follow every change of a noun", parameters=parameters(FLAT))
-def changes_of(noun: str) -> Response:
-    """Follow one noun, flat, as ETL tools like it: a record's own members with `changed_at` and `deleted`."""
-    return answer(asked(FLAT, (known(noun).name,)), _flat)
+# --- the answer
 
 
-def answer(asked: Asked, write: Any) -> Response:
-    """Answer with a page of changes, waiting for them if that is asked for."""
+def read_feed(query: FeedQuery, write: Writer) -> Response:
+    """Answer with a page of the feed; if it has no news yet, after waiting for some as long as the query allows."""
     negotiate(JSON)
-    deadline = time.monotonic() + asked.wait
-    with ExitStack() as stack:
-        if asked.wait:
-            stack.enter_context(waiting())
-        while True:
-            empty = time.monotonic() >= deadline
-            response = served(partial(_page, asked=asked, write=write, empty=empty), asked.min_version)
-            if response.status_code != 204:  # noqa: PLR2004 - nothing yet
-                return response
-            time.sleep(EVERY)
+    deadline = time.monotonic() + query.wait
+    with waiting() if query.wait else nullcontext():
+        while (response := _read_page(query, write, news_only=time.monotonic() < deadline)) is None:
+            time.sleep(POLL_SECONDS)
+    return response
 
 
-def _page(database: Database, *, asked: Asked, write: Any, empty: bool) -> Response:
-    """Answer with a page; with a 204, which nobody gets to see, where there is nothing and that is not wanted yet."""
+def _read_page(query: FeedQuery, write: Writer, *, news_only: bool) -> Response | None:
+    """Return the answer with the next page; with ``news_only``, None if that would tell the client nothing new."""
     with ExitStack() as stack:
-        session = stack.enter_context(database.reading())
+        session = stack.enter_context(reading(query.min_version))
         now = head.state(session)
-        # Of what was restored, the version alone may be that of another past.
-        etag = f"{__version__}-{now.version}-{now.chain.hex()[:8]}-{now.cuts}"
-        if request.if_none_match.contains_weak(etag) and not empty:
-            return Response(status=204)
+        # After a restore, a version can be one of another past: the chain tells them apart.
+        etag = tag(now.version, now.chain.hex()[:8], now.cuts)
         if unchanged := conditional(etag):
-            return unchanged
-        since = _position(session, asked)
-        until = since.target or now.version
-        if asked.as_of is not None:
-            until = max(version_of(session, asked.as_of), since.version)
-            if since.target and since.target != until:
-                detail = f"The cursor is on the way to version {since.target}: go on without `as_of`."
-                raise ProblemError("invalid-cursor", detail, _cursor(detail))
-            readable(lambda: history.require_untrimmed(session, until), "as_of")
-        if asked.history and since.version < now.trimmed:
-            readable(lambda: history.require_untrimmed(session, since.version), "history")
-        page = feed.page(session, feed.Feed(since, until, asked.kinds, asked.history), asked.limit)
-        more = page.more or (asked.as_of is None and until < now.version)
-        if not page.rows and not page.oversized and not more and not empty:
-            return Response(status=204)
-        position = page.position
-        cursor = position.cursor(head.chain_at(session, position.known))
-        links = {
-            "self": address(request.args),
-            "next": address(request.args, without="since", cursor=cursor) if more else None,
-        }
-        rest = json.dumps({"links": links, "cursor": cursor, "head": now.version}, separators=(",", ":"))
-        rows = stack.enter_context(closing(feed.changes(session, page)))
-        body = itertools.chain(['{"data":['], _separated(map(write, rows)), ["],", rest[1:]])
-        if page.oversized:
-            stack.enter_context(streaming())
-            response = Response(held(open_while_sent := stack.pop_all(), chunks(body)), content_type=JSON)
-            response.call_on_close(open_while_sent.close)
-        else:
-            response = Response("".join(body), content_type=JSON)
+            return None if news_only else unchanged
+        page = feed.page(session, _feed(session, query, now), query.limit)
+        more = page.more or (query.as_of is None and page.feed.until < now.version)
+        if news_only and not (page.rows or page.oversized or more):
+            return None
+        links, tail = _tail(session, page, now.version, more=more)
+        changes = stack.enter_context(closing(feed.changes(session, page)))
+        response = _send(stack, page, itertools.chain(['{"data":['], _separated(map(write, changes)), ["],", tail]))
     response.headers["Link"] = link_header(links)
     return tagged(response, etag)
 
 
-def _position(session: Any, asked: Asked) -> feed.Position:
-    """Return where the caller stands. Raises a 400 for what is no cursor of ours, and a 410 for one of another past."""
-    if asked.cursor is None:
-        within(session, asked.since, "since")
-        return feed.Position(asked.since, asked.kinds)
+def _feed(session: Session, query: FeedQuery, now: DatasetState) -> feed.Feed:
+    """Return the part of the ledger that the query reads. Raises 400 and 410, and AheadError."""
+    since = _position(session, query)
+    until = since.target or now.version
+    if query.as_of is not None:
+        until = max(as_of_version(session, query.as_of), since.version)
+        if since.target and since.target != until:
+            raise _invalid_cursor(f"The cursor is on the way to version {since.target}: go on without `as_of`.")
+        with version_problems(session, "as_of"):
+            history.require_untrimmed(session, until)
+    if query.history and since.version < now.trimmed:
+        with version_problems(session, "history"):
+            history.require_untrimmed(session, since.version)
+    return feed.Feed(since, until, query.kinds, query.history)
+
+
+def _position(session: Session, query: FeedQuery) -> feed.Position:
+    """Return the position after which the query reads. Raises a 400 for an invalid cursor, a 410 for one of a lost past."""
+    if query.cursor is None:
+        chain_of(session, query.since, "since")
+        return feed.Position(query.since, query.kinds)
     try:
-        position, proof = feed.Position.read(asked.cursor)
+        position, proof = feed.Position.read(query.cursor)
     except feed.NoCursorError:
-        detail = "Take it from `cursor` or `links.next` of an answer."
-        raise ProblemError("invalid-cursor", "The cursor is none of ours.", _cursor(detail)) from None
-    within(session, position.known, "cursor", lambda chain: position.holds(proof, chain))
-    # ETL tools send where they began with every page: the cursor is further.
-    if asked.since > position.version:
-        wrong = ErrorList()
-        wrong.add("since", "not-together", "`since` is after where `cursor` is: leave one of them out.")
-        wrong.raise_any()
-    if not position.covers(asked.kinds):
-        detail = f"The cursor knows changes of {', '.join(position.kinds)}: begin with `since=0` for others."
-        raise ProblemError("invalid-cursor", detail, _cursor(detail))
+        hint = "Take it from `cursor` or `links.next` of an answer."
+        raise _invalid_cursor("The cursor is none of ours.", hint) from None
+    chain = chain_of(session, position.known, "cursor")
+    with version_problems(session, "cursor"):
+        if not position.holds(proof, chain):
+            raise DivergedError(position.known)
+    # ETL tools send the `since` that they began with on every page; the cursor is further.
+    if query.since > position.version:
+        raise _not_together("since", "`since` is after where `cursor` is: leave one of them out.")
+    if not position.covers(query.kinds):
+        raise _invalid_cursor(f"The cursor knows changes of {', '.join(position.kinds)}: begin with `since=0` for others.")
     return position
 
 
-def _cursor(detail: str) -> dict[str, Any]:
-    return error_item("cursor", "invalid-cursor", detail)
+def _invalid_cursor(detail: str, hint: str = "") -> ProblemError:
+    return ProblemError("invalid-cursor", detail, error_item("cursor", "invalid-cursor", hint or detail))
+
+
+def _tail(session: Session, page: feed.Page, version: int, *, more: bool) -> tuple[dict[str, str | None], str]:
+    """Return the links of a page, and the envelope after its changes as text."""
+    position = page.position
+    cursor = position.cursor(head.chain_at(session, position.known))
+    following = address(request.args, without="since", cursor=cursor) if more else None
+    links = {"self": address(request.args), "next": following}
+    return links, json.dumps({"links": links, "cursor": cursor, "head": version}, separators=(",", ":"))[1:]
+
+
+def _send(stack: ExitStack, page: feed.Page, body: Iterator[str]) -> Response:
+    """Return the answer with a page; one with a commit that is longer than a page is streamed."""
+    if page.oversized:
+        stack.enter_context(streaming())
+        return streamed(stack, chunks(body), JSON)
+    return Response("".join(body), content_type=JSON)
 
 
 def _separated(texts: Iterable[str]) -> Iterator[str]:
@@ -295,26 +310,24 @@ def _separated(texts: Iterable[str]) -> Iterator[str]:
         yield f",{text}" if number else text
 
 
-def _change(revision: history.RevisionRow) -> str:
-    """Write a change, around the document as it is stored."""
+def _change(change: history.RevisionRow) -> str:
+    """Return a change as JSON, with the document as it is stored."""
     facts = {
-        "version": revision.version,
-        "commit": revision.commit_version,
-        "kind": revision.kind,
-        "id": revision.id,
-        "op": revision.op.value,
-        "reason": revision.reason,
-        "changed_at": instant(revision.changed_at),
-        "hash": revision.leaf and revision.leaf.hex(),
+        "version": change.version,
+        "commit": change.commit_version,
+        "kind": change.kind,
+        "id": change.id,
+        "op": change.op.value,
+        "reason": change.reason,
+        "changed_at": instant(change.changed_at),
+        "hash": change.leaf and change.leaf.hex(),
     }
-    return f'{json.dumps(facts, separators=(",", ":"))[:-1]},"document":{revision.document or "null"}}}'
+    return envelopes.around(change.document, facts)
 
 
-def _flat(revision: history.RevisionRow) -> str:
-    """Write a change as a record with more members; of one that is gone there is only its id."""
-    deleted = revision.op is Op.DELETE
-    more = {"changed_at": instant(revision.changed_at), "deleted": deleted}
-    if revision.document is None:
-        more = {"id": revision.id, "version": revision.version, **more}
-    own = f"{revision.document[:-1]}," if revision.document else "{"
-    return own + json.dumps(more, separators=(",", ":"))[1:]
+def _flat_change(change: history.RevisionRow) -> str:
+    """Return a change as JSON: the record with two more members; for a deletion, its id and version with them."""
+    members: dict[str, Any] = {"changed_at": instant(change.changed_at), "deleted": change.op is Op.DELETE}
+    if change.document is None:
+        return json.dumps({"id": change.id, "version": change.version, **members}, separators=(",", ":"))
+    return f"{change.document[:-1]},{json.dumps(members, separators=(',', ':'))[1:]}"

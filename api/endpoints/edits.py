@@ -1,6 +1,7 @@
-"""Writing over HTTP: the verbs of every noun, and how a request is carried out once."""
+"""Writing the records of a noun: create, replace, change and delete."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 from flask import Response
 from flask.views import MethodView
@@ -13,7 +14,6 @@ from api.editing.operations import Operation
 from api.schema.resource import Resource
 from api.web import auth
 from api.web.commits import (
-    ASKED,
     ETAG,
     IDEMPOTENCY_KEY,
     IF_MATCH,
@@ -21,100 +21,155 @@ from api.web.commits import (
     LOCATION,
     PREFER,
     PREFERENCE,
+    WRITE_PARAMETERS,
     WRITE_REFUSALS,
     WRITTEN,
-    absent,
-    arguments,
     begin,
     carry_out,
-    expected,
-    written,
+    must_be_absent,
+    read_arguments,
+    read_if_match,
+    record_written,
 )
-from api.web.envelopes import record_of
-from api.web.parameters import id_of
-from api.web.responses import JSON, Blueprint, documents, read_body
+from api.web.parameters import id_parameter
+from api.web.responses import JSON, Blueprint, documents, noun_view, read_body
+from api.web.schemas import record_of
 
 MERGE_PATCH = "application/merge-patch+json"
+HEADERS = WRITTEN | ETAG | PREFERENCE
+EXISTING = ("method-not-allowed", "precondition-failed", "precondition-required")
+MISSING = ("record-not-found", "record-deleted")
+Decorators = Sequence[Callable[[Any], Any]]
 
 
-# --- the verbs
+class RecordCreation(MethodView):
+    """The path under which a noun's records are created."""
+
+    resource: ClassVar[Resource]
+
+    def post(self) -> Response:
+        """Create a record under the `id` in the body; a 409 if it exists already."""
+        key = begin(write_scope(self.resource))
+        operation = Operation(verb="create", resource=self.resource, body=read_body(JSON, exact=True))
+        return carry_out(key, [operation], read_arguments(), record_written)
 
 
-def add_verbs(blp: Blueprint, resource: Resource) -> None:
-    """Add what changes the records of a noun to its routes."""
-    name, singular, scope = resource.name, resource.singular, f"write:{resource.name}"
-    headers = WRITTEN | ETAG | PREFERENCE
-    kept: dict[str, Any] = {"description": f"The {singular} as it is now.", "headers": headers}
-    made: dict[str, Any] = {"description": f"The {singular} as it was created.", "headers": headers | LOCATION}
-    nothing: dict[str, Any] = {"description": "It is changed.", "headers": headers, "success": True}
+class RecordChange(MethodView):
+    """The path under which one record is changed."""
 
-    def body(schema: type[Schema], example: Any, *media_types: str) -> dict[str, Any]:
-        return {"required": True, "content": {kind: {"schema": schema, "example": example} for kind in media_types}}
+    resource: ClassVar[Resource]
 
-    at_path = ("method-not-allowed", "precondition-failed", "precondition-required")
-    missing = ("record-not-found", "record-deleted")
-    clashes = (
-        ["conflict"]
-        if any(isinstance(found, UniqueConstraint) for found in resource.model.metadata.tables[name].constraints)
-        else []
+    def put(self, id: str) -> Response:
+        """Replace a whole record, which needs `If-Match`, or create it."""
+        key = begin(write_scope(self.resource))
+        body, expected, absent = read_body(JSON, exact=True), read_if_match(), must_be_absent()
+        operation = Operation(verb="put", resource=self.resource, id=id, body=body, expected=expected, absent=absent)
+        return carry_out(key, [operation], read_arguments(), record_written)
+
+    def patch(self, id: str) -> Response:
+        """Change some members (JSON Merge Patch, RFC 7396): null empties a member, and a list is replaced as a whole."""
+        key = begin(write_scope(self.resource))
+        body = read_body(JSON, MERGE_PATCH, exact=True)
+        operation = Operation(verb="patch", resource=self.resource, id=id, body=body, expected=read_if_match())
+        return carry_out(key, [operation], read_arguments(), record_written)
+
+    def delete(self, id: str) -> Response:
+        """Delete a record and its citations; a 409 if other records refer to it."""
+        key = auth.authorize(write_scope(self.resource))
+        operation = Operation(verb="delete", resource=self.resource, id=id, expected=read_if_match())
+        return carry_out(key, [operation], read_arguments(), record_written)
+
+
+def write_scope(resource: Resource) -> str:
+    """Return the scope that a key needs to change a noun's records."""
+    return f"write:{resource.name}"
+
+
+# --- routes
+
+
+def add_edits(blp: Blueprint, resource: Resource) -> None:
+    """Add the routes that change a noun's records to its blueprint."""
+    creation = noun_view(RecordCreation, resource, post=_create_docs(blp, resource))
+    change = noun_view(
+        RecordChange,
+        resource,
+        put=_put_docs(blp, resource),
+        patch=_patch_docs(blp, resource),
+        delete=_delete_docs(blp, resource),
     )
+    blp.add_url_rule(f"/{resource.name}", "create", creation)
+    blp.add_url_rule(f"/{resource.name}/<record:id>", "change", change, parameters=[id_parameter(resource)])
+
+
+def _create_docs(blp: Blueprint, resource: Resource) -> Decorators:
+    return (
+        blp.doc(operationId=f"create_{resource.singular}", summary=f"Create {_one(resource)}", requestBody=_whole(resource)),
+        blp.doc(parameters=[*WRITE_PARAMETERS, IDEMPOTENCY_KEY, PREFER]),
+        auth.documented(blp, write_scope(resource)),
+        documents(blp, *WRITE_REFUSALS, "conflict"),
+        blp.response(201, record_of(resource), **_created(resource)),
+    )
+
+
+def _put_docs(blp: Blueprint, resource: Resource) -> Decorators:
+    summary = f"Create or replace {_one(resource)}"
+    return (
+        blp.doc(operationId=f"put_{resource.singular}", summary=summary, requestBody=_whole(resource)),
+        blp.doc(parameters=[*WRITE_PARAMETERS, IF_MATCH, IF_NONE_MATCH, IDEMPOTENCY_KEY, PREFER]),
+        auth.documented(blp, write_scope(resource)),
+        documents(blp, *WRITE_REFUSALS, *EXISTING, *_clashes(resource)),
+        blp.alt_response(204, description="The record is changed.", headers=HEADERS, success=True),
+        blp.alt_response(201, schema=record_of(resource), **_created(resource), success=True),
+        blp.response(200, record_of(resource), **_changed(resource)),
+    )
+
+
+def _patch_docs(blp: Blueprint, resource: Resource) -> Decorators:
+    body = _body(patch_of(resource), {resource.label.key: "A better one"}, JSON, MERGE_PATCH)
+    return (
+        blp.doc(operationId=f"patch_{resource.singular}", summary=f"Change {_one(resource)}", requestBody=body),
+        blp.doc(parameters=[*WRITE_PARAMETERS, IF_MATCH, IDEMPOTENCY_KEY, PREFER]),
+        auth.documented(blp, write_scope(resource)),
+        documents(blp, *WRITE_REFUSALS, *EXISTING, *MISSING, *_clashes(resource)),
+        blp.alt_response(204, description="The record is changed.", headers=HEADERS, success=True),
+        blp.response(200, record_of(resource), **_changed(resource)),
+    )
+
+
+def _delete_docs(blp: Blueprint, resource: Resource) -> Decorators:
     in_use = ["conflict"] if referrers(resource) else []
-    whole = body(input_of(resource.schema), example_of(resource), JSON)
-
-    @blp.route(f"/{name}", endpoint="create")
-    class Creation(MethodView):
-        @blp.response(201, record_of(resource), **made)
-        @documents(blp, *WRITE_REFUSALS, "conflict")
-        @auth.documented(blp, scope)
-        @blp.doc(operationId=f"create_{singular}", summary=f"Create {_a(singular)}", requestBody=whole)
-        @blp.doc(parameters=[*ASKED, IDEMPOTENCY_KEY, PREFER])
-        def post(self) -> Response:
-            """Create a record under the `id` in the body; one that is there already is a 409."""
-            key = begin(scope)
-            operation = Operation(verb="create", resource=resource, body=read_body(JSON, exact=True))
-            return carry_out(key, [operation], arguments(), written)
-
-    @blp.route(f"/{name}/<record:id>", endpoint="change", parameters=[id_of(resource)])
-    class Change(MethodView):
-        @blp.response(200, record_of(resource), **kept)
-        @blp.alt_response(201, schema=record_of(resource), **made, success=True)
-        @blp.alt_response(204, **nothing)
-        @documents(blp, *WRITE_REFUSALS, *at_path, *clashes)
-        @auth.documented(blp, scope)
-        @blp.doc(operationId=f"put_{singular}", summary=f"Create or replace {_a(singular)}", requestBody=whole)
-        @blp.doc(parameters=[*ASKED, IF_MATCH, IF_NONE_MATCH, IDEMPOTENCY_KEY, PREFER])
-        def put(self, id: str) -> Response:
-            """Replace a record as a whole, which needs `If-Match`, or create it."""
-            key = begin(scope)
-            body = read_body(JSON, exact=True)
-            operation = Operation(verb="put", resource=resource, id=id, body=body, expected=expected(), absent=absent())
-            return carry_out(key, [operation], arguments(), written)
-
-        @blp.response(200, record_of(resource), **kept)
-        @blp.alt_response(204, **nothing)
-        @documents(blp, *WRITE_REFUSALS, *at_path, *clashes, *missing)
-        @auth.documented(blp, scope)
-        @blp.doc(operationId=f"patch_{singular}", summary=f"Change {_a(singular)}")
-        @blp.doc(requestBody=body(patch_of(resource), {resource.label.key: "A better one"}, JSON, MERGE_PATCH))
-        @blp.doc(parameters=[*ASKED, IF_MATCH, IDEMPOTENCY_KEY, PREFER])
-        def patch(self, id: str) -> Response:
-            """Change some members (JSON Merge Patch, RFC 7396): null empties one, and a list is replaced as a whole."""
-            key = begin(scope)
-            body = read_body(JSON, MERGE_PATCH, exact=True)
-            operation = Operation(verb="patch", resource=resource, id=id, body=body, expected=expected())
-            return carry_out(key, [operation], arguments(), written)
-
-        @blp.response(204, description="It is gone, and its citations with it.", headers=WRITTEN)
-        @documents(blp, "bad-request", "invalid-query", "unavailable", "idempotency-mismatch", *at_path, *in_use, *missing)
-        @auth.documented(blp, scope)
-        @blp.doc(operationId=f"delete_{singular}", summary=f"Delete {_a(singular)}")
-        @blp.doc(parameters=[*ASKED, IF_MATCH, IDEMPOTENCY_KEY])
-        def delete(self, id: str) -> Response:
-            """Delete a record, unless others refer to it."""
-            key = auth.authorize(scope)
-            operation = Operation(verb="delete", resource=resource, id=id, expected=expected())
-            return carry_out(key, [operation], arguments(), written)
+    refusals = ("bad-request", "invalid-query", "unavailable", "idempotency-mismatch")
+    return (
+        blp.doc(operationId=f"delete_{resource.singular}", summary=f"Delete {_one(resource)}"),
+        blp.doc(parameters=[*WRITE_PARAMETERS, IF_MATCH, IDEMPOTENCY_KEY]),
+        auth.documented(blp, write_scope(resource)),
+        documents(blp, *refusals, *EXISTING, *MISSING, *in_use),
+        blp.response(204, description="The record and its citations are deleted.", headers=WRITTEN),
+    )
 
 
-def _a(singular: str) -> str:
-    return f"{'an' if singular[0] in 'aeiou' else 'a'} {singular}"
+def _body(schema: type[Schema], example: Any, *media_types: str) -> dict[str, Any]:
+    return {"required": True, "content": {name: {"schema": schema, "example": example} for name in media_types}}
+
+
+def _whole(resource: Resource) -> dict[str, Any]:
+    return _body(input_of(resource.schema), example_of(resource), JSON)
+
+
+def _created(resource: Resource) -> dict[str, Any]:
+    return {"description": f"The {resource.singular} as it was created.", "headers": HEADERS | LOCATION}
+
+
+def _changed(resource: Resource) -> dict[str, Any]:
+    return {"description": f"The {resource.singular} after the change.", "headers": HEADERS}
+
+
+def _clashes(resource: Resource) -> Sequence[str]:
+    """Return the problem of a value that another record has already, if the noun has such a constraint."""
+    constraints = resource.model.metadata.tables[resource.name].constraints
+    return ["conflict"] if any(isinstance(constraint, UniqueConstraint) for constraint in constraints) else []
+
+
+def _one(resource: Resource) -> str:
+    return f"{'an' if resource.singular[0] in 'aeiou' else 'a'} {resource.singular}"

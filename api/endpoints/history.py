@@ -1,15 +1,12 @@
-"""What a record has been: who changed what, when and why."""
+"""The history of a record: who changed which members, when and why."""
 
 import itertools
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 from flask import Response, request
-from marshmallow import Schema, fields, validate
-from sqlalchemy.orm import Session
+from marshmallow import Schema, fields
 
-from api import __version__
-from api.db.database import Database
 from api.ledger import head, history
 from api.ledger.models import Op, Revision
 from api.query import parser
@@ -17,9 +14,8 @@ from api.query.language import DEFAULT_LIMIT, MAX_LIMIT, MIN_VERSION, VERSION, P
 from api.schema.canonical import PUBLICATION
 from api.schema.fields import instant, is_slug
 from api.schema.resource import Resource
-from api.web.consistency import served, unknown_record
-from api.web.envelopes import LinksSchema, MetaSchema, _any_document, _changed_at, _hash, _version
-from api.web.parameters import id_of, parameter_component
+from api.web.consistency import ReadView, reading, unknown_record
+from api.web.parameters import id_parameter, query_parameters
 from api.web.responses import (
     HEADERS,
     IF_NONE_MATCH,
@@ -30,9 +26,21 @@ from api.web.responses import (
     address,
     conditional,
     documents,
-    link_header,
+    json_response,
     negotiate,
+    noun_view,
+    tag,
     tagged,
+)
+from api.web.schemas import (
+    LinksSchema,
+    MetaSchema,
+    changed_at_field,
+    document_field,
+    hash_field,
+    op_field,
+    reason_field,
+    version_field,
 )
 
 
@@ -41,38 +49,34 @@ class DifferenceSchema(Schema):
 
     pointer = fields.String(required=True, metadata={"description": "The member (RFC 6901).", "example": "/summary"})
     before = fields.Raw(
-        required=True, allow_none=True, metadata={"description": "What it said; null if nothing.", "example": None}
+        required=True, allow_none=True, metadata={"description": "Value before; null if it had none.", "example": None}
     )
     after = fields.Raw(
-        required=True, allow_none=True, metadata={"description": "What it says; null if nothing.", "example": "A port."}
+        required=True, allow_none=True, metadata={"description": "Value after; null if it has none.", "example": "A port."}
     )
 
 
 class RevisionSchema(Schema):
-    """A state of a record, and how it came to it."""
+    """A revision of a record, and how it differs from the one before."""
 
-    version = _version("Its version.")
-    commit = _version("The first version of the commit that it is of.")
-    op = fields.String(
-        required=True,
-        validate=validate.OneOf(["upsert", "delete"]),
-        metadata={"description": "`upsert`, or `delete`.", "example": "upsert"},
-    )
+    version = version_field("Version of the revision.")
+    commit = version_field("First version of its commit, which names the commit.")
+    op = op_field("`upsert`: the record was created or changed; `delete`: it was deleted.")
     author = fields.String(
-        required=True, allow_none=True, metadata={"description": "Name of the key that wrote it.", "example": "curator"}
+        required=True, allow_none=True, metadata={"description": "Name of the API key that wrote it.", "example": "curator"}
     )
-    reason = fields.String(
-        required=True, allow_none=True, metadata={"description": "Why, in the writer's words.", "example": "Corrects a date."}
+    reason = reason_field()
+    changed_at = changed_at_field()
+    hash = hash_field("Leaf hash of the record in the digest; null for a deletion.", allow_none=True)
+    document = document_field("The record; null for a deletion, and if the document was cut from the history.", or_null=True)
+    cut = fields.Boolean(
+        required=True, metadata={"description": "Whether the document was cut from the history.", "example": False}
     )
-    changed_at = _changed_at()
-    hash = _hash("Its leaf in the digest; null of a deletion.", allow_none=True)
-    document = _any_document("The record; null of a deletion, and of a past that was cut.", or_null=True)
-    cut = fields.Boolean(required=True, metadata={"description": "Whether its document was cut.", "example": False})
     changes = fields.List(
         fields.Nested(DifferenceSchema),
         required=True,
         allow_none=True,
-        metadata={"description": "What it changed, by member; null where that is not known any more."},
+        metadata={"description": "The members that it changed; null if one of the two documents was cut."},
     )
 
 
@@ -80,7 +84,7 @@ class HistoryAnswerSchema(Schema):
     """The revisions of a record, the newest first."""
 
     data = fields.List(fields.Nested(RevisionSchema), required=True, metadata={"description": "The newest first."})
-    links = fields.Nested(LinksSchema, required=True, metadata={"description": "Addresses of this page and the next."})
+    links = fields.Nested(LinksSchema, required=True, metadata={"description": "Links to this page and to the next one."})
     meta = fields.Nested(MetaSchema, required=True, metadata={"description": "About the answer."})
 
 
@@ -89,7 +93,7 @@ PARAMETERS = {
     for row in (
         Parameter(
             "limit",
-            f"How many revisions there are at most, {DEFAULT_LIMIT} by itself.",
+            f"Number of revisions, at most; {DEFAULT_LIMIT} by default.",
             {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
             example=lambda _: "10",
         ),
@@ -97,74 +101,77 @@ PARAMETERS = {
         MIN_VERSION,
     )
 }
-ASKED = [{"name": name, "in": "query", **parameter_component(row)} for name, row in PARAMETERS.items()]
+
+
+class RecordHistory(ReadView):
+    """The history of a record."""
+
+    resource: ClassVar[Resource]
+
+    def get(self, id: str) -> Response:
+        """Read every revision of a record, deletions too, the newest first: who wrote it, when, why, and what it changed."""
+        negotiate(JSON)
+        return read_history(self.resource, id, parser.parse_named(PARAMETERS, request.args.lists()))
 
 
 def add_history(blp: Blueprint, resource: Resource) -> None:
-    """Add the path of a record's past to the routes of its noun."""
-    singular = resource.singular
-
-    @blp.route(f"/{resource.name}/<record:id>/history", endpoint="history", parameters=[id_of(resource), IF_NONE_MATCH])
-    @blp.response(200, HistoryAnswerSchema, description=f"Revisions of the {singular}.", headers=HEADERS | LINK)
-    @blp.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-    @documents(blp, "invalid-query", "record-not-found", "not-acceptable", "unavailable")
-    @blp.doc(operationId=f"history_of_{singular}", summary=f"Read what a {singular} has been", parameters=ASKED)
-    def history(id: str) -> Response:
-        """Every revision, the newest first, a deletion too: who, when, why, and which members it changed."""
-        negotiate(JSON)
-        found = parser.parse_named(PARAMETERS, request.args.lists())
-        return served(lambda database: _history(database, resource, id, found), found.get("min_version", 0))
+    """Add the route of a record's history to its noun's blueprint."""
+    singular, parameters = resource.singular, query_parameters(PARAMETERS)
+    docs = (
+        blp.doc(operationId=f"history_of_{singular}", summary=f"Read the history of a {singular}", parameters=parameters),
+        documents(blp, "invalid-query", "record-not-found", "not-acceptable", "unavailable"),
+        blp.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True),
+        blp.response(200, HistoryAnswerSchema, description=f"Revisions of the {singular}.", headers=HEADERS | LINK),
+    )
+    view = noun_view(RecordHistory, resource, get=docs)
+    path = f"/{resource.name}/<record:id>/history"
+    blp.add_url_rule(path, "history", view, parameters=[id_parameter(resource), IF_NONE_MATCH])
 
 
-def _history(database: Database, resource: Resource, id: str, asked: dict[str, Any]) -> Response:
-    limit = asked.get("limit", DEFAULT_LIMIT)
-    with database.reading() as session:
-        newest = _revisions(session, resource, id, None, 1)
-        if not newest:
+def read_history(resource: Resource, id: str, query: dict[str, Any]) -> Response:
+    """Answer with revisions of a record. Raises a 404."""
+    limit = query.get("limit", DEFAULT_LIMIT)
+    with reading(query.get("min_version", 0)) as session:
+        newest = history.newest(session, resource.name, id) if is_slug(id) else None
+        if newest is None:
             raise unknown_record(session, resource, id)
-        etag = f"{__version__}-{newest[0].version}-{head.state(session).cuts}"
+        etag = tag(newest.version, head.state(session).cuts)
         if unchanged := conditional(etag):
             return unchanged
-        rows = _revisions(session, resource, id, asked.get("before"), limit)
-    shown = [_shown(row, before) for row, before in itertools.zip_longest(rows, rows[1:])][:limit]
-    following = address(request.args, before=str(rows[limit - 1].version)) if len(rows) > limit else None
+        # One more than the page has, to compare the last of the page with.
+        revisions = history.revisions_of(session, resource.name, id, query.get("before"), limit)
+    rows = [_row(revision, before) for revision, before in itertools.zip_longest(revisions, revisions[1:])][:limit]
+    following = address(request.args, before=str(revisions[limit - 1].version)) if len(revisions) > limit else None
     links = {"self": address(request.args), "next": following}
-    body = {"data": shown, "links": links, "meta": {"version": newest[0].version}}
-    response = Response(json.dumps(body, separators=(",", ":")), content_type=JSON)
-    response.headers["Link"] = link_header(links)
-    return tagged(response, etag)
+    return tagged(json_response({"data": rows, "links": links, "meta": {"version": newest.version}}, links), etag)
 
 
-def _revisions(session: Session, resource: Resource, id: str, before: int | None, limit: int) -> list[Revision]:
-    return list(history.revisions_of(session, resource.name, id, before, limit)) if is_slug(id) else []
-
-
-def _shown(row: Revision, before: Revision | None) -> dict[str, Any]:
-    document = row.document and json.loads(row.document)
+def _row(revision: Revision, before: Revision | None) -> dict[str, Any]:
+    is_known = not _is_cut(revision) and not (before and _is_cut(before))
     return {
-        "version": row.version,
-        "commit": row.commit_version,
-        "op": row.op.value,
-        "author": row.author,
-        "reason": row.reason,
-        "changed_at": instant(row.changed_at),
-        "hash": row.leaf and row.leaf.hex(),
-        "document": document,
-        "cut": _is_cut(row),
-        "changes": None if _is_cut(row) or (before and _is_cut(before)) else differences(_content(before), _content(row)),
+        "version": revision.version,
+        "commit": revision.commit_version,
+        "op": revision.op.value,
+        "author": revision.author,
+        "reason": revision.reason,
+        "changed_at": instant(revision.changed_at),
+        "hash": revision.leaf and revision.leaf.hex(),
+        "document": revision.document and json.loads(revision.document),
+        "cut": _is_cut(revision),
+        "changes": differences(_content(before), _content(revision)) if is_known else None,
     }
 
 
-def _is_cut(row: Revision) -> bool:
-    return row.op is Op.UPSERT and row.document is None
+def _is_cut(revision: Revision) -> bool:
+    return revision.op is Op.UPSERT and revision.document is None
 
 
-def _content(row: Revision | None) -> dict[str, Any]:
-    return json.loads(row.document) if row and row.document else {}
+def _content(revision: Revision | None) -> dict[str, Any]:
+    return json.loads(revision.document) if revision and revision.document else {}
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the members that differ between two documents, what publication adds left out."""
+    """Return the members that differ between two documents, without those that publication adds."""
     names = sorted(name for name in {**before, **after} if name not in PUBLICATION)
     return [
         {"pointer": f"/{name}", "before": before.get(name), "after": after.get(name)}

@@ -1,25 +1,24 @@
-"""Proofs of copies, and the whole at once."""
+"""Proofs of a copy, and the whole dataset at once: `/digest`, its buckets, and `/snapshot`."""
 
 import itertools
 import json
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from typing import Any
 
 from flask import Response, request
 from marshmallow import Schema, fields
+from sqlalchemy.orm import Session
 
-from api import __version__
-from api.db.database import Database
 from api.errors import ProblemError, error_item
 from api.ledger import digest, feed, head, history, merkle
-from api.ledger.models import Revision
 from api.query import parser
 from api.query.language import AS_OF, MIN_VERSION, VERSION, Parameter
 from api.schema.formats import FORMATS, chunks
 from api.schema.operators import TYPES
-from api.web.consistency import readable, served, version_of, within
-from api.web.envelopes import _any_document, _hash, _id, _kind, _version
-from api.web.parameters import NOUN, known, parameters
+from api.web import envelopes
+from api.web.consistency import ReadView, as_of_version, chain_of, reading, version_problems
+from api.web.parameters import NOUN, noun_named, query_parameters
 from api.web.responses import (
     HEADERS,
     IF_NONE_MATCH,
@@ -28,40 +27,43 @@ from api.web.responses import (
     Blueprint,
     conditional,
     documents,
-    held,
+    json_response,
     negotiate,
+    streamed,
     streaming,
+    tag,
     tagged,
 )
+from api.web.schemas import document_field, hash_field, id_field, kind_field, version_field
 
 
 class NounDigestSchema(Schema):
-    """What proves a copy of a noun."""
+    """Digest of the records of a noun."""
 
-    count = fields.Integer(required=True, metadata={"description": "How many records.", "example": 46})
-    root = _hash("Hash of its buckets.")
+    count = fields.Integer(required=True, metadata={"description": "Number of records.", "example": 46})
+    root = hash_field("Hash over its buckets.")
     buckets = fields.List(
-        _hash("Hash of a bucket."),
-        metadata={"description": "With `buckets=true`: the hash of each of the 256 buckets.", "example": []},
+        hash_field("Hash of a bucket."),
+        metadata={"description": "With `buckets=true`, the hash of each of the 256 buckets.", "example": []},
     )
 
 
 class DigestSchema(Schema):
-    """What proves a copy."""
+    """Digest of all records at a version."""
 
-    version = _version("The version that it is of.")
-    count = fields.Integer(required=True, metadata={"description": "How many records.", "example": 603})
-    root = _hash("Hash of everything.")
+    version = version_field("Version of the dataset that the digest is of.")
+    count = fields.Integer(required=True, metadata={"description": "Number of records.", "example": 603})
+    root = hash_field("Hash over all nouns.")
     nouns = fields.Dict(
         keys=fields.String(),
         values=fields.Nested(NounDigestSchema),
         required=True,
-        metadata={"description": "Each noun that has records.", "example": {}},
+        metadata={"description": "Digest of each noun that has records.", "example": {}},
     )
 
 
 class DigestAnswerSchema(Schema):
-    """What proves a copy."""
+    """An answer with the digest."""
 
     data = fields.Nested(DigestSchema, required=True, metadata={"description": "The digest."})
 
@@ -69,24 +71,24 @@ class DigestAnswerSchema(Schema):
 class MemberSchema(Schema):
     """A record with its hash."""
 
-    kind = _kind()
-    id = _id()
-    version = _version("The version that last changed it.")
-    hash = _hash("Its leaf in the digest.")
-    document = _any_document("The record.")
+    kind = kind_field()
+    id = id_field()
+    version = version_field("Version that last changed the record.")
+    hash = hash_field("Leaf hash of the record in the digest.")
+    document = document_field("The record.")
 
 
 class BucketAnswerSchema(Schema):
     """The records of a bucket."""
 
     data = fields.List(fields.Nested(MemberSchema), required=True, metadata={"description": "The records, by id."})
-    hash = _hash("The bucket's hash.")
-    version = _version("The version that they are of.")
+    hash = hash_field("Hash of the bucket.")
+    version = version_field("Version of the dataset that the bucket is of.")
 
 
 NDJSON = FORMATS["ndjson"].media_type
-AT = Parameter("at", "The version of the dataset, the newest by itself.", VERSION, example=lambda _: "603")
-DIGEST = {
+AT = Parameter("at", "Version of the dataset; the newest by default.", VERSION, example=lambda _: "603")
+DIGEST_PARAMETERS = {
     row.name: row
     for row in (
         AT,
@@ -94,8 +96,8 @@ DIGEST = {
         MIN_VERSION,
     )
 }
-BUCKET = {row.name: row for row in (AT, MIN_VERSION)}
-SNAPSHOT = {row.name: row for row in (AS_OF, MIN_VERSION)}
+BUCKET_PARAMETERS = {row.name: row for row in (AT, MIN_VERSION)}
+SNAPSHOT_PARAMETERS = {row.name: row for row in (AS_OF, MIN_VERSION)}
 NUMBERS = [str(number) for number in range(merkle.BUCKETS)]
 NUMBER = {
     "name": "number",
@@ -109,125 +111,137 @@ NUMBER = {
 proofs = Blueprint("proofs", __name__)
 
 
+@proofs.route("/digest", endpoint="read_digest", parameters=[IF_NONE_MATCH], tags=["sync"])
+class Digest(ReadView):
+    """The digest of the dataset."""
+
+    @proofs.response(200, DigestAnswerSchema, description="The digest.", headers=HEADERS)
+    @proofs.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
+    @documents(proofs, "invalid-query", "cursor-diverged", "not-acceptable", "unavailable")
+    @proofs.doc(operationId="digest", summary="Prove a copy", parameters=query_parameters(DIGEST_PARAMETERS))
+    def get(self) -> Response:
+        """Read a SHA-256 Merkle root over all records at a version: a copy that has the same root is complete and correct.
+
+        `buckets=true` adds the hash of each bucket, to find the differences.
+        """
+        negotiate(JSON)
+        return read_digest(parser.parse_named(DIGEST_PARAMETERS, request.args.lists()))
+
+
+@proofs.route(
+    "/digest/buckets/<string:noun>/<string:number>",
+    endpoint="read_bucket",
+    parameters=[NOUN, NUMBER, IF_NONE_MATCH],
+    tags=["sync"],
+)
+class BucketRecords(ReadView):
+    """The records of one bucket of the digest."""
+
+    @proofs.response(200, BucketAnswerSchema, description="The bucket.", headers=HEADERS)
+    @proofs.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
+    @documents(proofs, "invalid-query", "cursor-diverged", "not-acceptable", "not-found", "unavailable")
+    @proofs.doc(operationId="bucket", summary="Repair a copy", parameters=query_parameters(BUCKET_PARAMETERS))
+    def get(self, noun: str, number: str) -> Response:
+        """Read the records of one bucket with their hashes, by id: a copy whose bucket differs takes these instead."""
+        negotiate(JSON)
+        kind, bucket = noun_named(noun).name, _bucket_number(number)
+        return read_bucket(kind, bucket, parser.parse_named(BUCKET_PARAMETERS, request.args.lists()))
+
+
+@proofs.route("/snapshot", endpoint="snapshot", parameters=[IF_NONE_MATCH], tags=["sync"])
+class Snapshot(ReadView):
+    """The whole dataset."""
+
+    @proofs.response(200, {"type": "string"}, content_type=NDJSON, description="The whole dataset.", headers=HEADERS)
+    @proofs.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
+    @documents(proofs, "invalid-query", "cursor-diverged", "not-acceptable", "unavailable")
+    @proofs.doc(operationId="snapshot", summary="Copy everything", parameters=query_parameters(SNAPSHOT_PARAMETERS))
+    def get(self) -> Response:
+        """Read the whole dataset at one version as lines of JSON: `version`, `cursor`, `count`, `root`; then every record.
+
+        Continue with `/changes?cursor=` and that cursor.
+        """
+        negotiate(NDJSON)
+        return read_snapshot(parser.parse_named(SNAPSHOT_PARAMETERS, request.args.lists()))
+
+
 # --- the digest
 
 
-@proofs.route("/digest", parameters=[IF_NONE_MATCH], tags=["sync"])
-@proofs.response(200, DigestAnswerSchema, description="The digest.", headers=HEADERS)
-@proofs.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-@documents(proofs, "invalid-query", "cursor-diverged", "not-acceptable", "unavailable")
-@proofs.doc(operationId="digest", summary="Prove a copy", parameters=parameters(DIGEST))
-def read_digest() -> Response:
-    """Read a SHA-256 Merkle root over all records at a version: whoever computes the same from their copy has it all.
-
-    `buckets=true` adds the hash of each bucket, to find what differs.
-    """
-    negotiate(JSON)
-    found = parser.parse_named(DIGEST, request.args.lists())
-
-    def work(database: Database) -> Response:
-        with database.reading() as session:
-            now = head.state(session)
-            version = found.get("at", now.version)
-            within(session, version, "at")
-            etag = f"{__version__}-{version}-{head.chain_at(session, version).hex()[:8]}"
-            if unchanged := conditional(etag):
-                return unchanged
-            nouns = digest.digests(session, version)
-        body = {
-            "version": version,
-            "count": sum(row.count for row in nouns.values()),
-            "root": digest.root(nouns).hex(),
-            "nouns": {kind: _noun(kind, row, whole=found.get("buckets", False)) for kind, row in nouns.items()},
-        }
-        return tagged(Response(json.dumps({"data": body}, separators=(",", ":")), content_type=JSON), etag)
-
-    return served(work, found.get("min_version", 0))
+def read_digest(query: dict[str, Any]) -> Response:
+    """Answer with the digest at a version. Raises a 410."""
+    with reading(query.get("min_version", 0)) as session:
+        version, etag = _version_and_tag(session, query.get("at"))
+        if unchanged := conditional(etag):
+            return unchanged
+        nouns = digest.digests(session, version)
+    with_buckets = query.get("buckets", False)
+    rows = {kind: _noun(kind, row, with_buckets=with_buckets) for kind, row in nouns.items()}
+    return tagged(json_response({"data": {"version": version, **_summary(nouns), "nouns": rows}}), etag)
 
 
-def _noun(kind: str, row: digest.NounDigest, *, whole: bool) -> dict[str, Any]:
-    answer: dict[str, Any] = {"count": row.count, "root": merkle.noun(kind, row.buckets).hex()}
-    return {**answer, "buckets": [sha256.hex() for sha256 in row.buckets]} if whole else answer
+def read_bucket(kind: str, number: int, query: dict[str, Any]) -> Response:
+    """Answer with the records of a bucket at a version. Raises a 410."""
+    with reading(query.get("min_version", 0)) as session:
+        version, etag = _version_and_tag(session, query.get("at"))
+        if unchanged := conditional(etag):
+            return unchanged
+        with version_problems(session, "at"):
+            revisions = digest.bucket_at(session, kind, number, version)
+    sha256 = merkle.bucket(revision.leaf for revision in revisions).hex()
+    data = ",".join(map(envelopes.leaf, revisions))
+    body = f'{{"data":[{data}],"hash":"{sha256}","version":{version}}}'
+    return tagged(Response(body, content_type=JSON), etag)
 
 
-@proofs.route("/digest/buckets/<string:noun>/<string:number>", parameters=[NOUN, NUMBER, IF_NONE_MATCH], tags=["sync"])
-@proofs.response(200, BucketAnswerSchema, description="The bucket.", headers=HEADERS)
-@proofs.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-@documents(proofs, "invalid-query", "cursor-diverged", "not-acceptable", "not-found", "unavailable")
-@proofs.doc(operationId="bucket", summary="Repair a copy", parameters=parameters(BUCKET))
-def read_bucket(noun: str, number: str) -> Response:
-    """Read the records of one bucket, by id, with their hashes: what a copy whose bucket differs should hold instead."""
-    negotiate(JSON)
-    kind = known(noun).name
-    if number not in NUMBERS:
+def _version_and_tag(session: Session, at: int | None) -> tuple[int, str]:
+    """Return the version that is read, the newest by default, and the tag of its answers. Raises a 410."""
+    version = head.state(session).version if at is None else at
+    return version, tag(version, chain_of(session, version, "at").hex()[:8])
+
+
+def _bucket_number(text: str) -> int:
+    if text not in NUMBERS:
         detail = "There is no such bucket."
         item = error_item("number", "invalid-value", detail, allowed={"minimum": 0, "maximum": merkle.BUCKETS - 1})
         raise ProblemError("not-found", detail, item)
-    found = parser.parse_named(BUCKET, request.args.lists())
-
-    def work(database: Database) -> Response:
-        with database.reading() as session:
-            version = found.get("at", head.state(session).version)
-            within(session, version, "at")
-            etag = f"{__version__}-{version}-{head.chain_at(session, version).hex()[:8]}"
-            if unchanged := conditional(etag):
-                return unchanged
-            rows = readable(lambda: digest.bucket_at(session, kind, int(number), version), "at")
-        sha256 = merkle.bucket(row.leaf for row in rows).hex()
-        data = ",".join(_member(row) for row in rows)
-        return tagged(Response(f'{{"data":[{data}],"hash":"{sha256}","version":{version}}}', content_type=JSON), etag)
-
-    return served(work, found.get("min_version", 0))
+    return int(text)
 
 
-def _member(revision: Revision) -> str:
-    """Write a record of a bucket or of a snapshot."""
-    assert revision.leaf is not None
-    facts = {"kind": revision.kind, "id": revision.id, "version": revision.version, "hash": revision.leaf.hex()}
-    return f'{json.dumps(facts, separators=(",", ":"))[:-1]},"document":{revision.document}}}'
+def _summary(nouns: Mapping[str, digest.NounDigest]) -> dict[str, Any]:
+    return {"count": sum(row.count for row in nouns.values()), "root": digest.root(nouns).hex()}
 
 
-# --- the whole
+def _noun(kind: str, row: digest.NounDigest, *, with_buckets: bool) -> dict[str, Any]:
+    answer: dict[str, Any] = {"count": row.count, "root": merkle.noun(kind, row.buckets).hex()}
+    return {**answer, "buckets": [sha256.hex() for sha256 in row.buckets]} if with_buckets else answer
 
 
-@proofs.route("/snapshot", parameters=[IF_NONE_MATCH], tags=["sync"])
-@proofs.response(200, {"type": "string"}, content_type=NDJSON, description="The whole dataset.", headers=HEADERS)
-@proofs.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-@documents(proofs, "invalid-query", "cursor-diverged", "not-acceptable", "unavailable")
-@proofs.doc(operationId="snapshot", summary="Copy everything", parameters=parameters(SNAPSHOT))
-def snapshot() -> Response:
-    """Read the whole dataset at one version, a line of JSON each: `version`, `cursor`, `count`, `root`; then every record.
+# --- the snapshot
 
-    Go on with `/changes?cursor=` and that cursor.
-    """
-    negotiate(NDJSON)
-    found = parser.parse_named(SNAPSHOT, request.args.lists())
 
-    def work(database: Database) -> Response:
-        with ExitStack() as stack:
-            stack.enter_context(streaming())
-            session = stack.enter_context(database.reading())
-            version = head.state(session).version
-            if "as_of" in found:
-                version = version_of(session, found["as_of"])
-                readable(lambda: history.require_untrimmed(session, version), "as_of")
-            chain = head.chain_at(session, version)
-            etag = f"{__version__}-{version}-{chain.hex()[:8]}"
-            if unchanged := conditional(etag):
-                return unchanged
-            nouns = digest.digests(session, version)
-            first = {
-                "version": version,
-                "cursor": feed.Position(version).cursor(chain),
-                "count": sum(row.count for row in nouns.values()),
-                "root": digest.root(nouns).hex(),
-            }
-            rows = stack.enter_context(closing(history.dataset_at(session, version)))
-            lines = itertools.chain([json.dumps(first, separators=(",", ":"))], map(_member, rows))
-            body = chunks(f"{line}\n" for line in lines)
-            open_while_sent = stack.pop_all()
-        response = Response(held(open_while_sent, body), content_type=NDJSON)
-        response.call_on_close(open_while_sent.close)
-        return tagged(response, etag)
+def read_snapshot(query: dict[str, Any]) -> Response:
+    """Answer with the whole dataset at a version while it is read. Raises a 410."""
+    with ExitStack() as stack:
+        stack.enter_context(streaming())
+        session = stack.enter_context(reading(query.get("min_version", 0)))
+        version = _snapshot_version(session, query.get("as_of"))
+        chain = head.chain_at(session, version)
+        etag = tag(version, chain.hex()[:8])
+        if unchanged := conditional(etag):
+            return unchanged
+        cursor = feed.Position(version).cursor(chain)
+        first = {"version": version, "cursor": cursor, **_summary(digest.digests(session, version))}
+        revisions = stack.enter_context(closing(history.dataset_at(session, version)))
+        lines = itertools.chain([json.dumps(first, separators=(",", ":"))], map(envelopes.leaf, revisions))
+        return tagged(streamed(stack, chunks(f"{line}\n" for line in lines), NDJSON), etag)
 
-    return served(work, found.get("min_version", 0))
+
+def _snapshot_version(session: Session, as_of: str | None) -> int:
+    """Return the version that `as_of` names, the newest by default. Raises a 410 if its past was cut."""
+    if as_of is None:
+        return head.state(session).version
+    version = as_of_version(session, as_of)
+    with version_problems(session, "as_of"):
+        history.require_untrimmed(session, version)
+    return version

@@ -6,16 +6,14 @@ from typing import Any
 from flask import Response, request
 from marshmallow import Schema, fields, validate
 
-from api import __version__
-from api.db.database import Database
 from api.ledger import head
 from api.ledger.index import words
-from api.query import language, parser, search
-from api.query.language import SEARCHABLE
+from api.query import parser, search
+from api.query.language import FIND_PARAMETERS, SEARCHABLE, Find
 from api.resources import BY_NAME
-from api.web.consistency import served
-from api.web.envelopes import LinksSchema, MetaSchema, PageSchema, _title, highlights_of
-from api.web.parameters import parameter_component
+from api.web import envelopes
+from api.web.consistency import ReadView, reading
+from api.web.parameters import query_parameters
 from api.web.problems import base_url
 from api.web.responses import (
     HEADERS,
@@ -27,26 +25,28 @@ from api.web.responses import (
     address,
     conditional,
     documents,
-    link_header,
+    json_response,
     negotiate,
+    tag,
     tagged,
 )
+from api.web.schemas import LinksSchema, MetaSchema, PageSchema, highlights_field, schema_name
 
 
 class HitSchema(Schema):
-    """A record that was found."""
+    """The name and the URL of a record."""
 
     kind = fields.String(
         required=True,
         validate=validate.OneOf([resource.name for resource in SEARCHABLE]),
-        metadata={"description": "Its noun.", "example": "initiatives"},
+        metadata={"description": "The record's noun.", "example": "initiatives"},
     )
-    id = fields.String(required=True, metadata={"description": "Its id.", "example": "los-angeles-ca-myla311"})
-    label = fields.String(required=True, metadata={"description": "What a reader calls it.", "example": "MyLA311"})
+    id = fields.String(required=True, metadata={"description": "The record's id.", "example": "los-angeles-ca-myla311"})
+    label = fields.String(required=True, metadata={"description": "Name or title of the record.", "example": "MyLA311"})
     url = fields.String(
         required=True,
         metadata={
-            "description": "Its address.",
+            "description": "URL of the record.",
             "example": "https://api.example.org/initiatives/los-angeles-ca-myla311",
             "format": "uri",
         },
@@ -54,107 +54,110 @@ class HitSchema(Schema):
 
 
 class FoundSchema(HitSchema):
-    """A record that was found, with all that it says."""
+    """A record that the search finds."""
 
     record = fields.Raw(
         required=True,
         metadata={
             "description": "The record.",
-            "anyOf": [{"$ref": f"#/components/schemas/{_title(resource)}"} for resource in SEARCHABLE],
+            "anyOf": [{"$ref": f"#/components/schemas/{schema_name(resource)}"} for resource in SEARCHABLE],
         },
     )
-    highlights = highlights_of()
+    highlights = highlights_field()
 
 
 class SearchAnswerSchema(Schema):
-    """Records of every noun that were found, the best first."""
+    """A page of the records that a search finds, the best first."""
 
     data = fields.List(fields.Nested(FoundSchema), required=True, metadata={"description": "The best first."})
-    page = fields.Nested(PageSchema, required=True, metadata={"description": "Where this page stands in the list."})
-    links = fields.Nested(LinksSchema, required=True, metadata={"description": "Addresses of this page and the next."})
+    page = fields.Nested(PageSchema, required=True, metadata={"description": "Which part of the result this page is."})
+    links = fields.Nested(LinksSchema, required=True, metadata={"description": "Links to this page and to the next one."})
     meta = fields.Nested(MetaSchema, required=True, metadata={"description": "About the answer."})
 
 
 class SuggestAnswerSchema(Schema):
     """Records whose names have words that begin as typed."""
 
-    data = fields.List(fields.Nested(HitSchema), required=True, metadata={"description": "At most 10, the best first."})
+    data = fields.List(fields.Nested(HitSchema), required=True, metadata={"description": "At most 10 records, the best first."})
     meta = fields.Nested(MetaSchema, required=True, metadata={"description": "About the answer."})
 
 
 finding = Blueprint("search", __name__, description="Full text in every noun at once.")
 
 
-def parameters(path: str) -> list[dict[str, Any]]:
-    """Return the parameters of a path as OpenAPI has them."""
-    found = [{"name": name, "in": "query", **parameter_component(row)} for name, row in language.FIND_PARAMETERS[path].items()]
-    return [{**row, "required": True} if row["name"] == "q" else row for row in found]
+def _parameters(path: str) -> list[dict[str, Any]]:
+    parameters = query_parameters(FIND_PARAMETERS[path])
+    return [{**parameter, "required": True} if parameter["name"] == "q" else parameter for parameter in parameters]
 
 
-@finding.route("/search", parameters=[IF_NONE_MATCH])
-@finding.response(200, SearchAnswerSchema, description="A page of what was found.", headers=HEADERS | LINK)
-@finding.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-@documents(finding, "invalid-query", "invalid-cursor", "not-acceptable", "unavailable")
-@finding.doc(operationId="search", summary="Search every noun", parameters=parameters("search"))
-def find() -> Response:
-    """Best first: all of `q` side by side in the title, then all in the title, then anywhere; by noun, the newest first."""
-    negotiate(JSON)
-    asked = parser.parse_find("search", request.args.lists())
-    return served(lambda database: _find(database, asked), asked.min_version)
+@finding.route("/search", endpoint="find", parameters=[IF_NONE_MATCH])
+class SearchResults(ReadView):
+    """Records of every noun that a search finds."""
+
+    @finding.response(200, SearchAnswerSchema, description="A page of records.", headers=HEADERS | LINK)
+    @finding.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
+    @documents(finding, "invalid-query", "invalid-cursor", "not-acceptable", "unavailable")
+    @finding.doc(operationId="search", summary="Search every noun", parameters=_parameters("search"))
+    def get(self) -> Response:
+        """Search all nouns for the words of `q`, the best records first.
+
+        Records with all words side by side in the title come first, then those with all words in the title, then the others.
+        Among these they are in order of the nouns, and of a noun the newest come first.
+        """
+        negotiate(JSON)
+        return read_search(parser.parse_find("search", request.args.lists()))
 
 
-def _find(database: Database, asked: language.Find) -> Response:
-    with database.reading() as session:
+@finding.route("/suggest", endpoint="suggest", parameters=[IF_NONE_MATCH])
+class Suggestions(ReadView):
+    """Records whose names have words that begin as typed."""
+
+    @finding.response(200, SuggestAnswerSchema, description="Records that may be meant.", headers=HEADERS)
+    @finding.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
+    @documents(finding, "invalid-query", "not-acceptable", "unavailable")
+    @finding.doc(operationId="suggest", summary="Complete a text as it is typed", parameters=_parameters("suggest"))
+    def get(self) -> Response:
+        """Find records whose names have, for each word of `q`, a word that begins with it.
+
+        Names that begin with `q` come first; the others follow by noun and name.
+        """
+        negotiate(JSON)
+        return read_suggestions(parser.parse_find("suggest", request.args.lists()))
+
+
+def read_search(query: Find) -> Response:
+    """Answer with a page of the records of every noun that a search finds."""
+    with reading(query.min_version) as session:
         version = head.state(session).version
-        etag = f"{__version__}-{version}"
-        if unchanged := conditional(etag):
+        if unchanged := conditional(tag(version)):
             return unchanged
-        rows, cursor = search.find(session, asked)
-        number, relation = search.find_total(session, asked)
+        hits, cursor = search.find(session, query)
+        total, relation = search.find_total(session, query)
     links = {"self": address(request.args), "next": cursor and address(request.args, cursor=cursor)}
     body = {
-        "data": [found(hit, asked) for hit in rows],
-        "page": {"limit": asked.limit, "cursor": cursor, "total": number, "total_relation": relation},
+        "data": [_hit(hit, query) for hit in hits],
+        "page": envelopes.page(query.limit, cursor, total, relation),
         "links": links,
         "meta": {"version": version},
     }
-    response = tagged(Response(json.dumps(body, separators=(",", ":")), content_type=JSON), etag)
-    response.headers["Link"] = link_header(links)
-    return response
+    return tagged(json_response(body, links), tag(version))
 
 
-@finding.route("/suggest", parameters=[IF_NONE_MATCH])
-@finding.response(200, SuggestAnswerSchema, description="What may have been meant.", headers=HEADERS)
-@finding.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-@documents(finding, "invalid-query", "not-acceptable", "unavailable")
-@finding.doc(operationId="suggest", summary="Complete what is typed", parameters=parameters("suggest"))
-def suggest() -> Response:
-    """Find records with a word for each one typed that begins with it: names that begin so first, then by noun and name."""
-    negotiate(JSON)
-    asked = parser.parse_find("suggest", request.args.lists())
-    return served(lambda database: _suggest(database, asked), asked.min_version)
-
-
-def _suggest(database: Database, asked: language.Find) -> Response:
-    with database.reading() as session:
+def read_suggestions(query: Find) -> Response:
+    """Answer with the records whose names have words that begin as typed."""
+    with reading(query.min_version) as session:
         version = head.state(session).version
-        etag = f"{__version__}-{version}"
-        if unchanged := conditional(etag):
+        if unchanged := conditional(tag(version)):
             return unchanged
-        rows = search.suggest(session, asked)
-    body = {"data": [named(hit) for hit in rows], "meta": {"version": version}}
-    return tagged(Response(json.dumps(body, separators=(",", ":")), content_type=JSON), etag)
+        hits = search.suggest(session, query)
+    return tagged(json_response({"data": [_suggestion(hit) for hit in hits], "meta": {"version": version}}), tag(version))
 
 
-def named(hit: search.Hit) -> dict[str, Any]:
-    """Return a record's name and address."""
+def _suggestion(hit: search.Hit) -> dict[str, Any]:
     return {"kind": hit.kind, "id": hit.id, "label": search.label(hit), "url": f"{base_url()}/{hit.kind}/{hit.id}"}
 
 
-def found(hit: search.Hit, asked: language.Find) -> dict[str, Any]:
-    """Return a record with its name and address."""
+def _hit(hit: search.Hit, query: Find) -> dict[str, Any]:
     record = json.loads(hit.document)
-    answer = {**named(hit), "record": record}
-    if asked.highlights:
-        answer["highlights"] = words.highlights(asked.search, BY_NAME[hit.kind], record)
-    return answer
+    row = {**_suggestion(hit), "record": record}
+    return {**row, "highlights": words.highlights(query.search, BY_NAME[hit.kind], record)} if query.highlights else row

@@ -1,10 +1,13 @@
-"""What a request says of the dataset's versions, and how it is answered when they are not to be had."""
+"""Reading from a database that is recent enough, and the problems of versions that it does not have."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from flask import Response, current_app
+from flask import after_this_request, current_app, g
+from flask.typing import ResponseReturnValue
+from flask.views import MethodView
 from sqlalchemy.orm import Session
 
 from api.db.database import Database
@@ -14,43 +17,58 @@ from api.schema.fields import MAX_INTEGER
 from api.schema.operators import TYPES
 from api.schema.resource import Resource
 from api.web.problems import base_url
-from api.web.responses import waiting
+from api.web.responses import no_store, waiting
 
-# Seconds to wait for a version, and between looks.
-PATIENCE, EVERY = 1.0, 0.02
+# Seconds to wait for `min_version`, and between two looks at the version.
+PATIENCE, POLL_SECONDS = 1.0, 0.02
 
 
-def served(work: Callable[[Database], Response], min_version: int = 0) -> Response:
-    """Answer from the database, or from its primary where it is a standby that has not got so far.
+class ReadView(MethodView):
+    """A view that runs again on the primary if a standby has not received the version that the request names."""
 
-    Raises 410 for a version that never was, or that was cut, and 503 where the primary can't be asked, or where there is no
-    ``min_version`` yet, after a while.
+    def dispatch_request(self, **path: Any) -> ResponseReturnValue:
+        """Run the view, and let `reading` open the primary the second time. A read has no effects, so it can run twice."""
+        try:
+            return super().dispatch_request(**path)
+        except head.AheadError:
+            g.reads_primary = True
+            return super().dispatch_request(**path)
+
+
+@contextmanager
+def reading(min_version: int = 0) -> Iterator[Session]:
+    """Open a session on this server's database, or on the primary if this server is a standby that is behind.
+
+    Raises a 503 if `min_version` does not arrive in time, or if the block raises AheadError and there is no primary to ask;
+    if there is one, AheadError reaches `ReadView`, which runs the view again.
     """
-    own: Database = current_app.extensions["database"]
-    primary: Database | None = current_app.extensions["primary"]
+    database = _recent_enough(min_version)
+    can_ask_primary = current_app.extensions["primary"] not in {None, database}
     try:
-        if min_version and not _has(own, min_version):
-            if primary is None:
-                _wait_for(own, min_version)
-            else:
-                return _of_primary(work, primary, min_version)
-        return work(own)
+        with database.reading() as session:
+            yield session
     except head.AheadError:
-        if primary is None:
-            raise ProblemError("unavailable", "This standby has not got as far as that version yet.") from None
-        return _of_primary(work, primary)
+        if can_ask_primary:
+            raise
+        raise ProblemError("unavailable", "This standby has not received that version yet.") from None
 
 
-def _of_primary(work: Callable[[Database], Response], primary: Database, min_version: int = 0) -> Response:
-    """Answer from the primary; nobody may keep that as an answer of the standby, which is in another state."""
-    if min_version:
-        _wait_for(primary, min_version)
-    response = work(primary)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+def _recent_enough(min_version: int) -> Database:
+    """Return the database to read from, as soon as it is at a version. Raises a 503 if that takes too long."""
+    database: Database = current_app.extensions["database"]
+    primary: Database | None = current_app.extensions["primary"]
+    if primary and ("reads_primary" in g or not _has(database, min_version)):
+        database = primary
+        # The standby is in another state, so an answer of the primary must not be cached as one of its own.
+        after_this_request(no_store)
+    if not _has(database, min_version):
+        _wait_for(database, min_version)
+    return database
 
 
 def _has(database: Database, version: int) -> bool:
+    if version == 0:
+        return True
     with database.reading() as session:
         return head.state(session).version >= version
 
@@ -60,44 +78,43 @@ def _wait_for(database: Database, version: int) -> None:
     with waiting():
         while not _has(database, version):
             if time.monotonic() > deadline:
-                raise ProblemError("unavailable", f"The dataset has not got as far as version {version} yet.")
-            time.sleep(EVERY)
+                raise ProblemError("unavailable", f"The dataset is not at version {version} yet.")
+            time.sleep(POLL_SECONDS)
 
 
-def version_of(session: Session, text: str, parameter: str = "as_of") -> int:
-    """Read a version, or a time, that is in the ledger. Raises a 400 or a 410, and AheadError."""
+def as_of_version(session: Session, as_of: str) -> int:
+    """Return the version that `as_of` names, itself a version or a time. Raises a 400 or a 410, and AheadError."""
     try:
-        if text.isascii() and text.isdigit():
-            version = int(text)
-            within(session, version, parameter)
+        if as_of.isascii() and as_of.isdigit():
+            chain_of(session, version := int(as_of), "as_of")
             return version
-        return history.at_time(session, TYPES["instant"].read(text))
+        return history.at_time(session, TYPES["instant"].read(as_of))
     except (ValueError, OverflowError):
-        wrong = ErrorList()
-        detail = f"`{parameter}` is a version of the dataset or {TYPES['instant'].description}."
-        wrong.add(parameter, "invalid-value", detail, allowed={"format": "date-time"})
-        wrong.raise_any()
+        errors = ErrorList()
+        detail = f"`as_of` is a version of the dataset or {TYPES['instant'].description}."
+        errors.add("as_of", "invalid-value", detail, allowed={"format": "date-time"})
+        errors.raise_any()
         raise
 
 
-def within(session: Session, version: int, parameter: str, proof: Callable[[bytes], bool] = lambda _: True) -> None:
-    """Raise a 410 for a version that this dataset never had, or one whose chain is not as ``proof`` wants it."""
+def chain_of(session: Session, version: int, parameter: str) -> bytes:
+    """Return the ledger's chain hash at the version that a parameter names. Raises a 410, and AheadError."""
+    with version_problems(session, parameter):
+        if version > MAX_INTEGER:
+            raise head.DivergedError(version)
+        return head.chain_at(session, version)
+
+
+@contextmanager
+def version_problems(session: Session, parameter: str) -> Iterator[None]:
+    """Turn DivergedError and TrimmedError into a 410 about a parameter of the request."""
     try:
-        if version <= MAX_INTEGER and proof(head.chain_at(session, version)):
-            return
+        yield
     except head.DivergedError:
-        pass
-    now = head.state(session).version
-    detail = f"The dataset, at version {now}, never was where this `{parameter}` is from."
-    raise ProblemError(
-        "cursor-diverged", detail, error_item(parameter, "cursor-diverged", detail), restart=f"{base_url()}/snapshot"
-    )
-
-
-def readable(check: Callable[[], Any], parameter: str) -> Any:
-    """Return what a look at the past finds. Raises a 410 where it was cut."""
-    try:
-        return check()
+        now = head.state(session).version
+        detail = f"The dataset, at version {now}, never had the version that this `{parameter}` is from."
+        item = error_item(parameter, "cursor-diverged", detail)
+        raise ProblemError("cursor-diverged", detail, item, restart=f"{base_url()}/snapshot") from None
     except head.TrimmedError as error:
         detail = f"The past below version {error.version} was cut." if error.version else "That past of a record was erased."
         item = error_item(parameter, "history-trimmed", detail)
@@ -105,7 +122,7 @@ def readable(check: Callable[[], Any], parameter: str) -> Any:
 
 
 def unknown_record(session: Session, resource: Resource, id: str) -> ProblemError:
-    """Describe a record that isn't there, with the published id that was probably meant."""
+    """Return the 404 of a record that does not exist; it suggests the published id that is nearest."""
     detail = f"There is no {resource.singular} `{shorten(id)}`."
     suggestion = history.near_id(session, resource.name, id)
     item = error_item("id", "unknown-id", f"{detail} `/{resource.name}` lists those that there are.", suggestion=suggestion)

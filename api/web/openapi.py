@@ -13,7 +13,7 @@ from flask_smorest import Api as SmorestApi
 from api import __version__
 from api.resources import RESOURCES
 from api.schema.fields import Document, Part
-from api.web import envelopes
+from api.web import schemas
 from api.web.parameters import RecordConverter, parameter_components
 from api.web.problem_types import PROBLEMS
 from api.web.problems import MEDIA_TYPE, ProblemSchema, example
@@ -101,7 +101,7 @@ def document(routes: Sequence[Blueprint]) -> bytes:
     for resource in RESOURCES:
         for name, parameter in parameter_components(resource).items():
             api.spec.components.parameter(name, "query", parameter)
-    envelopes.register(api.spec.components)
+    schemas.register(api.spec.components)
     for own in routes:
         api.register_blueprint(own)
     found = api.spec.to_dict()

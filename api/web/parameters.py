@@ -1,4 +1,4 @@
-"""Parameters, as OpenAPI has them."""
+"""Parameters of paths and queries, as the OpenAPI document describes them."""
 
 import json
 from collections.abc import Mapping
@@ -26,18 +26,21 @@ NOUN = {
 
 
 class RecordConverter(BaseConverter):
-    """An id in a path."""
+    """The id of a record in a path."""
 
     regex = f"(?!{RESERVED}$)[^/]+"
 
 
-def parameters(rows: Mapping[str, Parameter]) -> list[dict[str, Any]]:
-    """Return parameters as OpenAPI has them."""
-    return [{"name": name, "in": "query", **parameter_component(row)} for name, row in rows.items()]
+def noun_named(name: str) -> Resource:
+    """Return the noun of a path. Raises a 404."""
+    if name not in BY_NAME:
+        detail = "There is no such noun."
+        raise ProblemError("not-found", detail, error_item("noun", "unknown-name", detail, allowed=NOUNS))
+    return BY_NAME[name]
 
 
-def id_of(resource: Resource) -> dict[str, Any]:
-    """Return the parameter of a path that holds the id of a record."""
+def id_parameter(resource: Resource) -> dict[str, Any]:
+    """Return the path parameter that holds the id of a record."""
     return {
         "name": "id",
         "in": "path",
@@ -47,62 +50,63 @@ def id_of(resource: Resource) -> dict[str, Any]:
     }
 
 
+def query_parameters(rows: Mapping[str, Parameter]) -> list[dict[str, Any]]:
+    """Return query parameters, each with its name."""
+    return [{"name": name, "in": "query", **_described(row, RESOURCES[0])} for name, row in rows.items()]
+
+
 def parameter_name(resource: Resource, name: str) -> str:
-    """Return the name under which the OpenAPI document holds a parameter of a noun."""
+    """Return the name of the OpenAPI component of a noun's query parameter."""
     return f"{resource.name}.{name}"
 
 
 def parameter_components(resource: Resource) -> dict[str, dict[str, Any]]:
-    """Return the parameters of a noun as OpenAPI has them, by that name."""
-    found = {name: parameter_component(row, resource) for name, row in language.parameters(resource).items()}
-    expression = expression_of(resource)
-    # A text with JSON in it, rather than a parameter with `content`: generators of clients leave that out.
-    found["filter"] = {
+    """Return the OpenAPI components of a noun's query parameters by name, its filters among them."""
+    rows = {name: _described(row, resource) for name, row in language.parameters(resource).items()}
+    expression = filter_body(resource)
+    # A string that holds JSON: generators of clients leave out parameters with `content`.
+    rows["filter"] = {
         "description": language.PARAMETERS["filter"].description,
         "schema": {"type": "string", "contentMediaType": JSON, "contentSchema": expression["schema"]},
         "example": json.dumps(expression["example"]),
     }
-    for name, filter in language.filters(resource).items():
-        example = filter.example
-        found[name] = {
-            "description": f"{filter.description}: {filter.operator.description}.",
-            **_schema(filter.schema, many=filter.operator.many, most=MAX_VALUES),
-            "example": [example] if filter.operator.many else example,
-        }
-    return {parameter_name(resource, name): {"name": name, **row} for name, row in found.items()}
+    rows |= {name: _described_filter(filter) for name, filter in language.filters(resource).items()}
+    return {parameter_name(resource, name): {"name": name, **row} for name, row in rows.items()}
 
 
-def parameter_component(row: language.Parameter, resource: Resource = RESOURCES[0]) -> dict[str, Any]:
-    """Return what OpenAPI says of a parameter, but for its name."""
-    one = {**row.schema, **({"enum": list(row.choices(resource))} if row.choices else {})}
-    found = {"description": row.description, **_schema(one, many=row.many, most=row.most)}
-    if row.example:
-        text = row.example(resource)
-        found["example"] = text.split(",") if row.many else text if one["type"] == "string" else json.loads(text)
-    return found
-
-
-def _schema(one: Mapping[str, Any], *, many: bool, most: int) -> dict[str, Any]:
-    """Return what OpenAPI says of a parameter with one value, or with a list of them by comma."""
-    if not many:
-        return {"schema": dict(one)}
-    return {"schema": {"type": "array", "items": dict(one), "minItems": 1, "maxItems": most}, "style": "form", "explode": False}
-
-
-AS_OF = {"name": "as_of", "in": "query", **parameter_component(language.AS_OF)}
-
-
-def expression_of(resource: Resource) -> dict[str, Any]:
-    """Return the schema and an example of what `filter` takes."""
+def filter_body(resource: Resource) -> dict[str, Any]:
+    """Return the schema and an example of a filter expression."""
     names = [*parser.CONNECTIVES, *language.filters(resource)]
     schema = {"type": "object", "minProperties": 1, "propertyNames": {"enum": names}}
-    ids = resource.fields["id"].example
-    return {"schema": schema, "example": {"or": [{"id": [ids]}, {"not": {"version__gt": 0}}]}}
+    id = resource.fields["id"].example
+    return {"schema": schema, "example": {"or": [{"id": [id]}, {"not": {"version__gt": 0}}]}}
 
 
-def known(noun: str) -> Resource:
-    """Return a noun by its name. Raises a 404."""
-    if noun not in BY_NAME:
-        detail = "There is no such noun."
-        raise ProblemError("not-found", detail, error_item("noun", "unknown-name", detail, allowed=NOUNS))
-    return BY_NAME[noun]
+def _described(row: Parameter, resource: Resource) -> dict[str, Any]:
+    """Return the description of a parameter without its name; choices and examples can depend on the noun."""
+    value = {**row.schema, **({"enum": list(row.choices(resource))} if row.choices else {})}
+    description = {"description": row.description, **_schema(value, many=row.many, most=row.most)}
+    if row.example:
+        text = row.example(resource)
+        description["example"] = text.split(",") if row.many else text if value["type"] == "string" else json.loads(text)
+    return description
+
+
+def _described_filter(filter: language.Filter) -> dict[str, Any]:
+    many = filter.operator.many
+    return {
+        "description": f"{filter.description}: {filter.operator.description}.",
+        **_schema(filter.schema, many=many, most=MAX_VALUES),
+        "example": [filter.example] if many else filter.example,
+    }
+
+
+def _schema(value: Mapping[str, Any], *, many: bool, most: int) -> dict[str, Any]:
+    """Return the schema of a parameter with one value, or with a list of values that commas separate."""
+    if not many:
+        return {"schema": dict(value)}
+    return {
+        "schema": {"type": "array", "items": dict(value), "minItems": 1, "maxItems": most},
+        "style": "form",
+        "explode": False,
+    }

@@ -1,13 +1,17 @@
 """What all routes share: the headers that they document, strict arguments, negotiation, tags, links and bodies."""
 
+import inspect
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import reduce
 from http import HTTPStatus
 from typing import Any, NoReturn
 from urllib.parse import urlencode
 
 from flask import Request, Response, current_app, request
+from flask.views import MethodView
 from flask_smorest import Blueprint as SmorestBlueprint
 from marshmallow import RAISE, Schema, ValidationError
 from webargs.flaskparser import FlaskParser
@@ -19,6 +23,7 @@ from api.db.database import Database
 from api.errors import ErrorList, ProblemError, error_item, shorten
 from api.schema import strict_json
 from api.schema.formats import FORMATS
+from api.schema.resource import Resource
 from api.web.cache import CACHE_CONTROL
 from api.web.compression import matching
 from api.web.problem_types import PROBLEMS
@@ -120,9 +125,19 @@ def documents(blp: Blueprint, *names: str) -> Any:
         for status in sorted({PROBLEMS[name].status for name in (*names, *ALWAYS)}):
             view = blp.alt_response(status, response_name(status))(view)
         # flask-smorest takes a docstring's first line for the summary, which we give in fewer words.
-        return blp.doc(description=view.__doc__)(view) if view.__doc__ else view
+        description = inspect.getdoc(view)
+        return blp.doc(description=description)(view) if description else view
 
     return decorate
+
+
+def noun_view(view: type[MethodView], resource: Resource, **decorators: Sequence[Callable[[Any], Any]]) -> type[MethodView]:
+    """Return a subclass of a view for one noun; ``decorators`` document its methods, by the name of the method.
+
+    flask-smorest takes the documentation of an operation from its method, and each noun documents its own.
+    """
+    methods = {name: reduce(lambda method, row: row(method), rows, getattr(view, name)) for name, rows in decorators.items()}
+    return type(f"{resource.singular.title()}{view.__name__}", (view,), {"resource": resource, **methods})
 
 
 def response_name(status: int) -> str:
@@ -153,12 +168,31 @@ def conditional(etag: str) -> Response | None:
     return tagged(Response(status=304), own) if own else None
 
 
+def tag(version: int, *parts: object) -> str:
+    """Return the entity tag of an answer: the release, a version, and all else that tells its bytes from others."""
+    return "-".join(map(str, (__version__, version, *parts)))
+
+
 def tagged(response: Response, etag: str) -> Response:
     """Say which version an answer is, and how it may be kept."""
     response.set_etag(etag)
     response.headers["Cache-Control"] = CACHE_CONTROL
     if response.status_code == 304:  # noqa: PLR2004 - nothing is described where nothing is sent
         response.headers.pop("Content-Type", None)
+    return response
+
+
+def no_store(response: Response) -> Response:
+    """Forbid to cache an answer."""
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def json_response(body: Any, links: Mapping[str, str | None] | None = None) -> Response:
+    """Return a body as JSON, with the `Link` header of its links, if it has any."""
+    response = Response(json.dumps(body, separators=(",", ":")), content_type=JSON)
+    if links:
+        response.headers["Link"] = link_header(links)
     return response
 
 
@@ -182,8 +216,19 @@ def read_body(*media_types: str, exact: bool = False) -> Any:
     return found if lines else found[0]
 
 
-def held(resources: ExitStack, body: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield a body, and let go of what it is read from with its last piece."""
+def streamed(resources: ExitStack, body: Iterator[bytes], content_type: str) -> Response:
+    """Return an answer that is sent while it is read; what it is read from is closed after its last piece.
+
+    Takes over all that ``resources`` holds, so return it from the block that opened them.
+    """
+    kept = resources.pop_all()
+    response = Response(_held(kept, body), content_type=content_type)
+    # A client can go away before the first piece; a generator that has not started does not close anything.
+    response.call_on_close(kept.close)
+    return response
+
+
+def _held(resources: ExitStack, body: Iterator[bytes]) -> Iterator[bytes]:
     with resources:
         yield from body
 

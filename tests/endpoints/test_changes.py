@@ -241,10 +241,15 @@ def test_waiters_harm_nobody(settings: Settings) -> None:
         assert client.get("/changes?since=603&wait=0").status_code == 200
 
 
-def test_wait_with_a_tag(curator: FlaskClient) -> None:
-    """A poll that waits with the last `ETag` is a 304 when its time is over."""
-    tag = {"If-None-Match": curator.get("/changes?since=603").headers["ETag"]}
-    assert curator.get("/changes?since=603&wait=1", headers=tag).status_code == 304
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_wait_with_a_tag(curator: FlaskClient, coding: str) -> None:
+    """A poll that waits with the last `ETag`, compressed or not, is a 304 when its time is over, and not before."""
+    accepts = {"Accept-Encoding": coding}
+    tag = {"If-None-Match": curator.get("/changes?since=0", headers=accepts).headers["ETag"]}
+    assert tag["If-None-Match"].endswith(':gzip"') == (coding == "gzip")
+    began = time.monotonic()
+    assert curator.get("/changes?since=0&wait=1", headers=accepts | tag).status_code == 304
+    assert time.monotonic() - began >= 1
 
 
 # --- cursors

@@ -16,7 +16,7 @@ from schemathesis.core.failures import Failure
 from schemathesis.engine import Status, events, from_schema
 from schemathesis.engine.run import TESTING_PHASES
 
-from api.endpoints.records import PAGED
+from api.endpoints.records import OF_PAGES
 from api.settings import Settings
 from api.web import keys
 from tests.support.applications import serving
@@ -70,7 +70,7 @@ def keep_failure(
         return not (lines or all(is_untold(item) for item in response.json()["errors"]))
     codes = {(item.get("parameter"), item["code"]) for item in response.json()["errors"]}
     untold = {("cursor", "invalid-cursor"), ("sort", "named-twice"), ("highlights", "needs-q")} | {
-        (parameter, "not-in-this-format") for parameter in PAGED
+        (parameter, "not-in-this-format") for parameter in OF_PAGES
     }
     words = {"too-many-values", "not-together"}
     return not all(row in untold or row[0] in EXPRESSIONS or row[1] in words for row in codes)

@@ -8,8 +8,6 @@ from flask import Response, request
 from flask.views import MethodView
 from sqlalchemy.orm import Session
 
-from api import __version__
-from api.db.database import Database
 from api.editing.writer import Outcome
 from api.endpoints.changesets.reading import NDJSON, ChangesetSchema, read_changeset
 from api.endpoints.changesets.schemas import ChangesetAnswerSchema, CommitAnswerSchema
@@ -18,8 +16,17 @@ from api.ledger import head, history, publish
 from api.query import parser
 from api.schema.fields import MAX_INTEGER, instant
 from api.web import auth
-from api.web.commits import ASKED, IDEMPOTENCY_KEY, LOCATION, WRITE_REFUSALS, WRITTEN, arguments, begin, carry_out
-from api.web.consistency import served
+from api.web.commits import (
+    IDEMPOTENCY_KEY,
+    LOCATION,
+    WRITE_PARAMETERS,
+    WRITE_REFUSALS,
+    WRITTEN,
+    begin,
+    carry_out,
+    read_arguments,
+)
+from api.web.consistency import ReadView, reading
 from api.web.problems import base_url
 from api.web.responses import (
     HEADERS,
@@ -29,7 +36,9 @@ from api.web.responses import (
     Blueprint,
     conditional,
     documents,
+    json_response,
     negotiate,
+    tag,
     tagged,
 )
 
@@ -65,11 +74,11 @@ class Changesets(MethodView):
     )
     @auth.documented(blueprint)
     @blueprint.doc(operationId="create_changeset", summary="Change many records at once", requestBody=BODIES)
-    @blueprint.doc(parameters=[*ASKED, IDEMPOTENCY_KEY])
+    @blueprint.doc(parameters=[*WRITE_PARAMETERS, IDEMPOTENCY_KEY])
     def post(self) -> Response:
         """Carry out all operations as one commit, or none of them. The key needs the scope of each noun that they name."""
         key = begin()
-        options = arguments()
+        options = read_arguments()
         message, operations = read_changeset()
         auth.require(key, *{f"write:{operation.resource.name}" for operation in operations})
         return carry_out(key, operations, {"message": message, **options}, committed)
@@ -85,7 +94,7 @@ VERSION = {
 
 
 @blueprint.route(f"/changesets/<int(max={MAX_INTEGER}):version>", endpoint="show", parameters=[VERSION])
-class Commits(MethodView):
+class Commits(ReadView):
     """A commit."""
 
     @blueprint.response(200, CommitAnswerSchema, description="The commit.", headers=HEADERS)
@@ -96,16 +105,11 @@ class Commits(MethodView):
         """Read who changed what, when and why."""
         negotiate(JSON)
         parser.parse_named({}, request.args.lists())
-        return served(lambda database: _show(database, version))
-
-
-def _show(database: Database, version: int) -> Response:
-    with database.reading() as session:
-        if version > head.state(session).version and head.is_standby(session):
-            raise head.AheadError(version)
-        body = json.dumps({"data": commit_of(session, version)}, separators=(",", ":"))
-    etag = f"{__version__}-{version}"
-    return conditional(etag) or tagged(Response(body, content_type=JSON), etag)
+        with reading() as session:
+            if version > head.state(session).version and head.is_standby(session):
+                raise head.AheadError(version)
+            body = {"data": commit_of(session, version)}
+        return conditional(tag(version)) or tagged(json_response(body), tag(version))
 
 
 def committed(outcomes: Sequence[Outcome], publication: publish.Publication) -> Response:

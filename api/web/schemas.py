@@ -1,0 +1,281 @@
+"""The schemas that several answers share: envelopes, and fields that look the same everywhere."""
+
+from copy import copy
+from functools import cache
+from typing import Any
+
+from marshmallow import Schema, fields, validate
+
+from api.ledger.models import Op
+from api.query.language import CAP, includable
+from api.resources import BY_NAME, RESOURCES
+from api.schema.fields import Document
+from api.schema.resource import Resource
+
+
+class PageSchema(Schema):
+    """Which part of the list this page is."""
+
+    limit = fields.Integer(required=True, metadata={"description": "The most records that a page has.", "example": 50})
+    cursor = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The next page's `cursor`; null on the last page.", "example": "WyI4ZjE0ZTQ1ZiJd"},
+    )
+    total = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": f"Records in the whole list, counted up to {CAP:,} unless `count=exact`; null if not counted.",
+            "example": 46,
+        },
+    )
+    total_relation = fields.String(
+        required=True,
+        allow_none=True,
+        validate=validate.OneOf(["eq", "gte"]),
+        metadata={
+            "description": "`eq`: `total` is exact; `gte`: there are at least `total` records; null if not counted.",
+            "example": "eq",
+        },
+    )
+
+
+class LinksSchema(Schema):
+    """Links to this page and to the next one."""
+
+    self = fields.String(
+        required=True,
+        metadata={"description": "This page.", "example": "https://api.example.org/cities?limit=2", "format": "uri"},
+    )
+    next = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "The next page; null on the last page.",
+            "example": "https://api.example.org/cities?limit=2&cursor=WyI4ZjE0ZTQ1ZiJd",
+            "format": "uri",
+        },
+    )
+
+
+class MetaSchema(Schema):
+    """About the answer."""
+
+    version = fields.Integer(
+        required=True,
+        metadata={
+            "description": ("The dataset's version; for a record without `include`, the version that last changed it."),
+            "example": 618,
+        },
+    )
+
+
+class FacetValueSchema(Schema):
+    """One value of a facet."""
+
+    value = fields.Raw(
+        required=True,
+        metadata={
+            "description": "The value, as the records have it.",
+            "example": "CA",
+            "type": ["string", "number", "boolean", "null"],
+        },
+    )
+    label = fields.String(required=True, allow_none=True, metadata={"description": "The value in words.", "example": "CA"})
+    count = fields.Integer(
+        required=True, metadata={"description": "Number of records in the whole list that have it.", "example": 46}
+    )
+    link = fields.String(
+        required=True,
+        metadata={
+            "description": "This list, filtered by the value.",
+            "example": "https://api.example.org/cities?facets=state&state=CA",
+            "format": "uri",
+        },
+    )
+
+
+class FacetSchema(Schema):
+    """Number of records for each value of one field."""
+
+    values = fields.List(
+        fields.Nested(FacetValueSchema),
+        required=True,
+        metadata={"description": "The 100 most frequent values, the most frequent first; equally frequent ones by value."},
+    )
+    more = fields.Boolean(required=True, metadata={"description": "Whether there are more than 100 values.", "example": False})
+
+
+class PieceSchema(Schema):
+    """A piece of a field's text."""
+
+    text = fields.String(
+        required=True, metadata={"description": "The text; all pieces joined are the text of the field.", "example": "Digital"}
+    )
+    match = fields.Boolean(required=True, metadata={"description": "Whether it is a word of `q`.", "example": True})
+
+
+def highlights_field() -> fields.Dict:
+    """Return the field of the highlights of one record: pieces of text by the name of the record's field."""
+    return fields.Dict(
+        keys=fields.String(),
+        values=fields.List(fields.Nested(PieceSchema)),
+        metadata={
+            "description": "Where the words of `q` are, by field.",
+            "example": {"title": [{"text": "Digital", "match": True}, {"text": " permits", "match": False}]},
+        },
+    )
+
+
+@cache
+def selection_of(resource: Resource) -> type[Schema]:
+    """Return the schema of a record with only the members that `fields` names: none of them is required."""
+    # marshmallow has no other way to copy a schema with its fields.
+    members: dict[str, Any] = {name: copy(field) for name, field in resource.schema._declared_fields.items()}  # noqa: SLF001
+    for field in members.values():
+        field.required = False
+    members |= {"Meta": Document.Meta, "__doc__": "A record with only the members that `fields` names."}
+    return type(f"{schema_name(resource)}SelectionSchema", (Schema,), members)
+
+
+def schema_name(resource: Resource) -> str:
+    """Return the name of a noun's schema in the OpenAPI document."""
+    return resource.singular.title()
+
+
+def _record_or_selection(resource: Resource) -> dict[str, Any]:
+    whole, some = (f"#/components/schemas/{schema_name(resource)}{kind}" for kind in ("", "Selection"))
+    return {"anyOf": [{"$ref": whole}, {"$ref": some}]}
+
+
+@cache
+def included_of(resource: Resource) -> type[Schema]:
+    """Return the schema of the records that `include` adds, by noun and id."""
+    nouns = sorted({path[-1].to or "" for path in includable(resource).values()})
+    members: dict[str, Any] = {
+        noun: fields.Dict(
+            keys=fields.String(),
+            values=fields.Nested(BY_NAME[noun].schema),
+            metadata={"description": f"Related {noun} by id.", "example": {}},
+        )
+        for noun in nouns
+    }
+    return type(f"{schema_name(resource)}IncludedSchema", (Schema,), {**members, "__doc__": "Related records, by noun and id."})
+
+
+@cache
+def list_of(resource: Resource) -> type[Schema]:
+    """Return the schema of a page of a noun."""
+    members: dict[str, Any] = {
+        "data": fields.List(
+            fields.Raw(metadata=_record_or_selection(resource)),
+            required=True,
+            metadata={"description": f"The {resource.name} of this page; with `fields`, only the members that it names."},
+        ),
+        "included": fields.Nested(
+            included_of(resource), required=True, metadata={"description": "The records that `include` adds, by noun and id."}
+        ),
+        "facets": fields.Dict(
+            keys=fields.String(),
+            values=fields.Nested(FacetSchema),
+            required=True,
+            metadata={"description": "The facets that `facets` names, by name.", "example": {}},
+        ),
+        "page": fields.Nested(PageSchema, required=True, metadata={"description": "Which part of the list this page is."}),
+        "links": fields.Nested(LinksSchema, required=True, metadata={"description": "Links to this page and to the next one."}),
+        "meta": fields.Nested(MetaSchema, required=True, metadata={"description": "About the answer."}),
+    }
+    if resource.search:
+        members["highlights"] = fields.Dict(
+            keys=fields.String(),
+            values=highlights_field(),
+            metadata={"description": "With `highlights=true`, where the words of `q` are, by id and field.", "example": {}},
+        )
+    return Schema.from_dict(members, name=f"{schema_name(resource)}List")
+
+
+@cache
+def record_of(resource: Resource) -> type[Schema]:
+    """Return the schema of an answer with one record."""
+    members: dict[str, Any] = {
+        "data": fields.Raw(
+            required=True,
+            metadata={
+                "description": f"The {resource.singular}; with `fields`, only the members that it names.",
+                **_record_or_selection(resource),
+            },
+        ),
+        "included": fields.Nested(
+            included_of(resource), required=True, metadata={"description": "The records that `include` adds, by noun and id."}
+        ),
+        "meta": fields.Nested(MetaSchema, required=True, metadata={"description": "About the answer."}),
+    }
+    return Schema.from_dict(members, name=f"{schema_name(resource)}Answer")
+
+
+def version_field(description: str) -> fields.Integer:
+    """Return the field of a version of the dataset."""
+    return fields.Integer(required=True, metadata={"description": description, "example": 603})
+
+
+def hash_field(description: str, *, allow_none: bool = False) -> fields.String:
+    """Return the field of a SHA-256 hash in hexadecimal."""
+    example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+    return fields.String(
+        required=True,
+        allow_none=allow_none,
+        metadata={"description": description, "example": example, "pattern": "^[0-9a-f]{64}$"},
+    )
+
+
+def op_field(description: str) -> fields.String:
+    """Return the field of the operation of a revision."""
+    return fields.String(
+        required=True,
+        validate=validate.OneOf([op.value for op in Op]),
+        metadata={"description": description, "example": "upsert"},
+    )
+
+
+def reason_field() -> fields.String:
+    """Return the field of the reason of a change."""
+    description = "Why, in the words of its author."
+    return fields.String(required=True, allow_none=True, metadata={"description": description, "example": "Corrects a date."})
+
+
+def kind_field() -> fields.String:
+    """Return the field of a noun's name."""
+    names = [resource.name for resource in RESOURCES]
+    return fields.String(
+        required=True, validate=validate.OneOf(names), metadata={"description": "Its noun.", "example": "cities"}
+    )
+
+
+def id_field() -> fields.String:
+    """Return the field of a record's id."""
+    return fields.String(required=True, metadata={"description": "Its id.", "example": "san-diego-ca"})
+
+
+def changed_at_field() -> fields.String:
+    """Return the field of the time of a change."""
+    example = "2024-12-02T09:30:00.000Z"
+    return fields.String(
+        required=True, metadata={"description": "When the change was committed.", "example": example, "format": "date-time"}
+    )
+
+
+def document_field(description: str, *, or_null: bool = False) -> fields.Raw:
+    """Return the field of a record of any noun."""
+    schemas: list[dict[str, Any]] = [{"$ref": f"#/components/schemas/{schema_name(resource)}"} for resource in RESOURCES]
+    return fields.Raw(
+        required=True,
+        allow_none=or_null,
+        metadata={"description": description, "anyOf": [*schemas, {"type": "null"}] if or_null else schemas},
+    )
+
+
+def register(components: Any) -> None:
+    """Add the schemas that others refer to by name to the OpenAPI document."""
+    for resource in RESOURCES:
+        components.schema(f"{schema_name(resource)}Selection", schema=selection_of(resource))
