@@ -8,7 +8,7 @@ from flask import Flask
 from api import cli, endpoints
 from api.db.database import Database
 from api.settings import Settings
-from api.web import auth, headers, problems
+from api.web import auth, middleware, problems
 from api.web.application import App
 from api.web.cache import Cache
 
@@ -30,12 +30,12 @@ def create_app(settings: Settings | None = None) -> Flask:
         "streams": Semaphore(max(1, settings.threads - 1)),
         "waiters": Semaphore(min(settings.waiters, settings.threads - 1)),
     }
-    headers.register(app)
+    middleware.register(app)
     problems.register(app)
     endpoints.register(app)
     cli.register(app)
     auth.register(app, settings)
     if settings.cache_mb:
         app.wsgi_app = Cache(app.wsgi_app, database)  # type: ignore[assignment, method-assign]
-    app.after_request(headers.finish)
+    app.after_request(middleware.finish)
     return app

@@ -14,9 +14,9 @@ from api.endpoints.proofs import proofs
 from api.endpoints.records import blueprint
 from api.endpoints.search import finding
 from api.resources import RESOURCES
+from api.web.blueprints import Blueprint
 from api.web.openapi import document
 from api.web.parameters import RecordConverter
-from api.web.responses import Blueprint
 
 
 @cache

@@ -3,7 +3,7 @@
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -15,33 +15,16 @@ from sqlalchemy.orm import Session
 from api.errors import ProblemError, error_item
 from api.ledger import feed, head, history
 from api.ledger.head import DatasetState, DivergedError
-from api.ledger.models import Op
 from api.query import parser
 from api.query.language import AS_OF, MIN_VERSION, VERSION, Parameter
-from api.schema.fields import instant
 from api.schema.formats import chunks
 from api.schema.operators import TYPES
 from api.web import envelopes
+from api.web.blueprints import Blueprint, documents
 from api.web.consistency import ReadView, as_of_version, chain_of, reading, version_problems
+from api.web.headers import HEADERS, IF_NONE_MATCH, LINK, UNCHANGED
 from api.web.parameters import NOUN, NOUNS, noun_named, query_parameters
-from api.web.responses import (
-    HEADERS,
-    IF_NONE_MATCH,
-    JSON,
-    LINK,
-    UNCHANGED,
-    Blueprint,
-    address,
-    conditional,
-    documents,
-    link_header,
-    negotiate,
-    streamed,
-    streaming,
-    tag,
-    tagged,
-    waiting,
-)
+from api.web.responses import JSON, address, conditional, link_header, negotiate, streamed, streaming, tag, tagged, waiting
 from api.web.schemas import (
     LinksSchema,
     changed_at_field,
@@ -159,7 +142,7 @@ class Changes(ReadView):
         Begin with `since=0`, follow `links.next` to its end, keep `cursor`, and continue with it later. A commit is never split
         over two pages. If `links.next` is null, you have everything up to `head`.
         """
-        return read_feed(read_query(PARAMETERS), _change)
+        return read_feed(read_query(PARAMETERS), envelopes.change)
 
 
 @sync.route("/changes/<string:noun>", endpoint="changes_of", parameters=[NOUN, IF_NONE_MATCH])
@@ -172,7 +155,7 @@ class NounChanges(ReadView):
     @sync.doc(operationId="changes_of", summary="Follow every change of a noun", parameters=query_parameters(FLAT_PARAMETERS))
     def get(self, noun: str) -> Response:
         """Read the changes of one noun as flat objects for ETL tools: each record with `changed_at` and `deleted`."""
-        return read_feed(read_query(FLAT_PARAMETERS, kinds=(noun_named(noun).name,)), _flat_change)
+        return read_feed(read_query(FLAT_PARAMETERS, kinds=(noun_named(noun).name,)), envelopes.flat_change)
 
 
 # --- the query
@@ -241,7 +224,7 @@ def _read_page(query: FeedQuery, write: Writer, *, news_only: bool) -> Response 
             return None
         links, tail = _tail(session, page, now.version, more=more)
         changes = stack.enter_context(closing(feed.changes(session, page)))
-        response = _send(stack, page, itertools.chain(['{"data":['], _separated(map(write, changes)), ["],", tail]))
+        response = _send(stack, page, itertools.chain(['{"data":['], envelopes.separated(map(write, changes)), ["],", tail]))
     response.headers["Link"] = link_header(links)
     return tagged(response, etag)
 
@@ -303,31 +286,3 @@ def _send(stack: ExitStack, page: feed.Page, body: Iterator[str]) -> Response:
         stack.enter_context(streaming())
         return streamed(stack, chunks(body), JSON)
     return Response("".join(body), content_type=JSON)
-
-
-def _separated(texts: Iterable[str]) -> Iterator[str]:
-    for number, text in enumerate(texts):
-        yield f",{text}" if number else text
-
-
-def _change(change: history.RevisionRow) -> str:
-    """Return a change as JSON, with the document as it is stored."""
-    facts = {
-        "version": change.version,
-        "commit": change.commit_version,
-        "kind": change.kind,
-        "id": change.id,
-        "op": change.op.value,
-        "reason": change.reason,
-        "changed_at": instant(change.changed_at),
-        "hash": change.leaf and change.leaf.hex(),
-    }
-    return envelopes.around(change.document, facts)
-
-
-def _flat_change(change: history.RevisionRow) -> str:
-    """Return a change as JSON: the record with two more members; for a deletion, its id and version with them."""
-    members: dict[str, Any] = {"changed_at": instant(change.changed_at), "deleted": change.op is Op.DELETE}
-    if change.document is None:
-        return json.dumps({"id": change.id, "version": change.version, **members}, separators=(",", ":"))
-    return f"{change.document[:-1]},{json.dumps(members, separators=(',', ':'))[1:]}"

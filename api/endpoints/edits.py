@@ -1,6 +1,6 @@
 """Writing the records of a noun: create, replace, change and delete."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from flask import Response
@@ -13,6 +13,7 @@ from api.editing.inputs import example_of, input_of, patch_of
 from api.editing.operations import Operation
 from api.schema.resource import Resource
 from api.web import auth
+from api.web.blueprints import Blueprint, Decorators, documents, noun_view
 from api.web.commits import (
     ETAG,
     IDEMPOTENCY_KEY,
@@ -32,14 +33,13 @@ from api.web.commits import (
     record_written,
 )
 from api.web.parameters import id_parameter
-from api.web.responses import JSON, Blueprint, documents, noun_view, read_body
+from api.web.responses import JSON, read_body
 from api.web.schemas import record_of
 
 MERGE_PATCH = "application/merge-patch+json"
 HEADERS = WRITTEN | ETAG | PREFERENCE
 EXISTING = ("method-not-allowed", "precondition-failed", "precondition-required")
 MISSING = ("record-not-found", "record-deleted")
-Decorators = Sequence[Callable[[Any], Any]]
 
 
 class RecordCreation(MethodView):

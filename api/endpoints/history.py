@@ -14,24 +14,11 @@ from api.query.language import DEFAULT_LIMIT, MAX_LIMIT, MIN_VERSION, VERSION, P
 from api.schema.canonical import PUBLICATION
 from api.schema.fields import instant, is_slug
 from api.schema.resource import Resource
+from api.web.blueprints import Blueprint, documents, noun_view
 from api.web.consistency import ReadView, reading, unknown_record
+from api.web.headers import HEADERS, IF_NONE_MATCH, LINK, UNCHANGED
 from api.web.parameters import id_parameter, query_parameters
-from api.web.responses import (
-    HEADERS,
-    IF_NONE_MATCH,
-    JSON,
-    LINK,
-    UNCHANGED,
-    Blueprint,
-    address,
-    conditional,
-    documents,
-    json_response,
-    negotiate,
-    noun_view,
-    tag,
-    tagged,
-)
+from api.web.responses import JSON, address, conditional, json_response, negotiate, tag, tagged
 from api.web.schemas import (
     LinksSchema,
     MetaSchema,

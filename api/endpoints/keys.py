@@ -15,8 +15,9 @@ from api.schema.fields import SLUG, Pattern, instant, is_slug
 from api.schema.operators import TYPES
 from api.web import auth, bodies, keys
 from api.web.admin import ADMIN, BODY_PROBLEMS, HEADERS, answer, check_request, empty
+from api.web.blueprints import Blueprint, documents
 from api.web.keys import SCOPES, ApiKey
-from api.web.responses import JSON, Blueprint, database, documents
+from api.web.responses import JSON, database
 
 
 def _time(description: str, *, allow_none: bool = True) -> fields.String:

@@ -15,24 +15,12 @@ from werkzeug.exceptions import NotFound
 from api import __version__
 from api.errors import ProblemError
 from api.resources import RESOURCES
+from api.web.blueprints import Blueprint, NoArguments, documents
+from api.web.headers import HEADERS, IF_NONE_MATCH, NOT_KEPT, UNCHANGED, VARY
 from api.web.openapi import SUMMARY, TITLE
 from api.web.problem_types import PROBLEMS
 from api.web.problems import ProblemSchema, base_url, example
-from api.web.responses import (
-    HEADERS,
-    IF_NONE_MATCH,
-    JSON,
-    NOT_KEPT,
-    UNCHANGED,
-    VARY,
-    Blueprint,
-    NoArguments,
-    conditional,
-    database,
-    documents,
-    negotiate,
-    tagged,
-)
+from api.web.responses import JSON, conditional, database, negotiate, tagged
 
 HTML = "text/html"
 # Everything comes from here; the interactive page's style sheet needs inline styles and data: pictures.

@@ -17,23 +17,11 @@ from api.query.language import AS_OF, MIN_VERSION, VERSION, Parameter
 from api.schema.formats import FORMATS, chunks
 from api.schema.operators import TYPES
 from api.web import envelopes
+from api.web.blueprints import Blueprint, documents
 from api.web.consistency import ReadView, as_of_version, chain_of, reading, version_problems
+from api.web.headers import HEADERS, IF_NONE_MATCH, UNCHANGED
 from api.web.parameters import NOUN, noun_named, query_parameters
-from api.web.responses import (
-    HEADERS,
-    IF_NONE_MATCH,
-    JSON,
-    UNCHANGED,
-    Blueprint,
-    conditional,
-    documents,
-    json_response,
-    negotiate,
-    streamed,
-    streaming,
-    tag,
-    tagged,
-)
+from api.web.responses import JSON, conditional, json_response, negotiate, streamed, streaming, tag, tagged
 from api.web.schemas import document_field, hash_field, id_field, kind_field, version_field
 
 

@@ -1,7 +1,7 @@
 """Reading the records of a noun: the list as pages or as a file, a search by an expression, and one record."""
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from typing import Any, ClassVar
 
@@ -18,25 +18,17 @@ from api.schema.fields import instant, is_slug
 from api.schema.formats import BY_MEDIA_TYPE, FORMATS, Format, chunks
 from api.schema.resource import Resource
 from api.web import envelopes
+from api.web.blueprints import Blueprint, Decorators, documents, noun_view
 from api.web.consistency import ReadView, as_of_version, reading, unknown_record, version_problems
+from api.web.headers import HEADERS, IF_NONE_MATCH, LINK, NOT_KEPT, UNCHANGED, VARY, header
 from api.web.parameters import filter_body, id_parameter, parameter_name, query_parameters
 from api.web.responses import (
-    HEADERS,
-    IF_NONE_MATCH,
     JSON,
-    LINK,
-    NOT_KEPT,
-    UNCHANGED,
-    VARY,
-    Blueprint,
     address,
     conditional,
-    documents,
-    header,
     link_header,
     negotiate,
     no_store,
-    noun_view,
     read_body,
     streamed,
     streaming,
@@ -62,7 +54,6 @@ FORMAT = {
 }
 # Parameters of pages, which mean nothing for a list that is streamed as a whole.
 OF_PAGES = {"cursor", "count", "include", "facets", "highlights"}
-Decorators = Sequence[Callable[[Any], Any]]
 
 
 class RecordList(ReadView):

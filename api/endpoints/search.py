@@ -12,24 +12,12 @@ from api.query import parser, search
 from api.query.language import FIND_PARAMETERS, SEARCHABLE, Find
 from api.resources import BY_NAME
 from api.web import envelopes
+from api.web.blueprints import Blueprint, documents
 from api.web.consistency import ReadView, reading
+from api.web.headers import HEADERS, IF_NONE_MATCH, LINK, UNCHANGED
 from api.web.parameters import query_parameters
 from api.web.problems import base_url
-from api.web.responses import (
-    HEADERS,
-    IF_NONE_MATCH,
-    JSON,
-    LINK,
-    UNCHANGED,
-    Blueprint,
-    address,
-    conditional,
-    documents,
-    json_response,
-    negotiate,
-    tag,
-    tagged,
-)
+from api.web.responses import JSON, address, conditional, json_response, negotiate, tag, tagged
 from api.web.schemas import LinksSchema, MetaSchema, PageSchema, highlights_field, schema_name
 
 

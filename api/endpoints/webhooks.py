@@ -10,7 +10,8 @@ from api.errors import ProblemError, error_item
 from api.schema.fields import SLUG, instant
 from api.web import auth, bodies
 from api.web.admin import ADMIN, BODY_PROBLEMS, HEADERS, answer, check_request, empty
-from api.web.responses import JSON, Blueprint, database, documents
+from api.web.blueprints import Blueprint, documents
+from api.web.responses import JSON, database
 from api.webhooks import outbound, subscriptions
 from api.webhooks.subscriptions import Webhook, WebhookState
 

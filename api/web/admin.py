@@ -7,7 +7,8 @@ from flask import Response, request
 
 from api.query import parser
 from api.web import auth
-from api.web.responses import JSON, NOT_KEPT, RATE_LIMIT, negotiate
+from api.web.headers import NOT_KEPT, RATE_LIMIT
+from api.web.responses import JSON, negotiate
 
 ADMIN = "admin"
 BODY_PROBLEMS = ("invalid-json", "invalid-body", "content-too-large", "unsupported-media-type")

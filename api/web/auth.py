@@ -20,8 +20,9 @@ from api.db.database import Database
 from api.errors import ProblemError, error_item
 from api.settings import Settings
 from api.web import keys
+from api.web.blueprints import Blueprint, documents
 from api.web.keys import ApiKey
-from api.web.responses import Blueprint, database, documents
+from api.web.responses import database
 
 REALM = 'Bearer realm="digital-cities"'
 logger = logging.getLogger(__name__)

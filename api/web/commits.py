@@ -22,11 +22,12 @@ from api.schema.fields import instant
 from api.schema.operators import TYPES
 from api.web import auth
 from api.web.compression import plain
+from api.web.headers import COUNTED, NOT_KEPT, header
 from api.web.keys import ApiKey
 from api.web.parameters import query_parameters
 from api.web.problem_types import PROBLEMS
 from api.web.problems import base_url, respond
-from api.web.responses import COUNTED, JSON, NOT_KEPT, database, header, negotiate, no_store, tag
+from api.web.responses import JSON, database, negotiate, no_store, tag
 
 MAX_MESSAGE = 500
 TOKEN = re.compile(r'"?([\x21\x23-\x7e]{1,255}?)"?')

@@ -2,17 +2,19 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote_plus
 
 from flask import Response, request
 
-from api.ledger.models import Revision
+from api.ledger.history import RevisionRow
+from api.ledger.models import Op, Revision
 from api.query import language
 from api.query.language import DEFAULT_LIMIT, Filter, Query
 from api.query.results import Facet, Result
 from api.schema import strict_json
+from api.schema.fields import instant
 from api.schema.formats import select as select_members
 from api.schema.operators import escape
 from api.web.responses import JSON, SAFE, address, link_header
@@ -59,6 +61,35 @@ def leaf(revision: Revision) -> str:
 def around(document: str | None, facts: Mapping[str, Any]) -> str:
     """Return facts about a document, and then the document itself as `document`."""
     return f'{_compact(facts)[:-1]},"document":{document or "null"}}}'
+
+
+def separated(texts: Iterable[str]) -> Iterator[str]:
+    """Yield the items of a JSON list, with commas between them."""
+    for number, text in enumerate(texts):
+        yield f",{text}" if number else text
+
+
+def change(row: RevisionRow) -> str:
+    """Return a change as JSON, with the document as it is stored."""
+    facts = {
+        "version": row.version,
+        "commit": row.commit_version,
+        "kind": row.kind,
+        "id": row.id,
+        "op": row.op.value,
+        "reason": row.reason,
+        "changed_at": instant(row.changed_at),
+        "hash": row.leaf and row.leaf.hex(),
+    }
+    return around(row.document, facts)
+
+
+def flat_change(row: RevisionRow) -> str:
+    """Return a change as JSON: the record with two more members; for a deletion, its id and version with them."""
+    members: dict[str, Any] = {"changed_at": instant(row.changed_at), "deleted": row.op is Op.DELETE}
+    if row.document is None:
+        return _compact({"id": row.id, "version": row.version, **members})
+    return f"{row.document[:-1]},{_compact(members)[1:]}"
 
 
 def _envelope(data: str, included: Documents, members: Mapping[str, Any]) -> str:

@@ -1,46 +1,51 @@
-"""The headers of every answer: the request's id, CORS, and compression."""
+"""Headers of requests and answers, as the OpenAPI document describes them."""
 
-from flask import Flask, Response, request
-from flask_cors import CORS
+from typing import Any
 
-from api.web import problems
-from api.web.compression import compress
+from api import __version__
+from api.web.cache import CACHE_CONTROL
 
-READS = ("GET", "HEAD", "OPTIONS")
-# Scripts of other origins can read only these headers, and the few that browsers always show.
-EXPOSED = [
-    "ETag",
+UNCHANGED = "You have the latest version already."
+
+
+def header(name: str, description: str, example: str) -> dict[str, Any]:
+    """Return the description of one header of an answer, by its name."""
+    return {name: {"description": description, "schema": {"type": "string"}, "example": example}}
+
+
+VARIES = "The headers of the request on which the answer depends."
+REQUEST_ID = header("X-Request-Id", "Names this request in our log.", "0b6a4ac1b2c84a0e")
+ENCODED = header("Content-Encoding", "How the body is compressed, if it is; see `Accept-Encoding`.", "zstd")
+NOT_KEPT = header("Cache-Control", "The answer must not be cached.", "no-store") | REQUEST_ID
+HEADERS = (
+    header("ETag", "Version of this answer, for `If-None-Match`.", f'"{__version__}-618"')
+    | header("Cache-Control", "How the answer may be cached.", CACHE_CONTROL)
+    | header("Vary", VARIES, "Accept-Encoding")
+    | ENCODED
+    | header("Age", "Seconds since the answer was computed. It was still the latest when it was sent.", "0")
+    | header("Server-Timing", "Whether the answer was cached, and the time to compute it.", "cache;desc=hit")
+    | REQUEST_ID
+)
+VARY = header("Vary", VARIES, "Accept, Accept-Encoding")
+LINK = header(
     "Link",
-    "Location",
-    "Allow",
-    "Retry-After",
-    "RateLimit",
-    "RateLimit-Policy",
-    "X-Request-Id",
-    "Content-Disposition",
-    "Idempotent-Replayed",
-    "Preference-Applied",
-    "WWW-Authenticate",
-]
-
-
-def register(app: Flask) -> None:
-    """Add the headers to every answer of an application. Flask calls the function that is registered last first."""
-    app.after_request(_name_methods)
-    CORS(app, origins="*", send_wildcard=True, expose_headers=EXPOSED, max_age=86400)
-
-
-def _name_methods(response: Response) -> Response:
-    """Name the methods of the path in a preflight's answer: Flask takes `Allow` from the URL map, flask-cors names all."""
-    if "Access-Control-Allow-Methods" in response.headers:
-        response.headers["Access-Control-Allow-Methods"] = ", ".join(sorted(response.allow or READS))
-    return response
-
-
-def finish(response: Response) -> Response:
-    """Name the request, forbid browsers to guess the media type, and compress what clients can revalidate by its tag."""
-    if "ETag" in response.headers and request.method in READS:
-        response = compress(request, response)
-    response.headers["X-Request-Id"] = problems.request_id()
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
+    "The links of `links` (RFC 8288); only `next` if both take more than 4,000 characters.",
+    '<https://api.example.org/cities?limit=2>; rel="self"',
+)
+ALLOW = header("Allow", "The methods that work here.", "OPTIONS, POST")
+CHALLENGE = header("WWW-Authenticate", "How to authenticate (RFC 6750).", 'Bearer realm="digital-cities"')
+RATE_LIMIT = header(
+    "RateLimit-Policy", "The limit that applies: requests (`q`) in a window of seconds (`w`).", '"writes";q=600;w=60'
+) | header("RateLimit", "Requests left (`r`), and seconds until there are more (`t`).", '"writes";r=599;t=60')
+REPLAYED = header("Idempotent-Replayed", "This is the stored answer to an earlier request with this key.", "true")
+# Only the answers to writes have these, and not all of them.
+COUNTED = RATE_LIMIT | REPLAYED
+RETRY_AFTER = header("Retry-After", "Seconds to wait before trying again.", "5")
+IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "`ETag` of your copy: the answer is a 304 if the copy is still the latest version.",
+    "schema": {"type": "string"},
+    # Nothing has version 0, so the interactive page, which sends the example, gets a whole answer.
+    "example": f'"{__version__}-0"',
+}

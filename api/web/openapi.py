@@ -14,18 +14,11 @@ from api import __version__
 from api.resources import RESOURCES
 from api.schema.fields import Document, Part
 from api.web import schemas
+from api.web.blueprints import Blueprint, response_name
+from api.web.headers import ALLOW, CHALLENGE, COUNTED, NOT_KEPT, RETRY_AFTER
 from api.web.parameters import RecordConverter, parameter_components
 from api.web.problem_types import PROBLEMS
 from api.web.problems import MEDIA_TYPE, ProblemSchema, example
-from api.web.responses import (
-    ALLOW,
-    CHALLENGE,
-    COUNTED,
-    NOT_KEPT,
-    RETRY_AFTER,
-    Blueprint,
-    response_name,
-)
 
 TITLE = "Digital Cities API"
 SUMMARY = (

@@ -16,6 +16,7 @@ from api.ledger import head, history, publish
 from api.query import parser
 from api.schema.fields import MAX_INTEGER, instant
 from api.web import auth
+from api.web.blueprints import Blueprint, documents
 from api.web.commits import (
     IDEMPOTENCY_KEY,
     LOCATION,
@@ -27,20 +28,9 @@ from api.web.commits import (
     read_arguments,
 )
 from api.web.consistency import ReadView, reading
+from api.web.headers import HEADERS, IF_NONE_MATCH, UNCHANGED
 from api.web.problems import base_url
-from api.web.responses import (
-    HEADERS,
-    IF_NONE_MATCH,
-    JSON,
-    UNCHANGED,
-    Blueprint,
-    conditional,
-    documents,
-    json_response,
-    negotiate,
-    tag,
-    tagged,
-)
+from api.web.responses import JSON, conditional, json_response, negotiate, tag, tagged
 
 MAX_SHOWN = 1_000
 

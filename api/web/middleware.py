@@ -1,0 +1,46 @@
+"""What happens to every answer: the request's id, CORS headers, and compression."""
+
+from flask import Flask, Response, request
+from flask_cors import CORS
+
+from api.web import problems
+from api.web.compression import compress
+
+READS = ("GET", "HEAD", "OPTIONS")
+# Scripts of other origins can read only these headers, and the few that browsers always show.
+EXPOSED = [
+    "ETag",
+    "Link",
+    "Location",
+    "Allow",
+    "Retry-After",
+    "RateLimit",
+    "RateLimit-Policy",
+    "X-Request-Id",
+    "Content-Disposition",
+    "Idempotent-Replayed",
+    "Preference-Applied",
+    "WWW-Authenticate",
+]
+
+
+def register(app: Flask) -> None:
+    """Add the headers to every answer of an application. Flask calls the function that is registered last first."""
+    app.after_request(_name_methods)
+    CORS(app, origins="*", send_wildcard=True, expose_headers=EXPOSED, max_age=86400)
+
+
+def _name_methods(response: Response) -> Response:
+    """Name the methods of the path in a preflight's answer: Flask takes `Allow` from the URL map, flask-cors names all."""
+    if "Access-Control-Allow-Methods" in response.headers:
+        response.headers["Access-Control-Allow-Methods"] = ", ".join(sorted(response.allow or READS))
+    return response
+
+
+def finish(response: Response) -> Response:
+    """Name the request, forbid browsers to guess the media type, and compress what clients can revalidate by its tag."""
+    if "ETag" in response.headers and request.method in READS:
+        response = compress(request, response)
+    response.headers["X-Request-Id"] = problems.request_id()
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
