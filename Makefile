@@ -1,51 +1,71 @@
-# Everything that the project does has a target here; `make help` lists them.
+# Every task of the project is a target here; `make help` lists them.
 PYTHON ?= python3
 BIN := .venv/bin
+DOCS := README.md docs/*.md
 
-.PHONY: help run test coverage test-slow lint format readme lock bench clean
+.PHONY: help run check lint test coverage test-slow campaign format docs hooks lock bench clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@awk -F ':.*## ' '/^##@ / {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: .venv/.runtime  ## Set up, migrate the database and serve on http://127.0.0.1:8000 (HOST, PORT, DATABASE_URL change that).
+##@ Serve
+
+run: .venv/.runtime  ## Set up, migrate the database and serve on http://127.0.0.1:8000 (HOST, PORT and DATABASE_URL change that).
 	@$(BIN)/alembic upgrade head
 	@exec $(BIN)/flask --app wsgi serve
 
-test: .venv/.dev lint  ## Set up and run every check: lint, types, layers, and the tests on SQLite and PostgreSQL.
-	$(BIN)/pytest -n auto -m "not slow"
+##@ Check
 
-coverage: .venv/.dev  ## Run the same tests and see that they reach the code, which takes them twice as long.
-	$(BIN)/pytest -n auto -m "not slow" --cov --cov-report=term --cov-fail-under=95
+check: lint  ## Check what most mistakes break, in under 40 seconds: lint, and the contract tests on SQLite. Git's hooks do the same.
+	$(BIN)/pytest -q -n auto -m "contract and not slow" -k "not postgresql"
 
-test-slow: .venv/.dev  ## Run the long campaigns.
-	$(BIN)/pytest -n auto -m slow
-
-lint: .venv/.dev
+lint: .venv/.dev  ## Check format, lint, types, layers and the generated parts of the documents.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/cog --check README.md
+	$(BIN)/cog --check $(DOCS)
 
-format: .venv/.dev  ## Format the code and mend what can be mended.
+test: lint  ## Lint, and run the tests on SQLite and PostgreSQL.
+	$(BIN)/pytest -n auto -m "not slow"
+
+coverage: lint  ## Do the same and require that the tests reach 95 % of the code.
+	$(BIN)/pytest -n auto -m "not slow" --cov --cov-report=term --cov-fail-under=95
+
+test-slow: .venv/.dev  ## Run the slow tests, in under 40 minutes: large data, fresh clones, clients and pipelines of others.
+	$(BIN)/pytest -n auto -m "slow and not campaign"
+
+campaign: .venv/.dev  ## Run the campaigns, which take hours: random requests, random orders, long races.
+	$(BIN)/pytest -n auto -m campaign
+
+##@ Write
+
+format: .venv/.dev  ## Format the code and fix what can be fixed automatically.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-readme: .venv/.dev  ## Write the README's tables and answers anew.
-	$(BIN)/cog -r README.md
+docs: .venv/.dev  ## Write the tables and responses in README.md and docs/ again.
+	$(BIN)/cog -r $(DOCS)
+
+hooks: .venv/.dev  ## Let Git run `make check` before each commit.
+	$(BIN)/pre-commit install
 
 lock: .venv/.dev  ## Pin the newest versions that pyproject.toml allows.
 	$(BIN)/uv pip compile pyproject.toml --upgrade $(LOCK) -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --group dev --upgrade -c requirements.lock $(LOCK) -o requirements-dev.lock
 	$(BIN)/uv pip compile bench/peers/requirements.in -c requirements.lock --upgrade $(LOCK) -o bench/peers/requirements.lock
-# Extras stay in the pins: without them pip takes the newest release for `name[extra]`, and then refuses it for its hash.
+# Without --no-strip-extras, pip would look for `name[extra]` outside the pins and refuse it because it has no hash.
 LOCK := --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
-bench: .venv/.dev  ## Measure against limits, peers and controls in the same run, into bench/results (needs wrk, and nginx for its limit).
-	$(BIN)/python -m bench
+##@ Measure
 
-clean:  ## Remove what the targets made, but not the database.
+bench: .venv/.dev  ## Race limits and peers into bench/results, or another checkout with AGAINST=FOLDER (needs wrk and nginx).
+	$(BIN)/python -m bench $(if $(AGAINST),against $(AGAINST))
+
+##@ Clean
+
+clean:  ## Remove the files that the targets made, but not the database.
 	rm -rf bench/peers/.venv bench/peers/*/node_modules .venv .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 # The stamps: pip runs again only when a lock file changed.

@@ -1,10 +1,11 @@
-"""All that is measured, in one run: ``python -m bench`` writes ``bench/results``.
+"""The measurements: ``python -m bench`` writes ``bench/results``; ``python -m bench against FOLDER`` races two checkouts.
 
-`BENCH_SIZES` (1000,100000,1000000) are the numbers of initiatives at which the product's own pages are compared, `BENCH_RACE`
-(1000) the one at which everyone races; `BENCH_ROUNDS` (3) and `BENCH_SECONDS` (3) say how often and how long, and `BENCH_DATA`
-is a folder that keeps the databases for the next run.
+`BENCH_SIZES` (1000,100000,1000000) are the numbers of initiatives at which this API's pages are compared, `BENCH_RACE` (1000)
+is the one of the race; `BENCH_ROUNDS` (3) and `BENCH_SECONDS` (3) say how often and how long, and `BENCH_DATA` names a folder
+that keeps the databases for the next run.
 """
 
+import argparse
 import os
 import subprocess
 import tempfile
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from api.settings import ROOT
-from bench import lists, race, report, writes
+from bench import against, lists, race, report, writes
 from bench.dataset import DatasetStore
 from bench.peers import VENV
 from bench.peers.setup import ensure_peers
@@ -20,26 +21,39 @@ from bench.peers.setup import ensure_peers
 DIALECTS = ("sqlite", "postgresql")
 
 
-def main() -> None:
-    """Measure, and write tables and a picture."""
+def measure() -> None:
+    """Measure everything; write tables and a picture. Raises SystemExit if an export was incomplete."""
     sizes = sorted(map(int, os.environ.get("BENCH_SIZES", "1000,100000,1000000").split(",")))
     missing = ensure_peers()
     with tempfile.TemporaryDirectory() as folder:
         store = DatasetStore(Path(os.environ.get("BENCH_DATA", folder)))
         try:
-            found: dict[str, Any] = {"race": race.main(store, DIALECTS, int(os.environ.get("BENCH_RACE", "1000")), missing)}
-            report.write(found)
-            found |= lists.main(store, sizes)
-            report.write(found)
-            found |= writes.main(store, Path(folder))
-            report.write(found)
+            size = int(os.environ.get("BENCH_RACE", "1000"))
+            results: dict[str, Any] = {"race": race.main(store, DIALECTS, size, missing)}
+            report.write(results)
+            results |= lists.main(store, sizes)
+            report.write(results)
+            results |= writes.main(store, Path(folder))
+            report.write(results)
         finally:
             store.close()
     if (VENV / "python").exists():
         subprocess.run([VENV / "python", "-m", "bench.plot", report.FILE], check=True, cwd=ROOT)  # noqa: S603 - our own
     print((report.RESULTS / "tables.md").read_text(encoding="utf-8"))
-    if not all(row["fine"] for row in found["exports"]):
-        raise SystemExit("an export was not whole")
+    if not all(row["fine"] for row in results["exports"]):
+        raise SystemExit("an export was incomplete")
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    commands = parser.add_subparsers(dest="command")
+    commands.add_parser("against", help="race this tree and another checkout").add_argument("folder", type=Path)
+    arguments = parser.parse_args()
+    if arguments.command == "against":
+        against.main(arguments.folder)
+    else:
+        measure()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What lists cost, from few initiatives to many, on both databases: pages in one process, exports from a real server.
+"""The cost of lists, from few initiatives to many, on both databases: pages in one process, exports from a real server.
 
-`make bench` runs it, with nothing kept of any answer; it reads ``/proc``, so on Linux.
+The response cache is off. It reads ``/proc``, so it runs on Linux.
 """
 
 import gc
@@ -35,10 +35,10 @@ from api.settings import ROOT, Settings
 from bench.dataset import DatasetStore
 
 DIALECTS = ("sqlite", "postgresql")
-ASKED = "/initiatives?city.state=CA&priority=cybersecurity&include=city&sort=-started&limit=20"
+CALIFORNIA = "/initiatives?city.state=CA&priority=cybersecurity&include=city&sort=-started&limit=20"
 PATHS = {
-    "(a) California, cybersecurity, newest": f"{ASKED}&facets=city",
-    "(a) without its facet": ASKED,
+    "(a) California, cybersecurity, newest": f"{CALIFORNIA}&facets=city",
+    "(a) without its facet": CALIFORNIA,
     "list page": "/initiatives?limit=20",
     "list page of a priority, with cities": "/initiatives?priority=cybersecurity&include=city&limit=20",
     "one status": "/initiatives?status=pilot&limit=20",
@@ -51,8 +51,8 @@ PATHS = {
     "digest": "/digest",
 }
 DEEP = "deep page"
-# In each of so many rounds so many requests, or as many as fit into so many seconds: at least one.
-ROUNDS, REQUESTS, SECONDS, WARMING = 10, 20, 2, 2
+# In each round at most this many requests, for at most this many seconds, but at least one.
+ROUNDS, REQUESTS, SECONDS, WARMUP = 10, 20, 2, 2
 FORMATS = ("csv", "ndjson")
 CHUNK = 65_536
 PAUSE = 3
@@ -61,21 +61,21 @@ COMMANDS = {"served": ["flask", "--app", "wsgi", "serve"], "kept": ["bench.lists
 
 
 def timed(client: FlaskClient, path: str) -> tuple[int, list[float]]:
-    """Return the status of an answer, and how long each of many took in milliseconds."""
-    found: list[float] = []
+    """Return the status of the last response, and the time of each in milliseconds."""
+    times: list[float] = []
     end = time.perf_counter() + SECONDS
-    # The first ones compile statements and warm the database.
-    while len(found) < WARMING + REQUESTS:
+    # The first requests compile statements and fill the page cache.
+    while len(times) < WARMUP + REQUESTS:
         start = time.perf_counter()
         status = client.get(path).status_code
-        found.append((time.perf_counter() - start) * 1000)
+        times.append((time.perf_counter() - start) * 1000)
         if status != HTTPStatus.OK or time.perf_counter() > end:
             break
-    return status, found[WARMING:] or found
+    return status, times[WARMUP:] or times
 
 
 def deep(client: FlaskClient, size: int) -> str:
-    """Walk to the middle of the list; return the address of a page there."""
+    """Return the path of a page in the middle of the list."""
     cursor = ""
     for _ in range(size // 2 // 500):
         cursor = client.get(f"/initiatives?limit=500&count=none&fields=id{cursor}").get_json()["page"]["cursor"]
@@ -83,8 +83,8 @@ def deep(client: FlaskClient, size: int) -> str:
     return f"/initiatives?limit=20{cursor}"
 
 
-def asked(client: FlaskClient, size: int) -> dict[str, str]:
-    """Return what is asked for of a dataset, by name."""
+def paths_of(client: FlaskClient, size: int) -> dict[str, str]:
+    """Return the paths to measure on a dataset, by name."""
     first = client.get("/initiatives?limit=1").get_json()
     middle = first["meta"]["version"] - size // 2
     record = f"/initiatives/{first['data'][0]['id']}"
@@ -92,30 +92,30 @@ def asked(client: FlaskClient, size: int) -> dict[str, str]:
 
 
 def pages(stores: Mapping[tuple[str, int], Settings]) -> list[dict[str, Any]]:
-    """Print median and 99th percentile of every kind of page, and the median's ratio to that of the smallest size.
+    """Print and return the median and 99th percentile of every kind of page, and the median's ratio to the smallest size's.
 
-    The sizes take turns, so that what slows the machine down does not slow only one.
+    The sizes take turns, so that a slow moment of the machine does not slow only one of them.
     """
     rows = []
     print(f"{'page':40}{'database':12}{'initiatives':>12}{'requests':>10}{'p50 ms':>10}{'p99 ms':>10}{'ratio':>8}")
     for dialect in dict.fromkeys(dialect for dialect, _ in stores):
-        apps = {size: create_app(replace(found, cache_mb=0)) for (of, size), found in stores.items() if of == dialect}
+        apps = {size: create_app(replace(row, cache_mb=0)) for (of, size), row in stores.items() if of == dialect}
         clients = {size: app.test_client() for size, app in apps.items()}
-        paths = {size: asked(client, size) for size, client in clients.items()}
-        # As wsgi.py does.
+        paths = {size: paths_of(client, size) for size, client in clients.items()}
+        # wsgi.py does the same.
         gc.collect()
         gc.freeze()
         for name in paths[min(paths)]:
             times: dict[int, list[float]] = {size: [] for size in clients}
             for _, (size, client) in itertools.product(range(ROUNDS), clients.items()):
-                status, found = timed(client, paths[size][name])
-                times[size] += found
+                status, measured = timed(client, paths[size][name])
+                times[size] += measured
                 if status != HTTPStatus.OK:
                     print(f"{paths[size][name]}: {status}!", flush=True)
-            for size, found in times.items():
-                p50, p99 = statistics.median(found), sorted(found)[math.ceil(len(found) * 0.99) - 1]
+            for size, measured in times.items():
+                p50, p99 = statistics.median(measured), sorted(measured)[math.ceil(len(measured) * 0.99) - 1]
                 ratio = p50 / statistics.median(times[min(times)])
-                print(f"{name:40}{dialect:12}{size:12,}{len(found):10}{p50:10.1f}{p99:10.1f}{ratio:8.1f}", flush=True)
+                print(f"{name:40}{dialect:12}{size:12,}{len(measured):10}{p50:10.1f}{p99:10.1f}{ratio:8.1f}", flush=True)
                 rows.append({"page": name, "dialect": dialect, "size": size, "p50": p50, "p99": p99, "ratio": ratio})
         for app in apps.values():
             app.extensions["database"].engine.dispose()
@@ -124,7 +124,7 @@ def pages(stores: Mapping[tuple[str, int], Settings]) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Export:
-    """What reading an export showed: its lines, bytes, seconds, the worker's growth in MB, and whether it saw a later write."""
+    """An export as it was read: its lines, bytes, seconds, the worker's growth in MB, and whether it contains a later write."""
 
     lines: int
     size: int
@@ -135,7 +135,7 @@ class Export:
 
 @contextmanager
 def serving(settings: Settings, command: str) -> Iterator[tuple[int, int]]:
-    """Start a server with one worker, as an operator would; yields its port and the worker's process id."""
+    """Start a server with one worker, as an operator does; yields its port and the worker's process id."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -152,59 +152,59 @@ def serving(settings: Settings, command: str) -> Iterator[tuple[int, int]]:
 
 
 def wait(port: int) -> None:
-    """Return when a server answers. Raises SystemExit when it does not."""
+    """Return as soon as a server responds. Raises SystemExit if it does not within 30 seconds."""
     for _ in range(300):
         try:
-            ask(port, "/initiatives?limit=1&count=none").read()
+            get(port, "/initiatives?limit=1&count=none").read()
         except OSError:
             time.sleep(0.1)
         else:
             return
-    raise SystemExit("the server does not answer")
+    raise SystemExit("the server does not respond")
 
 
-def ask(port: int, path: str) -> http.client.HTTPResponse:
-    """Send a request; the body is still to be read."""
+def get(port: int, path: str) -> http.client.HTTPResponse:
+    """Return the response to a request, with its body unread."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     connection.request("GET", path)
     return connection.getresponse()
 
 
-def memory(pid: int, what: str) -> float:
-    """Return a process's memory in MB: ``VmRSS`` is what it has now, ``VmHWM`` the most that it had."""
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(what))
+def memory(pid: int, measure: str) -> float:
+    """Return a process's memory in MB: ``VmRSS`` is its current size, ``VmHWM`` its peak."""
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(measure))
     return int(line.split()[1]) / 1024
 
 
 def export(settings: Settings, format: str, command: str = "served") -> Export:
-    """Read an export without keeping it, and write to the database meanwhile."""
+    """Read an export without keeping it, while the database is written to."""
     with serving(settings, command) as (port, worker):
-        warming = ask(port, f"/initiatives.{format}?limit=500")
-        warming.read()
+        warmup = get(port, f"/initiatives.{format}?limit=500")
+        warmup.read()
         before = memory(worker, "VmRSS")
         # Resets the peak (proc_pid_clear_refs(5)).
         Path(f"/proc/{worker}/clear_refs").write_text("5")
         start = time.perf_counter()
-        response = ask(port, f"/initiatives.{format}")
+        response = get(port, f"/initiatives.{format}")
         chunk = response.read(CHUNK)
         with marked(settings):
-            # A server that goes on without its client keeps what it can't send.
+            # A server that does not wait for its client keeps in memory what it cannot send.
             time.sleep(PAUSE)
-            lines, size, torn, rest = 0, 0, response.headers["ETag"] != warming.headers["ETag"], b""
+            lines, size, torn, rest = 0, 0, response.headers["ETag"] != warmup.headers["ETag"], b""
             while chunk:
                 lines, size = lines + chunk.count(b"\n"), size + len(chunk)
                 torn = torn or MARK.encode() in rest + chunk
                 rest, chunk = chunk[-len(MARK) :], response.read(CHUNK)
-            after = ask(port, f"/initiatives.{format}?id={MARK}")
-            if MARK.encode() not in after.read() or after.headers["ETag"] == warming.headers["ETag"]:
-                raise SystemExit("what was written during the export is not there after it: there is nothing to see")
+            after = get(port, f"/initiatives.{format}?id={MARK}")
+            if MARK.encode() not in after.read() or after.headers["ETag"] == warmup.headers["ETag"]:
+                raise SystemExit("the write during the export is missing after it, so the export proves nothing")
         seconds = time.perf_counter() - start - PAUSE
         return Export(lines - (format == "csv"), size, seconds, memory(worker, "VmHWM") - before, torn)
 
 
 @contextmanager
 def marked(settings: Settings) -> Iterator[None]:
-    """Publish an initiative that is the last of the list, for as long as the block runs."""
+    """Publish an initiative that sorts last, and remove it at the end of the block."""
     database = Database(settings)
     row = {"id": MARK, "title": "\U0001f3c1", "summary": "Comes last.", "status": "draft"}
     try:
@@ -219,16 +219,16 @@ def marked(settings: Settings) -> Iterator[None]:
 
 
 def count(settings: Settings) -> int:
-    """Return how many initiatives there are."""
+    """Return the number of initiatives."""
     database = Database(settings)
     with database.reading() as session:
-        found = session.scalar(select(func.count()).select_from(Initiative)) or 0
+        number = session.scalar(select(func.count()).select_from(Initiative)) or 0
     database.engine.dispose()
-    return found
+    return number
 
 
 def exports(stores: Mapping[tuple[str, int], Settings]) -> list[dict[str, Any]]:
-    """Print and return what the worker's memory grew by in each export, beside a control that keeps what it reads."""
+    """Print and return the growth of the worker's memory in each export, and in a control that keeps all that it reads."""
     print(f"{'export':40}{'database':12}{'initiatives':>12}{'rows':>10}{'MB':>8}{'seconds':>9}{'worker grew by, MB':>20}")
     smallest = min(size for _, size in stores)
     rows = []
@@ -236,20 +236,20 @@ def exports(stores: Mapping[tuple[str, int], Settings]) -> list[dict[str, Any]]:
         expected = count(settings)
         commands = ("served", "kept") if size == smallest else ("served",)
         for format, command in ((format, command) for format in FORMATS for command in commands):
-            found = export(settings, format, command)
+            result = export(settings, format, command)
             name = f"/initiatives.{format}" + (", control: all kept" if command == "kept" else "")
-            line = f"{found.lines:10,}{found.size / 1e6:8.0f}{found.seconds:9.1f}{found.growth:20.1f}"
+            line = f"{result.lines:10,}{result.size / 1e6:8.0f}{result.seconds:9.1f}{result.growth:20.1f}"
             print(f"{name:40}{dialect:12}{size:12,}{line}", flush=True)
-            figures = {"rows": found.lines, "seconds": found.seconds, "grew": found.growth}
-            fine = found.lines == expected and not found.torn
+            figures = {"rows": result.lines, "seconds": result.seconds, "grew": result.growth}
+            fine = result.lines == expected and not result.torn
             rows.append({"page": name, "dialect": dialect, "size": size, "fine": fine, **figures})
             if not fine:
-                print(f"{name} has {found.lines} rows of {expected}; torn: {found.torn}", flush=True)
+                print(f"{name} has {result.lines} rows of {expected}; torn: {result.torn}", flush=True)
     return rows
 
 
 def keep() -> None:
-    """Serve as the product does, but with each stream kept whole in memory before it is sent."""
+    """Serve as the product does, but keep each stream whole in memory before it is sent: the control."""
     stream = lists.stream
 
     def kept(session: Session, query: Query) -> Generator[str]:
@@ -260,23 +260,23 @@ def keep() -> None:
 
 
 def starts(stores: Mapping[tuple[str, int], Settings]) -> list[dict[str, Any]]:
-    """Print and return how long a server takes to answer first, and its worker's memory after each kind of page."""
+    """Print and return the time to a server's first response, and its worker's peak memory after each kind of page."""
     print(f"{'start':40}{'database':12}{'initiatives':>12}{'seconds':>10}{'worker MB':>12}")
     rows = []
     for (dialect, size), settings in stores.items():
-        begun = time.perf_counter()
+        start = time.perf_counter()
         with serving(settings, "served") as (port, worker):
-            seconds = time.perf_counter() - begun
+            seconds = time.perf_counter() - start
             for path in PATHS.values():
-                ask(port, path).read()
-            most = memory(worker, "VmHWM")
-            print(f"{'first answer':40}{dialect:12}{size:12,}{seconds:10.1f}{most:12.0f}", flush=True)
-            rows.append({"dialect": dialect, "size": size, "seconds": seconds, "megabytes": most})
+                get(port, path).read()
+            peak = memory(worker, "VmHWM")
+            print(f"{'first response':40}{dialect:12}{size:12,}{seconds:10.1f}{peak:12.0f}", flush=True)
+            rows.append({"dialect": dialect, "size": size, "seconds": seconds, "megabytes": peak})
     return rows
 
 
 def main(store: DatasetStore, sizes: Sequence[int]) -> dict[str, list[dict[str, Any]]]:
-    """Build what is missing; print and return what was measured of pages, starts and exports."""
+    """Build the missing databases; measure pages, starts and exports."""
     stores = {(dialect, size): store.get(dialect, size) for dialect in DIALECTS for size in sizes}
     return {"scale": pages(stores), "starts": starts(stores), "exports": exports(stores)}
 

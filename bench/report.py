@@ -1,9 +1,10 @@
-"""Tables of what was measured, in Markdown: each figure a ratio within one run."""
+"""Tables of the measurements, in Markdown: each figure is a ratio within one run."""
 
 import datetime as dt
 import json
 import os
 import platform
+import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,82 +19,130 @@ Row = Mapping[str, Any]
 
 
 def machine() -> str:
-    """Say what kind of machine this is."""
+    """Return the machine's processor, cores, memory and kernel, and the version of Python."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}, Python {platform.python_version()}"
+    kernel = f"{platform.system()} {platform.release()}"
+    return f"{processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {kernel}, Python {platform.python_version()}"
 
 
-def write(found: Mapping[str, Any]) -> None:
-    """Write what was measured so far, and the tables of it, to ``bench/results``."""
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the processor's name, or its architecture if the kernel does not tell the name."""
+    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
+    name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return name[1].strip() if name else platform.machine()
+
+
+def today() -> str:
+    """Return the date in UTC."""
+    return dt.datetime.now(dt.UTC).date().isoformat()
+
+
+def write(results: Mapping[str, Any]) -> None:
+    """Write the results so far and their tables to ``bench/results``."""
     RESULTS.mkdir(parents=True, exist_ok=True)
-    whole = {"date": dt.datetime.now(dt.UTC).date().isoformat(), "machine": machine(), **found}
+    whole = {"date": today(), "machine": machine(), **results}
     FILE.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (RESULTS / "tables.md").write_text(f"{tables(FILE)}\n", encoding="utf-8")
 
 
 def tables(path: Path) -> str:
-    """Return the tables of a file of results."""
-    found = json.loads(path.read_text(encoding="utf-8"))
-    parts = [f"`make bench` on {found['machine']}, {found['date']}."]
-    for dialect, size in dict.fromkeys((row["dialect"], row["size"]) for row in found["race"]):
-        own = [row for row in found["race"] if (row["dialect"], row["size"]) == (dialect, size)]
-        parts.append(f"{dialect}, {size:,} initiatives: answers a second in parts of this API's, median (least to greatest).")
-        parts.append(race(own, cell))
-        parts.append("The 99th percentile of the times of the same answers, in parts of this API's.")
-        parts.append(race(slowest(own), cell))
-    if rows := found.get("scale"):
-        parts.append("Uncached, by the number of initiatives: median time in parts of the smallest's, and the 99th percentile.")
+    """Return all tables of a file of results."""
+    results = json.loads(path.read_text(encoding="utf-8"))
+    parts = [f"`make bench` on {results['machine']}, {results['date']}."]
+    for dialect, size in dict.fromkeys((row["dialect"], row["size"]) for row in results["race"]):
+        rows = [row for row in results["race"] if (row["dialect"], row["size"]) == (dialect, size)]
+        parts.append(
+            f"{dialect}, {size:,} initiatives: responses a second as a ratio to this API's, median (least to greatest)."
+        )
+        parts.append(race(rows, cell))
+        parts.append("The 99th percentile of the same responses' times, as a ratio to this API's.")
+        parts.append(race(slowest(rows), cell))
+    if rows := results.get("scale"):
+        parts.append(
+            "Uncached, by the number of initiatives: median time as a ratio to the smallest's, and the 99th percentile."
+        )
         parts.append(scaled(rows, lambda row: f"{figure(row['ratio'])} ({figure(row['p99'])} ms)"))
-    if rows := found.get("starts"):
-        parts.append("Until the first answer, and the most memory of a worker that has then answered every page above.")
+    if rows := results.get("starts"):
+        parts.append("Time to the first response, and the peak memory of a worker that has then served every page above.")
         parts.append(
             scaled([{"page": "start", **row} for row in rows], lambda row: f"{row['seconds']:.1f} s, {row['megabytes']:.0f} MB")
         )
-    if rows := found.get("exports"):
-        parts.append("Exports: what the worker's memory grew by; the control keeps what it reads.")
+    if rows := results.get("exports"):
+        parts.append("Exports: growth of the worker's memory; the control keeps all that it reads.")
         parts.append(scaled(rows, lambda row: f"{row['grew']:.0f} MB"))
-    if rows := found.get("writes"):
+    if rows := results.get("writes"):
         parts.append(
-            "Writes a second, in parts of one client's; operations of a changeset alike; the ledger's part of a write's time."
+            "Writes a second as a ratio to one client's; operations of a changeset alike; the ledger's share of a write's time."
         )
-        names = [name for name in rows[0] if name != "dialect"]
-        lines = [f"| database | {' | '.join(name.replace('_', ' ') for name in names)} |", "|---" * (len(names) + 1) + "|"]
-        parts.append(
-            "\n".join([*lines, *(f"| {row['dialect']} | {' | '.join(figure(row[n]) for n in names)} |" for row in rows)])
-        )
-        parts.append(f"An import takes {figure(found['import'])} times as long as the bare SQL of its rows.")
+        parts.append(writes(rows))
+        parts.append(f"An import takes {figure(results['import'])} times as long as the bare SQL of its rows.")
     return "\n\n".join(parts)
 
 
 def summary(path: Path) -> str:
-    """Return the one table of the README: the race, each ratio without its spread."""
-    found = json.loads(path.read_text(encoding="utf-8"))
-    parts = [f"`make bench` on {found['machine']}, {found['date']}: answers a second, in parts of this API's own."]
-    for dialect in dict.fromkeys(row["dialect"] for row in found["race"]):
-        own = [row for row in found["race"] if row["dialect"] == dialect]
-        parts.append(f"{DIALECTS[dialect]}, {own[0]['size']:,} initiatives:")
-        parts.append(race(own, lambda row: figure(row["ratio"])))
+    """Return the race's tables for the documentation: each ratio without its spread."""
+    results = json.loads(path.read_text(encoding="utf-8"))
+    parts = [f"`make bench` on {results['machine']}, {results['date']}: responses a second, as a ratio to this API's."]
+    for dialect in dict.fromkeys(row["dialect"] for row in results["race"]):
+        rows = [row for row in results["race"] if row["dialect"] == dialect]
+        parts.append(f"{DIALECTS[dialect]}, {rows[0]['size']:,} initiatives:")
+        parts.append(race(rows, lambda row: figure(row["ratio"])))
     return "\n\n".join(parts)
 
 
+def comparison(rows: Sequence[Row], size: int, commits: Sequence[str]) -> str:
+    """Return the table of two checkouts: each one's median rate with its spread, and the ratio of the first to the second."""
+    this, other = commits
+    lines = ["| database | workload | this, a second | other, a second | this / other |", "|---|---|---|---|---|"]
+    for row in rows:
+        rates = [f"{statistics.median(row[of]):,.0f} ({min(row[of]):,.0f} to {max(row[of]):,.0f})" for of in ("this", "other")]
+        ratio = f"{row['ratio']:.2f} ({row['least']:.2f} to {row['most']:.2f})"
+        lines.append(f"| {DIALECTS[row['dialect']]} | {row['workload']} | {' | '.join(rates)} | {ratio} |")
+    title = (
+        f"This tree ({this}) and the other ({other}), {size:,} initiatives, median (least to greatest), {machine()}, {today()}."
+    )
+    return "\n\n".join([title, "\n".join(lines)])
+
+
 def slowest(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return the ratios of the 99th percentiles, of those that have any."""
-    own = {row["workload"]: row["p99"] for row in rows if row["server"] == rows[0]["server"]}
-    found = []
+    """Return the rows that have times, with the ratios of their 99th percentiles to the first server's."""
+    base = {row["workload"]: row["p99"] for row in rows if row["server"] == rows[0]["server"]}
+    ratios = []
     for row in (row for row in rows if row["p99"]):
-        parts = [slow / mine for slow, mine in zip(row["p99"], own[row["workload"]], strict=True)]
-        found.append({**row, "ratio": statistics.median(parts), "least": min(parts), "most": max(parts)})
-    return found
+        parts = [slow / mine for slow, mine in zip(row["p99"], base[row["workload"]], strict=True)]
+        ratios.append({**row, "ratio": statistics.median(parts), "least": min(parts), "most": max(parts)})
+    return ratios
 
 
 def race(rows: Sequence[Row], write: Callable[[Row], str]) -> str:
-    """Return a table with a line for each server and a column for each workload; nothing where a server does not offer that."""
+    """Return a table with a line for each server and a column for each workload, and one for the durability of its writes.
+
+    A cell is empty where a server does not offer a workload.
+    """
     workloads = list(dict.fromkeys(row["workload"] for row in rows))
-    lines = [f"| server | {' | '.join(workloads)} |", "|---" * (len(workloads) + 1) + "|"]
+    durability = {row["server"]: row["durability"] for row in rows if row.get("durability")}
+    names = [*workloads, *(["durability of writes"] if durability else [])]
+    lines = [f"| server | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     for server in dict.fromkeys(row["server"] for row in rows):
         cells = {row["workload"]: write(row) for row in rows if row["server"] == server}
-        lines.append(f"| {server} | {' | '.join(cells.get(name, '') for name in workloads)} |")
+        cells["durability of writes"] = durability.get(server, "")
+        lines.append(f"| {server} | {' | '.join(cells.get(name, '') for name in names)} |")
     return "\n".join(lines)
+
+
+def writes(rows: Sequence[Row]) -> str:
+    """Return a table with a line for each database and a column for each kind of write."""
+    names = [name for name in rows[0] if name != "dialect"]
+    lines = [f"| database | {' | '.join(name.replace('_', ' ') for name in names)} |", "|---" * (len(names) + 1) + "|"]
+    return "\n".join(
+        [
+            *lines,
+            *(
+                f"| {row['dialect']} | {' | '.join(row[n] if isinstance(row[n], str) else figure(row[n]) for n in names)} |"
+                for row in rows
+            ),
+        ]
+    )
 
 
 def cell(row: Row) -> str:
@@ -102,7 +151,7 @@ def cell(row: Row) -> str:
 
 
 def figure(value: float) -> str:
-    """Return a ratio with two digits that count."""
+    """Return a ratio with two significant digits."""
     return f"{value:.2g}" if value < 10 else f"{value:.0f}"  # noqa: PLR2004 - two digits
 
 

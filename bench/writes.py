@@ -1,6 +1,6 @@
-"""What writing costs: requests a second from 1, 4 and 16 clients, a changeset beside single writes, and an import of files.
+"""The cost of writing: records a second from 1, 4 and 16 clients, a changeset compared with single writes, an import of files.
 
-`BENCH_IMPORT` (100000) is the number of initiatives that are imported. `make bench` runs it; it reads ``/proc``, so on Linux.
+`BENCH_IMPORT` (100000) is the number of initiatives that are imported. It reads ``/proc``, so it runs on Linux.
 """
 
 import json
@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from api.web import keys
 from bench.dataset import DatasetStore
 from bench.lists import serving
 from bench.peers.copies import writable
+from bench.peers.durability import durability_of
 
 DIALECTS = ("sqlite", "postgresql")
 CLIENTS = (1, 4, 16)
@@ -56,8 +58,8 @@ def initiative(id: str) -> dict[str, Any]:
 
 
 @contextmanager
-def key(settings: Settings) -> Iterator[str]:
-    """Make a key that may write."""
+def issued_key(settings: Settings) -> Iterator[str]:
+    """Issue an API key that may write; yield its secret."""
     database = Database(settings)
     with database.writing() as session:
         session.execute(delete(keys.ApiKey).where(keys.ApiKey.name == "bench"))
@@ -66,91 +68,95 @@ def key(settings: Settings) -> Iterator[str]:
     database.engine.dispose()
 
 
-def rate(port: int, secret: str, clients: int, mark: str) -> float:
-    """Return how many records a second so many clients create at once."""
-    done, end = [0] * clients, time.perf_counter() + SECONDS
+def rate(port: int, secret: str, clients: int, prefix: str) -> float:
+    """Return the records a second that `clients` create at once."""
+    counts, end = [0] * clients, time.perf_counter() + SECONDS
 
     def work(number: int) -> None:
         with closing(HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
             headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
             while time.perf_counter() < end:
-                id = f"{mark}-{clients}-{number}-{done[number]}"
+                id = f"{prefix}-{clients}-{number}-{counts[number]}"
                 connection.request("POST", "/initiatives", json.dumps(initiative(id)), headers)
-                answer = connection.getresponse()
-                answer.read()
-                if answer.status != 201:  # noqa: PLR2004 - created
-                    raise SystemExit(f"a write was answered with {answer.status}")
-                done[number] += 1
+                response = connection.getresponse()
+                response.read()
+                if response.status != HTTPStatus.CREATED:
+                    raise SystemExit(f"a write got {response.status}")
+                counts[number] += 1
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return sum(done) / SECONDS
+    return sum(counts) / SECONDS
 
 
 def rates(store: DatasetStore, folder: Path) -> list[dict[str, Any]]:
-    """Print and return writes a second, what the ledger takes of their time, and what an operation of a changeset costs."""
+    """Print and return, for each database, writes a second, the speed of a changeset, and the ledger's share of a write."""
     print(f"{'writes':40}{'database':12}{'clients':>10}{'a second':>10}")
     rows = []
     for dialect in DIALECTS:
         os.environ["WRITE_LIMIT"] = UNLIMITED
-        mark = f"w{time.time_ns()}"
-        with writable(store.get(dialect, 1000), folder, "writes", noted=True) as copy, key(copy) as secret:
+        prefix = f"w{time.time_ns()}"
+        with writable(store.get(dialect, 1000), folder, "writes", noted=True) as copy, issued_key(copy) as secret:
+            durability = durability_of("product", copy.database_url)
             settings = replace(copy, write_limit=UNLIMITED)
             with serving(settings, "served") as (port, _):
-                found = {clients: rate(port, secret, clients, mark) for clients in CLIENTS}
-            for clients, number in found.items():
+                by_clients = {clients: rate(port, secret, clients, prefix) for clients in CLIENTS}
+            for clients, number in by_clients.items():
                 print(f"{'POST /initiatives':40}{dialect:12}{clients:10}{number:10.0f}", flush=True)
-            many, share = changeset(settings, secret, mark), ledgers_share(settings, secret, mark)
-        print(f"{f'a changeset of {OPERATIONS:,}':40}{dialect:12}{1:10}{many:10.0f}", flush=True)
+            operations, share = changeset(settings, secret, prefix), ledgers_share(settings, secret, prefix)
+        print(f"{f'a changeset of {OPERATIONS:,}':40}{dialect:12}{1:10}{operations:10.0f}", flush=True)
         print(f"{'of a single write, in the ledger':40}{dialect:12}{1:10}{share:10.0%}", flush=True)
-        parts = {f"clients_{clients}": number / found[CLIENTS[0]] for clients, number in found.items()}
-        rows.append({"dialect": dialect, **parts, "changeset": many / found[CLIENTS[0]], "ledger": share})
+        single = by_clients[CLIENTS[0]]
+        ratios = {f"clients_{clients}": number / single for clients, number in by_clients.items()}
+        figures = {**ratios, "changeset": operations / single, "ledger": share}
+        rows.append({"dialect": dialect, **figures, "durability": durability})
     return rows
 
 
-def changeset(settings: Settings, secret: str, mark: str) -> float:
+def changeset(settings: Settings, secret: str, prefix: str) -> float:
     """Return how many operations a second a changeset makes."""
     app = create_app(settings)
-    rows = [{"op": "create", "kind": "initiatives", "document": initiative(f"{mark}-c-{n}")} for n in range(OPERATIONS)]
+    rows = [{"op": "create", "kind": "initiatives", "document": initiative(f"{prefix}-c-{n}")} for n in range(OPERATIONS)]
     start = time.perf_counter()
-    answer = app.test_client().post("/changesets", json={"operations": rows}, headers={"Authorization": f"Bearer {secret}"})
-    found = OPERATIONS / (time.perf_counter() - start)
-    if answer.status_code != 200:  # noqa: PLR2004 - fine
-        raise SystemExit(f"a changeset was answered with {answer.get_data(as_text=True)[:500]}")
+    response = app.test_client().post("/changesets", json={"operations": rows}, headers={"Authorization": f"Bearer {secret}"})
+    seconds = time.perf_counter() - start
+    if response.status_code != HTTPStatus.OK:
+        raise SystemExit(f"a changeset got {response.get_data(as_text=True)[:500]}")
     app.extensions["database"].engine.dispose()
-    return found
+    return OPERATIONS / seconds
 
 
-def ledgers_share(settings: Settings, secret: str, mark: str) -> float:
-    """Return the part of a single write's time that its publication takes: rendering, hashing, indexing, the ledger's rows."""
-    app, untimed, spent = create_app(settings), publish.publish, 0.0
+def ledgers_share(settings: Settings, secret: str, prefix: str) -> float:
+    """Return the share of a single write's time that its publication takes: rendering, hashing, indexing, the ledger's rows."""
+    app, untimed, total = create_app(settings), publish.publish, 0.0
 
     def timed(*arguments: Any, **named: Any) -> Any:
-        nonlocal spent
+        nonlocal total
         start = time.perf_counter()
         try:
             return untimed(*arguments, **named)
         finally:
-            spent += time.perf_counter() - start
+            total += time.perf_counter() - start
 
     client, headers = app.test_client(), {"Authorization": f"Bearer {secret}"}
     publish.publish = timed
     try:
         start = time.perf_counter()
         for n in range(SINGLE):
-            if client.post("/initiatives", json=initiative(f"{mark}-l-{n}"), headers=headers).status_code != 201:  # noqa: PLR2004 - created
-                raise SystemExit("a write was refused")
-        return spent / (time.perf_counter() - start)
+            response = client.post("/initiatives", json=initiative(f"{prefix}-l-{n}"), headers=headers)
+            if response.status_code != HTTPStatus.CREATED:
+                raise SystemExit(f"a write got {response.status_code}")
+        return total / (time.perf_counter() - start)
     finally:
         publish.publish = untimed
         app.extensions["database"].engine.dispose()
 
 
 def imports(folder: Path, count: int) -> float:
-    """Return how many times as long as the bare SQL of its rows an import takes; print its rows a second and peak memory."""
+    """Return an import's time as a ratio to the bare SQL of its rows; print its rows a second and its peak memory."""
     settings = Settings(database_url=f"sqlite:///{folder / 'import.sqlite3'}")
     environ = {**os.environ, "DATABASE_URL": settings.database_url}
     subprocess.run([sys.executable, "-m", "alembic", "upgrade", "head"], check=True, cwd=ROOT, env=environ)
@@ -169,7 +175,7 @@ def imports(folder: Path, count: int) -> float:
 
 
 def bare_sql(folder: Path, count: int) -> float:
-    """Return the seconds that the rows alone take, without checks, ledger or index of words: the control."""
+    """Return the seconds that the rows alone take, without checks, ledger or full text: the control."""
     rows = [initiative(f"i-{n}") for n in range(count)]
     start = time.perf_counter()
     with closing(sqlite3.connect(folder / "bare.sqlite3")) as connection, connection:
@@ -183,17 +189,17 @@ def bare_sql(folder: Path, count: int) -> float:
 
 
 def peak(paths: Sequence[str]) -> None:
-    """Import files, and print the most memory that it took, in KB."""
+    """Import files and print the peak memory of that, in KB."""
     database = Database(Settings.from_env())
     files, ids, faults = transfer.read([Path(path) for path in paths])
-    found = transfer.load(database, files, ids)
-    if faults or found.faults:
-        raise SystemExit(str([*faults, *found.faults][:3]))
+    result = transfer.load(database, files, ids)
+    if faults or result.faults:
+        raise SystemExit(str([*faults, *result.faults][:3]))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def main(store: DatasetStore, folder: Path) -> dict[str, Any]:
-    """Measure both."""
+    """Measure writes and an import."""
     return {"writes": rates(store, folder), "import": imports(folder, int(os.environ.get("BENCH_IMPORT", "100000")))}
 
 

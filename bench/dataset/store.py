@@ -53,48 +53,54 @@ class DatasetStore:
             self._set_safe(on=True)
         return str(self.server.get_uri())
 
+    def empty(self, dialect: str, name: str) -> str:
+        """Return the URL of a new, empty database."""
+        if dialect == "sqlite":
+            path = self.folder / f"{name}.sqlite3"
+            path.unlink(missing_ok=True)
+            return f"sqlite:///{path}"
+        uri = self.postgresql()
+        self.server.psql(f"set client_min_messages = warning; drop database if exists {name}")
+        self.server.psql(f"create database {name} template template0")
+        return uri.replace("/postgres?", f"/{name}?")
+
+    @contextmanager
+    def building(self, dialect: str, text: str) -> Iterator[None]:
+        """Switch PostgreSQL's fsync off for a build, and print how long it took.
+
+        The checkpoint afterwards keeps the build's own writes out of what is measured.
+        """
+        start = time.perf_counter()
+        if dialect == "postgresql":
+            self._set_safe(on=False)
+        try:
+            yield
+        finally:
+            if dialect == "postgresql":
+                self._set_safe(on=True)
+                self.server.psql("checkpoint")
+        print(f"built {text}: {time.perf_counter() - start:.0f} s", flush=True)
+
     def _sqlite(self, name: str, size: int) -> Settings:
-        path, part = self.folder / f"{name}.sqlite3", self.folder / f"{name}.part"
+        path = self.folder / f"{name}.sqlite3"
         if not path.exists():
-            part.unlink(missing_ok=True)
-            with _timed(f"sqlite, {size:,} initiatives"):
-                build(_unlimited(f"sqlite:///{part}"), size)
-            shutil.move(part, path)
+            self._build("sqlite", f"{name}_part", size)
+            shutil.move(self.folder / f"{name}_part.sqlite3", path)
         return Settings(database_url=f"sqlite:///{path}")
 
     def _postgresql(self, name: str, size: int) -> Settings:
         uri = self.postgresql()
         if f" {name}\n" not in self.server.psql("select datname from pg_database"):
-            self.server.psql(f"set client_min_messages = warning; drop database if exists {name}_part")
-            self.server.psql(f"create database {name}_part template template0")
-            with _timed(f"postgresql, {size:,} initiatives"), self._unsafe():
-                build(_unlimited(uri.replace("/postgres?", f"/{name}_part?")), size)
+            self._build("postgresql", f"{name}_part", size)
             self.server.psql(f"alter database {name}_part rename to {name}")
         return Settings(database_url=uri.replace("/postgres?", f"/{name}?"))
 
-    @contextmanager
-    def _unsafe(self) -> Iterator[None]:
-        """Switch fsync off for a build; the checkpoint afterwards keeps its writes out of what is measured."""
-        self._set_safe(on=False)
-        try:
-            yield
-        finally:
-            self._set_safe(on=True)
-            self.server.psql("checkpoint")
+    def _build(self, dialect: str, name: str, size: int) -> None:
+        url = self.empty(dialect, name)
+        with self.building(dialect, f"{dialect}, {size:,} initiatives"):
+            build(Settings(database_url=url, statement_timeout=0), size)
 
     def _set_safe(self, *, on: bool) -> None:
         for setting in SAFE:
             self.server.psql(f"alter system set {setting} = {'on' if on else 'off'}")
         self.server.psql("select pg_reload_conf()")
-
-
-def _unlimited(url: str) -> Settings:
-    """Return the settings to build with: no statement timeout."""
-    return Settings(database_url=url, statement_timeout=0)
-
-
-@contextmanager
-def _timed(text: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    print(f"built {text}: {time.perf_counter() - start:.0f} s", flush=True)

@@ -1,7 +1,7 @@
-"""The peers: other ways to serve the same rows, each as its documentation says, with two worker processes.
+"""The peers: other servers for the same rows, each set up as its documentation says, with two worker processes.
 
-`PEERS` says how each is started and where it answers each of `WORKLOADS`; `running` starts one and stops it for certain.
-The peers' own packages are in ``bench/peers/.venv`` and in ``node_modules``, put there by `bench.peers.setup`.
+`PEERS` has the command of each and its path for each of `WORKLOADS`; `running` starts one and always stops it.
+`bench.peers.setup` installs the peers' own packages into ``bench/peers/.venv`` and ``node_modules``.
 """
 
 import subprocess
@@ -20,7 +20,7 @@ from bench.peers.copies import HERE, NODE, VENV
 from bench.peers.process import HOST, ServerError, free_port, started
 
 if TYPE_CHECKING:
-    # Peers import this package too, and the product is not among their packages.
+    # The peers import this package too, and theirs do not include the product's.
     from api.settings import Settings
 
 __all__ = ["HERE", "NODE", "PEERS", "PRODUCT", "VENV", "WORKLOADS", "Facts", "Peer", "ServerError", "running"]
@@ -33,7 +33,7 @@ WORKLOADS = {
     "record": "one initiative, with priorities, partners and metrics",
     "search": "20 initiatives that have two words in title or summary",
     "facet": "counts by city of the initiatives of a priority",
-    "deep": "20 initiatives from the 50,000th on, or from the last quarter",
+    "deep": "20 initiatives from the 50,000th on, or from the last quarter of fewer",
     "export": "all initiatives as CSV",
     "changes": "a page of changes from the middle on",
     "conditional": "the list again, with its ETag: 304",
@@ -43,7 +43,7 @@ WORKLOADS = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What a dataset's requests are about: `bench.peers.facts` finds them."""
+    """The ids and words that a dataset's requests name; `bench.peers.facts` reads them from it."""
 
     priority: str
     id: str
@@ -54,7 +54,7 @@ class Facts:
     version: int
 
     def values(self) -> dict[str, str]:
-        """Return what stands for the names in a peer's paths."""
+        """Return the values for the placeholders in a peer's paths."""
         return {
             "priority": quote(self.priority),
             "id": quote(self.id),
@@ -70,16 +70,18 @@ class Facts:
 
 
 def tilde(text: str) -> str:
-    """Encode a text as Datasette does in its addresses."""
+    """Encode a text as Datasette does in its URLs (tilde encoding)."""
     return quote(text, safe="").replace("~", "~7E").replace(".", "~2E").replace("%20", "+").replace("%", "~")
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A server: how it is started on a port and a database, and where it answers what.
+    """A server: its command for a port and a database, and its path for each workload.
 
-    `paths` has a template for each workload, filled from `Facts`; what has none the peer doesn't offer. `prepare` makes
-    the database that is served, where it isn't the given one. `largest` is the most initiatives that it can hold.
+    `paths` has a template for each workload that the peer offers, filled from `Facts`. `prepare` returns the URL of the
+    database to serve, which it makes if the peer needs another form of the data. `largest` is the most initiatives that
+    the peer can hold. `tool` says what `bench.peers.setup` installs. `connection` is its kind in `bench.peers.durability`, if
+    it takes writes.
     """
 
     name: str
@@ -92,15 +94,16 @@ class Peer:
     prepare: Callable[[str, Path], str] = lambda url, _folder: url
     largest: int | None = None
     tool: str = "venv"
+    connection: str = ""
 
     def path(self, workload: str, facts: Facts) -> str | None:
-        """Return where it answers, or None where it doesn't."""
+        """Return the path of a workload, or None if the peer does not offer it."""
         template = self.paths.get(workload)
         return template.format(**facts.values()) if template else None
 
 
 def _through(extra: str) -> str:
-    """Return Datasette's query for the initiatives of a priority, by the table between."""
+    """Return Datasette's query for the initiatives of a priority, through the association table."""
     link = quote('{"table":"initiative_priorities","column":"priority_id","value":"PRIORITY"}').replace(
         "PRIORITY", "{priority}"
     )
@@ -124,6 +127,7 @@ PRODUCT = Peer(
     },
     ready="/readyz",
     tool="product",
+    connection="product",
 )
 
 FASTAPI = Peer(
@@ -142,6 +146,7 @@ FASTAPI = Peer(
         "write": "/initiatives",
     },
     ready="/initiatives?limit=1",
+    connection="sqlalchemy",
 )
 
 DRF = Peer(
@@ -161,6 +166,7 @@ DRF = Peer(
         "write": "/initiatives/",
     },
     ready="/initiatives/",
+    connection="django",
 )
 
 SMOREST = Peer(
@@ -180,6 +186,7 @@ SMOREST = Peer(
         "write": "/initiatives/",
     },
     ready="/initiatives/",
+    connection="sqlalchemy",
 )
 
 DATASETTE = Peer(
@@ -188,7 +195,7 @@ DATASETTE = Peer(
     command=lambda port, url: [
         *(str(VENV / "datasette"), "serve", "--immutable", copies.file_of(url), "--host", HOST, "--port", str(port)),
         *("--metadata", str(HERE / "datasette.json"), "--setting", "suggest_facets", "off"),
-        # What takes longer than the second that is the default would be refused, and its refusal measured.
+        # By default Datasette refuses what takes longer than a second, and the refusals would be measured.
         *("--setting", "sql_time_limit_ms", "30000", "--setting", "facet_time_limit_ms", "30000"),
         *("--setting", "max_csv_mb", "0"),
     ],
@@ -221,7 +228,7 @@ JSON_SERVER = Peer(
     dialects=("sqlite",),
     ready="/initiatives?_limit=1",
     prepare=copies.json_server,
-    # Node takes no longer text than 512 MB.
+    # Node reads texts of at most 512 MB.
     largest=100_000,
     tool="json_server",
 )
@@ -237,7 +244,7 @@ _WORDS = "&".join(
 
 DIRECTUS = Peer(
     name="Directus",
-    about=f"its own server, {WORKERS} processes by pm2-runtime; surrogate keys added to the tables between",
+    about=f"its own server, {WORKERS} processes by pm2-runtime; surrogate keys added to the association tables",
     command=lambda _port, _url: [
         *(str(NODE / "node"), str(HERE / "directus/node_modules/pm2/bin/pm2-runtime"), "start"),
         str(HERE / "directus/ecosystem.config.cjs"),
@@ -262,14 +269,14 @@ PEERS = (FASTAPI, DRF, SMOREST, DATASETTE, JSON_SERVER, DIRECTUS)
 
 @contextmanager
 def running(peer: Peer, settings: "Settings", folder: Path) -> Iterator[str]:
-    """Run a peer on a database for as long as the block runs; yields its base URL. `folder` keeps what it needs made.
+    """Run a peer on a database during the block; yields its base URL. `folder` is for the data that it prepares.
 
-    Raises ServerError when it does not start.
+    Raises ServerError if it does not start.
     """
     try:
         url = peer.prepare(settings.database_url, folder)
     except (subprocess.CalledProcessError, psycopg.Error, OSError) as error:
-        raise ServerError(f"what it serves can't be made: {error}") from error
+        raise ServerError(f"its data could not be prepared: {error}") from error
     port = free_port()
     environ = {"DATABASE_URL": url, "WORKERS": str(WORKERS), "THREADS": str(THREADS), **peer.env(url, port)}
     with started(peer.command(port, url), port, environ, ready=peer.ready, cwd=ROOT) as base:

@@ -1,6 +1,6 @@
-"""granian with an application that answers what it was given: as near to the wire as Python gets.
+"""An application that only returns stored bodies: the limit of granian and of Python.
 
-``BODIES`` is a folder: ``NAME`` is answered at ``/NAME``, with the headers that ``NAME.headers`` holds as JSON.
+``BODIES`` is a folder: the file ``NAME`` is served at ``/NAME``, with the headers in ``NAME.headers`` (JSON).
 """
 
 import json
@@ -16,13 +16,13 @@ BODIES = {
 
 
 def wsgi(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-    """Answer through WSGI, as the product does."""
+    """Respond through WSGI, as the product does."""
     headers, body = BODIES[environ["PATH_INFO"]]
     start_response("200 OK", headers)
     return [body]
 
 
 async def rsgi(scope: Any, protocol: Any) -> None:
-    """Answer through granian's own interface."""
+    """Respond through granian's own interface."""
     headers, body = BODIES[scope.path]
     protocol.response_bytes(200, headers, body)

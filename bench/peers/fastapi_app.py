@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from bench.peers.tables import WHOLE, Initiative, by_city, connected, listed, made
+from bench.peers.tables import WHOLE, Initiative, by_city, connected, initiative_of, listed
 
 engine = connected()
 app = FastAPI()
@@ -28,7 +28,7 @@ SessionDep = Annotated[Session, Depends(get_session)]
 
 
 class Model(BaseModel):
-    """Base of what is answered and sent."""
+    """Base of the bodies of requests and responses."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -62,7 +62,7 @@ class Metric(Model):
 
 
 class InitiativeBase(Model):
-    """What is read as it is written."""
+    """The members that requests and responses share."""
 
     id: Slug
     title: Text
@@ -77,20 +77,20 @@ class InitiativeBase(Model):
 
 
 class InitiativeCreate(InitiativeBase):
-    """An initiative as it is sent."""
+    """An initiative in a request."""
 
     model_config = ConfigDict(extra="forbid")
     city: Slug
 
 
 class InitiativePublic(InitiativeBase):
-    """An initiative as it is answered."""
+    """An initiative in a response."""
 
     city: City
 
 
 class CityCount(Model):
-    """How many initiatives a city has."""
+    """The number of a city's initiatives."""
 
     value: str
     label: str
@@ -105,33 +105,33 @@ def read_initiatives(
     offset: Annotated[int, Query(ge=0)] = 0,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ):
-    """Answer a page."""
+    """Return a page."""
     return session.scalars(listed(priority, search).offset(offset).limit(limit)).all()
 
 
 @app.get("/initiatives/by-city", response_model=list[CityCount])
 def count_by_city(session: SessionDep, priority: str | None = None):
-    """Answer counts."""
+    """Return counts by city."""
     return session.execute(by_city(priority)).all()
 
 
 @app.get("/initiatives/{id}", response_model=InitiativePublic)
 def read_initiative(id: str, session: SessionDep):
-    """Answer one."""
-    found = session.get(Initiative, id, options=WHOLE)
-    if not found:
+    """Return an initiative."""
+    initiative = session.get(Initiative, id, options=WHOLE)
+    if not initiative:
         raise HTTPException(status_code=404, detail="Initiative not found")
-    return found
+    return initiative
 
 
 @app.post("/initiatives", response_model=InitiativePublic, status_code=201)
 def create_initiative(initiative: InitiativeCreate, session: SessionDep):
-    """Create one."""
-    created = made(initiative.model_dump())
+    """Create an initiative."""
+    created = initiative_of(initiative.model_dump())
     session.add(created)
     try:
         session.commit()
     except IntegrityError as error:
-        raise HTTPException(status_code=409, detail="Initiative exists, or refers to what does not") from error
+        raise HTTPException(status_code=409, detail="Initiative exists, or refers to a record that does not") from error
     session.refresh(created)
     return created

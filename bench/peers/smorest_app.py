@@ -8,7 +8,18 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from bench.peers.tables import QUALIFIERS, ROLES, STATUSES, WHOLE, Initiative, by_city, connected, filtered, listed, made
+from bench.peers.tables import (
+    QUALIFIERS,
+    ROLES,
+    STATUSES,
+    WHOLE,
+    Initiative,
+    by_city,
+    connected,
+    filtered,
+    initiative_of,
+    listed,
+)
 
 app = Flask(__name__)
 app.config.update(API_TITLE="Initiatives", API_VERSION="1", OPENAPI_VERSION="3.1.0")
@@ -49,7 +60,7 @@ class MetricSchema(Schema):
 
 
 class InitiativeCreateSchema(Schema):
-    """An initiative as it is sent."""
+    """An initiative in a request."""
 
     id = fields.String(required=True, validate=SLUG)
     city = fields.String(required=True, validate=SLUG)
@@ -65,20 +76,20 @@ class InitiativeCreateSchema(Schema):
 
 
 class InitiativeSchema(InitiativeCreateSchema):
-    """An initiative as it is answered."""
+    """An initiative in a response."""
 
     city = fields.Nested(CitySchema)
 
 
 class QuerySchema(Schema):
-    """What a list is asked for."""
+    """The query of a list."""
 
     priority = fields.String(load_default=None)
     search = fields.String(load_default=None)
 
 
 class CityCountSchema(Schema):
-    """How many initiatives a city has."""
+    """The number of a city's initiatives."""
 
     value = fields.String()
     label = fields.String()
@@ -86,11 +97,11 @@ class CityCountSchema(Schema):
 
 
 def page(query, pagination_parameters):
-    """Return a page of what is asked for, and say how many there are in all."""
+    """Return a page of the matching initiatives, and set their total."""
     ids = filtered(**query).with_only_columns(Initiative.id).subquery()
     pagination_parameters.item_count = session.scalar(select(func.count()).select_from(ids))
-    found = listed(**query).offset(pagination_parameters.first_item).limit(pagination_parameters.page_size)
-    return session.scalars(found).all()
+    statement = listed(**query).offset(pagination_parameters.first_item).limit(pagination_parameters.page_size)
+    return session.scalars(statement).all()
 
 
 @blp.route("/")
@@ -101,32 +112,32 @@ class Initiatives(MethodView):
     @blp.response(200, InitiativeSchema(many=True))
     @blp.paginate(page=1, page_size=20, max_page_size=100)
     def get(self, query, pagination_parameters):
-        """Answer a page."""
+        """Return a page."""
         return page(query, pagination_parameters)
 
     @blp.arguments(InitiativeCreateSchema)
     @blp.response(201, InitiativeSchema)
     def post(self, content):
-        """Create one."""
-        created = made(content)
+        """Create an initiative."""
+        created = initiative_of(content)
         session.add(created)
         try:
             session.commit()
         except IntegrityError:
-            abort(409, message="Initiative exists, or refers to what does not")
+            abort(409, message="Initiative exists, or refers to a record that does not")
         return created
 
 
 @blp.route("/polled")
 class Polled(MethodView):
-    """The list, with the ETag that smorest makes of what is dumped."""
+    """The list, with the ETag that smorest computes from the response."""
 
     @blp.etag
     @blp.arguments(QuerySchema, location="query")
     @blp.response(200, InitiativeSchema(many=True))
     @blp.paginate(page=1, page_size=20, max_page_size=100)
     def get(self, query, pagination_parameters):
-        """Answer a page, or that it is the same."""
+        """Return a page, or a 304 if it has not changed."""
         return page(query, pagination_parameters)
 
 
@@ -134,7 +145,7 @@ class Polled(MethodView):
 @blp.arguments(QuerySchema(only=["priority"]), location="query")
 @blp.response(200, CityCountSchema(many=True))
 def count_by_city(query):
-    """Answer counts."""
+    """Return counts by city."""
     return session.execute(by_city(**query)).all()
 
 
@@ -144,7 +155,7 @@ class InitiativeById(MethodView):
 
     @blp.response(200, InitiativeSchema)
     def get(self, id):
-        """Answer one."""
+        """Return an initiative."""
         return session.get(Initiative, id, options=WHOLE) or abort(404)
 
 

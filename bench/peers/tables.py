@@ -1,4 +1,4 @@
-"""The tables as SQLAlchemy's ORM sees them, for the peers that use it: FastAPI and Flask-smorest."""
+"""SQLAlchemy models of the tables, for FastAPI and Flask-smorest."""
 
 import os
 from typing import Any
@@ -85,7 +85,7 @@ class Initiative(Base):
     partners: Mapped[list[InitiativePartner]] = relationship(order_by=InitiativePartner.position)
     metrics: Mapped[list[InitiativeMetric]] = relationship(order_by=InitiativeMetric.position)
 
-    # SQLAlchemy's association proxies would say the same; with them, CPython 3.11 crashed within a thousand requests.
+    # Properties and not SQLAlchemy's association proxies: with those, CPython 3.11 crashed within a thousand requests.
     @property
     def awards(self) -> list[str]:
         """Ids of the awards that credit it."""
@@ -108,31 +108,31 @@ WHOLE = (
 
 def filtered(priority: str | None, search: str | None) -> Select[Any]:
     """Select the initiatives that serve a priority and have every word in title or summary."""
-    found = select(Initiative)
+    statement = select(Initiative)
     if priority:
-        found = found.where(Initiative.priority_links.any(InitiativePriority.priority_id == priority))
+        statement = statement.where(Initiative.priority_links.any(InitiativePriority.priority_id == priority))
     for word in (search or "").split():
         columns = (Initiative.title, Initiative.summary)
-        found = found.where(or_(*(column.icontains(word, autoescape=True) for column in columns)))
-    return found
+        statement = statement.where(or_(*(column.icontains(word, autoescape=True) for column in columns)))
+    return statement
 
 
 def listed(priority: str | None, search: str | None) -> Select[Any]:
-    """Select initiatives with all that belongs to them, in the order of their titles."""
+    """Select initiatives with their city and parts, ordered by title."""
     return filtered(priority, search).options(*WHOLE).order_by(Initiative.title, Initiative.id)
 
 
 def by_city(priority: str | None) -> Select[str, str, int]:
-    """Count initiatives by city, the most first."""
-    some = filtered(priority, None).with_only_columns(Initiative.id)
+    """Count initiatives by city, greatest count first."""
+    matching = filtered(priority, None).with_only_columns(Initiative.id)
     count = func.count().label("count")
     ranked = (count.desc(), City.id)
-    joined = select(City.id.label("value"), City.name.label("label"), count).join(Initiative).where(Initiative.id.in_(some))
+    joined = select(City.id.label("value"), City.name.label("label"), count).join(Initiative).where(Initiative.id.in_(matching))
     return joined.group_by(City.id, City.name).order_by(*ranked).limit(VALUES)
 
 
-def made(content: dict[str, Any]) -> Initiative:
-    """Return an initiative with its parts, of what a client sent."""
+def initiative_of(content: dict[str, Any]) -> Initiative:
+    """Return an initiative with its parts, from a request's body."""
     parts = {name: content.pop(name) for name in ("city", "awards", "priorities", "partners", "metrics")}
     return Initiative(
         **content,
@@ -152,7 +152,8 @@ def connected() -> Engine:
     engine = create_engine(url, connect_args={"check_same_thread": False})
 
     @event.listens_for(engine, "connect")
-    def _foreign_keys(connection: Any, _record: Any) -> None:
-        connection.execute("PRAGMA foreign_keys=ON")
+    def _set_up(connection: Any, _record: Any) -> None:
+        for pragma in ("foreign_keys=ON", "journal_mode=WAL", "synchronous=FULL"):
+            connection.execute(f"PRAGMA {pragma}")
 
     return engine

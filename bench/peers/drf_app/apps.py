@@ -1,4 +1,4 @@
-"""The application's name among Django's."""
+"""Django's configuration of this application."""
 
 from django.apps import AppConfig
 

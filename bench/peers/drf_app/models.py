@@ -1,4 +1,4 @@
-"""The tables as Django sees them; it doesn't manage them."""
+"""Django models of the tables, which Django does not manage."""
 
 from django.db import models
 
@@ -14,43 +14,43 @@ class City(models.Model):
     summary = models.TextField(null=True)
 
     class Meta:
-        """Where it is."""
+        """Its table."""
 
         managed = False
         db_table = "cities"
 
 
 class Organization(models.Model):
-    """Who takes part."""
+    """An organization."""
 
     id = models.TextField(primary_key=True)
 
     class Meta:
-        """Where it is."""
+        """Its table."""
 
         managed = False
         db_table = "organizations"
 
 
 class Priority(models.Model):
-    """What is served."""
+    """A priority."""
 
     id = models.TextField(primary_key=True)
 
     class Meta:
-        """Where it is."""
+        """Its table."""
 
         managed = False
         db_table = "priorities"
 
 
 class Award(models.Model):
-    """What is won."""
+    """An award."""
 
     id = models.TextField(primary_key=True)
 
     class Meta:
-        """Where it is."""
+        """Its table."""
 
         managed = False
         db_table = "awards"
@@ -70,7 +70,7 @@ class Initiative(models.Model):
     parent = models.ForeignKey("self", models.PROTECT, null=True)
 
     class Meta:
-        """Where it is."""
+        """Its table."""
 
         managed = False
         db_table = "initiatives"
@@ -86,7 +86,7 @@ class InitiativeAward(models.Model):
     award = models.ForeignKey(Award, models.PROTECT)
 
     class Meta:
-        """Where it is."""
+        """Its table."""
 
         managed = False
         db_table = "initiative_awards"
@@ -102,7 +102,7 @@ class InitiativePriority(models.Model):
     position = models.IntegerField()
 
     class Meta:
-        """Where it is."""
+        """Its table."""
 
         managed = False
         db_table = "initiative_priorities"
@@ -119,7 +119,7 @@ class InitiativePartner(models.Model):
     position = models.IntegerField()
 
     class Meta:
-        """Where it is."""
+        """Its table."""
 
         managed = False
         db_table = "initiative_partners"
@@ -139,7 +139,7 @@ class InitiativeMetric(models.Model):
     as_of = models.TextField(null=True)
 
     class Meta:
-        """Where it is."""
+        """Its table."""
 
         managed = False
         db_table = "initiative_metrics"

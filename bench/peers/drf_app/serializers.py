@@ -1,4 +1,4 @@
-"""What is answered, and what is taken."""
+"""Serializers of responses and of request bodies."""
 
 from django.core.validators import RegexValidator
 from django.db import transaction
@@ -24,7 +24,7 @@ class CitySerializer(serializers.ModelSerializer):
     """A city."""
 
     class Meta:
-        """What of it."""
+        """Its members."""
 
         model = City
         fields = ("id", "name", "state", "country", "state_capital", "summary")
@@ -34,7 +34,7 @@ class PartnerSerializer(serializers.ModelSerializer):
     """An organization that takes part."""
 
     class Meta:
-        """What of it."""
+        """Its members."""
 
         model = InitiativePartner
         fields = ("organization", "role")
@@ -46,14 +46,14 @@ class MetricSerializer(serializers.ModelSerializer):
     as_of = serializers.CharField(allow_null=True, default=None, validators=[EDTF])
 
     class Meta:
-        """What of it."""
+        """Its members."""
 
         model = InitiativeMetric
         fields = ("name", "value", "unit", "qualifier", "as_of")
 
 
 class InitiativeSerializer(serializers.ModelSerializer):
-    """An initiative as it is answered."""
+    """An initiative in a response."""
 
     city = CitySerializer()
     awards = serializers.SlugRelatedField("award_id", source="award_links", many=True, read_only=True)
@@ -62,7 +62,7 @@ class InitiativeSerializer(serializers.ModelSerializer):
     metrics = MetricSerializer(many=True)
 
     class Meta:
-        """What of it."""
+        """Its members."""
 
         model = Initiative
         fields = (
@@ -72,7 +72,7 @@ class InitiativeSerializer(serializers.ModelSerializer):
 
 
 class InitiativeCreateSerializer(serializers.ModelSerializer):
-    """An initiative as it is sent."""
+    """An initiative in a request."""
 
     id = serializers.CharField(max_length=200, validators=[SLUG, UniqueValidator(Initiative.objects.all())])
     started = serializers.CharField(allow_null=True, default=None, validators=[EDTF])
@@ -82,7 +82,7 @@ class InitiativeCreateSerializer(serializers.ModelSerializer):
     metrics = MetricSerializer(many=True, default=list)
 
     class Meta:
-        """What of it."""
+        """Its members."""
 
         model = Initiative
         fields = InitiativeSerializer.Meta.fields
@@ -91,20 +91,20 @@ class InitiativeCreateSerializer(serializers.ModelSerializer):
     def create(self, validated_data):
         """Write the initiative and its parts."""
         parts = {name: validated_data.pop(name) for name in ("awards", "priorities", "partners", "metrics")}
-        made = Initiative.objects.create(**validated_data)
-        InitiativeAward.objects.bulk_create(InitiativeAward(initiative=made, award=award) for award in parts["awards"])
+        initiative = Initiative.objects.create(**validated_data)
+        InitiativeAward.objects.bulk_create(InitiativeAward(initiative=initiative, award=award) for award in parts["awards"])
         InitiativePriority.objects.bulk_create(
-            InitiativePriority(initiative=made, priority=priority, position=place)
+            InitiativePriority(initiative=initiative, priority=priority, position=place)
             for place, priority in enumerate(parts["priorities"])
         )
         InitiativePartner.objects.bulk_create(
-            InitiativePartner(initiative=made, position=place, **part) for place, part in enumerate(parts["partners"])
+            InitiativePartner(initiative=initiative, position=place, **part) for place, part in enumerate(parts["partners"])
         )
         InitiativeMetric.objects.bulk_create(
-            InitiativeMetric(initiative=made, position=place, **part) for place, part in enumerate(parts["metrics"])
+            InitiativeMetric(initiative=initiative, position=place, **part) for place, part in enumerate(parts["metrics"])
         )
-        return made
+        return initiative
 
     def to_representation(self, instance):
-        """Answer it as it is read."""
+        """Return the initiative as a response has it."""
         return InitiativeSerializer(instance).data

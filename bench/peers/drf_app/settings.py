@@ -11,6 +11,8 @@ MIDDLEWARE = ["django.middleware.security.SecurityMiddleware", "django.middlewar
 ROOT_URLCONF = "bench.peers.drf_app.urls"
 # Connections are kept, as Django's checklist for deployment says.
 DATABASES = {"default": dj_database_url.parse(os.environ["DATABASE_URL"], conn_max_age=60)}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    DATABASES["default"]["OPTIONS"] = {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"}
 USE_TZ = True
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],

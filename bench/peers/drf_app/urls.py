@@ -1,4 +1,4 @@
-"""The addresses."""
+"""The URLs."""
 
 from rest_framework.routers import DefaultRouter
 

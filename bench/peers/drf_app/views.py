@@ -16,7 +16,7 @@ VALUES = 100
 
 
 class InitiativeFilter(FilterSet):
-    """What initiatives are filtered by."""
+    """The filters of initiatives."""
 
     priority = CharFilter("priority_links__priority_id")
 
@@ -33,17 +33,17 @@ class InitiativeViewSet(mixins.CreateModelMixin, mixins.ListModelMixin, mixins.R
     search_fields = ("title", "summary")
 
     def get_serializer_class(self):
-        """Say how it is written, and how it is read."""
+        """Return the serializer of requests or of responses."""
         return InitiativeCreateSerializer if self.action == "create" else InitiativeSerializer
 
     @action(detail=False, url_path="by-city")
     def by_city(self, request):  # noqa: ARG002 - the interface's
-        """Answer counts by city."""
-        found = self.filter_queryset(Initiative.objects.order_by())
-        counts = found.values(value=F("city_id"), label=F("city__name")).annotate(count=Count("pk"))
+        """Return counts by city."""
+        matching = self.filter_queryset(Initiative.objects.order_by())
+        counts = matching.values(value=F("city_id"), label=F("city__name")).annotate(count=Count("pk"))
         return Response(counts.order_by("-count", "value")[:VALUES])
 
 
 @method_decorator(conditional_page, name="dispatch")
 class PolledViewSet(InitiativeViewSet):
-    """The same with the ETag that Django makes of what is answered."""
+    """The same with the ETag that Django computes from the response."""

@@ -1,4 +1,4 @@
-"""What gunicorn runs."""
+"""The application for gunicorn."""
 
 import os
 
