@@ -1,4 +1,4 @@
-"""What the README says, done as a stranger does it: a clone in an empty folder, `make run`, and the commands below it."""
+"""The commands of README.md and docs/, run as a new user runs them: in a fresh clone, on the server of `make run`."""
 
 import json
 import os
@@ -15,16 +15,16 @@ from pathlib import Path
 import pytest
 
 from api.settings import ROOT
+from tests.support.pages import PAGES, Command, run_by
 
 pytestmark = pytest.mark.slow
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 KEYS, DATA, LEDGER, HOOKS = (f".venv/bin/flask --app wsgi {group} " for group in ("keys", "data", "ledger", "webhooks"))
+CHECK = ".venv/bin/flask --app wsgi citations check industry-insider-digital-cities-2024-part-1 FILE"
 MIRROR = (
     "PYTHONPATH=clients/python python3 -c "
     """'from digital_cities import *; print(mirror("http://127.0.0.1:8000", SQLiteStore("copy.sqlite3")))'"""
 )
-COMMANDS = re.findall(r"^\$ (.*?)(?:\s+#.*)?$", README, re.MULTILINE)
 
 
 def environment(port: int) -> dict[str, str]:
@@ -89,20 +89,15 @@ def ask(port: int, path: str, headers: dict[str, str]) -> tuple[int, str]:
 CHANGING = re.compile(r'"(updated_at|request_id)": ?"[^"]*"')
 
 
-def shown(command: str) -> str:
-    """Return what the README shows below a command."""
-    return README.split(f"$ {command}", 1)[1].split("\n", 1)[1].split("\n```", 1)[0]
-
-
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("curl ")])
-def test_requests(clone: Path, port: int, command: str) -> None:
-    """Each request of the README, sent to the server of a fresh clone, answers as it shows."""
+@pytest.mark.parametrize("command", run_by("request"), ids=lambda command: command.line)
+def test_requests(clone: Path, port: int, command: Command) -> None:
+    """Each request of a page, sent to the server of a fresh clone, has the answer that the page shows."""
     assert clone.exists()
-    path = re.search(r"127\.0\.0\.1:8000([^']*)'", command)
+    path = re.search(r"127\.0\.0\.1:8000([^']*)'", command.line)
     assert path
-    headers = dict(header.split(": ", 1) for header in re.findall(r"-H '([^']*)'", command))
+    headers = dict(header.split(": ", 1) for header in re.findall(r"-H '([^']*)'", command.line))
     status, body = ask(port, path[1], headers)
-    expected, body = shown(command), body.replace(f":{port}", ":8000")
+    expected, body = command.output, body.replace(f":{port}", ":8000")
     if expected.startswith("HTTP "):
         line, _, expected = expected.partition("\n")
         assert status == int(line.split()[1])
@@ -110,25 +105,18 @@ def test_requests(clone: Path, port: int, command: str) -> None:
         assert status == 200
     if expected.startswith("{"):
         answer, promised = (json.loads(CHANGING.sub(r'"\1":"-"', text)) for text in (body, expected))
-        some = re.search(re.escape(f"$ {command}") + r"  # of its answer: (.*)", README)
+        some = re.fullmatch(r"of the answer: (.*)", command.comment)
         assert promised == ({name: answer[name] for name in some[1].split(", ")} if some else answer)
     else:
         assert body.splitlines()[: len(expected.splitlines())] == expected.splitlines()
 
 
-def test_requests_are_there() -> None:
-    """The README shows requests to send."""
-    assert len([command for command in COMMANDS if command.startswith("curl ")]) >= 8
-
-
 def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
-    """Each other command of the README runs as it is written, but for the names in capitals."""
+    """Each other command of a page runs as it is written, apart from the names in capitals."""
     invented = tmp_path / "text.txt"
     invented.write_text("Not the article.\n", encoding="utf-8")
     outcomes = {}
-    for command in COMMANDS:
-        if command.startswith(("curl ", "make ")) or "make run" in command:
-            continue
+    for command in [command.line for command in run_by("shell")]:
         written = (
             command.replace(" FILE", f" {invented}").replace(" FOLDER", f" {tmp_path / 'out'}").replace(":8000", f":{port}")
         )
@@ -163,19 +151,16 @@ def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
         KEYS + "rotate curator": (0, outcomes[KEYS + "rotate curator"][1]),
         KEYS + "revoke curator": (0, "The key curator is revoked."),
         DATA + "export FOLDER --format yaml": (0, f"{tmp_path / 'out'}/citations.yaml: 526"),
-        DATA + 'import FOLDER --message "As it was." --dry-run': (
+        DATA + 'import FOLDER --message "Restore the export." --dry-run': (
             0,
             "Records: 0 created, 0 updated, 603 unchanged; this was a dry run: nothing was written.",
         ),
-        DATA + 'import FOLDER --message "As it was."': (
+        DATA + 'import FOLDER --message "Restore the export."': (
             0,
             "Records: 0 created, 0 updated, 603 unchanged; the dataset is at version 603.",
         ),
         # The article is not in the repository: here the command tells another text from it.
-        ".venv/bin/flask --app wsgi citations check industry-insider-digital-cities-2024-part-1 FILE": (
-            1,
-            outcomes[".venv/bin/flask --app wsgi citations check industry-insider-digital-cities-2024-part-1 FILE"][1],
-        ),
+        CHECK: (1, outcomes[CHECK][1]),
     }
     assert outcomes[LEDGER + "sweep"][1].startswith("Changes published: 0;")
     secrets = [outcomes[KEYS + command][1] for command in ("create curator --scope write --expires 90d", "rotate curator")]
@@ -183,15 +168,12 @@ def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
     assert outcomes[KEYS + "list"][1].startswith("curator  active  write  expires 2")
 
 
-CURATORS = (ROOT / "docs" / "curators.md").read_text(encoding="utf-8")
-
-
 def test_ten_commands(clone: Path, port: int, tmp_path: Path) -> None:
-    """The curator's page, copied command by command into one shell, ends with the published award, its city and its warrant."""
-    commands = re.findall(r"^\$ (.*)$", CURATORS, re.MULTILINE)
+    """The curators' walk-through, run in one shell, ends with the published award, its city and its citation."""
+    commands = [command.line for command in run_by("walkthrough")]
     assert len(commands) == 10
     script = "\necho\n".join(["set -euo pipefail", *commands]).replace(":8000", f":{port + 1}")
-    # What they change, the other tests should not see.
+    # The other tests must not see what these commands change.
     environ = environment(port + 1) | {"DATABASE_URL": f"sqlite:///{tmp_path}/curators.sqlite3"}
     with served(clone, environ):
         done = subprocess.run(["bash", "-c", script], cwd=clone, env=environ, capture_output=True, text=True, check=True)
@@ -211,12 +193,14 @@ def test_ten_commands(clone: Path, port: int, tmp_path: Path) -> None:
 
 
 def test_make_targets(clone: Path, port: int) -> None:
-    """Every make target that the README names is one that `make help` lists."""
+    """Every make target that a page names is one that `make help` lists."""
     listed = subprocess.run(
         ["make", "help"], cwd=clone, env=environment(port), capture_output=True, text=True, check=True
     ).stdout
     targets = {line.split()[0] for line in listed.splitlines()}
-    assert set(re.findall(r"`make ([a-z-]+)`", README)) | {"run", "test"} <= targets
+    shown = {command.line.rpartition(" ")[2] for command in run_by("make")}
+    assert {"run", "test"} <= shown
+    assert shown.union(*(re.findall(r"`make ([a-z-]+)`", text) for text in PAGES.values())) <= targets
 
 
 def test_postgresql(clone: Path, postgresql: str) -> None:
@@ -228,7 +212,7 @@ def test_postgresql(clone: Path, postgresql: str) -> None:
 
 
 def test_add_a_noun(clone: Path) -> None:
-    """The command that begins a new noun's revision finds nothing to do as long as there is none."""
+    """The command that creates a migration finds nothing to do, because there is no new noun."""
     done = subprocess.run(
         [".venv/bin/alembic", "check"], cwd=clone, env=environment(1), capture_output=True, text=True, check=False
     )

@@ -1,16 +1,20 @@
-"""Writes the README's tables and answers: each from what the code declares, or from a real request."""
+"""Generates the tables and answers of README.md and docs/: from the declarations in the code, or from a real request."""
 
+import ast
 import json
 import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import MISSING, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import click
 from alembic import command
 from flask.testing import FlaskClient
 
 from api.app import create_app
+from api.cli import COMMANDS
 from api.db.database import Database, alembic_config
 from api.query.language import PARAMETERS, filters, includable
 from api.resources import BY_NAME, RESOURCES
@@ -18,15 +22,17 @@ from api.schema.formats import FORMATS
 from api.schema.operators import OPERATORS, TYPES
 from api.settings import ROOT, Settings
 from api.web.keys import SCOPES
+from api.web.problem_types import PROBLEMS
 from bench.report import FILE, summary
 
-# A record is published when a reader's own database is migrated; the README shows one such moment.
+# Records are published when a reader migrates their own database, so the pages show this time instead.
 MOMENT = "2026-11-22T09:00:00.000Z"
+WIDTH = 120
 
 
 @cache
 def client() -> FlaskClient:
-    """Return a client of the application on a database as `make run` makes it."""
+    """Return a client of the application, on a new database with the facts."""
     folder = tempfile.mkdtemp()
     settings = Settings(database_url=f"sqlite:///{Path(folder) / 'readme.sqlite3'}", public_url="http://127.0.0.1:8000")
     database = Database(settings, create=True)
@@ -37,49 +43,69 @@ def client() -> FlaskClient:
     return create_app(settings).test_client()
 
 
+# --- requests with their answers
+
+
 def answer(path: str, *headers: str) -> str:
-    """Return a request as one types it, with its real answer: the status when it is no success, and the body."""
-    asked = dict(header.split(": ", 1) for header in headers)
-    response = client().get(path, headers=asked)
+    """Return a request as a `curl` command, with its status if it is not 200, and its whole body."""
+    response = client().get(path, headers=dict(header.split(": ", 1) for header in headers))
     line = f"curl '127.0.0.1:8000{path}'" + "".join(f" -H '{header}'" for header in headers)
-    shown = [] if response.status_code == 200 else [f"HTTP {response.status}"]
-    if response.get_data():
-        shown.append(json.dumps(_stable(response.get_json()), indent=2, ensure_ascii=False))
-    return f"```console\n$ {line}\n" + "\n".join(shown) + "\n```"
-
-
-def _stable(value: Any) -> Any:
-    """Replace what differs from one reader to the next."""
-    if isinstance(value, dict):
-        changing = {"updated_at": MOMENT, "request_id": "0b6a4ac1b2c84a0e9d5d1b1f0a2c3d4e"}
-        return {key: changing.get(key) or _stable(below) for key, below in value.items()}
-    return [_stable(below) for below in value] if isinstance(value, list) else value
-
-
-def lines(path: str, most: int = 4) -> str:
-    """Return a request as one types it, with the first lines of its real answer, which is no JSON."""
-    shown = client().get(path).get_data(as_text=True).splitlines()[:most]
-    return f"```console\n$ curl '127.0.0.1:8000{path}'\n" + "\n".join(shown) + "\n```"
+    status = [] if response.status_code == 200 else [f"HTTP {response.status}"]
+    body = [pretty(_stable(response.get_json()))] if response.get_data() else []
+    return _console(line, *status, *body)
 
 
 def outline(path: str, *members: str) -> str:
-    """Return a request as one types it, with some members of its real answer."""
-    found = _stable(client().get(path).get_json())
-    shown = json.dumps({name: found[name] for name in members}, indent=2, ensure_ascii=False)
-    return f"```console\n$ curl '127.0.0.1:8000{path}'  # of its answer: {', '.join(members)}\n{shown}\n```"
+    """Return a request as a `curl` command, with some members of its answer."""
+    response = client().get(path)
+    body = _stable(response.get_json())
+    comment = f"  # of the answer: {', '.join(members)}"
+    status = [] if response.status_code == 200 else [f"HTTP {response.status}"]
+    return _console(f"curl '127.0.0.1:8000{path}'{comment}", *status, pretty({name: body[name] for name in members}))
 
 
-def operators() -> str:
-    """Return the table of operators."""
-    rows = ["| operator | example | the field | fields of type |", "|---|---|---|---|"]
-    for row in OPERATORS.values():
-        types = [type.name for type in TYPES.values() if row.name in type.operators]
-        kinds = ", ".join(types) if types else "any that can be null, and relations to many"
-        rows.append(f"| {f'`{row.name}`' if row.name else '(none)'} | `{EXAMPLES[row.name]}` | {row.description} | {kinds} |")
-    return "\n".join(rows)
+def lines(path: str, limit: int = 4) -> str:
+    """Return a request as a `curl` command, with the first lines of its answer, which is not JSON."""
+    body = client().get(path).get_data(as_text=True).splitlines()
+    return _console(f"curl '127.0.0.1:8000{path}'", *body[:limit])
 
 
-# Each is asked for by a test.
+def _console(line: str, *output: str) -> str:
+    return "\n".join(["```console", f"$ {line}", *output, "```"])
+
+
+def _stable(value: Any) -> Any:
+    """Replace the values that differ from one reader's server to another's."""
+    if isinstance(value, dict):
+        changing = {"updated_at": MOMENT, "request_id": "0b6a4ac1b2c84a0e9d5d1b1f0a2c3d4e"}
+        return {key: changing.get(key) or _stable(item) for key, item in value.items()}
+    return [_stable(item) for item in value] if isinstance(value, list) else value
+
+
+def pretty(value: Any, indent: str = "", room: int = WIDTH) -> str:
+    """Return JSON that has an object or a list on one line where it fits into ``room`` columns."""
+    short = json.dumps(value, ensure_ascii=False)
+    if len(short) <= room or not value or not isinstance(value, dict | list):
+        return short
+    inner, left = f"{indent}  ", WIDTH - len(indent) - 2
+    if isinstance(value, list):
+        items = [pretty(item, inner, left - 1) for item in value]
+    else:
+        items = [f"{json.dumps(key)}: {pretty(item, inner, left - len(key) - 5)}" for key, item in value.items()]
+    start, end = "[]" if isinstance(value, list) else "{}"
+    return f"{start}\n{inner}" + f",\n{inner}".join(items) + f"\n{indent}{end}"
+
+
+# --- tables
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a Markdown table. A `|` in a cell is escaped, because it would end the cell even inside code."""
+    lines = [" | ".join(str(cell).replace("|", "\\|") for cell in row) for row in (header, *rows)]
+    return "\n".join([f"| {lines[0]} |", "|" + "---|" * len(header), *(f"| {line} |" for line in lines[1:])])
+
+
+# One example of each operator; a test sends each to `/cities`.
 EXAMPLES = {
     "": "state=CA,WA",
     "not": "initiative.status__not=draft,planned",
@@ -93,91 +119,153 @@ EXAMPLES = {
 }
 
 
+def nouns() -> str:
+    """Return the table of nouns."""
+    totals = {row.name: client().get(f"/{row.name}?limit=1").get_json()["page"]["total"] for row in RESOURCES}
+    return _table(("path", "records", "contents"), [(f"`/{row.name}`", totals[row.name], row.description) for row in RESOURCES])
+
+
+def operators() -> str:
+    """Return the table of operators."""
+    rows = []
+    for row in OPERATORS.values():
+        types = [type.name for type in TYPES.values() if row.name in type.operators]
+        allowed = ", ".join(types) or "all that can be null, and relations to many"
+        rows.append((f"`{row.name}`" if row.name else "(none)", f"`{EXAMPLES[row.name]}`", row.description, allowed))
+    return _table(("operator", "example", "the field", "types of fields"), rows)
+
+
 def parameters() -> str:
-    """Return the table of the parameters that lists have besides filters."""
-    rows = ["| parameter | example | what it does |", "|---|---|---|"]
-    for row in PARAMETERS.values():
-        example = f"`{row.example(BY_NAME['initiatives'])}`" if row.example else ""
-        rows.append(f"| `{row.name}` | {example} | {row.description} |")
-    return "\n".join(rows)
+    """Return the table of the parameters of lists other than filters."""
+    initiatives = BY_NAME["initiatives"]
+    examples = {row.name: f"`{row.example(initiatives)}`" if row.example else "" for row in PARAMETERS.values()}
+    rows = [(f"`{row.name}`", examples[row.name], row.description) for row in PARAMETERS.values()]
+    return _table(("parameter", "example", "effect"), rows)
 
 
 def fields_of_nouns() -> str:
-    """Return the table of what each noun can be filtered by."""
-    rows = ["| path | fields | counted by `facets` | `include` |", "|---|---|---|---|"]
+    """Return a list for each noun: its filters, its facets and its values of `include`."""
+    sections = []
     for resource in RESOURCES:
-        named = ", ".join(f"`{name}`" for name in dict.fromkeys(name.partition("__")[0] for name in filters(resource)))
-        counted = ", ".join(f"`{name}`" for name in resource.facets)
-        related = ", ".join(f"`{name}`" for name in includable(resource) if "." not in name)
-        rows.append(f"| `/{resource.name}` | {named} | {counted} | {related} |")
-    return "\n".join(rows)
+        named = dict.fromkeys(name.partition("__")[0] for name in filters(resource))
+        related = [name for name in includable(resource) if "." not in name]
+        sections.append(
+            f"**`/{resource.name}`**\n\n"
+            f"- filters: {_codes(named)}\n"
+            f"- `facets`: {_codes(resource.facets)}\n"
+            f"- `include`: {_codes(related)}"
+        )
+    return "\n\n".join(sections)
+
+
+def _codes(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def formats() -> str:
     """Return the table of formats."""
-    rows = ["| suffix | `Accept` | what it is |", "|---|---|---|"]
-    return "\n".join([*rows, *(f"| `.{row.name}` | `{row.media_type}` | {row.description} |" for row in FORMATS.values())])
+    return _table(
+        ("suffix", "`Accept`", "contents"),
+        [(f"`.{row.name}`", f"`{row.media_type}`", row.description) for row in FORMATS.values()],
+    )
+
+
+def problems() -> str:
+    """Return the table of problem types, by status."""
+    rows = sorted(PROBLEMS.values(), key=lambda row: row.status)
+    return _table(("status", "`type`", "title"), [(row.status, f"`/problems/{row.name}`", row.title) for row in rows])
 
 
 def scopes() -> str:
     """Return the table of scopes."""
-    rows = ["| scope | what a key with it may do |", "|---|---|"]
-    return "\n".join([*rows, *(f"| `{name}` | {described} |" for name, described in SCOPES.items())])
+    return _table(("scope", "what the key may do"), [(f"`{name}`", text) for name, text in SCOPES.items()])
 
 
 def verbs() -> str:
-    """Return the table of what can be done to records, from the OpenAPI document."""
+    """Return the table of writing requests, from the OpenAPI document."""
     document = client().get("/openapi.json").get_json()
-    rows = ["| request | what it does | success |", "|---|---|---|"]
+    rows = []
     for path in ("/cities", "/cities/{id}", "/changesets"):
-        for method, found in document["paths"][path].items():
+        for method, operation in document["paths"][path].items():
             if method in {"post", "put", "patch", "delete"}:
-                shown = path.replace("cities", "{noun}")
-                success = ", ".join(sorted(status for status in found["responses"] if status.startswith("2")))
-                rows.append(f"| `{method.upper()} {shown}` | {found['description'].strip()} | {success} |")
-    return "\n".join(rows)
+                request = f"`{method.upper()} {path.replace('cities', '{noun}')}`"
+                success = ", ".join(sorted(status for status in operation["responses"] if status.startswith("2")))
+                rows.append((request, operation["description"].strip(), success))
+    return _table(("request", "effect", "success"), rows)
 
 
 def copies() -> str:
-    """Return the table of what those who keep a copy ask for, from the OpenAPI document."""
+    """Return the table of the requests that keep a copy up to date, from the OpenAPI document."""
     document = client().get("/openapi.json").get_json()
-    rows = ["| request | what it does | parameters |", "|---|---|---|"]
+    rows = []
     for path, item in document["paths"].items():
-        found = item.get("get", {})
-        if "sync" in found.get("tags", ()) or path == "/cities/{id}/history":
-            named = [
-                _resolved(document, row)["name"] for row in found["parameters"] if _resolved(document, row)["in"] == "query"
-            ]
-            told = found["description"].strip().partition("\n\n")[0].replace("\n", " ")
-            shown = ", ".join(f"`{name}`" for name in named)
-            rows.append(f"| `GET {path.replace('cities', '{noun}')}` | {told} | {shown} |")
-    return "\n".join(rows)
+        operation = item.get("get", {})
+        if "sync" in operation.get("tags", ()) or path == "/cities/{id}/history":
+            parameters = [_resolved(document, row) for row in operation["parameters"]]
+            text = operation["description"].strip().partition("\n\n")[0].replace("\n", " ")
+            names = _codes(row["name"] for row in parameters if row["in"] == "query")
+            rows.append((f"`GET {path.replace('cities', '{noun}')}`", text, names))
+    return _table(("request", "answer", "parameters"), rows)
 
 
 def _resolved(document: Any, item: Any) -> Any:
-    """Return a parameter itself, where the document refers to it."""
+    """Return a parameter itself where the document has a reference to it."""
     return document["components"]["parameters"][item["$ref"].rsplit("/", 1)[1]] if "$ref" in item else item
 
 
 def settings() -> str:
     """Return the table of environment variables."""
-    rows = ["| variable | default | what it does |", "|---|---|---|"]
+    rows = []
     for row in fields(Settings):
         assert row.default is not MISSING
         default = str(row.default).replace(f"{ROOT}/", "")
-        rows.append(f"| `{row.name.upper()}` | {f'`{default}`' if default else ''} | {row.metadata['help']} |")
-    return "\n".join(rows)
+        rows.append((f"`{row.name.upper()}`", f"`{default}`" if default else "", row.metadata["help"]))
+    return _table(("variable", "default", "meaning"), rows)
 
 
-def nouns() -> str:
-    """Return the table of nouns."""
-    rows = ["| path | records | what it holds |", "|---|---|---|"]
-    for resource in RESOURCES:
-        total = client().get(f"/{resource.name}?limit=1").get_json()["page"]["total"]
-        rows.append(f"| `/{resource.name}` | {total} | {resource.description} |")
-    return "\n".join(rows)
+def commands() -> str:
+    """Return the table of commands, from their help texts."""
+    rows = []
+    for row in COMMANDS:
+        for part in row.commands.values() if isinstance(row, click.Group) else [row]:
+            name = f"{row.name} {part.name}" if isinstance(row, click.Group) else part.name
+            rows.append((f"`{name}`", (part.help or "").partition("\n\n")[0].replace("\n", " ")))
+    return _table(("command", "effect"), rows)
+
+
+def folders() -> str:
+    """Return a table for each folder of api/, from the first sentences of the docstrings."""
+    api = ROOT / "api"
+    rooms = [api, *sorted(path for path in api.iterdir() if (path / "__init__.py").exists())]
+    sections = []
+    for room in rooms:
+        rows = [(f"`{name}`", text) for name, text in _contents(room, is_deep=room != api)]
+        name = room.relative_to(ROOT).as_posix()
+        sections.append(f"**`{name}/`**: {_summary(room / '__init__.py')}\n\n{_table(('file', 'contents'), rows)}")
+    return "\n\n".join(sections)
+
+
+def _contents(folder: Path, *, is_deep: bool) -> Iterator[tuple[str, str]]:
+    for path in sorted(folder.iterdir()):
+        if path.suffix == ".py" and (path.name != "__init__.py" or _has_code(path)):
+            yield path.name, _summary(path)
+        elif is_deep and path.is_dir() and any(path.glob("*.py")):
+            yield f"{path.name}/", _summary(path / "__init__.py")
+            yield from ((f"{path.name}/{name}", text) for name, text in _contents(path, is_deep=True))
+        elif is_deep and path.is_dir() and path.name != "__pycache__":
+            yield f"{path.name}/", _codes(sorted(file.name for file in path.iterdir()))
+
+
+def _has_code(path: Path) -> bool:
+    return len(ast.parse(path.read_text(encoding="utf-8")).body) > 1
+
+
+def _summary(path: Path) -> str:
+    """Return the first sentence of a module's docstring, with Markdown's code in place of reST's."""
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n\n")[0].replace("\n", " ").replace("``", "`")
 
 
 def speed() -> str:
-    """Return the table of what `make bench` has measured."""
+    """Return the tables of the last run of `make bench`."""
     return summary(FILE)
