@@ -1,29 +1,29 @@
 /**
- * A complete copy of a Digital Cities API that proves itself: one file, no dependency, for Node and browsers.
+ * Keep a complete, verified copy of a Digital Cities API. One file without dependencies, for Node and browsers.
  *
  *     const store = new MemoryStore();
  *     await mirror("https://api.example.org", store);
  *
- * It goes on where it was, proves its copy, mends what differs, and begins again when the server has lost its past.
+ * `mirror` resumes where it stopped, verifies the copy, repairs what differs, and starts over when the server lost commits.
  */
 
-/** Keeps a copy in memory; any object with these four methods does as well. `save` is all or nothing. */
+/** A copy in memory. Any object with these four methods can replace it, if its `save` is atomic. */
 export class MemoryStore {
   records = new Map();
   position = null;
 
-  /** Return the cursor that was saved last, or null. */
+  /** Return the last saved cursor, or null. */
   async cursor() {
     return this.position;
   }
 
-  /** Write [kind, id, document or null] and the cursor after them; forget the "kind/bucket" of `clear`, or all, before. */
+  /** Save changes [kind, id, document or null] with their cursor, after deleting the "kind/bucket" in `clear` (null: all). */
   async save(cursor, changes, clear = new Set()) {
     const gone = [];
     for (const [kind, rows] of clear?.size ? this.records : []) {
       for (const id of rows.keys()) if (clear.has(`${kind}/${await bucketOf(kind, id)}`)) gone.push([kind, id, null]);
     }
-    // From here on nobody else gets to see anything half done.
+    // There is no await below, so no reader sees half of the changes.
     if (clear === null) this.records = new Map();
     for (const [kind, id, document] of [...gone, ...changes]) {
       if (!this.records.has(kind)) this.records.set(kind, new Map());
@@ -33,18 +33,18 @@ export class MemoryStore {
     this.position = cursor;
   }
 
-  /** Return the nouns of which there are records. */
+  /** Return the nouns that have records. */
   async kinds() {
     return [...this.records.keys()].filter((kind) => this.records.get(kind).size);
   }
 
-  /** Return the [id, document] of a noun's records, in the order of their ids. */
+  /** Return [id, document] of each record of a noun, ordered by id. */
   async all(kind) {
     return [...(this.records.get(kind) ?? [])].sort(([a], [b]) => (a < b ? -1 : 1));
   }
 }
 
-/** Return a value as RFC 8785 writes it: JSON.stringify does, but for the order of members, which is by UTF-16. */
+/** Return canonical JSON (RFC 8785): JSON.stringify, with members ordered by their names in UTF-16. */
 export function canonical(value) {
   if (value === null || typeof value !== "object") return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
@@ -52,19 +52,19 @@ export function canonical(value) {
   return `{${names.map((name) => `${JSON.stringify(name)}:${canonical(value[name])}`).join(",")}}`;
 }
 
-/** Hash texts and hashes below one of the digest's labels. */
+/** Return the SHA-256 of a label of the digest, followed by texts and hashes. */
 export async function sha256(label, ...parts) {
   const bytes = await new Blob([`digital-cities/${label}/1\n`, ...parts]).arrayBuffer();
   return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
 }
 
-/** Return a hash as text. */
+/** Return a hash in hexadecimal. */
 export const hex = (bytes) => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
-/** Return the number of a record's bucket. */
+/** Return the bucket of a record, 0 to 255. */
 export const bucketOf = async (kind, id) => (await sha256("key", `${kind}\n${id}`))[0];
 
-/** Return the hash of each of a noun's 256 buckets; `records` are [id, document], in the order of their ids. */
+/** Return the hashes of the 256 buckets of a noun; `records` are [id, document], ordered by id. */
 export async function buckets(kind, records) {
   const [leaves, empty] = [Array.from({ length: 256 }, () => []), await sha256("bucket")];
   for (const [id, document] of records) {
@@ -73,7 +73,7 @@ export async function buckets(kind, records) {
   return Promise.all(leaves.map((row) => (row.length ? sha256("bucket", ...row) : empty)));
 }
 
-/** Return the root of a copy, which is the server's `root` at the copy's version when it is complete. */
+/** Return the root of a copy. It equals the server's root at the same version if the copy is complete. */
 export async function root(store) {
   const nouns = [];
   for (const kind of (await store.kinds()).sort()) {
@@ -82,7 +82,7 @@ export async function root(store) {
   return hex(await sha256("root", ...nouns));
 }
 
-/** Return the server's answer, one JSON value a line. */
+/** Return the JSON value of each line of the server's answer. */
 async function ask(url) {
   const answer = await fetch(url);
   if (!answer.ok) throw Object.assign(new Error(`${url}: ${answer.status}`), { answer });
@@ -91,10 +91,10 @@ async function ask(url) {
 
 const rowsOf = (data) => data.map(({ kind, id, document }) => [kind, id, document]);
 
-/** The copy differs from the server's digest, and can't be mended. */
+/** The copy differs from the server's digest and can't be repaired. */
 export class DifferenceError extends Error {}
 
-/** Compare the copy with the server's digest at its version, and mend the buckets that differ; returns their number. */
+/** Compare a copy with the server's digest at its version and repair the buckets that differ. Returns their number. */
 export async function verify(url, store, version) {
   const [{ data }] = await ask(`${url}/digest?at=${version}&buckets=true`);
   if ((await root(store)) === data.root) return 0;
@@ -108,21 +108,21 @@ export async function verify(url, store, version) {
     }
   }
   await store.save(await store.cursor(), rows, wrong);
-  if ((await root(store)) !== data.root) throw new DifferenceError("the copy differs, and can't be mended");
+  if ((await root(store)) !== data.root) throw new DifferenceError("the copy differs and can't be repaired");
   return wrong.size;
 }
 
 /**
- * Bring a copy up to date and prove it; returns its version. With `follow`, go on for ever.
+ * Bring a copy up to date, verify it, and return its version. With `follow`, continue forever.
  *
- * What fails is tried again, `patience` times in a row, then thrown; a DifferenceError when the copy can't be mended.
+ * A failed request is repeated up to `patience` times in a row. Throws a DifferenceError if the copy can't be repaired.
  */
 export async function mirror(url, store, { follow = false, limit = 1000, patience = 5 } = {}) {
   for (let wait = 0, failures = 0, proved = null; ; ) {
     try {
       if ((await store.cursor()) === null) {
         const [first, ...lines] = await ask(`${url}/snapshot`);
-        if (lines.length !== first.count) throw new Error("the snapshot is not whole");
+        if (lines.length !== first.count) throw new Error("the snapshot is incomplete");
         await store.save(first.cursor, rowsOf(lines), null);
       }
       const [page] = await ask(`${url}/changes?${new URLSearchParams({ cursor: await store.cursor(), limit, wait })}`);
@@ -134,7 +134,7 @@ export async function mirror(url, store, { follow = false, limit = 1000, patienc
       if (page.links.next === null && !follow) return page.head;
       [failures, wait] = [0, follow ? 25 : 0];
     } catch (error) {
-      // Who can't wait, since too many do, asks without.
+      // The server may refuse to wait because too many clients do, so ask again without `wait`.
       [failures, wait] = [failures + 1, 0];
       const status = error instanceof DifferenceError ? 0 : (error.answer?.status ?? 503);
       if (![410, 429, 502, 503, 504].includes(status) || failures > patience + (status === 410 ? 1 : 0)) throw error;

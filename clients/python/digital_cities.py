@@ -1,8 +1,8 @@
-"""A complete copy of a Digital Cities API that proves itself: one file, the standard library only.
+"""Keep a complete, verified copy of a Digital Cities API. One file; needs only the standard library.
 
     mirror("https://api.example.org", SQLiteStore("copy.sqlite3"))
 
-It goes on where it was, proves its copy, mends what differs, and begins again when the server has lost its past.
+`mirror` resumes where it stopped, verifies the copy, repairs what differs, and starts over when the server lost commits.
 """
 
 import gzip
@@ -16,21 +16,21 @@ import urllib.request
 
 
 class SQLiteStore:
-    """Keeps a copy in a file; any object with these four methods does as well. ``save`` is all or nothing."""
+    """A copy in a SQLite file. Any object with these four methods can replace it, if its ``save`` is atomic."""
 
     def __init__(self, path):
         self.db = sqlite3.connect(path, isolation_level=None)
-        # What was damaged is read, too: only then can it be mended.
+        # Damaged text must be readable, so that it can be found and repaired.
         self.db.text_factory = lambda raw: raw.decode(errors="replace")
         self.db.executescript("""create table if not exists record (kind text, id text, document text, primary key (kind, id));
             create table if not exists position (one integer primary key, cursor text)""")
 
     def cursor(self):
-        """Return the cursor that was saved last, or None."""
+        """Return the last saved cursor, or None."""
         return next((row[0] for row in self.db.execute("select cursor from position")), None)
 
     def save(self, cursor, changes, clear=()):
-        """Write (kind, id, document or None) and their cursor; empty the (kind, bucket) of ``clear``, or everything, before."""
+        """Save changes (kind, id, document or None) with their cursor, after deleting the buckets in ``clear`` (None: all)."""
         with self.db:
             self.db.execute("begin immediate")
             if clear is None:
@@ -45,16 +45,16 @@ class SQLiteStore:
             self.db.execute("insert or replace into position values (1, ?)", (cursor,))
 
     def kinds(self):
-        """Return the nouns of which there are records."""
+        """Return the nouns that have records."""
         return [row[0] for row in self.db.execute("select distinct kind from record")]
 
     def records(self, kind):
-        """Return the (id, document as ``canonical`` writes it) of a noun's records, in the order of their ids."""
+        """Return (id, canonical document) of each record of a noun, ordered by id."""
         return self.db.execute("select id, document from record where kind = ? order by id", (kind,))
 
 
 def canonical(value):
-    """Return a value as RFC 8785 writes it: numbers as ECMAScript does, members by their names' UTF-16."""
+    """Return canonical JSON (RFC 8785): numbers as in ECMAScript, members ordered by their names in UTF-16."""
     if isinstance(value, dict):
         names = sorted(value, key=lambda name: name.encode("utf-16-be"))
         return "{" + ",".join(f"{canonical(name)}:{canonical(value[name])}" for name in names) + "}"
@@ -66,18 +66,18 @@ def canonical(value):
 
 
 def sha256(label, *parts):
-    """Hash texts and hashes below one of the digest's labels."""
+    """Return the SHA-256 of a label of the digest, followed by texts and hashes."""
     data = b"".join(part.encode() if isinstance(part, str) else part for part in parts)
     return hashlib.sha256(f"digital-cities/{label}/1\n".encode() + data).digest()
 
 
 def bucket_of(kind, id):
-    """Return the number of a record's bucket."""
+    """Return the bucket of a record, 0 to 255."""
     return sha256("key", f"{kind}\n{id}")[0]
 
 
 def buckets(kind, records):
-    """Return the hash of each of a noun's 256 buckets; ``records`` are as a store returns them."""
+    """Return the hashes of the 256 buckets of a noun; ``records`` come from a store."""
     leaves = [[] for _ in range(256)]
     for id, document in records:
         leaves[bucket_of(kind, id)].append(sha256("leaf", f"{kind}\n{id}\n{document}"))
@@ -85,13 +85,13 @@ def buckets(kind, records):
 
 
 def root(store):
-    """Return the root of a copy, which is the server's `root` at the copy's version when it is complete."""
+    """Return the root of a copy. It equals the server's root at the same version if the copy is complete."""
     nouns = [sha256("noun", f"{kind}\n", *buckets(kind, store.records(kind))) for kind in sorted(store.kinds())]
     return sha256("root", *nouns).hex()
 
 
 def ask(url):
-    """Return the lines of the server's answer, each read as JSON when it comes."""
+    """Yield each line of the server's answer, decoded from JSON as it arrives."""
     request = urllib.request.Request(url, headers={"Accept-Encoding": "gzip"})
     with urllib.request.urlopen(request, timeout=90) as answer:
         lines = gzip.GzipFile(fileobj=answer) if answer.headers["Content-Encoding"] == "gzip" else answer
@@ -100,7 +100,7 @@ def ask(url):
 
 
 def verify(url, store, version):
-    """Compare the copy with the server's digest at its version, and mend the buckets that differ; returns their number."""
+    """Compare a copy with the server's digest at its version and repair the buckets that differ. Returns their number."""
     theirs = next(ask(f"{url}/digest?at={version}&buckets=true"))["data"]
     if root(store) == theirs["root"]:
         return 0
@@ -113,14 +113,14 @@ def verify(url, store, version):
                 wrong[kind, number] = [(kind, row["id"], row["document"]) for page in bucket for row in page["data"]]
     store.save(store.cursor(), [row for rows in wrong.values() for row in rows], clear=wrong)
     if root(store) != theirs["root"]:
-        raise RuntimeError("the copy differs from the server's digest, and can't be mended")
+        raise RuntimeError("the copy differs from the server's digest and can't be repaired")
     return len(wrong)
 
 
 def mirror(url, store, *, follow=False, limit=1000, patience=5):
-    """Bring a copy up to date and prove it; returns its version. With ``follow``, go on for ever.
+    """Bring a copy up to date, verify it, and return its version. With ``follow``, continue forever.
 
-    What fails is tried again, ``patience`` times in a row, then raised; RuntimeError when the copy can't be mended.
+    A failed request is repeated up to ``patience`` times in a row. Raises RuntimeError if the copy can't be repaired.
     """
     wait, failures, proved = 0, 0, None
     while True:
@@ -139,7 +139,7 @@ def mirror(url, store, *, follow=False, limit=1000, patience=5):
                 return page["head"]
             failures, wait = 0, 25 * follow
         except (OSError, EOFError, ValueError, http.client.HTTPException) as error:
-            # Who can't wait, since too many do, asks without.
+            # The server may refuse to wait because too many clients do, so ask again without `wait`.
             failures, wait, code = failures + 1, 0, getattr(error, "code", 503)
             if code not in {410, 429, 502, 503, 504} or failures > patience + (code == 410):
                 raise

@@ -834,7 +834,7 @@ def test_a_server_that_lies(seeds: Watched, copy: Copy) -> None:
 
     seeds.fault = fault
     for what in LIES:
-        with pytest.raises((RuntimeError, NodeError), match="can't be mended"):
+        with pytest.raises((RuntimeError, NodeError), match="can't be repaired"):
             copy.mirror(seeds.address)
         assert (what, seeds.paths().count("/digest")) == (what, 1)
 
