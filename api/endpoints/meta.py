@@ -1,11 +1,11 @@
-"""What describes the API: the OpenAPI document, the interactive page, the index, the problem pages, health."""
+"""What describes the API: the index, the OpenAPI document, the interactive page, the problem pages, and health checks."""
 
 import hashlib
 import json
 import re
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Response, current_app, render_template, send_from_directory
 from markupsafe import Markup, escape
@@ -23,7 +23,7 @@ from api.web.problems import ProblemSchema, base_url, example
 from api.web.responses import JSON, conditional, database, negotiate, tagged
 
 HTML = "text/html"
-# Everything comes from here; the interactive page's style sheet needs inline styles and data: pictures.
+# Pages load nothing from other hosts; the interactive page's style sheet needs inline styles and pictures from data: URLs.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -40,51 +40,87 @@ ASSETS = {
 
 
 class LinkSchema(Schema):
-    """A place to go."""
+    """A link."""
 
-    name = fields.String(required=True, metadata={"description": "What is there.", "example": "cities"})
-    description = fields.String(required=True, metadata={"description": "What it is for.", "example": "Cities of a survey."})
+    name = fields.String(required=True, metadata={"description": "Short name of the link.", "example": "cities"})
+    description = fields.String(
+        required=True, metadata={"description": "What is at the address.", "example": "Cities of a survey."}
+    )
     url = fields.String(
-        required=True, metadata={"description": "Its address.", "example": "https://api.example.org/cities", "format": "uri"}
+        required=True, metadata={"description": "The address.", "example": "https://api.example.org/cities", "format": "uri"}
     )
 
 
 class IndexSchema(Schema):
-    """Where everything is."""
+    """Links to everything."""
 
     title = fields.String(required=True, metadata={"description": "Name of the API.", "example": TITLE})
-    description = fields.String(required=True, metadata={"description": "What it holds.", "example": SUMMARY})
+    description = fields.String(required=True, metadata={"description": "What the dataset holds.", "example": SUMMARY})
     version = fields.String(required=True, metadata={"description": "Release of the software.", "example": __version__})
     nouns = fields.List(fields.Nested(LinkSchema), required=True, metadata={"description": "The lists, in reading order."})
-    links = fields.List(fields.Nested(LinkSchema), required=True, metadata={"description": "Everything else."})
+    links = fields.List(fields.Nested(LinkSchema), required=True, metadata={"description": "All other links."})
 
 
 class HealthSchema(Schema):
-    """A health check that passed."""
+    """The answer of a health check that passed."""
 
-    status = fields.String(required=True, metadata={"description": "`ok`; anything else is a problem.", "example": "ok"})
+    status = fields.String(
+        required=True, metadata={"description": "Always `ok`: a failed check is a problem.", "example": "ok"}
+    )
 
 
 class ProblemTypeSchema(Schema):
-    """A kind of problem."""
+    """A type of problem."""
 
     type = fields.String(
         required=True,
-        metadata={"description": "Its address.", "example": "https://api.example.org/problems/not-found", "format": "uri"},
+        metadata={
+            "description": "Address of its page.",
+            "example": "https://api.example.org/problems/not-found",
+            "format": "uri",
+        },
     )
-    title = fields.String(required=True, metadata={"description": "What it is.", "example": "There is no such page"})
-    status = fields.Integer(required=True, metadata={"description": "HTTP status that it comes with.", "example": 404})
+    title = fields.String(required=True, metadata={"description": "The type in words.", "example": "There is no such path"})
+    status = fields.Integer(required=True, metadata={"description": "HTTP status of an answer with it.", "example": 404})
     description = fields.String(
-        required=True, metadata={"description": "What to do about it.", "example": "The path is none of ours."}
+        required=True, metadata={"description": "What to do about it.", "example": "Nothing is at this path."}
     )
-    example = fields.Nested(ProblemSchema, required=True, metadata={"description": "What it looks like."})
+    example = fields.Nested(ProblemSchema, required=True, metadata={"description": "An example of an answer."})
 
 
 class ProblemTypeListSchema(Schema):
-    """Every kind of problem."""
+    """Every type of problem."""
 
-    data = fields.List(fields.Nested(ProblemTypeSchema), required=True, metadata={"description": "The kinds of problem."})
+    data = fields.List(fields.Nested(ProblemTypeSchema), required=True, metadata={"description": "The types of problem."})
 
+
+class Link(NamedTuple):
+    """A row of the table of links: a path that anyone can read, what it is for, and a query that it needs."""
+
+    path: str
+    description: str
+    query: str = ""
+
+    @property
+    def name(self) -> str:
+        """The last part of the path, without a suffix."""
+        return self.path.rpartition("/")[2].partition(".")[0]
+
+
+# Every path of the URL map that has no variable part and needs no key, except for the index itself and the nouns.
+LINKS = (
+    Link("/search", "Full-text search in every noun.", "?q=digital"),
+    Link("/suggest", "Completes the beginning of a name.", "?q=san"),
+    Link("/changes", "Every change, to keep a copy up to date.", "?since=0"),
+    Link("/digest", "A checksum, to prove that a copy is complete."),
+    Link("/snapshot", "All records in one answer."),
+    Link("/docs", "Interactive documentation."),
+    Link("/openapi.json", "The OpenAPI 3.1 document."),
+    Link("/problems", "Every type of error, and what to do about it."),
+    Link("/livez", "Whether the process runs."),
+    Link("/readyz", "Whether the server can answer."),
+)
+EXAMPLE = {"name": "example", "description": "A record, with its figures.", "url": "/initiatives/los-angeles-ca-myla311"}
 
 meta = Blueprint("meta", __name__, description="The index, the documentation, the problem types and the health checks.")
 
@@ -93,41 +129,35 @@ PAGE: dict[str, Any] = {"schema": {"type": "string"}, "content_type": HTML}
 
 @meta.route("/", parameters=[IF_NONE_MATCH])
 @meta.arguments(NoArguments, location="query")
-@meta.response(200, IndexSchema, description="Where everything is.", headers=HEADERS | VARY)
-@meta.alt_response(200, **PAGE, description="Where everything is.", headers=HEADERS | VARY, success=True)
+@meta.response(200, IndexSchema, description="Links to everything.", headers=HEADERS | VARY)
+@meta.alt_response(200, **PAGE, description="Links to everything.", headers=HEADERS | VARY, success=True)
 @meta.alt_response(304, description=UNCHANGED, headers=HEADERS | VARY, success=True)
 @documents(meta, "invalid-query", "not-acceptable")
 @meta.doc(operationId="index", summary="Find everything")
 def index(_arguments: dict[str, Any]) -> Response:
-    """Links for machines (`application/json`), a readable page for people (`text/html`)."""
+    """Find every list and page, as JSON for programs (`application/json`) or as a page for people (`text/html`)."""
     base = base_url()
-    links = [
-        {"name": "example", "description": "A record, with its figures.", "url": f"{base}/initiatives/los-angeles-ca-myla311"},
-        {"name": "search", "description": "Full text in every noun.", "url": f"{base}/search?q=digital"},
-        {"name": "suggest", "description": "Completes what is typed.", "url": f"{base}/suggest?q=san"},
-        {"name": "changes", "description": "Every change, to follow.", "url": f"{base}/changes?since=0"},
-        {"name": "digest", "description": "Proves a copy.", "url": f"{base}/digest"},
-        {"name": "snapshot", "description": "Everything at once.", "url": f"{base}/snapshot"},
-        {"name": "docs", "description": "Interactive documentation.", "url": f"{base}/docs"},
-        {"name": "openapi", "description": "The OpenAPI 3.1 document.", "url": f"{base}/openapi.json"},
-        {"name": "problems", "description": "Every kind of error, with its cure.", "url": f"{base}/problems"},
-        {"name": "livez", "description": "Whether the process is up.", "url": f"{base}/livez"},
-        {"name": "readyz", "description": "Whether it can serve.", "url": f"{base}/readyz"},
-    ]
+    links = [{"name": row.name, "description": row.description, "url": base + row.path + row.query} for row in LINKS]
     nouns = [{"name": row.name, "description": row.description, "url": f"{base}/{row.name}"} for row in RESOURCES]
-    body = {"title": TITLE, "description": SUMMARY, "version": __version__, "nouns": nouns, "links": links}
+    body = {
+        "title": TITLE,
+        "description": SUMMARY,
+        "version": __version__,
+        "nouns": nouns,
+        "links": [EXAMPLE | {"url": base + EXAMPLE["url"]}, *links],
+    }
     return _either("index.html", body)
 
 
 @meta.route("/problems", parameters=[IF_NONE_MATCH])
 @meta.arguments(NoArguments, location="query")
-@meta.response(200, ProblemTypeListSchema, description="Every kind of problem.", headers=HEADERS | VARY)
-@meta.alt_response(200, **PAGE, description="Every kind of problem.", headers=HEADERS | VARY, success=True)
+@meta.response(200, ProblemTypeListSchema, description="Every type of problem.", headers=HEADERS | VARY)
+@meta.alt_response(200, **PAGE, description="Every type of problem.", headers=HEADERS | VARY, success=True)
 @meta.alt_response(304, description=UNCHANGED, headers=HEADERS | VARY, success=True)
 @documents(meta, "invalid-query", "not-acceptable")
-@meta.doc(operationId="list_problems", summary="List the kinds of problem")
+@meta.doc(operationId="list_problems", summary="List the types of problem")
 def problem_types(_arguments: dict[str, Any]) -> Response:
-    """Every `type` that an error can have: what it means and what to do."""
+    """List every `type` that an error can have, with its meaning and what to do about it."""
     return _either("problems.html", {"data": [_problem_type(name) for name in PROBLEMS]})
 
 
@@ -142,15 +172,15 @@ NAME = {
 
 @meta.route("/problems/<string:name>", parameters=[NAME, IF_NONE_MATCH])
 @meta.arguments(NoArguments, location="query")
-@meta.response(200, ProblemTypeSchema, description="The kind of problem.", headers=HEADERS | VARY)
-@meta.alt_response(200, **PAGE, description="The kind of problem.", headers=HEADERS | VARY, success=True)
+@meta.response(200, ProblemTypeSchema, description="The type of problem.", headers=HEADERS | VARY)
+@meta.alt_response(200, **PAGE, description="The type of problem.", headers=HEADERS | VARY, success=True)
 @meta.alt_response(304, description=UNCHANGED, headers=HEADERS | VARY, success=True)
 @documents(meta, "invalid-query", "not-found", "not-acceptable")
-@meta.doc(operationId="get_problem", summary="Read about one kind of problem")
+@meta.doc(operationId="get_problem", summary="Read about one type of problem")
 def problem_type(_arguments: dict[str, Any], name: str) -> Response:
-    """Read what a problem's `type` points to."""
+    """Read the page that a problem's `type` points to."""
     if name not in PROBLEMS:
-        raise ProblemError("not-found", "There is no such kind of problem; `/problems` lists them.")
+        raise ProblemError("not-found", "There is no such type of problem; `/problems` lists all of them.")
     return _either("problem.html", _problem_type(name))
 
 
@@ -179,28 +209,28 @@ def openapi(_arguments: dict[str, Any]) -> Response:
 @documents(meta, "invalid-query", "not-acceptable")
 @meta.doc(operationId="docs", summary="Read and try the API")
 def docs(_arguments: dict[str, Any]) -> Response:
-    """Interactive documentation for the browser; it loads nothing from elsewhere."""
+    """Read and try the API in a browser. The page loads nothing from other hosts."""
     negotiate(HTML)
     return _stable(render_template("docs.html", title=TITLE).encode(), HTML)
 
 
 @meta.route("/livez")
 @meta.arguments(NoArguments, location="query")
-@meta.response(200, HealthSchema, description="It is up.", headers=NOT_KEPT)
+@meta.response(200, HealthSchema, description="The process runs.", headers=NOT_KEPT)
 @documents(meta, "invalid-query")
-@meta.doc(operationId="livez", summary="Ask whether the process is up")
+@meta.doc(operationId="livez", summary="Check that the process runs")
 def livez(_arguments: dict[str, Any]) -> Response:
-    """Asks nothing of the database."""
+    """Check that the process runs. The database is not queried."""
     return _healthy()
 
 
 @meta.route("/readyz")
 @meta.arguments(NoArguments, location="query")
-@meta.response(200, HealthSchema, description="It can serve.", headers=NOT_KEPT)
+@meta.response(200, HealthSchema, description="The server can answer.", headers=NOT_KEPT)
 @documents(meta, "invalid-query", "unavailable")
-@meta.doc(operationId="readyz", summary="Ask whether it can serve")
+@meta.doc(operationId="readyz", summary="Check that the server can answer")
 def readyz(_arguments: dict[str, Any]) -> Response:
-    """Check that the database is reachable, and migrated to what this release needs."""
+    """Check that the database is reachable, and migrated to the revision that this release needs."""
     reason = database().unreadiness()
     if reason:
         raise ProblemError("unavailable", reason)
@@ -208,10 +238,10 @@ def readyz(_arguments: dict[str, Any]) -> Response:
 
 
 def assets(name: str) -> Response:
-    """Serve a file of the interactive documentation."""
+    """Serve a file of the interactive documentation. Raises a 404."""
     if name not in ASSETS:
         raise NotFound
-    # Whole or not at all: a range or a failed If-Match would be an answer that is documented nowhere.
+    # Without Flask's ranges and If-Match, whose answers the OpenAPI document does not have.
     response = send_from_directory(ASSETS[name], name, conditional=False)
     if unchanged := conditional(str(response.get_etag()[0])):
         response.close()
@@ -227,12 +257,12 @@ def _healthy() -> Response:
 
 
 def code(text: str) -> Markup:
-    """Show what stands between backticks as code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped, but for our two tags
+    """Return a text as HTML, with the parts between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - the text is escaped, our two tags are not
 
 
 def _either(template: str, body: dict[str, Any]) -> Response:
-    """Answer with JSON or with a page, whichever the caller likes better."""
+    """Return JSON or a page, as `Accept` prefers. Raises a 406."""
     media_type = negotiate(JSON, HTML)
     content = render_template(template, **body) if media_type == HTML else json.dumps(body, separators=(",", ":"))
     response = _stable(content.encode(), media_type)
@@ -241,7 +271,7 @@ def _either(template: str, body: dict[str, Any]) -> Response:
 
 
 def _stable(content: bytes, media_type: str) -> Response:
-    """Answer with something that only a new release changes."""
+    """Return an answer that only a new release changes, or a 304."""
     etag = hashlib.sha256(content).hexdigest()[:16]
     charset = "; charset=utf-8" if media_type == HTML else ""
     response = conditional(etag) or tagged(Response(content, content_type=media_type + charset), etag)

@@ -7,11 +7,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from api import __version__
-from api.endpoints.meta import ASSETS
+from api.endpoints.meta import ASSETS, LINKS
 from api.resources import RESOURCES
 from api.schema.operators import OPERATORS
 from api.settings import Settings
@@ -163,6 +164,13 @@ def test_index(client: FlaskClient) -> None:
     assert all(link["description"] for link in index["links"])
     found = {link["url"]: fetch(client, link["url"].removeprefix(BASE)).status_code for link in index["nouns"] + index["links"]}
     assert found == dict.fromkeys(found, 200)
+
+
+def test_the_index_misses_nothing(app: Flask) -> None:
+    """The index links to every path of the URL map that has no variable part and needs no key."""
+    paths = {rule.rule for rule in app.url_map.iter_rules() if not rule.arguments and "GET" in (rule.methods or ())}
+    nouns = {f"/{row.name}" for row in RESOURCES}
+    assert {row.path for row in LINKS} == paths - nouns - {"/", "/keys", "/webhooks"}
 
 
 def test_index_page_says_the_same(site: FlaskClient) -> None:

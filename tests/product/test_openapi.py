@@ -214,9 +214,9 @@ def test_success_is_described_as_what_it_is(document: Json) -> None:
     both = {path: response for path, _, response in pages if len(response["content"]) > 1}
     assert [sorted(response["content"]) for response in both.values()] == [["application/json", "text/html"]] * 3
     assert {path: response["description"] for path, response in both.items()} == {
-        "/": "Where everything is.",
-        "/problems": "Every kind of problem.",
-        "/problems/{name}": "The kind of problem.",
+        "/": "Links to everything.",
+        "/problems": "Every type of problem.",
+        "/problems/{name}": "The type of problem.",
     }
 
 
