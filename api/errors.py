@@ -1,11 +1,11 @@
-"""What can go wrong, told without HTTP: a problem's name, what was wrong and what would have worked."""
+"""Problems without HTTP: their names, and lists of mistakes with what would have worked."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 Item = dict[str, Any]
-# Every kind of problem; `api.web.problem_types` has their texts and statuses.
+# `api.web.problem_types` has the text and the status of each.
 ProblemName = Literal[
     "invalid-query",
     "invalid-cursor",
@@ -34,32 +34,33 @@ ProblemName = Literal[
     "unavailable",
 ]
 MAX_QUERY_STRING = 32_768
+# Characters of a client's text that an answer repeats.
 ECHO = 80
-# So many mistakes are told at once.
-MAX_ERRORS = 20
+# Mistakes that an answer lists, and those that its `detail` repeats.
+MAX_ERRORS, MAX_SUMMARY = 20, 10
 
 
 class ProblemError(Exception):
-    """Raised anywhere below a view to answer with a problem of the table."""
+    """Raised by any room to answer the request with a problem."""
 
     def __init__(
         self, name: ProblemName, detail: str, *errors: Item, headers: Mapping[str, str] | None = None, **members: Any
     ) -> None:
-        """``errors`` are the items of the member of that name; ``members`` are further members."""
+        """Take the ``errors`` of the answer, and ``members`` that only this type of problem has."""
         super().__init__(detail)
         self.headers = headers or {}
         self.name, self.detail, self.errors, self.members = name, detail, errors, members
 
 
 def shorten(text: str, length: int = ECHO) -> str:
-    """Cut what a caller sent, before it is repeated to them."""
+    """Return the beginning of a client's text, to repeat it in an answer."""
     return text if len(text) <= length else text[:length] + "…"
 
 
 def nearest(word: str, options: Iterable[str]) -> str | None:
-    """Return the option that was probably meant, if any is near."""
-    found = difflib.get_close_matches(word[:ECHO].lower(), list(options), n=1, cutoff=0.6)
-    return found[0] if found else None
+    """Return the option that was probably meant; None if no option is similar."""
+    matches = difflib.get_close_matches(word[:ECHO].lower(), list(options), n=1, cutoff=0.6)
+    return matches[0] if matches else None
 
 
 def error_item(  # noqa: PLR0913 - the members of an item
@@ -74,7 +75,7 @@ def error_item(  # noqa: PLR0913 - the members of an item
 ) -> Item:
     """Return one item of ``errors``, with what would have worked and what was probably meant.
 
-    ``parameter`` is empty, and ``pointer`` given, for what is wrong in a body; ``records`` are those in the way.
+    A mistake in a body has a ``pointer`` and an empty ``parameter``. ``records`` are the ones that a change conflicts with.
     """
     item: Item = {"parameter": shorten(parameter)} if parameter or pointer is None else {}
     if pointer is not None:
@@ -90,28 +91,28 @@ def error_item(  # noqa: PLR0913 - the members of an item
 
 
 class ErrorList(list[Item]):
-    """Everything that is wrong with a request, to be said at once."""
+    """The mistakes of a request, collected to be raised at once; it takes at most ``most`` of them."""
 
     def __init__(self, most: int = MAX_ERRORS) -> None:
-        """Keep so many: as many as anyone reads."""
+        """Begin without a mistake."""
         super().__init__()
         self.most = most
 
     @property
     def full(self) -> bool:
-        """Whether there are so many that more would only be work."""
+        """Whether further mistakes would be dropped."""
         return len(self) >= self.most
 
-    def add(self, parameter: str, code: str, detail: str, **known: Any) -> None:
-        """Add one thing."""
+    def add(self, parameter: str, code: str, detail: str, **more: Any) -> None:
+        """Add a mistake; ``more`` are the further arguments of `error_item`."""
         if not self.full:
-            self.append(error_item(parameter, code, detail, **known))
+            self.append(error_item(parameter, code, detail, **more))
 
-    def unknown(self, name: str, known: Iterable[str], what: str = "parameter", **place: Any) -> None:
-        """Add that a name is none of ours."""
+    def unknown(self, name: str, options: Iterable[str], what: str = "parameter", **place: Any) -> None:
+        """Add that ``name`` is not one of the options; ``what`` is the kind of thing that they are."""
         if self.full:
             return
-        names = list(known)
+        names = list(options)
         self.add(
             place.pop("parameter", name),
             f"unknown-{what}",
@@ -122,6 +123,6 @@ class ErrorList(list[Item]):
         )
 
     def raise_any(self, problem: ProblemName = "invalid-query") -> None:
-        """Raise them, if there are any."""
+        """Raise a ProblemError with the mistakes, if there are any."""
         if self:
-            raise ProblemError(problem, " ".join(item["detail"] for item in self[:10]), *self)
+            raise ProblemError(problem, " ".join(item["detail"] for item in self[:MAX_SUMMARY]), *self)

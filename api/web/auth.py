@@ -1,6 +1,6 @@
-"""Who may do what, and how often: bearer keys (RFC 6750), their scopes, and limits on writing and on guessing.
+"""Authorization by bearer keys (RFC 6750) and their scopes, and rate limits on writes and on refused keys.
 
-The limits' headers are those of draft-ietf-httpapi-ratelimit-headers.
+The headers of the limits follow draft-ietf-httpapi-ratelimit-headers.
 """
 
 import datetime as dt
@@ -30,15 +30,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits, by name, and who counts."""
+    """The limits by name, and the counter of requests."""
 
     items: Mapping[str, RateLimitItem]
     counter: MovingWindowRateLimiter
 
 
 def register(app: Flask, settings: Settings) -> None:
-    """Count for an application, and tell callers how they stand."""
-    # A Redis that is down must not stop curators: each process then counts by itself for nobody, and says so in the log.
+    """Set up the limits of an application, and their headers."""
     storage = storage_from_string(settings.limits_storage)
     items = {"writes": parse(settings.write_limit), "refusals": parse(settings.refusal_limit)}
     app.extensions["limits"] = Limits(items, MovingWindowRateLimiter(storage))
@@ -46,7 +45,7 @@ def register(app: Flask, settings: Settings) -> None:
 
 
 def authorize(*scopes: str) -> ApiKey:
-    """Return the key that a request is made with, if it may do all that these stand for. Raises 401, 403 and 429."""
+    """Return the key of the current request, which must be active and have these scopes. Raises 401, 403 and 429."""
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     if not scheme:
         raise _unauthorized("This needs a key: send it as `Authorization: Bearer KEY`.", "")
@@ -64,7 +63,7 @@ def authorize(*scopes: str) -> ApiKey:
 
 
 def require(key: ApiKey, *scopes: str) -> None:
-    """Raise a 403 that names what is missing, unless a key may do all that these scopes stand for."""
+    """Raise a 403 that names the missing scopes, if a key lacks any of these."""
     missing = sorted(scope for scope in set(scopes) if not key.allows(scope))
     if missing:
         held = f"the scopes {_listed(key.scope_list)}" if key.scope_list else "no scope"
@@ -79,7 +78,7 @@ def _listed(scopes: Iterable[str]) -> str:
 
 
 def documented(blp: Blueprint, *scopes: str) -> Any:
-    """Return a decorator that documents that a view needs a key with these scopes."""
+    """Return a decorator that documents which scopes a view needs."""
 
     def decorate(view: Any) -> Any:
         view = documents(blp, "unauthorized", "forbidden", "too-many-requests")(view)
@@ -93,20 +92,21 @@ def _unauthorized(detail: str, error: str) -> ProblemError:
     return ProblemError("unauthorized", detail, item, headers={"WWW-Authenticate": REALM + error})
 
 
-def _count(name: str, who: str) -> None:
-    """Count a request. Raises a 429 when it is one too many."""
+def _count(name: str, client: str) -> None:
+    """Count a request of a client, which is a key's name or an address. Raises a 429 above the limit."""
     limits: Limits = current_app.extensions["limits"]
     item = limits.items[name]
     try:
-        passed = limits.counter.hit(item, name, who)
-        stats = limits.counter.get_window_stats(item, name, who)
+        passed = limits.counter.hit(item, name, client)
+        stats = limits.counter.get_window_stats(item, name, client)
     except limits.counter.storage.base_exceptions as error:
+        # Curators can write although Redis is down; their requests are not counted then.
         logger.warning("the storage of the limits does not answer: %s", type(error).__name__)
         return
     wait = max(1, round(stats.reset_time - time.time()))
     g.limit = (name, item, stats.remaining, wait)
     if not passed:
-        detail = f"The limit `{name}` is {item.amount} in {item.get_expiry()} seconds; come back in {wait}."
+        detail = f"The limit `{name}` is {item.amount} requests in {item.get_expiry()} seconds; try again in {wait}."
         allowed = {"maximum": item.amount, "seconds": item.get_expiry()}
         raise ProblemError(
             "too-many-requests",
@@ -117,7 +117,7 @@ def _count(name: str, who: str) -> None:
 
 
 def _tell(response: Response) -> Response:
-    """Say which limit counted a request, and what is left of it."""
+    """Add the headers of the limit that counted the request."""
     if "limit" in g:
         name, item, remaining, wait = g.limit
         response.headers["RateLimit-Policy"] = f'"{name}";q={item.amount};w={item.get_expiry()}'
@@ -126,21 +126,22 @@ def _tell(response: Response) -> Response:
 
 
 def _note_use(key: ApiKey, now: dt.datetime) -> None:
-    """Write down that a key was used, at most once a minute and after the answer."""
+    """Record the use of a key after the answer is sent, at most once a minute."""
     if key.last_used_at and key.last_used_at > now - keys.TOUCHED:
         return
-    own, name = database(), key.name
+    name = key.name
+    used = database()
 
     def note(response: Response) -> Response:
-        response.call_on_close(lambda: _touch(own, name, now))
+        response.call_on_close(lambda: _touch(used, name, now))
         return response
 
     after_this_request(note)
 
 
-def _touch(own: Database, name: str, now: dt.datetime) -> None:
+def _touch(database: Database, name: str, now: dt.datetime) -> None:
     try:
-        with own.writing() as session:
+        with database.writing() as session:
             keys.touch(session, name, now)
     except (SQLAlchemyError, LookupError) as error:
         logger.warning("the last use of the key %s is not noted: %s", name, type(error).__name__)

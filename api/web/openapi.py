@@ -26,37 +26,38 @@ SUMMARY = (
     "priorities, and which sentence of which source says so."
 )
 DESCRIPTION = """
-Every noun is a list at its plural path and a record below it. References are ids. Every fact has a record in `/citations`.
+Every noun has a list at its plural path, and its records below that path. Records refer to each other by id. Every fact has a
+record in `/citations`.
 
-Reads are open to any origin. `HEAD` works wherever `GET` does, `OPTIONS` everywhere. Every answer with data has an `ETag`:
-send it back as `If-None-Match` and get a 304 when nothing has changed. An unknown parameter is refused, and every error is
-`application/problem+json` (RFC 9457) with what would have worked. Times are RFC 3339 in UTC.
+Scripts of any origin can read. `HEAD` works wherever `GET` does, and `OPTIONS` everywhere. Every answer with data has an
+`ETag`: send it as `If-None-Match` to get a 304 if nothing has changed. Unknown parameters are refused. Every error is
+`application/problem+json` (RFC 9457) and says what would have worked. Times are RFC 3339 in UTC.
 """
-BEARER = {"type": "http", "scheme": "bearer", "description": "A key that may change things; reading needs none."}
-# What problems of a status say besides.
+BEARER = {"type": "http", "scheme": "bearer", "description": "An API key for writing; reading needs none."}
+# The headers that only problems of one status have.
 PROBLEM_HEADERS = {401: CHALLENGE, 403: CHALLENGE, 405: ALLOW, 429: RETRY_AFTER, 503: RETRY_AFTER}
 
 
 class RequiredProperties(BasePlugin):
-    """Says what is true of what we send: every property of a document is there, null or not."""
+    """Makes every property of a document required: an answer has all of them, some with null."""
 
     def schema_helper(self, name: str, definition: dict[str, Any], **kwargs: Any) -> dict[str, Any]:  # noqa: ARG002 - apispec's interface
-        """Complete a document's schema."""
+        """Return the additions to the schema of a document."""
         schema = resolve_schema_instance(kwargs["schema"])
         return {"required": sorted(schema.fields)} if isinstance(schema, Document | Part) else {}
 
 
 class Api(SmorestApi):
-    """flask-smorest with errors documented as what they are."""
+    """flask-smorest, with errors documented as problems (RFC 9457)."""
 
     ERROR_SCHEMA = ProblemSchema
     DEFAULT_ERROR_RESPONSE_NAME = None
 
     def _register_error_handlers(self) -> None:
-        """Register nothing: `problems` answers every error."""
+        """Register nothing: `problems` handles every error."""
 
     def _register_responses(self) -> None:
-        """Document the problems of each status once, as the media type that they are."""
+        """Document the problems of each status once, with their media type."""
         for status in sorted({row.status for row in PROBLEMS.values()}):
             rows = [row for row in PROBLEMS.values() if row.status == status]
             response = {
@@ -72,12 +73,12 @@ class Api(SmorestApi):
             self.spec.components.response(response_name(status), response, lazy=True)
 
     def _register_pagination_header(self) -> None:
-        """Register nothing: pages are in the body."""
+        """Register nothing: the body has the cursor of the next page."""
 
 
 @cache
 def document(routes: Sequence[Blueprint]) -> bytes:
-    """Return the OpenAPI document, which is the same for every application: made once, for it takes its time."""
+    """Return the OpenAPI document as JSON; made once a process, since that takes seconds."""
     app = Flask("openapi", static_folder=None)
     app.url_map.converters["record"] = RecordConverter
     app.config.update(
@@ -95,15 +96,15 @@ def document(routes: Sequence[Blueprint]) -> bytes:
         for name, parameter in parameter_components(resource).items():
             api.spec.components.parameter(name, "query", parameter)
     schemas.register(api.spec.components)
-    for own in routes:
-        api.register_blueprint(own)
-    found = api.spec.to_dict()
+    for blueprint in routes:
+        api.register_blueprint(blueprint)
+    spec = api.spec.to_dict()
     used = {
         tag
-        for path in found["paths"].values()
+        for path in spec["paths"].values()
         for operation in path.values()
         if isinstance(operation, dict)
         for tag in operation["tags"]
     }
-    found["tags"] = [tag for tag in found["tags"] if tag["name"] in used]
-    return json.dumps(found, ensure_ascii=False).encode()
+    spec["tags"] = [tag for tag in spec["tags"] if tag["name"] in used]
+    return json.dumps(spec, ensure_ascii=False).encode()

@@ -1,31 +1,38 @@
-"""The table of problem types: each has a page that explains it, and an example."""
+"""The table of problem types. Each row has a page of its own, which `type` of a problem points to."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from api.errors import MAX_QUERY_STRING, Item
+from api.errors import MAX_QUERY_STRING, Item, ProblemName
 
 
 @dataclass(frozen=True)
 class ProblemType:
-    """A row of the table: a kind of problem, what a caller should do about it, and an example."""
+    """A row of the table.
 
-    name: str
+    ``description`` says what a client should do about it. ``detail``, ``errors`` and ``members`` are those of the example;
+    ``members`` are the ones that only this type has.
+    """
+
+    name: ProblemName
     status: int
     title: str
     description: str
     detail: str
     errors: tuple[Item, ...] = ()
+    members: Mapping[str, Any] = field(default_factory=dict)
 
 
-PROBLEMS = {
+PROBLEMS: dict[str, ProblemType] = {
     row.name: row
     for row in (
         ProblemType(
             "invalid-query",
             400,
             "A query parameter is wrong",
-            "A parameter is unknown, is given twice, or holds a value that it can't take. Nothing is ignored or adjusted: "
-            "`errors` says for each what would have worked.",
+            "A parameter is unknown, appears twice, or has an invalid value. Parameters are never ignored or adjusted: "
+            "each item of `errors` says what would have worked.",
             "`limti` is not a parameter here.",
             (
                 {
@@ -40,9 +47,9 @@ PROBLEMS = {
         ProblemType(
             "invalid-cursor",
             400,
-            "The cursor is not of this list",
-            "A cursor continues the very list that gave it: same path, same parameters apart from `limit`. Follow `links.next` "
-            "as it is, or start again without `cursor`. Cursors never expire.",
+            "The cursor belongs to another list",
+            "A cursor continues only the list that it came from: the same path and parameters, apart from `limit`. Follow "
+            "`links.next` unchanged, or start again without `cursor`. Cursors never expire.",
             "The cursor was not made by this list.",
             (
                 {
@@ -56,8 +63,8 @@ PROBLEMS = {
             "too-many-included",
             400,
             "Too many related records",
-            "`include` adds at most 500 records of a noun to an answer. Ask for fewer records at once with `limit`, or for the "
-            "related ones at their own path, filtered by what they are related to.",
+            "`include` adds at most 500 records of a noun to an answer. Request fewer records with `limit`, or request the "
+            "related records at their own path with a filter.",
             "`include=citations` would add more than 500 citations to this page.",
             (
                 {
@@ -71,8 +78,8 @@ PROBLEMS = {
         ProblemType(
             "invalid-json",
             400,
-            "The body is no JSON",
-            "The body is not JSON as RFC 8259 has it, in UTF-8, with every key once and without NaN.",
+            "The body is not JSON",
+            "The body must be JSON (RFC 8259) in UTF-8, without duplicate keys and without NaN.",
             "The body is no JSON: Expecting value at character 0.",
             (
                 {
@@ -85,16 +92,16 @@ PROBLEMS = {
         ProblemType(
             "bad-request",
             400,
-            "The request can't be understood",
-            "The request is malformed as HTTP.",
+            "The request is malformed",
+            "The request is not valid HTTP, or one of its headers has an invalid value.",
             "The browser (or proxy) sent a request that this server could not understand.",
         ),
         ProblemType(
             "unauthorized",
             401,
             "This needs a key",
-            "Changing anything needs a key that is known, not expired and not revoked, as `Authorization: Bearer KEY`; "
-            "reading needs none. Whoever runs the server makes keys.",
+            "Writing needs an active API key in `Authorization: Bearer KEY`; reading needs none. The server's operator creates "
+            "keys.",
             "This needs a key: send it as `Authorization: Bearer KEY`.",
             (
                 {
@@ -107,8 +114,8 @@ PROBLEMS = {
         ProblemType(
             "forbidden",
             403,
-            "The key may not do that",
-            "The key is good, but has not the scope that this needs; `allowed` names what is missing.",
+            "The key lacks a scope",
+            "The key is active, but it lacks a scope that this request needs. `allowed` names the missing scopes.",
             "The key `curator` has the scopes `write:cities`; this needs `write:awards`.",
             (
                 {
@@ -122,8 +129,8 @@ PROBLEMS = {
         ProblemType(
             "not-found",
             404,
-            "There is no such page",
-            "The path is none of ours. `allowed` lists those that there are.",
+            "There is no such path",
+            "Nothing is at this path. `allowed` lists the paths that exist.",
             "There is nothing at `/citys`.",
             (
                 {
@@ -139,7 +146,7 @@ PROBLEMS = {
             "record-not-found",
             404,
             "There is no such record",
-            "No record with this id was ever published. The list shows those that there are.",
+            "No record with this id was ever published. The list of its noun has all records.",
             "There is no city `san-diego`.",
             (
                 {
@@ -154,9 +161,9 @@ PROBLEMS = {
         ProblemType(
             "method-not-allowed",
             405,
-            "The method doesn't work here",
-            "The path exists, but not with this method; `Allow` and `allowed` list those that work.",
-            "`DELETE` does not work on `/cities`.",
+            "The path does not have this method",
+            "`Allow` and `allowed` list the methods that the path has.",
+            "`/cities` does not have the method `DELETE`.",
             (
                 {
                     "parameter": "method",
@@ -169,8 +176,8 @@ PROBLEMS = {
         ProblemType(
             "not-acceptable",
             406,
-            "We don't speak that media type",
-            "`Accept` leaves out every media type that we could answer with.",
+            "No acceptable media type",
+            "`Accept` excludes every media type that this path can send.",
             "None of `image/png` can be served here.",
             (
                 {
@@ -185,39 +192,43 @@ PROBLEMS = {
             "record-deleted",
             410,
             "The record was deleted",
-            "There was such a record. `deleted_at` and `version` say when it went and in which version of the dataset.",
+            "The record existed. `deleted_at` says when it was deleted, and `version` in which version of the dataset.",
             "The city `springfield-il` was deleted in version 1204.",
+            members={"deleted_at": "2025-03-01T12:00:00.000Z", "version": 1204},
         ),
         ProblemType(
             "cursor-diverged",
             410,
-            "This dataset has not been there",
-            "The version, or the cursor, is not one that this dataset went through: it was restored, or it lost commits in a "
-            "failover, and you have seen what is no more. Forget your copy and begin again where `restart` says.",
-            "The dataset, at version 603, never was where this cursor is from.",
+            "The dataset never had that version",
+            "The version or cursor comes from a history that this dataset does not have: it was restored from a backup, or "
+            "lost commits in a failover. Discard your copy and start again at `restart`.",
+            "The dataset, at version 603, never had the version that this `cursor` is from.",
             (
                 {
                     "parameter": "cursor",
                     "code": "cursor-diverged",
-                    "detail": "The dataset, at version 603, never was where this cursor is from.",
+                    "detail": "The dataset, at version 603, never had the version that this `cursor` is from.",
                 },
             ),
+            {"restart": "https://api.example.org/snapshot"},
         ),
         ProblemType(
             "history-trimmed",
             410,
-            "That past was cut",
-            "What the dataset was then is not kept any more. `version` is the first version of which everything is; it is null "
-            "where a single record's past was erased, as the law may ask for. What is current is never cut, nor are changes.",
+            "That part of the history was trimmed",
+            "The server no longer has the state of the dataset at that time. `version` is the first version that it has in "
+            "full; it is null if the history of one record was erased, as privacy law can require. Trimming never removes "
+            "current records or the list of changes.",
             "The past below version 1204 was cut.",
             ({"parameter": "as_of", "code": "history-trimmed", "detail": "The past below version 1204 was cut."},),
+            {"version": 1204},
         ),
         ProblemType(
             "conflict",
             409,
-            "Another record is in the way",
-            "The record is there already, has what must be another's alone, or is referred to by others. `records` says by "
-            "which ones: change or delete those first, or in the same changeset.",
+            "The change conflicts with another record",
+            "The record exists already, repeats a value that must be unique, or is referred to by other records. `records` "
+            "lists the other records: change or delete them first, or in the same changeset.",
             "The city `boston-ma` is referred to, as `categories`, in `/surveys` by `digital-cities-2024`.",
             (
                 {
@@ -232,8 +243,9 @@ PROBLEMS = {
             "precondition-failed",
             412,
             "The record has changed",
-            "The record is not, or no longer, what `If-Match`, `if_match` or `If-None-Match` says. `current` is what it says "
-            "now, null if there is none; the errors name the members that are not what you sent. Read it, decide, send again.",
+            "The record is not at the version that `If-Match` or `if_match` names, or exists in spite of `If-None-Match`. "
+            "`current` is the record as it is now, or null; `errors` names the members that differ from yours. Merge the two "
+            "and send the request again.",
             "The city `san-diego-ca` has changed: it is at version 620.",
             (
                 {
@@ -243,12 +255,13 @@ PROBLEMS = {
                 },
                 {"pointer": "/summary", "code": "differs", "detail": "`summary` is another now than you sent."},
             ),
+            {"current": {"id": "san-diego-ca", "name": "San Diego", "version": 620}},
         ),
         ProblemType(
             "content-too-large",
             413,
             "The body is too large",
-            "The request's body is larger than the limit; send it in pieces.",
+            "The body of the request exceeds the limit. Send several smaller requests.",
             "The data value transmitted exceeds the capacity limit.",
         ),
         ProblemType(
@@ -256,24 +269,24 @@ PROBLEMS = {
             414,
             "The query string is too long",
             (
-                f"A query string has at most {MAX_QUERY_STRING} bytes; `POST` to a noun with `/search` takes more. "
-                "Above 64 KiB the server itself says so, without a body."
+                f"A query string has at most {MAX_QUERY_STRING} bytes. `POST` to `/search` below a noun takes longer filters. "
+                "For more than 64 KiB, the HTTP server answers 414 without a body."
             ),
-            f"The query string has 102400 bytes, {MAX_QUERY_STRING} at most are read.",
+            f"The query string has 102400 bytes; at most {MAX_QUERY_STRING} are allowed.",
         ),
         ProblemType(
             "unsupported-media-type",
             415,
-            "We don't read that media type",
-            "The `Content-Type` of the body is none that this path takes.",
+            "The path does not take this media type",
+            "`allowed` lists the values of `Content-Type` that the path takes.",
             "The server does not support the media type transmitted in the request.",
         ),
         ProblemType(
             "invalid-body",
             422,
-            "The body says what can't be",
-            "The body is JSON, but something in it is unknown or wrong. `pointer` (RFC 6901) says where, `allowed` what would "
-            "have worked.",
+            "The body is invalid",
+            "The body is JSON, but a member of it is unknown, missing or invalid. `pointer` (RFC 6901) says where, and "
+            "`allowed` what would have worked.",
             "`stat` is not a filter here; did you mean `state`?",
             (
                 {
@@ -289,7 +302,7 @@ PROBLEMS = {
             "idempotency-mismatch",
             422,
             "The Idempotency-Key was used for another request",
-            "Under one `Idempotency-Key` there is one request for 24 hours, to the last byte of its body. Take a new key for "
+            "For 24 hours, an `Idempotency-Key` stands for one request, including every byte of its body. Use a new key for "
             "another request.",
             "This `Idempotency-Key` was used for another request, at 2025-01-31T12:00:00.000Z.",
             (
@@ -304,8 +317,8 @@ PROBLEMS = {
             "precondition-required",
             428,
             "Say which version you change",
-            "What is there is changed only by who says which version they know: send the `ETag` that you read as `If-Match`, "
-            "or `*` for whatever there is; in a changeset, the `version` as `if_match`.",
+            "To change a record that exists, say which version you know, so that you cannot overwrite a change that you have "
+            "not seen. Send its `ETag` as `If-Match`, or `*` for any version; in a changeset, its `version` as `if_match`.",
             "The city `san-diego-ca` is there already: send the `ETag` that you read as `If-Match`.",
             (
                 {
@@ -319,14 +332,13 @@ PROBLEMS = {
             "too-many-requests",
             429,
             "Too many requests",
-            "You asked more often than the limit allows: `RateLimit-Policy` says which one that is. Wait for as many seconds "
-            "as `Retry-After` says.",
-            "The limit `writes` is 600 in 60 seconds; come back in 12.",
+            "You have exceeded the limit that `RateLimit-Policy` names. Wait for the number of seconds in `Retry-After`.",
+            "The limit `writes` is 600 requests in 60 seconds; try again in 12.",
             (
                 {
                     "parameter": "Authorization",
                     "code": "too-many-requests",
-                    "detail": "The limit `writes` is 600 in 60 seconds; come back in 12.",
+                    "detail": "The limit `writes` is 600 requests in 60 seconds; try again in 12.",
                     "allowed": {"maximum": 600, "seconds": 60},
                 },
             ),
@@ -334,16 +346,16 @@ PROBLEMS = {
         ProblemType(
             "internal-error",
             500,
-            "We made a mistake",
-            "The fault is ours, and it is in our log under the `request_id`. Trying again may help.",
-            "Something went wrong on our side; the log has it under the request_id.",
+            "Internal error",
+            "The server has a fault. Its log has the details under the `request_id`. Trying again may help.",
+            "The server has a fault; its log has the details under the request_id.",
         ),
         ProblemType(
             "unavailable",
             503,
-            "Not available at the moment",
-            "The database is unreachable, busy, not migrated, or behind its primary, or as many lists are being streamed, or "
-            "changes waited for, as can be at once. Try again after as many seconds as `Retry-After` says.",
+            "Temporarily unavailable",
+            "The database is unreachable, busy, not migrated or behind its primary, or the server has reached its number of "
+            "simultaneous streams or waiting requests. Try again after the number of seconds in `Retry-After`.",
             "The database cannot be reached.",
         ),
     )

@@ -1,4 +1,4 @@
-"""Every error: one builder of answers, by RFC 9457, and what turns each exception into one."""
+"""Turns every exception into an answer by RFC 9457 (`application/problem+json`)."""
 
 import json
 import re
@@ -18,47 +18,46 @@ from api.errors import MAX_QUERY_STRING, Item, ProblemError, error_item, nearest
 from api.web.problem_types import BY_STATUS, PROBLEMS, ProblemType
 
 MEDIA_TYPE = "application/problem+json"
-# What PostgreSQL says of a write where it only follows (read_only_sql_transaction).
+# PostgreSQL's error code for a write to a standby (read_only_sql_transaction).
 READ_ONLY = "25006"
 
 
 class RecordInTheWaySchema(Schema):
-    """A record that an operation would collide with."""
+    """A record that a change conflicts with."""
 
     kind = fields.String(required=True, metadata={"description": "Its noun.", "example": "cities"})
     id = fields.String(required=True, metadata={"description": "Its id.", "example": "san-diego-ca"})
 
 
 class ErrorItemSchema(Schema):
-    """One thing that is wrong, and its cure."""
+    """One mistake, and what would have worked."""
 
     parameter = fields.String(
-        metadata={"description": "Parameter, header or part of the request that it is about.", "example": "limti"}
+        metadata={"description": "Parameter, header or part of the request that has the mistake.", "example": "limti"}
     )
     pointer = fields.String(
-        metadata={"description": "JSON Pointer of the place in the body that it is about.", "example": "/title"}
+        metadata={"description": "JSON Pointer (RFC 6901) of the mistake in the body.", "example": "/title"}
     )
-    code = fields.String(
-        required=True, metadata={"description": "What is wrong, as a stable code.", "example": "unknown-parameter"}
-    )
+    code = fields.String(required=True, metadata={"description": "Stable code of the mistake.", "example": "unknown-parameter"})
     detail = fields.String(
         required=True,
         metadata={
-            "description": "What is wrong, in words.",
+            "description": "The mistake in words.",
             "example": "`limti` is not a parameter here; did you mean `limit`?",
         },
     )
     allowed = fields.Raw(
         metadata={
-            "description": "What would have worked: a list of values, or an object with bounds.",
+            "description": "What would have worked: a list of values, or an object with bounds or a pattern.",
             "example": ["cursor", "limit"],
             "type": ["array", "object"],
             "items": {},
         }
     )
-    suggestion = fields.String(metadata={"description": "What was probably meant.", "example": "limit"})
+    suggestion = fields.String(metadata={"description": "What you probably meant.", "example": "limit"})
     records = fields.List(
-        fields.Nested(RecordInTheWaySchema), metadata={"description": "On 409: the records that are in the way, at most 20."}
+        fields.Nested(RecordInTheWaySchema),
+        metadata={"description": "On 409: at most 20 conflicting records."},
     )
 
 
@@ -68,25 +67,31 @@ class ProblemSchema(Schema):
     type = fields.String(
         required=True,
         metadata={
-            "description": "Address of a page that explains this kind of problem.",
+            "description": "Address of a page that explains this type of problem.",
             "example": "https://api.example.org/problems/invalid-query",
             "format": "uri",
         },
     )
     title = fields.String(
-        required=True, metadata={"description": "The kind of problem in words.", "example": "A query parameter is wrong"}
+        required=True, metadata={"description": "The type of problem in words.", "example": "A query parameter is wrong"}
     )
-    status = fields.Integer(required=True, metadata={"description": "The HTTP status again.", "example": 400})
+    status = fields.Integer(required=True, metadata={"description": "The HTTP status.", "example": 400})
     detail = fields.String(
-        required=True, metadata={"description": "What went wrong this time.", "example": "`limti` is not a parameter here."}
+        required=True,
+        metadata={"description": "What is wrong here.", "example": "`limti` is not a parameter here."},
     )
-    instance = fields.String(required=True, metadata={"description": "Path that was asked for.", "example": "/cities"})
+    instance = fields.String(required=True, metadata={"description": "Path of the request.", "example": "/cities"})
     request_id = fields.String(
         required=True,
-        metadata={"description": "The answer's `X-Request-Id`, for the log.", "example": "0b6a4ac1b2c84a0e9d5d1b1f0a2c3d4e"},
+        metadata={
+            "description": "The answer's `X-Request-Id`, also in the log.",
+            "example": "0b6a4ac1b2c84a0e9d5d1b1f0a2c3d4e",
+        },
     )
     errors = fields.List(
-        fields.Nested(ErrorItemSchema), required=True, metadata={"description": "Each thing that is wrong; may be empty."}
+        fields.Nested(ErrorItemSchema),
+        required=True,
+        metadata={"description": "Every mistake; can be empty."},
     )
     deleted_at = fields.String(
         metadata={
@@ -98,51 +103,46 @@ class ProblemSchema(Schema):
     version = fields.Integer(
         allow_none=True,
         metadata={
-            "description": "On 410: the dataset version that deleted it, or from which on there is a past.",
+            "description": "On 410: the dataset version that deleted the record, or the first one that was not trimmed.",
             "example": 1204,
         },
     )
     restart = fields.String(
         metadata={
-            "description": "On 410: where to begin again.",
+            "description": "On 410: the address to start again at.",
             "example": "https://api.example.org/snapshot",
             "format": "uri",
         }
     )
     current = fields.Dict(
         allow_none=True,
-        metadata={"description": "On 412: the record as it is now; null if there is none.", "example": {"id": "san-diego-ca"}},
+        metadata={
+            "description": "On 412: the record as it is now, or null.",
+            "example": {"id": "san-diego-ca"},
+        },
     )
 
 
 def base_url() -> str:
-    """Return the scheme and host that absolute links begin with, without a slash at the end."""
+    """Return the scheme and host of absolute links, without a trailing slash."""
     database: Database = current_app.extensions["database"]
     return (database.settings.public_url or (request.host_url if request.host else "")).rstrip("/")
 
 
 def document(base: str, row: ProblemType, detail: str, errors: Sequence[Item], **members: Any) -> Item:
-    """Return a problem's JSON object; ``base`` is the address of the server."""
+    """Return the JSON object of a problem; ``base`` is the address of the server."""
     head = {"type": f"{base}/problems/{row.name}", "title": row.title, "status": row.status, "detail": detail}
     return {**head, **members, "errors": list(errors)}
 
 
 def example(row: ProblemType) -> Item:
-    """Return what a problem of this type looks like."""
-    members: Item = {"instance": "/cities", "request_id": "0b6a4ac1b2c84a0e9d5d1b1f0a2c3d4e"}
-    if row.name == "record-deleted":
-        members |= {"deleted_at": "2025-03-01T12:00:00.000Z", "version": 1204}
-    if row.name == "history-trimmed":
-        members["version"] = 1204
-    if row.name == "cursor-diverged":
-        members["restart"] = "https://api.example.org/snapshot"
-    if row.name == "precondition-failed":
-        members["current"] = {"id": "san-diego-ca", "name": "San Diego", "version": 620}
-    return document("https://api.example.org", row, row.detail, row.errors, **members)
+    """Return an example of a problem of this type."""
+    request = {"instance": "/cities", "request_id": "0b6a4ac1b2c84a0e9d5d1b1f0a2c3d4e"}
+    return document("https://api.example.org", row, row.detail, row.errors, **request, **row.members)
 
 
 def respond(row: ProblemType, detail: str, *errors: Item, headers: Iterable[tuple[str, str]] = (), **members: Any) -> Response:
-    """Build the answer for a problem of the request at hand."""
+    """Return the answer with a problem of the current request."""
     instance = {"instance": shorten(request.path, 200), "request_id": request_id()}
     body = document(base_url(), row, detail, errors, **instance, **members)
     response = Response(json.dumps(body, separators=(",", ":")), row.status, content_type=MEDIA_TYPE)
@@ -155,19 +155,19 @@ def respond(row: ProblemType, detail: str, *errors: Item, headers: Iterable[tupl
 
 
 def request_id() -> str:
-    """Return this request's id: the caller's, when it is a plain token, or a new one."""
+    """Return the id of the current request: the client's `X-Request-Id` if it is a plain token, else a new one."""
     if "request_id" not in g:
         g.request_id = request_name(request.headers.get("X-Request-Id", ""))
     return str(g.request_id)
 
 
-def request_name(given: str) -> str:
-    """Return what a caller names a request, when it is a plain token, or a new name."""
-    return given if re.fullmatch(r"[A-Za-z0-9_-]{1,128}", given) else uuid.uuid4().hex
+def request_name(name: str) -> str:
+    """Return a client's name for a request if it is a plain token, which is safe in a log, else a new name."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]{1,128}", name) else uuid.uuid4().hex
 
 
 def register(app: Flask) -> None:
-    """Answer every error of the application with a problem."""
+    """Answer every exception of an application with a problem."""
     app.register_error_handler(ProblemError, _problem)
     app.register_error_handler(NotFound, _not_found)
     app.register_error_handler(MethodNotAllowed, _method_not_allowed)
@@ -179,13 +179,13 @@ def register(app: Flask) -> None:
 
 
 def _request_line() -> None:
-    """Refuse what no view should have to think of."""
+    """Refuse requests that no view could answer. Raises 400 and 414."""
     if request.headers.get("Host") and not request.host:
-        detail = "The `Host` header is not the name of a host."
+        detail = "The `Host` header is not a host name."
         raise ProblemError("bad-request", detail, error_item("Host", "invalid-value", detail))
     length = len(request.query_string)
     if length > MAX_QUERY_STRING:
-        detail = f"The query string has {length} bytes, {MAX_QUERY_STRING} at most are read."
+        detail = f"The query string has {length} bytes; at most {MAX_QUERY_STRING} are allowed."
         raise ProblemError(
             "uri-too-long", detail, error_item("query", "too-long", detail, allowed={"maximum": MAX_QUERY_STRING})
         )
@@ -204,7 +204,7 @@ def _not_found(_error: NotFound) -> Response:
 
 
 def _nearest_path(path: str, paths: Sequence[str]) -> str | None:
-    """Mend the first segment of a path, or what follows a right one."""
+    """Return the path with its first segment corrected; if that was right, only the first segment."""
     first, _, rest = path.strip("/").partition("/")
     near = nearest("/" + first, paths)
     mended = f"{near}/{rest}" if rest else near
@@ -213,7 +213,7 @@ def _nearest_path(path: str, paths: Sequence[str]) -> str | None:
 
 def _method_not_allowed(error: MethodNotAllowed) -> Response:
     allowed = sorted(error.valid_methods or ())
-    detail = f"`{shorten(request.method)}` does not work on `{shorten(request.path)}`."
+    detail = f"`{shorten(request.path)}` does not have the method `{shorten(request.method)}`."
     item = error_item("method", "method-not-allowed", f"Use {' or '.join(allowed)}.", allowed=allowed)
     return respond(PROBLEMS["method-not-allowed"], detail, item, headers=[("Allow", ", ".join(allowed))])
 
@@ -230,8 +230,8 @@ def _database(error: DBAPIError | PoolTimeoutError) -> Response:
     connected = isinstance(error, DBAPIError) and error.statement is not None and not error.connection_invalidated
     reason = database.unreadiness() if connected else unavailability(error)
     if reason is None and getattr(getattr(error, "orig", None), "sqlstate", None) == READ_ONLY:
-        reason = "This database only follows another: write to its primary."
-    # A statement that ran into a limit, or a file that another process holds, will pass by itself.
+        reason = "This database is a standby: write to its primary."
+    # A statement timeout, or a file that another process has locked, is temporary.
     if reason is None and isinstance(error, OperationalError | PoolTimeoutError):
         reason = BUSY
     if reason is None:

@@ -1,7 +1,7 @@
-"""Send a small POST to an address that a user gave, and never to what only this machine can reach.
+"""Send a small POST to an address that a user gave, but never to a host that is not on the public internet.
 
-A host is resolved once, every address that it has is checked, and the connection goes to one that was checked, so a
-name that means something else a moment later changes nothing. No redirect is followed and no proxy is asked.
+A host name is resolved once, all its IP addresses are checked, and the connection goes to one of them. So a name that resolves
+to something else a moment later (DNS rebinding) changes nothing. No redirect is followed, and no proxy is used.
 """
 
 import re
@@ -31,7 +31,7 @@ _NOT_PUBLIC = "The host of this address is not on the public internet."
 
 _LOOPBACK = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
 _ROUTED = [ip_network("0.0.0.0/0"), ip_network("2000::/3")]
-# By the registries of special-purpose addresses, and written out, since Python's versions differ in what is global.
+# IANA's special-purpose registries, written out because Python's versions disagree on `is_global`.
 _SPECIAL = [
     ip_network(row)
     for row in (
@@ -59,28 +59,30 @@ _SPECIAL = [
 ]
 
 
-class Refused(ValueError):  # noqa: N818 - it says what happened, and no one erred
-    """An address may not be used; the message is one sentence for users."""
+class Refused(ValueError):  # noqa: N818 - it says what happened
+    """An address is not allowed; the message is one sentence for users."""
 
 
 class Failed(OSError):  # noqa: N818 - the same
-    """The receiver answered with something that is not HTTP, or with nothing."""
+    """The receiver sent no answer, or one that is not HTTP."""
 
 
-class _Place(NamedTuple):
+class _Target(NamedTuple):
+    """The parts of an address that a connection needs."""
+
     tls: bool
     host: str
     port: int
-    target: str
+    path: str
 
 
 def check_url(url: str, *, loopback: bool) -> None:
-    """Refuse an address that can't be a receiver's, as far as it shows without asking for the host's addresses."""
-    _place(url, loopback=loopback)
+    """Check an address as far as possible without resolving its host name. Raises `Refused`."""
+    _parse(url, loopback=loopback)
 
 
 def is_public(address: str) -> bool:
-    """Tell whether an IP address is one of a machine on the public internet, and no other way to write a private one."""
+    """Tell whether an IP address is on the public internet; one that embeds a private address is not."""
     return _within(address, _ROUTED) and not _within(address, _SPECIAL)
 
 
@@ -93,72 +95,75 @@ def post(  # noqa: PLR0913 - a request has these parts
     timeout: float = 15.0,
     resolve: Callable[..., Iterable[Any]] = socket.getaddrinfo,
 ) -> int:
-    """Send a POST and return the status of its answer; raises `Refused`, or `OSError` for what goes wrong on the way."""
+    """Send a POST and return the status of the answer. Raises `Refused`, and `OSError` for a network fault or a timeout.
+
+    ``timeout`` is in seconds, for everything together.
+    """
     end = monotonic() + timeout
-    place = _place(url, loopback=loopback)
-    addresses = _resolve(place, resolve, end)
+    target = _parse(url, loopback=loopback)
+    addresses = _resolve(target, resolve, end)
     for address in addresses:
-        _check_address(address, tls=place.tls, loopback=loopback)
-    connection = (_SecureConnection if place.tls else _Connection)(place, addresses[0], end)
+        _check_address(address, tls=target.tls, loopback=loopback)
+    connection = (_SecureConnection if target.tls else _Connection)(target, addresses[0], end)
     try:
-        connection.request("POST", place.target, body, dict(headers))
-        # The answer's body is left unread: it may be endless, and nobody asks for it.
+        connection.request("POST", target.path, body, dict(headers))
+        # The body of the answer is not read: nothing uses it, and it may be endless.
         with connection.getresponse() as response:
             return response.status
     except HTTPException as error:
         raise Failed(f"the receiver did not answer: {error!r}") from error
     finally:
         connection.close()
-        # What was cut off can look like an answer that ended early, so this goes before whatever was made of it.
+        # A connection that was cut can look like an answer that ended early, so the timeout wins over any other result.
         if connection.late:
             raise TimeoutError(f"the receiver did not answer within {timeout:g} seconds")
 
 
 class _Connection(HTTPConnection):
-    """A connection to an address that was checked, under its host's name, for as long as there is time."""
+    """A connection to an IP address that was checked, under the name of its host, which ends at a deadline."""
 
-    def __init__(self, place: _Place, address: str, end: float) -> None:
-        """Keep what to connect to; nothing is connected yet."""
-        super().__init__(place.host, place.port)
+    def __init__(self, target: _Target, address: str, end: float) -> None:
+        """Store the target; nothing is connected yet."""
+        super().__init__(target.host, target.port)
         self.address, self.end, self.late = address, end, False
         self.cleanup = ExitStack()
 
     def connect(self) -> None:
-        """Connect, and arrange the end of the connection."""
+        """Connect, and start the timer that ends the connection."""
         self.sock = socket.create_connection((self.address, self.port), _left(self.end))
-        # A duplicate ends the connection for both, also while TLS takes the socket's own handle over.
+        # Shutting down a duplicate of the socket ends the connection, also while TLS is taking over the socket itself.
         handle = self.cleanup.enter_context(self.sock.dup())
         timer = Timer(max(self.end - monotonic(), 0), self._cut, [handle])
         timer.start()
-        # The timer has ended before its handle is closed, so it can't cut what has the same number by then.
+        # The timer ends before its handle is closed: another connection could have the same file descriptor by then.
         self.cleanup.callback(timer.join)
         self.cleanup.callback(timer.cancel)
 
     def close(self) -> None:
-        """Close the connection, and cancel what would have ended it."""
+        """Close the connection, and cancel its timer."""
         super().close()
         self.cleanup.close()
 
     def _cut(self, handle: socket.socket) -> None:
-        """End the connection from another thread; a timeout of the socket would begin again with every byte."""
+        """End the connection from the timer's thread; a socket's own timeout starts again with every byte."""
         self.late = True
         with suppress(OSError):
             handle.shutdown(socket.SHUT_RDWR)
 
 
 class _SecureConnection(_Connection):
-    """The same with TLS, where the certificate is of the host's name."""
+    """The same with TLS; the certificate must be valid for the host."""
 
     default_port = HTTPS_PORT
 
     def connect(self) -> None:
-        """Connect, and verify the certificate; a name's closing dot is in no certificate."""
+        """Connect, and verify the certificate; certificates have names without a trailing dot."""
         super().connect()
         self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host.removesuffix("."))
 
 
-def _place(url: str, *, loopback: bool) -> _Place:
-    """Take an address apart, or refuse it."""
+def _parse(url: str, *, loopback: bool) -> _Target:
+    """Return the parts of an address. Raises `Refused`."""
     if len(url) > MAX_LENGTH:
         raise Refused(f"An address has at most {MAX_LENGTH} characters.")
     if not all("!" <= character <= "~" for character in url):
@@ -176,11 +181,11 @@ def _place(url: str, *, loopback: bool) -> _Place:
         _check_address(literal, tls=tls, loopback=loopback)
     elif not tls and not (loopback and host.lower().removesuffix(".").rpartition(".")[2] == "localhost"):
         raise Refused(_HTTP)
-    return _Place(tls, host, port, parts["target"])
+    return _Target(tls, host, port, parts["target"])
 
 
 def _check_address(address: str, *, tls: bool, loopback: bool) -> None:
-    """Refuse an IP address that nothing may be sent to; the message keeps what a name resolves to."""
+    """Raise `Refused` for an IP address that is not allowed; the message does not reveal what a name resolves to."""
     if loopback and _within(address, _LOOPBACK):
         return
     if not tls:
@@ -190,16 +195,16 @@ def _check_address(address: str, *, tls: bool, loopback: bool) -> None:
 
 
 def _within(address: str, networks: Iterable[Any]) -> bool:
-    """Tell whether an IP address is in one of these networks; one with a scope, or that is none, is not."""
+    """Tell whether an IP address is in one of these networks; one with a zone, or a text that is no IP address, is not."""
     try:
-        found = ip_address(address)
+        ip = ip_address(address)
     except ValueError:
         return False
-    return "%" not in address and any(found in network for network in networks)
+    return "%" not in address and any(ip in network for network in networks)
 
 
 def _ipv4(host: str) -> str | None:
-    """Return the IPv4 address that a host is written as, in whole or in parts of any base, or None if it is a name."""
+    """Return the IPv4 address of a host in any notation that the system takes, such as `0x7f.1`; None for a name."""
     try:
         return socket.inet_ntoa(socket.inet_aton(host))
     except OSError:
@@ -207,36 +212,36 @@ def _ipv4(host: str) -> str | None:
 
 
 def _ipv6(host: str) -> str:
-    """Return the IPv6 address that was in brackets, or refuse it."""
+    """Return the IPv6 address between brackets in normal form. Raises `Refused`."""
     try:
         return str(IPv6Address(host))
     except ValueError:
         raise Refused(_FORM) from None
 
 
-def _resolve(place: _Place, resolve: Callable[..., Iterable[Any]], end: float) -> list[str]:
-    """Ask once for the addresses of a host, and wait no longer than there is time."""
+def _resolve(target: _Target, resolve: Callable[..., Iterable[Any]], end: float) -> list[str]:
+    """Return the IP addresses of a host. Raises `TimeoutError` at the deadline, and `Failed` if there is none."""
     answer: Future[list[str]] = Future()
 
     def ask() -> None:
-        """Resolve in a thread that can be left behind, since nothing stops the system's resolver."""
+        """Resolve in a thread of its own, which can be abandoned: nothing can stop the system's resolver."""
         try:
-            answer.set_result([str(row[4][0]) for row in resolve(place.host, place.port, type=socket.SOCK_STREAM)])
-        except Exception as error:  # noqa: BLE001 - it is raised where the answer is waited for
+            answer.set_result([str(row[4][0]) for row in resolve(target.host, target.port, type=socket.SOCK_STREAM)])
+        except Exception as error:  # noqa: BLE001 - the waiting thread raises it
             answer.set_exception(error)
 
     Thread(target=ask, daemon=True).start()
     try:
-        found = answer.result(_left(end))
+        addresses = answer.result(_left(end))
     except TimeoutError:
-        raise TimeoutError("the host's addresses were not told in time") from None
-    if not found:
+        raise TimeoutError("the host name was not resolved in time") from None
+    if not addresses:
         raise Failed("the host has no address")
-    return found
+    return addresses
 
 
 def _left(end: float) -> float:
-    """Return the seconds until a time; raises `TimeoutError` if it has come."""
+    """Return the seconds until a deadline. Raises `TimeoutError` if it has passed."""
     left = end - monotonic()
     if left <= 0:
         raise TimeoutError("there was no time left to connect")

@@ -4,6 +4,7 @@ import datetime as dt
 import logging
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -267,6 +268,20 @@ def test_keys_that_are_none(admin: FlaskClient, body: Any, expected: dict[str, s
     status, name, items = brief(admin.post("/keys", json=body))
     assert (status, name) == (422, "invalid-body")
     assert {item["pointer"]: item.get("suggestion") for item in items} == expected
+
+
+def test_lists_wait_for_no_writer(admin: FlaskClient, database: Database) -> None:
+    """Keys and webhooks are listed while somebody else writes; the control, a new key, waits for that where only one can."""
+    # The first use of a key is noted, which is a write.
+    admin.get("/keys").close()
+    with ThreadPoolExecutor(1) as pool:
+        with database.writing():
+            listed = [pool.submit(admin.get, path) for path in ("/keys", "/webhooks")]
+            assert [answer.result(20).status_code for answer in listed] == [200, 200]
+            made = pool.submit(admin.post, "/keys", json={"name": "new", "scopes": ["write"]})
+            waits = not wait([made], timeout=5 if database.engine.dialect.name == "postgresql" else 0.5).done
+        assert made.result(40).status_code == 201
+    assert waits == (database.engine.dialect.name == "sqlite")
 
 
 # --- last use

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from alembic import command
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from api.app import MAX_BODY
-from api.errors import MAX_QUERY_STRING
+from api.errors import MAX_QUERY_STRING, ProblemName
 from api.ledger import publish
 from api.query import language
 from api.resources import BY_NAME, RESOURCES
@@ -254,7 +254,7 @@ def test_long_query(client: FlaskClient) -> None:
 def test_wrong_host(own_client: FlaskClient, host: str) -> None:
     """A `Host` that is no host's name, and would spoil every link, is refused."""
     response = own_client.get("/cities", headers={"Host": host})
-    detail = "The `Host` header is not the name of a host."
+    detail = "The `Host` header is not a host name."
     assert brief(response) == (400, "bad-request", [{"parameter": "Host", "code": "invalid-value", "detail": detail}])
 
 
@@ -407,3 +407,8 @@ def test_replaced_file(migrated: Settings, store: Store, tmp_path: Path) -> None
         assert problem(client.get("/cities"))["detail"] == "The database cannot be reached."
         (tmp_path / "backup").rename(path)
         assert client.get("/cities/boston-ma").get_json()["data"]["summary"] is None
+
+
+def test_every_name_has_a_row() -> None:
+    """The names that code may raise, which mypy checks, are those of the table of problem types."""
+    assert list(get_args(ProblemName)) == [row.name for row in PROBLEMS.values()] == list(PROBLEMS)
