@@ -208,13 +208,15 @@ def marked(settings: Settings) -> Iterator[None]:
     database = Database(settings)
     row = {"id": MARK, "title": "\U0001f3c1", "summary": "Comes last.", "status": "draft"}
     try:
-        with publish.writing(database) as session:
+        with database.writing() as session:
             city = session.scalars(select(Initiative.city_id).limit(1)).one()
             session.execute(insert(Initiative), [{**row, "city_id": city}])
+            publish.publish(session)
         yield
     finally:
-        with publish.writing(database) as session:
+        with database.writing() as session:
             session.execute(delete(Initiative).where(Initiative.id == MARK))
+            publish.publish(session)
         database.engine.dispose()
 
 

@@ -1,4 +1,4 @@
-"""What is at which path."""
+"""The endpoints: one module for each family of paths, with its schemas."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -21,21 +21,21 @@ from api.web.parameters import RecordConverter
 
 @cache
 def routes() -> Sequence[Blueprint]:
-    """Return all routes, which every application of a process has."""
+    """Return the blueprints of all paths; every application of a process has the same."""
     nouns = [blueprint(resource) for resource in RESOURCES]
-    for resource, own in zip(RESOURCES, nouns, strict=True):
-        add_edits(own, resource)
-        add_history(own, resource)
+    for resource, noun in zip(RESOURCES, nouns, strict=True):
+        add_edits(noun, resource)
+        add_history(noun, resource)
     return (*nouns, finding, sync, proofs, changesets.blueprint, keys.blueprint, webhooks.blueprint, meta)
 
 
 def register(app: Flask) -> None:
-    """Add the nouns, and everything that describes them, to the application."""
+    """Add all paths, the converter and template filter that they use, and the OpenAPI document to an application."""
     app.url_map.converters["record"] = RecordConverter
     app.jinja_env.filters["code"] = code
-    # An example shows its members in their own order.
+    # Templates show the members of an example in the order of its dict.
     app.jinja_env.policies["json.dumps_kwargs"] = {"sort_keys": False}
-    for own in routes():
-        app.register_blueprint(own)
+    for route in routes():
+        app.register_blueprint(route)
     app.add_url_rule("/docs/<path:name>", view_func=assets)
     app.extensions["openapi"] = document(routes())

@@ -11,7 +11,6 @@ import datetime as dt
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -54,14 +53,6 @@ class Publication:
     def revisions(self) -> int:
         """The number of revisions that it added."""
         return self.version - self.before
-
-
-@contextmanager
-def writing(database: Database, *, reason: str | None = None) -> Iterator[Session]:
-    """Open a session; its changes are published and committed together at the end of the block."""
-    with database.writing() as session:
-        yield session
-        publish(session, reason=reason)
 
 
 def settle(session: Session) -> Publication:

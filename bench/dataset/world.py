@@ -56,7 +56,7 @@ def populate(database: Database, size: int, chance: random.Random) -> References
     organizations = [
         {"id": slug(name), "name": f"{name.title()} Systems", "type": types.one()} for name in invented_words(ORGANIZATIONS)
     ]
-    with publish.writing(database, reason="generated") as session:
+    with database.writing() as session:
         seeded = list(session.scalars(select(SurveyPriority.priority_id).order_by(SurveyPriority.place)))
         ranked = [*seeded, *(row["id"] for row in priorities)]
         rows = list(_surveys(cities, ranked, organizations[0]["id"], chance))
@@ -65,6 +65,7 @@ def populate(database: Database, size: int, chance: random.Random) -> References
         session.execute(insert(Organization), organizations)
         for model in (Survey, SurveyState, SurveyCategory, SurveyPriority, Award):
             session.execute(insert(model), [row for row_model, row in rows if row_model is model])
+        publish.publish(session, reason="generated")
     by_state = defaultdict(list)
     for city in cities:
         by_state[city["state"]].append(city["id"])

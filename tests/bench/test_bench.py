@@ -18,7 +18,7 @@ from api.settings import Settings
 from bench import report
 from bench.dataset import build
 from tests.support.applications import serving
-from tests.support.databases import Store, opened
+from tests.support.databases import Store, opened, publishing
 
 SIZE = 300
 SCHEMA = {
@@ -65,7 +65,7 @@ def test_a_publication_after_it_finds_nothing_to_change(built: Settings, store: 
     """Every generated record noted as changed is rendered by the ledger to what is there already."""
     with opened(store.copy(built)) as database:
         before = published(database)
-        with publish.writing(database) as session:
+        with publishing(database) as session:
             session.execute(text("insert into ledger_dirty (kind, id) select kind, id from records"))
         assert published(database) == before
 

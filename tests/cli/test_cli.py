@@ -24,14 +24,14 @@ from sqlalchemy import insert, select, text
 
 from api.db.database import Database, alembic_config
 from api.errors import MAX_QUERY_STRING
-from api.ledger import merkle, publish
+from api.ledger import merkle
 from api.ledger.models import CURRENT, Revision
 from api.resources.citations import Basis, Citation
 from api.resources.sources import Source, SourceType
 from api.schema import fingerprints
 from api.settings import ROOT, Settings
 from tests.support.applications import curating, serving
-from tests.support.databases import Store, head, opened, upgrade
+from tests.support.databases import Store, head, opened, publishing, upgrade
 from tests.support.processes import ALEMBIC, PIPED, SERVE, accepts, environment, listening, unused_port, wait_until
 
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()][::-1]
@@ -205,7 +205,7 @@ def story(database: Database, tmp_path: Path) -> Path:
     file = tmp_path / "story.txt"
     file.write_text(STORY, encoding="utf-8")
     paragraphs = fingerprints.paragraphs(STORY)
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         session.execute(
             insert(Source).values(
                 id="zz-story",

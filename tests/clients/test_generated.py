@@ -16,9 +16,8 @@ from urllib.request import urlopen
 import pytest
 from sqlalchemy import text
 
-from api.ledger import publish
 from api.settings import Settings
-from tests.support.databases import opened, upgrade
+from tests.support.databases import opened, publishing, upgrade
 from tests.support.node import NODE, NPM
 from tests.support.processes import SERVE, listening, unused_port
 
@@ -40,7 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server on a migrated file, which has an initiative of another state too."""
     settings = Settings(database_url=f"sqlite:///{tmp_path_factory.mktemp('served') / 'file.sqlite3'}")
     upgrade(settings)
-    with opened(settings) as database, publish.writing(database) as session:
+    with opened(settings) as database, publishing(database) as session:
         session.execute(
             text(
                 "insert into initiatives (id, city_id, title, summary, status) "

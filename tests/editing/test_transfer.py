@@ -20,7 +20,7 @@ from api.db.database import Database
 from api.editing import transfer
 from api.editing.files import FORMS, FileError, records_of, value_of
 from api.editing.inputs import members
-from api.ledger import models, publish
+from api.ledger import models
 from api.ledger.models import CURRENT, Revision
 from api.ledger.verify import verify
 from api.resources import BY_NAME, RESOURCES
@@ -29,7 +29,7 @@ from api.schema.formats import cell
 from api.settings import ROOT, Settings
 from tests.support import oracle
 from tests.support.applications import serving
-from tests.support.databases import Store, opened, upgrade
+from tests.support.databases import Store, opened, publishing, upgrade
 
 SEEDS = ROOT / "seeds" / "digital-cities-2024"
 forms = pytest.mark.parametrize("form", FORMS)
@@ -40,7 +40,7 @@ def bare(store: Store) -> Settings:
     """A migrated database without any record."""
     settings = store.empty()
     upgrade(settings)
-    with opened(settings) as database, publish.writing(database) as session:
+    with opened(settings) as database, publishing(database) as session:
         oracle.clear(session)
     return settings
 
@@ -114,7 +114,7 @@ def test_a_world_of_odd_texts_comes_back(  # noqa: PLR0913, PLR0917 - fixtures
 
 def tidy(database: Database) -> None:
     """Give a random world what only records that are sent must have."""
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         for row in RESOURCES:
             for name, field in members(row.schema).items():
                 if field.required and name in {"name", "title", "summary", "description"}:
@@ -311,7 +311,7 @@ def test_an_export_is_one_state(database: Database, tmp_path: Path) -> None:
     def interfere(_step: str, _count: int) -> None:
         if not done:
             done.append(1)
-            with publish.writing(database) as session:
+            with publishing(database) as session:
                 session.execute(text("update initiatives set title = title || '!'"))
 
     done: list[int] = []
@@ -332,7 +332,7 @@ def test_a_failed_export_leaves_the_old_files(database: Database, tmp_path: Path
         if next(calls) == 20:
             raise OSError("no space")
 
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         session.execute(text("update surveys set summary = 'Other.'"))
     with pytest.raises(OSError, match="no space"):
         transfer.export(database, tmp_path, "json", RESOURCES, fail)

@@ -26,6 +26,7 @@ from api.settings import Settings
 from tests.support.answers import ANY, brief, read
 from tests.support.applications import curating, serving
 from tests.support.copies import Copy, apply, city, follow, pages, root, undo, write
+from tests.support.databases import publishing
 
 
 @pytest.fixture
@@ -217,7 +218,7 @@ def test_wait(curator: FlaskClient, database: Database) -> None:
         patch.setattr(feed, "page", noted)
         waiting = pool.submit(curator.application.test_client().get, "/changes?since=603&wait=20")
         assert began.wait(20)
-        with publish.writing(database) as session:
+        with publishing(database) as session:
             session.execute(text("update cities set summary = 'Now.' where id = 'boston-ma'"))
         committed = time.monotonic()
         page = waiting.result(20).get_json()

@@ -26,7 +26,7 @@ from api.resources.cities import City
 from api.resources.initiatives import Initiative, InitiativeMetric, InitiativeSchema, initiatives
 from api.schema.canonical import content_sha256
 from api.settings import Settings
-from tests.support.databases import counted, opened
+from tests.support.databases import counted, opened, publishing
 
 NOUNS = {resource.name for resource in RESOURCES}
 LAKE, VISION = "los-angeles-ca-data-lake", "los-angeles-ca-vision-ai"
@@ -213,11 +213,11 @@ def test_citation_needs_its_subject(database: Database) -> None:
 def test_writing_publishes_and_commits_together(database: Database) -> None:
     """A block that raises leaves neither the change nor a revision; one that ends well leaves both, with its reason."""
     before = head(database)
-    with pytest.raises(ZeroDivisionError), publish.writing(database) as session:  # noqa: PT012 - the block is what is tested
+    with pytest.raises(ZeroDivisionError), publishing(database) as session:  # noqa: PT012 - the block is what is tested
         session.execute(update(City).where(City.id == "boston-ma").values(summary="Never."))
         raise ZeroDivisionError
     assert head(database) == before
-    with publish.writing(database, reason="a test") as session:
+    with publishing(database, reason="a test") as session:
         session.execute(update(City).where(City.id == "boston-ma").values(summary="Once."))
         session.add(
             InitiativeMetric(
@@ -244,7 +244,7 @@ def test_writing_publishes_and_commits_together(database: Database) -> None:
 
 def test_stale_object_is_not_published(database: Database) -> None:
     """What is published is what the database holds, not what a session remembers of it."""
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         city = session.get_one(City, "boston-ma")
         session.execute(text("update cities set summary = 'By another route.' where id = 'boston-ma'"))
         city.name = "Boston (MA)"
@@ -261,7 +261,7 @@ def test_clock_never_runs_backwards(database: Database) -> None:
     """A writer whose clock is behind publishes with the time of the ledger."""
     with database.writing() as session:
         session.execute(text("update ledger_head set changed_at = '2999-01-01 00:00:00.000000'"))
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         session.execute(update(City).where(City.id == "boston-ma").values(summary="Later."))
     with database.reading() as session:
         document = session.execute(select(Revision.document).order_by(Revision.version.desc()).limit(1)).scalar_one()
@@ -285,7 +285,7 @@ def test_many_records_at_once(database: Database) -> None:
     """A commit that changes more records than a batch holds is one commit with dense versions."""
     before = head(database)
     amount = models.BATCH * 2 + 1
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         session.execute(
             text("insert into priorities (id, name, description) values (:id, :id, 'Many.')"),
             [{"id": f"many-{n:05}"} for n in range(amount)],
@@ -341,7 +341,7 @@ def test_no_change_is_missed(racing: Database) -> None:
     last = first = head(racing)
 
     def write(number: int) -> None:
-        with publish.writing(racing) as session:
+        with publishing(racing) as session:
             session.execute(
                 text("insert into priorities (id, name, description) values (:id, :id, 'Raced.')"), {"id": f"race-{number}"}
             )
@@ -401,14 +401,14 @@ def test_writer_waits_for_the_head(racing: Database) -> None:
     entered, release = threading.Event(), threading.Event()
 
     def first() -> None:
-        with publish.writing(racing) as session:
+        with publishing(racing) as session:
             session.execute(text("insert into priorities (id, name, description) values ('first', 'first', 'x')"))
             publish.publish(session)
             entered.set()
             release.wait(30)
 
     def second() -> None:
-        with publish.writing(racing) as session:
+        with publishing(racing) as session:
             session.execute(text("insert into priorities (id, name, description) values ('second', 'second', 'x')"))
 
     with ThreadPoolExecutor(2) as pool:
@@ -489,7 +489,7 @@ def test_publication_costs_the_same_queries(database: Database) -> None:
     """Publishing fifty records takes as many SELECTs as publishing one."""
     counts = []
     for ids in (["q-0"], [f"q-{n}" for n in range(1, 51)]):
-        with counted(database) as selects, publish.writing(database) as session:
+        with counted(database) as selects, publishing(database) as session:
             session.execute(
                 text("insert into priorities (id, name, description) values (:id, :id, 'x')"), [{"id": id} for id in ids]
             )
@@ -500,7 +500,7 @@ def test_publication_costs_the_same_queries(database: Database) -> None:
 def test_unmanaged_delete(database: Database) -> None:
     """A bulk delete by the ORM's statements is in the ledger, as raw SQL is."""
     before = head(database)
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         session.execute(delete(InitiativeMetric).where(InitiativeMetric.unit == "USD"))
     with database.reading() as session:
         assert published(session, before) == [

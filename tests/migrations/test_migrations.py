@@ -31,7 +31,7 @@ from api.ledger.verify import verify
 from api.resources import RESOURCES
 from api.settings import ROOT, Settings
 from migrations import seeding
-from tests.support.databases import Store, config, opened, upgrade
+from tests.support.databases import Store, config, opened, publishing, upgrade
 
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()][::-1]
 EARLIER = ["base", *REVISIONS[:-1]]
@@ -165,7 +165,7 @@ def test_down_to_nothing(settings: Settings) -> None:
 @pytest.mark.parametrize("revision", REVISIONS[:-1])
 def test_own_records_survive_the_way_down(settings: Settings, revision: str) -> None:
     """A record that someone added is still there, unchanged, after a downgrade of the facts and an upgrade."""
-    with opened(settings) as database, publish.writing(database) as session:
+    with opened(settings) as database, publishing(database) as session:
         session.execute(text("insert into priorities (id, name, description) values ('zz-own', 'Own', 'Made for this test.')"))
     before = documents(settings)
     downgrade(settings, revision)
@@ -177,7 +177,7 @@ def test_own_records_survive_the_way_down(settings: Settings, revision: str) -> 
 @pytest.mark.parametrize("revision", ["0001"])
 def test_a_downgrade_orphans_nobody(settings: Settings, revision: str) -> None:
     """Facts that someone's own record refers to are not taken away: one line says so, and nothing changes."""
-    with opened(settings) as database, publish.writing(database) as session:
+    with opened(settings) as database, publishing(database) as session:
         session.execute(
             text("insert into initiatives (id, city_id, title, summary, status) values ('zz', 'boston-ma', 'Z', 'Z.', 'pilot')")
         )

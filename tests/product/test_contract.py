@@ -12,14 +12,13 @@ from sqlalchemy import text
 
 from api import __version__
 from api.db.database import Database
-from api.ledger import publish
 from api.resources import RESOURCES
 from api.schema.fields import SLUG
 from api.schema.resource import Resource
 from api.settings import ROOT
 from tests.support.answers import brief, walk
 from tests.support.applications import BASE
-from tests.support.databases import counted
+from tests.support.databases import counted, publishing
 from tests.support.records import copy_of_a_record
 
 SEEDS = ROOT / "seeds" / "digital-cities-2024"
@@ -240,7 +239,7 @@ def test_too_many_included(own_client: FlaskClient, database: Database) -> None:
     """As many as 500 included records of a noun are an answer; one more is a 400 that says how to ask instead."""
 
     def add(numbers: range) -> None:
-        with publish.writing(database) as session:
+        with publishing(database) as session:
             rows = [{"id": f"boston-ma-{number}"} for number in numbers]
             session.execute(
                 text(
@@ -275,10 +274,10 @@ def test_deleted_record(own_client: FlaskClient, database: Database, resource: R
     """A deleted record answers 410 with when and in which version, and is in no list; back again, it answers 200."""
     path = f"/{resource.name}/zz-copy"
     assert own_client.get(path).status_code == 404
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         copy_of_a_record(session, resource)
     record = own_client.get(path).get_json()["data"]
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         session.execute(text(f"delete from {resource.name} where id = 'zz-copy'"))
     response = own_client.get(path)
     problem = response.get_json()
@@ -296,7 +295,7 @@ def test_deleted_record(own_client: FlaskClient, database: Database, resource: R
     assert re.fullmatch(INSTANT, problem["deleted_at"])
     assert problem["deleted_at"] >= record["updated_at"]
     assert "zz-copy" not in [record["id"] for record in walk(own_client, f"/{resource.name}?limit=500")]
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         copy_of_a_record(session, resource)
     again = own_client.get(path).get_json()["data"]
     assert again == {**record, "version": record["version"] + 2, "updated_at": again["updated_at"]}
@@ -304,7 +303,7 @@ def test_deleted_record(own_client: FlaskClient, database: Database, resource: R
 
 def test_total_is_capped(own_client: FlaskClient, database: Database) -> None:
     """Above 10,000 records the total says that there are that many or more."""
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         session.execute(
             text("insert into priorities (id, name, description) values (:id, :id, 'Made for this test.')"),
             [{"id": f"priority-{n}"} for n in range(10_001)],

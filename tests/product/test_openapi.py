@@ -18,7 +18,6 @@ from werkzeug.test import TestResponse
 from api.app import create_app
 from api.db.database import Database
 from api.errors import MAX_QUERY_STRING
-from api.ledger import publish
 from api.query import language
 from api.resources import RESOURCES
 from api.schema.fields import RESERVED
@@ -30,6 +29,7 @@ from api.web.problem_types import PROBLEMS
 from api.web.problems import MEDIA_TYPE
 from tests.support.answers import walk
 from tests.support.applications import serving
+from tests.support.databases import publishing
 from tests.support.good_requests import prepare, wrong
 from tests.support.plans import written
 from tests.support.records import copy_of_a_record
@@ -416,9 +416,9 @@ def ask_by_post(client: FlaskClient, path: str) -> dict[int, TestResponse]:
 def test_documented_statuses_are_reached(own_client: FlaskClient, database: Database, document: Json) -> None:
     """Every path answers with each of its documented statuses (our own failures apart) and no other, as documented."""
     for resource in RESOURCES:
-        with publish.writing(database) as session:
+        with publishing(database) as session:
             copy_of_a_record(session, resource)
-        with publish.writing(database) as session:
+        with publishing(database) as session:
             session.execute(text(f"delete from {resource.name} where id = 'zz-copy'"))
     expected: dict[str, set[int]] = {}
     for path, status, _ in responses(document):

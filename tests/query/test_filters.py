@@ -17,7 +17,6 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from api.db.database import Database
-from api.ledger import publish
 from api.ledger.verify import verify
 from api.query.language import Filter, facetable, filters, includable, parameters, sortable
 from api.resources import BY_NAME, RESOURCES
@@ -25,7 +24,7 @@ from api.schema.operators import MAX_VALUES
 from api.schema.resource import Resource
 from tests.support import oracle
 from tests.support.applications import serving
-from tests.support.databases import Store, opened, upgrade
+from tests.support.databases import Store, opened, publishing, upgrade
 from tests.support.oracle import ODD, Document, World
 
 WORLDS = 4
@@ -70,7 +69,7 @@ def places(tmp_path_factory: pytest.TempPathFactory, postgresql: str) -> Iterato
             store = Store(dialect, tmp_path_factory.mktemp("worlds"), server)
             bare = store.empty()
             upgrade(bare)
-            with opened(bare) as database, publish.writing(database) as session:
+            with opened(bare) as database, publishing(database) as session:
                 oracle.clear(session)
             clients.append([])
             for seed in range(WORLDS):
@@ -431,7 +430,7 @@ REMOVE = {
 
 def write(database: Database, statements: Sequence[str], rows: Sequence[Document]) -> None:
     """Publish rows, or their end."""
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         for statement in statements if rows else ():
             session.execute(text(statement), rows)
 
@@ -578,7 +577,7 @@ def test_hostile_search(places: list[Place], path: str) -> None:
 def test_comma(own_client: FlaskClient, database: Database, values: list[str], expected: list[str]) -> None:
     """A comma parts values unless a backslash is before it, a backslash is one by itself, and parameters can be repeated."""
     names = ["", ",", "a", "b", "a,b", "a\\", r"a\,b", r"a\b", "a, b", "A"]
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         rows = [{"id": f"w-{number}", "name": name} for number, name in enumerate(names)]
         session.execute(text("insert into priorities (id, name, description) values (:id, :name, '')"), rows)
     found = own_client.get(f"/priorities?{urlencode([('name', value) for value in values])}").get_json()["data"]

@@ -12,14 +12,14 @@ from sqlalchemy import text
 
 from api.db import statements
 from api.db.database import Database
-from api.ledger import head, publish
+from api.ledger import head
 from api.ledger.index import words
 from api.query import lists, plan
 from api.resources import RESOURCES
 from api.schema.resource import Resource
 from api.settings import Settings
 from tests.support.applications import serving
-from tests.support.databases import Store, opened
+from tests.support.databases import Store, opened, publishing
 from tests.support.plans import plans
 
 ROWS = 600
@@ -30,7 +30,7 @@ CITATION = "id, subject_kind, subject_id, field, source_id, paragraph, sentence,
 def full(store: Store, migrated: Settings) -> Iterator[Database]:
     """A database in which every list is long enough for a planner to think about it."""
     with opened(store.copy(migrated)) as database:
-        with publish.writing(database) as session:
+        with publishing(database) as session:
             numbers = [{"id": f"n-{n}", "n": n} for n in range(ROWS)]
             for statement in (
                 "insert into cities (id, name, state, country) values (:id, :id, 'ZZ', 'ZZ')",
@@ -80,7 +80,7 @@ def test_walk_while_others_write(
     own_client: FlaskClient, database: Database, names: list[str], limit: int, gone: set[int]
 ) -> None:
     """Whatever the names, pages come in code point order; whoever stays during a walk is seen once."""
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         session.execute(text("delete from priorities where id like 'w-%'"))
         rows = [{"id": f"w-{n}", "name": f"w {name}"} for n, name in enumerate(names)]
         session.execute(text("insert into priorities (id, name, description) values (:id, :name, 'x')"), rows)
@@ -92,7 +92,7 @@ def test_walk_while_others_write(
         seen += [(record["name"], record["id"]) for record in answer["data"]]
         following = answer["links"]["next"] and answer["links"]["next"].removeprefix("http://localhost")
         if leaving:
-            with publish.writing(database) as session:
+            with publishing(database) as session:
                 session.execute(text("delete from priorities where id = :id"), {"id": leaving.pop()})
                 session.execute(text("delete from priorities where id = 'w-late'"))
                 session.execute(text("insert into priorities (id, name, description) values ('w-late', 'w late', 'x')"))
@@ -214,7 +214,7 @@ def test_an_edited_record_is_before_its_reader_again(own_client: FlaskClient, da
     """What changes during a walk through a search is the newest of its tier then: it is before the reader, not on a later page."""
     first = own_client.get("/initiatives?q=data&limit=1").get_json()
     last = own_client.get("/initiatives?q=data&limit=500").get_json()["data"][-1]["id"]
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         session.execute(text("update initiatives set started = '1999' where id = :id"), {"id": last})
     rest = own_client.get(first["links"]["next"].removeprefix("http://localhost") + "&count=none").get_json()
     assert last not in [row["id"] for row in rest["data"]]

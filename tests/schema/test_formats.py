@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from api.db.database import Database
-from api.ledger import publish
 from api.resources import RESOURCES
 from api.schema.formats import BY_MEDIA_TYPE, FORMATS, GUARDED, SEPARATOR, cell
 from api.schema.resource import Resource
 from tests.support.answers import brief, walk
 from tests.support.applications import serving
+from tests.support.databases import publishing
 
 nouns = pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
 STREAMED = [row for row in FORMATS.values() if row.write]
@@ -106,7 +106,7 @@ def test_suffix_and_accept_say_the_same(client: FlaskClient, resource: Resource)
 
 def odd_city(database: Database, names: list[str]) -> None:
     """Publish cities with these names."""
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         rows = [{"id": f"odd-{n}", "name": name} for n, name in enumerate(names)]
         session.execute(
             text("insert into cities (id, name, state, country, summary) values (:id, :name, 'ZZ', 'ZZ', '')"), rows
@@ -175,7 +175,7 @@ def test_stream_is_one_state(own_client: FlaskClient, database: Database) -> Non
     response = own_client.get("/cities.ndjson?state=ZZ&sort=id", buffered=False)
     parts = response.iter_encoded()
     first = next(parts)
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         session.execute(text("delete from cities where state = 'ZZ'"))
     assert len(b"".join([first, *parts]).splitlines()) == 3000
     response.close()

@@ -11,8 +11,10 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine, event, select, text
+from sqlalchemy.orm import Session
 
 from api.db.database import Database, alembic_config
+from api.ledger import publish
 from api.ledger.models import Head
 from api.settings import Settings
 
@@ -28,6 +30,14 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
         yield database
     finally:
         database.engine.dispose()
+
+
+@contextmanager
+def publishing(database: Database, *, reason: str | None = None) -> Iterator[Session]:
+    """Open a session whose changes are published and committed together at the end of the block."""
+    with database.writing() as session:
+        yield session
+        publish.publish(session, reason=reason)
 
 
 def upgrade(settings: Settings, revision: str = "head") -> None:

@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 
 from api.db.database import Database
 from api.db.types import Base
-from api.ledger import models, publish
+from api.ledger import models
+from tests.support.databases import publishing
 
 Document = dict[str, Any]
 Conditions = Iterable[tuple[Sequence[str], str, Any]]
@@ -458,7 +459,7 @@ def fill(database: Database, seed: int) -> None:
     for number, (statement, part) in enumerate([*statements, *touches]):
         # The ledger's time never runs backwards, so until then it stands where it is put.
         now = dt.datetime(2100, 1, 1, tzinfo=dt.UTC) + dt.timedelta(milliseconds=number // 3 * 1500)
-        with publish.writing(database) as session:
+        with publishing(database) as session:
             session.execute(update(models.Head).values(changed_at=now))
             if part:
                 session.execute(text(statement), part)

@@ -31,7 +31,7 @@ from api.web.cache import Cache
 from api.web.compression import CODINGS
 from tests.support.answers import brief
 from tests.support.applications import curating, serving
-from tests.support.databases import Store, counted, opened
+from tests.support.databases import Store, counted, opened, publishing
 from tests.support.processes import Server
 
 Json = dict[str, Any]
@@ -179,7 +179,7 @@ def test_others_writes_are_seen_in_time(own: FlaskClient, kept: Flask, settings:
         for lag, seen in ((3600, is_sqlite), (0.05, True)):
             watch.lag = lag
             own.get("/cities/boston-ma")
-            with publish.writing(other) as session:
+            with publishing(other) as session:
                 session.execute(text("update cities set summary = :said where id = 'boston-ma'"), {"said": f"after {lag}"})
             if not is_sqlite:
                 age(watch, 0.05)
@@ -288,7 +288,7 @@ def test_min_version(own: FlaskClient, kept: Flask, settings: Settings) -> None:
     own.get("/cities/boston-ma?min_version=604")
     with opened(settings) as other, ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(lambda: kept.test_client().get("/cities/boston-ma?min_version=604"))
-        with publish.writing(other) as session:
+        with publishing(other) as session:
             session.execute(text("update cities set summary = 'New.' where id = 'boston-ma'"))
         answers = [
             waiting.result(),

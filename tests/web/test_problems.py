@@ -18,14 +18,13 @@ from sqlalchemy import text
 
 from api.app import MAX_BODY
 from api.errors import MAX_QUERY_STRING, ProblemName
-from api.ledger import publish
 from api.query import language
 from api.resources import BY_NAME, RESOURCES
 from api.settings import ROOT, Settings
 from api.web.problem_types import PROBLEMS
 from tests.support.answers import brief, problem
 from tests.support.applications import serving
-from tests.support.databases import DIALECTS, Store, config, opened, upgrade
+from tests.support.databases import DIALECTS, Store, config, opened, publishing, upgrade
 
 PATHS = sorted(
     ["/", "/changesets", "/docs", "/keys", "/livez", "/openapi.json", "/problems", "/readyz", "/search", "/suggest"]
@@ -400,7 +399,7 @@ def test_replaced_file(migrated: Settings, store: Store, tmp_path: Path) -> None
         assert client.get("/cities/boston-ma").status_code == 200
         app.extensions["database"].engine.dispose()
         shutil.copy(path, tmp_path / "backup")
-        with opened(settings) as database, publish.writing(database) as session:
+        with opened(settings) as database, publishing(database) as session:
             session.execute(text("update cities set summary = 'Newer.' where id = 'boston-ma'"))
         assert client.get("/cities/boston-ma").get_json()["data"]["summary"] == "Newer."
         path.rename(tmp_path / "away")

@@ -39,7 +39,6 @@ from standardwebhooks import WebhookVerificationError
 from api.cli import webhooks as webhook_commands
 from api.db.database import Database
 from api.endpoints import webhooks
-from api.ledger import publish
 from api.schema.fields import instant
 from api.settings import Settings
 from api.web.problem_types import PROBLEMS
@@ -47,7 +46,7 @@ from api.webhooks import delivery, outbound, subscriptions
 from api.webhooks.subscriptions import Webhook, WebhookState
 from tests.support.answers import brief, problem
 from tests.support.applications import curating, serving
-from tests.support.databases import Store, head, opened
+from tests.support.databases import Store, head, opened, publishing
 from tests.support.processes import FLASK, PIPED, at_once, environment, unused_port, wait_until
 from tests.support.receivers import LOOPBACK_FORMS, NEVER, PUBLIC, listening, told
 
@@ -95,7 +94,7 @@ def after(**passed: float) -> dt.datetime:
 
 def change(database: Database, *kinds: str) -> int:
     """Commit a change of a record of each noun, of a city by default; returns the version that the dataset is at."""
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         for kind in kinds or ["cities"]:
             statement = f"update {kind} set summary = :summary where id = (select min(id) from {kind})"
             session.execute(text(statement), {"summary": f"Number {next(COUNT)}."})
@@ -552,7 +551,7 @@ def test_nothing_new_is_nothing_sent(database: Database) -> None:
     assert wire.deliver(database, after(days=1)) == 0
     change(database)
     assert wire.deliver(database, after(days=1)) == 1
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         session.execute(text("update cities set summary = summary"))
     assert wire.deliver(database, after(days=9)) == 0
     assert len(wire.sent) == 1

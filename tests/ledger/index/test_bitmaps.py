@@ -28,7 +28,7 @@ from api.query.sets import NotIndexedError
 from api.resources import BY_NAME, RESOURCES
 from api.resources.initiatives import initiatives
 from api.schema.canonical import Content
-from tests.support.databases import counted
+from tests.support.databases import counted, publishing
 
 REINDEX = "run `flask --app wsgi ledger reindex`"
 # What is indexed of each noun.
@@ -174,7 +174,7 @@ def test_verify_finds(database: Database, own_client: FlaskClient, tampering: st
     with database.reading() as session:
         expected = [f'initiatives, status "pilot": its set in the bitmap index differs from its records; {REINDEX}']
         assert list(verify(session)) == expected
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         session.execute(text("update initiatives set summary = 'x' where status = 'pilot'"))
     with database.writing() as session:
         rebuild.reindex(session)
@@ -189,7 +189,7 @@ def test_no_bitmap(database: Database, own_client: FlaskClient, path: str) -> No
     with database.engine.begin() as connection:
         connection.execute(text(TAMPERINGS["no bitmap"].format(nothing=NOTHING[connection.dialect.name])))
     assert own_client.get(f"{path}&facets=status").get_json() == before
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         session.execute(text("update initiatives set summary = 'x' where status = 'pilot'"))
     after = own_client.get(f"{path}&facets=status").get_json()
     assert (after["page"]["total"], after["facets"]) == (before["page"]["total"], before["facets"])
@@ -202,9 +202,9 @@ def test_an_index_that_was_left_behind(database: Database, own_client: FlaskClie
     with monkeypatch.context() as former:
         former.setattr(bitmaps, "replace", lambda *_: None)
         former.setattr(bitmaps, "mark", lambda version: f"another {version}")
-        with publish.writing(database) as session:
+        with publishing(database) as session:
             session.execute(text("update initiatives set status = 'draft' where status = 'pilot'"))
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         session.execute(text("update initiatives set summary = 'x' where status = 'draft'"))
     counts = facet(own_client, "/initiatives", "status")
     assert counts["draft"] == own_client.get("/initiatives?status=draft").get_json()["page"]["total"]
@@ -221,7 +221,7 @@ def test_an_index_that_was_left_behind(database: Database, own_client: FlaskClie
 def test_long_values(database: Database, own_client: FlaskClient) -> None:
     """As long a text as a field takes, of whatever letters, is indexed, and found."""
     long = "".join(chr(0x20000 + number) for number in range(400))
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         session.execute(text("update initiative_metrics set unit = :long where position = 0"), {"long": long})
     assert long in facet(own_client, "/initiatives", "metric.unit")
     with database.reading() as session:
@@ -231,7 +231,7 @@ def test_long_values(database: Database, own_client: FlaskClient) -> None:
 def test_a_new_epoch_is_indexed(database: Database, own_client: FlaskClient) -> None:
     """What is written after a restore is counted with what was there before."""
     before = facet(own_client, "/initiatives", "status")
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         publish.new_epoch(session)
         session.execute(text("update initiatives set status = 'draft' where status = 'pilot'"))
     after = facet(own_client, "/initiatives", "status")
@@ -375,7 +375,7 @@ def test_nothing_is_indexed_before_it_is_published(own_client: FlaskClient, data
         connection.execute(text("update initiatives set status = 'pilot'"))
     total = own_client.get("/initiatives?limit=1").get_json()["page"]["total"]
     assert facet(own_client, "/initiatives", "status") == {"pilot": total}
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         session.execute(text("update initiatives set status = 'draft' where status = 'none'"))
     assert facet(own_client, "/initiatives", "status") == {"pilot": total} != before
 
@@ -406,7 +406,7 @@ def walked(client: FlaskClient, path: str) -> list[str]:
 
 def scattered(database: Database) -> None:
     """Give initiatives dates of all kinds, several of them the same, or none."""
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         ids = session.scalars(text("select id from initiatives order by id")).all()
         rows = [{"id": id, "started": DATES[number % len(DATES)]} for number, id in enumerate(ids)]
         session.connection().execute(text("update initiatives set started = :started where id = :id"), rows)
@@ -456,7 +456,7 @@ def test_a_tie_that_emptied(database: Database, own_client: FlaskClient, change:
     first = own_client.get(path).get_json()
     rest = [row for row in own_client.get(path.replace("limit=3", "limit=500")).get_json()["data"] if row not in first["data"]]
     date = first["data"][-1]["started"]
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         session.execute(text(f"update initiatives set {change} where started = :date"), {"date": date})
     again = own_client.get(f"{path}&cursor={first['page']['cursor']}").get_json()["data"]
     expected = [row for row in rest if row["started"] != date or change.startswith("status")]

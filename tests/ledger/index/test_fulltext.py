@@ -26,7 +26,7 @@ from api.resources.cities import cities
 from api.resources.initiatives import initiatives
 from api.settings import Settings
 from tests.support.applications import serving
-from tests.support.databases import Store, config, opened, upgrade
+from tests.support.databases import Store, config, opened, publishing, upgrade
 
 INSERT = "insert into priorities (id, name, description) values (:id, :name, :description)"
 
@@ -136,18 +136,18 @@ def test_index_follows(database: Database) -> None:
     assert found(database, "zeppelins") == []
     publish.sweep(database)
     assert found(database, "zeppelins") == found(database, '"fleets of" fleet') + found(database, "uber ship") == ["zz"]
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         session.execute(text("update priorities set name = 'Balloon fleet' where id = 'zz'"))
     assert (found(database, "zeppelin"), found(database, "balloon")) == ([], ["zz"])
-    with pytest.raises(ZeroDivisionError), publish.writing(database) as session:  # noqa: PT012 - the block is what is tested
+    with pytest.raises(ZeroDivisionError), publishing(database) as session:  # noqa: PT012 - the block is what is tested
         session.execute(text("update priorities set name = 'Kite fleet' where id = 'zz'"))
         publish.publish(session)
         raise ZeroDivisionError
     assert (found(database, "kite"), found(database, "balloon")) == ([], ["zz"])
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         session.execute(text("delete from priorities where id = 'zz'"))
     assert found(database, "balloon") == []
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         session.execute(text(INSERT), {"id": "zz", "name": "Kite", "description": "Again."})
     assert found(database, "kite") == ["zz"]
     assert complaints(database) == []
@@ -254,11 +254,11 @@ def test_reindex_on_the_command_line(database: Database, settings: Settings) -> 
 def test_reindex_in_batches(database: Database) -> None:
     """More records than a batch holds are indexed, all of them, and deleted ones are not."""
     amount = models.BATCH * 2 + 1
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         session.execute(
             text(INSERT), [{"id": f"zz-{n:05}", "name": f"Zeppelin {n}", "description": "x"} for n in range(amount)]
         )
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         session.execute(text("delete from priorities where id = 'zz-00000'"))
     for _ in range(2):
         assert len(found(database, "zeppelin")) == amount - 1
@@ -307,7 +307,7 @@ def test_long_texts(blank: Database, long: str) -> None:
 def test_words_beyond_the_limits(database: Database) -> None:
     """Both databases know a word's first occurrences, and a text's first words, up to the same one."""
     many = ["word"] * words.OCCURRENCES + ["last", "word", "one"]
-    with publish.writing(database) as session:
+    with publishing(database) as session:
         values = {"id": "zz", "name": " ".join(many), "description": "x " * (words.BODY_WORDS - 1) + "zeppelin kite"}
         session.execute(text(INSERT), values)
     assert found(database, '"word last"') == found(database, "zeppelin") == ["zz"]
