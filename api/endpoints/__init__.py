@@ -5,15 +5,10 @@ from functools import cache
 
 from flask import Flask
 
-from api.endpoints import changesets, keys, webhooks
-from api.endpoints.changes import sync
-from api.endpoints.edits import add_edits
-from api.endpoints.history import add_history
+from api.endpoints import changes, changesets, edits, history, keys, proofs, records, search, webhooks
 from api.endpoints.meta import assets, code, meta
-from api.endpoints.proofs import proofs
-from api.endpoints.records import blueprint
-from api.endpoints.search import finding
 from api.resources import RESOURCES
+from api.schema.resource import Resource
 from api.web.blueprints import Blueprint
 from api.web.openapi import document
 from api.web.parameters import RecordConverter
@@ -21,21 +16,26 @@ from api.web.parameters import RecordConverter
 
 @cache
 def routes() -> Sequence[Blueprint]:
-    """Return the blueprints of all paths; every application of a process has the same."""
-    nouns = [blueprint(resource) for resource in RESOURCES]
-    for resource, noun in zip(RESOURCES, nouns, strict=True):
-        add_edits(noun, resource)
-        add_history(noun, resource)
-    return (*nouns, finding, sync, proofs, changesets.blueprint, keys.blueprint, webhooks.blueprint, meta)
+    """Return the blueprints of all routes; all applications of a process share them."""
+    nouns = [_noun_routes(resource) for resource in RESOURCES]
+    others = [module.blueprint for module in (search, changes, proofs, changesets, keys, webhooks)]
+    return (*nouns, *others, meta)
+
+
+def _noun_routes(resource: Resource) -> Blueprint:
+    blueprint = records.blueprint_of(resource)
+    edits.add_routes(blueprint, resource)
+    history.add_routes(blueprint, resource)
+    return blueprint
 
 
 def register(app: Flask) -> None:
-    """Add all paths, the converter and template filter that they use, and the OpenAPI document to an application."""
+    """Add all routes and the OpenAPI document to an application."""
     app.url_map.converters["record"] = RecordConverter
     app.jinja_env.filters["code"] = code
     # Templates show the members of an example in the order of its dict.
     app.jinja_env.policies["json.dumps_kwargs"] = {"sort_keys": False}
-    for route in routes():
-        app.register_blueprint(route)
+    for blueprint in routes():
+        app.register_blueprint(blueprint)
     app.add_url_rule("/docs/<path:name>", view_func=assets)
     app.extensions["openapi"] = document(routes())

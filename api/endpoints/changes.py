@@ -123,19 +123,21 @@ KINDS = Parameter(
     "kinds", "Only changes of these nouns.", {"type": "string"}, lambda _: NOUNS, many=True, example=lambda _: "cities"
 )
 PARAMETERS = {**FLAT_PARAMETERS, KINDS.name: KINDS}
-Writer = Callable[[history.RevisionRow], str]
+Renderer = Callable[[history.RevisionRow], str]
 
-sync = Blueprint("sync", __name__, description="Copies: all changes in order, proofs of completeness, and everything at once.")
+blueprint = Blueprint(
+    "sync", __name__, description="Copies: all changes in order, proofs of completeness, and everything at once."
+)
 
 
-@sync.route("/changes", endpoint="changes", parameters=[IF_NONE_MATCH])
+@blueprint.route("/changes", endpoint="changes", parameters=[IF_NONE_MATCH])
 class Changes(ReadView):
     """The feed of all nouns."""
 
-    @sync.response(200, ChangesSchema, description="A page of changes.", headers=HEADERS | LINK)
-    @sync.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-    @documents(sync, "invalid-query", "invalid-cursor", "cursor-diverged", "not-acceptable", "unavailable")
-    @sync.doc(operationId="changes", summary="Follow every change", parameters=query_parameters(PARAMETERS))
+    @blueprint.response(200, ChangesSchema, description="A page of changes.", headers=HEADERS | LINK)
+    @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
+    @documents(blueprint, "invalid-query", "invalid-cursor", "cursor-diverged", "not-acceptable", "unavailable")
+    @blueprint.doc(operationId="changes", summary="Follow every change", parameters=query_parameters(PARAMETERS))
     def get(self) -> Response:
         """Read all changes in commit order: records as they are now, and tombstones for deleted ones.
 
@@ -145,14 +147,16 @@ class Changes(ReadView):
         return read_feed(read_query(PARAMETERS), envelopes.change)
 
 
-@sync.route("/changes/<string:noun>", endpoint="changes_of", parameters=[NOUN, IF_NONE_MATCH])
+@blueprint.route("/changes/<string:noun>", endpoint="changes_of", parameters=[NOUN, IF_NONE_MATCH])
 class NounChanges(ReadView):
     """The feed of one noun."""
 
-    @sync.response(200, FlatChangesSchema, description="A page of changes.", headers=HEADERS | LINK)
-    @sync.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-    @documents(sync, "invalid-query", "invalid-cursor", "cursor-diverged", "not-acceptable", "not-found", "unavailable")
-    @sync.doc(operationId="changes_of", summary="Follow every change of a noun", parameters=query_parameters(FLAT_PARAMETERS))
+    @blueprint.response(200, FlatChangesSchema, description="A page of changes.", headers=HEADERS | LINK)
+    @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
+    @documents(blueprint, "invalid-query", "invalid-cursor", "cursor-diverged", "not-acceptable", "not-found", "unavailable")
+    @blueprint.doc(
+        operationId="changes_of", summary="Follow every change of a noun", parameters=query_parameters(FLAT_PARAMETERS)
+    )
     def get(self, noun: str) -> Response:
         """Read the changes of one noun as flat objects for ETL tools: each record with `changed_at` and `deleted`."""
         return read_feed(read_query(FLAT_PARAMETERS, kinds=(noun_named(noun).name,)), envelopes.flat_change)
@@ -199,17 +203,17 @@ def _not_together(parameter: str, detail: str) -> ProblemError:
 # --- the answer
 
 
-def read_feed(query: FeedQuery, write: Writer) -> Response:
+def read_feed(query: FeedQuery, render: Renderer) -> Response:
     """Answer with a page of the feed; if it has no news yet, after waiting for some as long as the query allows."""
     negotiate(JSON)
     deadline = time.monotonic() + query.wait
     with waiting() if query.wait else nullcontext():
-        while (response := _read_page(query, write, news_only=time.monotonic() < deadline)) is None:
+        while (response := _read_page(query, render, news_only=time.monotonic() < deadline)) is None:
             time.sleep(POLL_SECONDS)
     return response
 
 
-def _read_page(query: FeedQuery, write: Writer, *, news_only: bool) -> Response | None:
+def _read_page(query: FeedQuery, render: Renderer, *, news_only: bool) -> Response | None:
     """Return the answer with the next page; with ``news_only``, None if that would tell the client nothing new."""
     with ExitStack() as stack:
         session = stack.enter_context(reading(query.min_version))
@@ -224,7 +228,7 @@ def _read_page(query: FeedQuery, write: Writer, *, news_only: bool) -> Response 
             return None
         links, tail = _tail(session, page, now.version, more=more)
         changes = stack.enter_context(closing(feed.changes(session, page)))
-        response = _send(stack, page, itertools.chain(['{"data":['], envelopes.separated(map(write, changes)), ["],", tail]))
+        response = _send(stack, page, itertools.chain(['{"data":['], envelopes.separated(map(render, changes)), ["],", tail]))
     response.headers["Link"] = link_header(links)
     return tagged(response, etag)
 

@@ -88,7 +88,7 @@ def write_scope(resource: Resource) -> str:
 # --- routes
 
 
-def add_edits(blp: Blueprint, resource: Resource) -> None:
+def add_routes(blp: Blueprint, resource: Resource) -> None:
     """Add the routes that change a noun's records to its blueprint."""
     creation = noun_view(RecordCreation, resource, post=_create_docs(blp, resource))
     change = noun_view(

@@ -101,7 +101,7 @@ class RecordHistory(ReadView):
         return read_history(self.resource, id, parser.parse_named(PARAMETERS, request.args.lists()))
 
 
-def add_history(blp: Blueprint, resource: Resource) -> None:
+def add_routes(blp: Blueprint, resource: Resource) -> None:
     """Add the route of a record's history to its noun's blueprint."""
     singular, parameters = resource.singular, query_parameters(PARAMETERS)
     docs = (

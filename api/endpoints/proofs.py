@@ -96,17 +96,17 @@ NUMBER = {
 }
 
 
-proofs = Blueprint("proofs", __name__)
+blueprint = Blueprint("proofs", __name__)
 
 
-@proofs.route("/digest", endpoint="read_digest", parameters=[IF_NONE_MATCH], tags=["sync"])
+@blueprint.route("/digest", endpoint="read_digest", parameters=[IF_NONE_MATCH], tags=["sync"])
 class Digest(ReadView):
     """The digest of the dataset."""
 
-    @proofs.response(200, DigestAnswerSchema, description="The digest.", headers=HEADERS)
-    @proofs.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-    @documents(proofs, "invalid-query", "cursor-diverged", "not-acceptable", "unavailable")
-    @proofs.doc(operationId="digest", summary="Prove a copy", parameters=query_parameters(DIGEST_PARAMETERS))
+    @blueprint.response(200, DigestAnswerSchema, description="The digest.", headers=HEADERS)
+    @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
+    @documents(blueprint, "invalid-query", "cursor-diverged", "not-acceptable", "unavailable")
+    @blueprint.doc(operationId="digest", summary="Prove a copy", parameters=query_parameters(DIGEST_PARAMETERS))
     def get(self) -> Response:
         """Read a SHA-256 Merkle root over all records at a version: a copy that has the same root is complete and correct.
 
@@ -116,7 +116,7 @@ class Digest(ReadView):
         return read_digest(parser.parse_named(DIGEST_PARAMETERS, request.args.lists()))
 
 
-@proofs.route(
+@blueprint.route(
     "/digest/buckets/<string:noun>/<string:number>",
     endpoint="read_bucket",
     parameters=[NOUN, NUMBER, IF_NONE_MATCH],
@@ -125,10 +125,10 @@ class Digest(ReadView):
 class BucketRecords(ReadView):
     """The records of one bucket of the digest."""
 
-    @proofs.response(200, BucketAnswerSchema, description="The bucket.", headers=HEADERS)
-    @proofs.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-    @documents(proofs, "invalid-query", "cursor-diverged", "not-acceptable", "not-found", "unavailable")
-    @proofs.doc(operationId="bucket", summary="Repair a copy", parameters=query_parameters(BUCKET_PARAMETERS))
+    @blueprint.response(200, BucketAnswerSchema, description="The bucket.", headers=HEADERS)
+    @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
+    @documents(blueprint, "invalid-query", "cursor-diverged", "not-acceptable", "not-found", "unavailable")
+    @blueprint.doc(operationId="bucket", summary="Repair a copy", parameters=query_parameters(BUCKET_PARAMETERS))
     def get(self, noun: str, number: str) -> Response:
         """Read the records of one bucket with their hashes, by id: a copy whose bucket differs takes these instead."""
         negotiate(JSON)
@@ -136,14 +136,14 @@ class BucketRecords(ReadView):
         return read_bucket(kind, bucket, parser.parse_named(BUCKET_PARAMETERS, request.args.lists()))
 
 
-@proofs.route("/snapshot", endpoint="snapshot", parameters=[IF_NONE_MATCH], tags=["sync"])
+@blueprint.route("/snapshot", endpoint="snapshot", parameters=[IF_NONE_MATCH], tags=["sync"])
 class Snapshot(ReadView):
     """The whole dataset."""
 
-    @proofs.response(200, {"type": "string"}, content_type=NDJSON, description="The whole dataset.", headers=HEADERS)
-    @proofs.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-    @documents(proofs, "invalid-query", "cursor-diverged", "not-acceptable", "unavailable")
-    @proofs.doc(operationId="snapshot", summary="Copy everything", parameters=query_parameters(SNAPSHOT_PARAMETERS))
+    @blueprint.response(200, {"type": "string"}, content_type=NDJSON, description="The whole dataset.", headers=HEADERS)
+    @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
+    @documents(blueprint, "invalid-query", "cursor-diverged", "not-acceptable", "unavailable")
+    @blueprint.doc(operationId="snapshot", summary="Copy everything", parameters=query_parameters(SNAPSHOT_PARAMETERS))
     def get(self) -> Response:
         """Read the whole dataset at one version as lines of JSON: `version`, `cursor`, `count`, `root`; then every record.
 

@@ -105,7 +105,7 @@ class Record(ReadView):
 # --- routes
 
 
-def blueprint(resource: Resource) -> Blueprint:
+def blueprint_of(resource: Resource) -> Blueprint:
     """Return a noun's blueprint, with the routes that read its records."""
     name = resource.name
     blp = Blueprint(name, __name__, description=f"{resource.description} {resource.details}".strip())

@@ -70,7 +70,7 @@ class SuggestAnswerSchema(Schema):
     meta = fields.Nested(MetaSchema, required=True, metadata={"description": "About the answer."})
 
 
-finding = Blueprint("search", __name__, description="Full text in every noun at once.")
+blueprint = Blueprint("search", __name__, description="Full text in every noun at once.")
 
 
 def _parameters(path: str) -> list[dict[str, Any]]:
@@ -78,14 +78,14 @@ def _parameters(path: str) -> list[dict[str, Any]]:
     return [{**parameter, "required": True} if parameter["name"] == "q" else parameter for parameter in parameters]
 
 
-@finding.route("/search", endpoint="find", parameters=[IF_NONE_MATCH])
+@blueprint.route("/search", endpoint="find", parameters=[IF_NONE_MATCH])
 class SearchResults(ReadView):
     """Records of every noun that a search finds."""
 
-    @finding.response(200, SearchAnswerSchema, description="A page of records.", headers=HEADERS | LINK)
-    @finding.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-    @documents(finding, "invalid-query", "invalid-cursor", "not-acceptable", "unavailable")
-    @finding.doc(operationId="search", summary="Search every noun", parameters=_parameters("search"))
+    @blueprint.response(200, SearchAnswerSchema, description="A page of records.", headers=HEADERS | LINK)
+    @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
+    @documents(blueprint, "invalid-query", "invalid-cursor", "not-acceptable", "unavailable")
+    @blueprint.doc(operationId="search", summary="Search every noun", parameters=_parameters("search"))
     def get(self) -> Response:
         """Search all nouns for the words of `q`, the best records first.
 
@@ -96,14 +96,14 @@ class SearchResults(ReadView):
         return read_search(parser.parse_find("search", request.args.lists()))
 
 
-@finding.route("/suggest", endpoint="suggest", parameters=[IF_NONE_MATCH])
+@blueprint.route("/suggest", endpoint="suggest", parameters=[IF_NONE_MATCH])
 class Suggestions(ReadView):
     """Records whose names have words that begin as typed."""
 
-    @finding.response(200, SuggestAnswerSchema, description="Records that may be meant.", headers=HEADERS)
-    @finding.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-    @documents(finding, "invalid-query", "not-acceptable", "unavailable")
-    @finding.doc(operationId="suggest", summary="Complete a text as it is typed", parameters=_parameters("suggest"))
+    @blueprint.response(200, SuggestAnswerSchema, description="Records that may be meant.", headers=HEADERS)
+    @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
+    @documents(blueprint, "invalid-query", "not-acceptable", "unavailable")
+    @blueprint.doc(operationId="suggest", summary="Complete a text as it is typed", parameters=_parameters("suggest"))
     def get(self) -> Response:
         """Find records whose names have, for each word of `q`, a word that begins with it.
 

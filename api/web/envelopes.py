@@ -19,10 +19,10 @@ from api.schema.formats import select as select_members
 from api.schema.operators import escape
 from api.web.responses import JSON, SAFE, address, link_header
 
-Documents = Mapping[str, Mapping[str, str]]
+Included = Mapping[str, Mapping[str, str]]
 
 
-def record(query: Query, document: str, included: Documents, version: int) -> Response:
+def record(query: Query, document: str, included: Included, version: int) -> Response:
     """Return the answer with one record."""
     return Response(_envelope(_selected(document, query.fields), included, {"meta": {"version": version}}), content_type=JSON)
 
@@ -92,7 +92,7 @@ def flat_change(row: RevisionRow) -> str:
     return f"{row.document[:-1]},{_compact(members)[1:]}"
 
 
-def _envelope(data: str, included: Documents, members: Mapping[str, Any]) -> str:
+def _envelope(data: str, included: Included, members: Mapping[str, Any]) -> str:
     """Join stored documents with the other members of an envelope."""
     nouns = ",".join(f'"{noun}":{{{_by_id(documents)}}}' for noun, documents in included.items())
     return f'{{"data":{data},"included":{{{nouns}}},{_compact(members)[1:]}'
