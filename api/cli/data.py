@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from api.cli.common import open_database
 from api.editing import transfer
-from api.editing.files import FORMS
+from api.editing.file_formats import FILE_FORMATS
 from api.resources import BY_NAME
 
 # More faults than this would not be read; their number is printed in any case.
@@ -66,7 +66,7 @@ def import_data(paths: Sequence[Path], message: str | None, *, dry_run: bool) ->
 @data_commands.command("export")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
-    "--format", "form", type=click.Choice(list(FORMS)), default="yaml", show_default=True, help="Format of the files."
+    "--format", "form", type=click.Choice(list(FILE_FORMATS)), default="yaml", show_default=True, help="Format of the files."
 )
 @click.option(
     "--noun", "names", multiple=True, type=click.Choice(list(BY_NAME)), help="Noun to export; repeatable. [default: all]"

@@ -1,101 +1,56 @@
-"""Files of records: YAML, JSON, NDJSON and CSV, as `data export` writes them and `data import` reads them.
+"""Files of records, as `data export` writes them and `data import` reads them.
 
-A file is of one noun, which its name says: `cities.yaml`. Its records are documents without what the ledger adds.
+A file has the records of one noun and is named for it, such as `cities.yaml`. A record is a document without the members that
+the ledger adds.
 """
 
-import csv
-import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-from marshmallow import fields
-
-from api.editing.inputs import members, sendable
+from api.editing.file_formats import FILE_FORMATS, FileError
+from api.editing.inputs import sendable
 from api.errors import nearest
 from api.resources import BY_NAME
 from api.schema.canonical import Content
-from api.schema.fields import Flag, Number, Whole
-from api.schema.formats import FORMATS, GUARDED, SEPARATOR
 from api.schema.resource import Resource
-from api.schema.strict_json import DECODER, load
-from api.schema.validation import is_list
-
-ENCODING = "utf-8-sig"
-SPACE = re.compile(r"\s*")
 
 
 @dataclass(frozen=True)
-class Fault:
-    """What is wrong in a file: the line, what it is about, if that is known, and what to do."""
-
-    file: Path
-    line: int
-    field: str
-    detail: str
-
-    def __str__(self) -> str:
-        """Say it in a line, as compilers do."""
-        return f"{self.file}:{self.line}: {f'{self.field}: ' if self.field else ''}{self.detail}"
-
-
-class FileError(Exception):
-    """A file can't be read any further."""
-
-    def __init__(self, file: Path, line: int, detail: str) -> None:
-        """Hold the fault."""
-        self.fault = Fault(file, line, "", " ".join(detail.split()))
-        super().__init__(str(self.fault))
-
-
-@dataclass(frozen=True)
-class Record:
-    """A record of a file, as it stands there, and the line that it begins in."""
+class FileRecord:
+    """A record as a file has it, and the line on which it begins."""
 
     file: Path
     line: int
     content: Any
 
 
-@dataclass(frozen=True)
-class Form:
-    """A row of the table of forms: how records are read, each with its line, and written."""
-
-    read: Callable[[Path, Resource], Iterator[tuple[int, Any]]]
-    write: Callable[[Iterable[Content], Resource], Iterator[str]]
-
-
 def noun_of(path: Path) -> Resource:
-    """Return the noun that a file is of. Raises FileError."""
-    if path.suffix.removeprefix(".") not in FORMS:
-        raise FileError(path, 1, f"a file of records ends with {', '.join(f'.{name}' for name in FORMS)}")
+    """Return the noun of a file's records, by the file's name. Raises FileError."""
+    if _suffix(path) not in FILE_FORMATS:
+        raise FileError(path, 1, f"a file of records ends with {', '.join(f'.{name}' for name in FILE_FORMATS)}")
     if path.stem not in BY_NAME:
         near = nearest(path.stem, BY_NAME)
-        hint = f"did you mean {near}{path.suffix}?" if near else f"there are {', '.join(BY_NAME)}"
-        raise FileError(path, 1, f"a file is named for its noun, and {path.stem!r} is none; {hint}")
+        hint = f"did you mean {near}{path.suffix}?" if near else f"the nouns are {', '.join(BY_NAME)}"
+        raise FileError(path, 1, f"a file is named for its noun, and {path.stem!r} is not a noun; {hint}")
     return BY_NAME[path.stem]
 
 
 def files_in(paths: Sequence[Path]) -> list[Path]:
-    """Return the files of records that these are, or that are in these folders."""
-    found: list[Path] = []
+    """Return these files, and the files of records in these folders."""
+    files: list[Path] = []
     for path in paths:
-        listed = (
-            (file for file in sorted(path.iterdir()) if file.suffix.removeprefix(".") in FORMS) if path.is_dir() else [path]
-        )
-        found += listed
-    return found
+        files += [file for file in sorted(path.iterdir()) if _suffix(file) in FILE_FORMATS] if path.is_dir() else [path]
+    return files
 
 
-def records_of(path: Path) -> Iterator[Record]:
-    """Yield the records of a file. Raises FileError where it can't be read."""
+def records_of(path: Path) -> Iterator[FileRecord]:
+    """Yield the records of a file. Raises FileError."""
     line = 1
     try:
-        for line, content in FORMS[path.suffix.removeprefix(".")].read(path, noun_of(path)):
-            yield Record(path, line, content)
+        for line, content in FILE_FORMATS[_suffix(path)].read(path, noun_of(path)):
+            yield FileRecord(path, line, content)
     except UnicodeDecodeError:
         raise FileError(path, line, "the file is not in UTF-8") from None
     except OSError as error:
@@ -105,221 +60,19 @@ def records_of(path: Path) -> Iterator[Record]:
 
 
 def write(path: Path, documents: Iterable[Content], resource: Resource) -> int:
-    """Write published documents into a file; returns how many."""
+    """Write published documents into a file; returns their number."""
     count = 0
 
-    def counted() -> Iterator[Content]:
+    def contents() -> Iterator[Content]:
         nonlocal count
         for document in documents:
             count += 1
             yield sendable(resource, document)
 
     with path.open("w", encoding="utf-8", newline="") as file:
-        file.writelines(FORMS[path.suffix.removeprefix(".")].write(counted(), resource))
+        file.writelines(FILE_FORMATS[_suffix(path)].write(contents(), resource))
     return count
 
 
-# --- YAML
-
-
-class _Loader(yaml.CSafeLoader):
-    """Takes for numbers, true, false and null what JSON does; else `NO` would be false, and `2024-07-31` no text."""
-
-
-# Each is narrower than what YAML 1.1 has, so that whatever is written without quotes is read as it was.
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("null", r"^(?:null|~|)$", ["n", "~", ""]),
-    ("bool", r"^(?:true|false)$", ["t", "f"]),
-    ("int", r"^-?(?:0|[1-9][0-9]*)$", list("-0123456789")),
-    ("float", r"^-?[0-9]+\.[0-9]*(?:[eE][-+][0-9]+)?$", list("-0123456789")),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
-
-
-def _read_yaml(path: Path, _resource: Resource) -> Iterator[tuple[int, Any]]:
-    with path.open(encoding=ENCODING) as file:
-        loader = _Loader(file)
-        try:
-            node = loader.get_single_node()
-            if node is None:
-                return
-            if not isinstance(node, yaml.SequenceNode):
-                raise FileError(path, node.start_mark.line + 1, "a file of records is a list")
-            for item in node.value:
-                _refuse_doubled(path, item)
-                yield item.start_mark.line + 1, loader.construct_document(item)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            raise FileError(path, mark.line + 1 if mark else 1, str(error.problem or error.context)) from None
-        except yaml.YAMLError as error:
-            raise FileError(path, 1, str(error)) from None
-
-
-def _refuse_doubled(path: Path, node: yaml.Node) -> None:
-    """Refuse a key that is there twice, of which YAML would keep the last."""
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            if key.value in seen:
-                raise FileError(path, key.start_mark.line + 1, f"the key {key.value!r} is there twice")
-            seen.add(key.value)
-            _refuse_doubled(path, value)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _refuse_doubled(path, value)
-
-
-def _write_yaml(contents: Iterable[Content], _resource: Resource) -> Iterator[str]:
-    empty = True
-    for content in contents:
-        yield "" if empty else "\n"
-        yield yaml.dump([content], Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=110)
-        empty = False
-    if empty:
-        yield "[]\n"
-
-
-# --- JSON
-
-
-def _read_json(path: Path, _resource: Resource) -> Iterator[tuple[int, Any]]:
-    """Read a list of records, one after the other, or the `data` of an answer of ours."""
-    text = path.read_text(encoding=ENCODING)
-    place = _after_space(text, 0)
-    if text.startswith("{", place):
-        listed = load(text, exact=True).get("data")
-        if isinstance(listed, list):
-            yield from ((1, content) for content in listed)
-            return
-    if not text.startswith("[", place):
-        raise FileError(path, 1, "a file of records is a list, or an object whose `data` is one")
-    line, counted, place = 1, 0, _after_space(text, place + 1)
-    while not text.startswith("]", place):
-        line, counted = line + text.count("\n", counted, place), place
-        content, place = _decoded(path, text, place, line)
-        yield line, content
-        place = _after_space(text, place)
-        if text.startswith(",", place):
-            place = _after_space(text, place + 1)
-            if not text.startswith("]", place):
-                continue
-        elif text.startswith("]", place):
-            break
-        raise FileError(
-            path, line + text.count("\n", counted, place), "the list goes on, or ends, with no or one comma too many"
-        )
-    if text[place + 1 :].strip():
-        raise FileError(path, line, "there is more behind the end of the list")
-
-
-def _decoded(path: Path, text: str, place: int, line: int) -> tuple[Any, int]:
-    """Return a value of JSON, and where it ends."""
-    try:
-        return DECODER.raw_decode(text, place)
-    except RecursionError:
-        raise FileError(path, line, "it is nested too deep") from None
-    except json.JSONDecodeError as error:
-        raise FileError(path, error.lineno, error.msg) from None
-
-
-def _after_space(text: str, place: int) -> int:
-    found = SPACE.match(text, place)
-    return found.end() if found else place
-
-
-def _write_json(contents: Iterable[Content], _resource: Resource) -> Iterator[str]:
-    before = "[\n"
-    for content in contents:
-        yield before + json.dumps(content, ensure_ascii=False)
-        before = ",\n"
-    yield "[]\n" if before == "[\n" else "\n]\n"
-
-
-# --- NDJSON
-
-
-def _read_ndjson(path: Path, _resource: Resource) -> Iterator[tuple[int, Any]]:
-    with path.open(encoding=ENCODING, newline="\n") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                try:
-                    content = load(line, exact=True)
-                except ValueError as error:
-                    raise FileError(path, number, str(error)) from None
-                yield number, content
-
-
-def _write_ndjson(contents: Iterable[Content], _resource: Resource) -> Iterator[str]:
-    return (json.dumps(content, ensure_ascii=False) + "\n" for content in contents)
-
-
-# --- CSV
-
-
-def _read_csv(path: Path, resource: Resource) -> Iterator[tuple[int, Any]]:
-    """Read what `formats.cell` wrote: the type of a cell is that of its column."""
-    known = members(resource.schema)
-    with path.open(encoding=ENCODING, newline="") as file:
-        rows = _rows(path, csv.reader(file, strict=True))
-        _, header = next(rows, (1, []))
-        if len(set(header)) < len(header):
-            raise FileError(path, 1, "a column is there twice")
-        for line, row in rows:
-            if len(row) != len(header):
-                raise FileError(path, line, f"the header has {len(header)} cells, and this row {len(row)}")
-            yield line, {name: value_of(cell, known.get(name)) for name, cell in zip(header, row, strict=True)}
-
-
-def _rows(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
-    """Yield each row with the line that it begins in."""
-    line = 1
-    try:
-        for row in reader:
-            if row:
-                yield line, row
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise FileError(path, line, str(error)) from None
-
-
-def value_of(cell: str, field: fields.Field[Any] | None) -> Any:
-    """Read a cell, as `formats.cell` wrote it. What is none stays a text, which the field then refuses."""
-    if cell == "":
-        return [] if field is not None and is_list(field) else None
-    text = unguarded(cell)
-    if field is not None and is_list(field):
-        if isinstance(field, fields.Pluck) or not text.startswith("["):
-            return _items(text)
-    elif not isinstance(field, Flag | Whole | Number):
-        return text
-    try:
-        return load(cell, exact=True)
-    except ValueError:
-        return text
-
-
-def unguarded(cell: str) -> str:
-    """Take away the apostrophe that keeps a spreadsheet from running a text."""
-    return cell[1:] if cell.startswith("'") and GUARDED.match(cell) else cell
-
-
-def _items(text: str) -> list[str]:
-    if not text:
-        return []
-    items = re.findall(rf"(?:[^{SEPARATOR}\\]|\\.)+", text, re.DOTALL)
-    return [re.sub(r"\\(.)", r"\1", item, flags=re.DOTALL) for item in items]
-
-
-def _write_csv(contents: Iterable[Content], resource: Resource) -> Iterator[str]:
-    text = FORMATS["csv"].write
-    assert text is not None
-    return text((json.dumps(content) for content in contents), list(members(resource.schema)), False)  # noqa: FBT003 - the table's interface
-
-
-FORMS = {
-    "yaml": Form(_read_yaml, _write_yaml),
-    "json": Form(_read_json, _write_json),
-    "ndjson": Form(_read_ndjson, _write_ndjson),
-    "csv": Form(_read_csv, _write_csv),
-}
+def _suffix(path: Path) -> str:
+    return path.suffix.removeprefix(".")

@@ -1,6 +1,6 @@
-"""Answers that are remembered, so that a request that is sent again is answered again, and not carried out again.
+"""Stored answers: a request that is sent again gets its first answer, and is not carried out again.
 
-By draft-ietf-httpapi-idempotency-key-header. An answer is written in the transaction of what it tells of.
+Follows draft-ietf-httpapi-idempotency-key-header. An answer is stored in the transaction of the changes that it reports.
 """
 
 import datetime as dt
@@ -17,7 +17,7 @@ KEPT = dt.timedelta(hours=24)
 
 
 class Answer(Base):
-    """The answer to a request that a key made under an `Idempotency-Key`."""
+    """The answer to a request with an `Idempotency-Key`."""
 
     __tablename__ = "idempotency_keys"
     api_key: Mapped[str] = mapped_column(ForeignKey("api_keys.name", ondelete="CASCADE"), primary_key=True)
@@ -30,13 +30,13 @@ class Answer(Base):
 
     @property
     def header_rows(self) -> Sequence[tuple[str, str]]:
-        """The answer's headers, as they were sent."""
+        """The names and values of the headers that were sent."""
         return [(name, value) for name, value in json.loads(self.headers)]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a request is known by: whose it is, its `Idempotency-Key`, and a hash of all that it asks for."""
+    """The identity of a request: the name of its API key, its `Idempotency-Key`, and a hash of its method, path and body."""
 
     api_key: str
     key: str
@@ -44,19 +44,19 @@ class Request:
 
 
 def recall(session: Session, request: Request, now: dt.datetime) -> Answer | None:
-    """Return the answer that a request, or another one under its key, got in the last 24 hours."""
+    """Return the answer of the last 24 hours to a request with the same keys, which may be another request."""
     session.execute(delete(Answer).where(Answer.created_at < now - KEPT))
     return session.scalar(select(Answer).where(Answer.api_key == request.api_key, Answer.key == request.key))
 
 
-def remember(  # noqa: PLR0913 - the members of an answer
+def remember(  # noqa: PLR0913 - the columns of an answer
     session: Session, request: Request, now: dt.datetime, *, status: int, headers: Sequence[tuple[str, str]], body: str
 ) -> None:
-    """Keep an answer."""
+    """Store an answer."""
     values = {"created_at": now, "status": status, "headers": json.dumps(headers), "body": body}
     session.add(Answer(api_key=request.api_key, key=request.key, request_sha256=request.sha256, **values))
 
 
 def forget(session: Session, id: str) -> None:
-    """Delete the stored answers that name a record: they may hold what it said."""
+    """Delete the stored answers that name a record, because they may have its document."""
     session.execute(delete(Answer).where(Answer.body.contains(f'"{id}"', autoescape=True)))

@@ -1,4 +1,4 @@
-"""Operations on records, what they come to, and why they are refused."""
+"""Operations on records, the changes that they make, and the reasons why they are refused."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from api.ledger.models import Revision
 from api.schema.canonical import Content
 from api.schema.resource import Resource
 
-# The kinds of refusal: an answer to several operations is of the first that there is.
+# The problems that refuse operations; a response to several operations has the first one that occurs.
 REFUSALS: Sequence[ProblemName] = (
     "invalid-body",
     "precondition-required",
@@ -21,29 +21,29 @@ REFUSALS: Sequence[ProblemName] = (
     "record-not-found",
     "record-deleted",
 )
-# What a header of a request is called in an operation of a changeset.
+# The member of a changeset's operation that stands for a part of a request.
 MEMBERS = {"id": "id", "If-Match": "if_match", "If-None-Match": "op"}
 
 
 @dataclass(frozen=True)
 class Expected:
-    """Which versions of a record the caller is content to change; ``any``: whatever there is."""
+    """The versions of a record that the caller agrees to change; ``any``: every version."""
 
     versions: AbstractSet[int] = frozenset()
     any: bool = False
 
     def holds(self, version: int) -> bool:
-        """Tell whether a record at this version is what the caller knows."""
+        """Tell whether the caller agrees to change this version."""
         return self.any or version in self.versions
 
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """One change of one record.
+    """One change of one record, as it was requested.
 
-    ``verb`` is `create`, `put`, `patch`, `delete` or, of an import, `upsert`. ``place`` is the JSON Pointer of the operation in
-    a changeset, None where it is the request itself; ``pointer`` is that of the record. ``absent``: there must be no such
-    record yet.
+    ``verb`` is `create`, `put`, `patch` or `delete`; an import uses `upsert`. ``place`` is the JSON Pointer of the operation
+    in a changeset, None if it is a request of its own; ``pointer`` is the JSON Pointer of the record. ``absent``: the record
+    must not exist yet.
     """
 
     verb: str
@@ -58,7 +58,7 @@ class Operation:
 
 @dataclass
 class Change:
-    """What an operation comes to: the record as it is published, and as it shall be, None for not there."""
+    """The effect of an operation: a record's content before and after it, None if there is no record."""
 
     operation: Operation
     id: str
@@ -69,33 +69,33 @@ class Change:
 
     @property
     def status(self) -> str:
-        """What happens."""
+        """One of `created`, `updated`, `unchanged` and `deleted`."""
         if self.content is None:
             return "deleted"
         return "created" if self.before is None else "unchanged" if self.content == self.before else "updated"
 
     @property
     def changed(self) -> AbstractSet[str]:
-        """Names of the members that will be others than they are."""
+        """Names of the members with a new value."""
         before, after = self.before or {}, self.content or {}
         return {name for name in {*before, *after} if before.get(name) != after.get(name)}
 
 
 class Refused:
-    """What is wrong with each operation, by the name of the problem that it is."""
+    """The errors of some operations, by the name of the problem that they belong to."""
 
     def __init__(self) -> None:
-        """Nothing is, so far."""
+        """Begin without errors."""
         self.items: dict[str, ErrorList] = defaultdict(lambda: ErrorList(100_000))
         self.members: dict[str, Any] = {}
 
     def value(self, operation: Operation, pointer: str, code: str, detail: str, **known: Any) -> None:
-        """Say what is wrong with a value of a record."""
+        """Add an error about a value of a record."""
         problem = known.pop("problem", "invalid-body")
         self.items[problem].add("", code, detail, pointer=operation.pointer + pointer, **known)
 
     def operation(self, problem: str, operation: Operation, parameter: str, detail: str, **known: Any) -> None:
-        """Say why an operation can't be; ``parameter`` is the part of a request that it is about."""
+        """Add an error about an operation; ``parameter`` is the part of the request that causes it."""
         code = known.pop("code", problem)
         if operation.place is None:
             self.items[problem].add(parameter, code, detail, **known)
@@ -103,12 +103,12 @@ class Refused:
             self.items[problem].add("", code, detail, pointer=f"{operation.place}/{MEMBERS[parameter]}", **known)
 
     def __bool__(self) -> bool:
-        """Tell whether anything is."""
+        """Tell whether there is an error."""
         return any(self.items.values())
 
     def raise_any(self) -> None:
-        """Raise a problem with all of it, if there is any."""
-        there = [name for name in REFUSALS if self.items.get(name)]
-        if there:
-            items = [item for name in there for item in self.items[name]]
-            raise ProblemError(there[0], " ".join(item["detail"] for item in items[:10]), *items, **self.members)
+        """Raise a ProblemError with all errors, if there is one."""
+        problems = [name for name in REFUSALS if self.items.get(name)]
+        if problems:
+            items = [item for name in problems for item in self.items[name]]
+            raise ProblemError(problems[0], " ".join(item["detail"] for item in items[:10]), *items, **self.members)

@@ -1,4 +1,4 @@
-"""Documents as rows: which tables a record is kept in, worked out from its model and its relationships."""
+"""Documents as rows: the tables in which a record is stored, derived from its model and its relationships."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import Schema, fields
 from sqlalchemy import Table
-from sqlalchemy.orm import Mapper, class_mapper
+from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
 
 from api.resources import RESOURCES
 from api.schema.resource import Resource
@@ -17,11 +17,11 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """A table of a noun: its own, or that of a part.
+    """A table of a noun: the noun's own table, or the table of one of its parts.
 
-    ``member`` is the document's member that a part's rows come from; ``owner`` maps the part's columns to those of what
-    it belongs to; ``position`` is the column that counts its rows, from ``first``; ``names`` maps columns to the members that
-    hold their values; ``plucked``: a row is a single value in the document.
+    ``names`` maps the table's columns to the members that hold their values. Of a part, ``member`` is the document's list of
+    its rows, ``owner`` maps its columns to those of the table that it belongs to, and ``position`` is the column that counts
+    its rows, from ``first``. ``plucked``: a row is a single value in the document.
     """
 
     table: Table
@@ -36,7 +36,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a record, and the JSON Pointer of where it stands in the document."""
+    """A row of a record, and the JSON Pointer of its place in the document."""
 
     layout: Layout
     values: Values
@@ -49,28 +49,43 @@ class Row:
 
 @cache
 def layout(resource: Resource) -> Layout:
-    """Return the tables of a noun."""
+    """Return the layout of a noun's own table, with those of its parts."""
     return _layout(class_mapper(resource.model), resource.schema())
 
 
 @cache
+def layouts() -> Mapping[str, Layout]:
+    """Return the layouts of the tables of all nouns and parts, by table name."""
+    result: dict[str, Layout] = {}
+
+    def add(below: Layout) -> None:
+        result[below.table.name] = below
+        for part in below.parts:
+            add(part)
+
+    for resource in RESOURCES:
+        add(layout(resource))
+    return result
+
+
+@cache
 def owners() -> Mapping[str, tuple[Resource, str]]:
-    """Return, by each table's name, the noun that its rows belong to, and the column with the record's id."""
-    found: dict[str, tuple[Resource, str]] = {}
+    """Return the noun that a table's rows belong to, and the column with its record's id, by table name."""
+    result: dict[str, tuple[Resource, str]] = {}
 
     def add(resource: Resource, below: Layout, column: str) -> None:
-        found[below.table.name] = (resource, column)
+        result[below.table.name] = (resource, column)
         for part in below.parts:
-            # A part's part holds the same id under the name that it has above.
+            # A part of a part has the id in the column that refers to this one.
             add(resource, part, next(name for name, above in part.owner.items() if above == column))
 
     for resource in RESOURCES:
         add(resource, layout(resource), "id")
-    return found
+    return result
 
 
 def rows(resource: Resource, data: Values) -> Iterator[Row]:
-    """Yield the rows of a record, each before those of its parts; ``data`` is what `inputs.read` returns."""
+    """Yield the rows of a record, each before the rows of its parts; ``data`` is what `inputs.read` returns."""
     return _rows(layout(resource), data, {}, "")
 
 
@@ -84,31 +99,29 @@ def _rows(below: Layout, data: Values, fixed: Values, pointer: str) -> Iterator[
             yield from _rows(part, item, {**owner, **place}, f"{pointer}/{part.member}/{number}")
 
 
-def _layout(mapper: Mapper[Any], schema: Schema, **known: Any) -> Layout:
-    names = {found.attribute or name: name for name, found in schema.fields.items()}
-    parts = []
-    for relationship in mapper.relationships:
-        if relationship.viewonly:
-            continue
-        member = schema.fields[relationship.key]
-        nested = getattr(member, "inner", member)
-        assert isinstance(nested, fields.Nested)
-        assert relationship.order_by
-        order = next(column.name for column in relationship.order_by)
-        counted = order not in {found.attribute or name for name, found in nested.schema.fields.items()}
-        below = relationship.mapper.local_table.c[order]
-        parts.append(
-            _layout(
-                relationship.mapper,
-                nested.schema,
-                member=relationship.key,
-                owner={child.name: parent.name for parent, child in relationship.local_remote_pairs or ()},
-                position=order if counted else None,
-                first=below.info.get("first", 0),
-                plucked=isinstance(nested, fields.Pluck),
-            )
-        )
+def _layout(mapper: Mapper[Any], schema: Schema, **of_part: Any) -> Layout:
+    names = {member.attribute or name: name for name, member in schema.fields.items()}
     table = mapper.local_table
     assert isinstance(table, Table)
     columns = {column.name: names.get(column.name, column.name) for column in table.c if column.name in names}
-    return Layout(table=table, names=columns, parts=tuple(parts), **known)
+    parts = tuple(_part(relationship, schema) for relationship in mapper.relationships if not relationship.viewonly)
+    return Layout(table=table, names=columns, parts=parts, **of_part)
+
+
+def _part(relationship: RelationshipProperty[Any], schema: Schema) -> Layout:
+    """Return the layout of the table that a relationship of a noun or a part leads to."""
+    member = schema.fields[relationship.key]
+    nested = getattr(member, "inner", member)
+    assert isinstance(nested, fields.Nested)
+    assert relationship.order_by
+    order = next(column.name for column in relationship.order_by)
+    is_counted = order not in {field.attribute or name for name, field in nested.schema.fields.items()}
+    return _layout(
+        relationship.mapper,
+        nested.schema,
+        member=relationship.key,
+        owner={child.name: parent.name for parent, child in relationship.local_remote_pairs or ()},
+        position=order if is_counted else None,
+        first=relationship.mapper.local_table.c[order].info.get("first", 0),
+        plucked=isinstance(nested, fields.Pluck),
+    )

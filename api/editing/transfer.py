@@ -1,4 +1,4 @@
-"""Import and export: all that files hold in one commit, or nothing; and all there is, from one state."""
+"""Imports and exports files: an import is one commit with everything that the files hold, or nothing."""
 
 import json
 import os
@@ -14,58 +14,61 @@ from sqlalchemy.orm import Session
 
 from api.db.database import Database
 from api.db.types import Base
-from api.editing.files import Fault, FileError, Record, files_in, noun_of, records_of, write
+from api.editing.file_formats import FileError, FileFault
+from api.editing.files import FileRecord, files_in, noun_of, records_of, write
 from api.editing.operations import Operation, Refused
 from api.editing.writer import Writer
 from api.errors import Item
-from api.ledger.models import CURRENT, Revision
+from api.ledger.models import BATCH, CURRENT, Revision
 from api.resources import RESOURCES
 from api.schema.canonical import Content
 from api.schema.resource import Resource
 
+# Records of a file that are checked and written at once.
 CHUNK = 1_000
-STREAMED = 500
+# Is called with the name of a step and the number of records that it has finished.
 Progress = Callable[[str, int], None]
 
 
 def _unseen(_step: str, _count: int) -> None:
-    """Show nobody how far it is."""
+    """Show no progress."""
 
 
 @dataclass
 class Imported:
-    """What became of an import: how many records were created, updated and unchanged, and what was wrong."""
+    """The result of an import: the number of records by status, every fault, and the version if anything was published."""
 
     statuses: Counter[str] = field(default_factory=Counter)
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[FileFault] = field(default_factory=list)
     version: int = 0
 
 
-def read(paths: Sequence[Path]) -> tuple[list[Path], Mapping[str, set[str]], list[Fault]]:
-    """Read files once: those that can be, the ids that they hold, by noun, and what is wrong with the files.
+def read(paths: Sequence[Path]) -> tuple[list[Path], Mapping[str, set[str]], list[FileFault]]:
+    """Read files once; returns the readable ones, the ids in them by noun, and the faults.
 
-    The files come in an order in which what is referred to by more than its id comes first.
+    The files are ordered so that a noun with parts that others refer to comes before them: only records are known to be
+    coming, and not their parts.
     """
     places = {table.name: place for place, table in enumerate(Base.metadata.sorted_tables)}
-    good: list[tuple[int, Path]] = []
+    readable: list[tuple[int, Path]] = []
     ids: dict[str, set[str]] = defaultdict(set)
-    faults: list[Fault] = []
+    faults: list[FileFault] = []
     for path in files_in(paths):
         try:
             noun = noun_of(path).name
             for record in records_of(path):
                 id = record.content.get("id") if isinstance(record.content, dict) else None
                 if isinstance(id, str) and id in ids[noun]:
-                    faults.append(Fault(path, record.line, "id", f"there is a second `{id}` among these files"))
+                    faults.append(FileFault(path, record.line, "id", f"these files have a second `{id}`"))
                 elif isinstance(id, str):
                     ids[noun].add(id)
-            good.append((places[noun], path))
+            readable.append((places[noun], path))
         except FileError as error:
             faults.append(error.fault)
-    return [path for _, path in sorted(good)], ids, faults
+    return [path for _, path in sorted(readable)], ids, faults
 
 
-def load(  # noqa: PLR0913 - what an import is asked for
+def load(  # noqa: PLR0913 - the options of an import
     database: Database,
     files: Sequence[Path],
     ids: Mapping[str, set[str]],
@@ -74,24 +77,27 @@ def load(  # noqa: PLR0913 - what an import is asked for
     dry_run: bool = False,
     progress: Progress = _unseen,
 ) -> Imported:
-    """Create and update the records of files, as one commit; of what is wrong, everything is found and nothing written."""
-    found = Imported()
+    """Create and update the records of files as one commit; if there are faults, find all of them and write nothing.
+
+    ``files`` and ``ids`` are what `read` returned.
+    """
+    result = Imported()
     with database.writing() as session:
         writer = Writer(session, coming=ids)
         try:
             for path in files:
-                _load_file(writer, path, found, progress)
-            if not found.faults:
-                _publish(writer, message, found, progress)
+                _load_file(writer, path, result, progress)
+            if not result.faults:
+                _publish(writer, message, result, progress)
         except IntegrityError:
-            detail = "what only one record can have would pass from one to another: take it from the one in an import before"
-            found.faults.append(Fault(path, 1, "", detail))
-        if found.faults or dry_run:
+            detail = "a unique value moves from one record to another: take it from the first in an import of its own"
+            result.faults.append(FileFault(path, 1, "", detail))
+        if result.faults or dry_run:
             session.rollback()
-    return found
+    return result
 
 
-def _load_file(writer: Writer, path: Path, found: Imported, progress: Progress) -> None:
+def _load_file(writer: Writer, path: Path, result: Imported, progress: Progress) -> None:
     records, noun = records_of(path), noun_of(path)
     while chunk := list(islice(records, CHUNK)):
         refused = Refused()
@@ -100,35 +106,35 @@ def _load_file(writer: Writer, path: Path, found: Imported, progress: Progress) 
             for number, record in enumerate(chunk)
         ]
         changes = writer.apply(operations, refused)
-        found.statuses.update(change.status for change in changes)
+        result.statuses.update(change.status for change in changes)
         faults = [_fault(item, chunk) for items in refused.items.values() for item in items]
-        found.faults += sorted(faults, key=lambda fault: (fault.line, fault.field))
+        result.faults += sorted(faults, key=lambda fault: (fault.line, fault.field))
         writer.session.expunge_all()
         progress("write", len(chunk))
 
 
-def _publish(writer: Writer, message: str | None, found: Imported, progress: Progress) -> None:
-    def note(count: int) -> None:
+def _publish(writer: Writer, message: str | None, result: Imported, progress: Progress) -> None:
+    def published(count: int) -> None:
         progress("publish", count)
 
-    found.version = writer.publish(reason=message or "import", author=None, progress=note).version
+    result.version = writer.publish(reason=message or "import", author=None, progress=published).version
 
 
-def _fault(item: Item, chunk: Sequence[Record]) -> Fault:
-    """Return where in its file an error is."""
+def _fault(item: Item, chunk: Sequence[FileRecord]) -> FileFault:
+    """Return an error as a fault of the file; its pointer begins with the number of the record in the chunk."""
     _, number, *rest = item["pointer"].split("/", 2)
     record = chunk[int(number)]
     allowed = item.get("allowed")
     cure = f" (allowed: {', '.join(map(str, allowed))})" if isinstance(allowed, list) else f" ({allowed})" if allowed else ""
-    return Fault(record.file, record.line, "/".join(rest), f"{item['detail']}{cure}")
+    return FileFault(record.file, record.line, "/".join(rest), f"{item['detail']}{cure}")
 
 
 def export(
     database: Database, folder: Path, form: str, nouns: Sequence[Resource] = RESOURCES, progress: Progress = _unseen
 ) -> dict[Path, int]:
-    """Write a file for each noun, from one state of the dataset; returns how many records each has.
+    """Write a file for each noun, all from the same version of the dataset; returns the number of records of each file.
 
-    The files are put in place when all of them are whole.
+    No file is replaced before all new ones are complete.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written: dict[Path, int] = {}
@@ -149,7 +155,7 @@ def export(
 
 def _documents(session: Session, noun: Resource, progress: Progress) -> Iterator[Content]:
     published = select(Revision.document).where(Revision.kind == noun.name, *CURRENT).order_by(Revision.id)
-    with session.execute(published.execution_options(yield_per=STREAMED)) as rows:
+    with session.execute(published.execution_options(yield_per=BATCH)) as rows:
         for document in rows.scalars():
             progress("export", 1)
             yield json.loads(document or "")

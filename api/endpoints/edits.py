@@ -8,9 +8,9 @@ from flask.views import MethodView
 from marshmallow import Schema
 from sqlalchemy import UniqueConstraint
 
-from api.editing.constraints import referrers
 from api.editing.inputs import example_of, input_of, patch_of
 from api.editing.operations import Operation
+from api.editing.staging import referrers
 from api.schema.resource import Resource
 from api.web import auth
 from api.web.blueprints import Blueprint, Decorators, documents, noun_view

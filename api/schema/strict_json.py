@@ -1,4 +1,4 @@
-"""A strict reader of JSON: no doubled names, no NaN, no numbers that we cannot keep."""
+"""A strict JSON reader: it refuses duplicate names, NaN, and numbers and nesting that we cannot store."""
 
 import json
 from decimal import Decimal
@@ -7,15 +7,15 @@ from typing import Any, NoReturn
 MAX_DIGITS = 400
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key is there twice")
-    return found
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return members
 
 
-def _never(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number of JSON")
 
 
 def _whole(digits: str) -> int:
@@ -24,15 +24,15 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
-# Reads JSON strictly, with decimals as they are written.
-DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_never, parse_int=_whole, parse_float=Decimal)
-FLOATS = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_never, parse_int=_whole)
+# Reads decimals as Decimal, with every digit.
+DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_whole, parse_float=Decimal)
+FLOATS = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_whole)
 
 
 def load(text: str | bytes, *, exact: bool = False) -> Any:
-    """Read JSON strictly, with decimals as they are written if ``exact``, else as floats.
+    """Return the value of a JSON text, with decimals as Decimal if ``exact``, else as float.
 
-    Raises a ValueError for what is none, for a doubled key, NaN and what is nested without end.
+    Raises ValueError for malformed JSON, a duplicate key, NaN or infinity, and for nesting that is too deep.
     """
     try:
         return (DECODER if exact else FLOATS).decode(text.decode() if isinstance(text, bytes) else text)
@@ -41,11 +41,11 @@ def load(text: str | bytes, *, exact: bool = False) -> Any:
     except UnicodeDecodeError:
         raise ValueError("it is not in UTF-8") from None
     except RecursionError:
-        raise ValueError("it is nested too deep") from None
+        raise ValueError("it is nested too deeply") from None
 
 
 def escaped(name: str) -> str:
-    """Return a member's name as a step of a JSON Pointer (RFC 6901)."""
+    """Return a member's name as a token of a JSON Pointer (RFC 6901)."""
     return printable(name).replace("~", "~0").replace("/", "~1")
 
 

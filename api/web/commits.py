@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from api import __version__
 from api.editing import idempotency
 from api.editing.operations import Expected, Operation
-from api.editing.writer import Outcome, Writer
+from api.editing.writer import Outcome, Writer, outcomes_of
 from api.errors import ProblemError, error_item
 from api.ledger import publish
 from api.query import parser
@@ -124,7 +124,7 @@ def _attempt(
     try:
         changes = writer.apply(operations)
         publication = writer.publish(reason=arguments.get("message"), author=key.name)
-        response = answer(writer.outcomes(changes), publication)
+        response = answer(outcomes_of(writer.session, changes), publication)
     except IntegrityError:
         savepoint.rollback()
         detail = "A unique value would pass from one of these records to another: clear it in a changeset before this one."

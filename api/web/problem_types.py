@@ -253,7 +253,7 @@ PROBLEMS: dict[str, ProblemType] = {
                     "code": "precondition-failed",
                     "detail": "The city `san-diego-ca` has changed: it is at version 620.",
                 },
-                {"pointer": "/summary", "code": "differs", "detail": "`summary` is another now than you sent."},
+                {"pointer": "/summary", "code": "differs", "detail": "The current value of `summary` differs from yours."},
             ),
             {"current": {"id": "san-diego-ca", "name": "San Diego", "version": 620}},
         ),
@@ -319,12 +319,12 @@ PROBLEMS: dict[str, ProblemType] = {
             "Say which version you change",
             "To change a record that exists, say which version you know, so that you cannot overwrite a change that you have "
             "not seen. Send its `ETag` as `If-Match`, or `*` for any version; in a changeset, its `version` as `if_match`.",
-            "The city `san-diego-ca` is there already: send the `ETag` that you read as `If-Match`.",
+            "The city `san-diego-ca` exists already: send the `ETag` that you read as `If-Match`.",
             (
                 {
                     "parameter": "If-Match",
                     "code": "precondition-required",
-                    "detail": "The city `san-diego-ca` is there already: send the `ETag` that you read as `If-Match`.",
+                    "detail": "The city `san-diego-ca` exists already: send the `ETag` that you read as `If-Match`.",
                 },
             ),
         ),

@@ -18,7 +18,8 @@ from sqlalchemy import select, text
 
 from api.db.database import Database
 from api.editing import transfer
-from api.editing.files import FORMS, FileError, records_of, value_of
+from api.editing.file_formats import FILE_FORMATS, FileError, value_of
+from api.editing.files import records_of
 from api.editing.inputs import members
 from api.ledger import models
 from api.ledger.models import CURRENT, Revision
@@ -32,7 +33,7 @@ from tests.support.applications import serving
 from tests.support.databases import Store, opened, publishing, upgrade
 
 SEEDS = ROOT / "seeds" / "digital-cities-2024"
-forms = pytest.mark.parametrize("form", FORMS)
+forms = pytest.mark.parametrize("form", FILE_FORMATS)
 
 
 @pytest.fixture(scope="module")
@@ -240,21 +241,21 @@ def test_wrong_together(database: Database, tmp_path: Path) -> None:
 
 FILES = [
     ("cities.yaml", "- [", "cities.yaml:2: did not find expected node content"),
-    ("cities.yaml", "- {id: a, id: b}", "cities.yaml:1: the key 'id' is there twice"),
+    ("cities.yaml", "- {id: a, id: b}", "cities.yaml:1: the key 'id' occurs twice"),
     ("cities.yaml", "id: a", "cities.yaml:1: a file of records is a list"),
     ("cities.yaml", b"- id: \xff", "cities.yaml:1: the file is not in UTF-8"),
-    ("cities.json", "[{}", "cities.json:1: the list goes on, or ends, with no or one comma too many"),
-    ("cities.json", "[\n{},\n]", "cities.json:3: the list goes on, or ends, with no or one comma too many"),
-    ("cities.json", '[{"a": 1, "a": 2}]', "cities.json:1: a key is there twice"),
-    ("cities.json", '[{"a": NaN}]', "cities.json:1: NaN is no number of JSON"),
-    ("cities.json", "[{}] x", "cities.json:1: there is more behind the end of the list"),
+    ("cities.json", "[{}", "cities.json:1: the records of a list are separated by one comma each"),
+    ("cities.json", "[\n{},\n]", "cities.json:3: the records of a list are separated by one comma each"),
+    ("cities.json", '[{"a": 1, "a": 2}]', "cities.json:1: a key occurs twice"),
+    ("cities.json", '[{"a": NaN}]', "cities.json:1: NaN is not a number of JSON"),
+    ("cities.json", "[{}] x", "cities.json:1: the file goes on after the end of the list"),
     ("cities.json", "5", "cities.json:1: a file of records is a list, or an object whose `data` is one"),
-    ("cities.json", "[" * 100_000, "cities.json:1: it is nested too deep"),
+    ("cities.json", "[" * 100_000, "cities.json:1: it is nested too deeply"),
     ("cities.ndjson", "{}\n{", "cities.ndjson:2: Expecting property name enclosed in double quotes at character 1"),
-    ("cities.csv", "id,id\na,b\n", "cities.csv:1: a column is there twice"),
+    ("cities.csv", "id,id\na,b\n", "cities.csv:1: a column occurs twice"),
     ("cities.csv", "id,name\na\n", "cities.csv:2: the header has 2 cells, and this row 1"),
     ("cities.csv", 'id,name\na,"b\n', "cities.csv:2: unexpected end of data"),
-    ("citys.json", "[]", "citys.json:1: a file is named for its noun, and 'citys' is none; did you mean cities.json?"),
+    ("citys.json", "[]", "citys.json:1: a file is named for its noun, and 'citys' is not a noun; did you mean cities.json?"),
     ("cities.txt", "", "cities.txt:1: a file of records ends with .yaml, .json, .ndjson, .csv"),
 ]
 
@@ -346,7 +347,7 @@ def test_lists_of_texts_come_back(values: list[str]) -> None:
     assert value_of(cell(values), field) == values
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", FILE_FORMATS)
 @given(
     title=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30),
     value=st.decimals(-(10**9), 10**9, places=6),
@@ -367,7 +368,7 @@ def test_any_text_and_number_comes_back(tmp_path_factory: pytest.TempPathFactory
         "metrics": [metric],
     }
     path = tmp_path_factory.mktemp("any") / f"initiatives.{form}"
-    path.write_text("".join(FORMS[form].write([content], noun)), encoding="utf-8", newline="")
+    path.write_text("".join(FILE_FORMATS[form].write([content], noun)), encoding="utf-8", newline="")
     (record,) = records_of(path)
     assert json.loads(json.dumps(record.content, default=float)) == content
 

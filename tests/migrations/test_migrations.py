@@ -307,7 +307,7 @@ def test_changed_seeds_are_refused(store: Store, seeds: Path, edition: str, alte
         upgrade(settings)
     found = seeding.edition_sha256(edition)
     assert str(refusal.value) == (
-        f"seeds/{edition} is not what was released ({found}); a correction is a new edition with its own revision"
+        f"seeds/{edition} differs from the released edition ({found}); a correction is a new edition with its own revision"
     )
     assert before == picture(settings)
 
@@ -317,7 +317,7 @@ def test_changed_seeds_are_not_unloaded(settings: Settings, seeds: Path, edition
     """Nor is a changed edition taken as the list of what to delete."""
     before = picture(settings)
     change_a_byte(seeds / edition)
-    with pytest.raises(CommandError, match=f"^seeds/{edition} is not what was released"):
+    with pytest.raises(CommandError, match=f"^seeds/{edition} differs from the released edition"):
         downgrade(settings, "base")
     assert before == picture(settings)
 

@@ -10,8 +10,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from api.db.database import Database
-from api.editing.constraints import referrers
 from api.editing.inputs import example_of
+from api.editing.staging import referrers
 from api.resources import BY_NAME
 from api.schema.fields import RESERVED
 from api.schema.resource import Resource

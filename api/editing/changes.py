@@ -1,0 +1,140 @@
+"""The changes that operations make: each operation checked by itself, against the record as it is published."""
+
+import json
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy.orm import Session
+
+from api.editing.inputs import content_of, merged, read, sendable
+from api.editing.operations import Change, Operation, Refused
+from api.editing.staging import CHUNK
+from api.ledger import publish
+from api.ledger.history import near_id
+from api.ledger.models import Op, Revision
+from api.resources import RESOURCES
+from api.schema.canonical import PUBLICATION, Content
+from api.schema.fields import RESERVED, SLUG, instant, is_slug
+
+# A noun and an id.
+RecordKey = tuple[str, str]
+
+
+def changes_of(session: Session, operations: Sequence[Operation], refused: Refused) -> list[Change]:
+    """Return the changes of the operations that are valid; the errors of the others are added to ``refused``."""
+    by_record: dict[RecordKey, Operation] = {}
+    for operation in operations:
+        id = _id(operation, refused)
+        if id is None:
+            continue
+        if (operation.resource.name, id) in by_record:
+            detail = f"An earlier operation names `{operation.resource.name}/{id}`; one operation per record is allowed."
+            refused.operation("invalid-body", operation, "id", detail, code="named-twice")
+        by_record.setdefault((operation.resource.name, id), operation)
+    last = last_revisions(session, by_record)
+    changes = [_change(session, operation, id, last.get((kind, id)), refused) for (kind, id), operation in by_record.items()]
+    return [change for change in changes if change]
+
+
+def last_revisions(session: Session, records: Iterable[RecordKey]) -> dict[RecordKey, Revision]:
+    """Return the last revisions of some records, deletions included."""
+    result: dict[RecordKey, Revision] = {}
+    keys = list(records)
+    for resource in RESOURCES:
+        ids = [id for kind, id in keys if kind == resource.name]
+        for start in range(0, len(ids), CHUNK):
+            revisions = publish.current(session, resource.name, ids[start : start + CHUNK])
+            result |= {(resource.name, id): revision for id, revision in revisions.items()}
+    return result
+
+
+def _id(operation: Operation, refused: Refused) -> str | None:
+    """Return the id of an operation's record; None if it is missing, malformed, or differs between request and record."""
+    in_body = operation.body.get("id") if isinstance(operation.body, dict) else None
+    id = in_body if operation.id is None else operation.id
+    if operation.id is not None and not (isinstance(in_body, str | None) and in_body in (None, id)):
+        detail = f"The record is `{id}`, and an id never changes."
+        refused.value(operation, "/id", "read-only", detail, allowed=[id])
+        return None
+    if id is None and not isinstance(operation.body, dict):
+        refused.value(operation, "", "invalid-value", f"The {operation.resource.singular} must be an object.")
+    elif not (isinstance(id, str) and is_slug(id) and id != RESERVED):
+        example = operation.resource.fields["id"].example
+        detail = f"An id has at most 200 lower-case letters, digits and single hyphens, such as `{example}`."
+        code = "missing" if id is None else "invalid-value"
+        refused.value(operation, "/id", code, "`id` is missing. " * (id is None) + detail, allowed={"pattern": SLUG})
+    else:
+        return id
+    return None
+
+
+def _change(session: Session, operation: Operation, id: str, old: Revision | None, refused: Refused) -> Change | None:
+    """Return the change of an operation; None if it is refused."""
+    change = Change(operation, id, old)
+    if old and old.op is Op.UPSERT:
+        document = json.loads(old.document or "")
+        change.before = sendable(operation.resource, document)
+        is_allowed = _may_change(change, old, document, refused)
+    else:
+        is_allowed = _may_create(session, change, refused)
+    if not is_allowed or operation.verb == "delete":
+        return change if is_allowed else None
+    body = operation.body
+    if operation.verb == "patch" and isinstance(body, dict):
+        body = merged(change.before, body)
+    body = {"id": id, **body} if isinstance(body, dict) else body
+    change.data = read(operation.resource, body, refused.items["invalid-body"], operation.pointer)
+    if change.data is None:
+        return None
+    change.content = content_of(operation.resource, change.data)
+    return change
+
+
+def _may_create(session: Session, change: Change, refused: Refused) -> bool:
+    """Tell whether an operation is allowed if its record does not exist."""
+    operation, name = change.operation, f"{change.operation.resource.singular} `{change.id}`"
+    if operation.expected:
+        refused.operation("precondition-failed", operation, "If-Match", f"There is no {name}.")
+        refused.members.setdefault("current", None)
+    elif operation.verb in {"create", "put", "upsert"}:
+        return True
+    elif change.old:
+        detail = f"The {name} was deleted in version {change.old.version}."
+        refused.operation("record-deleted", operation, "id", detail)
+        refused.members |= {"deleted_at": instant(change.old.changed_at), "version": change.old.version}
+    else:
+        suggestion = near_id(session, operation.resource.name, change.id)
+        detail = f"There is no {name}."
+        refused.operation("record-not-found", operation, "id", detail, code="unknown-id", suggestion=suggestion)
+    return False
+
+
+def _may_change(change: Change, old: Revision, document: Content, refused: Refused) -> bool:
+    """Tell whether an operation is allowed if its record exists: it must not undo a change that its caller has not seen."""
+    operation, name = change.operation, f"The {change.operation.resource.singular} `{change.id}`"
+    if operation.verb == "create":
+        records = [{"kind": operation.resource.name, "id": change.id}]
+        refused.value(operation, "/id", "already-exists", f"{name} exists already.", problem="conflict", records=records)
+    elif operation.verb == "upsert":
+        return True
+    elif operation.absent:
+        refused.operation("precondition-failed", operation, "If-None-Match", f"{name} exists already.")
+        refused.members["current"] = document
+    elif operation.expected is None:
+        cure = "send the `ETag` that you read as `If-Match`" if operation.place is None else "send its `version` as `if_match`"
+        refused.operation("precondition-required", operation, "If-Match", f"{name} exists already: {cure}.")
+    elif not operation.expected.holds(old.version):
+        detail = f"{name} has changed: it is at version {old.version}."
+        refused.operation("precondition-failed", operation, "If-Match", detail)
+        refused.members.setdefault("current", document)
+        _name_differences(operation, document, refused)
+    else:
+        return True
+    return False
+
+
+def _name_differences(operation: Operation, document: Content, refused: Refused) -> None:
+    """Add an error for each member of the caller's body whose current value is another."""
+    for member, value in operation.body.items() if isinstance(operation.body, dict) else ():
+        if member in document and member not in PUBLICATION and document[member] != value:
+            detail = f"The current value of `{member}` differs from yours."
+            refused.value(operation, f"/{member}", "differs", detail, problem="precondition-failed")

@@ -1,0 +1,110 @@
+"""Changes as rows that are about to be written, and the foreign keys between the tables of nouns and parts."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from sqlalchemy import ForeignKeyConstraint, Table
+
+from api.db.types import Base
+from api.editing.operations import Change
+from api.editing.rows import Row, layouts, owners, rows
+from api.resources.citations import Subject
+from api.schema.resource import Resource
+
+# Ids or keys in one statement, because databases limit the number of parameters.
+CHUNK = 500
+# The values of a key's columns.
+KeyValues = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class StagedRow:
+    """A row of a change."""
+
+    change: Change
+    row: Row
+
+    def key(self, columns: Iterable[str]) -> KeyValues:
+        """Return the values of some columns."""
+        return tuple(self.row.values[name] for name in columns)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the row is inserted: every row of a new record, and those of the parts that change."""
+        member = self.row.pointer.split("/", 2)[1] if self.row.pointer else None
+        return self.change.before is None or member in self.change.changed
+
+
+@dataclass(frozen=True)
+class Staging:
+    """Changes that are valid by themselves: the changes by noun and id, and their rows by table."""
+
+    changes: Mapping[str, Mapping[str, Change]]
+    rows: Mapping[str, Sequence[StagedRow]]
+
+    def changes_of(self, kind: str) -> Mapping[str, Change]:
+        """Return the changes of a noun's records, by id."""
+        return self.changes.get(kind, {})
+
+    def rows_of(self, table: str) -> Sequence[StagedRow]:
+        """Return the rows of a table."""
+        return self.rows.get(table, ())
+
+
+def staged(changes: Iterable[Change]) -> Staging:
+    """Return the changes with their rows; unchanged records are left out."""
+    by_id: dict[str, dict[str, Change]] = defaultdict(dict)
+    by_table: dict[str, list[StagedRow]] = defaultdict(list)
+    for change in (change for change in changes if change.status != "unchanged"):
+        by_id[change.operation.resource.name][change.id] = change
+        for row in rows(change.operation.resource, change.data) if change.data is not None else ():
+            by_table[row.layout.table.name].append(StagedRow(change, row))
+    return Staging(by_id, by_table)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A foreign key between tables of nouns or parts: ``columns`` of ``table`` refer to the columns ``referred`` of ``target``.
+
+    ``member`` is the document's member that has it.
+    """
+
+    table: Table
+    columns: Sequence[str]
+    target: Table
+    referred: Sequence[str]
+    member: str
+
+    @property
+    def is_to_any_noun(self) -> bool:
+        """Whether it refers to a record by kind and id, as a citation does."""
+        return self.target.name == Subject.__tablename__
+
+
+@cache
+def references() -> Sequence[Reference]:
+    """Return the foreign keys that curators set: all but those of parts to the records that they belong to."""
+    result = []
+    for table in (table for table in Base.metadata.sorted_tables if table.name in owners()):
+        below = layouts()[table.name]
+        for constraint in sorted(table.foreign_key_constraints, key=lambda constraint: str(constraint.name)):
+            reference = _reference(constraint, below.member)
+            if not set(reference.columns) <= set(below.owner):
+                result.append(reference)
+    return result
+
+
+def _reference(constraint: ForeignKeyConstraint, member: str) -> Reference:
+    columns = [element.parent.name for element in constraint.elements]
+    referred = [element.column.name for element in constraint.elements]
+    table = constraint.table
+    return Reference(table, columns, constraint.referred_table, referred, member or layouts()[table.name].names[columns[-1]])
+
+
+def referrers(resource: Resource) -> Sequence[str]:
+    """Return the names of the tables that can keep a record of a noun, or a part of it, from being deleted."""
+    to_nouns = [reference for reference in references() if not reference.is_to_any_noun]
+    return [reference.table.name for reference in to_nouns if owners()[reference.target.name][0] is resource]

@@ -1,0 +1,76 @@
+"""Writes staged changes: deletes rows, then updates them, then inserts them.
+
+Foreign keys are deferred to the end of the transaction, so the order of the rows within each step does not matter.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import String, Table, UniqueConstraint, bindparam, delete, insert, text, update
+from sqlalchemy.orm import Session
+
+from api.db.types import Base
+from api.editing.operations import Change
+from api.editing.rows import Layout, layout, owners
+from api.editing.staging import CHUNK, Staging
+from api.resources import RESOURCES
+
+DEFER: Mapping[str, str] = {"postgresql": "set constraints all deferred", "sqlite": "pragma defer_foreign_keys = on"}
+
+
+def defer_foreign_keys(session: Session) -> None:
+    """Let the database check foreign keys at the end of the transaction, or at `check_foreign_keys`."""
+    session.execute(text(DEFER[session.get_bind().dialect.name]))
+
+
+def check_foreign_keys(session: Session) -> None:
+    """Let PostgreSQL check foreign keys now, which raises IntegrityError; SQLite can only check them at the commit."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("set constraints all immediate"))
+
+
+def write(session: Session, staging: Staging) -> None:
+    """Write the changes, which were checked."""
+    for resource in RESOURCES:
+        changes = staging.changes_of(resource.name).values()
+        _delete(session, layout(resource).table, "id", [change.id for change in changes if change.content is None])
+    for resource in RESOURCES:
+        changes = staging.changes_of(resource.name).values()
+        _update(session, staging, layout(resource), [change for change in changes if change.content and change.before])
+    for table in Base.metadata.sorted_tables:
+        new = [row.row.values for row in staging.rows_of(table.name) if row.is_new]
+        if new:
+            session.execute(insert(table), new)
+
+
+def _delete(session: Session, table: Table, column: str, ids: Sequence[str]) -> None:
+    for start in range(0, len(ids), CHUNK):
+        session.execute(delete(table).where(table.c[column].in_(ids[start : start + CHUNK])))
+
+
+def _update(session: Session, staging: Staging, layout: Layout, changes: Sequence[Change]) -> None:
+    """Update the rows of a noun's own table, and delete the rows of the parts that change, which are then inserted."""
+    table, changed = layout.table, {change.id for change in changes}
+    values = [row.row.values for row in staging.rows_of(table.name) if row.change.id in changed]
+    _free_unique_values(session, layout, changes)
+    if values:
+        new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in layout.names if name != "id"}
+        statement = update(table).where(table.c.id == bindparam("key")).values(new)
+        parameters = [{"key": row["id"], **{f"new_{name}": row[name] for name in new}} for row in values]
+        session.connection().execute(statement, parameters)
+    for part in layout.parts:
+        ids = [change.id for change in changes if part.member in change.changed]
+        _delete(session, part.table, owners()[part.table.name][1], ids)
+
+
+def _free_unique_values(session: Session, layout: Layout, changes: Sequence[Change]) -> None:
+    """Clear unique values that change, so that records can swap them; SQLite cannot defer UNIQUE.
+
+    The value that stands in meanwhile is the record's id after a slash, which no record has.
+    """
+    table = layout.table
+    for constraint in (constraint for constraint in table.constraints if isinstance(constraint, UniqueConstraint)):
+        texts = [column for column in constraint.columns if not column.foreign_keys and isinstance(column.type, String)]
+        ids = [change.id for change in changes if texts and layout.names[texts[-1].name] in change.changed]
+        for start in range(0, len(ids), CHUNK):
+            chosen = table.c.id.in_(ids[start : start + CHUNK])
+            session.execute(update(table).where(chosen).values({texts[-1]: "/" + table.c.id}))
