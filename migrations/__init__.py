@@ -1,1 +1,1 @@
-"""The schema and the facts, as a history that replays from empty."""
+"""The schema and the facts, as revisions that can be replayed from an empty database."""

@@ -1,4 +1,4 @@
-"""Alembic's environment: one transaction for the whole upgrade, which ends by publishing."""
+"""Alembic's environment: the whole upgrade is one transaction, which ends with a publication."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,19 +19,19 @@ from api.settings import Settings, SettingsError
 from api.web import keys
 from api.webhooks import subscriptions
 
-# Imported for their tables, which nothing else here names.
+# These models are imported only so that their tables are known.
 TABLES = (idempotency.Answer, keys.ApiKey, subscriptions.Webhook)
-# Any number will do, as long as every release takes the same one.
+# An arbitrary number that every release uses.
 UPGRADE_LOCK = 7_309_453
 
 
 def migrate(connection: Connection) -> None:
-    """Run what was asked for and, when that reaches the newest revision, publish what it changed."""
+    """Run the requested revisions; if the newest one is reached, publish the records that they changed."""
     if connection.dialect.name == "postgresql":
-        # Two processes that start at once would run the same revision; SQLite's BEGIN IMMEDIATE waits by itself.
+        # Two processes that start together would both run the revision; on SQLite, BEGIN IMMEDIATE makes one wait.
         connection.execute(text("set local lock_timeout = 0"))
         connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
-    # SQLite can roll back a schema change, although alembic leaves that off by default.
+    # SQLite can roll back schema changes, but Alembic assumes by default that it cannot.
     context.configure(
         connection, target_metadata=schema_for(connection.dialect.name), transactional_ddl=True, include_name=has_model
     )
@@ -39,13 +39,13 @@ def migrate(connection: Connection) -> None:
     with context.begin_transaction():
         context.run_migrations()
     after = context.get_context().get_current_heads()
-    # An older schema can't be rendered by this release: its notes wait for the way up.
+    # This release cannot render an older schema, so its notes are kept until the upgrade.
     if after != before and set(after) == set(context.script.get_heads()):
         session = Session(connection)
         publication = publish.publish(session, reason="migration")
         if publication.refused:
             raise CommandError("; ".join(publication.refused))
-        # What an earlier release published is not in an index that this upgrade made.
+        # A new index lacks the revisions of earlier releases.
         if rebuild.is_indexed(session):
             rebuild.reindex_bitmaps(session)
         else:
@@ -53,32 +53,32 @@ def migrate(connection: Connection) -> None:
 
 
 def has_model(name: str | None, kind: str, _parents: object) -> bool:
-    """Tell whether a thing in the database has a counterpart in the models: the search index and its parts have none."""
+    """Tell whether an object of the database has a model; the search index and its shadow tables have none."""
     return kind != "table" or name is None or not name.startswith(TABLE)
 
 
 @contextmanager
 def engine() -> Iterator[Engine]:
-    """Open the engine that a test hands over, or that of the settings, without a time limit."""
-    given: Engine | None = context.config.attributes.get("connection")
-    if given is not None:
-        yield given
+    """Open the engine that a test passes, or one by the settings, without a time limit for statements."""
+    passed: Engine | None = context.config.attributes.get("connection")
+    if passed is not None:
+        yield passed
         return
-    own = Database(replace(Settings.from_env(), statement_timeout=0), create=True).engine
+    opened = Database(replace(Settings.from_env(), statement_timeout=0), create=True).engine
     try:
-        yield own
+        yield opened
     finally:
-        own.dispose()
+        opened.dispose()
 
 
 def run() -> None:
-    """Migrate, or say in one line why not."""
+    """Migrate. Raises CommandError with one line if that fails."""
     if context.is_offline_mode():
         raise CommandError(
             "there are no SQL scripts: the facts are loaded and published by code, so upgrade the database itself"
         )
     try:
-        with engine() as used, used.begin() as connection:
+        with engine() as opened, opened.begin() as connection:
             migrate(connection)
     except SettingsError as error:
         raise CommandError(str(error)) from None

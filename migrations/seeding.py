@@ -1,7 +1,7 @@
-"""Loads an edition's facts, as the schema is at the revision that asks; imports nothing from `api`.
+"""Loads the facts of an edition into the schema of the calling revision; imports nothing from `api`.
 
-An edition is a folder of YAML files, one a noun, each a list of documents as the API shows them. It never
-changes once released: a data revision names its SHA-256, and a correction is a new edition.
+An edition is a folder of YAML files, one for each noun, with a list of documents as the API shows them. A released edition
+never changes: a data revision names its SHA-256, and a correction is a new edition.
 """
 
 import hashlib
@@ -20,10 +20,10 @@ SEEDS = Path(__file__).resolve().parent.parent / "seeds"
 
 @dataclass(frozen=True)
 class Part:
-    """Where a document's list goes: a table, by which columns it belongs to its owner, and how it is ordered.
+    """The table of a list in a document.
 
-    ``owner`` maps the table's columns to the owner's; ``value`` is the column of a list of plain values;
-    ``position`` is the column that is counted from ``first``.
+    ``owner`` maps the table's columns to those of its owner; ``value`` is the column of a list of plain values;
+    ``position`` is the column that counts the items, from ``first``.
     """
 
     table: str
@@ -34,12 +34,12 @@ class Part:
     parts: Mapping[str, "Part"] = field(default_factory=dict)
 
 
-# A noun's table, with the parts of its document; in the order of insertion.
+# The parts of each noun's documents, by the noun's table, in the order of insertion.
 Layout = Mapping[str, Mapping[str, Part]]
 
 
 def edition_sha256(edition: str) -> str:
-    """Hash an edition: SHA-256 over each file's name, a null byte, and the SHA-256 of its content, by name."""
+    """Return the SHA-256 of an edition: over each file's name, a null byte and the SHA-256 of its content, by name."""
     digest = hashlib.sha256()
     for path in sorted((SEEDS / edition).glob("*.yaml")):
         digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
@@ -47,7 +47,7 @@ def edition_sha256(edition: str) -> str:
 
 
 def load(edition: str, sha256: str, layout: Layout) -> None:
-    """Insert an edition. Raises `CommandError` when its files are not those that were released."""
+    """Insert an edition. Raises `CommandError` if its files differ from the released ones."""
     tables = _tables()
     for noun, documents in _documents(edition, sha256, layout):
         for table, row in _rows(tables, noun, documents, layout[noun]):
@@ -55,7 +55,7 @@ def load(edition: str, sha256: str, layout: Layout) -> None:
 
 
 def unload(edition: str, sha256: str, layout: Layout) -> None:
-    """Delete an edition's records, the last first; their parts go with them. Raises as `load` does."""
+    """Delete an edition's records with their parts, the last first. Raises as `load` does."""
     tables = _tables()
     for noun, documents in reversed(list(_documents(edition, sha256, layout))):
         for document in reversed(documents):
@@ -63,15 +63,15 @@ def unload(edition: str, sha256: str, layout: Layout) -> None:
 
 
 def republish(kind: str) -> None:
-    """Note every record of a noun, for a revision that changes what its documents look like."""
+    """Note every record of a noun as changed, for a revision that changes the shape of its documents."""
     op.execute(f"insert into ledger_dirty (kind, id) select '{kind}', id from {kind}")  # noqa: S608 - our own literal
 
 
 def _documents(edition: str, sha256: str, layout: Layout) -> Iterator[tuple[str, Sequence[dict[str, Any]]]]:
-    found = edition_sha256(edition)
-    if found != sha256:
+    actual = edition_sha256(edition)
+    if actual != sha256:
         raise CommandError(
-            f"seeds/{edition} is not what was released ({found}); a correction is a new edition with its own revision"
+            f"seeds/{edition} differs from the released edition ({actual}); a correction is a new edition with its own revision"
         )
     for noun in layout:
         yield noun, yaml.load((SEEDS / edition / f"{noun}.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
@@ -104,5 +104,5 @@ def _rows(
 
 
 def _column(table: sa.Table, key: str) -> str:
-    """Return the column of a document's key: a reference's is named for the id that it holds."""
+    """Return the column of a document's key; the column of a reference ends in `_id`."""
     return key if key in table.c else f"{key}_id"

@@ -1,6 +1,6 @@
-"""Triggers that note which records changed, for revisions that create tables.
+"""Creates triggers that note which records changed, for revisions that create tables.
 
-Revisions call these for ever, so what a function creates never changes; a better one gets a new name.
+Released revisions call these functions for ever, so none of them may change; a better one gets a new name.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ INSERT, UPDATE, DELETE = "insert", "update", "delete"
 
 
 def install() -> None:
-    """Create the functions that PostgreSQL's triggers call; SQLite's triggers hold their statements."""
+    """Create the functions that PostgreSQL's triggers call; SQLite's triggers have the statements themselves."""
     if op.get_bind().dialect.name != "postgresql":
         return
     # Arguments of both: the kind, and the column that holds the record's id.
@@ -48,14 +48,14 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Drop them, after their tables."""
+    """Drop these functions, after the tables that use them."""
     if op.get_bind().dialect.name == "postgresql":
         op.execute("drop function ledger_note()")
         op.execute("drop function ledger_record()")
 
 
 def track_record(table: str) -> None:
-    """Register a noun's records, hold their ids still, and note their changes."""
+    """Create triggers that register a noun's records, keep their ids from changing, and note their changes."""
     if op.get_bind().dialect.name == "postgresql":
         _postgresql(table, "record", "ledger_record", [table])
     else:
@@ -69,7 +69,7 @@ def track_record(table: str) -> None:
 
 
 def track(table: str, *owners: tuple[str, str]) -> None:
-    """Note a change of a row as a change of its owners, each a kind and the column with its id."""
+    """Create triggers that note a change of a row as a change of its owners, each given by kind and the column with its id."""
     for kind, column in owners:
         if op.get_bind().dialect.name == "postgresql":
             _postgresql(table, f"note_{kind}", "ledger_note", [kind, column])

@@ -1,1 +1,1 @@
-"""How records change: read, check, write, publish; files in and out."""
+"""How records change: operations are read, checked, written and published; files are imported and exported."""

@@ -1,1 +1,1 @@
-"""What was published: the revisions, the feed, history, the digest and their check."""
+"""The ledger of what was published: publication, history, the feed, the digest, the indexes, and their verification."""

@@ -11,7 +11,7 @@ from api.schema.resource import Relation, Resource
 
 
 class Award(Record):
-    """A placing."""
+    """A city's placing in a category of a survey."""
 
     __tablename__ = "awards"
     survey_id: Mapped[str]
@@ -37,23 +37,25 @@ class AwardSchema(Document):
 
     id = identifier("digital-cities-2024-san-diego-ca")
     survey = slug("Id of the survey.", "digital-cities-2024", attribute="survey_id")
-    category = slug("The survey's population category that it was won in.", "500000-or-more")
+    category = slug("The population category of the survey in which the award was won.", "500000-or-more")
     city = slug("Id of the city.", "san-diego-ca", attribute="city_id")
-    rank = whole("Placing: 1 is the first.", 1, low=1)
-    tied = flag("Whether other cities share the placing; null when no source says.", example=False, allow_none=True)
-    summary = prose("What the source credits the placing to, in our words.", "A broad year of digital work.", allow_none=True)
+    rank = whole("Placing, counted from 1 for the first.", 1, low=1)
+    tied = flag("Whether other cities share the placing; null if no source says so.", example=False, allow_none=True)
+    summary = prose(
+        "The reasons that the source gives for the placing, in our words.", "A broad year of digital work.", allow_none=True
+    )
 
 
 awards = Resource(
     model=Award,
     schema=AwardSchema,
     singular="award",
-    description="Placings: which city came where, in which category of which survey.",
+    description="The placings of cities in the categories of surveys.",
     default_sort="survey,category,rank",
     label=Award.id,
     search=("summary",),
     facets=("survey", "category", "city", "rank", "city.state", "initiative.priority"),
-    # San Diego has its placing in that category.
+    # San Diego already has an award in that category.
     example={"city": "boston-ma", "rank": 10},
     relations=(
         Relation(
@@ -63,7 +65,7 @@ awards = Resource(
             target=Award.survey_id,
             to="surveys",
             offers=("name", "year", "conducted_by", "conducted_by.name"),
-            description="The edition that it was won in.",
+            description="The edition in which it was won.",
         ),
         Relation(
             name="city",

@@ -1,4 +1,4 @@
-"""Citations: which sentence of which source warrants which fact."""
+"""Citations: the sentence of a source that supports a fact."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -12,7 +12,7 @@ from api.schema.fields import SHA256, Document, Pattern, identifier, slug, text,
 from api.schema.resource import Relation, Resource
 
 HOW_TO_CHECK = (
-    "Whoever holds the source can check a citation: split the text into lines and "
+    "Anyone who has the source can check a citation: split the text into lines and "
     "drop the empty ones (paragraphs); split a paragraph after `.`, `!` or `?`, with any closing quotes or brackets, where "
     "white space and an upper-case letter, a digit or an opening quote or bracket follow, but not after an initial such as "
     "`L.A.`; normalize by Unicode NFKC, straight quotes for curly ones, one space for each run of white space, trimmed; "
@@ -29,7 +29,7 @@ class Basis(StrEnum):
 
 
 class Subject(Base):
-    """Kind and id of every record there is, kept by triggers: what a citation's subject refers to."""
+    """The kind and id of every record, kept by triggers, so that a citation's subject can be a foreign key."""
 
     __tablename__ = "records"
     kind: Mapped[str] = mapped_column(primary_key=True)
@@ -42,7 +42,7 @@ class Subject(Base):
 
 
 class Citation(Record):
-    """One fact's warrant."""
+    """The sentence that supports a fact."""
 
     __tablename__ = "citations"
     subject_kind: Mapped[str]
@@ -76,18 +76,18 @@ class Citation(Record):
 
 
 class CitationSchema(Document):
-    """One fact's warrant: a locator and a fingerprint, never the sentence itself."""
+    """The sentence that supports a fact: its locator and fingerprint, never the sentence itself."""
 
     id = identifier("organizations-e-republic-name-p22-s1")
-    subject_kind = text("Plural noun of the record that the fact is in.", "initiatives")
+    subject_kind = text("Plural noun of the record that has the fact.", "initiatives")
     subject_id = slug("Id of that record.", "los-angeles-ca-myla311")
     field = text(
-        "JSON Pointer (RFC 6901) of the fact within the record; one that points at a list or an object covers all of it.",
+        "JSON Pointer (RFC 6901) of the fact within the record; a pointer to a list or an object covers all of it.",
         "/metrics/0",
         validate=Pattern(r"^(/([^/~,\x00]|~[01])*)+$"),
     )
     source = slug("Id of the source.", "industry-insider-digital-cities-2024-part-1", attribute="source_id")
-    paragraph = whole("Number of the paragraph in the source, counted from 1; headings count, empty lines don't.", 11, low=1)
+    paragraph = whole("Number of the paragraph in the source, counted from 1; headings count, empty lines do not.", 11, low=1)
     sentence = whole("Number of the sentence in that paragraph, counted from 1.", 3, low=1)
     sentence_sha256 = text(
         "SHA-256 of the normalized sentence, in lower-case hexadecimal.",
@@ -99,7 +99,7 @@ class CitationSchema(Document):
         by_value=fields.String,
         required=True,
         metadata={
-            "description": "`stated` by the sentence, `inferred` from it, or `editorial`: our judgement, resting on it.",
+            "description": "`stated` by the sentence, `inferred` from it, or `editorial`: our judgement, based on it.",
             "example": "stated",
         },
     )
@@ -115,20 +115,20 @@ def about(kind: str) -> Relation:
         to="citations",
         where={"subject_kind": kind},
         offers=("field", "source", "basis"),
-        description="What warrants its facts.",
+        description="The citations that support its facts.",
     )
 
 
 def citations_about(nouns: Sequence[Resource]) -> Resource:
-    """Return the noun of citations, for a registry of the nouns that they can be about; those import `about` from here."""
+    """Return the noun of citations about these nouns; a function, because each of them imports `about` from here."""
     one_of = validate.OneOf([noun.name for noun in nouns])
-    kind = text("Plural noun of the record that the fact is in.", "initiatives", validate=one_of)
+    kind = text("Plural noun of the record that has the fact.", "initiatives", validate=one_of)
     schema = type("CitationSchema", (CitationSchema,), {"subject_kind": kind, "__doc__": CitationSchema.__doc__})
     return Resource(
         model=Citation,
         schema=schema,
         singular="citation",
-        description="Which sentence of which source says so: for every fact, a place, a fingerprint, and how the fact follows.",
+        description="The sentences that support the facts: for every fact, a locator, a fingerprint, and how the fact follows.",
         details=HOW_TO_CHECK,
         default_sort="id",
         label=Citation.id,
@@ -142,7 +142,7 @@ def citations_about(nouns: Sequence[Resource]) -> Resource:
                 target=Citation.source_id,
                 to="sources",
                 offers=("title", "type", "publisher", "publisher.name"),
-                description="The source that the sentence is in.",
+                description="The source that has the sentence.",
             ),
         ),
     )

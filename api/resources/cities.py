@@ -1,4 +1,4 @@
-"""Cities."""
+"""Cities that a survey recognized, or that a source names as competing."""
 
 from sqlalchemy import Boolean, CheckConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -42,9 +42,9 @@ class CitySchema(Document):
     name = text("Name of the city.", "San Diego")
     state = text("USPS code of its state.", "CA", validate=Pattern(r"^[A-Z]{2}$"))
     country = text("ISO 3166-1 alpha-2 code of its country.", "US", validate=Pattern(r"^[A-Z]{2}$"))
-    state_capital = flag("Whether it is its state's capital; null when no source says.", example=False, allow_none=True)
+    state_capital = flag("Whether it is the capital of its state; null if no source says so.", example=False, allow_none=True)
     summary = prose(
-        "What a source says of the city itself, in our words.", "The city lies on the Pacific coast.", allow_none=True
+        "What a source says about the city itself, in our words.", "The city lies on the Pacific coast.", allow_none=True
     )
 
 
@@ -74,7 +74,7 @@ cities = Resource(
             target=Initiative.id,
             to="initiatives",
             offers=("title", "status", "started", "priority"),
-            description="What the city did.",
+            description="The city's initiatives.",
         ),
         Relation(
             name="organizations",

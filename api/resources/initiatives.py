@@ -1,4 +1,4 @@
-"""Initiatives: what cities did, with the priorities served, partners and metrics."""
+"""Initiatives of cities, with the priorities that they serve, their awards, partners and metrics."""
 
 from enum import StrEnum
 
@@ -13,7 +13,7 @@ from api.schema.resource import Relation, Resource
 
 
 class Status(StrEnum):
-    """How far an initiative is."""
+    """The progress of an initiative."""
 
     PLANNED = "planned"
     DRAFT = "draft"
@@ -24,7 +24,7 @@ class Status(StrEnum):
 
 
 class PartnerRole(StrEnum):
-    """What a partner does for an initiative."""
+    """The part that a partner plays in an initiative."""
 
     COORDINATOR = "coordinator"
     BUILDER = "builder"
@@ -34,7 +34,7 @@ class PartnerRole(StrEnum):
 
 
 class Qualifier(StrEnum):
-    """How a source limits a figure."""
+    """How a source qualifies a figure."""
 
     EXACTLY = "exactly"
     MORE_THAN = "more_than"
@@ -43,7 +43,7 @@ class Qualifier(StrEnum):
 
 
 class Initiative(Record):
-    """Something a city did."""
+    """An initiative of a city."""
 
     __tablename__ = "initiatives"
     city_id: Mapped[str] = mapped_column(ForeignKey("cities.id"))
@@ -70,7 +70,7 @@ class Initiative(Record):
 
 
 folded(Initiative.title)
-# SQLite reads an index both ways with nulls last; PostgreSQL needs one for each.
+# SQLite reads one index in both directions with nulls last; PostgreSQL needs an index for each.
 Index("ix_initiatives_started_nulls_last", Initiative.started.desc().nulls_last(), Initiative.id.desc()).ddl_if("postgresql")
 
 
@@ -139,13 +139,13 @@ folded(InitiativeMetric.unit)
 
 
 class InitiativeAwardSchema(Part):
-    """A crediting award."""
+    """An award that credits the initiative."""
 
     award = slug("Id of the award.", "digital-cities-2024-san-diego-ca", attribute="award_id")
 
 
 class InitiativePrioritySchema(Part):
-    """A served priority."""
+    """A priority that the initiative serves."""
 
     priority = slug("Id of the priority.", "cybersecurity", attribute="priority_id")
 
@@ -155,45 +155,54 @@ class PartnerSchema(Part):
 
     organization = slug("Id of the organization.", "amazon-web-services", attribute="organization_id")
     role = fields.Enum(
-        PartnerRole, by_value=fields.String, required=True, metadata={"description": "What it does.", "example": "builder"}
+        PartnerRole,
+        by_value=fields.String,
+        required=True,
+        metadata={"description": "Its part in the initiative.", "example": "builder"},
     )
 
 
 class MetricSchema(Part):
-    """A figure as data: what is measured, how much, of what, and how exactly the source says so."""
+    """A figure as data: what is measured, its value and unit, and how the source qualifies it."""
 
     name = text("What is measured.", "contacts handled")
     value = Number(
         required=True,
         validate=validate.Range(min=-MAX_INTEGER, max=MAX_INTEGER),
-        metadata={"description": "The number: whole within 2^53 - 1, or with at most 6 decimals.", "example": 2400000},
+        metadata={
+            "description": "The number: a whole number up to 2^53 - 1, or one with at most 6 decimals.",
+            "example": 2400000,
+        },
     )
-    unit = text("What is counted; money has its ISO 4217 code.", "contacts")
+    unit = text("The unit of the number; for money, the ISO 4217 code.", "contacts")
     qualifier = fields.Enum(
         Qualifier,
         by_value=fields.String,
         required=True,
-        metadata={"description": "How the source limits the number.", "example": "more_than"},
+        metadata={"description": "How the source qualifies the number.", "example": "more_than"},
     )
-    as_of = edtf("Date or period that the number is of, EDTF; null when the source gives none.", "2025")
+    as_of = edtf("Date or period of the number, in EDTF; null if the source gives none.", "2025")
 
 
 class InitiativeSchema(Document):
-    """Something a city did."""
+    """An initiative of a city."""
 
     rules = (Rule("parent", "is another initiative", lambda row: row["parent_id"] != row["id"]),)
     id = identifier("san-diego-ca-records-digitization")
     city = slug("Id of the city.", "san-diego-ca", attribute="city_id")
-    title = text("What it is, in a few words.", "Records digitization")
+    title = text("Title of the initiative, in a few words.", "Records digitization")
     summary = prose(
-        "What it is and does, in a sentence or two of ours.", "The city is turning paper records into searchable files."
+        "What it is and does, in a sentence or two of our own.", "The city is turning paper records into searchable files."
     )
     status = fields.Enum(
-        Status, by_value=fields.String, required=True, metadata={"description": "How far it is.", "example": "in_operation"}
+        Status,
+        by_value=fields.String,
+        required=True,
+        metadata={"description": "How far it has progressed.", "example": "in_operation"},
     )
-    started = edtf("When it began: EDTF year, month or day; null when no source says.", "2024-07")
+    started = edtf("When it began, as an EDTF year, month or day; null if no source says so.", "2024-07")
     parent = slug(
-        "Id of the initiative that it is a part of, if any.", "los-angeles-ca-myla311", attribute="parent_id", allow_none=True
+        "Id of the initiative that it is part of, if any.", "los-angeles-ca-myla311", attribute="parent_id", allow_none=True
     )
     awards = fields.Pluck(
         InitiativeAwardSchema,
@@ -205,10 +214,10 @@ class InitiativeSchema(Document):
         InitiativePrioritySchema,
         "priority",
         many=True,
-        metadata={"description": "Ids of the priorities that it serves: our judgement.", "example": ["process-automation"]},
+        metadata={"description": "Ids of the priorities that it serves, in our judgement.", "example": ["process-automation"]},
     )
     partners = fields.List(
-        fields.Nested(PartnerSchema), metadata={"description": "Organizations that take part, with their role."}
+        fields.Nested(PartnerSchema), metadata={"description": "Organizations that take part, with their roles."}
     )
     metrics = fields.List(fields.Nested(MetricSchema), metadata={"description": "Figures that a source gives for it."})
 
@@ -217,7 +226,7 @@ initiatives = Resource(
     model=Initiative,
     schema=InitiativeSchema,
     singular="initiative",
-    description="What cities did: status, dates, priorities served, partners and figures.",
+    description="Initiatives of cities: status, start, priorities, awards, partners and figures.",
     default_sort="title",
     label=Initiative.title,
     search=("title", "summary"),
@@ -230,7 +239,7 @@ initiatives = Resource(
             target=Initiative.city_id,
             to="cities",
             offers=("name", "state", "country"),
-            description="The city that did it.",
+            description="The city that carries it out.",
         ),
         Relation(
             name="parent",
@@ -239,7 +248,7 @@ initiatives = Resource(
             target=Initiative.parent_id,
             to="initiatives",
             offers=("title", "status"),
-            description="The initiative that it is a part of.",
+            description="The initiative that it is part of.",
         ),
         Relation(
             name="children",
@@ -248,7 +257,7 @@ initiatives = Resource(
             target=Initiative.id,
             to="initiatives",
             offers=("title", "status"),
-            description="The initiatives that are a part of it.",
+            description="The initiatives that are part of it.",
         ),
         Relation(
             name="awards",

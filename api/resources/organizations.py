@@ -1,4 +1,4 @@
-"""Organizations: who conducts surveys, publishes, funds, builds and coordinates."""
+"""Organizations that conduct surveys, publish sources, or fund, build and coordinate initiatives."""
 
 from enum import StrEnum
 
@@ -16,7 +16,7 @@ from api.schema.resource import Relation, Resource
 
 
 class OrganizationType(StrEnum):
-    """What kind of body it is."""
+    """The kinds of organizations."""
 
     COMPANY = "company"
     GOVERNMENT_AGENCY = "government_agency"
@@ -27,7 +27,7 @@ class OrganizationType(StrEnum):
 
 
 class Organization(Record):
-    """A body other than a city."""
+    """An organization, which is not a city itself."""
 
     __tablename__ = "organizations"
     name: Mapped[str]
@@ -49,7 +49,7 @@ folded(Organization.name)
 
 
 class OrganizationSchema(Document):
-    """A body that conducts, publishes, funds, builds or coordinates."""
+    """An organization that conducts surveys, publishes sources, or takes part in initiatives."""
 
     rules = (Rule("parent", "is another organization", lambda row: row["parent_id"] != row["id"]),)
     id = identifier("amazon-web-services")
@@ -58,20 +58,20 @@ class OrganizationSchema(Document):
         OrganizationType,
         by_value=fields.String,
         required=True,
-        metadata={"description": "What kind of body it is.", "example": "company"},
+        metadata={"description": "Kind of organization.", "example": "company"},
     )
     parent = slug("Id of the organization that it belongs to, if any.", "e-republic", attribute="parent_id", allow_none=True)
     city = slug(
         "Id of the city whose government it is an office of, if any.", "san-diego-ca", attribute="city_id", allow_none=True
     )
-    summary = prose("What a source says of it, in our words.", "A provider of computing services.", allow_none=True)
+    summary = prose("What a source says about it, in our words.", "A provider of computing services.", allow_none=True)
 
 
 organizations = Resource(
     model=Organization,
     schema=OrganizationSchema,
     singular="organization",
-    description="Who conducts surveys, publishes sources, and funds, builds or coordinates initiatives.",
+    description="Organizations that conduct surveys, publish sources, or fund, build and coordinate initiatives.",
     default_sort="name",
     label=Organization.name,
     search=("name", "summary"),
@@ -112,7 +112,7 @@ organizations = Resource(
             to="initiatives",
             part=PartnerSchema,
             offers=("city", "status", "priority", "city.state"),
-            description="The initiatives that it takes part in.",
+            description="The initiatives in which it takes part.",
         ),
         Relation(
             name="surveys",

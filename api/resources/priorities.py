@@ -1,4 +1,4 @@
-"""Priorities: what a survey's respondents mean to work on next."""
+"""Priorities: the near-term priorities that the respondents of a survey named."""
 
 from marshmallow import fields
 from sqlalchemy import Index, UniqueConstraint
@@ -38,7 +38,7 @@ class PrioritySchema(Document):
     id = identifier("cybersecurity")
     name = text("Name of the priority.", "Cybersecurity")
     description = prose("What it covers, in our words.", "Protecting systems and data from attack.")
-    # A survey lists its priorities; this is the same from the other side.
+    # Derived from the priorities that each survey lists.
     surveys = fields.List(
         fields.Nested(PriorityPlaceSchema),
         metadata={"description": "The surveys whose respondents named it, and its place in each.", "readOnly": True},

@@ -1,4 +1,4 @@
-"""Sources: the documents that facts come from."""
+"""Sources: the documents from which the facts come."""
 
 from enum import StrEnum
 
@@ -13,7 +13,7 @@ from api.schema.resource import Relation, Resource
 
 
 class SourceType(StrEnum):
-    """What kind of document it is."""
+    """The kinds of documents."""
 
     ARTICLE = "article"
     REPORT = "report"
@@ -22,7 +22,7 @@ class SourceType(StrEnum):
 
 
 class Source(Record):
-    """A document, known by what it is and by the hash of its text."""
+    """A document, identified by its description and the hash of its text."""
 
     __tablename__ = "sources"
     title: Mapped[str]
@@ -51,7 +51,7 @@ folded(Source.title)
 
 
 class SourceSchema(Document):
-    """A document that facts come from."""
+    """A document from which facts come."""
 
     rules = (
         Rule(
@@ -61,7 +61,7 @@ class SourceSchema(Document):
         ),
     )
     id = identifier("industry-insider-digital-cities-2024-part-1")
-    title = text("What the document is, in our words.", "Article on California's largest cities in the 2024 survey")
+    title = text("Title of the document, in our words.", "Article on California's largest cities in the 2024 survey")
     type = fields.Enum(
         SourceType, by_value=fields.String, required=True, metadata={"description": "Kind of document.", "example": "article"}
     )
@@ -69,8 +69,8 @@ class SourceSchema(Document):
     publisher = slug(
         "Id of the organization that published it.", "industry-insider-california", attribute="publisher_id", allow_none=True
     )
-    part = whole("Its number in a series; null when it stands alone.", 1, low=1, allow_none=True)
-    parts = whole("Parts of that series in all.", 3, low=1, allow_none=True)
+    part = whole("Its number in a series; null if it stands alone.", 1, low=1, allow_none=True)
+    parts = whole("Number of parts in that series.", 3, low=1, allow_none=True)
     language = text("IETF language tag (BCP 47) of its text.", "en", validate=Pattern(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"))
     text_sha256 = text(
         "SHA-256 of its normalized paragraphs, joined by line feeds; see `/citations` for the normalization.",
@@ -83,7 +83,7 @@ sources = Resource(
     model=Source,
     schema=SourceSchema,
     singular="source",
-    description="Documents that the facts come from; their text is not here, only its fingerprint.",
+    description="Documents from which the facts come; only the fingerprint of their text is published.",
     default_sort="title",
     label=Source.title,
     search=("title", "summary"),
@@ -96,7 +96,7 @@ sources = Resource(
             target=Source.publisher_id,
             to="organizations",
             offers=("name", "type"),
-            description="Who published it.",
+            description="The organization that published it.",
         ),
         about("sources"),
     ),

@@ -1,4 +1,4 @@
-"""Surveys: one edition of a survey of cities, with its categories and its priorities."""
+"""Surveys: the editions of surveys of cities, with their categories and priorities."""
 
 from enum import StrEnum
 
@@ -14,14 +14,14 @@ from api.schema.resource import Relation, Resource
 
 
 class YearBasis(StrEnum):
-    """Whether a source says which year an edition is of."""
+    """Whether a source states the year of an edition."""
 
     STATED = "stated"
     INFERRED = "inferred"
 
 
 class Survey(Record):
-    """One edition."""
+    """One edition of a survey."""
 
     __tablename__ = "surveys"
     name: Mapped[str]
@@ -48,7 +48,7 @@ folded(Survey.name)
 
 
 class SurveyState(Base):
-    """How many cities of one state an edition recognized."""
+    """The number of cities of one state that an edition recognized."""
 
     __tablename__ = "survey_states"
     survey_id: Mapped[str] = mapped_column(ForeignKey("surveys.id", ondelete="CASCADE"), primary_key=True)
@@ -61,7 +61,7 @@ class SurveyState(Base):
 
 
 class SurveyCategory(Base):
-    """A range of population in which cities of an edition compete."""
+    """A range of population within which cities compete in an edition."""
 
     __tablename__ = "survey_categories"
     survey_id: Mapped[str] = mapped_column(ForeignKey("surveys.id", ondelete="CASCADE"), primary_key=True)
@@ -106,10 +106,10 @@ class SurveyPriority(Base):
 
 
 class SurveyStateSchema(Part):
-    """How many cities of one state were recognized."""
+    """The number of cities of one state that were recognized."""
 
     state = text("USPS code of the state.", "CA", validate=Pattern(r"^[A-Z]{2}$"))
-    cities_recognized = whole("Cities of that state that were recognized.", 13)
+    cities_recognized = whole("Number of cities of that state that were recognized.", 13)
 
 
 class SurveyCategorySchema(Part):
@@ -125,15 +125,15 @@ class SurveyCategorySchema(Part):
         ),
     )
     category = slug("Identifier of the category within its survey.", "250000-to-499999")
-    name = text("The category as a reader would call it.", "250,000 to 499,999 population")
-    min_population = whole("Smallest population, inclusive; null when there is no lower bound.", 250000, allow_none=True)
-    max_population = whole("Largest population, inclusive; null when there is no upper bound.", 499999, allow_none=True)
+    name = text("Name of the category for readers.", "250,000 to 499,999 population")
+    min_population = whole("Smallest population, inclusive; null if there is no lower bound.", 250000, allow_none=True)
+    max_population = whole("Largest population, inclusive; null if there is no upper bound.", 499999, allow_none=True)
     also_competing = fields.Pluck(
         "SurveyCompetitorSchema",
         "city",
         many=True,
         metadata={
-            "description": "Ids of cities that a source names as competing here without giving their placing.",
+            "description": "Ids of cities that a source names as competing here, without giving their placing.",
             "example": ["seattle-wa"],
         },
     )
@@ -166,17 +166,19 @@ class SurveySchema(Document):
     conducted_by = slug(
         "Id of the organization that conducts it.", "center-for-digital-government", attribute="conducted_by_id"
     )
-    summary = prose("The edition in a sentence or two.", "An annual ranking of digital city governments.", allow_none=True)
-    cities_recognized = whole("Cities that the edition recognized in all.", 56, allow_none=True)
+    summary = prose(
+        "A summary of the edition, in a sentence or two.", "An annual ranking of digital city governments.", allow_none=True
+    )
+    cities_recognized = whole("Number of cities that the edition recognized.", 56, allow_none=True)
     states = fields.List(
         fields.Nested(SurveyStateSchema),
         metadata={
-            "description": "Recognized cities per state, as far as sources say.",
+            "description": "Number of recognized cities for each state that a source counts.",
             "example": [{"state": "CA", "cities_recognized": 13}],
         },
     )
     categories = fields.List(
-        fields.Nested(SurveyCategorySchema), metadata={"description": "Population categories that cities compete in."}
+        fields.Nested(SurveyCategorySchema), metadata={"description": "Population categories in which cities compete."}
     )
     priorities = fields.Pluck(
         SurveyPrioritySchema,
@@ -193,7 +195,7 @@ surveys = Resource(
     model=Survey,
     schema=SurveySchema,
     singular="survey",
-    description="Editions of a survey: who conducts it, how many cities it recognized, its categories and its priorities.",
+    description="Editions of surveys: their organizers, the number of cities recognized, their categories and priorities.",
     default_sort="-year",
     label=Survey.name,
     search=("name", "summary"),
@@ -206,7 +208,7 @@ surveys = Resource(
             target=Survey.conducted_by_id,
             to="organizations",
             offers=("name", "type"),
-            description="Who conducts the survey.",
+            description="The organization that conducts it.",
         ),
         Relation(
             name="awards",
@@ -241,7 +243,7 @@ surveys = Resource(
             owner=SurveyState.survey_id,
             target=SurveyState.state,
             part=SurveyStateSchema,
-            description="States whose recognized cities a source counts.",
+            description="States for which a source counts the recognized cities.",
         ),
         Relation(
             name="categories",

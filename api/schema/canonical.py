@@ -6,34 +6,39 @@ from typing import Any
 
 import rfc8785
 
+# The members that the ledger adds.
 PUBLICATION = ("version", "updated_at")
 
+# A document as Python values, with or without these.
 Content = dict[str, Any]
 
 
 def canonical(content: Mapping[str, Any]) -> bytes:
-    """Return the one byte string of a document: JSON Canonicalization Scheme, RFC 8785."""
+    """Return the canonical bytes of a document, by the JSON Canonicalization Scheme (RFC 8785)."""
     return rfc8785.dumps(dict(content))
 
 
 def canonical_members(content: Mapping[str, Any]) -> dict[str, bytes]:
-    """Return the members of a document in that form, which costs the most: a document is hashed, and stored with two more."""
+    """Return the canonical bytes of each member of a document.
+
+    They are made once, because they cost the most: the same members are hashed, and stored together with two more.
+    """
     return {name: rfc8785.dumps(value) for name, value in content.items()}
 
 
 def joined(members: Mapping[str, bytes]) -> bytes:
-    """Return the document of canonical members, whose names are ASCII."""
+    """Return the canonical bytes of a document, given those of its members; the names must be ASCII."""
     return b"{" + b",".join(b'"%b":%b' % (name.encode(), members[name]) for name in sorted(members)) + b"}"
 
 
 def sha256(members: Mapping[str, bytes]) -> str:
-    """Hash what a document says: SHA-256 over its RFC 8785 form without ``version`` and ``updated_at``.
+    """Return the SHA-256 of a document's canonical form without ``version`` and ``updated_at``, given its canonical members.
 
-    Two databases that hold the same facts agree on it, whenever each learned them.
+    Two databases with the same facts have the same hash, even if they published them at different times.
     """
     return hashlib.sha256(joined({name: value for name, value in members.items() if name not in PUBLICATION})).hexdigest()
 
 
 def content_sha256(content: Mapping[str, Any]) -> str:
-    """Hash a document, as `sha256` does its members."""
+    """Return the `sha256` of a document."""
     return sha256(canonical_members(content))

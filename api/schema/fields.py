@@ -1,4 +1,4 @@
-"""What a record looks like as JSON: the base schema, the field types that nouns share, canonical bytes."""
+"""Documents as JSON: the base schemas, and the field types that nouns share."""
 
 import datetime as dt
 import re
@@ -14,15 +14,15 @@ EDTF = r"^\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?$"
 SHA256 = r"^[0-9a-f]{64}$"
 INSTANT = "%Y-%m-%dT%H:%M:%S"
 MAX_INTEGER = 2**53 - 1
-# A path of its own below every noun, so no record's id.
+# No record has this id, because `/{noun}/search` is a path of its own.
 RESERVED = "search"
 
 
 class Pattern(validate.Regexp):
-    """A regular expression for the whole of a text: to `$` alone, a final line feed would be its end."""
+    """A regular expression that matches a whole text; `$` alone would also match before a final line feed."""
 
     def __call__(self, value: Any) -> Any:
-        """Return the value. Raises ValidationError when it does not match from end to end."""
+        """Return the value. Raises ValidationError if the whole of it does not match."""
         if not self.regex.fullmatch(value):
             raise ValidationError(self._format_error(value))
         return value
@@ -34,7 +34,7 @@ def instant(moment: dt.datetime) -> str:
 
 
 def identifier(example: str) -> fields.String:
-    """Return the field of a record's own id; ``example`` is one that is there."""
+    """Return the field of a record's own id; ``example`` is the id of a published record."""
     return fields.String(
         required=True,
         validate=[Pattern(SLUG), validate.Length(max=200)],
@@ -44,7 +44,10 @@ def identifier(example: str) -> fields.String:
 
 @dataclass(frozen=True)
 class Rule:
-    """What members of a record have to do with each other: ``holds`` of a record's columns, else ``member`` is wrong."""
+    """A rule about several members of a record.
+
+    ``holds`` tells whether the values of the columns meet it; if not, ``member`` is named as wrong.
+    """
 
     member: str
     description: str
@@ -52,15 +55,15 @@ class Rule:
 
 
 class Document(Schema):
-    """A record as it is published; `version` and `updated_at` are added by the ledger.
+    """A record as it is published; the ledger adds `version` and `updated_at`.
 
-    ``rules`` are for what is sent: the tables have constraints of their own.
+    ``rules`` check records that are sent; the tables have constraints of their own.
     """
 
     rules: ClassVar[Sequence[Rule]] = ()
 
     class Meta:
-        """Strict both ways: the OpenAPI document says that there are no other properties."""
+        """Unknown members are refused, and the OpenAPI document says that there are no others."""
 
         unknown = RAISE
 
@@ -81,18 +84,18 @@ class Document(Schema):
 
 
 class Part(Schema):
-    """A piece of a record that has no id of its own."""
+    """A part of a record, without an id of its own."""
 
     rules: ClassVar[Sequence[Rule]] = ()
 
     class Meta:
-        """Strict, as `Document` is."""
+        """Unknown members are refused, as in `Document`."""
 
         unknown = RAISE
 
 
 class Whole(fields.Integer):
-    """A whole number of JSON: no text, and no true or false, is taken for one."""
+    """A whole number of JSON; texts and booleans are refused."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or value != value // 1:
@@ -101,7 +104,7 @@ class Whole(fields.Integer):
 
 
 class Flag(fields.Boolean):
-    """True or false as JSON has them, and nothing that could stand for them."""
+    """True or false as JSON has them; texts and numbers are refused."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
         if not isinstance(value, bool):
@@ -110,7 +113,7 @@ class Flag(fields.Boolean):
 
 
 class Number(fields.Float):
-    """A JSON number; whole values are written as integers, so every language hashes the same bytes."""
+    """A JSON number; whole values are written as integers, so that every language hashes the same bytes."""
 
     default_error_messages = {"invalid": "Not a number that is exact with at most 6 decimals and 15 digits."}  # noqa: RUF012 - marshmallow's interface
 
@@ -122,7 +125,7 @@ class Number(fields.Float):
         return int(number) if number.is_integer() else round(number, 6)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:  # noqa: ARG002 - marshmallow's interface
-        """Return a Decimal, of which PostgreSQL keeps every digit; what a float could not hold is refused."""
+        """Return a Decimal, because PostgreSQL stores all its digits; numbers that a float cannot hold are refused."""
         if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
             raise self.make_error("invalid")
         exact = Decimal(repr(value) if isinstance(value, float) else value)
@@ -137,11 +140,11 @@ class Number(fields.Float):
 
 
 class Prose(fields.String):
-    """A text of sentences: searched for words, not compared as a whole."""
+    """A text of sentences: it can be searched for words, but not compared as a whole."""
 
 
 def prose(description: str, example: str, **kwargs: Any) -> Prose:
-    """Return a field of sentences of ours."""
+    """Return the field of a text of sentences."""
     return Prose(required=True, metadata={"description": description, "example": example}, **kwargs)
 
 
@@ -156,12 +159,12 @@ def slug(description: str, example: str, **kwargs: Any) -> fields.String:
 
 
 def edtf(description: str, example: str) -> fields.String:
-    """Return a field for a date as precise as its source: year, month or day (EDTF level 0)."""
+    """Return the field of a date that is as precise as its source: a year, a month or a day (EDTF level 0)."""
     return text(description, example, validate=[Pattern(EDTF), _is_in_calendar], allow_none=True)
 
 
 def _is_in_calendar(value: str) -> None:
-    """Raise a ValidationError for a day that no calendar has."""
+    """Raise a ValidationError for a day that does not exist, such as 30 February."""
     try:
         dt.date(*[int(part) or 1 for part in [*value.split("-"), "1", "1"][:3]])
     except ValueError:
@@ -169,7 +172,7 @@ def _is_in_calendar(value: str) -> None:
 
 
 def whole(description: str, example: int, *, low: int = 0, **kwargs: Any) -> Whole:
-    """Return a whole number from ``low`` to 2^53 - 1."""
+    """Return the field of a whole number from ``low`` to 2^53 - 1."""
     return Whole(
         required=True,
         validate=validate.Range(min=low, max=MAX_INTEGER),
@@ -179,7 +182,7 @@ def whole(description: str, example: int, *, low: int = 0, **kwargs: Any) -> Who
 
 
 def flag(description: str, *, example: bool, **kwargs: Any) -> Flag:
-    """Return a true-or-false field."""
+    """Return the field of true or false."""
     return Flag(required=True, metadata={"description": description, "example": example}, **kwargs)
 
 

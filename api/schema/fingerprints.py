@@ -1,4 +1,4 @@
-"""Locate and fingerprint the sentences of a source, so that anyone who holds it can check a citation.
+"""Locates and fingerprints the sentences of a source, so that anyone who has the source can check a citation.
 
 Normalization: Unicode NFKC, curly quotes to straight ones, every run of white space to one space, trimmed.
 Paragraphs are the lines (ended by LF) that are not blank, headings included, numbered from 1.
@@ -22,29 +22,29 @@ _OPENING = frozenset("'\"([{")
 
 
 def normalize(text: str) -> str:
-    """Return the text in the one form that is fingerprinted."""
+    """Return the normalized text, the only form that is fingerprinted."""
     return " ".join(unicodedata.normalize("NFKC", text).translate(_STRAIGHT_QUOTES).split())
 
 
 def paragraphs(text: str) -> list[str]:
-    """Return the normalized lines that are not blank; users number them from 1."""
+    """Return the normalized lines that are not blank; locators number them from 1."""
     return [line for line in map(normalize, text.split("\n")) if line]
 
 
 def sentences(paragraph: str) -> list[str]:
-    """Return the normalized sentences of one paragraph; users number them from 1."""
+    """Return the normalized sentences of a paragraph; locators number them from 1."""
     text = normalize(paragraph)
-    found, start = [], 0
+    result, start = [], 0
     for match in _BOUNDARY.finditer(text):
         following = match["next"]
         if following and (following.isupper() or following.isdigit() or following in _OPENING):
-            found.append(text[start : match.start("gap")])
+            result.append(text[start : match.start("gap")])
             start = match.end("gap")
-    return [*found, text[start:]] if text else []
+    return [*result, text[start:]] if text else []
 
 
 def sentence_sha256(sentence: str) -> str:
-    """Return the fingerprint of one sentence, however its quotes and spaces are typed."""
+    """Return the fingerprint of a sentence, which does not depend on its kind of quotes and spaces."""
     return _sha256(normalize(sentence))
 
 
@@ -54,7 +54,7 @@ def text_sha256(text: str) -> str:
 
 
 def check(text: str, citations: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return what is wrong with the citations of this text, one complaint each; an empty list means that all hold."""
+    """Return a line for each citation of this text that is wrong; an empty list means that all are right."""
     located = [sentences(paragraph) for paragraph in paragraphs(text)]
     return [f"{citation['id']}: {fault}" for citation in citations if (fault := _fault(located, citation))]
 

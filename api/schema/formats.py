@@ -1,4 +1,4 @@
-"""The forms that a list comes in: a table of them, and how documents are written in each."""
+"""The formats of a list: a table of them, and how documents are written in each."""
 
 import csv
 import io
@@ -14,15 +14,17 @@ from api.schema.canonical import canonical
 
 CHUNK = 65_536
 SEPARATOR = "|"
-# What a spreadsheet takes for the beginning of a formula, or nothing, which would be null; after any guards of the text's own.
+# Texts that get a guard: those that a spreadsheet runs as a formula, the empty text, which would be read as null, and texts
+# that are one of these after apostrophes of their own.
 GUARDED = re.compile(r"'*([=+\-@\t\r\n＝＋－＠]|\Z)")  # noqa: RUF001 - spreadsheets take the full-width ones too
 
 
 @dataclass(frozen=True)
 class Format:
-    """A row of the table: the suffix, the media type, and what the whole list looks like.
+    """A row of the table: the suffix, the media type, and a description of the whole list.
 
-    ``write`` makes the text of a stream of documents; it is None for the format that comes in pages.
+    ``write`` yields the text of a stream of documents, given their members and whether these are only some of them; it is None
+    for the format that has pages.
     """
 
     name: str
@@ -37,19 +39,19 @@ class Format:
 
 
 def select(document: str, members: Sequence[str]) -> str:
-    """Return a document with only these members, as canonical as it was."""
+    """Return a document with only these members, in canonical form."""
     content = json.loads(document)
     return canonical({name: content[name] for name in members}).decode()
 
 
-def _ndjson(documents: Iterable[str], members: Sequence[str], some: bool) -> Iterator[str]:  # noqa: FBT001 - the table's interface
-    """Write a document a line, as it is stored unless only ``some`` of its members are wanted."""
+def _ndjson(documents: Iterable[str], members: Sequence[str], some: bool) -> Iterator[str]:  # noqa: FBT001 - the signature of the table
+    """Write one document on each line; it is the stored text unless only ``some`` of its members are selected."""
     for document in documents:
         yield (select(document, members) if some else document) + "\n"
 
 
-def _csv(documents: Iterable[str], members: Sequence[str], some: bool) -> Iterator[str]:  # noqa: ARG001, FBT001 - the table's interface
-    """Write RFC 4180: a header, a row a document, lines ending in CR LF, quotes where they are needed."""
+def _csv(documents: Iterable[str], members: Sequence[str], some: bool) -> Iterator[str]:  # noqa: ARG001, FBT001 - the signature of the table
+    """Write CSV by RFC 4180: a header, one row for each document, lines that end in CR LF, and quotes where needed."""
     line = io.StringIO()
     writer = csv.writer(line, lineterminator="\r\n")
     yield ",".join(members) + "\r\n"
@@ -62,12 +64,12 @@ def _csv(documents: Iterable[str], members: Sequence[str], some: bool) -> Iterat
 
 
 def cell(value: Any) -> str:
-    r"""Write one value as the text of a cell.
+    r"""Return one value as the text of a cell.
 
     Null is empty; true, false and numbers are as in JSON; the values of a list are joined by ``|``, which is ``\|``
     within a value (a backslash is ``\\``); a list of objects is JSON. A text that a spreadsheet would run as a formula
-    gets an apostrophe in front, as does one that already has apostrophes before such a beginning, or nothing
-    at all: so taking one away from each gives the text back.
+    gets an apostrophe in front, and so do the empty text and a text that is such a text after apostrophes of its own.
+    Removing one apostrophe from each of these gives the text back.
     """
     if value is None:
         return ""
@@ -81,32 +83,32 @@ def cell(value: Any) -> str:
 FORMATS = {
     row.name: row
     for row in (
-        Format("json", "application/json", "A page at a time, in the envelope with `page`, `links`, `included` and `facets`."),
+        Format("json", "application/json", "One page at a time, in an envelope with `page`, `links`, `included` and `facets`."),
         Format(
             "csv",
             "text/csv",
             (
                 "The whole list, streamed: RFC 4180 in UTF-8 with a header. Null is an empty cell. The ids of a list are "
                 f"joined by `{SEPARATOR}`; a list of objects is JSON. A text that begins like a formula (with `=`, `+`, `-`, "
-                "`@`, a tab or a line's end), or is empty, has an apostrophe in front."
+                "`@`, a tab or a line break), or is empty, has an apostrophe in front."
             ),
             _csv,
         ),
-        Format("ndjson", "application/x-ndjson", "The whole list, streamed: a document a line.", _ndjson),
+        Format("ndjson", "application/x-ndjson", "The whole list, streamed: one document on each line.", _ndjson),
     )
 }
 BY_MEDIA_TYPE = {row.media_type: row for row in FORMATS.values()}
 
 
 def chunks(lines: Iterable[str]) -> Iterator[bytes]:
-    """Join lines into pieces that are worth sending."""
-    waiting: list[str] = []
+    """Join lines into pieces of at least `CHUNK` characters, and encode them."""
+    pending: list[str] = []
     length = 0
     for line in lines:
-        waiting.append(line)
+        pending.append(line)
         length += len(line)
         if length >= CHUNK:
-            yield "".join(waiting).encode()
-            waiting, length = [], 0
-    if waiting:
-        yield "".join(waiting).encode()
+            yield "".join(pending).encode()
+            pending, length = [], 0
+    if pending:
+        yield "".join(pending).encode()

@@ -1,4 +1,4 @@
-"""The two tables of the query language: the types that a field can have, and the operators that each type takes."""
+"""The tables of the query language: the types of fields, and the operators that each type takes."""
 
 import datetime as dt
 import re
@@ -21,21 +21,21 @@ SURROGATES = range(0xD800, 0xE000)
 def _text(text: str) -> str:
     if len(text) > MAX_TEXT or "\0" in text:
         raise ValueError
-    # A lone surrogate is a string to JSON, but to no database.
+    # A lone surrogate is valid in JSON, but no database can store it.
     text.encode()
     return text
 
 
 def _whole(text: str) -> int:
-    # What `int` takes besides (`1_0`, ` 5`, `٣`) is refused.
+    # `int` alone would also accept `1_0`, ` 5` and `٣`.
     if not re.fullmatch(r"-?[0-9]{1,16}", text, re.ASCII) or abs(int(text)) > MAX_INTEGER:
         raise ValueError
     return int(text)
 
 
 def _number(text: str) -> Decimal:
-    # The shortest decimals of the nearest float, so that both databases compare the same number; as a Decimal, since
-    # PostgreSQL would compare as floats what is given as one, past every index.
+    # The shortest decimal of the nearest float, so that both databases compare the same number; as a Decimal, because
+    # PostgreSQL would compare a float as one, and use no index.
     if (
         not re.fullmatch(r"-?[0-9]{1,16}(\.[0-9]{1,400})?([Ee][+-]?[0-9]{1,3})?", text, re.ASCII)
         or abs(float(text)) > MAX_INTEGER
@@ -56,9 +56,9 @@ def _instant(text: str) -> dt.datetime:
 
 @dataclass(frozen=True)
 class Type:
-    """A row of the table of types: what a value is in words and as JSON Schema, and which operators take it.
+    """A row of the table of types: a description and the JSON Schema of a value, and the operators that take it.
 
-    ``read`` makes a value of its text in a query; it raises ValueError, KeyError or OverflowError for what is none.
+    ``read`` returns the value of its text in a query; it raises ValueError, KeyError or OverflowError for a malformed one.
     """
 
     name: str
@@ -93,10 +93,10 @@ TYPES = {
 
 def type_of(field: fields.Field[Any]) -> Type:
     """Return the type of a document's scalar field."""
-    if any(isinstance(found, validate.OneOf) for found in field.validators):
+    if any(isinstance(validator, validate.OneOf) for validator in field.validators):
         return TYPES["choice"]
     if isinstance(field, fields.String) and not isinstance(field, Prose):
-        patterns = [str(found.regex.pattern) for found in field.validators if isinstance(found, Pattern)]
+        patterns = [str(validator.regex.pattern) for validator in field.validators if isinstance(validator, Pattern)]
         return TYPES[{SLUG: "reference", EDTF: "date"}.get(patterns[0], "code") if patterns else "text"]
     by_class: Sequence[tuple[type, str]] = (
         (Prose, "prose"),
@@ -109,7 +109,7 @@ def type_of(field: fields.Field[Any]) -> Type:
 
 
 def value_schema(field: fields.Field[Any]) -> dict[str, Any]:
-    """Return the JSON Schema of one value of a document's scalar field, as narrow as its validators make it."""
+    """Return the JSON Schema of one value of a document's scalar field, with the limits of its validators."""
     schema = dict(type_of(field).schema)
     if isinstance(field, fields.Enum):
         schema["enum"] = [member.value for member in field.enum]
@@ -124,17 +124,17 @@ def value_schema(field: fields.Field[Any]) -> dict[str, Any]:
 
 
 def folded(column: ColumnElement[str]) -> ColumnElement[str]:
-    """Return a text with ASCII letters in lower case: both databases do the same, and no index depends on a locale."""
+    """Return a text with ASCII letters in lower case: the same on both databases, and no index depends on a locale."""
     return func.lower(column)
 
 
 def fold(text: str) -> str:
-    """Do to a value what `folded` does to a column."""
-    return re.sub(r"[A-Z]+", lambda found: found[0].lower(), text)
+    """Return a value as `folded` returns a column."""
+    return re.sub(r"[A-Z]+", lambda match: match[0].lower(), text)
 
 
 def following(prefix: str) -> str | None:
-    """Return the least text, by code point, that is greater than every text that begins with ``prefix``."""
+    """Return the least text, by code point, above every text that begins with ``prefix``; None if there is none."""
     while prefix:
         last = ord(prefix[-1])
         if last < LAST_CHARACTER:
@@ -149,7 +149,7 @@ def _is_any(column: ColumnElement[Any], *values: Any) -> ColumnElement[bool]:
 
 
 def _range(prefix: str) -> tuple[str, ...]:
-    """Return where texts that begin so begin and end, so that an index finds them and no character is a wildcard."""
+    """Return the bounds of the texts that begin with a prefix: a range scan, in which no character is a wildcard."""
     end = following(prefix)
     return (prefix, end) if end else (prefix,)
 
@@ -166,8 +166,8 @@ def _pattern(text: str) -> tuple[str]:
 class Operator:
     """A row of the table of operators.
 
-    ``many``: it takes a list of values, any of which will do. ``build`` makes the condition of a column and of what
-    ``bind`` makes of the value; they are given a folded column and value when ``folds``.
+    ``build`` returns the condition of a column, given the parameters that ``bind`` returns for a value. ``many``: the value is
+    a list, and any of its items may match. ``folds``: case is ignored, so both get folded texts.
     """
 
     name: str
@@ -176,9 +176,9 @@ class Operator:
     bind: Callable[[Any], tuple[Any, ...]] = lambda value: (value,)
     many: bool = False
     folds: bool = False
-    # Only where a field can be null.
+    # Only fields that can be null take it.
     of_null: bool = False
-    # A date stands for its whole period, so that `started__lte=2024` takes in July of 2024.
+    # A date stands for its whole period, so that `started__lte=2024` includes July 2024.
     period: bool = False
 
 
@@ -226,23 +226,23 @@ WIDE: Mapping[str, Any] = {"whole": BigInteger(), "version": BigInteger()}
 
 
 def bound(type: Type, operator: Operator, value: Any) -> tuple[Any, ...]:
-    """Return the values that the condition of a filter's value has for parameters, as a type has it."""
+    """Return the parameters of a filter's condition."""
     if operator.of_null:
         return ()
     if operator.folds and type.name in FOLDED:
         value = fold(value)
     if operator.period and type.name == "date":
-        # No character of a date comes after it.
+        # Every character of a date sorts before `~`.
         value = f"{value}~"
     return operator.bind(value)
 
 
 def condition(type: Type, operator: Operator, column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:
-    """Return the condition of a column and of such values, or parameters in their place."""
+    """Return a filter's condition, given what `bound` returned, or bind parameters in place of it."""
     if operator.folds and type.name in FOLDED:
         column = folded(column)
     elif type.name in WIDE:
-        # As wide as the values that are taken, whatever the column's own width.
+        # A value may be wider than the column.
         column = type_coerce(column, WIDE[type.name])
     return operator.build(column, *values)
 
@@ -250,18 +250,18 @@ def condition(type: Type, operator: Operator, column: ColumnElement[Any], values
 def split(text: str) -> list[str]:
     r"""Split a list of values at its commas; ``\,`` is a comma within a value, ``\\`` a backslash.
 
-    Any other backslash is itself, so that no text is malformed.
+    Any other backslash stands for itself, so no text is malformed.
     """
     pieces = re.findall(r"\\[,\\]|,|[^,\\]+|\\", text)
-    found = [""]
+    values = [""]
     for piece in pieces:
         if piece == ",":
-            found.append("")
+            values.append("")
         else:
-            found[-1] += piece[1:] if piece in {"\\,", "\\\\"} else piece
-    return found
+            values[-1] += piece[1:] if piece in {"\\,", "\\\\"} else piece
+    return values
 
 
 def escape(value: str) -> str:
-    """Write a value so that `split` gives it back whole."""
+    """Return a value in the form that `split` turns back into the same value."""
     return re.sub(r"([,\\])", r"\\\1", value)

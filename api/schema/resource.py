@@ -1,4 +1,4 @@
-"""What a noun declares about itself. Nothing here executes: routes, the query language, its SQL and the ledger read it."""
+"""The declaration of a noun: data that routes, the query language, its SQL and the ledger read; nothing here executes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ Column = InstrumentedAttribute[Any]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Field:
-    """A value that a record, or a row that belongs to it, has once: what can be filtered by, and mostly ordered by."""
+    """A single value of a record, or of a row of one of its parts; lists can be filtered by it, and mostly sorted."""
 
     name: str
     column: Column
@@ -34,19 +34,19 @@ class Field:
 
     @property
     def operators(self) -> tuple[str, ...]:
-        """Names of the operators that it takes."""
+        """Names of the operators that its filters take."""
         return (*self.type.operators, *(["isnull"] if self.nullable else []))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Relation:
-    """A way from a record to others, or to the rows of one of its parts.
+    """A relation from a record to other records, or to the rows of one of its parts.
 
-    ``name`` is what `include` calls it, ``prefix`` what the names of filters begin with. ``owner`` and ``target`` are
-    two columns of one table: the id of the record that the way begins at, and the id of the one that it leads to (or a
-    part's own key). ``to`` is the noun there, None for a part. ``part`` is the schema of that table's further
-    fields, ``offers`` names the fields and relations of the noun ``to`` that filters reach through it; ``where``
-    are values that columns of the table must have.
+    `include` calls it ``name``, and the names of filters begin with ``prefix``. ``owner`` and ``target`` are two columns of
+    one table: the id of the record that has the relation, and the id of the related record (or the key of a part). ``to`` is
+    the related noun, None for a part. ``part`` is the schema of the table's other fields. ``offers`` names the fields and
+    relations of the noun ``to`` that filters reach through this relation. ``where`` has values that columns of the table
+    must have.
     """
 
     name: str
@@ -61,24 +61,23 @@ class Relation:
 
     @property
     def link(self) -> type[Base]:
-        """The table of the two columns."""
+        """The model of the table that has both columns."""
         return cast("type[Base]", self.owner.class_)
 
     @cached_property
     def fields(self) -> Mapping[str, Field]:
-        """The fields of the table itself, by name."""
+        """The fields of that table, by name."""
         return scalars(self.part, self.link) if self.part else {}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Resource:
-    """A noun: its table, its document, how it is related to others, and how a list of it is ordered.
+    """A noun: its table, its document, its relations, and the order of its lists.
 
-    ``singular``, ``description`` (a sentence) and ``details`` are for readers. ``default_sort`` is written as in
-    `sort=`, and completed by the id, so that the order is total. ``label`` is the column that names a record to a
-    reader. ``search`` are the document's fields that full text looks in, the title first. ``facets`` are the
-    filters whose values can be counted, ``aliases`` further names of fields. ``example`` are the members
-    of a record to send that the members' own examples would not do for.
+    ``singular``, ``description`` (a sentence) and ``details`` are texts for readers. ``default_sort`` is written as in
+    `sort=`; the id is added, so that the order is total. ``label`` is the column that names a record to a reader. ``search``
+    are the document's fields that full text searches, the title first. ``facets`` are the filters whose values can be
+    counted, and ``aliases`` are other names of fields. ``example`` replaces members' examples that could not be sent together.
     """
 
     model: type[Record]
@@ -101,33 +100,33 @@ class Resource:
 
     @cached_property
     def fields(self) -> Mapping[str, Field]:
-        """The fields of a record itself, by name; `version` and `updated_at` are the ledger's."""
-        own = scalars(self.schema, self.model)
-        return own | {alias: own[name] for alias, name in self.aliases.items()}
+        """The fields of the noun's own table, by name; `version` and `updated_at` belong to the ledger."""
+        by_name = scalars(self.schema, self.model)
+        return by_name | {alias: by_name[name] for alias, name in self.aliases.items()}
 
     @cached_property
     def members(self) -> tuple[str, ...]:
-        """Names of the document's members, as `fields=` takes them and in the order of a CSV's columns."""
+        """Names of the document's members, in the order of a CSV's columns; `fields=` takes them."""
         return tuple(self.schema().fields)
 
     def relation(self, name: str) -> Relation | None:
-        """Return the relation that `include` calls so."""
-        return next((found for found in self.relations if found.name == name), None)
+        """Return the relation with the name that `include` uses; None if there is none."""
+        return next((relation for relation in self.relations if relation.name == name), None)
 
     @property
     def parts(self) -> tuple[tuple[RelationshipProperty[object], ...], ...]:
-        """Paths of relationships to the rows that a document is made of, besides its own."""
+        """Paths of relationships to all rows of a document's parts."""
         return tuple(_paths(self.model))
 
 
 def scalars(schema: type[Document | Part], model: type[Base]) -> dict[str, Field]:
-    """Return the fields of a schema that hold one value and are a column of a table."""
-    found = {}
+    """Return the fields of a schema that have a single value and a column in a table, by name."""
+    result = {}
     for name, member in schema().fields.items():
         key = member.attribute or name
         if name in PUBLICATION or key not in class_mapper(model).columns or isinstance(member, fields.List | fields.Nested):
             continue
-        found[name] = Field(
+        result[name] = Field(
             name=name,
             column=getattr(model, key),
             type=type_of(member),
@@ -135,12 +134,12 @@ def scalars(schema: type[Document | Part], model: type[Base]) -> dict[str, Field
             description=member.metadata["description"],
             example=member.metadata["example"],
         )
-    return found
+    return result
 
 
 def _paths(model: type) -> list[tuple[RelationshipProperty[object], ...]]:
-    found = []
+    paths: list[tuple[RelationshipProperty[object], ...]] = []
     for relationship in class_mapper(model).relationships:
         below = _paths(relationship.mapper.class_)
-        found += [(relationship, *path) for path in below] or [(relationship,)]
-    return found
+        paths += [(relationship, *path) for path in below] or [(relationship,)]
+    return paths

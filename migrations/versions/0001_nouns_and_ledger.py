@@ -24,7 +24,7 @@ def choice(*values: str, name: str) -> sa.Enum:
 
 
 def upgrade() -> None:
-    """The nouns, their parts, the ledger, and the triggers between them."""
+    """Create the nouns, their parts, the ledger, and the triggers between them."""
     op.create_table(
         "cities",
         sa.Column("id", TEXT, nullable=False),

@@ -1,4 +1,4 @@
-"""The index of full text."""
+"""The full-text index."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,9 +11,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """An empty index: the upgrade ends by filling it."""
+    """Create an empty index; the end of the upgrade fills it."""
     if op.get_bind().dialect.name == "sqlite":
-        # Words come separated by spaces, and all that is not ASCII is a part of one. No query ranks by a text's length.
+        # Words are separated by spaces, and characters outside ASCII belong to words. No query ranks by the length of a text.
         op.execute("create virtual table search_index using fts5(title, body, name, tokenize = 'ascii', columnsize = 0)")
         return
     op.create_table(
@@ -26,5 +26,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop it."""
+    """Drop the index."""
     op.drop_table("search_index")

@@ -1,4 +1,4 @@
-"""Indexes for what lists can be filtered by, each with the order of the list behind it."""
+"""Indexes for the filters of lists, each followed by the columns of the list's order."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -75,14 +75,14 @@ def upgrade() -> None:
     for table, column in ((table, column) for table, columns in FOLDED.items() for column in columns):
         op.create_index(f"ix_{table}_{column}_folded", table, [sa.text(f"lower({column})")])
     if op.get_bind().dialect.name == "postgresql":
-        # SQLite reads an index both ways with nulls last; PostgreSQL needs one for each.
+        # SQLite reads one index in both directions with nulls last; PostgreSQL needs an index for each.
         op.create_index(
             "ix_initiatives_started_nulls_last", "initiatives", [sa.text("started desc nulls last"), sa.text("id desc")]
         )
 
 
 def downgrade() -> None:
-    """Put the former ones back."""
+    """Restore the former indexes."""
     if op.get_bind().dialect.name == "postgresql":
         op.drop_index("ix_initiatives_started_nulls_last", "initiatives")
     for table, column in ((table, column) for table, columns in FOLDED.items() for column in columns):

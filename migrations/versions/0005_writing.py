@@ -1,4 +1,4 @@
-"""Keys, remembered answers, who made a commit, and references that are checked at its end."""
+"""API keys, stored answers, the authors of commits, and deferrable foreign keys."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,7 +13,7 @@ INSTANT = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
-    """Create the tables, and let references wait for the end of a commit, as SQLite does when it is asked to."""
+    """Create the tables, and make foreign keys deferrable on PostgreSQL, as they always are on SQLite."""
     op.create_table(
         "api_keys",
         sa.Column("name", TEXT, nullable=False),
@@ -43,12 +43,12 @@ def upgrade() -> None:
     op.create_index(op.f("ix_revision_commit_version"), "revision", ["commit_version"])
     defer("deferrable initially immediate")
     if op.get_bind().dialect.name == "postgresql":
-        # 2^53 - 1 has 16 digits before its point; SQLite keeps whatever a column is given.
+        # 2^53 - 1 has 16 digits before the point; SQLite does not limit the digits of a column.
         op.alter_column("initiative_metrics", "value", type_=sa.Numeric(precision=22, scale=6), existing_nullable=False)
 
 
 def downgrade() -> None:
-    """Undo all that."""
+    """Undo the upgrade."""
     if op.get_bind().dialect.name == "postgresql":
         op.alter_column("initiative_metrics", "value", type_=sa.Numeric(precision=21, scale=6), existing_nullable=False)
     defer("not deferrable")
@@ -59,7 +59,7 @@ def downgrade() -> None:
 
 
 def defer(how: str) -> None:
-    """Alter every reference on PostgreSQL."""
+    """Alter every foreign key on PostgreSQL."""
     if op.get_bind().dialect.name == "postgresql":
         inspector = sa.inspect(op.get_bind())
         for table in inspector.get_table_names():

@@ -1,4 +1,4 @@
-"""The proof of copies: leaves, buckets and the chain; where history begins; and who is told of changes."""
+"""The proof of copies (leaves, buckets and the chain), the beginning of history, and webhooks."""
 
 import datetime as dt
 import hashlib
@@ -20,7 +20,7 @@ BATCH = 1000
 
 
 def upgrade() -> None:
-    """Add what proves a copy, for the revisions that there are, too."""
+    """Add the proof of copies, also to existing revisions, and the table of webhooks."""
     with op.batch_alter_table("revision") as batch:
         batch.drop_constraint(op.f("ck_revision_document"), type_="check")
         batch.add_column(sa.Column("bucket", sa.SmallInteger(), nullable=True))
@@ -79,7 +79,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop all that; the history that was cut stays so, and its revisions can't be kept without a document."""
+    """Undo the upgrade; revisions whose document was cut get an empty one, which the former schema requires."""
     op.drop_index("ix_revision_feed", "revision")
     op.drop_index("ix_revision_bucket", "revision")
     op.drop_table("webhooks")
@@ -98,7 +98,7 @@ def downgrade() -> None:
 
 
 def fill() -> None:
-    """Hash the revisions that there are, as `api.digest` does, which this must not import: it replays for ever."""
+    """Hash the existing revisions as the ledger does; its code is repeated here, because a revision must never change."""
     connection = op.get_bind()
     table = sa.table(
         "revision",
@@ -147,11 +147,11 @@ def fill() -> None:
 
 
 def sha256(label: str, text: str) -> bytes:
-    """Hash a text below a label."""
+    """Return the hash of a label and a text."""
     return hashlib.sha256(f"digital-cities/{label}/1\n{text}".encode()).digest()
 
 
 def instant(moment: dt.datetime) -> str:
-    """Write a moment as documents do."""
+    """Return a moment as documents have it."""
     moment = moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S") + f".{moment.microsecond // 1000:03d}Z"

@@ -1,4 +1,4 @@
-"""Indexes and words for what is big: each page costs what it shows, and not what there is."""
+"""Indexes with which the cost of a page depends on its length, and not on the size of the dataset."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """The feed of some nouns walks through an index of theirs; entries of full text know their noun, and are made anew."""
+    """Index the feed by noun, and add the noun to the full-text index, which is emptied and filled again."""
     op.create_index("ix_revision_kind_version", "revision", ["kind", "version"])
     op.create_index("ix_initiatives_id_city_id_status", "initiatives", ["id", "city_id", "status"])
     if op.get_bind().dialect.name == "sqlite":
@@ -23,7 +23,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Put the former ones back; the way up fills the index of full text again."""
+    """Restore the former indexes; the next upgrade fills the full-text index again."""
     if op.get_bind().dialect.name == "sqlite":
         op.drop_table("search_index")
         op.execute("create virtual table search_index using fts5(title, body, name, tokenize = 'ascii', columnsize = 0)")

@@ -1,4 +1,4 @@
-"""The bitmap index, of what facets count; full text knows words in titles by marks of theirs."""
+"""The bitmap index for facets; the full-text index marks words of titles."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """An empty index, and one of full text that is empty again: the upgrade ends by filling them."""
+    """Create an empty bitmap index, and empty the full-text index; the end of the upgrade fills both."""
     text = sa.String().with_variant(sa.String(collation="C"), "postgresql")
     version = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     op.create_table(
@@ -25,12 +25,12 @@ def upgrade() -> None:
     )
     op.add_column("ledger_head", sa.Column("indexed", text, nullable=True))
     op.execute("delete from search_index")
-    # Facets read it no more.
+    # Facets use the bitmap index instead.
     op.drop_index("ix_initiatives_id_city_id_status", "initiatives")
 
 
 def downgrade() -> None:
-    """Drop it; the former release's full text has other words, and is filled by its `ledger reindex`."""
+    """Drop the bitmap index; the former release fills its full-text index, which has other words, by `ledger reindex`."""
     op.execute("delete from search_index")
     op.create_index("ix_initiatives_id_city_id_status", "initiatives", ["id", "city_id", "status"])
     op.drop_column("ledger_head", "indexed")
