@@ -8,6 +8,8 @@ import pytest
 
 from api.settings import ROOT
 
+pytestmark = pytest.mark.contract
+
 TESTS = ROOT / "tests"
 
 

@@ -9,6 +9,8 @@ from sqlalchemy import URL
 from api.db.database import Database
 from api.settings import ROOT, Settings, SettingsError
 
+pytestmark = pytest.mark.contract
+
 HINT = "use sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
 SECRET = "s3cret"  # noqa: S105 - opens nothing
 NUMBERS = [row for row in fields(Settings) if row.type is int]

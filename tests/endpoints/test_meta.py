@@ -22,6 +22,8 @@ from api.web.problems import MEDIA_TYPE
 from tests.support.applications import serving
 from tests.support.readme import EXAMPLES
 
+pytestmark = pytest.mark.contract
+
 BASE = "https://api.example.org"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 HTML = "text/html; charset=utf-8"

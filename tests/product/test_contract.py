@@ -21,6 +21,8 @@ from tests.support.applications import BASE
 from tests.support.databases import counted, publishing
 from tests.support.records import copy_of_a_record
 
+pytestmark = pytest.mark.contract
+
 SEEDS = ROOT / "seeds" / "digital-cities-2024"
 INSTANT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 READS = ("GET", "HEAD", "OPTIONS")

@@ -143,6 +143,7 @@ def references(node: object) -> Iterator[str]:
             yield from references(value)
 
 
+@pytest.mark.contract
 def test_valid(document: Json) -> None:
     """The document is valid OpenAPI 3.1."""
     assert document["openapi"].startswith("3.1.")

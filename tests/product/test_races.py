@@ -116,6 +116,7 @@ def test_fifty_at_once_are_one(office: tuple[Flask, str]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.campaign
 def test_killed_sixty_times(settings: Settings) -> None:
     """A server is killed 60 times while 4 clients write and retry: no acknowledged write is lost, and none applied twice."""
     with opened(settings) as database:
@@ -334,6 +335,7 @@ def test_any_order(store: Store, migrated: Settings, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.campaign
 def test_any_order_at_length(store: Store, migrated: Settings, tmp_path: Path) -> None:
     """The same, at length."""
     many = limits(max_examples=150, stateful_step_count=40, deadline=None)

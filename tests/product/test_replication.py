@@ -307,6 +307,7 @@ def test_race(own_pair: Pair) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.campaign
 def test_long_race(own_pair: Pair) -> None:
     """The same with 4,000 commits."""
     race(own_pair, 4_000, 0.02)

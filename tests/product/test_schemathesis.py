@@ -188,6 +188,7 @@ def test_document_is_true(file: Settings) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.campaign
 def test_document_is_true_for_long(settings: Settings) -> None:
     """The same for many more requests."""
     with campaigned(settings) as app:

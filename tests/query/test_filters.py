@@ -299,6 +299,7 @@ def test_list(places: list[Place], data: st.DataObject) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize("part", range(4))
 @given(data=st.data())
 @limits(max_examples=5000, deadline=None, suppress_health_check=list(HealthCheck))
@@ -332,6 +333,7 @@ def test_facets(places: list[Place], data: st.DataObject) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.campaign
 @given(data=st.data())
 @limits(max_examples=5000, deadline=None, suppress_health_check=list(HealthCheck))
 def test_many_facets(places: list[Place], data: st.DataObject) -> None:

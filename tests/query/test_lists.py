@@ -22,6 +22,8 @@ from tests.support.applications import serving
 from tests.support.databases import Store, opened, publishing
 from tests.support.plans import plans
 
+pytestmark = pytest.mark.contract
+
 ROWS = 600
 CITATION = "id, subject_kind, subject_id, field, source_id, paragraph, sentence, sentence_sha256, basis"
 

@@ -22,6 +22,8 @@ from tests.support.answers import brief, walk
 from tests.support.applications import serving
 from tests.support.databases import publishing
 
+pytestmark = pytest.mark.contract
+
 nouns = pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
 STREAMED = [row for row in FORMATS.values() if row.write]
 ODD = [

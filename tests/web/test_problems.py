@@ -26,6 +26,8 @@ from tests.support.answers import brief, problem
 from tests.support.applications import serving
 from tests.support.databases import DIALECTS, Store, config, opened, publishing, upgrade
 
+pytestmark = pytest.mark.contract
+
 PATHS = sorted(
     ["/", "/changesets", "/docs", "/keys", "/livez", "/openapi.json", "/problems", "/readyz", "/search", "/suggest"]
     + ["/changes", "/digest", "/snapshot", "/webhooks"]
@@ -108,7 +110,13 @@ JSON_VALUES = st.recursive(
 
 
 @given(values=st.lists(JSON_VALUES, max_size=4), raw=st.binary(max_size=60), forged=st.booleans())
-def test_forged_cursor(sqlite_app: Flask, postgresql_app: Flask, values: list[Any], raw: bytes, forged: bool) -> None:  # noqa: FBT001 - hypothesis passes it
+def test_forged_cursor_on_sqlite_and_postgresql(
+    sqlite_app: Flask,
+    postgresql_app: Flask,
+    values: list[Any],
+    raw: bytes,
+    forged: bool,  # noqa: FBT001 - hypothesis passes it
+) -> None:
     """Whatever a caller puts into a cursor, the answer is a page or a 400, on both databases alike."""
     for app in (sqlite_app, postgresql_app):
         client = app.test_client()

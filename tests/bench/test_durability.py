@@ -1,0 +1,51 @@
+"""The durability of writes in a race: the same for everyone, and read from each server's own kind of connection."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.settings import ROOT
+from bench.dataset import DatasetStore
+from bench.peers.copies import writable
+from bench.peers.durability import durability_of
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatasetStore]:
+    """A store of datasets, as `make bench` has one."""
+    datasets = DatasetStore(tmp_path_factory.mktemp("datasets"))
+    yield datasets
+    datasets.close()
+
+
+@pytest.mark.parametrize(
+    ("dialect", "expected"),
+    [("sqlite", "journal_mode=wal, synchronous=FULL"), ("postgresql", "fsync=on, synchronous_commit=on")],
+)
+def test_writes_are_durable(datasets: DatasetStore, tmp_path: Path, dialect: str, expected: str) -> None:
+    """This API and the peers on SQLAlchemy write to a copy of a dataset with the same durability; PostgreSQL's fsync is on."""
+    with writable(datasets.get(dialect, 60), tmp_path, "durable") as copy:
+        assert durability_of("product", copy.database_url) == expected
+        command = [sys.executable, "-m", "bench.peers.durability", "sqlalchemy"]
+        environ = {**os.environ, "DATABASE_URL": copy.database_url}
+        assert (
+            subprocess.run(command, cwd=ROOT, env=environ, check=True, stdout=subprocess.PIPE).stdout.decode().strip()
+            == expected
+        )
+
+
+def test_a_write_that_can_be_lost_does_not_race(datasets: DatasetStore, tmp_path: Path) -> None:
+    """The control: when PostgreSQL does not wait for the disk, the race does not start."""
+    with writable(datasets.get("postgresql", 60), tmp_path, "careless") as copy:
+        datasets.server.psql("alter system set synchronous_commit = off")
+        datasets.server.psql("select pg_reload_conf()")
+        try:
+            with pytest.raises(SystemExit, match="not durable: fsync=on, synchronous_commit=off"):
+                durability_of("product", copy.database_url)
+        finally:
+            datasets.server.psql("alter system reset synchronous_commit")
+            datasets.server.psql("select pg_reload_conf()")
