@@ -55,7 +55,7 @@ def test_what_is_indexed() -> None:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut sets after some versions, and ask for few at once."""
-    monkeypatch.setattr(bitmaps, "AT_ONCE", 2)
+    monkeypatch.setattr(bitmaps, "KEYS", 2)
     monkeypatch.setattr(bitmaps, "BLOCK", 4)
     monkeypatch.setattr(bitmaps, "PIECE", len(BitMap([1, 2, 3, 5, 8]).serialize()))
 
@@ -201,7 +201,7 @@ def test_an_index_that_was_left_behind(database: Database, own_client: FlaskClie
     """A release that does not know the index leaves it behind, for good: the tables are asked until it is made anew."""
     with monkeypatch.context() as former:
         former.setattr(bitmaps, "replace", lambda *_: None)
-        former.setattr(bitmaps, "mark", lambda version: f"another {version}")
+        former.setattr(bitmaps, "stamp", lambda version: f"another {version}")
         with publishing(database) as session:
             session.execute(text("update initiatives set status = 'draft' where status = 'pilot'"))
     with publishing(database) as session:
