@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from api.settings import ROOT
-from tests.support.pages import PAGES, Command, run_by
+from tests.support.pages import Command, run_by
 
 pytestmark = pytest.mark.slow
 
@@ -190,17 +190,6 @@ def test_ten_commands(clone: Path, port: int, tmp_path: Path) -> None:
     }
     verify = [".venv/bin/flask", "--app", "wsgi", "ledger", "verify"]
     subprocess.run(verify, cwd=clone, env=environ, capture_output=True, check=True)
-
-
-def test_make_targets(clone: Path, port: int) -> None:
-    """Every make target that a page names is one that `make help` lists."""
-    listed = subprocess.run(
-        ["make", "help"], cwd=clone, env=environment(port), capture_output=True, text=True, check=True
-    ).stdout
-    targets = {line.split()[0] for line in listed.splitlines()}
-    shown = {command.line.rpartition(" ")[2] for command in run_by("make")}
-    assert {"run", "test"} <= shown
-    assert shown.union(*(re.findall(r"`make ([a-z-]+)`", text) for text in PAGES.values())) <= targets
 
 
 def test_postgresql(clone: Path, postgresql: str) -> None:

@@ -1,6 +1,7 @@
 """README.md and docs/*.md: short, linked, and without a command that no test runs."""
 
 import re
+import subprocess
 import tomllib
 from urllib.parse import urlsplit
 
@@ -69,6 +70,22 @@ def test_every_command_is_run() -> None:
     assert {command.runner for command in COMMANDS} == {"programs", "walkthrough", "request", "make", "shell"}
     assert [command.line for command in run_by("request") if not command.output] == []
     assert [command.line for command in run_by("shell") if command.output] == []
+
+
+def test_make_targets() -> None:
+    """Every make target that a page names is one that `make help` lists."""
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    named = {command.line.rpartition(" ")[2] for command in run_by("make")}
+    assert {"run", "test"} <= named
+    named = named.union(*(re.findall(r"`make ([a-z-]+)[^`]*`", text) for text in PAGES.values()))
+    assert named <= set(re.findall(r"^  ([a-z-]+)", listed, re.MULTILINE))
+
+
+@pages
+def test_paths(page: str) -> None:
+    """Each file and folder of the project that a page names is there."""
+    named = re.findall(r"`((?:api|bench|clients|docs|migrations|seeds|tests)/[\w/.-]*)(?:: [\w.]+)?`", PAGES[page])
+    assert [path for path in named if not (ROOT / path).exists()] == []
 
 
 def test_version_is_defined_once() -> None:
