@@ -27,7 +27,7 @@ UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 InputFault = tuple[str, str]
 
 
-class _Input(Schema):
+class Input(Schema):
     """Turns the fields of a published document into those of a record that is sent."""
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:  # noqa: ARG002 - marshmallow's interface
@@ -65,7 +65,7 @@ def input_of(schema: type[Schema]) -> type[Schema]:
     title = schema.__name__.removesuffix("Schema")
     derived = [name for name, field in schema().fields.items() if field.dump_only or field.metadata.get("readOnly")]
     namespace = {"Meta": _strict(*derived), "__doc__": f"{title} as it is sent."}
-    return type(f"{title}InputSchema", (_Input, schema), namespace)
+    return type(f"{title}InputSchema", (Input, schema), namespace)
 
 
 @cache

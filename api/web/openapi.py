@@ -11,6 +11,7 @@ from flask import Flask
 from flask_smorest import Api as SmorestApi
 
 from api import __version__
+from api.editing.inputs import Input
 from api.resources import RESOURCES
 from api.schema.fields import Document, Part
 from api.web import schemas
@@ -39,12 +40,13 @@ PROBLEM_HEADERS = {401: CHALLENGE, 403: CHALLENGE, 405: ALLOW, 429: RETRY_AFTER,
 
 
 class RequiredProperties(BasePlugin):
-    """Makes every property of a document required: an answer has all of them, some with null."""
+    """Makes every property of a published document required: an answer has all of them, some with null."""
 
     def schema_helper(self, name: str, definition: dict[str, Any], **kwargs: Any) -> dict[str, Any]:  # noqa: ARG002 - apispec's interface
         """Return the additions to the schema of a document."""
         schema = resolve_schema_instance(kwargs["schema"])
-        return {"required": sorted(schema.fields)} if isinstance(schema, Document | Part) else {}
+        is_published = isinstance(schema, Document | Part) and not isinstance(schema, Input)
+        return {"required": sorted(schema.fields)} if is_published else {}
 
 
 class Api(SmorestApi):

@@ -462,6 +462,19 @@ def differences(document: Json, answer: TestResponse, response: Json) -> list[st
     return [f"{answer.request.path} {answer.status_code}: {line}" for line in found]
 
 
+@pytest.mark.parametrize("resource", RESOURCES, ids=str)
+def test_required_members(document: Json, resource: Resource) -> None:
+    """A published record has every member; one that is sent may lack lists and what can be null; a patch may lack anything."""
+    schemas = document["components"]["schemas"]
+    published, sent, patch = (schemas[f"{resource.singular.title()}{kind}"] for kind in ("", "Input", "Patch"))
+    assert published["required"] == sorted(published["properties"])
+    optional = {
+        name for name, schema in sent["properties"].items() if schema.get("type") == "array" or "null" in schema.get("type", ())
+    }
+    assert set(sent["required"]) == {*sent["properties"]} - optional
+    assert "required" not in patch
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
 def test_other_methods(client: FlaskClient, document: Json, method: str) -> None:
     """A method that no operation has is a 405 that names those that work, on every path."""
