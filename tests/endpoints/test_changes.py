@@ -1,39 +1,25 @@
-"""Copies that prove themselves: the feed, its cursors, the digest, snapshots, and the past."""
+"""The feed: changes in commit order, waiting for them, and the cursors of its readers."""
 
-import gzip
-import json
 import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, given
-from hypothesis import settings as configured
-from hypothesis import strategies as st
 from sqlalchemy import select, text
 
 from api.db.database import Database
-from api.ledger import feed, head, merkle, publish, retention
-from api.ledger.models import EPOCH, Head, Revision
+from api.ledger import feed, head, merkle, publish
+from api.ledger.models import EPOCH, Head
 from api.ledger.verify import verify
-from api.resources import RESOURCES
 from api.schema.canonical import canonical
 from api.settings import Settings
 from tests.support.answers import ANY, brief, read
-from tests.support.applications import curating, serving
+from tests.support.applications import serving
 from tests.support.copies import Copy, apply, city, follow, pages, root, undo, write
 from tests.support.databases import publishing
-
-
-@pytest.fixture
-def curator(own_client: FlaskClient, database: Database) -> FlaskClient:
-    """Writes to this test's own database, whose seeds are one commit of 603 versions."""
-    return curating(own_client, database)
-
 
 # --- the feed
 
@@ -331,120 +317,6 @@ def mutate(client: FlaskClient, times: int) -> None:
     assert seen - {200} == {400, 410}
 
 
-@given(
-    st.integers(0, 2**53 - 1),
-    st.sets(st.sampled_from([row.name for row in RESOURCES])),
-    st.integers(0, 2**53 - 1),
-    st.booleans(),
-    st.binary(min_size=32, max_size=32),
-)
-def test_cursor_round_trip(version: int, kinds: set[str], target: int, fresh: bool, chain: bytes) -> None:  # noqa: FBT001
-    """A cursor says its position again, and holds for the chain that it was made with, and no other."""
-    position = feed.Position(version, tuple(sorted(kinds)), target, fresh)
-    found, proof = feed.Position.read(position.cursor(chain))
-    assert (found, found.holds(proof, chain), found.holds(proof, bytes(32))) == (position, True, chain == bytes(32))
-
-
-# --- the digest, and snapshots
-
-
-def test_digest(curator: FlaskClient) -> None:
-    """The root is the one that anyone computes from a copy, at every version that there was."""
-    copy: Copy = {}
-    roots = {}
-    cursor = follow(curator, copy, "/changes?since=0")
-    for step in range(6):
-        roots[603 + step] = (root(copy), len(copy))
-        if step % 3 == 2:
-            curator.delete(f"/cities/c-{step - 1}-zz", headers=ANY)
-        else:
-            write(curator, f"c-{step}-zz")
-        cursor = follow(curator, copy, f"/changes?cursor={cursor}")
-    roots[609] = (root(copy), len(copy))
-    answers = {version: read(curator, f"/digest?at={version}")["data"] for version in roots}
-    assert {version: (answer["root"], answer["count"]) for version, answer in answers.items()} == roots
-    assert read(curator, "/digest")["data"] == answers[609]
-    empty = read(curator, "/digest?at=0")["data"]
-    assert (empty["count"], empty["root"], empty["nouns"]) == (0, root({}), {})
-
-
-def test_digest_in_the_middle_of_a_commit(curator: FlaskClient) -> None:
-    """At any version, not only where a commit ends, the digest is of just the records up to it."""
-    rows = read(curator, "/changes?since=0")["data"]
-    copy: Copy = {}
-    apply(copy, {"data": rows[:50]})
-    assert read(curator, "/digest?at=50")["data"]["root"] == root(copy)
-
-
-def test_buckets(client: FlaskClient) -> None:
-    """The buckets hash to their noun, and each has just the records whose keys fall into it, by id."""
-    data = read(client, "/digest?buckets=true")["data"]
-    for noun in ("cities", "citations"):
-        hashes = [bytes.fromhex(found) for found in data["nouns"][noun]["buckets"]]
-        assert merkle.noun(noun, hashes).hex() == data["nouns"][noun]["root"]
-        number = next(number for number, found in enumerate(hashes) if found != merkle.EMPTY)
-        answer = read(client, f"/digest/buckets/{noun}/{number}")
-        ids = [row["id"] for row in answer["data"]]
-        every = [record["id"] for record in read(client, f"/{noun}?limit=500&sort=id")["data"]]
-        assert set(ids) >= {id for id in every if merkle.bucket_of(noun, id) == number}
-        assert ids == sorted(ids)
-        for row in answer["data"]:
-            assert row["hash"] == merkle.leaf(noun, row["id"], canonical(row["document"])).hex()
-        assert (
-            answer["hash"] == merkle.bucket(bytes.fromhex(row["hash"]) for row in answer["data"]).hex() == hashes[number].hex()
-        )
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/digest/buckets/mayors/1",
-        "/digest/buckets/cities/256",
-        "/digest/buckets/cities/01",
-        "/digest/buckets/cities/x",
-        "/changes/mayors",
-    ],
-)
-def test_what_is_not_there(client: FlaskClient, path: str) -> None:
-    """A noun or a bucket that there is not is a 404 that names those that there are."""
-    status, name, (item,) = brief(client.get(path))
-    assert (status, name, bool(item["allowed"])) == (404, "not-found", True)
-
-
-def test_snapshot(curator: FlaskClient) -> None:
-    """A snapshot is everything at one version, counted and proved, and the feed goes on from its cursor."""
-    write(curator, "a-zz")
-    first, *rows = [json.loads(line) for line in curator.get("/snapshot").get_data().splitlines()]
-    copy = {(row["kind"], row["id"]): row["document"] for row in rows}
-    proof = read(curator, "/digest")["data"]
-    assert first == {"version": 604, "cursor": first["cursor"], "count": len(rows), "root": root(copy)}
-    assert (first["root"], first["count"]) == (proof["root"], proof["count"])
-    write(curator, "b-zz")
-    for path in (f"/changes?cursor={first['cursor']}", "/changes?since=604"):
-        assert [row["id"] for row in read(curator, path)["data"]] == ["b-zz"]
-    then = curator.get("/snapshot?as_of=604")
-    assert then.get_data().splitlines()[1:] == [
-        json.dumps(row, separators=(",", ":"), ensure_ascii=False).encode() for row in rows
-    ]
-
-
-def test_snapshot_compressed(client: FlaskClient) -> None:
-    """A snapshot is compressed for who says so, under a tag of its own, and says what it depends on."""
-    plain, packed = (
-        client.get("/snapshot", headers={"Accept-Encoding": coding}, buffered=True) for coding in ("identity", "gzip, br;q=0.5")
-    )
-    refused = client.get("/snapshot", headers={"Accept-Encoding": "gzip;q=0"}, buffered=True)
-    assert gzip.decompress(packed.get_data()) == plain.get_data() == refused.get_data()
-    assert [answer.headers.get("Content-Encoding") for answer in (plain, packed, refused)] == [None, "gzip", None]
-    assert {answer.headers["Vary"] for answer in (plain, packed, refused)} == {"Accept-Encoding"}
-    assert plain.headers["ETag"] != packed.headers["ETag"]
-    again = client.get("/snapshot", headers={"Accept-Encoding": "gzip", "If-None-Match": packed.headers["ETag"]})
-    assert (again.status_code, again.headers["Vary"]) == (304, "Accept-Encoding")
-
-
-# --- the past
-
-
 def test_since_beside_a_cursor(curator: FlaskClient) -> None:
     """Who sends with a cursor where they began gets what the cursor alone gets; a later `since` is refused."""
     write(curator, "a-zz", "b-zz")
@@ -454,184 +326,3 @@ def test_since_beside_a_cursor(curator: FlaskClient) -> None:
     assert (answer["data"], answer["cursor"]) == (expected["data"], expected["cursor"])
     status, _, items = brief(curator.get(f"/changes/cities?cursor={cursor}&since=605"))
     assert (status, [(item["parameter"], item["code"]) for item in items]) == (400, [("since", "not-together")])
-
-
-def test_history(curator: FlaskClient) -> None:
-    """A record's past says who, when, why and what changed, the newest first, a page at a time."""
-    write(curator, "a-zz")
-    curator.patch("/cities/a-zz?message=Why.", json={"summary": "One.", "name": "A"}, headers=ANY)
-    curator.delete("/cities/a-zz", headers=ANY)
-    answer = read(curator, "/cities/a-zz/history?limit=2")
-    gone, changed = answer["data"]
-    assert (gone["op"], gone["version"], gone["document"], gone["author"]) == ("delete", 606, None, "curator")
-    assert {row["pointer"] for row in gone["changes"]} >= {"/name", "/summary"}
-    assert (changed["reason"], changed["document"]["version"]) == ("Why.", 605)
-    assert changed["changes"] == [
-        {"pointer": "/name", "before": "A-Zz", "after": "A"},
-        {"pointer": "/summary", "before": None, "after": "One."},
-    ]
-    (made,) = read(curator, answer["links"]["next"].removeprefix("http://localhost"))["data"]
-    assert (made["version"], made["cut"]) == (604, False)
-    assert read(curator, "/cities/a-zz/history?before=604")["data"] == []
-    assert brief(curator.get("/cities/nowhere/history"))[:2] == (404, "record-not-found")
-
-
-def test_records_as_of(curator: FlaskClient) -> None:
-    """A record as of a version or a time is what it was; before its first it is a 404, and after its end a 410."""
-    write(curator, "a-zz")
-    first = read(curator, "/cities/a-zz")["data"]
-    curator.patch("/cities/a-zz", json={"summary": "One."}, headers=ANY)
-    curator.delete("/cities/a-zz", headers=ANY)
-    assert read(curator, "/cities/a-zz?as_of=604")["data"] == first
-    assert read(curator, "/cities/a-zz?as_of=605&fields=id,summary")["data"] == {"id": "a-zz", "summary": "One."}
-    assert [brief(curator.get(f"/cities/a-zz?as_of={version}"))[0] for version in (0, 603, 606)] == [404, 404, 410]
-    (seed,) = read(curator, "/cities/boston-ma/history")["data"]
-    for moment in (seed["changed_at"], "2999-01-01T00:00:00Z"):
-        assert read(curator, f"/cities/boston-ma?as_of={moment}")["data"]["id"] == "boston-ma"
-    assert brief(curator.get("/cities/boston-ma?as_of=2001-01-01T00:00:00Z"))[0] == 404
-    assert brief(curator.get("/cities/boston-ma?as_of=603&include=awards"))[:2] == (400, "invalid-query")
-
-
-def test_trim(curator: FlaskClient, database: Database) -> None:
-    """What was cut is a 410 that says from where on there is a past; the feed, the digest and every cursor are as they were."""
-    write(curator, "a-zz")
-    for summary in ("One.", "Two."):
-        curator.patch("/cities/a-zz", json={"summary": summary}, headers=ANY)
-    cursors = [read(curator, f"/changes?since={version}&as_of={version}")["cursor"] for version in (603, 604, 605)]
-    before = (
-        {version: read(curator, f"/digest?at={version}") for version in (603, 604, 606)},
-        read(curator, "/changes?since=0"),
-    )
-    with database.writing() as session:
-        moment = session.scalars(select(Revision.changed_at).where(Revision.version == 606)).one()
-        assert retention.trim(session, moment.replace(year=2999)) == 2
-        assert retention.trim(session, moment.replace(year=2999)) == 0
-    for path in (
-        "/cities/a-zz?as_of=604",
-        "/snapshot?as_of=605",
-        "/changes?as_of=604",
-        "/changes?since=604&history=true",
-        "/cities/boston-ma?as_of=604",
-    ):
-        response = curator.get(path)
-        assert (*brief(response)[:2], response.get_json()["version"]) == (410, "history-trimmed", 606)
-    assert read(curator, "/cities/a-zz?as_of=606")["data"]["summary"] == "Two."
-    assert (
-        {version: read(curator, f"/digest?at={version}") for version in (603, 604, 606)},
-        read(curator, "/changes?since=0"),
-    ) == before
-    for cursor in cursors:
-        assert [row["version"] for row in read(curator, f"/changes?cursor={cursor}")["data"]] == [606]
-    assert [(row["version"], row["cut"]) for row in read(curator, "/cities/a-zz/history")["data"]] == [
-        (606, False),
-        (605, True),
-        (604, True),
-    ]
-    with database.reading() as session:
-        assert list(verify(session)) == []
-
-
-def test_erase(curator: FlaskClient, database: Database) -> None:
-    """A record's past is erased from the database, remembered answers too; others' is there, and all proofs hold."""
-    secret = "Unmistakable."  # noqa: S105 - what is to be forgotten
-    curator.post("/cities", json=city("a-zz", summary=secret), headers={"Idempotency-Key": "once"})
-    curator.patch("/cities/boston-ma", json={"summary": "Other."}, headers=ANY)
-    curator.delete("/cities/a-zz", headers=ANY)
-    before = read(curator, "/digest?at=604")
-    done = curator.application.test_cli_runner().invoke(args=["ledger", "erase", "cities", "a-zz"])
-    assert (done.exit_code, done.output) == (0, "Documents erased: 1.\n")
-    with database.reading() as session:
-        for table, column in (("revision", "document"), ("idempotency_keys", "body")):
-            assert session.scalar(text(f"select count(*) from {table} where {column} like '%{secret}%'")) == 0
-        assert list(verify(session)) == []
-    if database.engine.dialect.name == "sqlite":
-        assert secret.encode() not in Path(database.settings.sqlalchemy_url.database or "").read_bytes()
-    assert read(curator, "/digest?at=604") == before
-    response = curator.get("/cities/a-zz?as_of=604")
-    assert (*brief(response)[:2], response.get_json()["version"]) == (410, "history-trimmed", None)
-    assert read(curator, "/cities/boston-ma?as_of=604")["data"]["summary"] != "Other."
-    assert brief(curator.get("/snapshot?as_of=604"))[:2] == (410, "history-trimmed")
-    assert [row["document"] is None for row in read(curator, "/changes?since=603&history=true")["data"]] == [True, False, True]
-
-
-# --- everything at once
-
-
-def verified_syncs(database: Database, app: Any, syncs: int, writers: int) -> None:
-    """Sync again and again while others write, each third time from nothing; every copy proves itself at its own version."""
-    over = threading.Event()
-
-    def work(number: int) -> None:
-        chance = random.Random(number)  # noqa: S311 - nothing is secret
-        turn = 0
-        while not over.is_set():
-            turn += 1
-            with database.writing() as session:
-                id = f"w-{number}-{chance.randrange(6)}-zz"
-                known = session.scalar(text("select count(*) from cities where id = :id"), {"id": id})
-                change = (
-                    "insert into cities (id, name, state, country) values (:id, :id, 'ZZ', 'US')"
-                    if not known
-                    else "delete from cities where id = :id"
-                    if chance.random() < 0.3
-                    else f"update cities set summary = 'Turn {turn}.' where id = :id"
-                )
-                session.execute(text(change), {"id": id})
-                publish.publish(session)
-                if chance.random() < 0.06:
-                    session.rollback()
-
-    client, cursor = app.test_client(), None
-    copy: Copy = {}
-    with ThreadPoolExecutor(writers) as pool:
-        running = [pool.submit(work, number) for number in range(writers)]
-        try:
-            for sync in range(syncs):
-                if sync % 3 == 0:
-                    copy, cursor = {}, None
-                cursor = follow(client, copy, f"/changes?cursor={cursor}&limit=10" if cursor else "/changes?since=0&limit=100")
-                version = feed.Position.read(cursor)[0].version
-                assert read(client, f"/digest?at={version}")["data"]["root"] == root(copy)
-        finally:
-            over.set()
-    for future in running:
-        future.result()
-    with database.reading() as session:
-        assert list(verify(session)) == []
-        assert head.state(session).version > 603 + syncs
-
-
-def test_verified_syncs(own_client: FlaskClient, database: Database) -> None:
-    """Twelve syncs under 4 writers each end with a copy whose root is the server's at its version."""
-    verified_syncs(database, own_client.application, 12, 4)
-
-
-@pytest.mark.slow
-def test_many_verified_syncs(own_client: FlaskClient, database: Database) -> None:
-    """The same 200 times."""
-    verified_syncs(database, own_client.application, 200, 4)
-
-
-@configured(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    steps=st.lists(st.tuples(st.sampled_from(["put", "delete", "patch", "sync"]), st.integers(0, 3)), min_size=5, max_size=25)
-)
-def test_any_order(curator: FlaskClient, steps: list[tuple[str, int]]) -> None:
-    """Whatever is written in whatever order, a copy that follows equals one that begins anew, and both prove it."""
-    copy: Copy = {}
-    cursor = follow(curator, copy, "/changes?since=0")
-    for verb, number in steps:
-        path = f"/cities/s-{number}-zz"
-        if verb == "put":
-            curator.put(path, json=city(f"s-{number}-zz"), headers=ANY if curator.get(path).status_code == 200 else {})
-        elif verb == "patch":
-            curator.patch(path, json={"summary": str(number)}, headers=ANY)
-        elif verb == "delete":
-            curator.delete(path, headers=ANY)
-        else:
-            cursor = follow(curator, copy, f"/changes?cursor={cursor}&limit=2")
-    follow(curator, copy, f"/changes?cursor={cursor}&limit=1")
-    anew: Copy = {}
-    follow(curator, anew, "/changes?since=0")
-    assert copy == anew
-    assert root(copy) == read(curator, "/digest")["data"]["root"]

@@ -1,19 +1,12 @@
-"""The ledger: whatever changes a record, by whatever route, is published once, in commit order."""
+"""Publication: whatever changes a record, by whatever route, is published once."""
 
 import json
-import sqlite3
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import count
 
 import pytest
 from marshmallow import post_dump
 from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.orm import Session
 
 from api.db.database import Database
 from api.db.types import Base
@@ -23,40 +16,13 @@ from api.ledger.rendering import publishable
 from api.ledger.verify import verify
 from api.resources import RESOURCES
 from api.resources.cities import City
-from api.resources.initiatives import Initiative, InitiativeMetric, InitiativeSchema, initiatives
+from api.resources.initiatives import InitiativeMetric, InitiativeSchema, initiatives
 from api.schema.canonical import content_sha256
-from api.settings import Settings
-from tests.support.databases import counted, opened, publishing
+from tests.support.databases import counted, head, publishing
+from tests.support.published import LAKE, VISION, changes, published
 
 NOUNS = {resource.name for resource in RESOURCES}
-LAKE, VISION = "los-angeles-ca-data-lake", "los-angeles-ca-vision-ai"
 MEASURED = "los-angeles-ca-myla311"
-
-
-def published(session: Session, since: int) -> list[tuple[str, str, str]]:
-    """Return what was published after a version, in order."""
-    rows = session.execute(
-        select(Revision.op, Revision.kind, Revision.id).where(Revision.version > since).order_by(Revision.version)
-    )
-    return [(row.op.value, row.kind, row.id) for row in rows]
-
-
-def head(database: Database) -> int:
-    """Return the version that the dataset is at."""
-    with database.reading() as session:
-        return session.execute(select(Head.version)).scalar_one()
-
-
-def changes(database: Database, *statements: str) -> list[tuple[str, str, str]]:
-    """Run SQL past the application, sweep, and return what that published; the ledger must then agree."""
-    before = head(database)
-    with database.engine.begin() as connection:
-        for statement in statements:
-            connection.execute(text(statement))
-    publish.sweep(database)
-    with database.reading() as session:
-        assert list(verify(session)) == []
-        return published(session, before)
 
 
 def test_seeds_are_published(database: Database) -> None:
@@ -299,192 +265,6 @@ def test_many_records_at_once(database: Database) -> None:
         assert list(verify(session)) == []
 
 
-WRITERS, WRITES = 8, 15
-
-
-def race(database: Database, write: Callable[[int], None], poll: Callable[[], list[int]]) -> tuple[list[int], list[int]]:
-    """Let writers and a poller loose; returns what the poller saw by asking for what is new, and what there was in the end."""
-    seen: list[int] = []
-    done = threading.Event()
-    start = threading.Barrier(WRITERS + 1)
-
-    def writer(number: int) -> None:
-        start.wait()
-        for n in range(WRITES):
-            write(number * WRITES + n)
-
-    def poller() -> None:
-        start.wait()
-        while not done.is_set():
-            seen.extend(poll())
-        seen.extend(poll())
-
-    with ThreadPoolExecutor(WRITERS + 1) as pool:
-        polling = pool.submit(poller)
-        for future in [pool.submit(writer, number) for number in range(WRITERS)]:
-            future.result()
-        done.set()
-        polling.result()
-    with database.reading() as session:
-        return seen, list(session.scalars(select(Revision.version).order_by(Revision.version)))
-
-
-@pytest.fixture
-def racing(settings: Settings) -> Iterator[Database]:
-    """A database with a connection for every thread of a race."""
-    with opened(Settings(database_url=settings.database_url, pool_size=WRITERS + 2, lock_timeout=60)) as database:
-        yield database
-
-
-def test_no_change_is_missed(racing: Database) -> None:
-    """With 8 writers, a poller that asks for what is above its last version sees every version, once, without a gap."""
-    last = first = head(racing)
-
-    def write(number: int) -> None:
-        with publishing(racing) as session:
-            session.execute(
-                text("insert into priorities (id, name, description) values (:id, :id, 'Raced.')"), {"id": f"race-{number}"}
-            )
-            # The races that matter: writers who also change one and the same record.
-            session.execute(
-                update(Initiative).where(Initiative.id == "los-angeles-ca-myla311").values(summary=f"Raced by {number}.")
-            )
-
-    def poll() -> list[int]:
-        nonlocal last
-        with racing.reading() as session:
-            new = list(session.scalars(select(Revision.version).where(Revision.version > last).order_by(Revision.version)))
-        last = new[-1] if new else last
-        return new
-
-    seen, there = race(racing, write, poll)
-    assert seen == list(range(first + 1, first + 2 * WRITERS * WRITES + 1))
-    assert there == list(range(1, seen[-1] + 1))
-    with racing.reading() as session:
-        assert list(verify(session)) == []
-
-
-def test_control_plain_sequence_misses_changes(racing: Database) -> None:
-    """The control: the same race on numbers that are taken before the commit loses some, so the race is one."""
-    with racing.engine.begin() as connection:
-        connection.execute(text("create table control (id integer primary key)"))
-    numbers, overtaken = count(1), threading.Event()
-    last = 0
-
-    def write(_number: int) -> None:
-        mine = next(numbers)
-        if mine == 1:
-            # Who comes first may well commit later than somebody else: here it does.
-            overtaken.wait(30)
-        with racing.engine.begin() as connection:
-            connection.execute(text("insert into control (id) values (:id)"), {"id": mine})
-
-    def poll() -> list[int]:
-        nonlocal last
-        with racing.reading() as session:
-            new = list(session.scalars(text("select id from control where id > :last order by id"), {"last": last}))
-        last = new[-1] if new else last
-        if new:
-            overtaken.set()
-        return new
-
-    seen, _ = race(racing, write, poll)
-    with racing.reading() as session:
-        there = set(session.scalars(text("select id from control")))
-    assert len(there) == WRITERS * WRITES
-    assert there - set(seen), "the poller missed nothing: this race proves nothing"
-
-
-def test_writer_waits_for_the_head(racing: Database) -> None:
-    """A second writer can't publish while a first has published and not committed: nobody sees 2 before 1."""
-    before = head(racing)
-    entered, release = threading.Event(), threading.Event()
-
-    def first() -> None:
-        with publishing(racing) as session:
-            session.execute(text("insert into priorities (id, name, description) values ('first', 'first', 'x')"))
-            publish.publish(session)
-            entered.set()
-            release.wait(30)
-
-    def second() -> None:
-        with publishing(racing) as session:
-            session.execute(text("insert into priorities (id, name, description) values ('second', 'second', 'x')"))
-
-    with ThreadPoolExecutor(2) as pool:
-        one = pool.submit(first)
-        assert entered.wait(30)
-        two = pool.submit(second)
-        with pytest.raises(TimeoutError):
-            two.result(0.3)
-        assert head(racing) == before
-        release.set()
-        one.result(30)
-        two.result(30)
-    with racing.reading() as session:
-        assert published(session, before) == [("upsert", "priorities", "first"), ("upsert", "priorities", "second")]
-
-
-TAMPERING = {
-    "document": (
-        "update revision set document = replace(document, 'San Diego', 'San Diegx') where id = 'san-diego-ca'",
-        "cities/san-diego-ca: the stored bytes",
-    ),
-    "hash": ("update revision set hash = 'x' where id = 'san-diego-ca'", "cities/san-diego-ca: the document of version"),
-    "gap": ("delete from revision where version = 3", "epoch 0: "),
-    "head": ("update ledger_head set version = version + 1", "the head is at version"),
-    "superseded": ("update revision set superseded = 100000 where version = 1", "version 1: not superseded by"),
-    "unpublished": (
-        "insert into priorities (id, name, description) values ('x', 'x', 'x')",
-        "changes noted but not published: 1;",
-    ),
-}
-
-
-def test_verify_reads_the_past(database: Database) -> None:
-    """`verify` rehashes superseded documents too, and checks which commit each revision says it is of."""
-    before = head(database)
-    changes(database, "update cities set summary = 'One.' where id = 'boston-ma'")
-    changes(database, "update cities set summary = 'Two.' where id = 'boston-ma'")
-    with database.engine.begin() as connection:
-        connection.execute(
-            text(f"update revision set document = replace(document, 'One.', 'Won.') where version = {before + 1}")
-        )
-        connection.execute(text(f"update revision set commit_version = {before + 1} where version = {before + 2}"))
-        connection.execute(text("update revision set commit_version = 2 where version = 3"))
-    with database.reading() as session:
-        assert sorted(verify(session)) == [
-            "commit 1: its versions do not begin with it, or are not dense",
-            "commit 2: its versions do not begin with it, or are not dense",
-            f"version {before + 1}: the stored document is not what was published",
-        ]
-
-
-@pytest.mark.parametrize("name", TAMPERING)
-def test_verify_finds(database: Database, name: str) -> None:
-    """`verify` names each way in which ledger and tables can disagree."""
-    statement, expected = TAMPERING[name]
-    with database.engine.begin() as connection:
-        connection.execute(text(statement))
-    with database.reading() as session:
-        complaints = list(verify(session))
-    assert any(complaint.startswith(expected) for complaint in complaints), complaints
-
-
-def test_verify_finds_lost_notes(database: Database) -> None:
-    """A change whose note is lost is found by recomputing: changed, missing and extra records alike."""
-    with database.engine.begin() as connection:
-        connection.execute(text("update cities set summary = 'x' where id = 'boston-ma'"))
-        connection.execute(text("insert into priorities (id, name, description) values ('extra', 'x', 'x')"))
-        connection.execute(text("delete from citations where id = (select min(id) from citations)"))
-        connection.execute(text("delete from ledger_dirty"))
-    with database.reading() as session:
-        complaints = [complaint.split(":")[1].strip() for complaint in verify(session)]
-    assert Counter(complaint.split(" of version")[0] for complaint in complaints) == Counter(
-        ["the document", "in the table, but not published", "published, but not in the table"]
-    )
-
-
 def test_publication_costs_the_same_queries(database: Database) -> None:
     """Publishing fifty records takes as many SELECTs as publishing one."""
     counts = []
@@ -581,27 +361,6 @@ def test_notes_of_a_newer_release_are_kept(database: Database) -> None:
     publish.sweep(database)
     with database.reading() as session:
         assert session.execute(text("select kind, id from ledger_dirty")).all() == [("newcomers", "one")]
-
-
-def test_verify_finds_broken_references(database: Database) -> None:
-    """What a program with foreign keys off leaves behind is found; PostgreSQL has no such programs."""
-    if database.engine.dialect.name == "postgresql":
-        with pytest.raises(IntegrityError), database.engine.begin() as connection:
-            connection.execute(text("delete from cities where id = 'boston-ma'"))
-        return
-    raw = sqlite3.connect(database.settings.sqlalchemy_url.database or "")
-    with raw:
-        raw.execute(f"delete from initiatives where id = '{VISION}'")
-    raw.close()
-    publish.sweep(database)
-    with database.reading() as session:
-        complaints = list(verify(session))
-    assert {complaint.split(",")[0] for complaint in complaints} == {
-        "citations",
-        "initiative_awards",
-        "initiative_partners",
-        "initiative_priorities",
-    }
 
 
 def test_whole_numbers_are_whole(database: Database) -> None:

@@ -2,11 +2,10 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import pytest
 from flask.testing import FlaskClient
@@ -14,81 +13,18 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 from sqlalchemy import text
-from werkzeug.test import TestResponse
 
 from api.db.database import Database
-from api.ledger.verify import verify
-from api.query.language import Filter, facetable, filters, includable, parameters, sortable
-from api.resources import BY_NAME, RESOURCES
-from api.schema.operators import MAX_VALUES
+from api.query.language import Filter, facetable, filters, includable, sortable
+from api.resources import BY_NAME
 from api.schema.resource import Resource
 from tests.support import oracle
-from tests.support.applications import serving
-from tests.support.databases import Store, opened, publishing, upgrade
+from tests.support.databases import publishing
 from tests.support.oracle import ODD, Document, World
+from tests.support.records import nouns
+from tests.support.worlds import BASE, WORLDS, Arguments, Place, compare, flat
 
-WORLDS = 4
-BASE = "http://localhost"
 DEPTH = 3
-Arguments = list[tuple[str, str]]
-nouns = pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
-
-
-# --- the worlds, each in a database of either kind
-
-
-class Place:
-    """A world, and who answers about it from SQLite and from PostgreSQL."""
-
-    def __init__(self, world: World, clients: Sequence[FlaskClient]) -> None:
-        """Join them."""
-        self.world, self.clients = world, clients
-
-    def get(self, path: str) -> TestResponse:
-        """Ask both, which say the same to the byte."""
-        first, second = (client.get(path) for client in self.clients)
-        assert (first.status_code, first.headers.get("ETag")) == (second.status_code, second.headers.get("ETag")), path
-        if first.status_code == 200:
-            assert first.get_data() == second.get_data()
-        return first
-
-    def ask(self, address: str) -> dict[str, Any]:
-        """Ask for what is there."""
-        response = self.get(address.removeprefix(BASE))
-        body: dict[str, Any] = response.get_json()
-        assert response.status_code == 200, body
-        return body
-
-
-@pytest.fixture(scope="module")
-def places(tmp_path_factory: pytest.TempPathFactory, postgresql: str) -> Iterator[list[Place]]:
-    """Some worlds."""
-    with ExitStack() as stack:
-        clients: list[list[FlaskClient]] = []
-        for dialect, server in (("sqlite", ""), ("postgresql", postgresql)):
-            store = Store(dialect, tmp_path_factory.mktemp("worlds"), server)
-            bare = store.empty()
-            upgrade(bare)
-            with opened(bare) as database, publishing(database) as session:
-                oracle.clear(session)
-            clients.append([])
-            for seed in range(WORLDS):
-                settings = store.copy(bare)
-                with opened(settings) as database:
-                    oracle.fill(database, seed)
-                    with database.reading() as session:
-                        assert list(verify(session)) == []
-                clients[-1].append(stack.enter_context(serving(settings)).test_client())
-        yield [Place(served(pair), pair) for pair in zip(*clients, strict=True)]
-
-
-def served(clients: Sequence[FlaskClient]) -> World:
-    """Read the world that is served."""
-    answers = [
-        {noun.name: client.get(f"/{noun.name}?limit=500").get_json()["data"] for noun in RESOURCES} for client in clients
-    ]
-    assert all(answer == answers[0] for answer in answers)
-    return World({noun: {record["id"]: record for record in records} for noun, records in answers[0].items()})
 
 
 # --- requests
@@ -151,27 +87,6 @@ def expression(draw: Callable[[Any], Any], world: World, noun: Resource, depth: 
     return found
 
 
-def escaped(value: str) -> str:
-    """Write a text as one value of a list."""
-    return re.sub(r"([\\,])", r"\\\1", value)
-
-
-def written(wanted: Any) -> str:
-    """Write a value as a query has it."""
-    if isinstance(wanted, float):
-        return f"{wanted:.6f}"
-    return wanted if isinstance(wanted, str) else json.dumps(wanted)
-
-
-def flat(asked: Mapping[str, Any], *, repeated: bool = False) -> Arguments:
-    """Write filters as parameters, lists by comma or by repetition."""
-    found: Arguments = []
-    for name, wanted in asked.items():
-        values = [escaped(written(one)) for one in wanted] if isinstance(wanted, list) else [written(wanted)]
-        found += [(name, one) for one in (values if repeated else [",".join(values)])]
-    return found
-
-
 def narrowed(draw: Callable[[Any], Any], place: Place, noun: Resource) -> tuple[list[Document], Arguments]:
     """Draw filters; returns the records that they leave, by id, and the parameters."""
     own = conditions(draw, place.world, noun, 3) if draw(st.booleans()) else {}
@@ -210,23 +125,6 @@ def fieldwise(key: str) -> str:
     """Return what a key orders by: a field is named once."""
     name = key.removeprefix("-")
     return "subject_id" if name == "subject" else name
-
-
-def compare(place: Place, noun: Resource, arguments: Arguments, expected: Sequence[Document], limit: int) -> None:
-    """Ask for a list in pages and compare each of them."""
-    given = dict(arguments)
-    counted = (None, None) if given.get("count") == "none" else (len(expected), "eq")
-    paths = given["include"].split(",") if "include" in given else []
-    address: str | None = f"/{noun.name}?{urlencode([*arguments, ('limit', str(limit))])}"
-    for start in range(0, len(expected) or 1, limit):
-        assert address
-        answer = place.ask(address)
-        assert [record["id"] for record in answer["data"]] == [record["id"] for record in expected[start : start + limit]]
-        assert answer["data"] == expected[start : start + limit]
-        assert (answer["page"]["total"], answer["page"]["total_relation"]) == counted
-        assert answer["included"] == oracle.included(place.world, noun.name, expected[start : start + limit], paths)
-        address = answer["links"]["next"]
-    assert address is None
 
 
 def check_list(places: list[Place], data: st.DataObject) -> None:
@@ -471,134 +369,3 @@ def test_walk_while_others_write(own_client: FlaskClient, database: Database, no
     expected = oracle.ordered({row["id"]: row for row in seen}.values(), keys)
     assert [row["id"] for row in seen] == [row["id"] for row in expected]
     assert stay <= {row["id"] for row in seen}
-
-
-# --- what people type, or worse
-
-HOSTILE = [*ODD, "\0", "a\0b", "x" * 1000, "x" * 1001, "é" * 1001]
-# As in an address; the last are no UTF-8: half a surrogate pair, no first byte, and a slash in two bytes.
-RAW = [*(quote(found, safe="") for found in HOSTILE), "%ED%A0%80", "%FF", "%C0%AF"]
-
-
-def takes_text(row: Filter) -> bool:
-    """Tell whether a filter takes any text."""
-    return not row.operator.of_null and (row.operator.folds or row.field.type.name == "text")
-
-
-@nouns
-def test_hostile_text_is_text(places: list[Place], resource: Resource) -> None:
-    """Where any text is a value, nothing in it has a meaning: exactly the records come back that have it."""
-    place, noun = places[0], resource.name
-    names = [name for name, row in filters(resource).items() if takes_text(row) and row.operator.name != "not"]
-    # All of them for its own fields, which those of others are compared like; some of them for each of those.
-    leaves = [
-        {name: found} for n, name in enumerate(names) for found in (ODD[n % 4 :: 4] if "." in name else [*ODD, "x" * 1000])
-    ]
-    for start in range(0, len(leaves), 49):
-        asked = {"or": leaves[start : start + 49]}
-        expected = [record["id"] for record in place.world.all(noun) if oracle.matches(place.world, noun, record, asked)]
-        arguments = {"filter": json.dumps(asked), "limit": 500, "sort": "id", "count": "none"}
-        found = place.ask(f"/{noun}?{urlencode(arguments)}")["data"]
-        assert [record["id"] for record in found] == sorted(expected)
-    for name in (name for name in names if filters(resource)[name].operator.many):
-        expected = [record for record in place.world.all(noun) if oracle.matches(place.world, noun, record, {name: ODD})]
-        compare(place, resource, [*flat({name: ODD}), ("sort", "id")], oracle.ordered(expected, ["id"]), 500)
-
-
-@nouns
-def test_hostile_value_is_refused(places: list[Place], resource: Resource) -> None:
-    """Where only some values are possible, any other is a 400 that names each parameter that has it."""
-    refusing = [*filters(resource), *sorted(parameters(resource).keys() - {"q", "cursor"})]
-    for hostile in HOSTILE:
-        broken = "\0" in hostile or len(hostile) > 1000
-        # No more at once than an answer says what is wrong with, and an address can hold.
-        step = 15 if len(hostile) < 100 else 5
-        for start in range(0, len(refusing), step):
-            some = refusing[start : start + step]
-            wrong = [
-                name for name in some if broken or name not in filters(resource) or not takes_text(filters(resource)[name])
-            ]
-            asked = urlencode({name: escaped(hostile) if name in filters(resource) else hostile for name in some})
-            refused(places[0].get(f"/{resource.name}?{asked}"), wrong)
-        refused(places[0].get(f"/{resource.name}?{urlencode({'cursor': hostile})}"), ["cursor"])
-
-
-def refused(response: TestResponse, names: Sequence[str]) -> None:
-    """Check that an answer is a problem about each of these parameters, if there are any."""
-    if names:
-        assert (response.status_code, response.content_type) == (400, "application/problem+json")
-        assert {item["parameter"] for item in response.get_json()["errors"]} == set(names)
-    else:
-        assert response.status_code == 200
-
-
-@nouns
-def test_hostile_search_and_path(places: list[Place], resource: Resource) -> None:
-    """What is searched for is text, and what is no id is nowhere; never is anything a fault of ours."""
-    place = places[0]
-    for hostile in RAW:
-        if resource.search:
-            assert place.get(f"/{resource.name}?q={hostile}&highlights=true").status_code in {200, 400}
-        assert place.get(f"/{resource.name}/{hostile}").status_code == 404
-    for name in (*filters(resource), *parameters(resource)):
-        answer = place.get(f"/{resource.name}?{name}=%ED%A0%80")
-        assert (name, answer.status_code in {200, 400}) == (name, True)
-    for name in (found for found, row in filters(resource).items() if takes_text(row)):
-        lone = quote(json.dumps({name: "\ud800"}))
-        answer = place.get(f"/{resource.name}?filter={lone}").get_json()
-        assert [(item["parameter"], item["pointer"]) for item in answer["errors"]] == [("filter", f"/{name}")]
-
-
-@pytest.mark.parametrize("path", ["search", "suggest"])
-def test_hostile_search(places: list[Place], path: str) -> None:
-    """Across nouns too: any text that is short enough is searched for, and both databases find the same."""
-    for hostile in RAW:
-        assert (hostile, places[0].get(f"/{path}?q={hostile}").status_code) == (hostile, 400 if len(hostile) > 1000 else 200)
-
-
-# --- lists of values
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        (["a"], ["a"]),
-        (["a,b"], ["a", "b"]),
-        ([r"a\,b"], ["a,b"]),
-        ([r"a\,b,a"], ["a", "a,b"]),
-        ([r"a\\,b"], ["a\\", "b"]),
-        ([r"a\\\,b"], [r"a\,b"]),
-        ([r"a\b"], [r"a\b"]),
-        (["a\\"], ["a\\"]),
-        ([","], [""]),
-        (["", "b"], ["", "b"]),
-        (["a", r"a\,b,b"], ["a", "a,b", "b"]),
-        ([r"\,"], [","]),
-    ],
-)
-def test_comma(own_client: FlaskClient, database: Database, values: list[str], expected: list[str]) -> None:
-    """A comma parts values unless a backslash is before it, a backslash is one by itself, and parameters can be repeated."""
-    names = ["", ",", "a", "b", "a,b", "a\\", r"a\,b", r"a\b", "a, b", "A"]
-    with publishing(database) as session:
-        rows = [{"id": f"w-{number}", "name": name} for number, name in enumerate(names)]
-        session.execute(text("insert into priorities (id, name, description) values (:id, :name, '')"), rows)
-    found = own_client.get(f"/priorities?{urlencode([('name', value) for value in values])}").get_json()["data"]
-    assert [record["name"] for record in found] == expected
-
-
-def test_repetition(client: FlaskClient) -> None:
-    """A filter that is repeated takes any of its values, as one with commas does."""
-    both = client.get("/cities?state=CA,WA").get_json()["data"]
-    assert client.get("/cities?state=CA&state=WA").get_json()["data"] == both
-    assert {record["state"] for record in both} == {"CA", "WA"}
-
-
-def test_many_ids(client: FlaskClient) -> None:
-    """As many ids as are allowed are looked up at once; one more is a 400 that says how many may be asked for."""
-    ids = ["boston-ma", *(f"nobody-{number}" for number in range(MAX_VALUES - 1))]
-    for query in (f"id={','.join(ids)}", "&".join(f"id={id}" for id in ids)):
-        assert [record["id"] for record in client.get(f"/cities?{query}").get_json()["data"]] == ["boston-ma"]
-    response = client.get(f"/cities?id={','.join([*ids, 'one-more'])}")
-    detail = "`id` takes at most 500 values."
-    item = {"parameter": "id", "code": "too-many-values", "detail": detail, "allowed": {"maximum": 500}}
-    assert (response.status_code, response.get_json()["errors"]) == (400, [item])

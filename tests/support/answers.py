@@ -5,6 +5,7 @@ from typing import Any
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from api import __version__
 from api.web.problem_types import PROBLEMS
 from tests.support.applications import BASE
 
@@ -49,3 +50,14 @@ def walk(client: FlaskClient, path: str) -> list[dict[str, Any]]:
         records += answer["data"]
         following = answer["links"]["next"] and answer["links"]["next"].removeprefix(BASE)
     return records
+
+
+def version(client: FlaskClient) -> int:
+    """Return the version that the dataset is at."""
+    found: int = client.get("/cities?limit=1").get_json()["meta"]["version"]
+    return found
+
+
+def tag(record: Json) -> dict[str, str]:
+    """Return the header that says which state of a record is known."""
+    return {"If-Match": f'"{__version__}-{record["version"]}"'}

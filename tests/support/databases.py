@@ -4,12 +4,13 @@ import itertools
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, event, select, text
 from sqlalchemy.orm import Session
 
@@ -17,6 +18,7 @@ from api.db.database import Database, alembic_config
 from api.ledger import publish
 from api.ledger.models import Head
 from api.settings import Settings
+from tests.support.processes import SECRET, unused_port
 
 DIALECTS = ("sqlite", "postgresql")
 NUMBERS = itertools.count()
@@ -111,3 +113,42 @@ def head(database: Database) -> int:
     """Return the version that the dataset is at."""
     with database.reading() as session:
         return session.scalars(select(Head.version)).one()
+
+
+REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()][::-1]
+
+
+def missing(store: Store) -> Settings:
+    """Name a database that is not there."""
+    settings = store.empty()
+    return replace(settings, database_url=settings.database_url.replace("/test_", "/missing_"))
+
+
+def unreachable(store: Store) -> Settings:
+    """Name a database where there can't be one: on a port that nobody listens on, or in no folder."""
+    if store.dialect == "sqlite":
+        return Settings(database_url=f"sqlite:///{store.folder / 'missing' / 'file.sqlite3'}")
+    return Settings(database_url=f"postgresql://me:{SECRET}@127.0.0.1:{unused_port()}/cities")
+
+
+def unmigrated(store: Store) -> Settings:
+    """Name an empty database."""
+    settings = store.empty()
+    with opened(settings, create=True) as database:
+        database.engine.connect().close()
+    return settings
+
+
+def earlier(store: Store) -> Settings:
+    """Name a database of an earlier release."""
+    settings = store.empty()
+    upgrade(settings, REVISIONS[0])
+    return settings
+
+
+def later(store: Store) -> Settings:
+    """Name a database of a release that is yet to come."""
+    settings = earlier(store)
+    with opened(settings) as database, database.writing() as session:
+        session.execute(text("update alembic_version set version_num = '9999'"))
+    return settings

@@ -1,11 +1,25 @@
 """The two clients that keep a copy, and the values that they are most likely to get wrong."""
 
+import hashlib
 import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import pytest
+from sqlalchemy import select
+
+from api.db.database import Database
+from api.ledger.models import CURRENT, Revision
 from api.settings import ROOT
-from tests.support.answers import Json
+from tests.support.answers import Json, read
+from tests.support.node import Node, NodeError
+from tests.support.watched import Watched
 
 PYTHON, JAVASCRIPT = ROOT / "clients" / "python" / "digital_cities.py", ROOT / "clients" / "javascript" / "digital-cities.mjs"
 
@@ -21,9 +35,6 @@ def load(file: Path) -> Any:
 
 
 CLIENT = load(PYTHON)
-
-
-# --- bytes
 
 
 TEXTS = (
@@ -44,3 +55,153 @@ FIGURES = [
 def initiative(id: str, **members: Any) -> Json:
     """Return an initiative to create."""
     return {"id": id, "city": "boston-ma", "title": id, "summary": "S", "status": "pilot", **members}
+
+
+Key = tuple[str, str]
+# What a client raises that gives up.
+GAVE_UP = (OSError, ValueError, EOFError, HTTPException, NodeError)
+on_sqlite = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+
+
+class Copy(Protocol):
+    """A copy that one of the clients keeps."""
+
+    def mirror(self, url: str, **options: Any) -> int:
+        """Bring it up to date."""
+
+    def verify(self, url: str, version: int) -> int:
+        """Prove it, and mend it."""
+
+    def root(self) -> str:
+        """Return its root."""
+
+    def cursor(self) -> str | None:
+        """Return where it is."""
+
+    def records(self) -> dict[Key, Json]:
+        """Return what it has."""
+
+    def hashes(self) -> dict[str, list[str]]:
+        """Return the hashes of its buckets."""
+
+    def put(self, rows: Mapping[Key, str | None]) -> None:
+        """Change documents behind the client's back."""
+
+
+class PythonCopy:
+    """In a file, by the Python client."""
+
+    def __init__(self, file: Path) -> None:
+        """Open the file."""
+        self.file, self.store = file, CLIENT.SQLiteStore(file)
+
+    def mirror(self, url: str, **options: Any) -> int:
+        """Bring it up to date."""
+        found: int = CLIENT.mirror(url, self.store, **options)
+        return found
+
+    def verify(self, url: str, version: int) -> int:
+        """Prove it, and mend it."""
+        found: int = CLIENT.verify(url, self.store, version)
+        return found
+
+    def root(self) -> str:
+        """Return its root."""
+        found: str = CLIENT.root(self.store)
+        return found
+
+    def cursor(self) -> str | None:
+        """Return where it is."""
+        found: str | None = self.store.cursor()
+        return found
+
+    def records(self) -> dict[Key, Json]:
+        """Return what it has."""
+        return {(kind, id): json.loads(text) for kind in self.store.kinds() for id, text in self.store.records(kind)}
+
+    def hashes(self) -> dict[str, list[str]]:
+        """Return the hashes of its buckets."""
+        found = {kind: CLIENT.buckets(kind, self.store.records(kind)) for kind in self.store.kinds()}
+        return {kind: [sha256.hex() for sha256 in buckets] for kind, buckets in found.items()}
+
+    def put(self, rows: Mapping[Key, str | bytes | None]) -> None:
+        """Change documents behind the client's back."""
+        for key, document in rows.items():
+            self.store.db.execute("delete from record where kind = ? and id = ?", key)
+            if document is not None:
+                self.store.db.execute("insert into record values (?, ?, cast(? as text))", (*key, document))
+
+
+class JavaScriptCopy:
+    """In the memory of a process of Node, by the JavaScript client."""
+
+    def __init__(self, node: Node) -> None:
+        """Hold the process."""
+        self.node = node
+
+    def mirror(self, url: str, **options: Any) -> int:
+        """Bring it up to date."""
+        found: int = self.node.run("return client.mirror(given[0], store, given[1])", [url, options])
+        return found
+
+    def verify(self, url: str, version: int) -> int:
+        """Prove it, and mend it."""
+        found: int = self.node.run("return client.verify(given[0], store, given[1])", [url, version])
+        return found
+
+    def root(self) -> str:
+        """Return its root."""
+        found: str = self.node.run("return client.root(store)")
+        return found
+
+    def cursor(self) -> str | None:
+        """Return where it is."""
+        found: str | None = self.node.run("return store.cursor()")
+        return found
+
+    def records(self) -> dict[Key, Json]:
+        """Return what it has."""
+        rows = self.node.run("return [...store.records].flatMap(([kind, rows]) => [...rows].map((row) => [kind, ...row]))")
+        return {(kind, id): document for kind, id, document in rows}
+
+    def hashes(self) -> dict[str, list[str]]:
+        """Return the hashes of its buckets."""
+        found: dict[str, list[str]] = self.node.run(
+            "const found = {};"
+            "for (const kind of await store.kinds()) found[kind] = (await client.buckets(kind, await store.all(kind))).map(client.hex);"
+            "return found;"
+        )
+        return found
+
+    def put(self, rows: Mapping[Key, str | None]) -> None:
+        """Change documents behind the client's back."""
+        self.node.run(
+            "for (const [kind, id, text] of given) {"
+            "  if (text === null) store.records.get(kind).delete(id);"
+            "  else store.records.get(kind).set(id, JSON.parse(text));"
+            "}",
+            [[*key, document] for key, document in rows.items()],
+        )
+
+
+def published(database: Database) -> dict[Key, str]:
+    """Return the bytes of every document, as the server has them."""
+    with database.reading() as session:
+        return {(row.kind, row.id): row.document or "" for row in session.scalars(select(Revision).where(*CURRENT))}
+
+
+def is_equal(server: Watched, copy: Copy) -> bool:
+    """Tell whether a copy has what the server has, and both have one root for it."""
+    theirs = {key: json.loads(text) for key, text in published(server.database).items()}
+    return copy.records() == theirs and copy.root() == read(server.curator, "/digest")["data"]["root"]
+
+
+def bucket(key: Key) -> int:
+    """Return a record's bucket, by the page and without the product's help."""
+    return hashlib.sha256(b"digital-cities/key/1\n" + "\n".join(key).encode()).digest()[0]
+
+
+def start(program: str, *arguments: str | Path) -> subprocess.Popen[bytes]:
+    """Start a program with the Python client."""
+    environ = {**os.environ, "PYTHONPATH": str(PYTHON.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.Popen([sys.executable, "-c", program, *map(str, arguments)], env=environ)

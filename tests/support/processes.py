@@ -96,9 +96,6 @@ def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
         return list(pool.map(start, range(count)))
 
 
-# --- a server that is killed
-
-
 class Server:
     """A server in processes of its own, which can be killed."""
 
@@ -141,3 +138,23 @@ class Server:
                 time.sleep(0.02)
             finally:
                 connection.close()
+
+
+SECRET = "s3cret"  # noqa: S105 - opens nothing
+
+Run = Callable[..., tuple[int, list[str]]]
+
+
+def refusal(arguments: Sequence[str], **variables: object) -> str:
+    """Run a program that must fail with one line, and return the line."""
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        arguments,
+        **PIPED,
+        env=environment(variables),
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert SECRET not in done.stdout
+    (line,) = done.stdout.splitlines()
+    return line

@@ -43,9 +43,6 @@ def client() -> FlaskClient:
     return create_app(settings).test_client()
 
 
-# --- requests with their answers
-
-
 def answer(path: str, *headers: str) -> str:
     """Return a request as a `curl` command, with its status if it is not 200, and its whole body."""
     response = client().get(path, headers=dict(header.split(": ", 1) for header in headers))
@@ -94,9 +91,6 @@ def pretty(value: Any, indent: str = "", room: int = WIDTH) -> str:
         items = [f"{json.dumps(key)}: {pretty(item, inner, left - len(key) - 5)}" for key, item in value.items()]
     start, end = "[]" if isinstance(value, list) else "{}"
     return f"{start}\n{inner}" + f",\n{inner}".join(items) + f"\n{indent}{end}"
-
-
-# --- tables
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

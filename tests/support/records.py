@@ -1,9 +1,11 @@
 """Records to write, as they are in the database."""
 
+import pytest
 from sqlalchemy import UniqueConstraint, select
 from sqlalchemy.orm import Session
 
 from api.db.types import Base
+from api.resources import RESOURCES
 from api.schema.resource import Resource
 
 
@@ -21,3 +23,7 @@ def copy_of_a_record(session: Session, resource: Resource) -> str:
         values["city_id"] = "boston-ma"
     session.execute(table.insert(), values | {"id": "zz-copy"})
     return "zz-copy"
+
+
+nouns = pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
+FRESNO = {"id": "fresno-ca", "name": "Fresno", "state": "CA", "country": "US"}

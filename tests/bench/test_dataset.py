@@ -1,9 +1,7 @@
 """Generated databases: what they hold is what the ledger would have published."""
 
-import json
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +13,6 @@ from api.ledger.models import CURRENT, Revision
 from api.ledger.verify import verify
 from api.resources.initiatives import Initiative
 from api.settings import Settings
-from bench import report
 from bench.dataset import build
 from tests.support.applications import serving
 from tests.support.databases import Store, opened, publishing
@@ -109,64 +106,3 @@ def test_the_same_number_gives_the_same_data(built: Settings, tmp_path: Any) -> 
     build(again, SIZE)
     with opened(built) as database, opened(again) as other:
         assert published(database) == published(other)
-
-
-def measured() -> dict[str, Any]:
-    """Return what a bench has found, so to say."""
-    own, peer = (
-        {"dialect": "sqlite", "size": 1000, "server": "this API"},
-        {"dialect": "sqlite", "size": 1000, "server": "a peer"},
-    )
-    same = {"ratio": 1.0, "least": 1.0, "most": 1.0}
-    page = {"page": "list", "dialect": "sqlite", "p50": 1.0}
-    return {
-        "date": "2026-11-27",
-        "machine": "2 cores",
-        "race": [
-            {**own, "workload": "list", "rates": [8.0, 9.0, 8.0], "p99": [1.0, 2.0, 1.0], **same},
-            {**own, "workload": "write", "rates": [4.0, 4.0, 4.0], "p99": [1.0, 1.0, 1.0], **same},
-            {
-                **peer,
-                "workload": "list",
-                "rates": [2.0, 3.0, 1.0],
-                "p99": [5.0, 4.0, 3.0],
-                "ratio": 0.25,
-                "least": 0.125,
-                "most": 0.333,
-            },
-        ],
-        "scale": [{**page, "size": 1000, "p99": 1.5, "ratio": 1.0}, {**page, "size": 100000, "p99": 2.5, "ratio": 1.24}],
-        "starts": [{"dialect": "sqlite", "size": 1000, "seconds": 0.52, "megabytes": 81.0}],
-        "exports": [{"page": "csv", "dialect": "sqlite", "size": 1000, "rows": 1000, "seconds": 0.1, "grew": 3.2}],
-        "writes": [{"dialect": "sqlite", "clients_1": 1.0, "clients_16": 1.5, "changeset": 14.0, "ledger": 0.31}],
-        "import": 7.5,
-    }
-
-
-def test_tables(tmp_path: Path) -> None:
-    """What was measured is told as ratios: of the race with their spread, and nothing where a server does not take part."""
-    path = tmp_path / "results.json"
-    path.write_text(json.dumps(measured()), encoding="utf-8")
-    told = report.tables(path)
-    for line in (
-        "| server | list | write |",
-        "| this API | 1 (1 to 1) | 1 (1 to 1) |",
-        "| a peer | 0.25 (0.12 to 0.33) |  |",
-        "| a peer | 3 (2 to 5) |  |",
-        "| page | sqlite, 1,000 | sqlite, 100,000 |",
-        "| list | 1 (1.5 ms) | 1.2 (2.5 ms) |",
-        "| start | 0.5 s, 81 MB |",
-        "| csv | 3 MB |",
-        "| sqlite | 1 | 1.5 | 14 | 0.31 |",
-        "An import takes 7.5 times as long as the bare SQL of its rows.",
-    ):
-        assert line in told.splitlines()
-    assert report.summary(path).splitlines()[-1] == "| a peer | 0.25 |  |"
-
-
-def test_tables_of_a_race_alone(tmp_path: Path) -> None:
-    """What was measured so far is told when the rest was not, yet."""
-    path = tmp_path / "results.json"
-    path.write_text(json.dumps({name: measured()[name] for name in ("date", "machine", "race")}), encoding="utf-8")
-    assert "Uncached" not in report.tables(path)
-    assert report.tables(path).splitlines()[0] == "`make bench` on 2 cores, 2026-11-27."

@@ -1,0 +1,35 @@
+"""Every command without a usable database ends with one line."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from api.settings import Settings
+from tests.support.applications import serving
+from tests.support.citations import STORY
+from tests.support.databases import Store, earlier, later, missing, unmigrated, unreachable
+from tests.support.messages import CANNOT_BE_REACHED, NOT_MIGRATED
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (missing, CANNOT_BE_REACHED),
+        (unreachable, CANNOT_BE_REACHED),
+        (unmigrated, NOT_MIGRATED),
+        (earlier, NOT_MIGRATED),
+        (later, NOT_MIGRATED),
+    ],
+)
+def test_no_usable_database(store: Store, make: Callable[[Store], Settings], expected: str, tmp_path: Path) -> None:
+    """Without a usable database every command ends with one line and status 1, and makes no file."""
+    (tmp_path / "story.txt").write_text(STORY, encoding="utf-8")
+    settings = make(store)
+    with serving(settings) as app:
+        for arguments in ("ledger verify", "ledger sweep", f"citations check zz-story {tmp_path / 'story.txt'}", "serve"):
+            result = app.test_cli_runner().invoke(args=arguments.split())
+            assert isinstance(result.exception, SystemExit)
+            assert (arguments, result.exit_code, result.output) == (arguments, 1, f"{expected}\n")
+    if store.dialect == "sqlite":
+        assert Path(settings.database_url.removeprefix("sqlite:///")).exists() == (expected == NOT_MIGRATED)

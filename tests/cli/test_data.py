@@ -1,0 +1,45 @@
+"""`data export` and `data import` on the command line."""
+
+import shutil
+from pathlib import Path
+
+from click.testing import Result
+from sqlalchemy import select
+
+from api.ledger.models import Revision
+from api.settings import Settings
+from tests.support.applications import serving
+from tests.support.databases import opened
+from tests.support.files import SEEDS, city, write
+
+
+def run(settings: Settings, *arguments: str) -> Result:
+    """Run a command as a shell would, on no terminal."""
+    with serving(settings) as app:
+        return app.test_cli_runner().invoke(args=["data", *arguments])
+
+
+def test_commands(settings: Settings, tmp_path: Path) -> None:
+    """On no terminal the commands say what they do in plain lines; the message is kept with the commit."""
+    out = run(settings, "export", str(tmp_path / "out"), "--format", "csv", "--noun", "cities", "--noun", "awards")
+    assert (out.exit_code, out.output.splitlines()) == (0, [f"{tmp_path}/out/cities.csv: 6", f"{tmp_path}/out/awards.csv: 4"])
+    write(tmp_path, "cities.json", [city("fresno-ca")])
+    into = run(settings, "import", str(tmp_path / "cities.json"), str(tmp_path / "out"), "--message", "Fresno joins.")
+    assert (into.exit_code, into.output.splitlines()) == (
+        0,
+        ["Records read: 11, from 3 files.", "Records: 1 created, 0 updated, 10 unchanged; the dataset is at version 604."],
+    )
+    with opened(settings) as database, database.reading() as session:
+        assert session.scalars(select(Revision.reason).where(Revision.id == "fresno-ca")).one() == "Fresno joins."
+    shutil.rmtree(tmp_path / "out")
+    write(tmp_path, "cities.json", [city("fresno-ca", name=5)])
+    wrong = run(settings, "import", str(tmp_path / "cities.json"))
+    assert wrong.exit_code == 1
+    assert wrong.stderr.splitlines() == [
+        f"{tmp_path}/cities.json:1: name: `name`: Not a valid string.",
+        "Error: faults: 1; nothing was written",
+    ]
+    dry = run(settings, "import", str(SEEDS), "--dry-run")
+    assert (
+        dry.output.splitlines()[-1] == "Records: 0 created, 0 updated, 603 unchanged; this was a dry run: nothing was written."
+    )

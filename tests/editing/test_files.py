@@ -1,0 +1,134 @@
+"""Files of records: each form holds every value, and what is no file of records is refused with its line."""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+
+from api.db.database import Database
+from api.editing import transfer
+from api.editing.file_formats import FILE_FORMATS, FileError, value_of
+from api.editing.files import records_of
+from api.editing.inputs import members
+from api.resources import BY_NAME
+from api.schema.formats import cell
+from tests.support.applications import serving
+from tests.support.files import city, write
+
+FILES = [
+    ("cities.yaml", "- [", "cities.yaml:2: did not find expected node content"),
+    ("cities.yaml", "- {id: a, id: b}", "cities.yaml:1: the key 'id' occurs twice"),
+    ("cities.yaml", "id: a", "cities.yaml:1: a file of records is a list"),
+    ("cities.yaml", b"- id: \xff", "cities.yaml:1: the file is not in UTF-8"),
+    ("cities.json", "[{}", "cities.json:1: the records of a list are separated by one comma each"),
+    ("cities.json", "[\n{},\n]", "cities.json:3: the records of a list are separated by one comma each"),
+    ("cities.json", '[{"a": 1, "a": 2}]', "cities.json:1: a key occurs twice"),
+    ("cities.json", '[{"a": NaN}]', "cities.json:1: NaN is not a number of JSON"),
+    ("cities.json", "[{}] x", "cities.json:1: the file goes on after the end of the list"),
+    ("cities.json", "5", "cities.json:1: a file of records is a list, or an object whose `data` is one"),
+    ("cities.json", "[" * 100_000, "cities.json:1: it is nested too deeply"),
+    ("cities.ndjson", "{}\n{", "cities.ndjson:2: Expecting property name enclosed in double quotes at character 1"),
+    ("cities.csv", "id,id\na,b\n", "cities.csv:1: a column occurs twice"),
+    ("cities.csv", "id,name\na\n", "cities.csv:2: the header has 2 cells, and this row 1"),
+    ("cities.csv", 'id,name\na,"b\n', "cities.csv:2: unexpected end of data"),
+    ("citys.json", "[]", "citys.json:1: a file is named for its noun, and 'citys' is not a noun; did you mean cities.json?"),
+    ("cities.txt", "", "cities.txt:1: a file of records ends with .yaml, .json, .ndjson, .csv"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "expected"), FILES)
+def test_files_that_are_none(tmp_path: Path, name: str, content: str | bytes, expected: str) -> None:
+    """A file that can't be read says where and why."""
+    _, _, faults = transfer.read([write(tmp_path, name, content)])
+    assert [str(fault).removeprefix(f"{tmp_path}/") for fault in faults] == [expected]
+
+
+def test_yaml_has_the_types_of_json(tmp_path: Path) -> None:
+    """What looks like a date, or like a word for yes or no, is a text; numbers, true, false and null are those of JSON."""
+    text = "- {a: NO, b: 2024-07-31, c: 2024-07, d: 12:30, e: 0x1f, f: 1_000, g: 007, h: 2024, i: -1.5, j: true, k: null, l: ~, m: .nan}"
+    (record,) = records_of(write(tmp_path, "cities.yaml", text))
+    assert list(record.content.values()) == [
+        "NO",
+        "2024-07-31",
+        "2024-07",
+        "12:30",
+        "0x1f",
+        "1_000",
+        "007",
+        2024,
+        -1.5,
+        True,
+        None,
+        None,
+        ".nan",
+    ]
+
+
+def test_an_id_twice(tmp_path: Path) -> None:
+    """An id is in one file once."""
+    paths = [write(tmp_path, "cities.json", [city("a-ca"), city("a-ca")]), write(tmp_path, "cities.yaml", [city("a-ca")])]
+    _, _, faults = transfer.read(paths)
+    assert [(fault.file.name, fault.line, fault.field) for fault in faults] == [
+        ("cities.json", 1, "id"),
+        ("cities.yaml", 1, "id"),
+    ]
+
+
+@given(values=st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1)))
+def test_lists_of_texts_come_back(values: list[str]) -> None:
+    """Whatever the texts of a list, its cell is read as that list."""
+    field = members(BY_NAME["initiatives"].schema)["awards"]
+    assert value_of(cell(values), field) == values
+
+
+@pytest.mark.parametrize("form", FILE_FORMATS)
+@given(
+    title=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30),
+    value=st.decimals(-(10**9), 10**9, places=6),
+)
+@limits(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+def test_any_text_and_number_comes_back(tmp_path_factory: pytest.TempPathFactory, form: str, title: str, value: Any) -> None:
+    """Whatever a text and a number are, a file holds them."""
+    noun = BY_NAME["initiatives"]
+    metric = {"name": title, "value": float(value), "unit": "x", "qualifier": "exactly", "as_of": None}
+    names = members(noun.schema)
+    content = {
+        **dict.fromkeys(names),
+        "id": "a",
+        "title": title,
+        "awards": [],
+        "priorities": [title],
+        "partners": [],
+        "metrics": [metric],
+    }
+    path = tmp_path_factory.mktemp("any") / f"initiatives.{form}"
+    path.write_text("".join(FILE_FORMATS[form].write([content], noun)), encoding="utf-8", newline="")
+    (record,) = records_of(path)
+    assert json.loads(json.dumps(record.content, default=float)) == content
+
+
+def test_reading_stops_at_what_is_broken(tmp_path: Path) -> None:
+    """Records before a broken line are read; what is behind it is not guessed at."""
+    path = write(tmp_path, "cities.ndjson", '{"id": "a"}\n{')
+    records = records_of(path)
+    assert next(records).content == {"id": "a"}
+    with pytest.raises(FileError):
+        next(records)
+
+
+def test_spreadsheets_read_what_is_exported(database: Database, tmp_path: Path) -> None:
+    """An exported CSV is the one that the API streams, but for what the ledger adds."""
+    transfer.export(database, tmp_path, "csv")
+    with (tmp_path / "initiatives.csv").open(encoding="utf-8", newline="") as file:
+        rows: Sequence[dict[str, str]] = list(csv.DictReader(file))
+    with serving(replace(database.settings)) as app:
+        streamed = app.test_client().get("/initiatives.csv?sort=id").get_data(as_text=True)
+    expected = list(csv.DictReader(streamed.splitlines(keepends=True)))
+    assert rows == [{name: row[name] for name in rows[0]} for row in expected]

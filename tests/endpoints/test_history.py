@@ -1,0 +1,42 @@
+"""What a record has been: its revisions, and lists and records as they were."""
+
+from flask.testing import FlaskClient
+
+from tests.support.answers import ANY, brief, read
+from tests.support.copies import write
+
+
+def test_history(curator: FlaskClient) -> None:
+    """A record's past says who, when, why and what changed, the newest first, a page at a time."""
+    write(curator, "a-zz")
+    curator.patch("/cities/a-zz?message=Why.", json={"summary": "One.", "name": "A"}, headers=ANY)
+    curator.delete("/cities/a-zz", headers=ANY)
+    answer = read(curator, "/cities/a-zz/history?limit=2")
+    gone, changed = answer["data"]
+    assert (gone["op"], gone["version"], gone["document"], gone["author"]) == ("delete", 606, None, "curator")
+    assert {row["pointer"] for row in gone["changes"]} >= {"/name", "/summary"}
+    assert (changed["reason"], changed["document"]["version"]) == ("Why.", 605)
+    assert changed["changes"] == [
+        {"pointer": "/name", "before": "A-Zz", "after": "A"},
+        {"pointer": "/summary", "before": None, "after": "One."},
+    ]
+    (made,) = read(curator, answer["links"]["next"].removeprefix("http://localhost"))["data"]
+    assert (made["version"], made["cut"]) == (604, False)
+    assert read(curator, "/cities/a-zz/history?before=604")["data"] == []
+    assert brief(curator.get("/cities/nowhere/history"))[:2] == (404, "record-not-found")
+
+
+def test_records_as_of(curator: FlaskClient) -> None:
+    """A record as of a version or a time is what it was; before its first it is a 404, and after its end a 410."""
+    write(curator, "a-zz")
+    first = read(curator, "/cities/a-zz")["data"]
+    curator.patch("/cities/a-zz", json={"summary": "One."}, headers=ANY)
+    curator.delete("/cities/a-zz", headers=ANY)
+    assert read(curator, "/cities/a-zz?as_of=604")["data"] == first
+    assert read(curator, "/cities/a-zz?as_of=605&fields=id,summary")["data"] == {"id": "a-zz", "summary": "One."}
+    assert [brief(curator.get(f"/cities/a-zz?as_of={version}"))[0] for version in (0, 603, 606)] == [404, 404, 410]
+    (seed,) = read(curator, "/cities/boston-ma/history")["data"]
+    for moment in (seed["changed_at"], "2999-01-01T00:00:00Z"):
+        assert read(curator, f"/cities/boston-ma?as_of={moment}")["data"]["id"] == "boston-ma"
+    assert brief(curator.get("/cities/boston-ma?as_of=2001-01-01T00:00:00Z"))[0] == 404
+    assert brief(curator.get("/cities/boston-ma?as_of=603&include=awards"))[:2] == (400, "invalid-query")

@@ -1,0 +1,281 @@
+"""Webhooks over HTTP: who may make one, with which address, and what is said of it."""
+
+import base64
+import itertools
+import json
+import logging
+import re
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from api.db.database import Database
+from api.endpoints import webhooks
+from api.schema.fields import instant
+from api.settings import Settings
+from api.web.problem_types import PROBLEMS
+from api.webhooks.subscriptions import Webhook, WebhookState
+from tests.support.answers import Json, brief, problem
+from tests.support.applications import curating, serving
+from tests.support.databases import Store, head
+from tests.support.webhooks import (
+    LOOPBACK,
+    NOT_PUBLIC,
+    NOW,
+    PLAIN,
+    PRIVATE,
+    URL,
+    Wire,
+    after,
+    change,
+    every,
+    loopback,
+    subscribe,
+)
+
+FORM = "An address has the form https://host:port/path, where the port may be left out, with no user name and no fragment."
+
+
+@pytest.fixture(scope="module")
+def office(store: Store, migrated: Settings) -> Iterator[FlaskClient]:
+    """The same, where nothing is made."""
+    with serving(replace(store.copy(migrated), write_limit="1000000/minute")) as app:
+        yield curating(app.test_client(), app.extensions["database"], "admin")
+
+
+def refusal(name: str, path: str, detail: str, *errors: Json) -> Json:
+    """Return the whole body of a problem, except for its number."""
+    row = PROBLEMS[name]
+    head = {"type": f"http://localhost/problems/{name}", "title": row.title, "status": row.status, "detail": detail}
+    return {**head, "instance": path, "errors": list(errors)}
+
+
+def numberless(body: Json) -> Json:
+    """Leave out the number of a request."""
+    return {name: value for name, value in body.items() if name != "request_id"}
+
+
+def test_a_webhook_from_its_beginning_to_its_end(admin: FlaskClient, database: Database) -> None:
+    """A webhook is made, told, listed and removed, and each answer says how it stands."""
+    made, begun = admin.post("/webhooks", json={"url": URL}), head(database)
+    webhook, secret = made.get_json()["data"], made.get_json()["secret"]
+    assert (made.status_code, made.headers["Cache-Control"]) == (201, "no-store")
+    assert made.get_json() == {
+        "data": {
+            "id": webhook["id"],
+            "url": URL,
+            "state": "active",
+            "told": begun,
+            "created_at": webhook["created_at"],
+            "attempts": 0,
+            "next_attempt_at": None,
+            "last_attempt_at": None,
+            "last_outcome": None,
+        },
+        "secret": secret,
+    }
+    assert re.fullmatch("wh-[0-9a-f]{16}", webhook["id"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", webhook["created_at"])
+    # The specification wants 24 to 64 bytes.
+    assert secret.startswith("whsec_")
+    assert len(base64.b64decode(secret.removeprefix("whsec_"), validate=True)) == 32
+    assert admin.get("/webhooks").get_json() == {"data": [webhook]}
+    version = change(database)
+    Wire(500).deliver(database)
+    tried = {"attempts": 1, "last_attempt_at": instant(NOW), "last_outcome": "status 500"}
+    (shown,) = admin.get("/webhooks").get_json()["data"]
+    assert shown == {**webhook, **tried, "next_attempt_at": shown["next_attempt_at"]}
+    Wire(204).deliver(database, after(seconds=10))
+    passed = {"told": version, "last_attempt_at": instant(after(seconds=10)), "last_outcome": "status 204"}
+    assert admin.get("/webhooks").get_json() == {"data": [{**webhook, **passed}]}
+    gone = admin.delete(f"/webhooks/{webhook['id']}")
+    assert (gone.status_code, gone.get_data(), gone.headers["Cache-Control"]) == (204, b"", "no-store")
+    assert admin.get("/webhooks").get_json() == {"data": []}
+    change(database)
+    assert Wire().deliver(database, after(days=9)) == 0
+
+
+def test_resumed_over_http(admin: FlaskClient, database: Database) -> None:
+    """A webhook that is paused is told again when its owner asks for it, and one that is active stays as it is."""
+    id = admin.post("/webhooks", json={"url": URL}).get_json()["data"]["id"]
+    change(database)
+    Wire(410).deliver(database)
+    (paused,) = admin.get("/webhooks").get_json()["data"]
+    assert {**paused, "id": id, "state": "paused", "attempts": 1, "last_outcome": "status 410"} == paused
+    answer = admin.post(f"/webhooks/{id}/resume")
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
+    assert answer.get_json() == {"data": {**paused, "state": "active", "attempts": 0}}
+    Wire(500).deliver(database)
+    (waiting,) = admin.get("/webhooks").get_json()["data"]
+    assert admin.post(f"/webhooks/{id}/resume").get_json() == {"data": waiting}
+    assert waiting["next_attempt_at"] is not None
+
+
+def test_many_are_listed(admin: FlaskClient) -> None:
+    """All webhooks are listed, the oldest first; one address can have two, each with a secret of its own."""
+    made = [admin.post("/webhooks", json={"url": URL}).get_json() for _ in range(4)]
+    assert admin.get("/webhooks").get_json() == {"data": [row["data"] for row in made]}
+    assert len({row["secret"] for row in made}) == len({row["data"]["id"] for row in made}) == 4
+
+
+def test_a_secret_is_told_once(admin: FlaskClient, database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """The secret is in the first answer, and in no later one, no message and no log, whatever goes wrong."""
+    caplog.set_level(logging.DEBUG)
+    made = admin.post("/webhooks", json={"url": URL}).get_json()
+    id, secret = made["data"]["id"], made["secret"].removeprefix("whsec_")
+    wire = Wire(410)
+    answers = []
+    for _ in range(2):
+        change(database)
+        wire.deliver(database)
+        answers += [admin.get("/webhooks"), admin.post(f"/webhooks/{id}/resume"), admin.post("/webhooks", json={"url": secret})]
+    answers += [admin.delete(f"/webhooks/{id}"), admin.delete(f"/webhooks/{id}"), admin.get("/changes"), admin.get("/snapshot")]
+    assert [answer.status_code for answer in answers] == [200, 200, 422, 200, 200, 422, 204, 404, 200, 200]
+    assert [answer for answer in answers if secret in answer.get_data(as_text=True) + str(answer.headers)] == []
+    assert [attempt for attempt in wire.sent if secret in f"{attempt}"] == []
+    assert secret not in caplog.text
+    assert len(wire.sent) == 2
+
+
+def test_only_with_admin(own_client: FlaskClient, database: Database) -> None:
+    """Without a key each operation is a 401, and with one that may write a 403 that says what is missing; nothing is done."""
+    webhook = subscribe(database)
+    change(database)
+    Wire(410).deliver(database)
+    before = own_client.get("/changes?since=0").get_json()["head"]
+    paths = [("GET", "/webhooks"), ("POST", "/webhooks")]
+    for id in (webhook.id, "wh-none"):
+        paths += [("DELETE", f"/webhooks/{id}"), ("POST", f"/webhooks/{id}/resume")]
+
+    def ask(method: str, path: str) -> Json:
+        return numberless(problem(own_client.open(path, method=method, json={"url": URL} if path == "/webhooks" else None)))
+
+    detail = "This needs a key: send it as `Authorization: Bearer KEY`."
+    item: Json = {"parameter": "Authorization", "code": "unauthorized", "detail": detail}
+    for method, path in paths:
+        assert ask(method, path) == refusal("unauthorized", path, detail, item)
+    curating(own_client, database)
+    detail = "The key `curator` has the scopes `write`; this needs `admin`."
+    item = {"parameter": "Authorization", "code": "missing-scope", "detail": detail, "allowed": ["admin"]}
+    for method, path in paths:
+        assert ask(method, path) == refusal("forbidden", path, detail, item)
+    assert [(row.id, row.state) for row in every(database)] == [(webhook.id, WebhookState.PAUSED)]
+    assert own_client.get("/changes?since=0").get_json()["head"] == before
+
+
+def wrong_url(detail: str) -> Json:
+    """Return the item for an address that is none."""
+    allowed = {"format": "uri", "pattern": "^https://"}
+    return {"pointer": "/url", "code": "invalid-value", "detail": f"`url`: {detail}", "allowed": allowed}
+
+
+MISSING = {**wrong_url(""), "code": "missing", "detail": "`url` is missing."}
+
+
+def unknown(name: str, pointer: str, suggestion: str | None = None) -> Json:
+    """Return the item for a member that is none."""
+    item: Json = {"pointer": pointer, "code": "unknown-member", "detail": f"`{name}` is not a member here.", "allowed": ["url"]}
+    meant = {"detail": f"`{name}` is not a member here; did you mean `{suggestion}`?", "suggestion": suggestion}
+    return item | (meant if suggestion else {})
+
+
+@pytest.mark.parametrize(
+    ("body", "errors"),
+    [
+        *(
+            (body, [{"pointer": "", "code": "invalid-value", "detail": "The body is an object."}])
+            for body in ([], [URL], "x", 5, None, True)
+        ),
+        ({}, [MISSING]),
+        ({"url": None}, [wrong_url("Field may not be null.")]),
+        *(({"url": url}, [wrong_url("Not a valid string.")]) for url in (5, [URL], {"href": URL}, True)),
+        ({"url": ""}, [wrong_url(FORM)]),
+        ({"ulr": URL}, [unknown("ulr", "/ulr", "url"), MISSING]),
+        ({"url": URL, "URL": URL}, [unknown("URL", "/URL", "url")]),
+        ({"url": URL, "secret": "whsec_x"}, [unknown("secret", "/secret")]),
+        ({"url": URL, "a/b~": 1}, [unknown("a/b~", "/a~1b~0")]),
+        *(({"url": f"http://{host}/hook"}, [wrong_url(PLAIN)]) for host in ("example.org", "localhost", "127.1:80", "[::1]")),
+        ({"url": "ftp://example.org/hook"}, [wrong_url(FORM)]),
+        ({"url": "https://example.org"}, [wrong_url(FORM)]),
+        ({"url": "https://me:word@example.org/"}, [wrong_url(FORM)]),
+        ({"url": "https://example.org/#part"}, [wrong_url(FORM)]),
+        ({"url": "https://example.org:0/"}, [wrong_url("A port is a number from 1 to 65535.")]),
+        ({"url": "https://example.org/a b"}, [wrong_url("An address has printable ASCII characters only, and no spaces.")]),
+        ({"url": "https://example.org/" + "a" * 1981}, [wrong_url("An address has at most 2000 characters.")]),
+    ],
+    ids=lambda value: json.dumps(value)[:40] if not isinstance(value, list) or value[:1] == [URL] else "",
+)
+def test_webhooks_that_are_none(office: FlaskClient, body: Any, errors: list[Json]) -> None:
+    """What is no receiver is a 422 that says where and why, and what was probably meant; nothing is made."""
+    answer = office.post("/webhooks", data=json.dumps(body), content_type="application/json")
+    detail = " ".join(item["detail"] for item in errors)
+    assert numberless(problem(answer)) == refusal("invalid-body", "/webhooks", detail, *errors)
+    assert office.get("/webhooks").get_json() == {"data": []}
+
+
+def test_more_unknown_members(office: FlaskClient) -> None:
+    """Several unknown members are named in the order in which they were sent."""
+    names = [f"m{number}" for number in range(8)]
+    errors = brief(office.post("/webhooks", json={**dict.fromkeys(names), "url": URL}))[2]
+    assert [item["pointer"] for item in errors] == [f"/{name}" for name in names]
+
+
+def test_requests_that_are_none(office: FlaskClient) -> None:
+    """What is wrong with a request, and an id that is none, is refused as everywhere else; nothing is made."""
+    detail = "No webhook has that id; `/webhooks` lists all of them."
+    item = {"parameter": "id", "code": "unknown-id", "detail": detail}
+    for method, path in (("DELETE", "/webhooks/wh-none"), ("POST", "/webhooks/wh-none/resume")):
+        assert numberless(problem(office.open(path, method=method))) == refusal("record-not-found", path, detail, item)
+    refused = [
+        office.post("/webhooks?x=1", json={"url": URL}),
+        office.post("/webhooks", data="{", content_type="application/json"),
+        office.post("/webhooks", data=URL, content_type="text/plain"),
+        office.post("/webhooks", json={"url": URL}, headers={"Accept": "text/csv"}),
+        office.post("/webhooks", data=b"{" + b" " * 1_000_001, content_type="application/json"),
+        office.put("/webhooks", json={"url": URL}),
+    ]
+    assert [brief(answer)[:2] for answer in refused] == [
+        (400, "invalid-query"),
+        (400, "invalid-json"),
+        (415, "unsupported-media-type"),
+        (406, "not-acceptable"),
+        (413, "content-too-large"),
+        (405, "method-not-allowed"),
+    ]
+    assert office.get("/webhooks").get_json() == {"data": []}
+
+
+@pytest.mark.parametrize("host", [host for host in [*LOOPBACK, *PRIVATE] if "localhost" not in host.lower()])
+def test_private_addresses_are_no_receivers(office: FlaskClient, host: str) -> None:
+    """However an address is written that is not public, it can't be a receiver's; nothing is made, and nothing connects."""
+    with loopback() as (port, untouched):
+        answer = office.post("/webhooks", json={"url": f"https://{host}:{port}/"})
+        assert numberless(problem(answer)) == refusal(
+            "invalid-body", "/webhooks", f"`url`: {NOT_PUBLIC}", wrong_url(NOT_PUBLIC)
+        )
+        assert untouched()
+    assert office.get("/webhooks").get_json() == {"data": []}
+
+
+def test_removed_twice_at_once(admin: FlaskClient, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two requests that remove a webhook at the same moment, one finds it and the other does not, and neither is our mistake."""
+    path, plain, looks = f"/webhooks/{subscribe(database).id}", webhooks.existing, itertools.count()
+    others: list[Future[Any]] = []
+    with ThreadPoolExecutor(1) as pool:
+
+        def existing(webhook: Webhook | None) -> Webhook:
+            """Find it, and let the other request find it, too; or wait, if it does."""
+            if next(looks) == 0:
+                others.append(pool.submit(own.delete, path))
+                wait(others, timeout=0.5)
+            return plain(webhook)
+
+        own = admin.application.test_client()
+        own.environ_base["HTTP_AUTHORIZATION"] = admin.environ_base["HTTP_AUTHORIZATION"]
+        monkeypatch.setattr(webhooks, "existing", existing)
+        answers = [admin.delete(path), others[0].result(30)]
+    assert sorted(answer.status_code for answer in answers) == [204, 404]

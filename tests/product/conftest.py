@@ -1,0 +1,37 @@
+"""A primary of PostgreSQL with its standby."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from api.settings import Settings
+from api.web import keys
+from tests.support.databases import opened, upgrade
+from tests.support.replication import Pair, copy_of, primary, standby_of
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    """A migrated primary with its standby, for all who leave each of them what it is."""
+    with primary() as leader:
+        settings = Settings(database_url=leader.address)
+        upgrade(settings)
+        with opened(settings) as database, database.writing() as session:
+            secret = keys.issue(session, "curator", ["admin"], None)
+        with standby_of(leader) as standby:
+            yield Pair(leader, standby, secret)
+
+
+@pytest.fixture
+def own_pair(pair: Pair) -> Iterator[Pair]:
+    """A copy of them that may be lost."""
+    with copy_of(pair.primary) as leader, standby_of(leader) as standby:
+        yield Pair(leader, standby, pair.secret)
+
+
+@pytest.fixture
+def spare(pair: Pair) -> Iterator[Pair]:
+    """The primary with one more standby, which may be promoted: what the primary commits that it has not got is lost to it."""
+    with standby_of(pair.primary) as standby:
+        yield replace(pair, standby=standby)

@@ -1,0 +1,158 @@
+"""The API on a standby that lags, and on one that asks its primary."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from api.db.database import Database
+from api.webhooks import subscriptions
+from tests.support.answers import ANY, Json, brief, read
+from tests.support.copies import Copy, apply, city, follow, root, write
+from tests.support.replication import DIVERGED, LATER, Pair, application, diverged, proof, told, version_of, whole
+
+# --- a standby that lags
+
+# What asks for a version that a standby has not got; `before` is one that it has.
+AHEAD = (
+    "/changes?cursor={cursor}",
+    "/changes?since={version}",
+    "/changes?since={version}&history=true",
+    "/changes?since={before}&as_of={version}",
+    "/changes/cities?cursor={cursor}",
+    "/digest?at={version}",
+    "/digest/buckets/cities/7?at={version}",
+    "/snapshot?as_of={version}",
+    "/cities/boston-ma?as_of={version}",
+    "/cities/{id}?as_of={version}",
+)
+
+
+@contextmanager
+def lag(pair: Pair, client: FlaskClient, id: str) -> Iterator[list[str]]:
+    """Let the standby be a commit behind, a new city; yields what asks for it."""
+    pair.standby.catch_up(pair.primary)
+    pair.standby.pause()
+    try:
+        before = version_of(client)
+        write(client, id)
+        cursor = read(client, f"/changes?since={before}")["cursor"]
+        yield [path.format(cursor=cursor, version=before + 1, before=before, id=id) for path in AHEAD]
+    finally:
+        pair.standby.resume()
+
+
+def test_standby_that_lags(pair: Pair) -> None:
+    """What a standby has not got yet is a 503 that says when to come back, and never a 410; when it has it, it answers."""
+    with application(pair.primary) as app, application(pair.standby) as follower:
+        client, reader = pair.client(app), pair.client(follower)
+        with lag(pair, client, "lagging-zz") as paths:
+            for path in [*paths, f"{paths[0]}&wait=20"]:
+                assert told(reader.get(path)) == LATER
+            assert reader.get("/cities/lagging-zz").status_code == 404
+        pair.standby.catch_up(pair.primary)
+        found = {path: whole(reader, path) for path in paths}
+        assert found == {path: whole(client, path) for path in paths}
+        assert {status for status, _, _ in found.values()} == {200}
+
+
+def test_standby_that_asks_its_primary(pair: Pair) -> None:
+    """With `PRIMARY_URL`, what a standby has not got is answered as the primary does; what that never had is a 410."""
+    with application(pair.primary) as app, application(pair.standby, asks=pair.primary.address) as follower:
+        client, reader = pair.client(app), pair.client(follower)
+        with lag(pair, client, "asking-zz") as paths:
+            found = {path: whole(reader, path) for path in paths}
+            assert found == {path: whole(client, path) for path in paths}
+            assert {status for status, _, _ in found.values()} == {200}
+            for path, (_, _, tag) in found.items():
+                assert reader.get(path, headers={"If-None-Match": tag or ""}).status_code == 304
+            # The rest is answered by the standby itself.
+            assert reader.get("/cities/asking-zz").status_code == 404
+            never = version_of(client) + 1
+            for path in (f"/changes?since={never}", f"/digest?at={never}", f"/snapshot?as_of={never}"):
+                assert diverged(reader, path) == DIVERGED
+
+
+def test_standby_whose_primary_is_away(pair: Pair, tmp_path: Path) -> None:
+    """When `PRIMARY_URL` can't be reached, what has not arrived is a 503, and what has is answered."""
+    nowhere = f"postgresql://postgres@/postgres?host={tmp_path}"
+    with application(pair.primary) as app, application(pair.standby, asks=nowhere) as follower:
+        reader = follower.test_client()
+        with lag(pair, pair.client(app), "alone-zz") as paths:
+            for path in paths:
+                assert told(reader.get(path)) == LATER
+            assert reader.get("/changes?since=0").status_code == 200
+
+
+def test_pages_of_both(pair: Pair) -> None:
+    """Who loads a page from the primary gets the next from a standby when that has come as far, and never one of an older state."""
+    with application(pair.primary) as app, application(pair.standby) as follower:
+        client, reader = pair.client(app), pair.client(follower)
+        write(client, "changed-zz", "deleted-zz", "same-zz")
+        copy: Copy = {}
+        with lag(pair, client, "late-zz"):
+            client.patch("/cities/changed-zz", json={"summary": "Later."}, headers=ANY)
+            client.delete("/cities/deleted-zz", headers=ANY)
+            page = read(client, "/changes?since=0&limit=1")
+            apply(copy, page)
+            answer = reader.get(f"/changes?cursor={page['cursor']}&limit=1")
+            assert (brief(answer)[:2], answer.headers["Retry-After"]) == ((503, "unavailable"), "5")
+        pair.standby.catch_up(pair.primary)
+        cursor = follow(reader, copy, f"/changes?cursor={page['cursor']}&limit=1")
+        assert root(copy) == proof(reader)
+        follow(client, copy, f"/changes?cursor={cursor}&limit=1")
+        assert root(copy) == proof(client)
+
+
+# --- writing to a standby
+
+WRITES: tuple[tuple[str, str, Json | None], ...] = (
+    ("POST", "/cities", city("written-zz")),
+    ("POST", "/cities?dry_run=true", city("written-zz")),
+    ("PUT", "/cities/written-zz", city("written-zz")),
+    ("PATCH", "/cities/boston-ma", {"summary": "Written."}),
+    ("DELETE", "/cities/boston-ma", None),
+    ("POST", "/changesets", {"operations": [{"op": "create", "kind": "cities", "document": city("written-zz")}]}),
+    ("POST", "/keys", {"name": "written", "scopes": ["write"]}),
+    ("POST", "/keys/curator/rotate", None),
+    ("DELETE", "/keys/curator", None),
+    ("POST", "/webhooks", {"url": "https://example.org/written"}),
+    ("POST", "/webhooks/{webhook}/resume", None),
+    ("DELETE", "/webhooks/{webhook}", None),
+)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_writing_to_a_standby(pair: Pair, fresh: bool) -> None:  # noqa: FBT001 - pytest passes it
+    """Every write to a standby is a 503 that says why, whether its connection was read from before; the primary takes it."""
+    with application(pair.primary) as app, application(pair.standby) as follower:
+        client, other = pair.client(app), pair.client(follower)
+        with app.extensions["database"].writing() as session:
+            webhook = subscriptions.subscribe(session, "https://example.org/hook").id
+        pair.standby.catch_up(pair.primary)
+        for method, path, body in WRITES:
+            if fresh:
+                refill(follower.extensions["database"])
+            headers = {"If-Match": "*", "Idempotency-Key": path} if method in {"PATCH", "DELETE"} else {}
+            answer = other.open(path.format(webhook=webhook), method=method, json=body, headers=headers)
+            assert told(answer) == LATER
+            assert answer.get_json()["detail"] != "The database cannot be reached."
+        write(client, f"written-{fresh:d}-zz")
+
+
+def refill(database: Database) -> None:
+    """Leave only connections that nobody has used yet."""
+    database.engine.dispose()
+    with ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(database.engine.connect())
+
+
+def test_reading_from_a_standby_with_a_key(pair: Pair) -> None:
+    """A key may read from a standby, over and over, although nobody can note there when it was used."""
+    with application(pair.standby) as follower:
+        reader = pair.client(follower)
+        for path in ("/readyz", "/cities", "/cities/boston-ma", "/changes?since=0", "/keys", "/webhooks") * 2:
+            assert reader.get(path).status_code == 200, path

@@ -1,0 +1,99 @@
+"""Copies stay true while everything happens at once, and in any order."""
+
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given
+from hypothesis import settings as configured
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from api.db.database import Database
+from api.ledger import feed, head, publish
+from api.ledger.verify import verify
+from tests.support.answers import ANY, read
+from tests.support.copies import Copy, city, follow, root
+
+
+def verified_syncs(database: Database, app: Any, syncs: int, writers: int) -> None:
+    """Sync again and again while others write, each third time from nothing; every copy proves itself at its own version."""
+    over = threading.Event()
+
+    def work(number: int) -> None:
+        chance = random.Random(number)  # noqa: S311 - nothing is secret
+        turn = 0
+        while not over.is_set():
+            turn += 1
+            with database.writing() as session:
+                id = f"w-{number}-{chance.randrange(6)}-zz"
+                known = session.scalar(text("select count(*) from cities where id = :id"), {"id": id})
+                change = (
+                    "insert into cities (id, name, state, country) values (:id, :id, 'ZZ', 'US')"
+                    if not known
+                    else "delete from cities where id = :id"
+                    if chance.random() < 0.3
+                    else f"update cities set summary = 'Turn {turn}.' where id = :id"
+                )
+                session.execute(text(change), {"id": id})
+                publish.publish(session)
+                if chance.random() < 0.06:
+                    session.rollback()
+
+    client, cursor = app.test_client(), None
+    copy: Copy = {}
+    with ThreadPoolExecutor(writers) as pool:
+        running = [pool.submit(work, number) for number in range(writers)]
+        try:
+            for sync in range(syncs):
+                if sync % 3 == 0:
+                    copy, cursor = {}, None
+                cursor = follow(client, copy, f"/changes?cursor={cursor}&limit=10" if cursor else "/changes?since=0&limit=100")
+                version = feed.Position.read(cursor)[0].version
+                assert read(client, f"/digest?at={version}")["data"]["root"] == root(copy)
+        finally:
+            over.set()
+    for future in running:
+        future.result()
+    with database.reading() as session:
+        assert list(verify(session)) == []
+        assert head.state(session).version > 603 + syncs
+
+
+def test_verified_syncs(own_client: FlaskClient, database: Database) -> None:
+    """Twelve syncs under 4 writers each end with a copy whose root is the server's at its version."""
+    verified_syncs(database, own_client.application, 12, 4)
+
+
+@pytest.mark.slow
+def test_many_verified_syncs(own_client: FlaskClient, database: Database) -> None:
+    """The same 200 times."""
+    verified_syncs(database, own_client.application, 200, 4)
+
+
+@configured(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=st.lists(st.tuples(st.sampled_from(["put", "delete", "patch", "sync"]), st.integers(0, 3)), min_size=5, max_size=25)
+)
+def test_any_order(curator: FlaskClient, steps: list[tuple[str, int]]) -> None:
+    """Whatever is written in whatever order, a copy that follows equals one that begins anew, and both prove it."""
+    copy: Copy = {}
+    cursor = follow(curator, copy, "/changes?since=0")
+    for verb, number in steps:
+        path = f"/cities/s-{number}-zz"
+        if verb == "put":
+            curator.put(path, json=city(f"s-{number}-zz"), headers=ANY if curator.get(path).status_code == 200 else {})
+        elif verb == "patch":
+            curator.patch(path, json={"summary": str(number)}, headers=ANY)
+        elif verb == "delete":
+            curator.delete(path, headers=ANY)
+        else:
+            cursor = follow(curator, copy, f"/changes?cursor={cursor}&limit=2")
+    follow(curator, copy, f"/changes?cursor={cursor}&limit=1")
+    anew: Copy = {}
+    follow(curator, anew, "/changes?since=0")
+    assert copy == anew
+    assert root(copy) == read(curator, "/digest")["data"]["root"]

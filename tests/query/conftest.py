@@ -1,0 +1,35 @@
+"""Random worlds, each in a database of either kind."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from flask.testing import FlaskClient
+
+from api.ledger.verify import verify
+from tests.support import oracle
+from tests.support.applications import serving
+from tests.support.databases import Store, opened, publishing, upgrade
+from tests.support.worlds import WORLDS, Place, served
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory, postgresql: str) -> Iterator[list[Place]]:
+    """Some worlds."""
+    with ExitStack() as stack:
+        clients: list[list[FlaskClient]] = []
+        for dialect, server in (("sqlite", ""), ("postgresql", postgresql)):
+            store = Store(dialect, tmp_path_factory.mktemp("worlds"), server)
+            bare = store.empty()
+            upgrade(bare)
+            with opened(bare) as database, publishing(database) as session:
+                oracle.clear(session)
+            clients.append([])
+            for seed in range(WORLDS):
+                settings = store.copy(bare)
+                with opened(settings) as database:
+                    oracle.fill(database, seed)
+                    with database.reading() as session:
+                        assert list(verify(session)) == []
+                clients[-1].append(stack.enter_context(serving(settings)).test_client())
+        yield [Place(served(pair), pair) for pair in zip(*clients, strict=True)]

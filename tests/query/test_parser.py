@@ -1,0 +1,150 @@
+"""Values as people type them, or worse: text is text, and what is no value is refused."""
+
+import json
+from collections.abc import Sequence
+from urllib.parse import quote, urlencode
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import text
+from werkzeug.test import TestResponse
+
+from api.db.database import Database
+from api.query.language import Filter, filters, parameters
+from api.schema.operators import MAX_VALUES
+from api.schema.resource import Resource
+from tests.support import oracle
+from tests.support.databases import publishing
+from tests.support.oracle import ODD
+from tests.support.records import nouns
+from tests.support.worlds import Place, compare, escaped, flat
+
+# --- what people type, or worse
+
+HOSTILE = [*ODD, "\0", "a\0b", "x" * 1000, "x" * 1001, "é" * 1001]
+# As in an address; the last are no UTF-8: half a surrogate pair, no first byte, and a slash in two bytes.
+RAW = [*(quote(found, safe="") for found in HOSTILE), "%ED%A0%80", "%FF", "%C0%AF"]
+
+
+def takes_text(row: Filter) -> bool:
+    """Tell whether a filter takes any text."""
+    return not row.operator.of_null and (row.operator.folds or row.field.type.name == "text")
+
+
+@nouns
+def test_hostile_text_is_text(places: list[Place], resource: Resource) -> None:
+    """Where any text is a value, nothing in it has a meaning: exactly the records come back that have it."""
+    place, noun = places[0], resource.name
+    names = [name for name, row in filters(resource).items() if takes_text(row) and row.operator.name != "not"]
+    # All of them for its own fields, which those of others are compared like; some of them for each of those.
+    leaves = [
+        {name: found} for n, name in enumerate(names) for found in (ODD[n % 4 :: 4] if "." in name else [*ODD, "x" * 1000])
+    ]
+    for start in range(0, len(leaves), 49):
+        asked = {"or": leaves[start : start + 49]}
+        expected = [record["id"] for record in place.world.all(noun) if oracle.matches(place.world, noun, record, asked)]
+        arguments = {"filter": json.dumps(asked), "limit": 500, "sort": "id", "count": "none"}
+        found = place.ask(f"/{noun}?{urlencode(arguments)}")["data"]
+        assert [record["id"] for record in found] == sorted(expected)
+    for name in (name for name in names if filters(resource)[name].operator.many):
+        expected = [record for record in place.world.all(noun) if oracle.matches(place.world, noun, record, {name: ODD})]
+        compare(place, resource, [*flat({name: ODD}), ("sort", "id")], oracle.ordered(expected, ["id"]), 500)
+
+
+@nouns
+def test_hostile_value_is_refused(places: list[Place], resource: Resource) -> None:
+    """Where only some values are possible, any other is a 400 that names each parameter that has it."""
+    refusing = [*filters(resource), *sorted(parameters(resource).keys() - {"q", "cursor"})]
+    for hostile in HOSTILE:
+        broken = "\0" in hostile or len(hostile) > 1000
+        # No more at once than an answer says what is wrong with, and an address can hold.
+        step = 15 if len(hostile) < 100 else 5
+        for start in range(0, len(refusing), step):
+            some = refusing[start : start + step]
+            wrong = [
+                name for name in some if broken or name not in filters(resource) or not takes_text(filters(resource)[name])
+            ]
+            asked = urlencode({name: escaped(hostile) if name in filters(resource) else hostile for name in some})
+            refused(places[0].get(f"/{resource.name}?{asked}"), wrong)
+        refused(places[0].get(f"/{resource.name}?{urlencode({'cursor': hostile})}"), ["cursor"])
+
+
+def refused(response: TestResponse, names: Sequence[str]) -> None:
+    """Check that an answer is a problem about each of these parameters, if there are any."""
+    if names:
+        assert (response.status_code, response.content_type) == (400, "application/problem+json")
+        assert {item["parameter"] for item in response.get_json()["errors"]} == set(names)
+    else:
+        assert response.status_code == 200
+
+
+@nouns
+def test_hostile_search_and_path(places: list[Place], resource: Resource) -> None:
+    """What is searched for is text, and what is no id is nowhere; never is anything a fault of ours."""
+    place = places[0]
+    for hostile in RAW:
+        if resource.search:
+            assert place.get(f"/{resource.name}?q={hostile}&highlights=true").status_code in {200, 400}
+        assert place.get(f"/{resource.name}/{hostile}").status_code == 404
+    for name in (*filters(resource), *parameters(resource)):
+        answer = place.get(f"/{resource.name}?{name}=%ED%A0%80")
+        assert (name, answer.status_code in {200, 400}) == (name, True)
+    for name in (found for found, row in filters(resource).items() if takes_text(row)):
+        lone = quote(json.dumps({name: "\ud800"}))
+        answer = place.get(f"/{resource.name}?filter={lone}").get_json()
+        assert [(item["parameter"], item["pointer"]) for item in answer["errors"]] == [("filter", f"/{name}")]
+
+
+@pytest.mark.parametrize("path", ["search", "suggest"])
+def test_hostile_search(places: list[Place], path: str) -> None:
+    """Across nouns too: any text that is short enough is searched for, and both databases find the same."""
+    for hostile in RAW:
+        assert (hostile, places[0].get(f"/{path}?q={hostile}").status_code) == (hostile, 400 if len(hostile) > 1000 else 200)
+
+
+# --- lists of values
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["a"], ["a"]),
+        (["a,b"], ["a", "b"]),
+        ([r"a\,b"], ["a,b"]),
+        ([r"a\,b,a"], ["a", "a,b"]),
+        ([r"a\\,b"], ["a\\", "b"]),
+        ([r"a\\\,b"], [r"a\,b"]),
+        ([r"a\b"], [r"a\b"]),
+        (["a\\"], ["a\\"]),
+        ([","], [""]),
+        (["", "b"], ["", "b"]),
+        (["a", r"a\,b,b"], ["a", "a,b", "b"]),
+        ([r"\,"], [","]),
+    ],
+)
+def test_comma(own_client: FlaskClient, database: Database, values: list[str], expected: list[str]) -> None:
+    """A comma parts values unless a backslash is before it, a backslash is one by itself, and parameters can be repeated."""
+    names = ["", ",", "a", "b", "a,b", "a\\", r"a\,b", r"a\b", "a, b", "A"]
+    with publishing(database) as session:
+        rows = [{"id": f"w-{number}", "name": name} for number, name in enumerate(names)]
+        session.execute(text("insert into priorities (id, name, description) values (:id, :name, '')"), rows)
+    found = own_client.get(f"/priorities?{urlencode([('name', value) for value in values])}").get_json()["data"]
+    assert [record["name"] for record in found] == expected
+
+
+def test_repetition(client: FlaskClient) -> None:
+    """A filter that is repeated takes any of its values, as one with commas does."""
+    both = client.get("/cities?state=CA,WA").get_json()["data"]
+    assert client.get("/cities?state=CA&state=WA").get_json()["data"] == both
+    assert {record["state"] for record in both} == {"CA", "WA"}
+
+
+def test_many_ids(client: FlaskClient) -> None:
+    """As many ids as are allowed are looked up at once; one more is a 400 that says how many may be asked for."""
+    ids = ["boston-ma", *(f"nobody-{number}" for number in range(MAX_VALUES - 1))]
+    for query in (f"id={','.join(ids)}", "&".join(f"id={id}" for id in ids)):
+        assert [record["id"] for record in client.get(f"/cities?{query}").get_json()["data"]] == ["boston-ma"]
+    response = client.get(f"/cities?id={','.join([*ids, 'one-more'])}")
+    detail = "`id` takes at most 500 values."
+    item = {"parameter": "id", "code": "too-many-values", "detail": detail, "allowed": {"maximum": 500}}
+    assert (response.status_code, response.get_json()["errors"]) == (400, [item])

@@ -1,0 +1,4 @@
+"""What the command line says in one line."""
+
+CANNOT_BE_REACHED = "Error: The database cannot be reached."
+NOT_MIGRATED = "Error: The database is not migrated to this release: run `alembic upgrade head`."

@@ -1,0 +1,219 @@
+"""Webhooks to subscribe and to deliver: a network that is none, receivers on this machine, and changes to tell of."""
+
+import datetime as dt
+import itertools
+import json
+import select
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+from sqlalchemy import text
+
+from api.db.database import Database
+from api.webhooks import delivery, subscriptions
+from api.webhooks.subscriptions import Webhook
+from tests.support.answers import Json
+from tests.support.databases import head, publishing
+from tests.support.receivers import LOOPBACK_FORMS, NEVER
+
+URL = "https://example.org/hook"
+NOW = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
+# The specification's table: how long after the first attempt each is made.
+ATTEMPTS = [
+    "00:00:00",
+    "00:00:05",
+    "00:05:05",
+    "00:35:05",
+    "02:35:05",
+    "07:35:05",
+    "17:35:05",
+    "31:35:05",
+    "51:35:05",
+    "75:35:05",
+]
+PLAIN = "An address begins with https://, since what is sent over http:// can be read on the way."
+NOT_PUBLIC = "The host of this address is not on the public internet."
+COUNT = itertools.count()
+
+
+def after(**passed: float) -> dt.datetime:
+    """Return a moment after the beginning."""
+    return NOW + dt.timedelta(**passed)
+
+
+def change(database: Database, *kinds: str) -> int:
+    """Commit a change of a record of each noun, of a city by default; returns the version that the dataset is at."""
+    with publishing(database) as session:
+        for kind in kinds or ["cities"]:
+            statement = f"update {kind} set summary = :summary where id = (select min(id) from {kind})"
+            session.execute(text(statement), {"summary": f"Number {next(COUNT)}."})
+    return head(database)
+
+
+def subscribe(database: Database, url: str = URL) -> Webhook:
+    """Add a receiver, as its owner does."""
+    with database.writing() as session:
+        return subscriptions.subscribe(session, url, now=NOW)
+
+
+def every(database: Database) -> list[Webhook]:
+    """Return all receivers as they are now."""
+    with database.reading() as session:
+        return list(subscriptions.every(session))
+
+
+def resume(database: Database, id: str) -> None:
+    """Tell a receiver again, as its owner does."""
+    with database.writing() as session:
+        assert subscriptions.resume(session, id)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What a receiver was sent."""
+
+    url: str
+    body: bytes
+    headers: dict[str, str]
+
+    @property
+    def message(self) -> tuple[str, bytes]:
+        """What stays the same when it is sent again."""
+        return self.headers["webhook-id"], self.body
+
+    @property
+    def data(self) -> Json:
+        """What the message says."""
+        data: Json = json.loads(self.body)["data"]
+        return data
+
+
+class Wire:
+    """Stands for the network and all receivers: keeps what is sent, and answers what it is told to."""
+
+    def __init__(self, outcome: int | BaseException = 204) -> None:
+        """Answer with a status, or raise what goes wrong."""
+        self.outcome = outcome
+        self.sent: list[Attempt] = []
+        # What a test lets happen while a message is on its way.
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def __call__(self, url: str, body: bytes, headers: dict[str, str], **_: Any) -> int:
+        """Take a message."""
+        self.sent.append(Attempt(url, body, headers))
+        self.meanwhile()
+        if isinstance(self.outcome, BaseException):
+            raise self.outcome
+        return self.outcome
+
+    def deliver(self, database: Database, now: dt.datetime = NOW) -> int:
+        """Send over it what is due at a moment."""
+        return delivery.deliver(database, loopback=False, clock=lambda: now, post=self)
+
+
+class Receiver(HTTPServer):
+    """A receiver on this machine: keeps what it is sent, and does with it what it is told to."""
+
+    def __init__(self, port: int = 0) -> None:
+        """Listen."""
+        super().__init__(("127.0.0.1", port), Handler)
+        self.got: list[Attempt] = []
+        self.behave: Callable[[Handler], None] = status(204)
+        self.url = f"http://127.0.0.1:{self.server_port}/hook?a=b"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Takes a request for a receiver."""
+
+    server: Receiver
+
+    def do_POST(self) -> None:
+        """Keep the request, and answer; whoever was killed takes no answer."""
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        # Whoever is killed while it sends has said nothing.
+        if len(body) < length:
+            return
+        self.server.got.append(Attempt(self.path, body, dict(self.headers)))
+        with suppress(OSError):
+            self.server.behave(self)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def status(number: int, **headers: str) -> Callable[[Handler], None]:
+    """Answer with a status."""
+
+    def behave(handler: Handler) -> None:
+        handler.send_response(number)
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+
+    return behave
+
+
+def noise(handler: Handler) -> None:
+    """Answer with what is not HTTP."""
+    handler.wfile.write(b"220 mail.example ESMTP\r\n")
+
+
+def hold(end: threading.Event, handler: Handler) -> None:
+    """Answer when something has happened."""
+    end.wait(30)
+    status(204)(handler)
+
+
+def silence(_: Handler) -> None:
+    """Close the connection, and say nothing."""
+
+
+@contextmanager
+def receiving(port: int = 0) -> Iterator[Receiver]:
+    """Let a receiver take what it is sent."""
+    with Receiver(port) as receiver:
+        thread = threading.Thread(target=receiver.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield receiver
+        finally:
+            receiver.shutdown()
+            thread.join(30)
+
+
+def remove(database: Database, id: str) -> None:
+    """Remove a receiver, as its owner does."""
+    with database.writing() as session:
+        session.delete(session.get_one(Webhook, id))
+
+
+# Not every system's resolver takes a name with a dot at its end.
+LOOPBACK = [*(host for host in LOOPBACK_FORMS if not host.endswith(".")), "[::1]", "[0:0:0:0:0:0:0:1]"]
+PRIVATE = [
+    *NEVER,
+    *["10.0.0.1", "0xa.1", "172.16.0.1", "192.168.0.1", "100.64.0.1", "169.254.169.254", "0xa9fea9fe", "2852039166"],
+    *["168.63.129.16", "224.0.0.1", "255.255.255.255", "[64:ff9b::7f00:1]", "[64:ff9b::169.254.169.254]"],
+    *["[::ffff:10.0.0.1]", "[::ffff:0:7f00:1]", "[2002:a9fe:a9fe::]", "[fe80::1]", "[fc00::1]", "[fd00:ec2::254]"],
+    *["[fec0::1]", "[ff02::1]", "[2001:db8::1]"],
+]
+
+
+@contextmanager
+def loopback() -> Iterator[tuple[int, Callable[[], bool]]]:
+    """Listen on one port of 127.0.0.1 and of ::1, if there is one; gives the port, and tells whether nobody has connected."""
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0)))]
+        port: int = listeners[0].getsockname()[1]
+        with suppress(OSError):
+            listeners.append(stack.enter_context(socket.create_server(("::1", port), family=socket.AF_INET6)))
+        yield port, lambda: select.select(listeners, [], [], 0) == ([], [], [])
+
+
+class Killed(BaseException):
+    """Stands for a sender that ends while a message is on its way: nothing of it is noted."""

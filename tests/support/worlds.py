@@ -1,0 +1,89 @@
+"""Random worlds in databases of both kinds, and one answer from both."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from api.resources import RESOURCES
+from api.schema.resource import Resource
+from tests.support import oracle
+from tests.support.oracle import Document, World
+
+WORLDS = 4
+BASE = "http://localhost"
+Arguments = list[tuple[str, str]]
+
+
+class Place:
+    """A world, and who answers about it from SQLite and from PostgreSQL."""
+
+    def __init__(self, world: World, clients: Sequence[FlaskClient]) -> None:
+        """Join them."""
+        self.world, self.clients = world, clients
+
+    def get(self, path: str) -> TestResponse:
+        """Ask both, which say the same to the byte."""
+        first, second = (client.get(path) for client in self.clients)
+        assert (first.status_code, first.headers.get("ETag")) == (second.status_code, second.headers.get("ETag")), path
+        if first.status_code == 200:
+            assert first.get_data() == second.get_data()
+        return first
+
+    def ask(self, address: str) -> dict[str, Any]:
+        """Ask for what is there."""
+        response = self.get(address.removeprefix(BASE))
+        body: dict[str, Any] = response.get_json()
+        assert response.status_code == 200, body
+        return body
+
+
+def served(clients: Sequence[FlaskClient]) -> World:
+    """Read the world that is served."""
+    answers = [
+        {noun.name: client.get(f"/{noun.name}?limit=500").get_json()["data"] for noun in RESOURCES} for client in clients
+    ]
+    assert all(answer == answers[0] for answer in answers)
+    return World({noun: {record["id"]: record for record in records} for noun, records in answers[0].items()})
+
+
+def escaped(value: str) -> str:
+    """Write a text as one value of a list."""
+    return re.sub(r"([\\,])", r"\\\1", value)
+
+
+def written(wanted: Any) -> str:
+    """Write a value as a query has it."""
+    if isinstance(wanted, float):
+        return f"{wanted:.6f}"
+    return wanted if isinstance(wanted, str) else json.dumps(wanted)
+
+
+def flat(asked: Mapping[str, Any], *, repeated: bool = False) -> Arguments:
+    """Write filters as parameters, lists by comma or by repetition."""
+    found: Arguments = []
+    for name, wanted in asked.items():
+        values = [escaped(written(one)) for one in wanted] if isinstance(wanted, list) else [written(wanted)]
+        found += [(name, one) for one in (values if repeated else [",".join(values)])]
+    return found
+
+
+def compare(place: Place, noun: Resource, arguments: Arguments, expected: Sequence[Document], limit: int) -> None:
+    """Ask for a list in pages and compare each of them."""
+    given = dict(arguments)
+    counted = (None, None) if given.get("count") == "none" else (len(expected), "eq")
+    paths = given["include"].split(",") if "include" in given else []
+    address: str | None = f"/{noun.name}?{urlencode([*arguments, ('limit', str(limit))])}"
+    for start in range(0, len(expected) or 1, limit):
+        assert address
+        answer = place.ask(address)
+        assert [record["id"] for record in answer["data"]] == [record["id"] for record in expected[start : start + limit]]
+        assert answer["data"] == expected[start : start + limit]
+        assert (answer["page"]["total"], answer["page"]["total_relation"]) == counted
+        assert answer["included"] == oracle.included(place.world, noun.name, expected[start : start + limit], paths)
+        address = answer["links"]["next"]
+    assert address is None
