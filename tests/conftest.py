@@ -15,8 +15,8 @@ from api.db.database import Database
 from api.ledger.verify import verify
 from api.settings import Settings
 from tests.support.answers import version
-from tests.support.applications import curating, serving
-from tests.support.databases import DIALECTS, Store, opened, upgrade
+from tests.support.applications import BASE, curating, serving
+from tests.support.databases import DIALECTS, Store, opened, template
 
 # Where there is so much memory, in bytes, databases are made there: on many a disk, that takes 30 times as long.
 MEMORY, ROOM = Path("/dev/shm"), 4_000_000_000  # noqa: S108 - what is made there has a name of its own
@@ -54,9 +54,13 @@ def store(request: pytest.FixtureRequest, scratch: Path) -> Store:
 @pytest.fixture(scope="session")
 def migrated(store: Store) -> Settings:
     """A database at the newest revision that nobody connects to: the template of the others."""
-    settings = store.empty()
-    upgrade(settings)
-    return settings
+    return template(store)
+
+
+@pytest.fixture(scope="session")
+def sqlite_store(scratch: Path) -> Store:
+    """SQLite alone, for tests of what never differs between databases, such as routing, parsing and authorization."""
+    return Store("sqlite", scratch, "")
 
 
 @pytest.fixture
@@ -77,7 +81,7 @@ def database(settings: Settings) -> Iterator[Database]:
 @pytest.fixture(scope="session")
 def app(store: Store, migrated: Settings) -> Iterator[Flask]:
     """The application on a database that no test writes to."""
-    with serving(replace(store.copy(migrated), public_url="https://api.example.org")) as app:
+    with serving(replace(store.copy(migrated), public_url=BASE)) as app:
         yield app
 
 
@@ -85,6 +89,19 @@ def app(store: Store, migrated: Settings) -> Iterator[Flask]:
 def client(app: Flask) -> FlaskClient:
     """Asks that application."""
     return app.test_client()
+
+
+@pytest.fixture(scope="session")
+def routing_app(sqlite_store: Store) -> Iterator[Flask]:
+    """The application on one database that no test writes to: for tests of routing and parsing, which come before any SQL."""
+    with serving(replace(sqlite_store.copy(template(sqlite_store)), public_url=BASE)) as app:
+        yield app
+
+
+@pytest.fixture
+def routing_client(routing_app: Flask) -> FlaskClient:
+    """Asks that application."""
+    return routing_app.test_client()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from api.settings import Settings
 from tests.support.applications import serving
-from tests.support.databases import upgrade
+from tests.support.databases import Store, template
 from tests.support.processes import Run
 
 
@@ -25,8 +25,6 @@ def run(settings: Settings) -> Iterator[Run]:
 
 
 @pytest.fixture(scope="session")
-def file(tmp_path_factory: pytest.TempPathFactory) -> str:
+def file(sqlite_store: Store) -> str:
     """The address of a migrated file, where it doesn't matter which kind of database there is."""
-    settings = Settings(database_url=f"sqlite:///{tmp_path_factory.mktemp('file') / 'file.sqlite3'}")
-    upgrade(settings)
-    return settings.database_url
+    return sqlite_store.copy(template(sqlite_store)).database_url

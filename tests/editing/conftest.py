@@ -7,14 +7,13 @@ import pytest
 from api.db.database import Database
 from api.settings import Settings
 from tests.support import oracle
-from tests.support.databases import Store, opened, publishing, upgrade
+from tests.support.databases import Store, opened, publishing
 
 
 @pytest.fixture(scope="module")
-def bare(store: Store) -> Settings:
+def bare(store: Store, migrated: Settings) -> Settings:
     """A migrated database without any record."""
-    settings = store.empty()
-    upgrade(settings)
+    settings = store.copy(migrated)
     with opened(settings) as database, publishing(database) as session:
         oracle.clear(session)
     return settings

@@ -28,14 +28,13 @@ from api.web import keys
 from api.web.problem_types import PROBLEMS
 from api.web.problems import MEDIA_TYPE
 from tests.support.answers import walk
-from tests.support.applications import serving
+from tests.support.applications import NO_DATABASE, serving
 from tests.support.databases import publishing
 from tests.support.good_requests import prepare, wrong
 from tests.support.plans import written
 from tests.support.records import copy_of_a_record
 
 Json = dict[str, Any]
-NO_DATABASE = "sqlite:///nowhere.sqlite3"
 ASSETS = "/docs/<path:name>"
 # Headers that a client acts on; the rest is for browsers (CORS, policies) or belongs to HTTP itself.
 SOMETIMES = {
@@ -58,7 +57,7 @@ nouns = pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: reso
 @pytest.fixture(scope="session")
 def document() -> Json:
     """The document as it is served, to anyone, with any database or none."""
-    with serving(Settings(database_url=NO_DATABASE)) as app:
+    with serving(NO_DATABASE) as app:
         found: Json = app.test_client().get("/openapi.json").get_json()
     return found
 
@@ -152,7 +151,7 @@ def test_valid(document: Json) -> None:
 
 def test_the_same_everywhere(client: FlaskClient) -> None:
     """The document does not depend on the database, nor on who asks for it where."""
-    expected = create_app(Settings(database_url=NO_DATABASE)).extensions["openapi"]
+    expected = create_app(NO_DATABASE).extensions["openapi"]
     for base_url in ("http://localhost", "https://elsewhere.example:8443"):
         response = client.get("/openapi.json", base_url=base_url)
         assert (response.get_data(), response.content_type) == (expected, "application/json")

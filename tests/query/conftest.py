@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
@@ -9,19 +10,18 @@ from flask.testing import FlaskClient
 from api.ledger.verify import verify
 from tests.support import oracle
 from tests.support.applications import serving
-from tests.support.databases import Store, opened, publishing, upgrade
+from tests.support.databases import Store, opened, publishing, template
 from tests.support.worlds import WORLDS, Place, served
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory: pytest.TempPathFactory, postgresql: str) -> Iterator[list[Place]]:
+def places(scratch: Path, postgresql: str) -> Iterator[list[Place]]:
     """Some worlds."""
     with ExitStack() as stack:
         clients: list[list[FlaskClient]] = []
         for dialect, server in (("sqlite", ""), ("postgresql", postgresql)):
-            store = Store(dialect, tmp_path_factory.mktemp("worlds"), server)
-            bare = store.empty()
-            upgrade(bare)
+            store = Store(dialect, scratch, server)
+            bare = store.copy(template(store))
             with opened(bare) as database, publishing(database) as session:
                 oracle.clear(session)
             clients.append([])

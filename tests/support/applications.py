@@ -11,6 +11,10 @@ from api.db.database import Database
 from api.settings import Settings
 from api.web import keys
 
+BASE = "https://api.example.org"
+# A file that is not there: for tests of what is answered without a database.
+NO_DATABASE = Settings(database_url="sqlite:///nowhere.sqlite3")
+
 
 @contextmanager
 def serving(settings: Settings) -> Iterator[Flask]:
@@ -28,6 +32,3 @@ def curating(client: FlaskClient, database: Database, *scopes: str, name: str = 
         secret = keys.issue(session, name, scopes or ("write",), None)
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {secret}"
     return client
-
-
-BASE = "https://api.example.org"

@@ -30,6 +30,15 @@ NEVER = [
     "[2002:7f00:1::]",
     "[2001:0:7f00:1::]",
 ]
+# Not every system's resolver takes a name with a dot at its end.
+LOOPBACK = [*(host for host in LOOPBACK_FORMS if not host.endswith(".")), "[::1]", "[0:0:0:0:0:0:0:1]"]
+PRIVATE = [
+    *NEVER,
+    *["10.0.0.1", "0xa.1", "172.16.0.1", "192.168.0.1", "100.64.0.1", "169.254.169.254", "0xa9fea9fe", "2852039166"],
+    *["168.63.129.16", "224.0.0.1", "255.255.255.255", "[64:ff9b::7f00:1]", "[64:ff9b::169.254.169.254]"],
+    *["[::ffff:10.0.0.1]", "[::ffff:0:7f00:1]", "[2002:a9fe:a9fe::]", "[fe80::1]", "[fc00::1]", "[fd00:ec2::254]"],
+    *["[fec0::1]", "[ff02::1]", "[2001:db8::1]"],
+]
 
 Handler = Callable[[socket.socket], None]
 

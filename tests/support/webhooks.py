@@ -19,7 +19,6 @@ from api.webhooks import delivery, subscriptions
 from api.webhooks.subscriptions import Webhook
 from tests.support.answers import Json
 from tests.support.databases import head, publishing
-from tests.support.receivers import LOOPBACK_FORMS, NEVER
 
 URL = "https://example.org/hook"
 NOW = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
@@ -191,17 +190,6 @@ def remove(database: Database, id: str) -> None:
     """Remove a receiver, as its owner does."""
     with database.writing() as session:
         session.delete(session.get_one(Webhook, id))
-
-
-# Not every system's resolver takes a name with a dot at its end.
-LOOPBACK = [*(host for host in LOOPBACK_FORMS if not host.endswith(".")), "[::1]", "[0:0:0:0:0:0:0:1]"]
-PRIVATE = [
-    *NEVER,
-    *["10.0.0.1", "0xa.1", "172.16.0.1", "192.168.0.1", "100.64.0.1", "169.254.169.254", "0xa9fea9fe", "2852039166"],
-    *["168.63.129.16", "224.0.0.1", "255.255.255.255", "[64:ff9b::7f00:1]", "[64:ff9b::169.254.169.254]"],
-    *["[::ffff:10.0.0.1]", "[::ffff:0:7f00:1]", "[2002:a9fe:a9fe::]", "[fe80::1]", "[fc00::1]", "[fd00:ec2::254]"],
-    *["[fec0::1]", "[ff02::1]", "[2001:db8::1]"],
-]
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from api.settings import Settings
 from api.web import keys
 from tests.support.answers import Json, brief
 from tests.support.applications import serving
-from tests.support.databases import Store
+from tests.support.databases import Store, template
 from tests.support.good_requests import Good, prepare
 
 NOW = dt.datetime.now(dt.UTC)
@@ -56,9 +56,9 @@ MATRIX = {
 
 
 @pytest.fixture(scope="module")
-def office(store: Store, migrated: Settings) -> Iterator[tuple[FlaskClient, Database, dict[str, str | None]]]:
-    """An application, and what is sent as `Authorization` for each kind of key."""
-    settings = store.copy(migrated)
+def routing_office(sqlite_store: Store) -> Iterator[tuple[FlaskClient, Database, dict[str, str | None]]]:
+    """An application on one database, and the `Authorization` header of each kind of key: who may do what is decided before any SQL of a view."""
+    settings = sqlite_store.copy(template(sqlite_store))
     with serving(
         Settings(database_url=settings.database_url, write_limit="100000/minute", refusal_limit="100000/minute")
     ) as app:
@@ -83,9 +83,9 @@ def operations(document: Json) -> list[str]:
     return [f"{method.upper()} {path}" for path, item in document["paths"].items() for method in methods if method in item]
 
 
-def test_matrix(office: tuple[FlaskClient, Database, dict[str, str | None]]) -> None:
+def test_matrix(routing_office: tuple[FlaskClient, Database, dict[str, str | None]]) -> None:
     """Every operation of the document answers to every kind of key as the table says, and no operation is missing there."""
-    client, database, sent = office
+    client, database, sent = routing_office
     document = client.get("/openapi.json").get_json()
     admin = (sent["admin"] or "").removeprefix("Bearer ")
     found: dict[str, dict[str, int]] = {}
@@ -119,9 +119,9 @@ def known(path: str) -> str:
     return filled.replace("{name}", "not-found") + ("?q=a" if path in {"/search", "/suggest"} else "")
 
 
-def test_what_a_document_says_of_scopes(office: tuple[FlaskClient, Database, dict[str, str | None]]) -> None:
+def test_what_a_document_says_of_scopes(routing_office: tuple[FlaskClient, Database, dict[str, str | None]]) -> None:
     """Each operation that needs a key names the scope, which is one that there is; the others name none."""
-    document = office[0].get("/openapi.json").get_json()
+    document = routing_office[0].get("/openapi.json").get_json()
     scopes = {
         f"{method.upper()} {path}": operation["security"][0]["bearer"]
         for path, item in document["paths"].items()
@@ -146,27 +146,29 @@ CHALLENGE = 'Bearer realm="digital-cities"'
         ("another noun", f'{CHALLENGE}, error="insufficient_scope", scope="write:cities"'),
     ],
 )
-def test_challenges(office: tuple[FlaskClient, Database, dict[str, str | None]], kind: str, challenge: str) -> None:
+def test_challenges(routing_office: tuple[FlaskClient, Database, dict[str, str | None]], kind: str, challenge: str) -> None:
     """Who is turned away learns how to authenticate (RFC 6750), and which scope is missing."""
-    client, _, sent = office
+    client, _, sent = routing_office
     authorization = sent[kind]
     response = client.post("/cities", json={}, headers={"Authorization": authorization} if authorization else {})
     assert response.headers["WWW-Authenticate"] == challenge
     assert brief(response)[1] == ("forbidden" if kind == "another noun" else "unauthorized")
 
 
-def test_a_changeset_names_every_scope_that_is_missing(office: tuple[FlaskClient, Database, dict[str, str | None]]) -> None:
+def test_a_changeset_names_every_scope_that_is_missing(
+    routing_office: tuple[FlaskClient, Database, dict[str, str | None]],
+) -> None:
     """A changeset across nouns needs the scope of each, and nothing is written where one is missing."""
-    client, _, sent = office
+    client, _, sent = routing_office
     rows = [{"op": "delete", "kind": kind, "id": "x", "if_match": "*"} for kind in ("cities", "awards", "surveys")]
     response = client.post("/changesets", json={"operations": rows}, headers={"Authorization": sent["this noun"] or ""})
     assert [item["allowed"] for item in brief(response)[2]] == [["write:awards", "write:surveys"]]
 
 
 @pytest.mark.parametrize("place", ["/cities?key={}", "/cities?access_token={}", "/cities/{}"])
-def test_a_key_is_read_from_one_place(office: tuple[FlaskClient, Database, dict[str, str | None]], place: str) -> None:
+def test_a_key_is_read_from_one_place(routing_office: tuple[FlaskClient, Database, dict[str, str | None]], place: str) -> None:
     """A key in an address is never taken for one."""
-    client, _, sent = office
+    client, _, sent = routing_office
     secret = (sent["admin"] or "").removeprefix("Bearer ")
     method = "PUT" if place.endswith("/{}") else "POST"
     assert client.open(place.format(secret), method=method, json={}).status_code == 401

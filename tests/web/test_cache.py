@@ -31,7 +31,7 @@ from api.web.cache import Cache
 from api.web.compression import CODINGS
 from tests.support.answers import brief
 from tests.support.applications import curating, serving
-from tests.support.databases import Store, counted, opened, publishing
+from tests.support.databases import Store, counted, opened, publishing, template
 from tests.support.processes import Server
 
 Json = dict[str, Any]
@@ -67,6 +67,14 @@ def own(kept: Flask) -> FlaskClient:
     """Asks it."""
     assert isinstance(kept.wsgi_app, Cache)
     return kept.test_client()
+
+
+@pytest.fixture
+def routing_kept(sqlite_store: Store) -> Iterator[tuple[FlaskClient, FlaskClient]]:
+    """Ask two applications on one database, of which the first keeps its answers: for what the headers of a request decide."""
+    settings = sqlite_store.copy(template(sqlite_store))
+    with serving(replace(settings, cache_mb=4)) as kept, serving(settings) as plain:
+        yield kept.test_client(), plain.test_client()
 
 
 def timing(answer: TestResponse) -> str:
@@ -124,15 +132,14 @@ VARIANTS: list[tuple[str, Json]] = [
 @pytest.mark.parametrize(
     "path", ["/cities", "/cities?fields=id", "/cities/boston-ma", "/cities.csv", "/search?q=san", "/docs", "/changes"]
 )
-def test_every_variant(own: FlaskClient, settings: Settings, path: str) -> None:
+def test_every_variant(routing_kept: tuple[FlaskClient, FlaskClient], path: str) -> None:
     """By every method, `Accept`, coding and condition, kept answers are those of an application that keeps none."""
-    with serving(settings) as app:
-        plain = app.test_client()
-        orders = [random.Random(seed).sample(VARIANTS, len(VARIANTS)) for seed in (1, 2)]  # noqa: S311 - nothing is secret
-        for method, headers in (row for order in orders for row in order):
-            expected = whole(plain.open(path, method=method, headers=headers, buffered=True))
-            found = whole(own.open(path, method=method, headers=headers, buffered=True))
-            assert (method, headers, found) == (method, headers, expected)
+    kept, plain = routing_kept
+    orders = [random.Random(seed).sample(VARIANTS, len(VARIANTS)) for seed in (1, 2)]  # noqa: S311 - nothing is secret
+    for method, headers in (row for order in orders for row in order):
+        expected = whole(plain.open(path, method=method, headers=headers, buffered=True))
+        found = whole(kept.open(path, method=method, headers=headers, buffered=True))
+        assert (method, headers, found) == (method, headers, expected)
 
 
 def test_unchanged_without_a_query(own: FlaskClient, kept: Flask) -> None:
@@ -152,9 +159,10 @@ def test_unchanged_without_a_query(own: FlaskClient, kept: Flask) -> None:
 @pytest.mark.parametrize(
     "path", ["/livez", "/readyz", "/cities/nowhere", "/cities?stat=CA", "/snapshot", "/cities.csv", "/cities?limit=1&wait=1"]
 )
-def test_never_kept(own: FlaskClient, path: str) -> None:
+def test_never_kept(routing_kept: tuple[FlaskClient, FlaskClient], path: str) -> None:
     """What may not be kept, has no end that is known, or is an error is computed each time."""
-    assert [timing(own.get(path, buffered=True)) for _ in range(2)] in (["miss", "miss"], ["", ""])
+    kept, _ = routing_kept
+    assert [timing(kept.get(path, buffered=True)) for _ in range(2)] in (["miss", "miss"], ["", ""])
 
 
 def test_own_writes_are_seen_at_once(own: FlaskClient, kept: Flask, database: Database) -> None:

@@ -23,8 +23,8 @@ from api.resources import BY_NAME, RESOURCES
 from api.settings import ROOT, Settings
 from api.web.problem_types import PROBLEMS
 from tests.support.answers import brief, problem
-from tests.support.applications import serving
-from tests.support.databases import DIALECTS, Store, config, opened, publishing, upgrade
+from tests.support.applications import NO_DATABASE, serving
+from tests.support.databases import Store, config, opened, publishing, template
 
 pytestmark = pytest.mark.contract
 
@@ -80,18 +80,18 @@ ARGUMENTS = sorted([*language.parameters(BY_NAME["cities"]), *language.filters(B
         ("/cities?cursor=A", (400, "invalid-cursor", [CURSOR])),
     ],
 )
-def test_wrong_parameter(client: FlaskClient, path: str, expected: object) -> None:
+def test_wrong_parameter(routing_client: FlaskClient, path: str, expected: object) -> None:
     """A wrong parameter is refused with its name, what is allowed, and the nearest right name."""
-    assert brief(client.get(path)) == expected
+    assert brief(routing_client.get(path)) == expected
 
 
 @pytest.mark.parametrize(
     "value", ["0", "501", "-1", "1.0", "1e2", "1_0", "+5", " 5", "", "ten", "٣", "5;drop", "9" * 400, "%00", "%ff", "null"]
 )
-def test_wrong_limit(client: FlaskClient, value: str) -> None:
+def test_wrong_limit(routing_client: FlaskClient, value: str) -> None:
     """A limit that is no whole number from 1 to 500 in plain digits is refused, never clamped."""
     expected = (400, "invalid-query", [invalid("limit", LIMIT_DETAIL, LIMIT)])
-    assert brief(client.get(f"/cities?limit={value.replace('+', '%2B').replace(' ', '%20')}")) == expected
+    assert brief(routing_client.get(f"/cities?limit={value.replace('+', '%2B').replace(' ', '%20')}")) == expected
 
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
@@ -111,14 +111,14 @@ JSON_VALUES = st.recursive(
 
 @given(values=st.lists(JSON_VALUES, max_size=4), raw=st.binary(max_size=60), forged=st.booleans())
 def test_forged_cursor_on_sqlite_and_postgresql(
-    sqlite_app: Flask,
+    routing_app: Flask,
     postgresql_app: Flask,
     values: list[Any],
     raw: bytes,
     forged: bool,  # noqa: FBT001 - hypothesis passes it
 ) -> None:
     """Whatever a caller puts into a cursor, the answer is a page or a 400, on both databases alike."""
-    for app in (sqlite_app, postgresql_app):
+    for app in (routing_app, postgresql_app):
         client = app.test_client()
         real = client.get("/cities?limit=1").get_json()["page"]["cursor"]
         signature = json.loads(base64.urlsafe_b64decode(real + "=" * (-len(real) % 4)))[0]
@@ -142,21 +142,10 @@ def test_forged_cursor_of_a_search(client: FlaskClient, value: Any) -> None:
 
 
 @pytest.fixture(scope="session")
-def sqlite_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
-    """An application on SQLite, for tests that ask both databases at once."""
-    yield from _app_on(Store("sqlite", tmp_path_factory.mktemp("both"), ""))
-
-
-@pytest.fixture(scope="session")
-def postgresql_app(tmp_path_factory: pytest.TempPathFactory, postgresql: str) -> Iterator[Flask]:
+def postgresql_app(scratch: Path, postgresql: str) -> Iterator[Flask]:
     """An application on PostgreSQL, for tests that ask both databases at once."""
-    yield from _app_on(Store("postgresql", tmp_path_factory.mktemp("both"), postgresql))
-
-
-def _app_on(store: Store) -> Iterator[Flask]:
-    settings = store.empty()
-    upgrade(settings)
-    with serving(settings) as app:
+    store = Store("postgresql", scratch, postgresql)
+    with serving(store.copy(template(store))) as app:
         yield app
 
 
@@ -175,9 +164,9 @@ def _app_on(store: Store) -> Iterator[Flask]:
         ("/docs/nothing.js", None),
     ],
 )
-def test_unknown_path(client: FlaskClient, path: str, suggestion: str | None) -> None:
+def test_unknown_path(routing_client: FlaskClient, path: str, suggestion: str | None) -> None:
     """An unknown path lists those that there are, and mends what is nearly one."""
-    status, name, (item,) = brief(client.get(path))
+    status, name, (item,) = brief(routing_client.get(path))
     assert (status, name, item["code"], item["allowed"]) == (404, "not-found", "unknown-path", PATHS)
     assert item.get("suggestion") == suggestion or (suggestion is None and item.get("suggestion") in PATHS)
 
@@ -220,9 +209,9 @@ ALLOWED = {
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"])
 @pytest.mark.parametrize("path", ALLOWED)
-def test_wrong_method(client: FlaskClient, method: str, path: str) -> None:
+def test_wrong_method(routing_client: FlaskClient, method: str, path: str) -> None:
     """A method that doesn't work is a 405 that lists those that do, in `Allow` too; the others do work."""
-    response, allowed = client.open(path, method=method), ALLOWED[path]
+    response, allowed = routing_client.open(path, method=method), ALLOWED[path]
     if method in allowed:
         assert response.status_code in {200, 401}
         return
@@ -233,55 +222,56 @@ def test_wrong_method(client: FlaskClient, method: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("accept", ["image/png", "application/xml;q=0.9, text/turtle", "text/plain, application/json;q=0"])
-def test_not_acceptable(client: FlaskClient, accept: str) -> None:
+def test_not_acceptable(routing_client: FlaskClient, accept: str) -> None:
     """A media type that we don't speak is a 406 that says which we do."""
     forms = ["application/json", "text/csv", "application/x-ndjson"]
     for path, allowed in (("/cities", forms), ("/cities/boston-ma", forms[:1]), ("/openapi.json", forms[:1])):
         detail = f"Use {' or '.join(allowed)}, or leave the header out."
         item = {"parameter": "Accept", "code": "not-acceptable", "detail": detail, "allowed": allowed}
-        assert brief(client.get(path, headers={"Accept": accept})) == (406, "not-acceptable", [item])
+        assert brief(routing_client.get(path, headers={"Accept": accept})) == (406, "not-acceptable", [item])
 
 
 @pytest.mark.parametrize(
     "accept", ["", "*/*", "application/*", "application/json", "text/html, */*;q=0.1", "application/json;charset=utf-8"]
 )
-def test_acceptable(client: FlaskClient, accept: str) -> None:
+def test_acceptable(routing_client: FlaskClient, accept: str) -> None:
     """What allows JSON gets JSON."""
-    assert client.get("/cities", headers={"Accept": accept}).status_code == 200
+    assert routing_client.get("/cities", headers={"Accept": accept}).status_code == 200
 
 
-def test_long_query(client: FlaskClient) -> None:
+def test_long_query(routing_client: FlaskClient) -> None:
     """A query string above the limit is a 414 that names the limit, on a wrong path too."""
     for path in ("/cities", "/nowhere"):
-        status, name, (item,) = brief(client.get(f"{path}?limit={'1' * 102_400}"))
+        status, name, (item,) = brief(routing_client.get(f"{path}?limit={'1' * 102_400}"))
         assert (status, name, item["allowed"]) == (414, "uri-too-long", {"maximum": MAX_QUERY_STRING})
 
 
 @pytest.mark.parametrize("host", ['ev"il<>.example', "a b", "a/b", "\u00e9", "a:b:c"])
-def test_wrong_host(own_client: FlaskClient, host: str) -> None:
-    """A `Host` that is no host's name, and would spoil every link, is refused."""
-    response = own_client.get("/cities", headers={"Host": host})
+def test_wrong_host(host: str) -> None:
+    """A `Host` that is not the name of a host, and would spoil every link, is refused."""
+    with serving(NO_DATABASE) as app:
+        response = app.test_client().get("/cities", headers={"Host": host})
     detail = "The `Host` header is not a host name."
     assert brief(response) == (400, "bad-request", [{"parameter": "Host", "code": "invalid-value", "detail": detail}])
 
 
-def test_request_id(client: FlaskClient) -> None:
+def test_request_id(routing_client: FlaskClient) -> None:
     """A caller's request id comes back when it is a plain token; anything else gets a new one."""
-    assert client.get("/cities", headers={"X-Request-Id": "abc-123_X"}).headers["X-Request-Id"] == "abc-123_X"
+    assert routing_client.get("/cities", headers={"X-Request-Id": "abc-123_X"}).headers["X-Request-Id"] == "abc-123_X"
     for bad in ("", "a b", "a" * 129, "<script>", "é"):
-        assert len(client.get("/cities", headers={"X-Request-Id": bad}).headers["X-Request-Id"]) == 32
+        assert len(routing_client.get("/cities", headers={"X-Request-Id": bad}).headers["X-Request-Id"]) == 32
 
 
-def test_echo_is_cut(client: FlaskClient) -> None:
+def test_echo_is_cut(routing_client: FlaskClient) -> None:
     """What a caller sent comes back shortened."""
-    body = problem(client.get("/cities?" + "x" * 5000 + "=1"))
+    body = problem(routing_client.get("/cities?" + "x" * 5000 + "=1"))
     assert len(body["errors"][0]["parameter"]) == 81
     assert len(json.dumps(body)) < 1000 + len(json.dumps(ARGUMENTS))
 
 
-def test_internal_error(settings: Settings) -> None:
+def test_internal_error() -> None:
     """Our own mistake is a 500 that tells the caller nothing of it, and the log all."""
-    with serving(settings) as app:
+    with serving(NO_DATABASE) as app:
 
         def broken() -> str:
             raise RuntimeError("a secret: SELECT * FROM keys")
@@ -317,23 +307,22 @@ def test_not_migrated(store: Store) -> None:
         assert client.get("/cities").status_code == 200
 
 
-def test_missing_file(migrated: Settings, store: Store, tmp_path: Path) -> None:
+def test_missing_file(sqlite_store: Store, tmp_path: Path) -> None:
     """A SQLite file that isn't there is a 503 and is not created; once it is there, the next request works."""
     path = tmp_path / "missing.sqlite3"
-    with serving(replace(migrated, database_url=f"sqlite:///{path}", retry_after=17)) as app:
+    with serving(Settings(database_url=f"sqlite:///{path}", retry_after=17)) as app:
         client = app.test_client()
         response = client.get("/cities")
         assert problem(response)["detail"] == "The database cannot be reached."
         assert response.headers["Retry-After"] == "17"
         assert not path.exists()
-        upgrade(replace(migrated, database_url=f"sqlite:///{path}"))
+        shutil.copy(sqlite_store.copy(template(sqlite_store)).sqlalchemy_url.database or "", path)
         assert client.get("/cities").status_code == 200
-    assert store.dialect in DIALECTS
 
 
-def test_unreachable_server(settings: Settings) -> None:
+def test_unreachable_server() -> None:
     """A PostgreSQL that nobody answers for is a 503, quickly, for data and for /readyz."""
-    away = replace(settings, database_url="postgresql://nobody:secret@127.0.0.1:1/none", connect_timeout=2)
+    away = Settings(database_url="postgresql://nobody:secret@127.0.0.1:1/none", connect_timeout=2)
     with serving(away) as app:
         client = app.test_client()
         for path in ("/cities", "/readyz"):
@@ -369,9 +358,9 @@ def test_busy_database(store: Store, settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("status", sorted({row.status for row in PROBLEMS.values()} | {417, 418, 501, 502, 504}))
-def test_every_abort_is_a_problem(settings: Settings, status: int) -> None:
+def test_every_abort_is_a_problem(status: int) -> None:
     """Whatever a library aborts with is answered with a problem of ours, never with its own page or JSON."""
-    with serving(settings) as app:
+    with serving(NO_DATABASE) as app:
         app.add_url_rule("/aborts", view_func=lambda: abort(status))
         response = app.test_client().get("/aborts")
     body = response.get_json()
@@ -379,29 +368,27 @@ def test_every_abort_is_a_problem(settings: Settings, status: int) -> None:
     assert (response.content_type, body["status"], response.status_code) == ("application/problem+json", nearest, nearest)
 
 
-def test_body_too_large(settings: Settings) -> None:
+def test_body_too_large() -> None:
     """A body above the limit is a 413 problem, once a view reads it."""
-    with serving(settings) as app:
+    with serving(NO_DATABASE) as app:
         app.add_url_rule("/reads", view_func=lambda: str(len(request.get_data())), methods=["POST"])
         response = app.test_client().post("/reads", data=b"x" * (MAX_BODY + 1))
     assert brief(response) == (413, "content-too-large", [])
 
 
-def test_asset_is_whole(client: FlaskClient) -> None:
+def test_asset_is_whole(routing_client: FlaskClient) -> None:
     """An asset has no ranges and no preconditions, so it is never half or refused."""
     whole = (ROOT / "api" / "endpoints" / "static" / "page.css").read_bytes()
     for header in ({"Range": "bytes=0-1"}, {"Range": "bytes=999999-"}, {"If-Match": '"x"'}):
-        response = client.get("/docs/page.css", headers=header)
+        response = routing_client.get("/docs/page.css", headers=header)
         assert (response.status_code, response.get_data()) == (200, whole)
         response.close()
 
 
-def test_replaced_file(migrated: Settings, store: Store, tmp_path: Path) -> None:
+def test_replaced_file(sqlite_store: Store, tmp_path: Path) -> None:
     """A SQLite file that is moved away while serving is a 503, and one that is restored in its place is served at once."""
-    path = tmp_path / "served.sqlite3"
-    settings = replace(migrated, database_url=f"sqlite:///{path}")
-    upgrade(settings)
-    assert store.dialect in DIALECTS
+    settings = sqlite_store.copy(template(sqlite_store))
+    path = Path(settings.sqlalchemy_url.database or "")
     with serving(settings) as app:
         client = app.test_client()
         assert client.get("/cities/boston-ma").status_code == 200
@@ -410,7 +397,7 @@ def test_replaced_file(migrated: Settings, store: Store, tmp_path: Path) -> None
         with opened(settings) as database, publishing(database) as session:
             session.execute(text("update cities set summary = 'Newer.' where id = 'boston-ma'"))
         assert client.get("/cities/boston-ma").get_json()["data"]["summary"] == "Newer."
-        path.rename(tmp_path / "away")
+        path.rename(path.with_suffix(".away"))
         assert problem(client.get("/cities"))["detail"] == "The database cannot be reached."
         (tmp_path / "backup").rename(path)
         assert client.get("/cities/boston-ma").get_json()["data"]["summary"] is None

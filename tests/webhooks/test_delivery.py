@@ -21,14 +21,12 @@ from api.webhooks.subscriptions import WebhookState
 from tests.support.answers import Json
 from tests.support.databases import head, publishing
 from tests.support.processes import unused_port
-from tests.support.receivers import PUBLIC, listening, told
+from tests.support.receivers import LOOPBACK, PRIVATE, PUBLIC, listening, told
 from tests.support.webhooks import (
     ATTEMPTS,
-    LOOPBACK,
     NOT_PUBLIC,
     NOW,
     PLAIN,
-    PRIVATE,
     Handler,
     Wire,
     after,
@@ -262,9 +260,10 @@ def test_a_name_that_changes_its_meaning(database: Database, monkeypatch: pytest
 def test_nothing_goes_to_private_addresses(database: Database) -> None:
     """Had such an address, or a name that means one, become a receiver's all the same, then nothing would be sent to it."""
     with loopback() as (port, untouched):
-        ours = [f"https://{host}:{port}/" for host in LOOPBACK]
-        others = [f"https://{host}:{port}/" for host in PRIVATE[::4]]
-        plain = [f"http://{host}:{port}/" for host in LOOPBACK]
+        # Some of them; that each is refused is tested where the addresses are.
+        ours = [f"https://{host}:{port}/" for host in LOOPBACK[::3]]
+        others = [f"https://{host}:{port}/" for host in PRIVATE[::8]]
+        plain = [f"http://{host}:{port}/" for host in LOOPBACK[::3]]
         with database.writing() as session:
             for url in (*ours, *others, *plain):
                 subscriptions.subscribe(session, url)
