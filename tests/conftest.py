@@ -18,6 +18,7 @@ from tests.support.answers import version
 from tests.support.applications import BASE, curating, serving
 from tests.support.databases import DIALECTS, Store, opened, template
 
+pytest_plugins = ["pytester", "tests.support.unproved"]
 # Where there is so much memory, in bytes, databases are made there: on many a disk, that takes 30 times as long.
 MEMORY, ROOM = Path("/dev/shm"), 4_000_000_000  # noqa: S108 - what is made there has a name of its own
 

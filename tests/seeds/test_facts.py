@@ -11,10 +11,14 @@ import pytest
 import yaml
 
 from api.schema import fingerprints
+from tests.support.unproved import unproved
 
 ROOT = Path(__file__).resolve().parents[2]
 EDITION = ROOT / "seeds" / "digital-cities-2024"
-ARTICLES = sorted((ROOT.parent / "shared" / "article").glob("*.txt"))
+# The article is its publisher's, so it is not in the repository.
+ARTICLES = [pytest.param(path, id=path.stem) for path in sorted((ROOT.parent / "shared" / "article").glob("*.txt"))] or [
+    pytest.param(None, id="missing", marks=unproved("the text of the article is not at ../shared/article/*.txt"))
+]
 KEYS = {
     "organizations": "id name type parent city summary",
     "cities": "id name state country state_capital summary",
@@ -375,7 +379,7 @@ def test_no_city_is_short_of_initiatives(city: str, least: int) -> None:
     assert sum(row["city"] == city for row in SEEDS["initiatives"]) >= least
 
 
-@pytest.mark.parametrize("article", ARTICLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("article", ARTICLES)
 def test_citations_hold_against_the_article(article: Path) -> None:
     """With the article at hand, every locator and fingerprint fits it, and no sentence of it goes uncited."""
     text = article.read_text(encoding="utf-8")
@@ -390,7 +394,7 @@ def test_citations_hold_against_the_article(article: Path) -> None:
     assert set() == everywhere - {(row["paragraph"], row["sentence"]) for row in mine}
 
 
-@pytest.mark.parametrize("article", ARTICLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("article", ARTICLES)
 def test_prose_is_our_own(article: Path) -> None:
     """No title, summary or description shares eight words in a row with the article."""
     theirs = runs(article.read_text(encoding="utf-8"))

@@ -1,0 +1,24 @@
+"""A test that needs what a machine does not have counts as no proof, and the run says so at its end."""
+
+import pytest
+
+from api.settings import ROOT
+
+
+def test_what_a_run_did_not_prove_is_listed(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test that is marked is named with its reason, in one worker or in several; other skipped tests are not."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    pytester.makepyfile("""
+        import pytest
+        from tests.support.unproved import unproved
+
+        @unproved("there is no article")
+        def test_article(): ...
+
+        @pytest.mark.skip("another reason")
+        def test_another(): ...
+    """)
+    for options in ((), ("-n", "1")):
+        result = pytester.runpytest_subprocess("-p", "tests.support.unproved", *options)
+        result.stdout.fnmatch_lines(["*THIS RUN DID NOT PROVE*", "*::test_article: there is no article"])
+        result.stdout.no_fnmatch_line("*::test_another: *")
