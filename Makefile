@@ -18,7 +18,7 @@ run: .venv/.runtime  ## Set up, migrate the database and serve on http://127.0.0
 ##@ Check
 
 check: lint  ## Check what most mistakes break, in under 40 seconds: lint, and the contract tests on SQLite. Git's hooks do the same.
-	$(BIN)/pytest -q -n auto -m "contract and not slow" -k "not postgresql"
+	$(BIN)/pytest -q -n auto -m "contract and not slow" -k "not postgresql" $$(grep -rl --include=*.py mark.contract tests)
 
 lint: .venv/.dev  ## Check format, lint, types, layers and the generated parts of the documents.
 	$(BIN)/ruff format --check .

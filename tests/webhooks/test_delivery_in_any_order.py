@@ -160,7 +160,6 @@ def test_whatever_happens(database: Database, steps: list[Step]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.campaign
 @limits(max_examples=150, deadline=None, suppress_health_check=FIXTURE)
 @given(steps=st.lists(STEPS, max_size=40))
 def test_whatever_happens_at_length(database: Database, steps: list[Step]) -> None:
