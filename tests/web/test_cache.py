@@ -19,7 +19,7 @@ from flask.testing import FlaskClient
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
-from sqlalchemy import text
+from sqlalchemy import event, text
 from werkzeug.test import TestResponse
 
 from api import __version__
@@ -195,20 +195,21 @@ def test_others_writes_are_seen_in_time(own: FlaskClient, kept: Flask, settings:
             assert (answer.get_json()["data"]["summary"] == f"after {lag}", lag) == (seen, lag)
 
 
-def test_one_asks_early(own: FlaskClient, kept: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_asks_early(own: FlaskClient, kept: Flask) -> None:
     """Before it is time to ask PostgreSQL again, one request does, and no other waits for it; when it is time, all do."""
     watch = seen_long_ago(own)
     if watch is None:
         return
-    ask, asking, go, asked = watch._ask, threading.Event(), threading.Event(), []  # noqa: SLF001 - nobody else can hold it up
+    asking, go, asked = threading.Event(), threading.Event(), []
 
-    def slow() -> Any:
-        asked.append(1)
-        asking.set()
-        assert go.wait(30)
-        return ask()
+    def hold(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        """Hold up whoever asks where PostgreSQL is."""
+        if statement == watch.statement:
+            asked.append(1)
+            asking.set()
+            assert go.wait(30)
 
-    monkeypatch.setattr(watch, "_ask", slow)
+    event.listen(watch.engine, "before_cursor_execute", hold)
     with ThreadPoolExecutor(2) as pool:
         early = pool.submit(lambda: kept.test_client().get("/cities"))
         assert asking.wait(30)

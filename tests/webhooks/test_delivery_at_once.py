@@ -3,6 +3,7 @@
 import datetime as dt
 import itertools
 import random
+import threading
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
@@ -10,7 +11,8 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import Select, text
+from sqlalchemy import Select, event, text
+from sqlalchemy.orm import Session
 
 from api.db.database import Database
 from api.settings import Settings
@@ -44,23 +46,23 @@ def test_two_take_at_once(
     """What one sender is about to take no other takes, or waits for. The control, where nothing is locked, sends it twice."""
     if careless:
         monkeypatch.setattr(Select, "with_for_update", lambda statement, **_: statement)
-    wire, plain, looks = Wire(), delivery._take, itertools.count()  # noqa: SLF001 - the seam between taking and committing
+    wire, commits = Wire(), itertools.count()
     others: list[Future[int]] = []
     subscribe(database)
     change(database)
     with opened(settings) as other, ThreadPoolExecutor(1) as pool:
 
-        def take(*given: Any) -> Any:
-            """Take, and let the other sender look before that is committed; SQLite lets only one of them begin."""
-            taken = plain(*given)
-            if next(looks) == 0:
+        def look(session: Session) -> None:
+            """Let the other sender look just before the first commits what it took; SQLite lets only one of them begin."""
+            if session.dirty and next(commits) == 0:
                 others.append(pool.submit(wire.deliver, other))
                 assert store.dialect == "sqlite" or wait(others, timeout=20).done
-            return taken
 
-        monkeypatch.setattr(delivery, "_take", take)
-        count = wire.deliver(database)
-        counts = [count, others[0].result(30)]
+        event.listen(Session, "before_commit", look)
+        try:
+            counts = [wire.deliver(database), others[0].result(30)]
+        finally:
+            event.remove(Session, "before_commit", look)
     assert (counts, len(wire.sent)) == (([1, 1], 2) if careless and store.dialect == "postgresql" else ([1, 0], 1))
 
 
@@ -144,24 +146,31 @@ def test_two_note_at_once(database: Database, monkeypatch: pytest.MonkeyPatch, h
     """While a sender notes a failure, the webhook is removed, or another notes that it was told: neither is undone."""
     webhook = subscribe(database)
     version = change(database)
-    noted: list[Future[None]] = []
+    other, sending, go = Wire(), threading.Event(), threading.Event()
 
-    def note_success() -> None:
-        (row,) = every(database)
-        message = delivery.Message(row.id, row.url, row.secret, row.message or "", row.message_body or "")
-        with database.writing() as session:
-            delivery._note(session, message, 204, "status 204", NOW)  # noqa: SLF001 - half of what a sender does
+    def hang() -> None:
+        """Let the other sender wait for its answer, a success, until the first is about to note a failure."""
+        sending.set()
+        assert go.wait(30)
 
-    with ThreadPoolExecutor(1) as pool:
+    other.meanwhile = hang
+    with ThreadPoolExecutor(2) as pool:
+        noted: list[Future[Any]] = []
+        if happens == "told":
+            noted.append(pool.submit(other.deliver, database))
+            assert sending.wait(30)
 
         def uniform(_low: float, _high: float) -> float:
             """Let it happen between the look and the note; it waits for the note, or is done."""
-            noted.append(pool.submit(partial(remove, database, webhook.id) if happens == "removed" else note_success))
+            go.set()
+            if happens == "removed":
+                noted.append(pool.submit(remove, database, webhook.id))
             wait(noted, timeout=0.5)
             return 0.0
 
         monkeypatch.setattr(random, "uniform", uniform)
-        assert Wire(500).deliver(database) == 1
+        # The other's claim has ended, so the first sends the same message.
+        assert Wire(500).deliver(database, after(minutes=3)) == 1
         noted[0].result(30)
     found = [(row.told, row.message, row.attempts, row.due_at) for row in every(database)]
     assert found == ([] if happens == "removed" else [(version, None, 0, None)])
