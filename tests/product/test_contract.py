@@ -19,14 +19,13 @@ from api.settings import ROOT
 from tests.support.answers import brief, walk
 from tests.support.applications import BASE
 from tests.support.databases import counted, publishing
-from tests.support.records import copy_of_a_record
+from tests.support.records import copy_of_a_record, nouns
 
 pytestmark = pytest.mark.contract
 
 SEEDS = ROOT / "seeds" / "digital-cities-2024"
 INSTANT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 READS = ("GET", "HEAD", "OPTIONS")
-nouns = pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
 
 
 @nouns

@@ -32,7 +32,7 @@ from tests.support.applications import NO_DATABASE, serving
 from tests.support.databases import publishing
 from tests.support.good_requests import prepare, wrong
 from tests.support.plans import written
-from tests.support.records import copy_of_a_record
+from tests.support.records import copy_of_a_record, nouns
 
 Json = dict[str, Any]
 ASSETS = "/docs/<path:name>"
@@ -51,7 +51,6 @@ HEADERS = SOMETIMES | {
     "WWW-Authenticate",
 }
 METHODS = ("get", "post", "put", "patch", "delete")
-nouns = pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
 
 
 @pytest.fixture(scope="session")
@@ -461,7 +460,7 @@ def differences(document: Json, answer: TestResponse, response: Json) -> list[st
     return [f"{answer.request.path} {answer.status_code}: {line}" for line in found]
 
 
-@pytest.mark.parametrize("resource", RESOURCES, ids=str)
+@nouns
 def test_required_members(document: Json, resource: Resource) -> None:
     """A published record has every member; one that is sent may lack lists and what can be null; a patch may lack anything."""
     schemas = document["components"]["schemas"]

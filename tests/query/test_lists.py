@@ -15,12 +15,12 @@ from api.db.database import Database
 from api.ledger import head
 from api.ledger.index import words
 from api.query import lists, plan
-from api.resources import RESOURCES
 from api.schema.resource import Resource
 from api.settings import Settings
 from tests.support.applications import serving
 from tests.support.databases import Store, opened, publishing
 from tests.support.plans import plans
+from tests.support.records import nouns
 
 pytestmark = pytest.mark.contract
 
@@ -59,7 +59,7 @@ def full_client(full: Database) -> Iterator[FlaskClient]:
         yield app.test_client()
 
 
-@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
+@nouns
 def test_page_is_read_from_an_index(full_client: FlaskClient, resource: Resource) -> None:
     """The first page and a deep one are read in order from the noun's own index: nothing is sorted, the ledger not scanned."""
     cursor = full_client.get(f"/{resource.name}?limit=500").get_json()["page"]["cursor"]

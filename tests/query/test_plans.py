@@ -14,6 +14,7 @@ from bench.dataset import build
 from tests.support.applications import serving
 from tests.support.databases import Store
 from tests.support.plans import plans, written
+from tests.support.records import nouns
 
 pytestmark = pytest.mark.slow
 SIZE = 100_000
@@ -39,7 +40,7 @@ def scans(client: FlaskClient, path: str) -> list[str]:
     return [line for line in lines if whole.search(line)]
 
 
-@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
+@nouns
 def test_default_sorts_use_an_index(large: FlaskClient, resource: Resource) -> None:
     """The first page and the page behind it read no large table as a whole, and sort nothing of one."""
     cursor = large.get(f"/{resource.name}?limit=1").get_json()["page"]["cursor"]

@@ -15,16 +15,15 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from api.db.database import Database
-from api.resources import RESOURCES
 from api.schema.formats import BY_MEDIA_TYPE, FORMATS, GUARDED, SEPARATOR, cell
 from api.schema.resource import Resource
 from tests.support.answers import brief, walk
 from tests.support.applications import serving
 from tests.support.databases import publishing
+from tests.support.records import nouns
 
 pytestmark = pytest.mark.contract
 
-nouns = pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
 STREAMED = [row for row in FORMATS.values() if row.write]
 ODD = [
     "=1+2",

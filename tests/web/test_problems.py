@@ -25,6 +25,7 @@ from api.web.problem_types import PROBLEMS
 from tests.support.answers import brief, problem
 from tests.support.applications import NO_DATABASE, serving
 from tests.support.databases import Store, config, opened, publishing, template
+from tests.support.records import nouns
 
 pytestmark = pytest.mark.contract
 
@@ -94,7 +95,7 @@ def test_wrong_limit(routing_client: FlaskClient, value: str) -> None:
     assert brief(routing_client.get(f"/cities?limit={value.replace('+', '%2B').replace(' ', '%20')}")) == expected
 
 
-@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
+@nouns
 def test_cursor_of_another_list(client: FlaskClient, resource: Any) -> None:
     """A cursor works with any limit in its own list, and in no other."""
     mine = "cities" if resource.name == "priorities" else "priorities"
