@@ -7,6 +7,7 @@ from flask import Flask
 
 from api import cli, endpoints
 from api.db.database import Database
+from api.query.plan import PLANNER
 from api.settings import Settings
 from api.web import auth, middleware, problems
 from api.web.application import App
@@ -26,6 +27,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions |= {
         "database": database,
         "primary": primary,
+        "planner": PLANNER,
         # Streams and waiting requests leave at least one thread for all others.
         "streams": Semaphore(max(1, settings.threads - 1)),
         "waiters": Semaphore(min(settings.waiters, settings.threads - 1)),

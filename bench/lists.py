@@ -30,6 +30,7 @@ from api.db.database import Database
 from api.ledger import publish
 from api.query import lists
 from api.query.language import Query
+from api.query.plan import PLANNER, Planner
 from api.resources.initiatives import Initiative
 from api.settings import ROOT, Settings
 from bench.dataset import DatasetStore
@@ -254,8 +255,8 @@ def keep() -> None:
     """Serve as the product does, but keep each stream whole in memory before it is sent: the control."""
     stream = lists.stream
 
-    def kept(session: Session, query: Query) -> Generator[str]:
-        yield from list(stream(session, query))
+    def kept(session: Session, query: Query, planner: Planner = PLANNER) -> Generator[str]:
+        yield from list(stream(session, query, planner))
 
     lists.stream = kept
     cli.main(["--app", "wsgi", "serve"])

@@ -16,7 +16,7 @@ from api.errors import ProblemError, error_item
 from api.ledger import feed, head, history
 from api.ledger.head import DatasetState, DivergedError
 from api.query import parser
-from api.query.language import AS_OF, MIN_VERSION, VERSION, Parameter
+from api.query.parameters import AS_OF, MIN_VERSION, VERSION, Parameter, read_names
 from api.schema.formats import chunks
 from api.schema.operators import TYPES
 from api.web import envelopes
@@ -120,7 +120,7 @@ FLAT_PARAMETERS = {
     )
 }
 KINDS = Parameter(
-    "kinds", "Only changes of these nouns.", {"type": "string"}, lambda _: NOUNS, many=True, example=lambda _: "cities"
+    "kinds", "Only changes of these nouns.", {"type": "string"}, lambda _: NOUNS, read=read_names, example=lambda _: "cities"
 )
 PARAMETERS = {**FLAT_PARAMETERS, KINDS.name: KINDS}
 Renderer = Callable[[history.RevisionRow], str]

@@ -10,7 +10,8 @@ from marshmallow import Schema, fields
 from api.ledger import head, history
 from api.ledger.models import Op, Revision
 from api.query import parser
-from api.query.language import DEFAULT_LIMIT, MAX_LIMIT, MIN_VERSION, VERSION, Parameter
+from api.query.language import DEFAULT_LIMIT, MAX_LIMIT
+from api.query.parameters import MIN_VERSION, VERSION, Parameter
 from api.schema.canonical import PUBLICATION
 from api.schema.fields import instant, is_slug
 from api.schema.resource import Resource

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from api.errors import ProblemError, error_item
 from api.ledger import digest, feed, head, history, merkle
 from api.query import parser
-from api.query.language import AS_OF, MIN_VERSION, VERSION, Parameter
+from api.query.parameters import AS_OF, MIN_VERSION, VERSION, Parameter
 from api.schema.formats import FORMATS, chunks
 from api.schema.operators import TYPES
 from api.web import envelopes

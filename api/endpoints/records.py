@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from typing import Any, ClassVar
 
-from flask import Response, request
+from flask import Response, current_app, request
 from sqlalchemy.orm import Session
 
 from api.errors import ErrorList, ProblemError, error_item, nearest, shorten
 from api.ledger import head, history
 from api.ledger.models import Op
-from api.query import language, lists, parser, results
+from api.query import language, lists, parameters, parser
 from api.query.language import Query
 from api.query.related import related
 from api.schema.fields import instant, is_slug
@@ -121,18 +121,18 @@ def blueprint_of(resource: Resource) -> Blueprint:
 
 
 def _list_docs(blp: Blueprint, resource: Resource) -> Decorators:
-    name, parameters = resource.name, [*_list_parameters(resource), IF_NONE_MATCH]
+    name, rows = resource.name, [*_list_parameters(resource), IF_NONE_MATCH]
     return (
-        blp.doc(operationId=f"list_{name}", summary=f"List {name}", parameters=parameters),
+        blp.doc(operationId=f"list_{name}", summary=f"List {name}", parameters=rows),
         documents(blp, *LIST_PROBLEMS, "not-acceptable"),
         *_list_answers(blp, resource, LIST_HEADERS | VARY),
     )
 
 
 def _export_docs(blp: Blueprint, resource: Resource) -> Decorators:
-    name, parameters = resource.name, _list_parameters(resource)
+    name, rows = resource.name, _list_parameters(resource)
     return (
-        blp.doc(operationId=f"export_{name}", summary=f"List {name} in a format", parameters=parameters),
+        blp.doc(operationId=f"export_{name}", summary=f"List {name} in a format", parameters=rows),
         documents(blp, *LIST_PROBLEMS, "not-found"),
         *_list_answers(blp, resource, LIST_HEADERS),
     )
@@ -151,10 +151,10 @@ def _search_docs(blp: Blueprint, resource: Resource) -> Decorators:
 
 def _record_docs(blp: Blueprint, resource: Resource) -> Decorators:
     singular = resource.singular
-    of_noun = [parameter_name(resource, name) for name in language.RECORD_PARAMETERS if name in language.PARAMETERS]
-    parameters = [*of_noun, *query_parameters({"as_of": language.AS_OF}), IF_NONE_MATCH]
+    of_noun = [parameter_name(resource, name) for name in parameters.RECORD_PARAMETERS if name in parameters.PARAMETERS]
+    rows = [*of_noun, *query_parameters({"as_of": parameters.AS_OF}), IF_NONE_MATCH]
     return (
-        blp.doc(operationId=f"get_{singular}", summary=f"Read one {singular}", parameters=parameters),
+        blp.doc(operationId=f"get_{singular}", summary=f"Read one {singular}", parameters=rows),
         documents(blp, *RECORD_PROBLEMS),
         blp.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True),
         blp.response(200, record_of(resource), description=f"The {singular}.", headers=HEADERS),
@@ -162,7 +162,7 @@ def _record_docs(blp: Blueprint, resource: Resource) -> Decorators:
 
 
 def _list_parameters(resource: Resource) -> list[str]:
-    return [parameter_name(resource, name) for name in (*language.parameters(resource), *language.filters(resource))]
+    return [parameter_name(resource, name) for name in (*parameters.parameters(resource), *language.filters(resource))]
 
 
 def _list_answers(blp: Blueprint, resource: Resource, headers: Mapping[str, Any]) -> Decorators:
@@ -189,7 +189,7 @@ def read_list(resource: Resource, format: Format, *expressions: Any) -> Response
         # Caches know an answer by its URL, without the expressions in the body.
         if not expressions and (unchanged := conditional(tag(version))):
             return unchanged
-        result = results.read(session, query)
+        result = lists.read(session, query, current_app.extensions["planner"])
     response = envelopes.listing(query, result, version)
     return no_store(response) if expressions else tagged(response, tag(version))
 
@@ -205,7 +205,7 @@ def _stream(query: Query, format: Format) -> Response:
         etag = tag(head.state(session).version, format.name)
         if unchanged := conditional(etag):
             return unchanged
-        lines = stack.enter_context(closing(lists.stream(session, query)))
+        lines = stack.enter_context(closing(lists.stream(session, query, current_app.extensions["planner"])))
         # An error of the query shows with its first row: read it now, while the answer can still become a problem.
         first = list(itertools.islice(lines, 1))
         body = format.write(itertools.chain(first, lines), members, query.fields is not None)

@@ -3,13 +3,14 @@
 import json
 from typing import Any
 
-from flask import Response, request
+from flask import Response, current_app, request
 from marshmallow import Schema, fields, validate
 
 from api.ledger import head
 from api.ledger.index import words
 from api.query import parser, search
-from api.query.language import FIND_PARAMETERS, SEARCHABLE, Find
+from api.query.language import SEARCHABLE, Find
+from api.query.parameters import FIND_PARAMETERS
 from api.resources import BY_NAME
 from api.web import envelopes
 from api.web.blueprints import Blueprint, documents
@@ -119,8 +120,9 @@ def read_search(query: Find) -> Response:
         version = head.state(session).version
         if unchanged := conditional(tag(version)):
             return unchanged
-        hits, cursor = search.find(session, query)
-        total, relation = search.find_total(session, query)
+        planner = current_app.extensions["planner"]
+        hits, cursor = search.find(session, query, planner)
+        total, relation = search.find_total(session, query, planner)
     links = {"self": address(request.args), "next": cursor and address(request.args, cursor=cursor)}
     body = {
         "data": [_hit(hit, query) for hit in hits],
@@ -137,7 +139,7 @@ def read_suggestions(query: Find) -> Response:
         version = head.state(session).version
         if unchanged := conditional(tag(version)):
             return unchanged
-        hits = search.suggest(session, query)
+        hits = search.suggest(session, query, current_app.extensions["planner"])
     return tagged(json_response({"data": [_suggestion(hit) for hit in hits], "meta": {"version": version}}), tag(version))
 
 

@@ -104,14 +104,13 @@ def _records() -> Any:
 
 # By database: a version, and the number of records of each noun at it. Only the choice of a plan depends on these numbers.
 _sizes: WeakKeyDictionary[Any, tuple[int, Mapping[str, int]]] = WeakKeyDictionary()
-STALE = 1_000
 
 
-def sizes(session: Session) -> Mapping[str, int]:
-    """Return the approximate number of records of each noun, at most `STALE` versions old."""
+def sizes(session: Session, stale: int) -> Mapping[str, int]:
+    """Return the approximate number of records of each noun, at most ``stale`` versions old."""
     version, engine = state(session).version, session.get_bind().engine
-    counted_at, counts = _sizes.get(engine, (-STALE, {}))
-    if abs(version - counted_at) >= STALE:
+    counted_at, counts = _sizes.get(engine, (-stale, {}))
+    if abs(version - counted_at) >= stale:
         counts = dict(statements.rows(session, "sizes", _by_noun, {}))
         _sizes[engine] = (version, counts)
     return counts

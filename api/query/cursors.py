@@ -1,4 +1,4 @@
-"""Cursors of lists: where a page ended, as an opaque text that belongs to one list."""
+"""Cursors: the place where a page ended, as an opaque text that is valid for one list."""
 
 import base64
 import binascii
@@ -8,24 +8,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from api.errors import ProblemError, error_item
-from api.query.language import Expression, Group, Key, Query
+from api.query.language import Expression, Group, Query, SortKey
 from api.schema.fields import MAX_INTEGER
 
-# What JSON has for the value of a key, where it is no text.
+# The JSON types of sort keys that are not text.
 KINDS: Mapping[str, type] = {"whole": int, "version": int, "instant": int, "flag": bool}
 
 
 def signature(query: Query) -> str:
-    """Name the list that a cursor belongs to: its noun, its filters and its order."""
-    asked = [query.resource.name, _canonical(query.where), [[key.field.name, key.descending] for key in query.order]]
+    """Return a short name of a list, from its noun, filters, search and order."""
+    identity = [query.resource.name, _canonical(query.where), [[key.field.name, key.descending] for key in query.order]]
     if query.search is not None:
-        asked += [repr(query.search), query.sort is None]
-    return digest(asked)
+        identity += [repr(query.search), query.sort is None]
+    return digest(identity)
 
 
-def digest(asked: Any) -> str:
-    """Return a short name of what a list was asked for."""
-    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:12]
+def digest(identity: Any) -> str:
+    """Return a short name of a JSON value."""
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
 
 
 def _canonical(expression: Expression) -> Any:
@@ -35,17 +35,22 @@ def _canonical(expression: Expression) -> Any:
 
 
 def encode(signature: str, values: Sequence[Any]) -> str:
-    """Return the cursor of a place in the list of this name."""
+    """Return the cursor for the values of the last row's keys."""
     text = json.dumps([signature, *values], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def decode(cursor: str, signature: str, keys: Sequence[Key | type]) -> list[Any]:
-    """Read a cursor; what it holds is checked like any other input, since anyone can write one."""
+def keys(query: Query) -> list[SortKey | type]:
+    """Return the sort keys of a list, or the types of its other keys; a ranked list has its tier first."""
+    return [int, *query.order] if query.ranked else [*query.order]
+
+
+def decode(cursor: str, signature: str, keys: Sequence[SortKey | type]) -> list[Any]:
+    """Return the values in a cursor; anyone can write one, so they are checked like other input. Raises a 400."""
     try:
-        found = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
-        values: list[Any] = found[1:]
-        if found[0] == signature and len(values) == len(keys):
+        content = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+        values: list[Any] = content[1:]
+        if content[0] == signature and len(values) == len(keys):
             for value, key in zip(values, keys, strict=True):
                 _check(value, key)
             return values
@@ -55,16 +60,16 @@ def decode(cursor: str, signature: str, keys: Sequence[Key | type]) -> list[Any]
     raise ProblemError("invalid-cursor", "The cursor was not made by this list.", item)
 
 
-def _check(value: Any, key: Key | type) -> None:
-    """Raise a TypeError or ValueError unless a key could have this value."""
-    if isinstance(key, Key):
+def _check(value: Any, key: SortKey | type) -> None:
+    """Raise a TypeError or ValueError unless a key can have this value."""
+    if isinstance(key, SortKey):
         if value is None and key.field.nullable:
             return
         if value not in key.field.schema.get("enum", [value]):
             raise ValueError
-    kind = KINDS.get(key.field.type.name, str) if isinstance(key, Key) else key
+    kind = KINDS.get(key.field.type.name, str) if isinstance(key, SortKey) else key
     if type(value) is not kind or (isinstance(value, int) and abs(value) > MAX_INTEGER):
         raise TypeError
-    # A lone surrogate is a string to JSON, but to no database; nor is a null character to PostgreSQL.
+    # JSON allows a lone surrogate, which no database does, and a null character, which PostgreSQL does not.
     if b"\0" in str(value).encode():
         raise ValueError

@@ -1,4 +1,4 @@
-"""Facets: how many records of a list have each value of a field; by the bitmap index where that can tell, else by SQL."""
+"""Counts facets: how many records of a list have each value of a field, by the bitmap index if it can tell, else by SQL."""
 
 import json
 from collections import Counter, defaultdict
@@ -14,93 +14,109 @@ from api.db import statements
 from api.db.statements import of_ids
 from api.ledger.index.dimensions import Dimension, encode
 from api.ledger.index.versions import Versions
-from api.query import conditions, sets
+from api.query import bitmap_sets, conditions, counts, selects, sets
+from api.query.bitmap_sets import NotIndexedError
 from api.query.language import Filter, is_many
-from api.query.lists import Listing
-from api.query.sets import NotIndexedError
+from api.query.listing import Listing
 from api.resources import BY_NAME
-from api.schema.resource import Relation
+from api.schema.resource import Relation, Resource
 
 MAX_VALUES = 100
-# So many pairs of sets are compared at most: that takes some tenths of a second.
-PAIRS = 100_000
 
 
 @dataclass(frozen=True)
 class FacetValue:
-    """One value of a facet: what it is called, and how many records of the list have it."""
+    """A value of a facet with its label, and the number of the list's records that have it."""
 
     value: Any
     label: str | None
     count: int
 
 
-def facet(listed: Listing, filter: Filter) -> tuple[list[FacetValue], bool]:
-    """Count a list by the values of a field, the most frequent first; tells also whether there are more values."""
+@dataclass(frozen=True)
+class Facet:
+    """The most frequent values of a facet, the most frequent first; ``more`` tells whether there are others."""
+
+    values: Sequence[FacetValue]
+    more: bool
+
+
+def facet(listing: Listing, filter: Filter) -> Facet:
+    """Count a list by the values of a field."""
     try:
-        counted = _indexed(listed, filter)
-        # Nulls come last of what is equally frequent.
-        rows = sorted(counted.items(), key=lambda row: (-row[1], row[0] is None, row[0]))[: MAX_VALUES + 1]
+        numbers = _indexed(listing, filter)
+        # Among equally frequent values, null comes last.
+        rows = sorted(numbers.items(), key=lambda row: (-row[1], row[0] is None, row[0]))[: MAX_VALUES + 1]
     except NotIndexedError:
-        rows = listed.rows(("facet", filter.name, listed.plan), partial(_facet, listed, filter))
-    labels = _labels(listed.session, filter, [found for found, _ in rows if found is not None])
-    values = [FacetValue(found, labels.get(found), number) for found, number in rows[:MAX_VALUES]]
-    return values, len(rows) > MAX_VALUES
+        rows = listing.rows(("facet", filter.name, counts.plan_of(listing)), partial(_facet, listing, filter))
+    labels = _labels(listing.session, filter, [value for value, _ in rows if value is not None])
+    values = [FacetValue(value, labels.get(value), number) for value, number in rows[:MAX_VALUES]]
+    return Facet(values, len(rows) > MAX_VALUES)
 
 
-def _indexed(listed: Listing, filter: Filter) -> Mapping[Any, int]:
-    """Count by the bitmap index: each value that anything has. Raises NotIndexedError."""
-    session, resource, path = listed.session, listed.query.resource, filter.path
-    chosen = listed.versions
-    if own := sets.dimension_at(resource, path, filter):
-        return _among(listed, own, chosen)
-    if path and (dimension := sets.forward(resource, path[0])):
-        return _by_way(listed, filter, dimension, chosen)
-    referring = sets.reverse(path[0]) if path else None
-    counted = referring and not (filter.linked and len(path) == 1) and sets.dimension_at(referring[0], path[1:], filter)
-    if not referring or not counted:
+def _indexed(listing: Listing, filter: Filter) -> Mapping[Any, int]:
+    """Count by the bitmap index: the number of records for each value. Raises NotIndexedError."""
+    resource, path = listing.query.resource, filter.path
+    chosen = counts.versions(listing)
+    if dimension := bitmap_sets.dimension_at(resource, path, filter):
+        return _common(listing, dimension, chosen)
+    if path and (dimension := bitmap_sets.forward(resource, path[0])):
+        return _forward(listing, filter, dimension, chosen)
+    referring = bitmap_sets.reverse(path[0]) if path else None
+    values = referring and not (filter.linked and len(path) == 1) and bitmap_sets.dimension_at(referring[0], path[1:], filter)
+    if not referring or not values:
         raise NotIndexedError
-    owners, holders = sets.by_owner(session, *referring), sets.bitmaps(session, referring[0], counted)
-    if len(owners) * len(holders) > PAIRS:
+    return _reverse(listing, *referring, values, chosen)
+
+
+def _common(listing: Listing, dimension: Dimension, chosen: Versions | None) -> Mapping[Any, int]:
+    """Return how many of a set, or of all records, have each value of a dimension."""
+    session, query = listing.session, listing.query
+    if chosen is None:
+        return bitmap_sets.cardinalities(session, query.resource, dimension)
+    values = sets.values(session, query.resource, query.where, dimension)
+    few = values if values is not None and len(values) <= listing.planner.values else None
+    holders = bitmap_sets.bitmaps(session, query.resource, dimension, few)
+    return {json.loads(value): count for value, holding in holders.items() if (count := holding.common(chosen))}
+
+
+def _forward(listing: Listing, filter: Filter, dimension: Dimension, chosen: Versions | None) -> Mapping[Any, int]:
+    """Return how many of a set, or of all records, refer to a record with each value."""
+    shape = ("reached", listing.query.resource.name, filter.name)
+    reached = statements.rows(listing.session, shape, partial(_reached, filter), {})
+    if not dimension.many:
+        total, numbers = Counter[Any](), _common(listing, dimension, chosen)
+        for id, value in reached:
+            total[value] += numbers.get(id, 0)
+        return +total
+    referring, by_value = bitmap_sets.bitmaps(listing.session, listing.query.resource, dimension), defaultdict(list)
+    for id, value in reached:
+        if (referrers := referring.get(encode(id))) is not None:
+            by_value[value].append(referrers)
+    unions = {value: Versions.union(several) for value, several in by_value.items()}
+    numbers = {value: len(union) if chosen is None else union.common(chosen) for value, union in unions.items()}
+    return {value: number for value, number in numbers.items() if number}
+
+
+def _reverse(
+    listing: Listing, noun: Resource, owner: Dimension, values: Dimension, chosen: Versions | None
+) -> Mapping[Any, int]:
+    """Return how many of a list's records are referred to by records of a noun with each value. Raises NotIndexedError."""
+    owners = bitmap_sets.by_owner(listing.session, noun, owner)
+    holders = bitmap_sets.bitmaps(listing.session, noun, values)
+    if len(owners) * len(holders) > listing.planner.pairs:
         raise NotIndexedError
     if chosen is not None:
-        ids = {id for (id,) in listed.rows(("ids", listed.plan), lambda: listed.select(listed.id, plan=listed.plan))}
-        owners = {id: found for id, found in owners.items() if id in ids}
-    found = {value: sum(each.meets(holding) for each in owners.values()) for value, holding in holders.items()}
-    return {json.loads(value): count for value, count in found.items() if count}
-
-
-def _among(listed: Listing, dimension: Dimension, chosen: Versions | None) -> Mapping[Any, int]:
-    """Return how many of a set, or of all, hold each value of a dimension."""
-    if chosen is None:
-        return sets.cardinalities(listed.session, listed.query.resource, dimension)
-    query = listed.query
-    left = sets.values(listed.session, query.resource, query.where, dimension)
-    found = sets.bitmaps(listed.session, query.resource, dimension, left).items()
-    return {json.loads(value): count for value, holding in found if (count := holding.common(chosen))}
-
-
-def _by_way(listed: Listing, filter: Filter, dimension: Dimension, chosen: Versions | None) -> Mapping[Any, int]:
-    """Return how many of a set, or of all, refer to records with each value."""
-    shape = ("reached", listed.query.resource.name, filter.name)
-    reached = statements.rows(listed.session, shape, partial(_reached, filter), {})
-    if not dimension.many:
-        counted, numbers = Counter[Any](), _among(listed, dimension, chosen)
-        for id, value in reached:
-            counted[value] += numbers.get(id, 0)
-        return +counted
-    referring, reached_by = sets.bitmaps(listed.session, listed.query.resource, dimension), defaultdict(list)
-    for id, value in reached:
-        if (referred := referring.get(encode(id))) is not None:
-            reached_by[value].append(referred)
-    unions = {value: Versions.union(found) for value, found in reached_by.items()}
-    return {
-        value: count for value, union in unions.items() if (count := len(union) if chosen is None else union.common(chosen))
-    }
+        plan = counts.plan_of(listing)
+        build = partial(selects.select_rows, listing, selects.id_of(listing), plan=plan)
+        ids = {id for (id,) in listing.rows(("ids", plan), build)}
+        owners = {id: referrers for id, referrers in owners.items() if id in ids}
+    numbers = {value: sum(each.meets(holding) for each in owners.values()) for value, holding in holders.items()}
+    return {json.loads(value): number for value, number in numbers.items() if number}
 
 
 def _reached(filter: Filter) -> Select[Any]:
-    """Select the ids that a path's first step can lead to, with each value at its end."""
+    """Select the ids of the records at the first step of a path, with each value at its end."""
     model: Any = BY_NAME[filter.path[0].to or ""].model
     value, joins = _end(filter, model, filter.path[1:])
     statement = select(model.id, value).distinct()
@@ -109,12 +125,13 @@ def _reached(filter: Filter) -> Select[Any]:
     return statement
 
 
-def _facet(listed: Listing, filter: Filter) -> Select[Any]:
-    model: Any = listed.query.resource.model
+def _facet(listing: Listing, filter: Filter) -> Select[Any]:
+    """Select the most frequent values, each with its number of records."""
+    model: Any = listing.query.resource.model
     value, joins = _end(filter, model, filter.path)
-    # A record can be reached more than once, and counts once.
+    # A record that several links reach counts once.
     count = func.count(model.id.distinct()) if any(map(is_many, filter.path)) else func.count()
-    statement = listed.select(value, count, plan=listed.plan, model=True)
+    statement = selects.select_rows(listing, value, count, plan=counts.plan_of(listing), needs_table=True)
     for joined, condition in joins:
         statement = statement.join(joined, condition)
     statement = statement.group_by(value).order_by(count.desc(), value.asc().nulls_last())
@@ -122,7 +139,7 @@ def _facet(listed: Listing, filter: Filter) -> Select[Any]:
 
 
 def _end(filter: Filter, row: Any, path: Sequence[Relation]) -> tuple[Any, list[tuple[Any, ColumnElement[bool]]]]:
-    """Return the column at the end of the rest of a filter's path, and the joins that lead there from a row."""
+    """Return the column at the end of the rest of a filter's path, and the joins from a row to it."""
     joins: list[tuple[Any, ColumnElement[bool]]] = []
     for relation in path:
         link = row
@@ -138,7 +155,7 @@ def _end(filter: Filter, row: Any, path: Sequence[Relation]) -> tuple[Any, list[
 
 
 def _labels(session: Session, filter: Filter, values: Sequence[Any]) -> dict[Any, str]:
-    """Return what values are called: the name of the record for an id, the words for a code."""
+    """Return the labels of values: the name of the record for an id, and words for a code."""
     noun = refers_to(filter)
     if noun:
         resource = BY_NAME[noun]
@@ -154,7 +171,7 @@ def _labels(session: Session, filter: Filter, values: Sequence[Any]) -> dict[Any
 
 
 def refers_to(filter: Filter) -> str | None:
-    """Return the noun whose ids a filter's values are, if they are."""
+    """Return the noun whose ids are the values of a filter; None if they are not ids."""
     column = filter.field.column
     for key in column.property.columns[0].foreign_keys:
         table = key.column.table.name

@@ -1,236 +1,237 @@
-"""The pages of a list: where one begins behind a cursor, and how its rows are found."""
+"""Reads one page of a list: the rows behind a cursor, and the documents that are read with them."""
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Select, and_, bindparam, literal, select, true, tuple_, type_coerce
+from sqlalchemy import BigInteger, Select, literal, select, type_coerce
 
 from api.db import statements
 from api.db.statements import Among
-from api.ledger.index.dimensions import dimension_of
+from api.ledger.index.dimensions import Dimension, dimension_of
+from api.ledger.index.versions import Versions
 from api.ledger.models import Revision
-from api.query import conditions, cursors, sets
-from api.query.language import CAP, DEFAULT_LIMIT, Expression, Group, is_many
-from api.query.lists import Listing, limited, published
-from api.query.plan import Plan
-from api.query.sets import NotIndexedError, Order
+from api.query import bitmap_sets, conditions, counts, cursors, selects
+from api.query.bitmap_sets import NotIndexedError, Order
+from api.query.language import DEFAULT_LIMIT, is_many
+from api.query.listing import Listing, once
+from api.query.plan import Plan, is_linked, is_walkable
+from api.query.segments import Segment, behind, bounds, is_bounded, segments, within
 from api.resources import BY_NAME
 from api.schema.resource import Relation
 
-# So many versions are put in order at most, where the bitmap index says which they are.
-ORDERED = 256
+# No record has this version.
+NO_VERSION = 0
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page: the ids of its records and their documents as stored, and where the next page begins.
+    """One page: the ids of its records, their documents as stored, and the cursor of the next page.
 
-    ``beside`` has, of relations to include that are `_at_hand`, what they lead to: documents by id.
+    ``related`` has the documents, by id, of the relations to include that were read with the rows.
     """
 
     ids: Sequence[str]
     documents: Sequence[str]
-    beside: Mapping[Relation, Mapping[str, str]]
+    related: Mapping[Relation, Mapping[str, str]]
     cursor: str | None
 
 
-def page(listed: Listing, number: int | None) -> Page:
-    """Return a page of a list, in as many statements as its place in the order needs. Raises a 400 for a foreign cursor.
+class Row(NamedTuple):
+    """A row of a page: ``related`` has the id and document of the related record, both None if there is none."""
 
-    ``number`` is how many records there are, at least; None where they were not counted.
+    id: str
+    document: str
+    related: Mapping[Relation, tuple[str | None, str | None]]
+    keys: Sequence[Any]
+
+
+def page(listing: Listing, number: int | None) -> Page:
+    """Return a page of a list of this number of records, at least; None if they are not counted.
+
+    Runs as many statements as the place of the page in the order needs. Raises a 400 for a cursor of another list.
     """
-    query = listed.query
-    signature = cursors.signature(query)
-    limit = query.limit or DEFAULT_LIMIT
-    places = cursors.decode(query.cursor, signature, [key or int for key in listed.order]) if query.cursor else []
-    plan, near = _plan(listed, limit, number), _at_hand(listed)
-    rows: list[Any] = []
-    for segment in _segments(listed, places):
-        bounds = {f"k{n}": value for n, value in enumerate(places) if value is not None and segment.keys}
-        wanted = limit + 1 - len(rows)
-        lookup = None if segment.tier is None else listed.lookup(segment.tier)
-        if plan.soon and (versions := upcoming(listed, segment, places, wanted)):
-            shape: Hashable = ("page of these", segment, tuple(bounds), versions.shape, (*near,))
-            rows += listed.rows(
-                shape, partial(_page_of, listed, segment, places, versions), **bounds, **versions.values, limit=wanted
-            )
-        else:
-            rows += listed.rows(
-                ("page", segment, tuple(bounds), plan, lookup and lookup.shape, (*near,)),
-                partial(_page, listed, segment, places, plan),
-                **bounds,
-                **(lookup.values if lookup else {}),
-                limit=wanted,
-            )
+    query = listing.query
+    signature, limit = cursors.signature(query), query.limit or DEFAULT_LIMIT
+    places = cursors.decode(query.cursor, signature, cursors.keys(query)) if query.cursor else []
+    way, rows = _way(listing, number), list[Row]()
+    for segment in segments(listing, places):
+        rows += way(listing, segment, places, limit + 1 - len(rows))
         if len(rows) > limit:
             break
-    shown = rows[:limit]
-    keys = 2 + 2 * len(near)
-    beside = {
-        relation: {row[n]: row[n + 1] for row in shown if row[n + 1] is not None}
-        for n, relation in zip(range(2, keys, 2), near, strict=True)
-    }
-    cursor = cursors.encode(signature, rows[limit - 1][keys:]) if len(rows) > limit else None
-    return Page([row[0] for row in shown], [row[1] for row in shown], beside, cursor)
+    return _page(rows[:limit], signature if len(rows) > limit else None)
 
 
-def _at_hand(listed: Listing) -> Mapping[Relation, Any]:
-    """Return the relations to include of which the noun's own table has the target, with its column: it is read with the row.
+def _page(rows: Sequence[Row], signature: str | None) -> Page:
+    """Return a page with these rows; the last page has no ``signature``."""
+    related: dict[Relation, dict[str, str]] = {relation: {} for relation in (rows[0].related if rows else ())}
+    for row in rows:
+        for relation, (id, document) in row.related.items():
+            if id is not None and document is not None:
+                related[relation][id] = document
+    cursor = cursors.encode(signature, rows[-1].keys) if signature else None
+    return Page([row.id for row in rows], [row.document for row in rows], related, cursor)
 
-    Not of long pages, whose many records lead to few others; nor where the ledger is joined, for its part in what is found or
-    in the order: that looks at more rows than are shown.
+
+def _way(listing: Listing, number: int | None) -> Callable[[Listing, Segment, Sequence[Any], int], list[Row]]:
+    """Return the function that reads the first rows of a segment."""
+    query, planner = listing.query, listing.planner
+    if is_walkable(query):
+        number = counts.count(listing, planner.sampled) if number is None else number
+        if walked := planner.walked(query.limit or DEFAULT_LIMIT, number, listing.size):
+            return partial(_walk, walked)
+    return _find
+
+
+def _walk(walked: int, listing: Listing, segment: Segment, places: Sequence[Any], most: int) -> list[Row]:
+    """Return the first rows of a segment, by the bitmap index or in the order of the list.
+
+    The latter gives up after a number of rows, so it costs little if the rows of the list come late. Rows that tie in the first
+    key are few, and need no such limit.
     """
-    if listed.joined or (listed.query.limit or DEFAULT_LIMIT) > DEFAULT_LIMIT:
+    if versions := upcoming(listing, segment, places, most):
+        name = ("page of versions", segment, versions.shape)
+        return _run(listing, name, partial(_select_versions, versions), segment, places, versions.values, most)
+    if not is_bounded(listing, segment):
+        return _run(listing, ("page", segment, Plan.ORDER), partial(_select, Plan.ORDER), segment, places, {}, most)
+    rows = _run(listing, ("bounded page", segment), _select_bounded, segment, places, {"walked": walked}, most)
+    return rows if len(rows) == most else _find(listing, segment, places, most)
+
+
+def _find(listing: Listing, segment: Segment, places: Sequence[Any], most: int) -> list[Row]:
+    """Return the first rows of a segment, by the list's plan."""
+    plan = counts.plan_of(listing)
+    entries = None if segment.tier is None else selects.lookup_of(listing, segment.tier)
+    name = ("page", segment, plan, entries and entries.shape)
+    return _run(listing, name, partial(_select, plan), segment, places, entries.values if entries else {}, most)
+
+
+def _run(  # noqa: PLR0913, PLR0917 - a statement and its parameters
+    listing: Listing,
+    name: Hashable,
+    build: Callable[[Listing, Segment, Sequence[Any]], Select[Any]],
+    segment: Segment,
+    places: Sequence[Any],
+    values: Mapping[str, Any],
+    most: int,
+) -> list[Row]:
+    near, parameters = _near(listing), bounds(segment, places)
+    shape = (name, tuple(parameters), (*near,))
+    rows = listing.rows(shape, partial(build, listing, segment, places), **parameters, **values, limit=most)
+    return [_row(row, near) for row in rows]
+
+
+def _row(values: Iterable[Any], near: Mapping[Relation, Any]) -> Row:
+    """Name the values of a row, in the order of `_columns`."""
+    rest = iter(values)
+    return Row(next(rest), next(rest), {relation: (next(rest), next(rest)) for relation in near}, tuple(rest))
+
+
+@once
+def _near(listing: Listing) -> Mapping[Relation, Any]:
+    """Return the relations to include whose target is a column of the noun's own table, so the row can bring the document.
+
+    Long pages have none, because their many records lead to few others; nor have lists that join the ledger to find or order
+    rows, which look at more rows than they show.
+    """
+    if listing.joined or (listing.query.limit or DEFAULT_LIMIT) > DEFAULT_LIMIT:
         return {}
-    steps = dict.fromkeys(path[0] for path in listed.query.include)
+    steps = dict.fromkeys(path[0] for path in listing.query.include)
     return {step: conditions.target_of(step) for step in steps if not is_many(step)}
 
 
-def _plan(listed: Listing, limit: int, number: int | None) -> Plan:
-    """Tell how the rows of a page are found."""
-    if listed.query.ranked or (listed.query.search is None and not _is_linked(listed.query.where)):
-        return listed.plan
-    if number is None:
-        number = listed.count(CAP)
-    # Of many, the next in the order are soon met; of few, all are found, and then put in order.
-    soon = number * number > limit * listed.size
-    return Plan(probing=True, soon=True) if soon else listed.plan
+def upcoming(listing: Listing, segment: Segment, places: Sequence[Any], least: int) -> Among | None:
+    """Return the versions of a segment's next rows with all that tie with the last; None if SQL finds them.
 
-
-def _is_linked(expression: Expression) -> bool:
-    """Tell whether it asks for anything that is in another table than the noun's."""
-    if isinstance(expression, Group):
-        return any(map(_is_linked, expression.children))
-    return any(row.filter.path and row.filter.path[0].owner.key != "id" for row in expression.all)
-
-
-def upcoming(listed: Listing, segment: "Segment", places: Sequence[Any], wanted: int) -> Among | None:
-    """Return the versions of a segment's next rows, and of some more; of a tie, of all of it. None where SQL is to find them.
-
-    The bitmap index knows them where the list has no search, it has the list's filter, and the first key is a date.
+    The bitmap index finds them if the list has no search, a filter that is indexed, and a date as its first key.
     """
-    key, resource = listed.order[0], listed.query.resource
-    order = dimension_of(resource, key.field.column) if key and key.field.type.name == "date" else None
-    place = places[0] if segment.keys else None
-    if not key or not order or listed.query.search or segment.whole or segment.null or (segment.keys and place is None):
+    order = _date_of(listing)
+    is_range = not segment.whole and not segment.null and (not segment.keys or places[0] is not None)
+    if order is None or not is_range:
         return None
     with suppress(NotIndexedError):
-        chosen = listed.filtered
-        if chosen is None:
-            return None
-        found = (
-            sets.holding(listed.session, resource, order, [place]) & chosen
-            if segment.keys > 1
-            else sets.first(listed.session, Order(resource, order, key.descending, place), chosen, wanted)
-        )
-        if found is not None and len(found) <= ORDERED:
-            # No version is 0: where a tie has emptied, nothing is found.
-            return statements.among(listed.session, [*found] or [0], BigInteger)
+        chosen = counts.filtered(listing)
+        versions = None if chosen is None else _first(listing, segment, places, order, chosen, least)
+        if versions is not None and len(versions) <= listing.planner.ordered:
+            return statements.among(listing.session, [*versions] or [NO_VERSION], BigInteger)
     return None
 
 
-def _page_of(listed: Listing, segment: "Segment", places: Sequence[Any], versions: Among) -> Select[Any]:
-    """Select the first of a segment's rows among some versions, of all of which the list's filter holds."""
-    keys = [column.label(f"key_{n}") for n, column in enumerate(listed.keys)]
-    table = listed.query.resource.model
-    found = select(*_shown(table.id, Revision.document, _at_hand(listed)), *keys)
-    found = found.join_from(Revision, table, table.id == Revision.id)
-    found = found.where(versions.condition(Revision.version), _behind(listed, segment, places))
-    return listed.ordered(found).limit(limited())
+def _first(  # noqa: PLR0913, PLR0917 - a range, an order and a set
+    listing: Listing, segment: Segment, places: Sequence[Any], order: Dimension, chosen: Versions, least: int
+) -> Versions | None:
+    """Return the members of a set that come first in a segment. Raises NotIndexedError."""
+    session, query = listing.session, listing.query
+    if segment.keys > 1:
+        return bitmap_sets.holding(session, query.resource, order, places[:1]) & chosen
+    values = Order(query.resource, order, query.order[0].descending, places[0] if segment.keys else None)
+    return bitmap_sets.first(session, values, chosen, least, listing.planner.pieces)
 
 
-def _page(listed: Listing, segment: "Segment", places: Sequence[Any], plan: Plan) -> Select[Any]:
-    keys = [column.label(f"key_{n}") for n, column in enumerate(listed.keys)]
-    if segment.tier is not None:
-        keys.insert(0, type_coerce(literal(segment.tier), BigInteger()).label("tier"))
-    near = _at_hand(listed)
-    # Where all rows are found and put in order, the documents are those of the few that are left.
-    late = not listed.joined and not plan.probing and _is_linked(listed.query.where)
-    columns = [listed.id, *near.values()] if late else _shown(listed.id, listed.document, near)
-    found = listed.select(*columns, *keys, plan=plan, tier=segment.tier, model=not listed.query.ranked)
-    found = found.where(_behind(listed, segment, places))
-    if late and listed.dialect == "postgresql":
-        # Behind an offset, the order gives nobody the idea to walk through an index of it, past all that is not wanted.
-        found = select(*found.offset(0).subquery().c)
-        found = listed.ordered(found, [*found.selected_columns][len(columns) :])
-    else:
-        found = listed.ordered(found)
-    found = found.limit(limited())
-    if not late:
-        return found
-    id, *rest = found.subquery().c
-    document, order = published(listed.query.resource, Revision.document, id), rest[len(near) :]
-    return listed.ordered(select(*_shown(id, document, dict(zip(near, rest, strict=False))), *order), order)
+def _date_of(listing: Listing) -> Dimension | None:
+    """Return the dimension of a list's first sort key, if that is a date and the list has no search."""
+    key = listing.query.order[0]
+    if listing.query.search is not None or key.field.type.name != "date":
+        return None
+    return dimension_of(listing.query.resource, key.field.column)
 
 
-def _shown(id: Any, document: Any, near: Mapping[Relation, Any]) -> list[Any]:
-    """Return the columns of a row that is shown: its id and document, and those of each record that is `_at_hand`."""
-    found = [id, document]
+def _select_versions(versions: Among, listing: Listing, segment: Segment, places: Sequence[Any]) -> Select[Any]:
+    """Select the first rows of a segment among versions for which the list's filter holds."""
+    table, keys = listing.query.resource.model, selects.keys(listing, Plan.ORDER)
+    statement = select(*_columns(table.id, Revision.document, _near(listing)), *_labelled(keys))
+    statement = statement.join_from(Revision, table, table.id == Revision.id)
+    statement = statement.where(versions.condition(Revision.version), behind(listing, segment, places, Plan.ORDER))
+    return selects.ordered(listing, statement, keys).limit(selects.limited())
+
+
+def _select(plan: Plan, listing: Listing, segment: Segment, places: Sequence[Any]) -> Select[Any]:
+    """Select the first rows of a segment."""
+    if not listing.joined and not plan.probing and is_linked(listing.query.where):
+        return _select_late(listing, segment, places, plan)
+    keys = selects.keys(listing, plan)
+    tier = [] if segment.tier is None else [type_coerce(literal(segment.tier), BigInteger()).label("tier")]
+    columns = _columns(selects.id_of(listing), selects.document_of(listing), _near(listing))
+    rows = _in_segment(listing, segment, places, plan, *columns, *tier, *_labelled(keys))
+    return selects.ordered(listing, rows, keys).limit(selects.limited())
+
+
+def _select_bounded(listing: Listing, segment: Segment, places: Sequence[Any]) -> Select[Any]:
+    """Select the first rows of a segment if they are among the first rows of its range."""
+    return _select(Plan.ORDER, listing, segment, places).where(within(listing, segment, places))
+
+
+def _select_late(listing: Listing, segment: Segment, places: Sequence[Any], plan: Plan) -> Select[Any]:
+    """Select the first rows of a segment, and look up documents only for these: all rows are found, then sorted."""
+    near, keys = _near(listing), selects.keys(listing, plan)
+    targets = [target.label(f"target_{n}") for n, target in enumerate(near.values())]
+    sorted_keys = _labelled(keys)
+    rows = _in_segment(listing, segment, places, plan, selects.id_of(listing).label("id"), *targets, *sorted_keys)
+    if listing.dialect == "postgresql":
+        # An offset keeps PostgreSQL from reading an index of the order, past all rows that the filter excludes.
+        every = rows.offset(0).subquery()
+        rows, keys = select(*every.c), tuple([every.c[key.name] for key in sorted_keys])
+    first = selects.ordered(listing, rows, keys).limit(selects.limited()).subquery()
+    document = selects.current(listing.query.resource, Revision.document, first.c.id)
+    targets_of = {relation: first.c[target.name] for relation, target in zip(near, targets, strict=True)}
+    columns = [first.c[key.name] for key in sorted_keys]
+    return selects.ordered(listing, select(*_columns(first.c.id, document, targets_of), *columns), columns)
+
+
+def _in_segment(listing: Listing, segment: Segment, places: Sequence[Any], plan: Plan, *columns: Any) -> Select[Any]:
+    rows = selects.select_rows(listing, *columns, plan=plan, tier=segment.tier, needs_table=not listing.query.ranked)
+    return rows.where(behind(listing, segment, places, plan))
+
+
+def _labelled(keys: Sequence[Any]) -> list[Any]:
+    return [key.label(f"key_{n}") for n, key in enumerate(keys)]
+
+
+def _columns(id: Any, document: Any, near: Mapping[Relation, Any]) -> list[Any]:
+    """Return the columns of a row: its id and document, and those of each related record that is read with it."""
+    columns = [id, document]
     for relation, target in near.items():
-        found += [target, published(BY_NAME[relation.to or ""], Revision.document, target)]
-    return [column.label(f"shown_{n}") for n, column in enumerate(found)]
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A range of an index behind a cursor: the rows that are equal to it in all but the last of so many keys.
-
-    In that key they have a greater value, or null. All of ``keys`` at once where one comparison of rows says the same.
-    Of a list that is ranked, those of a ``tier``.
-    """
-
-    keys: int = 0
-    whole: bool = False
-    null: bool = False
-    tier: int | None = None
-
-
-def _segments(listed: Listing, places: Sequence[Any]) -> Iterator[Segment]:
-    """Yield the segments of a list, or those behind a cursor, in its order.
-
-    Behind a row are first those that are equal to it in all keys but the last, then those in all but the
-    last two, and so on; of these, first those with a greater value and then those with null.
-    """
-    if listed.query.ranked:
-        for tier in listed.tiers:
-            if not places or tier == places[0]:
-                yield Segment(1 if places else 0, tier=tier)
-            elif tier is not None and tier > places[0]:
-                yield Segment(tier=tier)
-        return
-    order = [key for key in listed.order if key]
-    nullable = [key.field.nullable for key in order]
-    if not places:
-        yield Segment()
-    elif len({key.descending for key in order}) == 1 and not any(nullable):
-        yield Segment(len(order), whole=True)
-    else:
-        for length in range(len(order), 0, -1):
-            if places[length - 1] is not None:
-                yield Segment(length)
-                if nullable[length - 1]:
-                    yield Segment(length, null=True)
-
-
-def _behind(listed: Listing, segment: Segment, places: Sequence[Any]) -> ColumnElement[bool]:
-    """Return the condition of a segment's rows."""
-    keys = listed.keys[: segment.keys]
-    if not keys:
-        return true()
-    # The first place of a list that is ranked is the tier.
-    first = int(listed.query.ranked)
-    bounds = [bindparam(f"k{n}", type_=column.type) for n, column in enumerate(keys, first)]
-    descending = [key.descending for key in listed.order if key]
-    if segment.whole:
-        row, bound = tuple_(*keys), tuple_(*bounds)
-        return row < bound if descending[0] else row > bound
-    equal = [
-        column == bound if value is not None else column.is_(None)
-        for column, bound, value in zip(keys[:-1], bounds[:-1], places, strict=False)
-    ]
-    if segment.null:
-        return and_(*equal, keys[-1].is_(None))
-    return and_(*equal, keys[-1] < bounds[-1] if descending[len(keys) - 1] else keys[-1] > bounds[-1])
+        columns += [target, selects.current(BY_NAME[relation.to or ""], Revision.document, target)]
+    return [column.label(f"column_{n}") for n, column in enumerate(columns)]

@@ -1,46 +1,190 @@
-"""How the rows of a list are found."""
+"""The query planner: it decides how the database finds the rows of a list, and holds every limit of that decision."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Protocol
 
 from sqlalchemy.orm import Session
 
-from api.ledger.head import sizes
+from api.ledger import head
 from api.ledger.index.engine import Nouns
-from api.query.language import SEARCHABLE
+from api.ledger.models import Revision
+from api.query.language import DEFAULT_LIMIT, SEARCHABLE, Condition, Conditions, Expression, Group, Query
 from api.resources import BY_NAME
 
-
-def nouns(session: Session, kinds: Sequence[str]) -> Nouns:
-    """Return nouns for a search, as those that are left out where these have fewer records."""
-    asked = tuple(sorted(kinds))
-    if session.get_bind().dialect.name != "sqlite":
-        return Nouns(asked)
-    there = sizes(session)
-    others = tuple([resource.name for resource in SEARCHABLE if resource.name not in asked])
-    fewer = sum(there.get(kind, 0) for kind in others) < sum(there.get(kind, 0) for kind in asked)
-    # Nouns of a newer release are not known by name, so they can't be left out.
-    return Nouns(asked, others if fewer and there.keys() <= BY_NAME.keys() else None)
+# No index finds the rows for which these operators hold: the database reads all rows.
+SCANNING = {"not", "contains"}
+ALL = Conditions(())
 
 
-# So many rows are counted to see by which of two conditions others are found best.
-WEIGHED = 50_000
-# Of a filter beside a search, at most so many rows are found first.
-FEW = 1_000
-# A filter that leaves less than one in so many is asked by the bitmap index.
-RARE = 10
-# What it costs to ask a search of one row, in parts of what it costs to find one by it.
-LOOKUP = 16
+class Plan(Enum):
+    """What finds the rows of a list; the database tests the rest of the query on each row."""
+
+    # The database chooses.
+    DATABASE = "database"
+    # The conditions on the noun's own table.
+    OWN = "own"
+    # The conditions on a related table.
+    RELATED = "related"
+    # The search.
+    SEARCH = "search"
+    # The order of the list: rows are read in order until a page is full.
+    ORDER = "order"
+
+    @property
+    def probing(self) -> bool:
+        """Whether relations are tested row by row, and find no rows."""
+        return self in {Plan.OWN, Plan.SEARCH, Plan.ORDER}
+
+
+class Counts(Protocol):
+    """Counts the records of parts of a query; ``size`` is the approximate number of the noun's records."""
+
+    @property
+    def size(self) -> int:
+        """Return that number."""
+
+    def known(self, part: Query) -> int | None:
+        """Return the number of records if the bitmap index knows it."""
+
+    def counted(self, part: Query, most: int) -> int:
+        """Count the records, up to a limit."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How the rows of a list are found.
+class Planner:
+    """The planner's limits and its decisions.
 
-    ``leads``: its search finds rows, and its filter is asked of them; else the other way round. ``probing``: its relations
-    are asked of one row after the other, and don't find them. ``soon``: so the next rows of its order are met soon.
+    A test or an experiment passes another instance; the application keeps its own in `app.extensions["planner"]`.
     """
 
-    leads: bool = False
-    probing: bool = False
-    soon: bool = False
+    # Whether the bitmap index is read at all.
+    bitmaps: bool = True
+    # Conditions that the bitmap index does not know are counted up to one limit after the other, until one of them has fewer
+    # rows. So counting costs about as much as reading the rows of the smaller condition.
+    weighed: tuple[int, ...] = (60, 480, 3_840)
+    # Testing a relation on one row costs this multiple of reading one row in a scan.
+    probe: int = 4
+    # Without a total, a page's list is counted up to this limit.
+    sampled: int = 10_000
+    # Next to a search, a filter finds the rows only if it leaves at most this number.
+    few: int = 1_000
+    # Testing a search on one row costs this multiple of finding one row by it.
+    lookup: int = 16
+    # The bitmap index counts a search of phrases only if the filter leaves at least one record in this number.
+    rare: float = 10
+    # Sort at most this number of versions that the bitmap index has found.
+    ordered: int = 256
+    # Read this number of pieces from the bitmap index to find the next values of an order.
+    pieces: int = 8
+    # Look up at most this number of values in a dimension; for more, read the whole dimension.
+    values: int = 500
+    # Compare at most this number of pairs of sets for a facet, which takes some tenths of a second.
+    pairs: int = 100_000
+    # Keep the numbers of records per noun for this number of versions.
+    stale: int = 1_000
+
+    def rows(self, query: Query, dialect: str, counts: Counts) -> Plan:
+        """Choose what finds all rows of a list."""
+        if query.search is not None:
+            return Plan.SEARCH if self._search_leads(query, counts) else Plan.DATABASE
+        own, related = _parts(query.where)
+        # PostgreSQL has statistics for this choice. SQLite's own are slower on related filters, even after ANALYZE.
+        if dialect != "sqlite" or not own or not related:
+            return Plan.DATABASE
+        return self._related_plan(_part(query, own), _part(query, related), counts)
+
+    def walked(self, limit: int, number: int, size: int) -> int:
+        """Return the most rows that a page reads in the list's order, from the list's number of records and that of the noun.
+
+        If the records are many, the next ones in order come soon; if they are few, all are found and then sorted: then the
+        result is 0. The page reads about `limit * size / number` rows; twice this number allows for chance.
+        """
+        most = 2 * limit * size // max(number, 1)
+        return most if most < number else 0
+
+    def nouns(self, session: Session, kinds: Sequence[str]) -> Nouns:
+        """Return the nouns for a search, or those to leave out if these have fewer records."""
+        names = tuple(sorted(kinds))
+        if session.get_bind().dialect.name != "sqlite":
+            return Nouns(names)
+        sizes = self.sizes(session)
+        others = tuple([resource.name for resource in SEARCHABLE if resource.name not in names])
+        fewer = sum(sizes.get(kind, 0) for kind in others) < sum(sizes.get(kind, 0) for kind in names)
+        # The nouns of a newer release have unknown names, so they cannot be left out.
+        return Nouns(names, others if fewer and sizes.keys() <= BY_NAME.keys() else None)
+
+    def sizes(self, session: Session) -> Mapping[str, int]:
+        """Return the approximate number of records per noun."""
+        return head.sizes(session, self.stale)
+
+    def _search_leads(self, query: Query, counts: Counts) -> bool:
+        """Tell whether the search finds the rows: unless the filter leaves few, and much fewer than the search."""
+        if query.where == ALL or _is_scanning(query.where):
+            return True
+        filtered = counts.counted(replace(query, search=None), self.few + 1)
+        beyond = filtered * self.lookup
+        return filtered > self.few or counts.counted(replace(query, where=ALL), beyond + 1) <= beyond
+
+    def _related_plan(self, own: Query, related: Query, counts: Counts) -> Plan:
+        """Choose between two conditions: the one that surely has fewer rows, or else the database."""
+        if _is_scanning(own.where):
+            return Plan.DATABASE
+        if _is_scanning(related.where):
+            # To test a relation on a row takes a few times as long as to read a row of a scan.
+            scanned = counts.size // self.probe
+            return Plan.OWN if counts.counted(own, scanned + 1) <= scanned else Plan.DATABASE
+        left, right = self._sizes(own, related, counts)
+        if left == right:
+            return Plan.DATABASE
+        if left < right:
+            return Plan.OWN
+        # An index on the noun's own condition can have the order of the list; a page of many records is then read from it.
+        return Plan.RELATED if right * right < DEFAULT_LIMIT * counts.size else Plan.DATABASE
+
+    def _sizes(self, own: Query, related: Query, counts: Counts) -> tuple[int, int]:
+        """Return the sizes of two conditions; counts stop where it is clear which one is smaller."""
+        known = counts.known(own), counts.known(related)
+        if known[0] is not None and known[1] is not None:
+            return known[0], known[1]
+        for most in self.weighed:
+            right = counts.counted(related, most) if known[1] is None else min(known[1], most)
+            left = counts.counted(own, right + 1) if known[0] is None else min(known[0], right + 1)
+            if min(left, right) < most:
+                return left, right
+        return most, most
+
+
+PLANNER = Planner()
+
+
+def is_walkable(query: Query) -> bool:
+    """Tell whether a list is sorted, and has a search or a condition on another table."""
+    return not query.ranked and (query.search is not None or is_linked(query.where))
+
+
+def is_linked(expression: Expression) -> bool:
+    """Tell whether an expression has a condition on another table than the noun's."""
+    if isinstance(expression, Group):
+        return any(map(is_linked, expression.children))
+    return any(row.filter.path and row.filter.path[0].owner.key != "id" for row in expression.all)
+
+
+def _part(query: Query, rows: tuple[Condition, ...]) -> Query:
+    return replace(query, where=Conditions(rows))
+
+
+def _parts(where: Expression) -> tuple[tuple[Condition, ...], tuple[Condition, ...]]:
+    """Return the conditions on the noun's own table, and those on the first relation to another table."""
+    rows = where.all if isinstance(where, Conditions) else ()
+    own = tuple([row for row in rows if not row.filter.path or row.filter.path[0].owner.key == "id"])
+    linked = [row for row in rows if row not in own]
+    return own, tuple([row for row in linked if row.filter.path[0] is linked[0].filter.path[0]])
+
+
+def _is_scanning(where: Expression) -> bool:
+    """Tell whether conditions are expensive to count: no index finds their rows, or they read the ledger."""
+    return isinstance(where, Conditions) and all(
+        row.filter.operator.name in SCANNING or row.filter.field.column.class_ is Revision for row in where.all
+    )

@@ -1,138 +1,182 @@
-"""The SQL behind `/search` and `/suggest`: records of every noun, and those that an id was probably meant to be."""
+"""Reads `/search` and `/suggest`: the records of several nouns that a text finds."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, and_, bindparam, func, literal, select, type_coerce, union_all
+from sqlalchemy import BigInteger, Select, and_, bindparam, func, literal, select, type_coerce, union_all
 from sqlalchemy.orm import Session
 
 from api.db import statements
 from api.ledger import head
 from api.ledger.index import fulltext, words
+from api.ledger.index.engine import FullTextEngine, Nouns
 from api.ledger.models import Revision
-from api.query import cursors, plan, sets
+from api.query import bitmap_sets, cursors
+from api.query.counts import capped
 from api.query.language import CAP, SEARCHABLE, SUGGESTED, Find
-from api.query.lists import counted, is_of, limited
+from api.query.plan import PLANNER, Planner
+from api.query.selects import is_of, limited
 from api.resources import BY_NAME
 from api.schema.fields import MAX_INTEGER
 
+# Suggestions are chosen from at most this number of records.
 CONSIDERED = 100
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A record that was found."""
+    """A record that a search finds."""
 
     kind: str
     id: str
     document: str
 
 
-def find(session: Session, asked: Find) -> tuple[list[Hit], str | None]:
-    """Return a page of the records of every noun that a search finds, the best first, and the next page's cursor."""
-    signature = cursors.digest(["search", repr(asked.search), sorted(asked.kinds)])
-    places = cursors.decode(asked.cursor, signature, (int, int, int)) if asked.cursor else []
-    rows: list[Any] = []
-    for tier, wanted in fulltext.tiers(asked.search).items():
-        if not places or tier >= places[0]:
-            behind = places if places and tier == places[0] else (tier, *START)
-            rows += _newest(session, partial(fulltext.matching, wanted), asked.kinds, asked.limit + 1 - len(rows), behind)
-        if len(rows) > asked.limit:
+class Place(NamedTuple):
+    """The place of a record among all that a search finds: its tier, its noun's place in `SEARCHABLE`, and its version."""
+
+    tier: int
+    noun: int
+    version: int
+
+
+class Row(NamedTuple):
+    """A row of a search."""
+
+    kind: str
+    id: str
+    document: str | None
+    tier: int
+    noun: int
+    version: int
+
+    @property
+    def hit(self) -> Hit:
+        """The record."""
+        return Hit(self.kind, self.id, self.document or "")
+
+    @property
+    def place(self) -> Place:
+        """Its place."""
+        return Place(self.tier, self.noun, self.version)
+
+
+def find(session: Session, query: Find, planner: Planner = PLANNER) -> tuple[list[Hit], str | None]:
+    """Return a page of the records that a search finds, the best first, and the cursor of the next page.
+
+    Raises a 400 for a cursor of another search.
+    """
+    signature = cursors.digest(["search", repr(query.search), sorted(query.kinds)])
+    place = Place(*cursors.decode(query.cursor, signature, (int, int, int))) if query.cursor else None
+    kinds, rows = _kinds(session, query, planner), list[Row]()
+    for tier, wanted in fulltext.tiers(query.search).items():
+        if place and tier < place.tier:
+            continue
+        behind = place if place and tier == place.tier else _start(tier)
+        lookup = partial(fulltext.matching, wanted)
+        rows += _newest(session, lookup, kinds, behind, query.limit + 1 - len(rows))
+        if len(rows) > query.limit:
             break
-    hits = [Hit(row[0], row[1], row[2] or "") for row in rows[: asked.limit]]
-    return hits, cursors.encode(signature, rows[asked.limit - 1][3:]) if len(rows) > asked.limit else None
+    shown = rows[: query.limit]
+    return [row.hit for row in shown], cursors.encode(signature, shown[-1].place) if len(rows) > query.limit else None
 
 
-# Before the first noun's newest record.
-START = (0, MAX_INTEGER)
+def _kinds(session: Session, query: Find, planner: Planner) -> Mapping[str, Nouns]:
+    return {kind: planner.nouns(session, (kind,)) for kind in query.kinds}
+
+
+def _start(tier: int) -> Place:
+    """Return the place before the newest record of the first noun."""
+    return Place(tier, 0, MAX_INTEGER)
 
 
 def _newest(
-    session: Session, lookup: Callable[..., fulltext.Lookup], kinds: Sequence[str], limit: int, behind: Sequence[int]
-) -> list[Any]:
-    """Return so many entries of each noun that are found, noun by noun and the newest first, behind a place and a version.
-
-    As kind, id and document, and then the tier, the place of the noun, and the version.
-    """
+    session: Session,
+    lookup: Callable[[Nouns, str, str], fulltext.Lookup],
+    kinds: Mapping[str, Nouns],
+    behind: Place,
+    limit: int,
+) -> list[Row]:
+    """Return the newest entries behind a place, noun by noun, and up to this number of each noun."""
     statements.replan(session)
-    tier, place, version = behind
     dialect = session.get_bind().dialect.name
     lookups = {
-        n: lookup(plan.nouns(session, (resource.name,)), dialect, mark=f"q{n}_")
+        n: lookup(kinds[resource.name], dialect, f"q{n}_")
         for n, resource in enumerate(SEARCHABLE)
-        if resource.name in kinds and n >= place
+        if resource.name in kinds and n >= behind.noun
     }
     if not lookups:
         return []
-    values: dict[str, Any] = {f"below{n}": version if n == place else MAX_INTEGER for n in lookups}
-    for found in lookups.values():
-        values |= found.values
-    shape = ("newest", *[(n, found.shape) for n, found in lookups.items()])
-    return statements.rows(session, shape, partial(_first, lookups, dialect), values | {"limit": limit, "tier": tier})
+    values: dict[str, Any] = {f"below{n}": behind.version if n == behind.noun else MAX_INTEGER for n in lookups}
+    for entries in lookups.values():
+        values |= entries.values
+    values |= {"limit": limit, "tier": behind.tier}
+    shape = ("newest", *[(n, entries.shape) for n, entries in lookups.items()])
+    return [Row(*row) for row in statements.rows(session, shape, partial(_select_newest, lookups, dialect), values)]
 
 
-def _first(lookups: Mapping[int, fulltext.Lookup], dialect: str) -> Any:
-    engine = fulltext.ENGINES[dialect]
-    parts = []
-    for n, lookup in lookups.items():
-        tier = bindparam("tier", type_=BigInteger()).label("tier")
-        place = type_coerce(literal(n), BigInteger()).label("place")
-        revision = (Revision.kind, Revision.id, Revision.document, tier, place)
-        below = engine.version < bindparam(f"below{n}", type_=BigInteger())
-        found = select(engine.version.label("version")).select_from(engine.table).where(lookup.condition(), below)
-        found = found.order_by(engine.version.desc()).limit(limited())
-        if engine.exact:
-            entries = found.subquery()
-            parts.append(select(*revision, entries.c.version).join(entries, entries.c.version == Revision.version))
-        else:
-            # An entry may be of a noun that was not left out: as many as are wanted are those whose record is of this one.
-            own = and_(Revision.version == engine.version + 0, is_of(SEARCHABLE[n]))
-            found_there = found.with_only_columns(*revision, engine.version.label("version")).join(Revision, own)
-            parts.append(select(*found_there.subquery().c))
-    every = union_all(*parts).subquery()
-    return select(*every.c).order_by(every.c.place, every.c.version.desc())
+def _select_newest(lookups: Mapping[int, fulltext.Lookup], dialect: str) -> Any:
+    """Select the columns of `Row` from the newest entries of each noun."""
+    every = union_all(*[_select_of(n, lookup, fulltext.ENGINES[dialect]) for n, lookup in lookups.items()]).subquery()
+    return select(*every.c).order_by(every.c.noun, every.c.version.desc())
 
 
-def find_total(session: Session, asked: Find) -> tuple[int | None, str | None]:
-    """Count what a search finds, as `total` does a list."""
-    if asked.count == "none":
+def _select_of(n: int, lookup: fulltext.Lookup, engine: FullTextEngine) -> Select[Any]:
+    tier = bindparam("tier", type_=BigInteger()).label("tier")
+    noun = type_coerce(literal(n), BigInteger()).label("noun")
+    columns = (Revision.kind, Revision.id, Revision.document, tier, noun)
+    below = engine.version < bindparam(f"below{n}", type_=BigInteger())
+    entries = select(engine.version.label("version")).select_from(engine.table).where(lookup.condition(), below)
+    entries = entries.order_by(engine.version.desc()).limit(limited())
+    if engine.exact:
+        newest = entries.subquery()
+        return select(*columns, newest.c.version).join(newest, newest.c.version == Revision.version)
+    # An entry can be of another noun that was not left out, so the limit applies to the revisions of this noun.
+    revision = and_(Revision.version == engine.version + 0, is_of(SEARCHABLE[n]))
+    found = entries.with_only_columns(*columns, engine.version.label("version")).join(Revision, revision)
+    return select(*found.subquery().c)
+
+
+def find_total(session: Session, query: Find, planner: Planner = PLANNER) -> tuple[int | None, str | None]:
+    """Return the total that a search asks for, and whether it is exact (`eq`) or a lower bound (`gte`)."""
+    if query.count == "none":
         return None, None
-    if head.state(session).indexed:
-        with suppress(sets.NotIndexedError):
-            return counted(len(sets.found(session, sorted(asked.kinds), asked.search)), asked.count)
+    if planner.bitmaps and head.state(session).indexed:
+        with suppress(bitmap_sets.NotIndexedError):
+            return capped(len(bitmap_sets.matching(session, sorted(query.kinds), query.search)), query.count)
     statements.replan(session)
-    most = CAP + 1 if asked.count == "capped" else None
+    most = CAP + 1 if query.count == "capped" else None
     dialect = session.get_bind().dialect.name
-    lookup = fulltext.matching(fulltext.term_query(asked.search), plan.nouns(session, asked.kinds), dialect)
+    lookup = fulltext.matching(fulltext.term_query(query.search), planner.nouns(session, query.kinds), dialect)
 
     def build() -> Any:
-        found = fulltext.ENGINES[dialect].versions(lookup.condition())
-        return select(func.count()).select_from((found if most is None else found.limit(limited("most"))).subquery())
+        entries = fulltext.ENGINES[dialect].versions(lookup.condition())
+        return select(func.count()).select_from((entries if most is None else entries.limit(limited("most"))).subquery())
 
     shape = ("found", lookup.shape, most is None)
     ((number,),) = statements.rows(session, shape, build, lookup.values | {"most": most})
-    return counted(number, asked.count)
+    return capped(number, query.count)
 
 
-def suggest(session: Session, asked: Find) -> list[Hit]:
+def suggest(session: Session, query: Find, planner: Planner = PLANNER) -> list[Hit]:
     """Return the records whose names have words that begin as typed: names that begin so first, then by noun and name."""
-    # A letter or two begin words without end: the newest of so many are good enough, until more is typed.
-    rows = _newest(session, partial(fulltext.prefixed, asked.text), asked.kinds, CONSIDERED, (0, *START))
-    hits = [Hit(row[0], row[1], row[2] or "") for row in rows]
+    # One or two letters begin very many words; the newest records are good enough until more is typed.
+    lookup = partial(fulltext.prefixed, query.text)
+    hits = [row.hit for row in _newest(session, lookup, _kinds(session, query, planner), _start(0), CONSIDERED)]
     order = [resource.name for resource in SUGGESTED]
-    typed = " ".join(words.words(asked.text))
+    typed = " ".join(words.words(query.text))
 
     def key(hit: Hit) -> tuple[bool, int, str, str]:
         name = label(hit)
         return not " ".join(words.words(name)).startswith(typed), order.index(hit.kind), name, hit.id
 
-    return sorted(hits, key=key)[: asked.limit]
+    return sorted(hits, key=key)[: query.limit]
 
 
 def label(hit: Hit) -> str:
-    """Return what a reader calls a record."""
+    """Return the name or title of a record."""
     return str(json.loads(hit.document)[BY_NAME[hit.kind].label.key])

@@ -1,6 +1,7 @@
 """The tables of the query language: the types of fields, and the operators that each type takes."""
 
 import datetime as dt
+import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -162,18 +163,25 @@ def _pattern(text: str) -> tuple[str]:
     return ("%" + re.sub(r"([%_/])", r"/\1", text) + "%",)
 
 
+def _unless_null(holds: Callable[..., bool]) -> Callable[..., bool]:
+    """Return a test that is false for null, as a comparison is in SQL."""
+    return lambda value, *values: value is not None and holds(value, *values)
+
+
 @dataclass(frozen=True)
 class Operator:
     """A row of the table of operators.
 
     ``build`` returns the condition of a column, given the parameters that ``bind`` returns for a value. ``many``: the value is
-    a list, and any of its items may match. ``folds``: case is ignored, so both get folded texts.
+    a list, and any of its items may match. ``folds``: case is ignored, so both get folded texts. ``holds`` tests a value of the
+    bitmap index, which can be None, against the same parameters; without it, the index is not used.
     """
 
     name: str
     description: str
     build: Callable[..., ColumnElement[bool]]
     bind: Callable[[Any], tuple[Any, ...]] = lambda value: (value,)
+    holds: Callable[..., bool] | None = None
     many: bool = False
     folds: bool = False
     # Only fields that can be null take it.
@@ -191,12 +199,13 @@ OPERATORS = {
             "is none of these; null is none of them",
             lambda column, *values: or_(not_(_is_any(column, *values)), column.is_(None)),
             tuple,
+            lambda value, *values: value not in values,
             many=True,
         ),
-        Operator("gt", "is greater, or later", lambda column, value: column > value, period=True),
-        Operator("gte", "is greater or equal, or not earlier", lambda column, value: column >= value),
-        Operator("lt", "is less, or earlier", lambda column, value: column < value),
-        Operator("lte", "is less or equal, or not later", lambda column, value: column <= value, period=True),
+        Operator("gt", "is greater, or later", operator.gt, holds=_unless_null(operator.gt), period=True),
+        Operator("gte", "is greater or equal, or not earlier", operator.ge, holds=_unless_null(operator.ge)),
+        Operator("lt", "is less, or earlier", operator.lt, holds=_unless_null(operator.lt)),
+        Operator("lte", "is less or equal, or not later", operator.le, holds=_unless_null(operator.le), period=True),
         Operator(
             "contains",
             "has this text in it; the case of ASCII letters does not matter",
@@ -209,12 +218,14 @@ OPERATORS = {
             "begins with this text; in a name, the case of ASCII letters does not matter",
             _starts,
             _range,
+            _unless_null(lambda value, begin, end=None: value >= begin and (end is None or value < end)),
             folds=True,
         ),
         Operator(
             "isnull",
             "is null (`true`) or is not (`false`)",
             lambda column, value: column.is_(None) if value else column.is_not(None),
+            holds=lambda value, is_null: (value is None) is is_null,
             of_null=True,
         ),
     )

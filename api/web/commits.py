@@ -17,7 +17,7 @@ from api.editing.writer import Outcome, Writer, outcomes_of
 from api.errors import ProblemError, error_item
 from api.ledger import publish
 from api.query import parser
-from api.query.language import Parameter
+from api.query.parameters import Parameter
 from api.schema.fields import instant
 from api.schema.operators import TYPES
 from api.web import auth

@@ -11,8 +11,9 @@ from flask import Response, request
 from api.ledger.history import RevisionRow
 from api.ledger.models import Op, Revision
 from api.query import language
+from api.query.facets import Facet
 from api.query.language import DEFAULT_LIMIT, Filter, Query
-from api.query.results import Facet, Result
+from api.query.lists import Result
 from api.schema import strict_json
 from api.schema.fields import instant
 from api.schema.formats import select as select_members

@@ -7,8 +7,9 @@ from typing import Any
 from werkzeug.routing import BaseConverter
 
 from api.errors import ProblemError, error_item
-from api.query import language, parser
-from api.query.language import Parameter
+from api.query import language, parameters
+from api.query.expressions import CONNECTIVES
+from api.query.parameters import Parameter
 from api.resources import BY_NAME, RESOURCES
 from api.schema.fields import RESERVED, SLUG
 from api.schema.operators import MAX_VALUES
@@ -62,11 +63,11 @@ def parameter_name(resource: Resource, name: str) -> str:
 
 def parameter_components(resource: Resource) -> dict[str, dict[str, Any]]:
     """Return the OpenAPI components of a noun's query parameters by name, its filters among them."""
-    rows = {name: _described(row, resource) for name, row in language.parameters(resource).items()}
+    rows = {name: _described(row, resource) for name, row in parameters.parameters(resource).items()}
     expression = filter_body(resource)
     # A string that holds JSON: generators of clients leave out parameters with `content`.
     rows["filter"] = {
-        "description": language.PARAMETERS["filter"].description,
+        "description": parameters.PARAMETERS["filter"].description,
         "schema": {"type": "string", "contentMediaType": JSON, "contentSchema": expression["schema"]},
         "example": json.dumps(expression["example"]),
     }
@@ -76,7 +77,7 @@ def parameter_components(resource: Resource) -> dict[str, dict[str, Any]]:
 
 def filter_body(resource: Resource) -> dict[str, Any]:
     """Return the schema and an example of a filter expression."""
-    names = [*parser.CONNECTIVES, *language.filters(resource)]
+    names = [*CONNECTIVES, *language.filters(resource)]
     schema = {"type": "object", "minProperties": 1, "propertyNames": {"enum": names}}
     id = resource.fields["id"].example
     return {"schema": schema, "example": {"or": [{"id": [id]}, {"not": {"version__gt": 0}}]}}

@@ -57,8 +57,8 @@ def test_searches_are_planned_each_time(database: Database) -> None:
         return
     mode = text("show plan_cache_mode")
     with database.reading() as session:
-        lists.Listing(session, Query(resource=BY_NAME["initiatives"], search=words.parse("data")))
+        lists.read(session, Query(resource=BY_NAME["initiatives"], search=words.parse("data")))
         assert session.scalar(mode) == "force_custom_plan"
     with database.reading() as session:
-        lists.Listing(session, Query(resource=BY_NAME["initiatives"]))
+        lists.read(session, Query(resource=BY_NAME["initiatives"]))
         assert session.scalar(mode) == "auto"

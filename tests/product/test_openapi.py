@@ -19,6 +19,7 @@ from api.app import create_app
 from api.db.database import Database
 from api.errors import MAX_QUERY_STRING
 from api.query import language
+from api.query.parameters import PARAMETERS
 from api.resources import RESOURCES
 from api.schema.fields import RESERVED
 from api.schema.formats import BY_MEDIA_TYPE
@@ -336,7 +337,7 @@ def test_example_requests_work(client: FlaskClient, document: Json) -> None:
         values: dict[str, dict[str, str]] = {"path": {}, "query": {}, "header": {}}
         for parameter in [parameter for at, parameter in parameters(document) if at == path]:
             # The interactive page leaves the filters empty: all at once, they would find nothing.
-            if (example(parameter) is not None and parameter["in"] != "query") or parameter["name"] in language.PARAMETERS:
+            if (example(parameter) is not None and parameter["in"] != "query") or parameter["name"] in PARAMETERS:
                 values[parameter["in"]][parameter["name"]] = written(example(parameter))
         values["path"] = {**values["path"], **({"format": "json"} if "format" in values["path"] else {})}
         values["query"].pop("cursor", None)

@@ -10,7 +10,8 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from api.db.database import Database
-from api.query.language import Filter, filters, parameters
+from api.query.language import Filter, filters
+from api.query.parameters import parameters
 from api.schema.operators import MAX_VALUES
 from api.schema.resource import Resource
 from tests.support import oracle

@@ -16,7 +16,8 @@ from flask.testing import FlaskClient
 from api.app import create_app
 from api.cli import COMMANDS
 from api.db.database import Database, alembic_config
-from api.query.language import PARAMETERS, filters, includable
+from api.query.language import filters, includable
+from api.query.parameters import PARAMETERS
 from api.resources import BY_NAME, RESOURCES
 from api.schema.formats import FORMATS
 from api.schema.operators import OPERATORS, TYPES

@@ -18,7 +18,7 @@ from sqlalchemy import text
 
 from api.app import MAX_BODY
 from api.errors import MAX_QUERY_STRING, ProblemName
-from api.query import language
+from api.query import language, parameters
 from api.resources import BY_NAME, RESOURCES
 from api.settings import ROOT, Settings
 from api.web.problem_types import PROBLEMS
@@ -53,7 +53,7 @@ def invalid(name: str, detail: str, allowed: object = None) -> dict[str, Any]:
     return item if allowed is None else item | {"allowed": allowed}
 
 
-ARGUMENTS = sorted([*language.parameters(BY_NAME["cities"]), *language.filters(BY_NAME["cities"])])
+ARGUMENTS = sorted([*parameters.parameters(BY_NAME["cities"]), *language.filters(BY_NAME["cities"])])
 
 
 @pytest.mark.parametrize(

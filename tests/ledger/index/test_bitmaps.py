@@ -4,6 +4,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -22,9 +23,8 @@ from api.ledger.index.dimensions import dimensions
 from api.ledger.index.versions import WIDTH, Versions
 from api.ledger.models import EPOCH
 from api.ledger.verify import verify
-from api.query import lists, pages, plan, sets
 from api.query.language import facetable
-from api.query.sets import NotIndexedError
+from api.query.plan import PLANNER, Planner
 from api.resources import BY_NAME, RESOURCES
 from api.resources.initiatives import initiatives
 from api.schema.canonical import Content
@@ -284,27 +284,22 @@ def answers(client: FlaskClient, noun: str, asked: str) -> Mapping[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("large", [False, True])
+# As if there were many records: the index also counts searches with filters, and all of a dimension is read.
+MANY = Planner(few=0, rare=0.1, values=1)
+
+
+@pytest.mark.parametrize("planner", [PLANNER, MANY], ids=["as usual", "many"])
 @pytest.mark.parametrize(("noun", "asked"), [(noun, asked) for noun, filters in FILTERS.items() for asked in filters])
 def test_sql_counts_the_same(
-    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, noun: str, asked: str, *, large: bool
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, noun: str, asked: str, planner: Planner
 ) -> None:
     """Totals and facets are the same, values and links in the same order, whether the index is asked or the tables."""
-    if large:
-        # As if there were so much that searches beside filters are counted by the index, too, and all of a dimension is read.
-        monkeypatch.setattr(plan, "FEW", 0)
-        monkeypatch.setattr(plan, "RARE", 0.1)
-        monkeypatch.setattr(sets, "MANY", 1)
+    if planner is MANY:
         monkeypatch.setattr(versions, "FETCHED", 3)
+    monkeypatch.setitem(client.application.extensions, "planner", planner)
     expected = answers(client, noun, asked)
-    monkeypatch.setattr(sets, "cardinality", refuse)
-    monkeypatch.setattr(lists.Listing, "versions", property(refuse))
+    monkeypatch.setitem(client.application.extensions, "planner", replace(planner, bitmaps=False))
     assert answers(client, noun, asked) == expected
-
-
-def refuse(*_: Any) -> None:
-    """Know nothing by the index."""
-    raise NotIndexedError
 
 
 def counting_statements(client: FlaskClient, path: str) -> list[str]:
@@ -353,8 +348,8 @@ def test_full_text_counts_the_same(client: FlaskClient, monkeypatch: pytest.Monk
     for kind in ("", "cities,sources"):
         given = {"q": asked, "count": count, "limit": 1} | ({"kind": kind} if kind else {})
         expected = client.get("/search", query_string=given).get_json()["page"]
-        with monkeypatch.context() as refusing:
-            refusing.setattr(sets, "found", refuse)
+        with monkeypatch.context() as unindexed:
+            unindexed.setitem(client.application.extensions, "planner", Planner(bitmaps=False))
             assert client.get("/search", query_string=given).get_json()["page"] == expected
 
 
@@ -384,7 +379,7 @@ def test_more_pairs_than_are_compared(client: FlaskClient, monkeypatch: pytest.M
     """Where sets would be compared without end, the tables are asked."""
     path = "/cities?facets=initiative.priority&limit=1"
     expected = client.get(path).get_json()
-    monkeypatch.setattr("api.query.facets.PAIRS", 1)
+    monkeypatch.setitem(client.application.extensions, "planner", Planner(pairs=1))
     assert counting_statements(client, path)
     assert client.get(path).get_json() == expected
 
@@ -415,6 +410,16 @@ def scattered(database: Database) -> None:
 LINKED = "priority=cybersecurity,modernization,data-governance,digital-equity"
 
 
+# Statements for a page of versions that the index has found, and for a page that is found in the tables.
+BY_INDEX = re.compile(r"FROM revision JOIN initiatives .*ORDER BY initiatives\.started", re.DOTALL)
+BY_TABLES = re.compile(r"FROM initiatives\s.*EXISTS.*ORDER BY initiatives\.started", re.DOTALL)
+
+
+def segment(statement: str) -> str:
+    """Return the part of a list that a statement reads."""
+    return "tie" if "initiatives.started = " in statement else "behind" if re.search("started [<>] ", statement) else "first"
+
+
 @pytest.mark.parametrize("sort", ["-started", "started", "-started,-title", "-started,-id"])
 @pytest.mark.parametrize("asked", [LINKED, "q=-city", f"q=-city&{LINKED}", f"q=data&{LINKED}"])
 @pytest.mark.usefixtures("small")
@@ -422,30 +427,24 @@ def test_sql_orders_the_same(
     database: Database, own_client: FlaskClient, monkeypatch: pytest.MonkeyPatch, asked: str, sort: str
 ) -> None:
     """Pages by a date are the same, with ties, nulls and sets in pieces, whether the index says what comes next or the tables."""
-    monkeypatch.setattr(sets, "FIRST", 4)
+    monkeypatch.setitem(own_client.application.extensions, "planner", Planner(pieces=4))
     scattered(database)
-    upcoming, known = pages.upcoming, set[tuple[int, bool]]()
-
-    def noting(*given: Any) -> Any:
-        found = upcoming(*given)
-        known.add((given[1].keys, found is not None))
-        return found
-
-    monkeypatch.setattr(pages, "upcoming", noting)
     path = f"/initiatives?{asked}&sort={sort}&fields=id"
-    every = own_client.get(f"{path}&limit=500").get_json()
+    with counted(own_client.application.extensions["database"]) as seen:
+        every = own_client.get(f"{path}&limit=500").get_json()
     expected = [row["id"] for row in every["data"]]
-    assert not known
+    assert not [statement for statement in seen if BY_INDEX.search(statement)]
     assert every["page"]["total"] == len(expected) > 2
-    for limit in (1, 2, 3):
-        assert walked(own_client, f"{path}&limit={limit}") == expected
-    by_index = {keys for keys, found in known if found}
+    with counted(own_client.application.extensions["database"]) as seen:
+        for limit in (1, 2, 3):
+            assert walked(own_client, f"{path}&limit={limit}") == expected
+    segments = {segment(statement) for statement in seen if BY_INDEX.search(statement)}
     if asked == LINKED:
         # Some were found by the index, and some were not: of first pages, of those behind a value, and of ties.
-        assert by_index >= {0, 1, 2}
-        assert {keys for keys, found in known if not found}
+        assert segments == {"first", "behind", "tie"}
+        assert [statement for statement in seen if BY_TABLES.search(statement)]
     else:
-        assert not by_index
+        assert not segments
 
 
 @pytest.mark.parametrize("change", ["started = '2019'", "started = null", "status = 'draft'"])

@@ -1,0 +1,98 @@
+"""The segments of a list behind a cursor: each is one range of an index."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, bindparam, select, true, tuple_
+
+from api.query import selects
+from api.query.listing import Listing, is_of_ledger
+from api.query.plan import Plan
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A range of an index behind a cursor: the rows that equal the cursor in all but the last of the first ``keys`` keys.
+
+    In that last key they have a later value, or null if ``null``. If ``whole``, one comparison of all keys says the same. The
+    segments of a ranked list belong to a ``tier`` each.
+    """
+
+    keys: int = 0
+    whole: bool = False
+    null: bool = False
+    tier: int | None = None
+
+
+def segments(listing: Listing, places: Sequence[Any]) -> Iterator[Segment]:
+    """Yield the segments of a list behind a place, or of the whole list, in its order."""
+    return _of_tiers(listing, places) if listing.query.ranked else _of_keys(listing, places)
+
+
+def _of_tiers(listing: Listing, places: Sequence[Any]) -> Iterator[Segment]:
+    for tier in selects.tiers(listing):
+        if not places or tier == places[0]:
+            yield Segment(1 if places else 0, tier=tier)
+        elif tier is not None and tier > places[0]:
+            yield Segment(tier=tier)
+
+
+def _of_keys(listing: Listing, places: Sequence[Any]) -> Iterator[Segment]:
+    """Yield first the rows that equal the place in all keys but the last, then in all but the last two, and so on.
+
+    In each of these, later values come before null.
+    """
+    order = listing.query.order
+    if not places:
+        yield Segment()
+    elif len({key.descending for key in order}) == 1 and not any(key.field.nullable for key in order):
+        yield Segment(len(order), whole=True)
+    else:
+        for length in range(len(order), 0, -1):
+            if places[length - 1] is not None:
+                yield Segment(length)
+                if order[length - 1].field.nullable:
+                    yield Segment(length, null=True)
+
+
+def bounds(segment: Segment, places: Sequence[Any]) -> Mapping[str, Any]:
+    """Return the parameters of `behind` by name."""
+    return {f"k{n}": place for n, place in enumerate(places) if place is not None and segment.keys}
+
+
+def behind(listing: Listing, segment: Segment, places: Sequence[Any], plan: Plan) -> ColumnElement[bool]:
+    """Return the condition for the rows of a segment."""
+    keys = selects.keys(listing, plan)[: segment.keys]
+    if not keys:
+        return true()
+    # The first place in a ranked list is the tier.
+    bounds = [bindparam(f"k{n}", type_=column.type) for n, column in enumerate(keys, int(listing.query.ranked))]
+    order = listing.query.order
+    if segment.whole:
+        row, bound = tuple_(*keys), tuple_(*bounds)
+        return row < bound if order[0].descending else row > bound
+    equal = [
+        column == bound if place is not None else column.is_(None)
+        for column, bound, place in zip(keys[:-1], bounds[:-1], places, strict=False)
+    ]
+    if segment.null:
+        return and_(*equal, keys[-1].is_(None))
+    return and_(*equal, keys[-1] < bounds[-1] if order[len(keys) - 1].descending else keys[-1] > bounds[-1])
+
+
+def is_bounded(listing: Listing, segment: Segment) -> bool:
+    """Tell whether `within` applies: to a range in the first key, which is a column of the noun."""
+    is_range = segment.whole or (segment.keys <= 1 and not segment.null)
+    return is_range and not is_of_ledger(listing.query.order[0])
+
+
+def within(listing: Listing, segment: Segment, places: Sequence[Any]) -> ColumnElement[bool]:
+    """Return the condition for the first rows of a segment's range: up to a number of them, with all that tie with the last.
+
+    It holds for no row if the range has fewer rows than that, or nulls among them.
+    """
+    table, keys = listing.query.resource.model, selects.keys(listing, Plan.ORDER)
+    range = select(keys[0]).select_from(table).where(behind(listing, segment, places, Plan.ORDER))
+    last = selects.ordered(listing, range, keys).offset(selects.limited("walked")).limit(1).correlate(None).scalar_subquery()
+    return keys[0] >= last if listing.query.order[0].descending else keys[0] <= last

@@ -1,0 +1,71 @@
+"""Reads the values of filters and parameters from text, and says what would have been valid."""
+
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from api.errors import ErrorList, nearest, shorten
+from api.query.language import Filter
+from api.schema.fields import SLUG
+from api.schema.operators import MAX_TEXT, TYPES
+
+
+def only_value(name: str, values: Sequence[str], errors: ErrorList) -> str | None:
+    """Return the only value of a parameter; None, with an error added, if the request has several."""
+    if len(values) == 1:
+        return values[0]
+    errors.add(name, "invalid-value", f"`{name}` takes one value, and is given {len(values)} times.")
+    return None
+
+
+def filter_value(filter: Filter, text: str, errors: ErrorList, parameter: str, pointer: str | None = None) -> Any:
+    """Return one value of a filter; None, with an error added at the given place, if it is not valid."""
+    type = TYPES["flag"] if filter.operator.of_null else TYPES["text"] if filter.operator.folds else filter.field.type
+    schema = filter.schema
+    try:
+        value = type.read(text)
+        if valid(value, schema):
+            return value
+    except (ValueError, KeyError, OverflowError):
+        pass
+    if errors.full:
+        return None
+    detail = f"`{filter.name}` is {type.description}{bounds(schema)}; `{shorten(_printable(text))}` is not."
+    allowed = schema.get("enum") or (["true", "false"] if type.name == "flag" else None) or limits(schema)
+    suggestion = nearest(text, [str(value) for value in allowed]) if isinstance(allowed, list) else None
+    errors.add(parameter, "invalid-value", detail, allowed=allowed, suggestion=suggestion, pointer=pointer)
+    return None
+
+
+def _printable(text: str) -> str:
+    """Return a text that UTF-8 can encode, without the null that marks a JSON value of the wrong type."""
+    return text.removeprefix("\0").encode(errors="replace").decode()
+
+
+def valid(value: Any, schema: Mapping[str, Any]) -> bool:
+    """Tell whether a value is within the bounds of its JSON Schema."""
+    if "enum" in schema and value not in schema["enum"]:
+        return False
+    if isinstance(value, str):
+        return (
+            len(value) <= schema.get("maxLength", MAX_TEXT)
+            and re.fullmatch(schema.get("pattern", ".*"), value, re.DOTALL) is not None
+        )
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        return bool(schema.get("minimum", value) <= value <= schema.get("maximum", value))
+    return True
+
+
+def bounds(schema: Mapping[str, Any]) -> str:
+    """Return the bounds of a JSON Schema in words, to follow the description of a type."""
+    if "minimum" in schema:
+        return f" from {schema['minimum']} to {schema['maximum']}"
+    if schema.get("pattern") not in {None, TYPES["text"].schema["pattern"], SLUG}:
+        return f" that matches `{schema['pattern']}`"
+    return " in lower-case letters, digits and single hyphens" if schema.get("pattern") == SLUG else ""
+
+
+def limits(schema: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the bounds of a JSON Schema as an error shows them; None if it has none."""
+    return {key: schema[key] for key in ("minimum", "maximum", "maxLength", "pattern", "format") if key in schema} or None
