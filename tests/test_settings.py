@@ -195,7 +195,8 @@ def test_postgresql(scheme: str) -> None:
     settings = Settings.from_env({"DATABASE_URL": f"{scheme}://me:{SECRET}@db.example:5433/cities?sslmode=require"})
     assert expected == settings.sqlalchemy_url
     engine = Database(settings).engine
-    assert (engine.dialect.name, engine.dialect.driver, engine.url) == ("postgresql", "psycopg", expected)
+    url = engine.url.set(drivername="postgresql+psycopg")
+    assert (engine.dialect.name, engine.dialect.driver, url) == ("postgresql", "psycopg", expected)
 
 
 @pytest.mark.parametrize(

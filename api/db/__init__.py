@@ -1,1 +1,1 @@
-"""How rows are reached: column types, engines, sessions, and the cache of built statements."""
+"""Access to the rows: column types, dialects, engines, sessions, and the cache of built statements."""

@@ -1,58 +1,76 @@
-"""The engines: how connections to SQLite and PostgreSQL are set up, checked and begun."""
+"""Engines for SQLite and PostgreSQL: how their connections are set up, checked and put into a transaction."""
 
 import os
 import select
 import weakref
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, DisconnectionError
-from sqlalchemy.orm import Session
+import sqlalchemy
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from api.db.dialects import BEGUN, DRIVER
 from api.settings import Settings
 
-# Each connection of SQLite keeps so many KiB of pages: by itself 2,000, fewer than what the sets of a facet or two are on.
-CACHE_KIB = 8_000
+# FULL, because NORMAL loses acknowledged commits at a power failure (www.sqlite.org/pragma.html#pragma_synchronous).
+# The page cache is in KiB: the default of 2,000 does not hold the bitmaps of two facets.
+PRAGMAS = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    "recursive_triggers = ON",
+    "cache_size = -8000",
+)
+BEGIN_READ = {"sqlite": "BEGIN", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"}
+BEGIN_WRITE = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "BEGIN ISOLATION LEVEL READ COMMITTED"}
+# Seconds that a transaction on PostgreSQL may wait for its next statement.
+IDLE_LIMIT = 60
 
 
-def connection_of(session: Session) -> Connection:
-    """Return the connection that a session of ours is bound to, to read by: to ask the session for it takes ten times as long.
+def engine_for(settings: Settings, *, create: bool = False) -> Engine:
+    """Return the engine of the database in the settings, not yet connected; `create` lets SQLite make a missing file."""
+    engine = _sqlite(settings, create=create) if settings.sqlalchemy_url.drivername == "sqlite" else _postgresql(settings)
+    event.listen(engine, "checkout", _forget_begun)
+    _renew_after_fork(engine)
+    return engine
 
-    A session that has executed nothing itself neither commits nor rolls back what is done there.
+
+def begin_read(connection: Connection) -> None:
+    """Begin a transaction that only reads, by a statement that instrumentation sees. Raises DBAPIError."""
+    connection.info[BEGUN] = True
+    connection.exec_driver_sql(BEGIN_READ[connection.dialect.name])
+
+
+def begin_write(connection: Connection) -> None:
+    """Begin a transaction that may write, by a statement that instrumentation sees. Raises DBAPIError.
+
+    A connection on which nothing else has begun one begins the same kind by itself.
     """
-    found = session.get_bind()
-    assert isinstance(found, Connection)
-    return found
+    connection.info[BEGUN] = True
+    connection.exec_driver_sql(BEGIN_WRITE[connection.dialect.name])
 
 
 @contextmanager
-def driven(connection: Connection, statement: str, parameters: Any = None) -> Iterator[Any]:
-    """Open a cursor of the driver for a statement. Raises DBAPIError for what the driver raises.
+def autocommit(engine: Engine) -> Iterator[Connection]:
+    """Open a connection without a transaction: for VACUUM, which allows none, and for single statements."""
+    with engine.connect() as connection:
+        connection.info[BEGUN] = True
+        yield connection
 
-    SQLAlchemy would make a result that knows columns by name, and rows of it: that takes longer than many a statement.
-    """
-    drivers = connection.dialect.loaded_dbapi.Error
-    try:
-        with closing(connection.connection.cursor()) as cursor:
-            yield cursor
-    except drivers as error:
-        lost = connection.dialect.is_disconnect(error, connection.connection.dbapi_connection, None)
-        told = DBAPIError.instance(
-            statement, parameters, error, drivers, connection_invalidated=lost, dialect=connection.dialect
-        )
-        if lost:
-            connection.invalidate(error)
-        raise told from error
+
+def _forget_begun(_connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """Have the first transaction of a connection begin by a BEGIN, even if the last user began none."""
+    record.info.pop(BEGUN, None)
 
 
 def _renew_after_fork(engine: Engine) -> None:
-    """Give a forked process connections of its own: two that share one would read each other's answers."""
+    """Give each forked process its own connections: two processes that share one would read each other's results."""
     reference = weakref.ref(engine)
 
     def renew() -> None:
@@ -63,96 +81,86 @@ def _renew_after_fork(engine: Engine) -> None:
 
 
 def _sqlite(settings: Settings, *, create: bool) -> Engine:
-    path = Path(settings.sqlalchemy_url.database or "").resolve()
-    # mode=rw: a server whose file is missing says so, and leaves no empty database in its place.
-    mode = "rwc" if create else "rw"
-    engine = create_engine(
-        settings.sqlalchemy_url.set(database=f"file:{quote(str(path))}", query={"mode": mode, "uri": "true"}),
+    file = _SqliteFile(Path(settings.sqlalchemy_url.database or "").resolve())
+    # With mode=rw, a server whose file is missing reports that, instead of creating an empty database.
+    query = {"mode": "rwc" if create else "rw", "uri": "true"}
+    url = settings.sqlalchemy_url.set(drivername=f"sqlite+{DRIVER}", database=f"file:{quote(str(file.path))}", query=query)
+    # Looked up at each call, because OpenTelemetry replaces `sqlalchemy.create_engine`.
+    engine = sqlalchemy.create_engine(
+        url,
         connect_args={"timeout": settings.lock_timeout, "isolation_level": None, "check_same_thread": False},
         pool_size=settings.pool_size,
         pool_timeout=settings.connect_timeout,
     )
-
-    @event.listens_for(engine, "connect")
-    def _pragmas(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
-        record.info["file"] = _identity(path)
-        cursor = connection.cursor()
-        # FULL, since NORMAL loses acknowledged commits when the power goes (www.sqlite.org/pragma.html#pragma_synchronous).
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
-        cursor.close()
-
-    @event.listens_for(engine, "checkout")
-    def _same_file(_connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
-        # A file that was moved or restored is another one: what is still open would answer from the old.
-        if record.info["file"] != _identity(path):
-            raise DisconnectionError
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # IMMEDIATE takes the writer's lock at once: a deferred transaction can't wait for it later.
-        reads = connection.get_execution_options().get("reads")
-        _begin_by(connection, "BEGIN" if reads else "BEGIN IMMEDIATE")
-
+    event.listen(engine, "connect", file.set_up)
+    event.listen(engine, "checkout", file.check)
     return engine
 
 
-def _begin_by(connection: Connection, statement: str) -> None:
-    with driven(connection, statement) as cursor:
-        cursor.execute(statement)
+@dataclass(frozen=True)
+class _SqliteFile:
+    """A SQLite file, and the check that a pooled connection still has this file open."""
 
+    path: Path
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+    @property
+    def identity(self) -> tuple[int, int] | None:
+        """The device and inode of the file; None if it is missing."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def set_up(self, connection: Any, record: ConnectionPoolEntry) -> None:
+        """Set the pragmas of a new connection, and note which file it opened."""
+        record.info["file"] = self.identity
+        cursor = connection.cursor()
+        for pragma in PRAGMAS:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    def check(self, _connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+        """Have the pool reconnect if the file was moved or restored: the open one would answer from the old data."""
+        if record.info["file"] != self.identity:
+            raise DisconnectionError
 
 
 def _postgresql(settings: Settings) -> Engine:
-    own: dict[str, Any] = {
+    parameters = {
         "statement_timeout": settings.statement_timeout * 1000,
         "lock_timeout": settings.lock_timeout * 1000,
-        "idle_in_transaction_session_timeout": 60_000,
-        # Few rows of many are read, from memory or from a disk that does not turn: so by an index.
+        "idle_in_transaction_session_timeout": IDLE_LIMIT * 1000,
+        # Queries read few of many rows, from memory or an SSD: an index is nearly always faster than a scan.
         "random_page_cost": 1.1,
     }
-    limits = " ".join(f"-c {name}={value}" for name, value in own.items())
-    given = settings.sqlalchemy_url.query.get("options", "")
-    engine = create_engine(
-        settings.sqlalchemy_url,
-        # Transactions begin below, in one way there and back: the driver would tell its settings to SQLAlchemy each time.
+    options = [f"-c {name}={value}" for name, value in parameters.items()]
+    # The operator's options come last, so that they win; a URL may repeat them.
+    url_options = settings.sqlalchemy_url.query.get("options", ())
+    options += [url_options] if isinstance(url_options, str) else url_options
+    engine = sqlalchemy.create_engine(
+        settings.sqlalchemy_url.set(drivername=f"postgresql+{DRIVER}"),
+        # psycopg begins no transactions: the dialect does.
         isolation_level="AUTOCOMMIT",
         pool_size=settings.pool_size,
         pool_timeout=settings.connect_timeout,
-        connect_args={
-            "connect_timeout": settings.connect_timeout,
-            "options": f"{limits} {given if isinstance(given, str) else ' '.join(given)}".strip(),
-        },
+        connect_args={"connect_timeout": settings.connect_timeout, "options": " ".join(options)},
     )
-
-    @event.listens_for(engine, "connect")
-    def _new(_connection: Any, record: ConnectionPoolEntry) -> None:
-        record.info["new"] = True
-
-    @event.listens_for(engine, "checkout")
-    def _alive(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
-        if record.info.pop("new", False):
-            return
-        # A connection that was cut has something to read, its end: that is seen without asking the server.
-        watched = select.poll()
-        if not connection.closed:
-            watched.register(connection.fileno(), select.POLLIN)
-        if connection.closed or watched.poll(0):
-            raise DisconnectionError
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        options = connection.get_execution_options()
-        if "isolation_level" not in options:
-            kind = "REPEATABLE READ, READ ONLY" if options.get("reads") else "READ COMMITTED"
-            _begin_by(connection, f"BEGIN ISOLATION LEVEL {kind}")
-
+    event.listen(engine, "connect", _mark_as_new)
+    event.listen(engine, "checkout", _check_postgresql)
     return engine
+
+
+def _mark_as_new(_connection: Any, record: ConnectionPoolEntry) -> None:
+    record.info["new"] = True
+
+
+def _check_postgresql(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """Have the pool reconnect if the server closed the connection: its socket is readable then, without a round trip."""
+    if record.info.pop("new", False):
+        return
+    sockets = select.poll()
+    if not connection.closed:
+        sockets.register(connection.fileno(), select.POLLIN)
+    if connection.closed or sockets.poll(0):
+        raise DisconnectionError

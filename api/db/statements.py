@@ -1,78 +1,42 @@
-"""Statements that are built and compiled once for all requests of one shape: building one costs more than running it.
+"""The cache of built statements: to build one in Python takes longer than to run it.
 
-What differs between two requests of a shape are the values of its parameters, which have names.
+A statement has a *shape*: everything that its SQL depends on. Two requests of one shape share a statement and differ only in
+the values of its named parameters. SQLAlchemy executes each statement, so that instrumentation sees it.
 """
 
-import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from threading import Lock
+from typing import Any, NamedTuple, TypeVar, cast
 
-from cachetools import LRUCache
-from sqlalchemy import ARRAY, ColumnElement, Dialect, LargeBinary, Select, String, any_, bindparam
+from cachetools import LRUCache, cached
+from sqlalchemy import ARRAY, ColumnElement, Connection, CursorResult, Dialect, LargeBinary, Select, String, any_, bindparam
 from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine
 
-from api.db.engines import connection_of, driven
+from api.db.dialects import BINARY_RESULTS
 
-# So many statements are kept; each takes some kilobytes.
-MOST = 500
+# At most this many statements are kept, at some 60 KB each with their compiled SQL.
+MOST = 250
 Taken = TypeVar("Taken")
-_kept: LRUCache[Hashable, "Prepared"] = LRUCache(MOST)
-_lock = threading.Lock()
 
 
-class Prepared:
-    """A compiled statement: its text, and what its values and columns pass through on their way."""
+def connection_of(session: Session) -> Connection:
+    """Return the connection that one of our sessions is bound to; `session.connection()` takes ten times as long.
 
-    def __init__(self, statement: Select[Any], dialect: Dialect) -> None:
-        """Compile a statement; its parameters without a value are those that `rows` is given."""
-        compiled = statement.compile(dialect=dialect)
-        self.text = str(compiled)
-        self.names = compiled.positiontup
-        processors = {name: bind.type.dialect_impl(dialect).bind_processor(dialect) for name, bind in compiled.binds.items()}
-        self.processors = {name: processor for name, processor in processors.items() if processor}
-        fixed = {name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required}
-        self.fixed = self._processed(fixed)
-        results = [column.type.dialect_impl(dialect) for column in statement.selected_columns]
-        readers = [type.result_processor(dialect, None) for type in results]
-        self.readers = readers if any(readers) else None
-        # PostgreSQL would write bytes as text otherwise.
-        bytewise = dialect.name == "postgresql" and any(
-            isinstance(column.type, LargeBinary) for column in statement.selected_columns
-        )
-        self.options = {"binary": True} if bytewise else {}
-
-    def run(self, session: Session, values: Mapping[str, Any], take: Callable[[Any], Any]) -> Any:
-        """Run it; returns what is taken from the driver's cursor. Raises DBAPIError."""
-        given = {**self.fixed, **self._processed(values)}
-        parameters = tuple([given[name] for name in self.names]) if self.names is not None else given
-        connection = connection_of(session)
-        with driven(connection, self.text, parameters) as cursor:
-            for listener in connection.dispatch.before_cursor_execute:
-                listener(connection, cursor, self.text, parameters, None, False)  # noqa: FBT003 - SQLAlchemy's interface
-            cursor.execute(self.text, parameters, **self.options)
-            return take(cursor)
-
-    def rows(self, cursor: Any) -> list[Any]:
-        """Take all rows from a cursor, as tuples."""
-        found: list[Any] = cursor.fetchall()
-        if self.readers is None:
-            return found
-        return [tuple([read(value) if read else value for read, value in zip(self.readers, row, strict=True)]) for row in found]
-
-    def _processed(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        processors = self.processors
-        if not processors:
-            return values
-        return {name: processors[name](value) if name in processors else value for name, value in values.items()}
+    The session does not notice what is executed there, so it neither commits nor rolls it back.
+    """
+    connection = session.get_bind()
+    assert isinstance(connection, Connection)
+    return connection
 
 
 def rows(session: Session, shape: Hashable, build: Callable[[], Select[Any]], values: Mapping[str, Any]) -> list[Any]:
-    """Run the statement of a shape, which ``build`` makes where it is new; returns its rows as tuples."""
-    prepared = _prepared(session, shape, build)
-    found: list[Any] = prepared.run(session, values, prepared.rows)
-    return found
+    """Return all rows of the statement of this shape, which `build` makes unless it is cached.
+
+    `values` has a value for each parameter of the statement. Raises DBAPIError.
+    """
+    return cast("list[Any]", _execute(session, shape, build, values).all())
 
 
 def taken(
@@ -82,30 +46,58 @@ def taken(
     values: Mapping[str, Any],
     take: Callable[[Any], Taken],
 ) -> Taken:
-    """Run it; returns what is taken from the driver's cursor, where the rows themselves would be too many to keep."""
-    found: Taken = _prepared(session, shape, build).run(session, values, take)
-    return found
+    """Return what `take` makes of the result, for results with too many rows to hold at once. Raises DBAPIError.
+
+    `take` gets SQLAlchemy's result, and reads it by `fetchmany`.
+    """
+    with _execute(session, shape, build, values) as result:
+        return take(result)
 
 
-def _prepared(session: Session, shape: Hashable, build: Callable[[], Select[Any]]) -> Prepared:
-    dialect = session.get_bind().dialect
-    key = (dialect.name, shape)
-    with _lock:
-        prepared = _kept.get(key)
-    if prepared is None:
-        prepared = Prepared(build(), dialect)
-        with _lock:
-            _kept[key] = prepared
-    return prepared
+def _execute(
+    session: Session, shape: Hashable, build: Callable[[], Select[Any]], values: Mapping[str, Any]
+) -> CursorResult[Any]:
+    connection = connection_of(session)
+    built = _built(connection.dialect, shape, build)
+    return connection.execute(built.statement, values, execution_options=built.options)
+
+
+class Built(NamedTuple):
+    """A statement, and the options that SQLAlchemy executes it with."""
+
+    statement: Select[Any]
+    options: Mapping[str, Any]
+
+
+class CompiledStatement(dict[Any, Any]):
+    """The compiled SQL of one statement under any key.
+
+    SQLAlchemy would look it up by a key as large as the statement. To hash that takes longer than to find a shape.
+    """
+
+    def get(self, _key: object, default: Any = None) -> Any:
+        """Return the compiled SQL, if there is some."""
+        return super().get(None, default)
+
+    def __setitem__(self, _key: object, compiled: Any) -> None:
+        """Keep the compiled SQL."""
+        super().__setitem__(None, compiled)
+
+
+@cached(LRUCache(MOST), key=lambda dialect, shape, _build: (dialect, shape), lock=Lock())
+def _built(_dialect: Dialect, _shape: Hashable, build: Callable[[], Select[Any]]) -> Built:
+    statement = build()
+    reads_bytes = any(isinstance(column.type, LargeBinary) for column in statement.selected_columns)
+    return Built(statement, {"compiled_cache": CompiledStatement(), BINARY_RESULTS: reads_bytes})
 
 
 def replan(session: Session) -> None:
-    """Have PostgreSQL plan statements for their values, however often it has run them, until the transaction ends.
+    """Have PostgreSQL plan each statement for its values until the transaction ends, instead of using a generic plan.
 
-    How frequent a word is decides on how it is best searched for; what the planner thinks of any word suits few.
+    The fastest way to search for a word depends on how frequent it is, and a generic plan assumes an average word.
     """
     if session.get_bind().dialect.name == "postgresql" and "replanned" not in session.info:
-        # Several processes for one search would take longer to start than it does, and be missed by others.
+        # Parallel workers take longer to start than a search takes, and other requests need the processors.
         settings = "set local plan_cache_mode = force_custom_plan; set local max_parallel_workers_per_gather = 0"
         connection_of(session).exec_driver_sql(settings)
         session.info["replanned"] = True
@@ -113,22 +105,22 @@ def replan(session: Session) -> None:
 
 @dataclass(frozen=True)
 class Among:
-    """Values, at least one, of which a column is any: its statement's ``shape`` and ``values``, and the condition itself.
+    """The condition that a column has any of some values, at least one, with the `shape` and `values` of its parameters.
 
-    PostgreSQL takes several as one array, so that there is one statement for all lengths. It would plan that anew for one
-    value, each time: arrays have ten, to its mind.
+    PostgreSQL gets several values as one array, so that there is one statement for every number of them. It gets a single
+    value by itself: it estimates that an array has ten, and would never use a generic plan for one.
     """
 
     dialect: str
-    these: Sequence[Any]
+    items: Sequence[Any]
     type: type[TypeEngine[Any]]
 
     @property
     def values(self) -> dict[str, Any]:
         """The values by the names of their parameters."""
         if self._is_array:
-            return {"these": list(self.these)}
-        return {f"i{n}": value for n, value in enumerate(padded(self.these))}
+            return {"items": list(self.items)}
+        return {f"i{n}": item for n, item in enumerate(padded(self.items))}
 
     @property
     def shape(self) -> Hashable:
@@ -137,29 +129,29 @@ class Among:
 
     @property
     def _is_array(self) -> bool:
-        return self.dialect == "postgresql" and len(self.these) > 1
+        return self.dialect == "postgresql" and len(self.items) > 1
 
     def condition(self, column: Any) -> ColumnElement[bool]:
-        """Return the condition of a column, with parameters in the place of the values."""
+        """Return the condition for a column, with parameters in place of the values."""
         if self._is_array:
-            return cast("ColumnElement[bool]", column == any_(bindparam("these", type_=ARRAY(self.type))))
+            return cast("ColumnElement[bool]", column == any_(bindparam("items", type_=ARRAY(self.type))))
         return cast("ColumnElement[bool]", column.in_([bindparam(name, type_=self.type) for name in self.values]))
 
 
-def among(session: Session, these: Sequence[Any], type: type[TypeEngine[Any]] = String) -> Among:
-    """Return how a session's database is asked for any of these: texts, if no other type is named."""
-    return Among(session.get_bind().dialect.name, these, type)
+def among(session: Session, items: Sequence[Any], type: type[TypeEngine[Any]] = String) -> Among:
+    """Return the condition that a column has any of these items, as the session's database takes it."""
+    return Among(session.get_bind().dialect.name, items, type)
 
 
 def of_ids(session: Session, shape: Hashable, ids: Sequence[str], build: Callable[[Among], Any]) -> list[Any]:
-    """Run a statement about these ids."""
+    """Return the rows of a statement about these ids, none for no ids. Raises DBAPIError."""
     if not ids:
         return []
-    given = among(session, ids)
-    return rows(session, (shape, given.shape), lambda: build(given), given.values)
+    condition = among(session, ids)
+    return rows(session, (shape, condition.shape), lambda: build(condition), condition.values)
 
 
 def padded(values: Sequence[Any]) -> tuple[Any, ...]:
-    """Repeat the last of some values up to a power of two: so lists of all lengths have few shapes."""
+    """Return the values with the last one repeated up to a power of two, so that lists of all lengths have few shapes."""
     length = 1 << (len(values) - 1).bit_length()
     return (*values, *[values[-1]] * (length - len(values)))

@@ -1,4 +1,4 @@
-"""Column types, and the bases of all tables."""
+"""Column types, and the base classes of all tables."""
 
 import datetime as dt
 from enum import StrEnum
@@ -27,21 +27,21 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 
-# The "C" collation orders UTF-8 by code point, as SQLite's BINARY does: one order on both databases.
+# The "C" collation orders UTF-8 by code point, like SQLite's BINARY, so both databases have one order.
 Text = String().with_variant(String(collation="C"), "postgresql")
-# At most 6 decimals and 15 digits: exact as a float, so every language reads the same number.
+# At most 6 decimals and 15 digits, which a float holds exactly, so every language reads the same number.
 Number = Numeric(21, 6, asdecimal=False).with_variant(Numeric(22, 6, asdecimal=False), "postgresql")
 Version = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class Instant(TypeDecorator[dt.datetime]):
-    """A moment in UTC, to the millisecond; SQLite has no zones, so there it is stored without."""
+    """A time in UTC, to the millisecond. SQLite has no time zones, so it stores the time without one."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
-        """Store UTC; a naive time is refused, since nobody knows when it was."""
+        """Return the time in UTC. Raises ValueError for a time without a zone, which could mean any moment of a day."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -49,46 +49,46 @@ class Instant(TypeDecorator[dt.datetime]):
         return value.astimezone(dt.UTC).replace(tzinfo=None if dialect.name == "sqlite" else dt.UTC)
 
     def process_result_value(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:  # noqa: ARG002 - the interface's
-        """Read UTC."""
+        """Return the time with the zone UTC."""
         return value and value.replace(tzinfo=dt.UTC) if value is None or value.tzinfo is None else value.astimezone(dt.UTC)
 
 
 def choice(values: type[StrEnum], name: str) -> Enum:
-    """Return the type of a column that holds one of an enumeration's values, with a named check."""
+    """Return a column type for the values of an enumeration, with a check constraint of this name."""
     return Enum(
         values, name=name, native_enum=False, create_constraint=True, length=40, values_callable=lambda e: [m.value for m in e]
     )
 
 
 def whole_number(column: str, condition: str) -> CheckConstraint:
-    """Return the check of a whole number: SQLite would keep text, or a fraction, in an integer column."""
+    """Return a check that a column holds an integer and meets the condition: SQLite would store text or a fraction."""
     return CheckConstraint(f"{condition} and cast({column} as integer) = {column}", name=column)
 
 
 def folded(column: InstrumentedAttribute[str]) -> Index:
-    """Index a text without regard to the case of ASCII letters, for what begins with something."""
+    """Return an index of a text in lower case, for prefix searches that ignore the case of ASCII letters."""
     return Index(f"ix_{column.class_.__tablename__}_{column.key}_folded", func.lower(column))
 
 
 class Base(DeclarativeBase):
-    """Base of every table."""
+    """The base class of every table."""
 
     metadata = MetaData(naming_convention=NAMING)
     type_annotation_map = {str: Text, dt.datetime: Instant(), float: Number}  # noqa: RUF012 - SQLAlchemy's interface
 
 
 class Record(Base):
-    """Base of the nouns' tables: a record has an id that never changes."""
+    """The base class of the tables of nouns: a record has an id that never changes."""
 
     __abstract__ = True
     id: Mapped[str] = mapped_column(primary_key=True, sort_order=-1)
 
 
 def schema_for(dialect: str) -> MetaData:
-    """Return a copy of every table as a database of this dialect has it.
+    """Return a copy of all tables for a dialect, `sqlite` or `postgresql`.
 
-    PostgreSQL's foreign keys are deferrable, so that a changeset has them checked at its end; SQLite can defer any. Only
-    PostgreSQL has, and needs, indexes with nulls last.
+    PostgreSQL's foreign keys are declared deferrable, so that a changeset can check them at its end; SQLite can defer any
+    foreign key. Indexes with nulls last are for PostgreSQL only, where they serve sorted lists.
     """
     schema = MetaData(naming_convention=NAMING)
     is_postgresql = dialect == "postgresql"

@@ -8,6 +8,7 @@ import datetime as dt
 from sqlalchemy import Engine, func, select, text, update
 from sqlalchemy.orm import Session
 
+from api.db.engines import autocommit
 from api.ledger import head
 from api.ledger.models import Head, Revision
 from api.ledger.publish import settle
@@ -45,11 +46,11 @@ def erase(session: Session, kind: str, id: str) -> int:
 
 def vacuum(engine: Engine, *tables: str) -> None:
     """Remove deleted data of the revisions, and of these other tables, from the database's files."""
-    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        if engine.dialect.name == "postgresql":
+    if engine.dialect.name == "postgresql":
+        with autocommit(engine) as connection:
             for table in (Revision.__tablename__, *tables):
                 connection.execute(text(f"vacuum full {table}"))
-            return
+        return
     raw = engine.raw_connection()
     try:
         cursor = raw.cursor()

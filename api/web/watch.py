@@ -12,6 +12,7 @@ from sqlalchemy import event, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.db.database import Database
+from api.db.engines import autocommit
 from api.ledger.models import Dirty, Head
 
 # After this part of `CACHE_LAG`, one request asks PostgreSQL early, so that no other has to wait when the time is over.
@@ -42,7 +43,8 @@ class SqliteWatch:
         self.statement = str(CURRENT_STATE.compile(database.engine))
         self.local = threading.local()
         self.connections: weakref.WeakSet[WatchConnection] = weakref.WeakSet()
-        event.listen(database.engine, "engine_disposed", lambda _: self.close())
+        # An event of the pool: one of the engine would make SQLAlchemy dispatch events for every statement.
+        event.listen(database.engine, "close", lambda *_: self.close())
 
     def state(self) -> WatchedState | None:
         """Return the state; None if the file cannot be read."""
@@ -96,7 +98,6 @@ class PostgresWatch:
     def __init__(self, database: Database) -> None:
         """Connect to nothing yet."""
         self.database = database
-        self.engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
         self.statement = str(CURRENT_STATE.compile(database.engine))
         self.lag = database.settings.cache_lag / 1000
         self.lock = threading.Lock()
@@ -127,7 +128,7 @@ class PostgresWatch:
         moment, commits = time.monotonic(), self.database.commits
         try:
             # One statement needs no transaction.
-            with self.engine.connect() as connection:
+            with autocommit(self.database.engine) as connection:
                 row = connection.exec_driver_sql(self.statement).one_or_none()
                 state = WatchedState(*row) if row else None
         except SQLAlchemyError:

@@ -15,6 +15,7 @@ from alembic import command
 from sqlalchemy import select
 
 from api.db.database import Database, alembic_config
+from api.db.engines import autocommit
 from api.ledger import digest, merkle, models, rebuild
 from api.ledger.index.engine import TABLE
 from api.ledger.index.entries import IndexEntry
@@ -114,7 +115,7 @@ def build(settings: Settings, size: int) -> None:
     database.engine.dispose()
     if not settings.database_url.startswith("sqlite"):
         # Autovacuum would do it at some later time, in the middle of a measurement.
-        with database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        with autocommit(database.engine) as connection:
             connection.exec_driver_sql("vacuum analyze")
         database.engine.dispose()
 

@@ -1,4 +1,4 @@
-"""Sessions: reading sees one state, and writing is all or nothing."""
+"""Sessions: a read sees one state, and a write happens as a whole or not at all."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -12,7 +12,7 @@ from tests.support.databases import opened
 
 
 def test_reading_sees_one_state(database: Database) -> None:
-    """What another commits between two SELECTs of one reading session is not seen by it, and is by the next."""
+    """A read does not see what another session commits during it; the next read does."""
     count = text("select count(*) from priorities")
     with database.reading() as session:
         before = session.scalar(count)
@@ -24,7 +24,7 @@ def test_reading_sees_one_state(database: Database) -> None:
 
 
 def test_reading_writes_nothing(database: Database) -> None:
-    """What a session that reads changes all the same is refused, or gone with it."""
+    """A read cannot change data: PostgreSQL refuses it, and SQLite rolls it back."""
     count = text("select count(*) from citations")
     with suppress(DBAPIError), database.reading() as session:
         session.execute(text("delete from citations"))
@@ -32,8 +32,8 @@ def test_reading_writes_nothing(database: Database) -> None:
         assert session.scalar(count)
 
 
-def test_what_raises_changes_nothing(database: Database) -> None:
-    """A block of writing that raises is rolled back, and the next session is served."""
+def test_a_write_that_raises_changes_nothing(database: Database) -> None:
+    """A write that raises is rolled back, and the next session works."""
     count = text("select count(*) from citations")
     with suppress(ZeroDivisionError), database.writing() as session:
         session.execute(text("delete from citations"))
@@ -43,8 +43,8 @@ def test_what_raises_changes_nothing(database: Database) -> None:
         assert session.scalar(count)
 
 
-def test_what_cannot_be_committed_locks_nobody_out(database: Database) -> None:
-    """A commit that fails ends its transaction, so that another writer need not wait until it gives up."""
+def test_a_failed_commit_releases_the_lock(database: Database) -> None:
+    """A commit that fails releases the write lock, so that the next writer does not time out."""
     if database.engine.dialect.name == "sqlite":
         later, wrong = "pragma defer_foreign_keys = on", "update citations set source_id = 'nobody'"
     else:
@@ -61,3 +61,18 @@ def test_what_cannot_be_committed_locks_nobody_out(database: Database) -> None:
     with opened(replace(database.settings, lock_timeout=1)) as other, other.writing() as session:
         assert session.scalar(text("select count(*) from citations where source_id = 'nobody'")) == 0
         session.execute(text("delete from citations"))
+
+
+def test_a_read_that_cannot_be_ended_is_logged(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """A read whose connection is cut after its last statement is answered, and logged; the next one is served."""
+    if database.engine.dialect.name == "sqlite":
+        # A read ends without a round trip there.
+        return
+    with database.reading() as session, database.engine.connect() as other:
+        pid = session.scalar(text("select pg_backend_pid()"))
+        assert other.scalar(text("select pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+    (record,) = caplog.records
+    assert record.getMessage().startswith("A read was answered, but its transaction could not be ended: ")
+    with database.reading() as session:
+        assert session.scalar(text("select 1")) == 1
+    assert len(caplog.records) == 1

@@ -1,22 +1,23 @@
 """Statements that are built, compiled and prepared once."""
 
 from functools import partial
+from typing import Any
 
 import pytest
-from sqlalchemy import literal_column, select, text
+from sqlalchemy import LargeBinary, String, bindparam, cast, event, literal_column, select, text
+from sqlalchemy.engine.interfaces import CacheStats
 from sqlalchemy.exc import DBAPIError
 
 from api.db import statements
 from api.db.database import Database
-from api.db.engines import connection_of
 from api.ledger.index import words
 from api.query import lists
 from api.query.language import Query
 from api.resources import BY_NAME
 
 
-def test_errors_of_prepared_statements(database: Database) -> None:
-    """What a driver says of a prepared statement is SQLAlchemy's error; who was cut off is told so, and the next one is not."""
+def test_errors_of_cached_statements(database: Database) -> None:
+    """A cached statement raises SQLAlchemy's error, marked as invalidated if the connection was cut; the next read works."""
     with database.reading() as session, pytest.raises(DBAPIError) as caught:
         statements.rows(session, "wrong", lambda: select(literal_column("no_such_column")), {})
     assert not caught.value.connection_invalidated
@@ -35,24 +36,24 @@ def test_errors_of_prepared_statements(database: Database) -> None:
 
 
 def test_statements_stay_prepared(database: Database) -> None:
-    """PostgreSQL keeps what one read has prepared for the next; the control, a read that is rolled back, forgets it."""
+    """PostgreSQL keeps a prepared statement from one read to the next; the control, a read that is rolled back, loses it."""
     if database.engine.dialect.name == "sqlite":
-        # Its statements are kept by the driver, in this process.
+        # The driver keeps its statements, in this process.
         return
     kept = text("select count(*) from pg_prepared_statements where statement = 'SELECT 42'")
     for rolled_back, expected in ((False, 1), (True, 0)):
-        # psycopg prepares what it has sent five times.
+        # psycopg prepares a statement that it has sent five times.
         for _ in range(7):
             with database.reading() as session:
                 assert statements.rows(session, "kept", lambda: select(literal_column("42")), {}) == [(42,)]
                 if rolled_back:
-                    connection_of(session).rollback()
+                    statements.connection_of(session).rollback()
         with database.reading() as session:
             assert session.scalar(kept) == expected
 
 
-def test_searches_are_planned_each_time(database: Database) -> None:
-    """What depends on words is planned for them until its transaction ends, and nothing else is."""
+def test_searches_are_planned_for_their_words(database: Database) -> None:
+    """A search is planned for its words, and any other list by a generic plan."""
     if database.engine.dialect.name == "sqlite":
         return
     mode = text("show plan_cache_mode")
@@ -62,3 +63,43 @@ def test_searches_are_planned_each_time(database: Database) -> None:
     with database.reading() as session:
         lists.read(session, Query(resource=BY_NAME["initiatives"]))
         assert session.scalar(mode) == "auto"
+
+
+def test_a_statement_is_compiled_once(database: Database) -> None:
+    """The second request of a shape builds and compiles nothing; another shape is the control."""
+    seen: list[tuple[str, CacheStats]] = []
+    built: list[int] = []
+
+    def build(number: int) -> Any:
+        built.append(number)
+        return select(literal_column(f"{number}"), bindparam("value", type_=String()))
+
+    def note(_connection: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: object) -> None:
+        if statement.startswith("SELECT"):
+            seen.append((statement[:8], context.cache_hit))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    for number, value in ((1, "a"), (1, "b"), (2, "c")):
+        with database.reading() as session:
+            rows = statements.rows(session, ("compiled", number), partial(build, number), {"value": value})
+            assert rows == [(number, value)]
+    assert built == [1, 2]
+    assert seen == [
+        ("SELECT 1", CacheStats.CACHE_MISS),
+        ("SELECT 1", CacheStats.CACHE_HIT),
+        ("SELECT 2", CacheStats.CACHE_MISS),
+    ]
+
+
+def test_bytes_are_read_in_binary(database: Database) -> None:
+    """PostgreSQL sends the columns of a statement with bytes in binary format, and those of another as text."""
+    if database.engine.dialect.name == "sqlite":
+        return
+    formats: list[int] = []
+    event.listen(database.engine, "after_cursor_execute", lambda *row: formats.append(row[1].pgresult.fformat(0)))
+    with database.reading() as session:
+        for type in (LargeBinary(), String()):
+            formats.clear()
+            column = cast(literal_column("'a'"), type)
+            ((value,),) = statements.rows(session, ("format", str(type)), partial(select, column), {})
+            assert (value, formats) == ((b"a", [1]) if isinstance(type, LargeBinary) else ("a", [0]))

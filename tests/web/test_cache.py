@@ -209,7 +209,7 @@ def test_one_asks_early(own: FlaskClient, kept: Flask) -> None:
             asking.set()
             assert go.wait(30)
 
-    event.listen(watch.engine, "before_cursor_execute", hold)
+    event.listen(watch.database.engine, "before_cursor_execute", hold)
     with ThreadPoolExecutor(2) as pool:
         early = pool.submit(lambda: kept.test_client().get("/cities"))
         assert asking.wait(30)

@@ -1,0 +1,53 @@
+"""SQLAlchemy's dialects of our databases, with transactions that begin as we need them.
+
+Listeners of SQLAlchemy's events could do the same, but they make each statement slower by about 10 µs.
+"""
+
+from typing import Any
+
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+
+# The driver's name in a URL: `sqlite+begins`, `postgresql+begins`.
+DRIVER = "begins"
+# The key in a connection's `info` that says that its next transaction needs no BEGIN.
+BEGUN = "begun"
+# The execution option of a statement that reads bytes.
+BINARY_RESULTS = "binary_results"
+
+
+class SQLiteDialect(SQLiteDialect_pysqlite):
+    """SQLite, whose transactions take the write lock at once: one that reads first cannot wait for the lock later."""
+
+    supports_statement_cache = True
+
+    def do_begin(self, dbapi_connection: Any) -> None:
+        """Begin a transaction that may write."""
+        _begin(dbapi_connection, "BEGIN IMMEDIATE")
+
+
+class PostgreSQLDialect(PGDialect_psycopg):
+    """PostgreSQL, where one statement begins a transaction: psycopg would need several calls to set its isolation level."""
+
+    supports_statement_cache = True
+
+    def do_begin(self, dbapi_connection: Any) -> None:
+        """Begin a transaction that may write."""
+        _begin(dbapi_connection, "BEGIN ISOLATION LEVEL READ COMMITTED")
+
+    def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        """Execute a statement; bytes arrive as they are, because it takes 2 to 5 times as long to read them as text."""
+        binary = True if context and context.execution_options.get(BINARY_RESULTS) else None
+        cursor.execute(statement, parameters, binary=binary)
+
+
+def _begin(dbapi_connection: Any, statement: str) -> None:
+    if not dbapi_connection.info.pop(BEGUN, False):
+        cursor = dbapi_connection.cursor()
+        cursor.execute(statement)
+        cursor.close()
+
+
+registry.register(f"sqlite.{DRIVER}", __name__, SQLiteDialect.__name__)
+registry.register(f"postgresql.{DRIVER}", __name__, PostgreSQLDialect.__name__)
