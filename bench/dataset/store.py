@@ -16,6 +16,8 @@ from bench.dataset.builder import build
 
 # These are off only while databases are built: a build that a crash interrupts is thrown away.
 SAFE = ("fsync", "full_page_writes")
+# In tenths of a second.
+RELOADING = 100
 
 
 def fingerprint() -> str:
@@ -50,7 +52,7 @@ class DatasetStore:
         if self.server is None:
             self.server = get_server(str(self.folder / "postgresql"), cleanup_mode="stop")
             self.server.psql("alter system set max_wal_size = '8GB'")
-            self._set_safe(on=True)
+            self._set_safe("on")
         return str(self.server.get_uri())
 
     def empty(self, dialect: str, name: str) -> str:
@@ -72,12 +74,12 @@ class DatasetStore:
         """
         start = time.perf_counter()
         if dialect == "postgresql":
-            self._set_safe(on=False)
+            self._set_safe("off")
         try:
             yield
         finally:
             if dialect == "postgresql":
-                self._set_safe(on=True)
+                self._set_safe("on")
                 self.server.psql("checkpoint")
         print(f"built {text}: {time.perf_counter() - start:.0f} s", flush=True)
 
@@ -100,7 +102,16 @@ class DatasetStore:
         with self.building(dialect, f"{dialect}, {size:,} initiatives"):
             build(Settings(database_url=url, statement_timeout=0), size)
 
-    def _set_safe(self, *, on: bool) -> None:
-        for setting in SAFE:
-            self.server.psql(f"alter system set {setting} = {'on' if on else 'off'}")
+    def set(self, setting: str, value: str) -> None:
+        """Change a setting of the PostgreSQL server, and return when new connections have it: it is reloaded asynchronously."""
+        self.server.psql(f"alter system set {setting} = {value}")
         self.server.psql("select pg_reload_conf()")
+        for _ in range(RELOADING):
+            if f" {value}\n" in self.server.psql(f"show {setting}"):
+                return
+            time.sleep(0.1)
+        raise TimeoutError(f"PostgreSQL does not take {setting} = {value}")
+
+    def _set_safe(self, value: str) -> None:
+        for setting in SAFE:
+            self.set(setting, value)

@@ -15,9 +15,9 @@ from bench.peers.durability import durability_of
 
 
 @pytest.fixture(scope="module")
-def datasets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatasetStore]:
-    """A store of datasets, as `make bench` has one."""
-    datasets = DatasetStore(tmp_path_factory.mktemp("datasets"))
+def datasets(scratch: Path) -> Iterator[DatasetStore]:
+    """A store of datasets, as `make bench` has one, where the user that PostgreSQL runs as may read."""
+    datasets = DatasetStore(scratch / "datasets")
     yield datasets
     datasets.close()
 
@@ -41,11 +41,9 @@ def test_writes_are_durable(datasets: DatasetStore, tmp_path: Path, dialect: str
 def test_a_write_that_can_be_lost_does_not_race(datasets: DatasetStore, tmp_path: Path) -> None:
     """The control: when PostgreSQL does not wait for the disk, the race does not start."""
     with writable(datasets.get("postgresql", 60), tmp_path, "careless") as copy:
-        datasets.server.psql("alter system set synchronous_commit = off")
-        datasets.server.psql("select pg_reload_conf()")
+        datasets.set("synchronous_commit", "off")
         try:
             with pytest.raises(SystemExit, match="not durable: fsync=on, synchronous_commit=off"):
                 durability_of("product", copy.database_url)
         finally:
-            datasets.server.psql("alter system reset synchronous_commit")
-            datasets.server.psql("select pg_reload_conf()")
+            datasets.set("synchronous_commit", "on")
