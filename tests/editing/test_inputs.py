@@ -55,13 +55,15 @@ def test_numbers_that_would_be_others(refused: FlaskClient, written: str) -> Non
     assert [(item["pointer"], item["code"]) for item in items] == [("/metrics/0/value", "invalid-value")]
 
 
-@pytest.mark.parametrize("written", ["9007199254740991", "-0.000001", "2.5e3", "123456789.123456", "0"])
-def test_numbers_that_stay(editor: FlaskClient, written: str) -> None:
+def test_numbers_that_stay(editor: FlaskClient) -> None:
     """A number that is exact comes back as it was sent."""
-    metric = '{"name": "a", "value": %s, "unit": "x", "qualifier": "exactly"}' % written  # noqa: UP031 - braces
-    body = '{"id": "a", "city": "boston-ma", "title": "T", "summary": "S", "status": "pilot", "metrics": [%s]}' % metric  # noqa: UP031
-    answer = editor.post("/initiatives", data=body, content_type="application/json")
-    assert answer.get_json()["data"]["metrics"][0]["value"] == float(written)
+    numbers = ["9007199254740991", "-0.000001", "2.5e3", "123456789.123456", "0"]
+    record = '{"id": "a-%d", "city": "boston-ma", "title": "T %d", "summary": "S", "status": "pilot", "metrics": [%s]}'
+    metric = '{"name": "a", "value": %s, "unit": "x", "qualifier": "exactly"}'
+    for n, written in enumerate(numbers):
+        body = record % (n, n, metric % written)
+        answer = editor.post("/initiatives", data=body, content_type="application/json")
+        assert answer.get_json()["data"]["metrics"][0]["value"] == float(written)
 
 
 @pytest.mark.parametrize("id", [5, [], {}, True, "", "A b", "search"])

@@ -21,7 +21,10 @@ from tests.support import oracle
 from tests.support.databases import Store, head, opened, publishing
 from tests.support.files import SEEDS, city, load, said, write
 
-forms = pytest.mark.parametrize("form", FILE_FORMATS)
+# Every form with SQLite, and one with PostgreSQL: a file is read and written outside of the database.
+forms = pytest.mark.parametrize(
+    ("store", "form"), [*(("sqlite", form) for form in FILE_FORMATS), ("postgresql", "ndjson")], indirect=["store"]
+)
 
 
 def hashes(database: Database) -> dict[tuple[str, str], str | None]:

@@ -190,7 +190,7 @@ def test_numbers_as_json_has_them(places: list[Place], operator: str, written: s
 
 
 @given(data=st.data())
-@limits(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@limits(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 def test_list(places: list[Place], data: st.DataObject) -> None:
     """Whatever is asked, a list is what the second opinion says, page by page, on both databases."""
     check_list(places, data)
@@ -347,10 +347,23 @@ CELLS = st.fixed_dictionaries(
 
 @pytest.mark.parametrize("noun", ["initiatives", "awards"])
 @given(data=st.data())
-@limits(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@limits(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 def test_walk_while_others_write(own_client: FlaskClient, database: Database, noun: str, data: st.DataObject) -> None:
-    """By any order, through ties and nulls: who stays during a walk is seen once and in order, whoever comes and goes."""
-    draw = data.draw
+    """By any order, through ties and nulls: a record that stays during a walk is seen once, in order, while others come and go."""
+    check_walk(own_client, database, noun, data.draw)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noun", ["initiatives", "awards"])
+@given(data=st.data())
+@limits(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+def test_many_walks_while_others_write(own_client: FlaskClient, database: Database, noun: str, data: st.DataObject) -> None:
+    """The same, at length."""
+    check_walk(own_client, database, noun, data.draw)
+
+
+def check_walk(own_client: FlaskClient, database: Database, noun: str, draw: Callable[[Any], Any]) -> None:
+    """Walk through a list while records are added and removed."""
     own = [row for row in own_client.get(f"/{noun}?limit=500").get_json()["data"] if row["id"].startswith("w-")]
     write(database, REMOVE[noun], own)
     rows = [{"id": f"w-{number}", **row} for number, row in enumerate(draw(st.lists(CELLS, min_size=4, max_size=20)))]
