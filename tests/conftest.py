@@ -1,4 +1,8 @@
-"""Fixtures: migrated databases of both kinds, one to read from and a fresh copy for a test that writes, and clients that ask them."""
+"""Fixtures that many tests use: migrated databases on SQLite and PostgreSQL, and clients of an application on them.
+
+A test that only reads shares `client` and its database; a test that writes gets a copy of its own (`settings`, `database`,
+`own_client`, `curator`). A test of what is decided before any SQL uses `routing_client`, which runs on SQLite alone.
+"""
 
 import shutil
 import tempfile
@@ -19,25 +23,25 @@ from tests.support.applications import BASE, curating, serving
 from tests.support.databases import DIALECTS, Store, opened, template
 
 pytest_plugins = ["pytester", "tests.support.unproved"]
-# Where there is so much memory, in bytes, databases are made there: on many a disk, that takes 30 times as long.
-MEMORY, ROOM = Path("/dev/shm"), 4_000_000_000  # noqa: S108 - what is made there has a name of its own
+# Databases are made in memory if this many bytes are free there; on a slow disk, making them takes 30 times as long.
+MEMORY, ENOUGH = Path("/dev/shm"), 4_000_000_000  # noqa: S108 - what is made there has a name of its own
 
 
 @pytest.fixture(scope="session")
 def scratch() -> Iterator[Path]:
-    """A folder for databases."""
-    in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
+    """A folder for databases, in memory if there is room."""
+    in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH
     with tempfile.TemporaryDirectory(prefix="db", dir=MEMORY if in_memory else None) as folder:
-        # The server of PostgreSQL is another user.
+        # PostgreSQL's server runs as another user.
         Path(folder).chmod(0o755)
         yield Path(folder)
 
 
 @pytest.fixture(scope="session")
 def postgresql(scratch: Path) -> Iterator[str]:
-    """The address of a real PostgreSQL, started for this run."""
+    """The address of a PostgreSQL server, started for this run."""
     server = get_server(str(scratch / "postgresql"), cleanup_mode="delete")
-    # Nothing here outlives the run, so nothing needs to reach the disk.
+    # No data outlives the run, so none needs to reach the disk.
     for setting in ("fsync", "full_page_writes"):
         server.psql(f"alter system set {setting} = off")
     server.psql("select pg_reload_conf()")
@@ -47,80 +51,80 @@ def postgresql(scratch: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session", params=DIALECTS)
 def store(request: pytest.FixtureRequest, scratch: Path) -> Store:
-    """Every test that asks for it, or for what is below, runs on each kind of database."""
+    """Makes databases; each test that uses it, directly or through another fixture, runs on SQLite and on PostgreSQL."""
     server = request.getfixturevalue("postgresql") if request.param == "postgresql" else ""
     return Store(request.param, scratch, server)
 
 
 @pytest.fixture(scope="session")
 def migrated(store: Store) -> Settings:
-    """A database at the newest revision that nobody connects to: the template of the others."""
+    """The template: a database at the newest revision, for copies only."""
     return template(store)
 
 
 @pytest.fixture(scope="session")
 def sqlite_store(scratch: Path) -> Store:
-    """SQLite alone, for tests of what never differs between databases, such as routing, parsing and authorization."""
+    """Makes SQLite databases only, for tests of what does not depend on the database, such as routing, parsing and scopes."""
     return Store("sqlite", scratch, "")
 
 
 @pytest.fixture
 def settings(store: Store, migrated: Settings) -> Iterator[Settings]:
-    """A migrated database of this test's own."""
-    own = store.copy(migrated)
-    yield own
-    store.drop(own)
+    """A migrated database for this test alone, dropped afterwards."""
+    settings = store.copy(migrated)
+    yield settings
+    store.drop(settings)
 
 
 @pytest.fixture
 def database(settings: Settings) -> Iterator[Database]:
-    """The same, opened."""
+    """The database of `settings`, opened."""
     with opened(settings) as database:
         yield database
 
 
 @pytest.fixture(scope="session")
 def app(store: Store, migrated: Settings) -> Iterator[Flask]:
-    """The application on a database that no test writes to."""
+    """The application on a migrated database that no test writes to."""
     with serving(replace(store.copy(migrated), public_url=BASE)) as app:
         yield app
 
 
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
-    """Asks that application."""
+    """A client of `app`, for tests that only read."""
     return app.test_client()
 
 
 @pytest.fixture(scope="session")
 def routing_app(sqlite_store: Store) -> Iterator[Flask]:
-    """The application on one database that no test writes to: for tests of routing and parsing, which come before any SQL."""
+    """The application on one SQLite database that no test writes to, for tests of what is decided before any SQL."""
     with serving(replace(sqlite_store.copy(template(sqlite_store)), public_url=BASE)) as app:
         yield app
 
 
 @pytest.fixture
 def routing_client(routing_app: Flask) -> FlaskClient:
-    """Asks that application."""
+    """A client of `routing_app`."""
     return routing_app.test_client()
 
 
 @pytest.fixture
 def own_client(settings: Settings) -> Iterator[FlaskClient]:
-    """Asks an application on this test's own database, the one of `database`, as often as it likes."""
+    """A client of an application on the database of this test, without rate limits."""
     with serving(replace(settings, write_limit="1000000/minute", refusal_limit="1000000/minute")) as app:
         yield app.test_client()
 
 
 @pytest.fixture
 def curator(own_client: FlaskClient, database: Database) -> FlaskClient:
-    """Asks the application on this test's own database with a key that may write; its seeds are one commit of 603 versions."""
+    """`own_client` with a key that may write; the seeds in its database are one commit of 603 versions."""
     return curating(own_client, database)
 
 
 @pytest.fixture
 def editor(curator: FlaskClient, database: Database) -> Iterator[FlaskClient]:
-    """The same; afterwards the ledger and the tables agree."""
+    """`curator`, with a check after the test that the ledger and the tables agree."""
     yield curator
     with database.reading() as session:
         assert list(verify(session)) == []
@@ -128,7 +132,7 @@ def editor(curator: FlaskClient, database: Database) -> Iterator[FlaskClient]:
 
 @pytest.fixture(scope="session")
 def refused(store: Store, migrated: Settings) -> Iterator[FlaskClient]:
-    """Asks an application that only gets what it refuses; at the end it holds what it held."""
+    """A client whose requests are all refused, with a check at the end of the run that none changed the database."""
     with serving(replace(store.copy(migrated), write_limit="1000000/minute")) as app:
         database = app.extensions["database"]
         client = curating(app.test_client(), database)
@@ -141,5 +145,5 @@ def refused(store: Store, migrated: Settings) -> Iterator[FlaskClient]:
 
 @pytest.fixture
 def admin(own_client: FlaskClient, database: Database) -> FlaskClient:
-    """Asks with a key that may make webhooks."""
+    """`own_client` with a key that has the scope `admin`."""
     return curating(own_client, database, "admin", name="admin")

@@ -1,4 +1,4 @@
-"""Short names for an answer of the API: its JSON, its problem, and all the records of a list."""
+"""Helpers that read an answer of the API: its JSON, its problem, or every record of a list."""
 
 from typing import Any
 
@@ -14,15 +14,15 @@ ANY = {"If-Match": "*"}
 
 
 def read(client: FlaskClient, path: str) -> Json:
-    """Ask for JSON that is there."""
+    """Return the JSON of a successful GET."""
     response = client.get(path)
-    assert response.status_code == 200, response.get_json()
-    found: Json = response.get_json()
-    return found
+    body: Json = response.get_json()
+    assert response.status_code == 200, body
+    return body
 
 
 def problem(response: TestResponse) -> dict[str, Any]:
-    """Return a problem's body, after checking what every problem has."""
+    """Return the body of a problem, after a check of the headers and members that all problems have."""
     body: dict[str, Any] = response.get_json()
     row = PROBLEMS[body["type"].rsplit("/", 1)[1]]
     assert response.content_type == "application/problem+json"
@@ -42,7 +42,7 @@ def brief(response: TestResponse) -> tuple[int, str, list[dict[str, Any]]]:
 
 
 def walk(client: FlaskClient, path: str) -> list[dict[str, Any]]:
-    """Follow `links.next` to the end and return every record."""
+    """Return every record of a list, page by page."""
     records: list[dict[str, Any]] = []
     following: str | None = path
     while following:
@@ -53,11 +53,11 @@ def walk(client: FlaskClient, path: str) -> list[dict[str, Any]]:
 
 
 def version(client: FlaskClient) -> int:
-    """Return the version that the dataset is at."""
-    found: int = client.get("/cities?limit=1").get_json()["meta"]["version"]
-    return found
+    """Return the newest version of the dataset."""
+    newest: int = client.get("/cities?limit=1").get_json()["meta"]["version"]
+    return newest
 
 
 def tag(record: Json) -> dict[str, str]:
-    """Return the header that says which state of a record is known."""
+    """Return the `If-Match` header for a record as it was read."""
     return {"If-Match": f'"{__version__}-{record["version"]}"'}

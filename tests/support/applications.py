@@ -12,13 +12,13 @@ from api.settings import Settings
 from api.web import keys
 
 BASE = "https://api.example.org"
-# A file that is not there: for tests of what is answered without a database.
+# A file that does not exist, for tests of answers that need no database.
 NO_DATABASE = Settings(database_url="sqlite:///nowhere.sqlite3")
 
 
 @contextmanager
 def serving(settings: Settings) -> Iterator[Flask]:
-    """Make an application, and close its connections afterwards."""
+    """Make an application, and close its database connections afterwards."""
     app = create_app(settings)
     try:
         yield app
@@ -27,7 +27,7 @@ def serving(settings: Settings) -> Iterator[Flask]:
 
 
 def curating(client: FlaskClient, database: Database, *scopes: str, name: str = "curator") -> FlaskClient:
-    """Let a client send a key of its own, which may write unless other scopes are given."""
+    """Return the client with a new key, which has the scope `write` unless others are named."""
     with database.writing() as session:
         secret = keys.issue(session, name, scopes or ("write",), None)
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {secret}"

@@ -24,11 +24,13 @@ from tests.support.processes import SECRET, unused_port
 
 DIALECTS = ("sqlite", "postgresql")
 NUMBERS = itertools.count()
+# Every revision of the schema, the oldest first.
+REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()][::-1]
 
 
 @contextmanager
 def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
-    """Open a database and close every connection afterwards."""
+    """Open a database, and close all its connections afterwards."""
     database = Database(settings, create=create)
     try:
         yield database
@@ -52,21 +54,21 @@ def upgrade(settings: Settings, revision: str = "head") -> None:
 
 def config(database: Database) -> Config:
     """Return alembic's configuration for a database."""
-    found = alembic_config()
-    found.attributes["connection"] = database.engine
-    return found
+    configuration = alembic_config()
+    configuration.attributes["connection"] = database.engine
+    return configuration
 
 
 @dataclass(frozen=True)
 class Store:
-    """Makes databases of one kind: empty, or copied from one that was migrated."""
+    """Makes databases of one dialect, empty or as a copy of a migrated one."""
 
     dialect: str
     folder: Path
     server: str
 
     def empty(self, *, template: str = "template0") -> Settings:
-        """Return the settings of a database that nobody has used yet; answers are kept only where that is what is tested."""
+        """Return the settings of a new database, without the cache of answers, which only its own tests switch on."""
         name = f"test_{next(NUMBERS)}"
         if self.dialect == "sqlite":
             return Settings(database_url=f"sqlite:///{self.folder / name}.sqlite3", lock_timeout=30, cache_mb=0)
@@ -75,7 +77,7 @@ class Store:
         return Settings(database_url=self.server.replace("/postgres?", f"/{name}?"), lock_timeout=30, cache_mb=0)
 
     def copy(self, migrated: Settings) -> Settings:
-        """Return the settings of a copy; nobody may be connected to the original."""
+        """Return the settings of a copy; PostgreSQL copies a database only while no client is connected to it."""
         if self.dialect == "postgresql":
             return self.empty(template=str(migrated.sqlalchemy_url.database))
         settings = self.empty()
@@ -83,7 +85,7 @@ class Store:
         return settings
 
     def drop(self, settings: Settings) -> None:
-        """Make room: a database has up to 12 MB."""
+        """Delete a database; each takes up to 12 MB."""
         if self.dialect == "postgresql":
             self._execute(f"drop database {settings.sqlalchemy_url.database} with (force)")
         else:
@@ -104,7 +106,7 @@ def template(store: Store) -> Settings:
 
 @contextmanager
 def counted(database: Database) -> Iterator[list[str]]:
-    """Collect the SELECTs that run in the block."""
+    """Collect the SELECT statements that run in the block."""
     seen: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
@@ -119,29 +121,26 @@ def counted(database: Database) -> Iterator[list[str]]:
 
 
 def head(database: Database) -> int:
-    """Return the version that the dataset is at."""
+    """Return the newest version of the dataset."""
     with database.reading() as session:
         return session.scalars(select(Head.version)).one()
 
 
-REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()][::-1]
-
-
 def missing(store: Store) -> Settings:
-    """Name a database that is not there."""
+    """Return the settings of a database that does not exist."""
     settings = store.empty()
     return replace(settings, database_url=settings.database_url.replace("/test_", "/missing_"))
 
 
 def unreachable(store: Store) -> Settings:
-    """Name a database where there can't be one: on a port that nobody listens on, or in no folder."""
+    """Return the settings of a database that cannot exist: on a port without a server, or in a missing folder."""
     if store.dialect == "sqlite":
         return Settings(database_url=f"sqlite:///{store.folder / 'missing' / 'file.sqlite3'}")
     return Settings(database_url=f"postgresql://me:{SECRET}@127.0.0.1:{unused_port()}/cities")
 
 
 def unmigrated(store: Store) -> Settings:
-    """Name an empty database."""
+    """Return the settings of an empty database."""
     settings = store.empty()
     with opened(settings, create=True) as database:
         database.engine.connect().close()
@@ -149,14 +148,14 @@ def unmigrated(store: Store) -> Settings:
 
 
 def earlier(store: Store) -> Settings:
-    """Name a database of an earlier release."""
+    """Return the settings of a database of an earlier release."""
     settings = store.empty()
     upgrade(settings, REVISIONS[0])
     return settings
 
 
 def later(store: Store) -> Settings:
-    """Name a database of a release that is yet to come."""
+    """Return the settings of a database of a later release."""
     settings = earlier(store)
     with opened(settings) as database, database.writing() as session:
         session.execute(text("update alembic_version set version_num = '9999'"))

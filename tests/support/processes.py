@@ -18,19 +18,10 @@ import pytest
 
 from api.settings import ROOT, Settings
 
-
-def unused_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 ALEMBIC = (sys.executable, "-m", "alembic", "upgrade", "head")
 FLASK = (sys.executable, "-m", "flask", "--app", "wsgi")
 SERVE = (*FLASK, "serve")
-# What every program is run with: from the project's folder, nothing to read, and all that it says in one place.
+# How each program is run: in the project's folder, without input, with both of its outputs in one pipe.
 PIPED: dict[str, Any] = {
     "cwd": ROOT,
     "text": True,
@@ -38,10 +29,23 @@ PIPED: dict[str, Any] = {
     "stdout": subprocess.PIPE,
     "stderr": subprocess.STDOUT,
 }
+# The password of addresses that lead nowhere; no output may show it.
+SECRET = "s3cret"  # noqa: S105 - it opens nothing
+
+# Runs a command; returns its exit status and the lines that it printed.
+Run = Callable[..., tuple[int, list[str]]]
+
+
+def unused_port() -> int:
+    """Return a port on 127.0.0.1 that is free."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def environment(variables: dict[str, object]) -> dict[str, str]:
-    """Return an environment in which only these settings are made."""
+    """Return this process's environment with these settings of the project and no others."""
     ours = {row.name.upper() for row in fields(Settings)}
     kept = {name: value for name, value in os.environ.items() if name not in ours}
     return kept | {name: str(value) for name, value in variables.items()}
@@ -49,7 +53,7 @@ def environment(variables: dict[str, object]) -> dict[str, str]:
 
 @contextmanager
 def listening(arguments: Sequence[str], host: str, port: int, **variables: object) -> Iterator[subprocess.Popen[str]]:
-    """Start a server and wait until it listens; nothing of it is left afterwards."""
+    """Start a server, wait until it accepts connections, and kill it afterwards."""
     process = subprocess.Popen(
         arguments,
         **PIPED,
@@ -65,7 +69,7 @@ def listening(arguments: Sequence[str], host: str, port: int, **variables: objec
 
 
 def wait_until(holds: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    """Ask again and again, until it holds; fails when the process ends before."""
+    """Wait until a condition holds; fails after 30 seconds, or with the program's output if it ends first."""
     deadline = time.monotonic() + 30
     while not holds():
         assert time.monotonic() < deadline
@@ -76,7 +80,7 @@ def wait_until(holds: Callable[[], bool], process: subprocess.Popen[str]) -> Non
 
 
 def accepts(host: str, port: int) -> bool:
-    """Tell whether somebody listens."""
+    """Return whether a program accepts connections at an address."""
     try:
         socket.create_connection((host, port)).close()
     except ConnectionRefusedError:
@@ -85,7 +89,7 @@ def accepts(host: str, port: int) -> bool:
 
 
 def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """Do something so many times at once."""
+    """Call a function with 0, 1, … in `count` threads that start at the same moment; returns the results in order."""
     barrier = threading.Barrier(count)
 
     def start(number: int) -> Any:
@@ -97,10 +101,10 @@ def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
 
 
 class Server:
-    """A server in processes of its own, which can be killed."""
+    """`serve` in processes of its own, to be killed."""
 
     def __init__(self, settings: Settings, **more: str) -> None:
-        """Start it, with more of its environment."""
+        """Start it on a database, with more environment variables."""
         self.port = unused_port()
         self.environ = {
             **os.environ,
@@ -118,31 +122,26 @@ class Server:
         return subprocess.Popen(SERVE, env=self.environ, cwd=ROOT, stdout=quiet, stderr=quiet, start_new_session=True)
 
     def kill(self) -> None:
-        """Kill all of them, as the kernel does when there is no memory left."""
+        """Kill all processes at once, as the kernel does when memory runs out."""
         for process in (*(main := psutil.Process(self.process.pid)).children(), main):
             process.kill()
         self.process.wait()
 
     def send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
-        """Send a request until it is answered, as a client on a bad network does."""
+        """Send a request until it gets an answer other than 503, as a client on a bad network does; returns status and body."""
         while True:
             connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
             try:
                 connection.request(method, path, body, headers)
                 answer = connection.getresponse()
-                found = answer.status, answer.read()
-                if found[0] != 503:
-                    return found
+                status, content = answer.status, answer.read()
+                if status != 503:
+                    return status, content
             except (OSError, HTTPException):
-                # An answer that was cut is an answer that is missing.
+                # A client cannot tell a truncated answer from a missing one.
                 time.sleep(0.02)
             finally:
                 connection.close()
-
-
-SECRET = "s3cret"  # noqa: S105 - opens nothing
-
-Run = Callable[..., tuple[int, list[str]]]
 
 
 def refusal(arguments: Sequence[str], **variables: object) -> str:

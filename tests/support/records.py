@@ -8,6 +8,10 @@ from api.db.types import Base
 from api.resources import RESOURCES
 from api.schema.resource import Resource
 
+# Runs a test once for each noun.
+nouns = pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
+FRESNO = {"id": "fresno-ca", "name": "Fresno", "state": "CA", "country": "US"}
+
 
 def copy_of_a_record(session: Session, resource: Resource) -> str:
     """Insert a record like one that is there, under an id that nobody refers to, and return the id."""
@@ -23,7 +27,3 @@ def copy_of_a_record(session: Session, resource: Resource) -> str:
         values["city_id"] = "boston-ma"
     session.execute(table.insert(), values | {"id": "zz-copy"})
     return "zz-copy"
-
-
-nouns = pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
-FRESNO = {"id": "fresno-ca", "name": "Fresno", "state": "CA", "country": "US"}
