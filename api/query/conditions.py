@@ -86,7 +86,9 @@ def every(
     related = []
     for same_step in steps.values():
         relation = same_step[0][0][0]
-        holds = partial(holding, relation, [(path[1:], row) for path, row in same_step], probing=probing)
+        beyond = [(path[1:], row) for path, row in same_step]
+        # What the noun's own row refers to can find rows, whether links are probed or not.
+        holds = partial(holding, relation, beyond, probing=probing and relation.owner.key != "id")
         related.append(_linked(model, relation, holds, probing=probing))
     return and_(true(), *own, *wholes, *related)
 
@@ -150,9 +152,9 @@ def holding(relation: Relation, rows: Sequence[Rest], link: Any, *, probing: boo
         if is_target(relation):
             conditions.append(every(target.name, link, beyond, probing=probing))
         else:
-            other = aliased(target.model)
+            other, id = aliased(target.model), getattr(link, target_of(relation).key)
             ids = select(other.id).where(every(target.name, other, beyond))
-            conditions.append(getattr(link, target_of(relation).key).in_(ids))
+            conditions.append(ids.where(other.id == id).exists() if probing else id.in_(ids))
     return and_(true(), *conditions)
 
 

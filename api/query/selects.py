@@ -11,6 +11,7 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
+    func,
     literal,
     or_,
     select,
@@ -58,7 +59,11 @@ def _from_filter(listing: Listing, statement: Select[Any], plan: Plan, tier: int
     table, engine = listing.query.resource.model, fulltext.ENGINES[listing.dialect]
     entry = select(engine.version).select_from(engine.table).where(engine.version == Revision.version)
     entry = entry.where(lookup_of(listing, tier).condition()).correlate(Revision)
-    statement = statement.select_from(table).join(Revision, and_(Revision.id == table.id, *_current(listing)))
+    revision = _current(listing)
+    if plan is not Plan.ORDER or not is_of_ledger(listing.query.order[0]):
+        # As a function of the row, the noun finds no revision without it. Else SQLite tests the search on all revisions.
+        revision = (Revision.kind == func.coalesce(literal(listing.query.resource.name), table.id), *CURRENT)
+    statement = statement.select_from(table).join(Revision, and_(Revision.id == table.id, *revision))
     return statement.where(entry.exists(), _condition(listing, plan))
 
 
