@@ -3,7 +3,11 @@
 import ast
 import re
 
+import pytest
+
 from api.settings import ROOT
+
+pytestmark = pytest.mark.contract
 
 
 def test_only_helpers_are_imported() -> None:
