@@ -386,21 +386,22 @@ def test_asset_is_whole(routing_client: FlaskClient) -> None:
         response.close()
 
 
-def test_replaced_file(sqlite_store: Store, tmp_path: Path) -> None:
+def test_replaced_file(sqlite_store: Store) -> None:
     """A SQLite file that is moved away while serving is a 503, and one that is restored in its place is served at once."""
     settings = sqlite_store.copy(template(sqlite_store))
     path = Path(settings.sqlalchemy_url.database or "")
+    backup = path.with_suffix(".backup")
     with serving(settings) as app:
         client = app.test_client()
         assert client.get("/cities/boston-ma").status_code == 200
         app.extensions["database"].engine.dispose()
-        shutil.copy(path, tmp_path / "backup")
+        shutil.copy(path, backup)
         with opened(settings) as database, publishing(database) as session:
             session.execute(text("update cities set summary = 'Newer.' where id = 'boston-ma'"))
         assert client.get("/cities/boston-ma").get_json()["data"]["summary"] == "Newer."
         path.rename(path.with_suffix(".away"))
         assert problem(client.get("/cities"))["detail"] == "The database cannot be reached."
-        (tmp_path / "backup").rename(path)
+        backup.rename(path)
         assert client.get("/cities/boston-ma").get_json()["data"]["summary"] is None
 
 
