@@ -222,7 +222,7 @@ def test_words_are_not_a_part_of_a_statement(client: FlaskClient, monkeypatch: p
     def build(*_: Any) -> Any:
         raise AssertionError
 
-    monkeypatch.setattr(statements, "Prepared", build)
+    monkeypatch.setattr(statements, "Built", build)
     for path in ("/initiatives?q={}", "/search?q={}", "/suggest?q={}", "/initiatives?q={}&city.state=CA"):
         assert client.get(path.format("internet")).status_code == 200
     # The control: a list that was not asked for yet can't be answered.
