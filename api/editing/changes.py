@@ -122,8 +122,8 @@ def _may_change(change: Change, old: Revision, document: Content, refused: Refus
     elif operation.expected is None:
         cure = "send the `ETag` that you read as `If-Match`" if operation.place is None else "send its `version` as `if_match`"
         refused.operation("precondition-required", operation, "If-Match", f"{name} exists already: {cure}.")
-    elif not operation.expected.holds(old.version):
-        detail = f"{name} has changed: it is at version {old.version}."
+    elif not operation.expected.holds(old):
+        detail = f"{name} is at version {old.version}, which is another state than yours."
         refused.operation("precondition-failed", operation, "If-Match", detail)
         refused.members.setdefault("current", document)
         _name_differences(operation, document, refused)

@@ -27,14 +27,18 @@ MEMBERS = {"id": "id", "If-Match": "if_match", "If-None-Match": "op"}
 
 @dataclass(frozen=True)
 class Expected:
-    """The versions of a record that the caller agrees to change; ``any``: every version."""
+    """The revisions of a record that the caller agrees to change; ``any``: every one.
 
-    versions: AbstractSet[int] = frozenset()
+    A revision is a version with the first digits of its hash, in hexadecimal; no digits stand for any hash.
+    """
+
+    revisions: AbstractSet[tuple[int, str]] = frozenset()
     any: bool = False
 
-    def holds(self, version: int) -> bool:
-        """Tell whether the caller agrees to change this version."""
-        return self.any or version in self.versions
+    def holds(self, revision: Revision) -> bool:
+        """Tell whether the caller agrees to change this revision."""
+        sha256 = (revision.leaf or b"").hex()
+        return self.any or any(version == revision.version and sha256.startswith(digits) for version, digits in self.revisions)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,12 +19,12 @@ from api.query import parser
 from api.query.parameters import AS_OF, MIN_VERSION, VERSION, Parameter, read_names
 from api.schema.formats import chunks
 from api.schema.operators import TYPES
-from api.web import envelopes
+from api.web import envelopes, tags
 from api.web.blueprints import Blueprint, documents
 from api.web.consistency import ReadView, as_of_version, chain_of, reading, version_problems
-from api.web.headers import HEADERS, IF_NONE_MATCH, LINK, UNCHANGED
+from api.web.headers import CONDITIONS, HEADERS, LINK, UNCHANGED
 from api.web.parameters import NOUN, NOUNS, noun_named, query_parameters
-from api.web.responses import JSON, address, conditional, link_header, negotiate, streamed, streaming, tag, tagged, waiting
+from api.web.responses import JSON, address, conditional, link_header, negotiate, streamed, streaming, tagged, waiting
 from api.web.schemas import (
     LinksSchema,
     changed_at_field,
@@ -123,6 +123,7 @@ KINDS = Parameter(
     "kinds", "Only changes of these nouns.", {"type": "string"}, lambda _: NOUNS, read=read_names, example=lambda _: "cities"
 )
 PARAMETERS = {**FLAT_PARAMETERS, KINDS.name: KINDS}
+FEED_PROBLEMS = ("invalid-query", "invalid-cursor", "cursor-diverged", "not-acceptable", "precondition-failed", "unavailable")
 Renderer = Callable[[history.RevisionRow], str]
 
 blueprint = Blueprint(
@@ -130,13 +131,13 @@ blueprint = Blueprint(
 )
 
 
-@blueprint.route("/changes", endpoint="changes", parameters=[IF_NONE_MATCH])
+@blueprint.route("/changes", endpoint="changes", parameters=CONDITIONS)
 class Changes(ReadView):
     """The feed of all nouns."""
 
     @blueprint.response(200, ChangesSchema, description="A page of changes.", headers=HEADERS | LINK)
     @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-    @documents(blueprint, "invalid-query", "invalid-cursor", "cursor-diverged", "not-acceptable", "unavailable")
+    @documents(blueprint, *FEED_PROBLEMS)
     @blueprint.doc(operationId="changes", summary="Follow every change", parameters=query_parameters(PARAMETERS))
     def get(self) -> Response:
         """Read all changes in commit order: records as they are now, and tombstones for deleted ones.
@@ -147,13 +148,13 @@ class Changes(ReadView):
         return read_feed(read_query(PARAMETERS), envelopes.change)
 
 
-@blueprint.route("/changes/<string:noun>", endpoint="changes_of", parameters=[NOUN, IF_NONE_MATCH])
+@blueprint.route("/changes/<string:noun>", endpoint="changes_of", parameters=[NOUN, *CONDITIONS])
 class NounChanges(ReadView):
     """The feed of one noun."""
 
     @blueprint.response(200, FlatChangesSchema, description="A page of changes.", headers=HEADERS | LINK)
     @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-    @documents(blueprint, "invalid-query", "invalid-cursor", "cursor-diverged", "not-acceptable", "not-found", "unavailable")
+    @documents(blueprint, *FEED_PROBLEMS, "not-found")
     @blueprint.doc(
         operationId="changes_of", summary="Follow every change of a noun", parameters=query_parameters(FLAT_PARAMETERS)
     )
@@ -218,8 +219,7 @@ def _read_page(query: FeedQuery, render: Renderer, *, news_only: bool) -> Respon
     with ExitStack() as stack:
         session = stack.enter_context(reading(query.min_version))
         now = head.state(session)
-        # After a restore, a version can be one of another past: the chain tells them apart.
-        etag = tag(now.version, now.chain.hex()[:8], now.cuts)
+        etag = tags.of_dataset(now)
         if unchanged := conditional(etag):
             return None if news_only else unchanged
         page = feed.page(session, _feed(session, query, now), query.limit)

@@ -15,11 +15,12 @@ from api.query.parameters import MIN_VERSION, VERSION, Parameter
 from api.schema.canonical import PUBLICATION
 from api.schema.fields import instant, is_slug
 from api.schema.resource import Resource
+from api.web import tags
 from api.web.blueprints import Blueprint, documents, noun_view
 from api.web.consistency import ReadView, reading, unknown_record
-from api.web.headers import HEADERS, IF_NONE_MATCH, LINK, UNCHANGED
+from api.web.headers import CONDITIONS, HEADERS, LINK, UNCHANGED
 from api.web.parameters import id_parameter, query_parameters
-from api.web.responses import JSON, address, conditional, json_response, negotiate, tag, tagged
+from api.web.responses import JSON, address, conditional, json_response, negotiate, tagged
 from api.web.schemas import (
     LinksSchema,
     MetaSchema,
@@ -107,13 +108,13 @@ def add_routes(blp: Blueprint, resource: Resource) -> None:
     singular, parameters = resource.singular, query_parameters(PARAMETERS)
     docs = (
         blp.doc(operationId=f"history_of_{singular}", summary=f"Read the history of a {singular}", parameters=parameters),
-        documents(blp, "invalid-query", "record-not-found", "not-acceptable", "unavailable"),
+        documents(blp, "invalid-query", "record-not-found", "not-acceptable", "precondition-failed", "unavailable"),
         blp.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True),
         blp.response(200, HistoryAnswerSchema, description=f"Revisions of the {singular}.", headers=HEADERS | LINK),
     )
     view = noun_view(RecordHistory, resource, get=docs)
     path = f"/{resource.name}/<record:id>/history"
-    blp.add_url_rule(path, "history", view, parameters=[id_parameter(resource), IF_NONE_MATCH])
+    blp.add_url_rule(path, "history", view, parameters=[id_parameter(resource), *CONDITIONS])
 
 
 def read_history(resource: Resource, id: str, query: dict[str, Any]) -> Response:
@@ -123,7 +124,7 @@ def read_history(resource: Resource, id: str, query: dict[str, Any]) -> Response
         newest = history.newest(session, resource.name, id) if is_slug(id) else None
         if newest is None:
             raise unknown_record(session, resource, id)
-        etag = tag(newest.version, head.state(session).cuts)
+        etag = tags.of_version(head.state(session), newest.version, head.chain_at(session, newest.version))
         if unchanged := conditional(etag):
             return unchanged
         # One more than the page has, to compare the last of the page with.

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,13 +17,13 @@ from api import __version__
 from api.errors import ProblemError
 from api.resources import RESOURCES
 from api.web.blueprints import Blueprint, NoArguments, documents
-from api.web.headers import HEADERS, IF_NONE_MATCH, NOT_KEPT, UNCHANGED, VARY
+from api.web.headers import CONDITIONS, HEADERS, NOT_KEPT, UNCHANGED, VARY
+from api.web.negotiation import HTML
 from api.web.openapi import SUMMARY, TITLE
 from api.web.problem_types import PROBLEMS
 from api.web.problems import ProblemSchema, base_url, example
 from api.web.responses import JSON, conditional, database, negotiate, tagged
 
-HTML = "text/html"
 # Pages load nothing from other hosts; the interactive page's style sheet needs inline styles and pictures from data: URLs.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
@@ -127,12 +128,12 @@ meta = Blueprint("meta", __name__, description="The index, the documentation, th
 PAGE: dict[str, Any] = {"schema": {"type": "string"}, "content_type": HTML}
 
 
-@meta.route("/", parameters=[IF_NONE_MATCH])
+@meta.route("/", parameters=CONDITIONS)
 @meta.arguments(NoArguments, location="query")
 @meta.response(200, IndexSchema, description="Links to everything.", headers=HEADERS | VARY)
 @meta.alt_response(200, **PAGE, description="Links to everything.", headers=HEADERS | VARY, success=True)
 @meta.alt_response(304, description=UNCHANGED, headers=HEADERS | VARY, success=True)
-@documents(meta, "invalid-query", "not-acceptable")
+@documents(meta, "invalid-query", "not-acceptable", "precondition-failed")
 @meta.doc(operationId="index", summary="Find everything")
 def index(_arguments: dict[str, Any]) -> Response:
     """Find every list and page, as JSON for programs (`application/json`) or as a page for people (`text/html`)."""
@@ -149,12 +150,12 @@ def index(_arguments: dict[str, Any]) -> Response:
     return _either("index.html", body)
 
 
-@meta.route("/problems", parameters=[IF_NONE_MATCH])
+@meta.route("/problems", parameters=CONDITIONS)
 @meta.arguments(NoArguments, location="query")
 @meta.response(200, ProblemTypeListSchema, description="Every type of problem.", headers=HEADERS | VARY)
 @meta.alt_response(200, **PAGE, description="Every type of problem.", headers=HEADERS | VARY, success=True)
 @meta.alt_response(304, description=UNCHANGED, headers=HEADERS | VARY, success=True)
-@documents(meta, "invalid-query", "not-acceptable")
+@documents(meta, "invalid-query", "not-acceptable", "precondition-failed")
 @meta.doc(operationId="list_problems", summary="List the types of problem")
 def problem_types(_arguments: dict[str, Any]) -> Response:
     """List every `type` that an error can have, with its meaning and what to do about it."""
@@ -170,12 +171,12 @@ NAME = {
 }
 
 
-@meta.route("/problems/<string:name>", parameters=[NAME, IF_NONE_MATCH])
+@meta.route("/problems/<string:name>", parameters=[NAME, *CONDITIONS])
 @meta.arguments(NoArguments, location="query")
 @meta.response(200, ProblemTypeSchema, description="The type of problem.", headers=HEADERS | VARY)
 @meta.alt_response(200, **PAGE, description="The type of problem.", headers=HEADERS | VARY, success=True)
 @meta.alt_response(304, description=UNCHANGED, headers=HEADERS | VARY, success=True)
-@documents(meta, "invalid-query", "not-found", "not-acceptable")
+@documents(meta, "invalid-query", "not-found", "not-acceptable", "precondition-failed")
 @meta.doc(operationId="get_problem", summary="Read about one type of problem")
 def problem_type(_arguments: dict[str, Any], name: str) -> Response:
     """Read the page that a problem's `type` points to."""
@@ -190,11 +191,11 @@ def _problem_type(name: str) -> dict[str, Any]:
     return {**body, "description": row.description, "example": example(row)}
 
 
-@meta.route("/openapi.json", parameters=[IF_NONE_MATCH])
+@meta.route("/openapi.json", parameters=CONDITIONS)
 @meta.arguments(NoArguments, location="query")
 @meta.response(200, {"type": "object"}, description="The document.", headers=HEADERS)
 @meta.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-@documents(meta, "invalid-query", "not-acceptable")
+@documents(meta, "invalid-query", "not-acceptable", "precondition-failed")
 @meta.doc(operationId="openapi", summary="Read the OpenAPI document")
 def openapi(_arguments: dict[str, Any]) -> Response:
     """Read this document."""
@@ -202,11 +203,11 @@ def openapi(_arguments: dict[str, Any]) -> Response:
     return _stable(current_app.extensions["openapi"], JSON)
 
 
-@meta.route("/docs", parameters=[IF_NONE_MATCH])
+@meta.route("/docs", parameters=CONDITIONS)
 @meta.arguments(NoArguments, location="query")
 @meta.response(200, {"type": "string"}, content_type=HTML, description="The page.", headers=HEADERS)
 @meta.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-@documents(meta, "invalid-query", "not-acceptable")
+@documents(meta, "invalid-query", "not-acceptable", "precondition-failed")
 @meta.doc(operationId="docs", summary="Read and try the API")
 def docs(_arguments: dict[str, Any]) -> Response:
     """Read and try the API in a browser. The page loads nothing from other hosts."""
@@ -241,13 +242,17 @@ def assets(name: str) -> Response:
     """Serve a file of the interactive documentation. Raises a 404."""
     if name not in ASSETS:
         raise NotFound
-    # Without Flask's ranges and If-Match, whose answers the OpenAPI document does not have.
-    response = send_from_directory(ASSETS[name], name, conditional=False)
-    if unchanged := conditional(str(response.get_etag()[0])):
-        response.close()
-        response = unchanged
+    etag = _fingerprint(name)
+    # Without the ranges of Flask, whose answers the OpenAPI document does not have.
+    response = conditional(etag) or tagged(send_from_directory(ASSETS[name], name, conditional=False, etag=etag), etag)
     response.headers["Cache-Control"] = "public, max-age=86400"
     return response
+
+
+@cache
+def _fingerprint(name: str) -> str:
+    """Return the tag of a file; its time and size, which Flask takes, can be those of another release's file."""
+    return hashlib.sha256((Path(ASSETS[name]) / name).read_bytes()).hexdigest()[:16]
 
 
 def _healthy() -> Response:

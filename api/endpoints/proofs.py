@@ -16,12 +16,12 @@ from api.query import parser
 from api.query.parameters import AS_OF, MIN_VERSION, VERSION, Parameter
 from api.schema.formats import FORMATS, chunks
 from api.schema.operators import TYPES
-from api.web import envelopes
+from api.web import envelopes, tags
 from api.web.blueprints import Blueprint, documents
 from api.web.consistency import ReadView, as_of_version, chain_of, reading, version_problems
-from api.web.headers import HEADERS, IF_NONE_MATCH, UNCHANGED
+from api.web.headers import CONDITIONS, HEADERS, UNCHANGED
 from api.web.parameters import NOUN, noun_named, query_parameters
-from api.web.responses import JSON, conditional, json_response, negotiate, streamed, streaming, tag, tagged
+from api.web.responses import JSON, conditional, json_response, negotiate, streamed, streaming, tagged
 from api.web.schemas import document_field, hash_field, id_field, kind_field, version_field
 
 
@@ -96,16 +96,17 @@ NUMBER = {
 }
 
 
+PROOF_PROBLEMS = ("invalid-query", "cursor-diverged", "not-acceptable", "precondition-failed", "unavailable")
 blueprint = Blueprint("proofs", __name__)
 
 
-@blueprint.route("/digest", endpoint="read_digest", parameters=[IF_NONE_MATCH], tags=["sync"])
+@blueprint.route("/digest", endpoint="read_digest", parameters=CONDITIONS, tags=["sync"])
 class Digest(ReadView):
     """The digest of the dataset."""
 
     @blueprint.response(200, DigestAnswerSchema, description="The digest.", headers=HEADERS)
     @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-    @documents(blueprint, "invalid-query", "cursor-diverged", "not-acceptable", "unavailable")
+    @documents(blueprint, *PROOF_PROBLEMS)
     @blueprint.doc(operationId="digest", summary="Prove a copy", parameters=query_parameters(DIGEST_PARAMETERS))
     def get(self) -> Response:
         """Read a SHA-256 Merkle root over all records at a version: a copy that has the same root is complete and correct.
@@ -119,7 +120,7 @@ class Digest(ReadView):
 @blueprint.route(
     "/digest/buckets/<string:noun>/<string:number>",
     endpoint="read_bucket",
-    parameters=[NOUN, NUMBER, IF_NONE_MATCH],
+    parameters=[NOUN, NUMBER, *CONDITIONS],
     tags=["sync"],
 )
 class BucketRecords(ReadView):
@@ -127,7 +128,7 @@ class BucketRecords(ReadView):
 
     @blueprint.response(200, BucketAnswerSchema, description="The bucket.", headers=HEADERS)
     @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-    @documents(blueprint, "invalid-query", "cursor-diverged", "not-acceptable", "not-found", "unavailable")
+    @documents(blueprint, *PROOF_PROBLEMS, "not-found")
     @blueprint.doc(operationId="bucket", summary="Repair a copy", parameters=query_parameters(BUCKET_PARAMETERS))
     def get(self, noun: str, number: str) -> Response:
         """Read the records of one bucket with their hashes, by id: a copy whose bucket differs takes these instead."""
@@ -136,13 +137,13 @@ class BucketRecords(ReadView):
         return read_bucket(kind, bucket, parser.parse_named(BUCKET_PARAMETERS, request.args.lists()))
 
 
-@blueprint.route("/snapshot", endpoint="snapshot", parameters=[IF_NONE_MATCH], tags=["sync"])
+@blueprint.route("/snapshot", endpoint="snapshot", parameters=CONDITIONS, tags=["sync"])
 class Snapshot(ReadView):
     """The whole dataset."""
 
     @blueprint.response(200, {"type": "string"}, content_type=NDJSON, description="The whole dataset.", headers=HEADERS)
     @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-    @documents(blueprint, "invalid-query", "cursor-diverged", "not-acceptable", "unavailable")
+    @documents(blueprint, *PROOF_PROBLEMS)
     @blueprint.doc(operationId="snapshot", summary="Copy everything", parameters=query_parameters(SNAPSHOT_PARAMETERS))
     def get(self) -> Response:
         """Read the whole dataset at one version as lines of JSON: `version`, `cursor`, `count`, `root`; then every record.
@@ -184,8 +185,9 @@ def read_bucket(kind: str, number: int, query: dict[str, Any]) -> Response:
 
 def _version_and_tag(session: Session, at: int | None) -> tuple[int, str]:
     """Return the version that is read, the newest by default, and the tag of its answers. Raises a 410."""
-    version = head.state(session).version if at is None else at
-    return version, tag(version, chain_of(session, version, "at").hex()[:8])
+    state = head.state(session)
+    version = state.version if at is None else at
+    return version, tags.of_version(state, version, chain_of(session, version, "at"))
 
 
 def _bucket_number(text: str) -> int:
@@ -215,7 +217,7 @@ def read_snapshot(query: dict[str, Any]) -> Response:
         session = stack.enter_context(reading(query.get("min_version", 0)))
         version = _snapshot_version(session, query.get("as_of"))
         chain = head.chain_at(session, version)
-        etag = tag(version, chain.hex()[:8])
+        etag = tags.of_version(head.state(session), version, chain)
         if unchanged := conditional(etag):
             return unchanged
         cursor = feed.Position(version).cursor(chain)

@@ -17,10 +17,10 @@ from api.query.related import related
 from api.schema.fields import instant, is_slug
 from api.schema.formats import BY_MEDIA_TYPE, FORMATS, Format, chunks
 from api.schema.resource import Resource
-from api.web import envelopes
+from api.web import envelopes, tags
 from api.web.blueprints import Blueprint, Decorators, documents, noun_view
 from api.web.consistency import ReadView, as_of_version, reading, unknown_record, version_problems
-from api.web.headers import HEADERS, IF_NONE_MATCH, LINK, NOT_KEPT, UNCHANGED, VARY, header
+from api.web.headers import CONDITIONS, HEADERS, LINK, NOT_KEPT, UNCHANGED, VARY, header
 from api.web.parameters import filter_body, id_parameter, parameter_name, query_parameters
 from api.web.responses import (
     JSON,
@@ -32,7 +32,6 @@ from api.web.responses import (
     read_body,
     streamed,
     streaming,
-    tag,
     tagged,
 )
 from api.web.schemas import list_of, record_of
@@ -43,7 +42,7 @@ LIST_PROBLEMS = ("invalid-query", "invalid-cursor", "too-many-included", "unavai
 BODY_PROBLEMS = ("invalid-json", "invalid-body", "content-too-large", "unsupported-media-type")
 RECORD_PROBLEMS = (
     *("invalid-query", "too-many-included", "record-not-found", "record-deleted", "history-trimmed"),
-    *("method-not-allowed", "not-acceptable", "unavailable"),
+    *("method-not-allowed", "not-acceptable", "precondition-failed", "unavailable"),
 )
 FORMAT = {
     "name": "format",
@@ -114,17 +113,17 @@ def blueprint_of(resource: Resource) -> Blueprint:
     search = noun_view(RecordSearch, resource, post=_search_docs(blp, resource))
     record = noun_view(Record, resource, get=_record_docs(blp, resource))
     blp.add_url_rule(f"/{name}", "list", record_list)
-    blp.add_url_rule(f"/{name}.<string:format>", "export", export, parameters=[FORMAT, IF_NONE_MATCH])
+    blp.add_url_rule(f"/{name}.<string:format>", "export", export, parameters=[FORMAT, *CONDITIONS])
     blp.add_url_rule(f"/{name}/search", "search", search)
     blp.add_url_rule(f"/{name}/<record:id>", "record", record, parameters=[id_parameter(resource)])
     return blp
 
 
 def _list_docs(blp: Blueprint, resource: Resource) -> Decorators:
-    name, rows = resource.name, [*_list_parameters(resource), IF_NONE_MATCH]
+    name, rows = resource.name, [*_list_parameters(resource), *CONDITIONS]
     return (
         blp.doc(operationId=f"list_{name}", summary=f"List {name}", parameters=rows),
-        documents(blp, *LIST_PROBLEMS, "not-acceptable"),
+        documents(blp, *LIST_PROBLEMS, "not-acceptable", "precondition-failed"),
         *_list_answers(blp, resource, LIST_HEADERS | VARY),
     )
 
@@ -133,7 +132,7 @@ def _export_docs(blp: Blueprint, resource: Resource) -> Decorators:
     name, rows = resource.name, _list_parameters(resource)
     return (
         blp.doc(operationId=f"export_{name}", summary=f"List {name} in a format", parameters=rows),
-        documents(blp, *LIST_PROBLEMS, "not-found"),
+        documents(blp, *LIST_PROBLEMS, "not-found", "precondition-failed"),
         *_list_answers(blp, resource, LIST_HEADERS),
     )
 
@@ -152,7 +151,7 @@ def _search_docs(blp: Blueprint, resource: Resource) -> Decorators:
 def _record_docs(blp: Blueprint, resource: Resource) -> Decorators:
     singular = resource.singular
     of_noun = [parameter_name(resource, name) for name in parameters.RECORD_PARAMETERS if name in parameters.PARAMETERS]
-    rows = [*of_noun, *query_parameters({"as_of": parameters.AS_OF}), IF_NONE_MATCH]
+    rows = [*of_noun, *query_parameters({"as_of": parameters.AS_OF}), *CONDITIONS]
     return (
         blp.doc(operationId=f"get_{singular}", summary=f"Read one {singular}", parameters=rows),
         documents(blp, *RECORD_PROBLEMS),
@@ -185,13 +184,14 @@ def read_list(resource: Resource, format: Format, *expressions: Any) -> Response
     if format.write:
         return _stream(query, format)
     with reading(query.min_version) as session:
-        version = head.state(session).version
+        state = head.state(session)
+        etag = tags.of_dataset(state)
         # Caches know an answer by its URL, without the expressions in the body.
-        if not expressions and (unchanged := conditional(tag(version))):
+        if not expressions and (unchanged := conditional(etag)):
             return unchanged
         result = lists.read(session, query, current_app.extensions["planner"])
-    response = envelopes.listing(query, result, version)
-    return no_store(response) if expressions else tagged(response, tag(version))
+    response = envelopes.listing(query, result, state.version)
+    return no_store(response) if expressions else tagged(response, etag)
 
 
 def _stream(query: Query, format: Format) -> Response:
@@ -202,7 +202,7 @@ def _stream(query: Query, format: Format) -> Response:
     with ExitStack() as stack:
         stack.enter_context(streaming())
         session = stack.enter_context(reading(query.min_version))
-        etag = tag(head.state(session).version, format.name)
+        etag = tags.of_dataset(head.state(session), format.name)
         if unchanged := conditional(etag):
             return unchanged
         lines = stack.enter_context(closing(lists.stream(session, query, current_app.extensions["planner"])))
@@ -239,11 +239,13 @@ def read_record(query: Query, id: str) -> Response:
     with reading(query.min_version) as session:
         revision = _revision(session, query, id)
         # Included records change without the record.
-        version = head.state(session).version if query.include else revision.version
-        if unchanged := conditional(tag(version)):
+        state = head.state(session) if query.include else None
+        etag = tags.of_record(revision, state)
+        if unchanged := conditional(etag):
             return unchanged
         included = related(session, query.resource, [id], query.include, {})
-    return tagged(envelopes.record(query, revision.document or "", included, version), tag(version))
+    version = state.version if state else revision.version
+    return tagged(envelopes.record(query, revision.document or "", included, version), etag)
 
 
 def _revision(session: Session, query: Query, id: str) -> history.RevisionRow:

@@ -12,13 +12,13 @@ from api.query import parser, search
 from api.query.language import SEARCHABLE, Find
 from api.query.parameters import FIND_PARAMETERS
 from api.resources import BY_NAME
-from api.web import envelopes
+from api.web import envelopes, tags
 from api.web.blueprints import Blueprint, documents
 from api.web.consistency import ReadView, reading
-from api.web.headers import HEADERS, IF_NONE_MATCH, LINK, UNCHANGED
+from api.web.headers import CONDITIONS, HEADERS, LINK, UNCHANGED
 from api.web.parameters import query_parameters
 from api.web.problems import base_url
-from api.web.responses import JSON, address, conditional, json_response, negotiate, tag, tagged
+from api.web.responses import JSON, address, conditional, json_response, negotiate, tagged
 from api.web.schemas import LinksSchema, MetaSchema, PageSchema, highlights_field, schema_name
 
 
@@ -79,13 +79,13 @@ def _parameters(path: str) -> list[dict[str, Any]]:
     return [{**parameter, "required": True} if parameter["name"] == "q" else parameter for parameter in parameters]
 
 
-@blueprint.route("/search", endpoint="find", parameters=[IF_NONE_MATCH])
+@blueprint.route("/search", endpoint="find", parameters=CONDITIONS)
 class SearchResults(ReadView):
     """Records of every noun that a search finds."""
 
     @blueprint.response(200, SearchAnswerSchema, description="A page of records.", headers=HEADERS | LINK)
     @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-    @documents(blueprint, "invalid-query", "invalid-cursor", "not-acceptable", "unavailable")
+    @documents(blueprint, "invalid-query", "invalid-cursor", "not-acceptable", "precondition-failed", "unavailable")
     @blueprint.doc(operationId="search", summary="Search every noun", parameters=_parameters("search"))
     def get(self) -> Response:
         """Search all nouns for the words of `q`, the best records first.
@@ -97,13 +97,13 @@ class SearchResults(ReadView):
         return read_search(parser.parse_find("search", request.args.lists()))
 
 
-@blueprint.route("/suggest", endpoint="suggest", parameters=[IF_NONE_MATCH])
+@blueprint.route("/suggest", endpoint="suggest", parameters=CONDITIONS)
 class Suggestions(ReadView):
     """Records whose names have words that begin as typed."""
 
     @blueprint.response(200, SuggestAnswerSchema, description="Records that may be meant.", headers=HEADERS)
     @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-    @documents(blueprint, "invalid-query", "not-acceptable", "unavailable")
+    @documents(blueprint, "invalid-query", "not-acceptable", "precondition-failed", "unavailable")
     @blueprint.doc(operationId="suggest", summary="Complete a text as it is typed", parameters=_parameters("suggest"))
     def get(self) -> Response:
         """Find records whose names have, for each word of `q`, a word that begins with it.
@@ -117,8 +117,9 @@ class Suggestions(ReadView):
 def read_search(query: Find) -> Response:
     """Answer with a page of the records of every noun that a search finds."""
     with reading(query.min_version) as session:
-        version = head.state(session).version
-        if unchanged := conditional(tag(version)):
+        state = head.state(session)
+        etag = tags.of_dataset(state)
+        if unchanged := conditional(etag):
             return unchanged
         planner = current_app.extensions["planner"]
         hits, cursor = search.find(session, query, planner)
@@ -128,19 +129,20 @@ def read_search(query: Find) -> Response:
         "data": [_hit(hit, query) for hit in hits],
         "page": envelopes.page(query.limit, cursor, total, relation),
         "links": links,
-        "meta": {"version": version},
+        "meta": {"version": state.version},
     }
-    return tagged(json_response(body, links), tag(version))
+    return tagged(json_response(body, links), etag)
 
 
 def read_suggestions(query: Find) -> Response:
     """Answer with the records whose names have words that begin as typed."""
     with reading(query.min_version) as session:
-        version = head.state(session).version
-        if unchanged := conditional(tag(version)):
+        state = head.state(session)
+        etag = tags.of_dataset(state)
+        if unchanged := conditional(etag):
             return unchanged
         hits = search.suggest(session, query, current_app.extensions["planner"])
-    return tagged(json_response({"data": [_suggestion(hit) for hit in hits], "meta": {"version": version}}), tag(version))
+    return tagged(json_response({"data": [_suggestion(hit) for hit in hits], "meta": {"version": state.version}}), etag)
 
 
 def _suggestion(hit: search.Hit) -> dict[str, Any]:

@@ -35,32 +35,37 @@ class DatasetState(NamedTuple):
     """The dataset as a session sees it.
 
     ``chain`` is the hash of the last revision; versions from ``trimmed`` on can be read; ``cuts`` counts how often documents
-    were cut. ``settled``: every change of the tables is published. ``indexed``: the bitmap index has all that is published.
+    were cut. ``noted`` is the number of the last change of the tables that is not published. ``indexed``: the bitmap index has
+    all that is published.
     """
 
     version: int
     chain: bytes
     trimmed: int
     cuts: int
-    settled: bool
+    noted: int | None
     indexed: bool
+
+    @property
+    def settled(self) -> bool:
+        """Whether every change of the tables is published."""
+        return self.noted is None
 
 
 def state(session: Session) -> DatasetState:
     """Return the state of the dataset; a session reads it once, until `forget`."""
     if "dataset" not in session.info:
         ((version, chain, trimmed, cuts, indexed, noted),) = statements.rows(session, "state", _state, {})
-        settled = noted is None
-        session.info["dataset"] = DatasetState(
-            version, bytes(chain), trimmed, cuts, settled, settled and indexed == bitmaps.stamp(version)
-        )
+        is_indexed = noted is None and indexed == bitmaps.stamp(version)
+        session.info["dataset"] = DatasetState(version, bytes(chain), trimmed, cuts, noted, is_indexed)
     result: DatasetState = session.info["dataset"]
     return result
 
 
 def _state() -> Any:
     # Notes about the nouns of a newer release are left to that release; no list shows these nouns.
-    noted = select(Dirty.seq).where(Dirty.kind.in_([literal(name) for name in BY_NAME])).limit(1)
+    of_nouns = Dirty.kind.in_([literal(name) for name in BY_NAME])
+    noted = select(Dirty.seq).where(of_nouns).order_by(Dirty.seq.desc()).limit(1)
     return select(Head.version, Head.chain, Head.trimmed, Head.cuts, Head.indexed, noted.scalar_subquery())
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from flask import Response, request
 from sqlalchemy.exc import IntegrityError
 
-from api import __version__
 from api.editing import idempotency
 from api.editing.operations import Expected, Operation
 from api.editing.writer import Outcome, Writer, outcomes_of
@@ -20,14 +19,13 @@ from api.query import parser
 from api.query.parameters import Parameter
 from api.schema.fields import instant
 from api.schema.operators import TYPES
-from api.web import auth
-from api.web.compression import plain
+from api.web import auth, tags
 from api.web.headers import COUNTED, NOT_KEPT, header
 from api.web.keys import ApiKey
 from api.web.parameters import query_parameters
 from api.web.problem_types import PROBLEMS
 from api.web.problems import base_url, respond
-from api.web.responses import JSON, database, negotiate, no_store, tag
+from api.web.responses import JSON, database, negotiate, no_store
 
 MAX_MESSAGE = 500
 TOKEN = re.compile(r'"?([\x21\x23-\x7e]{1,255}?)"?')
@@ -66,7 +64,7 @@ IF_MATCH = _request_header(
     "If-Match",
     "`ETag` of the record that you want to change, or `*` for any version of it.",
     schema={"pattern": f"^({TAGS})$"},
-    example=f'"{__version__}-17"',
+    example=tags.EXAMPLE,
 )
 IF_NONE_MATCH = _request_header(
     "If-None-Match", "`*`: create the record, and fail if it exists.", schema={"enum": ["*"]}, example="*"
@@ -79,7 +77,7 @@ IDEMPOTENCY_KEY = _request_header(
 )
 PREFER = _request_header("Prefer", "`return=minimal` leaves the record out of the answer (RFC 7240).", example="return=minimal")
 LOCATION = header("Location", "URL of the record, or of the changeset.", "https://api.example.org/cities/fresno-ca")
-ETAG = header("ETag", "Version of the record, for `If-Match`.", f'"{__version__}-619"')
+ETAG = header("ETag", "Tag of the record, for `If-Match`.", tags.EXAMPLE)
 PREFERENCE = header("Preference-Applied", "The preference that the answer follows.", "return=minimal")
 WRITTEN = NOT_KEPT | COUNTED
 REFUSALS = ("invalid-query", "invalid-json", "not-acceptable", "content-too-large", "unsupported-media-type", "unavailable")
@@ -148,7 +146,7 @@ def record_written(outcomes: Sequence[Outcome], _publication: publish.Publicatio
         if not minimal:
             body = f'{{"data":{revision.document},"included":{{}},"meta":{{"version":{revision.version}}}}}'
             response = Response(body, status=201 if created else 200, content_type=JSON)
-        response.set_etag(tag(revision.version))
+        response.set_etag(tags.of_record(revision))
     if created:
         response.headers["Location"] = f"{base_url()}/{outcome.resource.name}/{revision.id}"
     if minimal:
@@ -196,16 +194,15 @@ def read_arguments() -> dict[str, Any]:
 
 
 def read_if_match() -> Expected | None:
-    """Return the versions that `If-Match` names; tags that are not ours name none. Raises a 400 if it is malformed."""
+    """Return the revisions that `If-Match` names; tags that are not a record's name none. Raises a 400 if it is malformed."""
     text = request.headers.get("If-Match")
     if text is None:
         return None
     if not re.fullmatch(TAGS, text):
-        detail = f'`If-Match` is the `ETag` of the record, with its quotes, as in `"{__version__}-17"`, or `*`.'
+        detail = f"`If-Match` is the `ETag` of the record, with its quotes, as in `{tags.EXAMPLE}`, or `*`."
         raise ProblemError("bad-request", detail, error_item("If-Match", "invalid-value", detail))
-    tags = map(plain, re.findall(r'"([^"]*)"', text))
-    matches = [re.fullmatch(r"(?:.*-)?(\d{1,19})", each) for each in tags]
-    return Expected(frozenset(int(match[1]) for match in matches if match), any=text == "*")
+    named = map(tags.record_version, re.findall(r'"([^"]*)"', text))
+    return Expected(frozenset(version for version in named if version), any=text == "*")
 
 
 def must_be_absent() -> bool:

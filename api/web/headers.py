@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api import __version__
+from api.web import tags
 from api.web.cache import CACHE_CONTROL
 
 UNCHANGED = "You have the latest version already."
@@ -18,7 +18,7 @@ REQUEST_ID = header("X-Request-Id", "Names this request in our log.", "0b6a4ac1b
 ENCODED = header("Content-Encoding", "How the body is compressed, if it is; see `Accept-Encoding`.", "zstd")
 NOT_KEPT = header("Cache-Control", "The answer must not be cached.", "no-store") | REQUEST_ID
 HEADERS = (
-    header("ETag", "Version of this answer, for `If-None-Match`.", f'"{__version__}-618"')
+    header("ETag", "Tag of this answer, for `If-None-Match` and `If-Match`.", tags.EXAMPLE)
     | header("Cache-Control", "How the answer may be cached.", CACHE_CONTROL)
     | header("Vary", VARIES, "Accept-Encoding")
     | ENCODED
@@ -44,8 +44,16 @@ RETRY_AFTER = header("Retry-After", "Seconds to wait before trying again.", "5")
 IF_NONE_MATCH = {
     "name": "If-None-Match",
     "in": "header",
-    "description": "`ETag` of your copy: the answer is a 304 if the copy is still the latest version.",
+    "description": "`ETag` of your copy: the answer is a 304 if it would be the same as the copy.",
     "schema": {"type": "string"},
     # Nothing has version 0, so the interactive page, which sends the example, gets a whole answer.
-    "example": f'"{__version__}-0"',
+    "example": tags.EXAMPLE_OF_NOTHING,
 }
+IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "`ETag` of your copy, or `*`: the answer is a 412 if it would be another than the copy.",
+    "schema": {"type": "string"},
+    "example": "*",
+}
+CONDITIONS = [IF_NONE_MATCH, IF_MATCH]

@@ -242,16 +242,16 @@ PROBLEMS: dict[str, ProblemType] = {
         ProblemType(
             "precondition-failed",
             412,
-            "The record has changed",
-            "The record is not at the version that `If-Match` or `if_match` names, or exists in spite of `If-None-Match`. "
+            "The state is another than you expect",
+            "A record is not in the state that `If-Match` or `if_match` names, or exists in spite of `If-None-Match`. "
             "`current` is the record as it is now, or null; `errors` names the members that differ from yours. Merge the two "
-            "and send the request again.",
-            "The city `san-diego-ca` has changed: it is at version 620.",
+            "and send the request again. When you read, the answer is another than `If-Match` names.",
+            "The city `san-diego-ca` is at version 620, which is another state than yours.",
             (
                 {
                     "parameter": "If-Match",
                     "code": "precondition-failed",
-                    "detail": "The city `san-diego-ca` has changed: it is at version 620.",
+                    "detail": "The city `san-diego-ca` is at version 620, which is another state than yours.",
                 },
                 {"pointer": "/summary", "code": "differs", "detail": "The current value of `summary` differs from yours."},
             ),

@@ -1,23 +1,21 @@
 """What answers share: negotiation, entity tags, bodies, streams, links and the places of slow requests."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import Response, current_app, request
-from werkzeug.datastructures import MIMEAccept, MultiDict
-from werkzeug.http import parse_accept_header
+from werkzeug.datastructures import MultiDict
 
-from api import __version__
 from api.db.database import Database
 from api.errors import ProblemError, error_item, shorten
 from api.schema import strict_json
 from api.schema.formats import FORMATS
+from api.web import tags
 from api.web.cache import CACHE_CONTROL
-from api.web.compression import matching
+from api.web.negotiation import preferred_types
 from api.web.problems import base_url
 
 JSON = "application/json"
@@ -35,11 +33,7 @@ def database() -> Database:
 
 def negotiate(*offered: str) -> str:
     """Return the offered media type that `Accept` prefers. Raises a 406 if it accepts none of them."""
-    # All answers are UTF-8, so a client that asks for `charset=utf-8` gets what it wants.
-    accepted = parse_accept_header(
-        re.sub(r";\s*(charset|header)=[^;,]*", "", request.headers.get("Accept") or "*/*"), MIMEAccept
-    )
-    best = accepted.best_match(offered)
+    best = next((name for name in preferred_types(request.headers.get("Accept", "")) if name in offered), None)
     if best is None:
         accept = shorten(request.headers["Accept"])
         item = error_item(
@@ -50,15 +44,16 @@ def negotiate(*offered: str) -> str:
 
 
 def conditional(etag: str) -> Response | None:
-    """Return a 304 if the client has this version already, else None."""
-    # The tag of the client's own copy, which may be a compressed one.
-    copy = matching(request.if_none_match, etag)
-    return tagged(Response(status=304), copy) if copy else None
-
-
-def tag(version: int, *parts: object) -> str:
-    """Return the entity tag of an answer: the release, a version, and all else that tells its bytes from others."""
-    return "-".join(map(str, (__version__, version, *parts)))
+    """Return a 304 if the client has the answer that it would get, else None. Raises a 412 if `If-Match` names another."""
+    accept_encoding = request.headers.get("Accept-Encoding")
+    selected = tags.coded(etag, accept_encoding)
+    if_match, if_none_match = (request.headers.get(name) for name in ("If-Match", "If-None-Match"))
+    if if_match is not None and not tags.matches(if_match, selected, accept_encoding):
+        detail = f'The answer is another than `If-Match` names: its `ETag` is `"{selected}"`.'
+        raise ProblemError("precondition-failed", detail, error_item("If-Match", "precondition-failed", detail))
+    if if_none_match is None or not tags.matches(if_none_match, selected, accept_encoding):
+        return None
+    return tagged(Response(status=304), selected)
 
 
 def tagged(response: Response, etag: str) -> Response:

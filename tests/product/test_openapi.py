@@ -386,6 +386,8 @@ def ask(client: FlaskClient, path: str, deleted: str | None) -> dict[int, TestRe
     answers = [
         get(known),
         get(known, headers={"If-None-Match": "*"}),
+        # Whatever has no tag does not look at it.
+        get(known, headers={"If-Match": '"x"'}),
         get(f"{known}{mark[-1]}limti=1"),
         get(re.sub(r"\{\w+\}", "99999999" if "version" in path else "unheard-of", path) + mark[:-1]),
         get(known, headers={"Accept": "image/png"}),

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import rfc8785
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from api import __version__
+from api.ledger import merkle
 from api.web.problem_types import PROBLEMS
 from tests.support.applications import BASE
 
@@ -41,6 +42,11 @@ def brief(response: TestResponse) -> tuple[int, str, list[dict[str, Any]]]:
     return body["status"], body["type"].rsplit("/", 1)[1], body["errors"]
 
 
+def record_state(kind: str, record: Json) -> str:
+    """Return the part of a record's tag that follows the representation: its version, and the digits of its hash."""
+    return f"{record['version']}-{merkle.leaf(kind, record['id'], rfc8785.dumps(record)).hex()[:8]}"
+
+
 def walk(client: FlaskClient, path: str) -> list[dict[str, Any]]:
     """Return every record of a list, page by page."""
     records: list[dict[str, Any]] = []
@@ -58,6 +64,6 @@ def version(client: FlaskClient) -> int:
     return newest
 
 
-def tag(record: Json) -> dict[str, str]:
-    """Return the `If-Match` header for a record as it was read."""
-    return {"If-Match": f'"{__version__}-{record["version"]}"'}
+def tag(record: Json, kind: str = "cities") -> dict[str, str]:
+    """Return the `If-Match` header for a record as it was read; a write ignores the tag's representation."""
+    return {"If-Match": f'"00000000-{record_state(kind, record)}"'}

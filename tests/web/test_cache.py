@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,13 +23,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from sqlalchemy import event, text
 from werkzeug.test import TestResponse
 
-from api import __version__
 from api.db.database import Database
 from api.ledger import publish, retention
 from api.settings import Settings
 from api.web import keys
-from api.web.cache import Cache
-from api.web.compression import CODINGS
+from api.web.cache import Answers, Cache
+from api.web.negotiation import CODINGS
 from tests.support.answers import brief
 from tests.support.applications import curating, serving
 from tests.support.databases import Store, counted, opened, publishing, template
@@ -119,9 +119,13 @@ VARIANTS: list[tuple[str, Json]] = [
         *({"Accept": form} for form in ("application/json", "text/csv", "application/x-ndjson", "text/html", "image/png")),
         {"Origin": "https://example.org"},
         {"Host": "other.example.org"},
-        {"If-None-Match": f'"{__version__}-603"'},
-        {"If-None-Match": f'W/"{__version__}-603:gzip", "x"', "Accept-Encoding": "gzip"},
-        {"If-None-Match": f'"{__version__}-602"'},
+        *(
+            {"If-None-Match": written, **accepts}
+            for written in ("{}", "W/{}", '"x", {}', "{gzip}", "{gzip}, {}", "{apache}", "{apache-gzip}")
+            for accepts in ({}, {"Accept-Encoding": "gzip"}, {"Accept-Encoding": "identity"})
+        ),
+        {"If-Match": "{}"},
+        {"If-Match": '"x"'},
         {"If-None-Match": "*"},
         {"If-None-Match": ""},
         {"Authorization": "Bearer nobody"},
@@ -135,8 +139,11 @@ VARIANTS: list[tuple[str, Json]] = [
 def test_every_variant(routing_kept: tuple[FlaskClient, FlaskClient], path: str) -> None:
     """By every method, `Accept`, coding and condition, kept answers are those of an application that keeps none."""
     kept, plain = routing_kept
+    tag = plain.get(path, buffered=True).headers["ETag"]
+    tags = {"": tag, "gzip": f'{tag[:-1]}:gzip"', "apache": f'{tag[:-1]}-gzip"', "apache-gzip": f'{tag[:-1]}:gzip-gzip"'}
     orders = [random.Random(seed).sample(VARIANTS, len(VARIANTS)) for seed in (1, 2)]  # noqa: S311 - nothing is secret
-    for method, headers in (row for order in orders for row in order):
+    for method, written in (row for order in orders for row in order):
+        headers = {name: re.sub(r"\{([a-z-]*)\}", lambda name: tags[name[1]], text) for name, text in written.items()}
         expected = whole(plain.open(path, method=method, headers=headers, buffered=True))
         found = whole(kept.open(path, method=method, headers=headers, buffered=True))
         assert (method, headers, found) == (method, headers, expected)
@@ -397,14 +404,62 @@ def test_who_computes_fails(kept: Flask) -> None:
         assert sorted(found) == [0, 200, 200, 200, 200]
 
 
+def test_spellings_share_an_answer(own: FlaskClient, kept: Flask) -> None:
+    """However many spellings of `Accept` and `Accept-Encoding` are made up, each choice of ours is kept once."""
+    for number in range(1, 500):
+        spelling = {"Accept": f"application/json, x/y{number}, */*;q=0.{number}", "Accept-Encoding": f"gzip, x{number};q=.5"}
+        assert timing(own.get("/cities", headers=spelling)) == ("miss" if number == 1 else "hit")
+    assert timing(own.get("/cities", headers={"Accept-Encoding": "gzip", "Accept": "*/*"})) == "hit"
+    assert timing(own.get("/cities", headers={"Accept": "text/csv", "Accept-Encoding": "gzip"}, buffered=True)) == "miss"
+    assert len(kept.wsgi_app.answers.kept) == 1  # type: ignore[attr-defined]
+
+
+def test_threads_that_see_different_states(own: FlaskClient, kept: Flask, database: Database) -> None:
+    """Threads that see a state and the one before take turns, and both are answered from the cache.
+
+    The control: the first answer of each state is computed.
+    """
+    watch: Any = kept.wsgi_app.watch  # type: ignore[attr-defined]
+    states = [watch.state()]
+    with publishing(database) as session:
+        session.execute(text("update cities set summary = 'New.' where id = 'boston-ma'"))
+    states.append(states[0]._replace(version=states[0].version + 1))
+    for turn in range(3):
+        for state in states:
+            kept.wsgi_app.watch = SimpleNamespace(state=lambda state=state: state)  # type: ignore[attr-defined]
+            assert timing(own.get("/cities")) == ("hit" if turn else "miss")
+
+
+def test_nobody_waits_for_ever(kept: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request waits a limited time for another that computes the same answer, and then computes it itself."""
+    cache: Any = kept.wsgi_app
+    monkeypatch.setattr("api.web.cache.PATIENCE", 0.2)
+    inner, gate, begun, first = cache.app, threading.Event(), threading.Event(), threading.Semaphore(1)
+
+    def stuck(environ: Any, start: Any) -> Any:
+        if first.acquire(blocking=False):
+            begun.set()
+            gate.wait(30)
+        return inner(environ, start)
+
+    cache.app = stuck
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(lambda: kept.test_client().get("/cities").status_code)
+        assert begun.wait(30)
+        assert kept.test_client().get("/cities").status_code == 200
+        assert not slow.done()
+        gate.set()
+        assert slow.result(30) == 200
+
+
 def test_a_flood_stays_within_its_bytes(own: FlaskClient, kept: Flask) -> None:
     """However many different addresses are asked for, the kept answers take no more than was allowed, and the newest are there."""
     cache: Any = kept.wsgi_app
-    cache.room = 200_000
+    cache.answers = Answers(200_000)
     for number in range(1, 400):
         own.get(f"/initiatives?limit=5&version__gt={number}")
-        assert sum(answer.size for answer in cache.current.answers.values()) <= 200_000
-    assert 10 < len(cache.current.answers) < 399
+        assert sum(answer.size for answer in cache.answers.kept.values()) <= 200_000
+    assert 10 < len(cache.answers.kept) < 399
     assert timing(own.get("/initiatives?limit=5&version__gt=399")) == "hit"
     assert timing(own.get("/initiatives?limit=5&version__gt=1")) == "miss"
     assert [timing(own.get("/citations?limit=500")) for _ in range(2)] == ["miss", "miss"]

@@ -378,12 +378,13 @@ def test_body_too_large() -> None:
 
 
 def test_asset_is_whole(routing_client: FlaskClient) -> None:
-    """An asset has no ranges and no preconditions, so it is never half or refused."""
+    """An asset has no ranges, so it is never half; `If-Match` refuses it if it names another, as in every read."""
     whole = (ROOT / "api" / "endpoints" / "static" / "page.css").read_bytes()
-    for header in ({"Range": "bytes=0-1"}, {"Range": "bytes=999999-"}, {"If-Match": '"x"'}):
+    for header in ({"Range": "bytes=0-1"}, {"Range": "bytes=999999-"}, {"If-Match": "*"}):
         response = routing_client.get("/docs/page.css", headers=header)
         assert (response.status_code, response.get_data()) == (200, whole)
         response.close()
+    assert brief(routing_client.get("/docs/page.css", headers={"If-Match": '"x"'}))[:2] == (412, "precondition-failed")
 
 
 def test_replaced_file(sqlite_store: Store) -> None:

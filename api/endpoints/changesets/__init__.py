@@ -15,7 +15,7 @@ from api.errors import ProblemError, error_item
 from api.ledger import head, history, publish
 from api.query import parser
 from api.schema.fields import MAX_INTEGER, instant
-from api.web import auth
+from api.web import auth, tags
 from api.web.blueprints import Blueprint, documents
 from api.web.commits import (
     IDEMPOTENCY_KEY,
@@ -28,9 +28,9 @@ from api.web.commits import (
     read_arguments,
 )
 from api.web.consistency import ReadView, reading
-from api.web.headers import HEADERS, IF_NONE_MATCH, UNCHANGED
+from api.web.headers import CONDITIONS, HEADERS, UNCHANGED
 from api.web.problems import base_url
-from api.web.responses import JSON, conditional, json_response, negotiate, tag, tagged
+from api.web.responses import JSON, conditional, json_response, negotiate, tagged
 
 MAX_SHOWN = 1_000
 
@@ -89,8 +89,8 @@ class Commits(ReadView):
 
     @blueprint.response(200, CommitAnswerSchema, description="The commit.", headers=HEADERS)
     @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-    @documents(blueprint, "invalid-query", "not-found", "not-acceptable", "unavailable")
-    @blueprint.doc(operationId="get_changeset", summary="Read one commit", parameters=[IF_NONE_MATCH])
+    @documents(blueprint, "invalid-query", "not-found", "not-acceptable", "precondition-failed", "unavailable")
+    @blueprint.doc(operationId="get_changeset", summary="Read one commit", parameters=CONDITIONS)
     def get(self, version: int) -> Response:
         """Read who changed what, when and why."""
         negotiate(JSON)
@@ -98,8 +98,9 @@ class Commits(ReadView):
         with reading() as session:
             if version > head.state(session).version and head.is_standby(session):
                 raise head.AheadError(version)
-            body = {"data": commit_of(session, version)}
-        return conditional(tag(version)) or tagged(json_response(body), tag(version))
+            commit = commit_of(session, version)
+            etag = tags.of_version(head.state(session), version, head.chain_at(session, commit["last_version"]))
+        return conditional(etag) or tagged(json_response({"data": commit}), etag)
 
 
 def committed(outcomes: Sequence[Outcome], publication: publish.Publication) -> Response:

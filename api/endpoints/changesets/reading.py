@@ -1,5 +1,6 @@
 """Read a changeset: the schemas of the body, and its operations."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +12,13 @@ from api.editing.operations import Expected, Operation
 from api.errors import ErrorList, ProblemError, error_item
 from api.resources import BY_NAME
 from api.schema.validation import load
+from api.web import tags
 from api.web.commits import MAX_MESSAGE
 from api.web.responses import JSON, read_body
 
 NDJSON = "application/x-ndjson"
 MAX_OPERATIONS = 1_000
+QUOTED = re.compile(r'^(?:W/)?"([^"]+)"$')
 VERBS = ("create", "put", "patch", "delete")
 
 
@@ -24,10 +27,16 @@ def _check_storable(text: str) -> None:
         raise ValidationError("A text holds no null character and no half of a surrogate pair.")
 
 
-def _check_version(value: Any) -> None:
-    is_version = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-    if not is_version and value != "*":
-        raise ValidationError("Send the `version` of the record, or `*`.")
+def _expected(value: Any) -> Expected:
+    """Return what `if_match` names. Raises ValidationError."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return Expected(frozenset([(value, "")]))
+    if value == "*":
+        return Expected(any=True)
+    if isinstance(value, str) and (match := QUOTED.fullmatch(value)):
+        version = tags.record_version(match[1])
+        return Expected(frozenset([version] if version else []))
+    raise ValidationError("Send the `version` or the `ETag` of the record, or `*`.")
 
 
 class LenientSchema(Schema):
@@ -59,11 +68,12 @@ class OperationSchema(LenientSchema):
         metadata={"description": "The record's id. If absent, `document` must have it.", "example": "san-diego-ca"}
     )
     if_match = fields.Raw(
-        validate=_check_version,
+        validate=_expected,
         metadata={
-            "description": "The record's `version` as you know it, or `*`; required to change a record that exists.",
+            "description": "The record's `version` or `ETag` as you know it, or `*`; required to change a record that exists. "
+            "Only an `ETag` tells a version from one of the same number that was lost in a restore.",
             "example": 3,
-            "anyOf": [{"type": "integer", "minimum": 1}, {"const": "*"}],
+            "anyOf": [{"type": "integer", "minimum": 1}, {"const": "*"}, {"type": "string", "pattern": QUOTED.pattern}],
         },
     )
     document = fields.Dict(
@@ -87,7 +97,7 @@ class OperationSchema(LenientSchema):
             resource=BY_NAME[data["kind"]],
             id=data.get("id"),
             body=data.get("document"),
-            expected=None if version is None else Expected(any=True) if version == "*" else Expected(frozenset([version])),
+            expected=None if version is None else _expected(version),
         )
 
 

@@ -1,0 +1,87 @@
+"""Media types and codings that are preferred: as browsers, libraries and Java ask for them."""
+
+import pytest
+from flask.testing import FlaskClient
+
+from api.web.negotiation import preferred_coding, preferred_types
+
+JSON, CSV, NDJSON, HTML = "application/json", "text/csv", "application/x-ndjson", "text/html"
+CHROME = (
+    "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,"
+    "application/signed-exchange;v=b3;q=0.7"
+)
+FIREFOX = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/png,image/svg+xml,*/*;q=0.8"
+SAFARI = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+JAVA_8 = "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"
+JAVA_21 = "text/html, image/gif, image/jpeg, */*; q=0.2"
+AXIOS, ANYTHING = "application/json, text/plain, */*", "*/*"
+
+
+@pytest.mark.parametrize("accept", [CHROME, FIREFOX, SAFARI])
+def test_browsers(client: FlaskClient, accept: str) -> None:
+    """A browser gets a page where there is one, and otherwise JSON."""
+    for path, media_type in (("/", HTML), ("/problems", HTML), ("/docs", HTML), ("/cities", JSON), ("/cities/boston-ma", JSON)):
+        assert (path, client.get(path, headers={"Accept": accept}).mimetype) == (path, media_type)
+
+
+@pytest.mark.parametrize("accept", [JAVA_8, JAVA_21, AXIOS, ANYTHING, ""])
+def test_programs(client: FlaskClient, accept: str) -> None:
+    """Java, axios, fetch and curl get JSON wherever there is JSON."""
+    for path in ("/", "/problems", "/cities", "/cities/boston-ma", "/search?q=boston", "/changes", "/digest", "/openapi.json"):
+        assert (path, client.get(path, headers={"Accept": accept}).mimetype) == (path, JSON)
+    for path, media_type in (("/docs", HTML), ("/snapshot", NDJSON)):
+        assert client.get(path, headers={"Accept": accept}, buffered=True).mimetype == media_type
+
+
+@pytest.mark.parametrize(
+    ("accept", "types"),
+    [
+        ("", (JSON, CSV, NDJSON, HTML)),
+        (" , ", (JSON, CSV, NDJSON, HTML)),
+        ("*", (JSON, CSV, NDJSON, HTML)),
+        (JAVA_8, (JSON, CSV, NDJSON, HTML)),
+        ("text/html, *; q=.2", (HTML, JSON, CSV, NDJSON)),
+        ("text/*", (CSV, HTML)),
+        ("text/csv, */*", (CSV, JSON, NDJSON, HTML)),
+        ("text/csv;q=.5, application/json;q=.4", (CSV, JSON)),
+        ("text/csv;q=0.5,application/json;Q=1.", (JSON, CSV)),
+        ("TEXT/CSV; charset=utf-8; header=present ; q = 0.5", (CSV,)),
+        ('application/json;note="a, b; c";q=1', (JSON,)),
+        ("application/json;q=0, */*", (CSV, NDJSON, HTML)),
+        ("application/json;q=x", (JSON, CSV, NDJSON, HTML)),
+        ("image/png", ()),
+        ("text/csv;q=0", ()),
+    ],
+)
+def test_which_types(accept: str, types: tuple[str, ...]) -> None:
+    """The types that a header allows come in the order of its weights, then the more specific first, then in ours."""
+    assert preferred_types(accept) == types
+
+
+@pytest.mark.parametrize(
+    ("accept_encoding", "coding"),
+    [
+        ("", None),
+        ("identity", None),
+        ("gzip", "gzip"),
+        ("GZIP", "gzip"),
+        ("gzip, deflate, br, zstd", "zstd"),
+        ("gzip, deflate, br", "br"),
+        ("gzip;q=0", None),
+        ("gzip; q=0", None),
+        ("gzip;q=0, *;q=0.1", "zstd"),
+        ("br;q=0.4, gzip;q=0.5", "gzip"),
+        ("br;q=.4, gzip;q=.5", "gzip"),
+        ("identity;q=.5, gzip;q=.4", None),
+        ("br; q=0.4, gzip; q=0.5", "gzip"),
+        ("identity;q=0.5, gzip;q=0.4", None),
+        ("identity;q=0.5, gzip", "gzip"),
+        ("*", "zstd"),
+        ("*;q=0", None),
+        ("gzip, *;q=0", "gzip"),
+        ("deflate", None),
+    ],
+)
+def test_which_coding(accept_encoding: str, coding: str | None) -> None:
+    """A client gets the coding that it prefers, with ours deciding among equals, and never one that it refuses."""
+    assert preferred_coding(accept_encoding) == coding
