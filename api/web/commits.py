@@ -9,6 +9,7 @@ from typing import Any
 
 from flask import Response, request
 from sqlalchemy.exc import IntegrityError
+from werkzeug.http import parse_list_header, unquote_header_value
 
 from api.editing import idempotency
 from api.editing.operations import Expected, Operation
@@ -215,4 +216,13 @@ def must_be_absent() -> bool:
 
 
 def _prefers_minimal() -> bool:
-    return "return=minimal" in [part.strip().lower() for part in request.headers.get("Prefer", "").split(",")]
+    return _preference("return") == "minimal"
+
+
+def _preference(name: str) -> str | None:
+    """Return the value of a preference (RFC 7240), without its parameters; the first counts if there are several."""
+    for item in parse_list_header(request.headers.get("Prefer", "")):
+        key, _, value = item.partition(";")[0].partition("=")
+        if key.strip().lower() == name:
+            return unquote_header_value(value.strip()).lower()
+    return None

@@ -141,9 +141,19 @@ def test_parameters_of_writes(refused: FlaskClient, path: str) -> None:
     assert refused.get("/cities/fresno-ca").status_code == 404
 
 
-def test_prefer_minimal(editor: FlaskClient) -> None:
-    """Who prefers little gets the tag and the place, and no body."""
-    prefer = {"Prefer": "return=minimal"}
+@pytest.mark.parametrize(
+    "written",
+    [
+        "return=minimal",
+        'return="minimal"',
+        "Return = Minimal",
+        'respond-async, wait=10, return=minimal; why="a, b; return=representation"',
+        'handling=lenient; note="return=representation", return=minimal, return=representation',
+    ],
+)
+def test_prefer_minimal(editor: FlaskClient, written: str) -> None:
+    """A client that prefers little, in any form of RFC 7240, gets the tag and the place, and no body."""
+    prefer = {"Prefer": written}
     created = editor.post("/cities", json=FRESNO, headers=prefer)
     assert (created.status_code, created.get_data(), created.headers["Location"]) == (
         201,
@@ -153,6 +163,15 @@ def test_prefer_minimal(editor: FlaskClient) -> None:
     patched = editor.patch("/cities/fresno-ca", json={"summary": "S."}, headers=prefer | {"If-Match": created.headers["ETag"]})
     assert (patched.status_code, patched.get_data(), patched.headers["Preference-Applied"]) == (204, b"", "return=minimal")
     assert patched.headers["ETag"] == editor.get("/cities/fresno-ca").headers["ETag"]
+
+
+@pytest.mark.parametrize(
+    "written", ["", "return", "return=representation", "return=representation, return=minimal", 'note="return=minimal"']
+)
+def test_prefer_something_else(editor: FlaskClient, written: str) -> None:
+    """No other preference leaves out the record; the first counts if there are several (RFC 7240, 2)."""
+    created = editor.post("/cities", json=FRESNO, headers={"Prefer": written})
+    assert (created.get_json()["data"]["id"], "Preference-Applied" in created.headers) == ("fresno-ca", False)
 
 
 def test_dry_run_of_one(editor: FlaskClient) -> None:
