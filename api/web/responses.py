@@ -1,5 +1,6 @@
 """What answers share: negotiation, entity tags, bodies, streams, links and the places of slow requests."""
 
+import codecs
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -86,7 +87,8 @@ def read_body(*media_types: str, exact: bool = False) -> Any:
         detail = f"The body must be `{'` or `'.join(media_types)}` in UTF-8, not compressed."
         item = error_item("Content-Type", "unsupported-media-type", detail, allowed=list(media_types))
         raise ProblemError("unsupported-media-type", detail, item)
-    body, lines = request.get_data(), request.mimetype == FORMATS["ndjson"].media_type
+    # Windows programs begin a file with a byte order mark, which a reader may ignore (RFC 8259, 8.1).
+    body, lines = request.get_data().removeprefix(codecs.BOM_UTF8), request.mimetype == FORMATS["ndjson"].media_type
     values = []
     for number, line in enumerate(body.split(b"\n") if lines else [body]):
         try:

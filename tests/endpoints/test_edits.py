@@ -1,5 +1,7 @@
 """The verbs of every noun: what curators can do to a record, and which requests are refused."""
 
+import json
+
 import pytest
 from flask.testing import FlaskClient
 
@@ -172,6 +174,17 @@ def test_prefer_something_else(editor: FlaskClient, written: str) -> None:
     """No other preference leaves out the record; the first counts if there are several (RFC 7240, 2)."""
     created = editor.post("/cities", json=FRESNO, headers={"Prefer": written})
     assert (created.get_json()["data"]["id"], "Preference-Applied" in created.headers) == ("fresno-ca", False)
+
+
+def test_byte_order_mark(editor: FlaskClient) -> None:
+    """A byte order mark before JSON or NDJSON is ignored, as RFC 8259 allows; one within a body is an error as before."""
+    body = b"\xef\xbb\xbf" + json.dumps(FRESNO).encode()
+    assert editor.post("/cities", data=body, content_type="application/json").status_code == 201
+    operation = {"op": "delete", "kind": "cities", "id": "fresno-ca", "if_match": "*"}
+    line = b"\xef\xbb\xbf" + json.dumps(operation).encode() + b"\n"
+    assert editor.post("/changesets", data=line, content_type="application/x-ndjson").status_code == 200
+    for wrong in (b"\xef\xbb\xbf" + body, body[3:] + b"\xef\xbb\xbf"):
+        assert brief(editor.post("/cities", data=wrong, content_type="application/json"))[:2] == (400, "invalid-json")
 
 
 def test_dry_run_of_one(editor: FlaskClient) -> None:
