@@ -80,7 +80,7 @@ def _way(listing: Listing, number: int | None) -> Callable[[Listing, Segment, Se
     query, planner = listing.query, listing.planner
     if is_walkable(query):
         number = counts.count(listing, planner.sampled) if number is None else number
-        if walked := planner.walked(query.limit or DEFAULT_LIMIT, number, listing.size):
+        if walked := planner.walked(query.limit or DEFAULT_LIMIT, number, listing.size, listing.dialect):
             return partial(_walk, walked)
     return _find
 

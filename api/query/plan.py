@@ -95,14 +95,16 @@ class Planner:
             return Plan.DATABASE
         return self._related_plan(_part(query, own), _part(query, related), counts)
 
-    def walked(self, limit: int, number: int, size: int) -> int:
+    def walked(self, limit: int, number: int, size: int, dialect: str) -> int:
         """Return the most rows that a page reads in the list's order, from the list's number of records and that of the noun.
 
         If the records are many, the next ones in order come soon; if they are few, all are found and then sorted: then the
-        result is 0. The page reads about `limit * size / number` rows; twice this number allows for chance.
+        result is 0. The page reads about `limit * size / number` rows; twice this number allows for chance. PostgreSQL reads
+        several pages to test the relations of one row, and one to find it by them.
         """
         most = 2 * limit * size // max(number, 1)
-        return most if most < number else 0
+        cost = most * self.probe if dialect == "postgresql" else most
+        return most if cost < number else 0
 
     def nouns(self, session: Session, kinds: Sequence[str]) -> Nouns:
         """Return the nouns for a search, or those to leave out if these have fewer records."""
