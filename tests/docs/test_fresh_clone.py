@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 
 KEYS, DATA, LEDGER, HOOKS = (f".venv/bin/flask --app wsgi {group} " for group in ("keys", "data", "ledger", "webhooks"))
 CHECK = ".venv/bin/flask --app wsgi citations check industry-insider-digital-cities-2024-part-1 FILE"
+REVALIDATION = next(command.line for command in run_by("shell") if "If-None-Match" in command.line)
 MIRROR = (
     "PYTHONPATH=clients/python python3 -c "
     """'from digital_cities import *; print(mirror("http://127.0.0.1:8000", SQLiteStore("copy.sqlite3")))'"""
@@ -159,6 +160,7 @@ def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
             0,
             "Records: 0 created, 0 updated, 603 unchanged; the dataset is at version 603.",
         ),
+        REVALIDATION: (0, "304"),
         # The article is not in the repository: here the command tells another text from it.
         CHECK: (1, outcomes[CHECK][1]),
     }
