@@ -75,7 +75,7 @@ def every(
     kind: str, model: Any, rows: Sequence[Rest], *, probing: bool = False, unindexed: bool = False
 ) -> ColumnElement[bool]:
     """Join conditions, each with the rest of its path; those with the same next step are about the same related row."""
-    own = [_own(kind, model, row, unindexed=unindexed) for path, row in rows if not path]
+    unrelated = [_own(kind, model, row, unindexed=unindexed) for path, row in rows if not path]
     steps: dict[str, list[Rest]] = {}
     wholes = []
     for path, row in rows:
@@ -90,7 +90,7 @@ def every(
         # What the noun's own row refers to can find rows, whether links are probed or not.
         holds = partial(holding, relation, beyond, probing=probing and relation.owner.key != "id")
         related.append(_linked(model, relation, holds, probing=probing))
-    return and_(true(), *own, *wholes, *related)
+    return and_(true(), *unrelated, *wholes, *related)
 
 
 def _own(kind: str, model: Any, row: Condition, *, unindexed: bool = False) -> ColumnElement[bool]:

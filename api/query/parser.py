@@ -110,7 +110,7 @@ def parse_record(resource: Resource, arguments: Arguments) -> Query:
     errors = ErrorList()
     values = _values(RECORD_PARAMETERS, resource, arguments, errors)
     if "as_of" in values and "include" in values:
-        detail = "What is included is of the present: with `as_of`, ask for the related records one by one."
+        detail = "`include` adds records as they are now: with `as_of`, ask for the related records one by one."
         errors.add("include", "not-together", detail)
     errors.raise_any()
     return Query(

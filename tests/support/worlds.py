@@ -29,7 +29,7 @@ class Place:
         self.world, self.clients = world, clients
 
     def get(self, path: str) -> TestResponse:
-        """Ask both, which say the same to the byte; the chains of their ledgers differ, because these hold times."""
+        """Ask both, which say the same to the byte. Tags are compared without digits: the chains of the ledgers hold times."""
         first, second = (client.get(path) for client in self.clients)
         tags = [DIGITS.sub("", response.headers.get("ETag", "")) for response in (first, second)]
         assert (first.status_code, tags[0]) == (second.status_code, tags[1]), path
