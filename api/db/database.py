@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
-from api.db.engines import begin_read, begin_write, engine_for
+from api.db.engines import begin_read, engine_for
 from api.settings import ROOT, Settings
 
 BUSY = "The database is busy."
@@ -58,7 +58,7 @@ class Database:
         """
         try:
             with (
-                self._begun(begin_write) as connection,
+                self._begun(Connection.begin) as connection,
                 Session(connection, join_transaction_mode="control_fully", expire_on_commit=False) as session,
             ):
                 yield session

@@ -11,8 +11,8 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 # The driver's name in a URL: `sqlite+begins`, `postgresql+begins`.
 DRIVER = "begins"
-# The key in a connection's `info` that says that its next transaction needs no BEGIN.
-BEGUN = "begun"
+# The key in a connection's `info` with the statement that begins its next transaction; None begins none.
+BEGIN = "begin"
 # The execution option of a statement that reads bytes.
 BINARY_RESULTS = "binary_results"
 
@@ -23,7 +23,7 @@ class SQLiteDialect(SQLiteDialect_pysqlite):
     supports_statement_cache = True
 
     def do_begin(self, dbapi_connection: Any) -> None:
-        """Begin a transaction that may write."""
+        """Begin a transaction, one that may write unless the connection's `info` says otherwise."""
         _begin(dbapi_connection, "BEGIN IMMEDIATE")
 
 
@@ -33,7 +33,7 @@ class PostgreSQLDialect(PGDialect_psycopg):
     supports_statement_cache = True
 
     def do_begin(self, dbapi_connection: Any) -> None:
-        """Begin a transaction that may write."""
+        """Begin a transaction, one that may write unless the connection's `info` says otherwise."""
         _begin(dbapi_connection, "BEGIN ISOLATION LEVEL READ COMMITTED")
 
     def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
@@ -42,8 +42,8 @@ class PostgreSQLDialect(PGDialect_psycopg):
         cursor.execute(statement, parameters, binary=binary)
 
 
-def _begin(dbapi_connection: Any, statement: str) -> None:
-    if not dbapi_connection.info.pop(BEGUN, False):
+def _begin(dbapi_connection: Any, default: str) -> None:
+    if statement := dbapi_connection.info.pop(BEGIN, default):
         cursor = dbapi_connection.cursor()
         cursor.execute(statement)
         cursor.close()

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from api.db.dialects import BEGUN, DRIVER
+from api.db.dialects import BEGIN, DRIVER
 from api.settings import Settings
 
 # FULL, because NORMAL loses acknowledged commits at a power failure (www.sqlite.org/pragma.html#pragma_synchronous).
@@ -28,7 +28,6 @@ PRAGMAS = (
     "cache_size = -8000",
 )
 BEGIN_READ = {"sqlite": "BEGIN", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"}
-BEGIN_WRITE = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "BEGIN ISOLATION LEVEL READ COMMITTED"}
 # Seconds that a transaction on PostgreSQL may wait for its next statement.
 IDLE_LIMIT = 60
 
@@ -36,37 +35,28 @@ IDLE_LIMIT = 60
 def engine_for(settings: Settings, *, create: bool = False) -> Engine:
     """Return the engine of the database in the settings, not yet connected; `create` lets SQLite make a missing file."""
     engine = _sqlite(settings, create=create) if settings.sqlalchemy_url.drivername == "sqlite" else _postgresql(settings)
-    event.listen(engine, "checkout", _forget_begun)
+    event.listen(engine, "checkout", _forget_begin)
     _renew_after_fork(engine)
     return engine
 
 
 def begin_read(connection: Connection) -> None:
-    """Begin a transaction that only reads, by a statement that instrumentation sees. Raises DBAPIError."""
-    connection.info[BEGUN] = True
-    connection.exec_driver_sql(BEGIN_READ[connection.dialect.name])
-
-
-def begin_write(connection: Connection) -> None:
-    """Begin a transaction that may write, by a statement that instrumentation sees. Raises DBAPIError.
-
-    A connection on which nothing else has begun one begins the same kind by itself.
-    """
-    connection.info[BEGUN] = True
-    connection.exec_driver_sql(BEGIN_WRITE[connection.dialect.name])
+    """Begin a transaction that only reads. Raises DBAPIError."""
+    connection.info[BEGIN] = BEGIN_READ[connection.dialect.name]
+    connection.begin()
 
 
 @contextmanager
 def autocommit(engine: Engine) -> Iterator[Connection]:
     """Open a connection without a transaction: for VACUUM, which allows none, and for single statements."""
     with engine.connect() as connection:
-        connection.info[BEGUN] = True
+        connection.info[BEGIN] = None
         yield connection
 
 
-def _forget_begun(_connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+def _forget_begin(_connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
     """Have the first transaction of a connection begin by a BEGIN, even if the last user began none."""
-    record.info.pop(BEGUN, None)
+    record.info.pop(BEGIN, None)
 
 
 def _renew_after_fork(engine: Engine) -> None:

@@ -4,13 +4,26 @@ A statement has a *shape*: everything that its SQL depends on. Two requests of o
 the values of its named parameters. SQLAlchemy executes each statement, so that instrumentation sees it.
 """
 
+import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, NamedTuple, TypeVar, cast
 
 from cachetools import LRUCache, cached
-from sqlalchemy import ARRAY, ColumnElement, Connection, CursorResult, Dialect, LargeBinary, Select, String, any_, bindparam
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Connection,
+    CursorResult,
+    Dialect,
+    LargeBinary,
+    Select,
+    String,
+    any_,
+    bindparam,
+    literal_column,
+)
 from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine
 
@@ -67,6 +80,12 @@ class Built(NamedTuple):
 
     statement: Select[Any]
     options: Mapping[str, Any]
+
+
+def constant(name: str) -> ColumnElement[str]:
+    """Return a name of ours as a literal of SQL. A parameter would cost time at each execution: 3 µs, on PostgreSQL 10."""
+    assert re.fullmatch("[a-z_]+", name)
+    return literal_column(f"'{name}'", String)
 
 
 class CompiledStatement(dict[Any, Any]):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import bindparam, func, literal, select
+from sqlalchemy import bindparam, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from api.db import statements
@@ -64,8 +64,8 @@ def state(session: Session) -> DatasetState:
 
 def _state() -> Any:
     # Notes about the nouns of a newer release are left to that release; no list shows these nouns.
-    of_nouns = Dirty.kind.in_([literal(name) for name in BY_NAME])
-    noted = select(Dirty.seq).where(of_nouns).order_by(Dirty.seq.desc()).limit(1)
+    of_nouns = Dirty.kind.in_([statements.constant(name) for name in BY_NAME])
+    noted = select(Dirty.seq).where(of_nouns).order_by(Dirty.seq.desc()).limit(literal_column("1"))
     return select(Head.version, Head.chain, Head.trimmed, Head.cuts, Head.indexed, noted.scalar_subquery())
 
 

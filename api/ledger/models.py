@@ -6,6 +6,7 @@ from enum import StrEnum
 from sqlalchemy import CheckConstraint, Index, LargeBinary, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
+from api.db.statements import constant
 from api.db.types import Base, Version, choice
 
 # The versions of epoch n are above n times this.
@@ -55,7 +56,7 @@ class Revision(Base):
 
 
 # The revisions that readers see: the last one of each record, unless it is a deletion.
-CURRENT = (Revision.superseded.is_(None), Revision.op == Op.UPSERT)
+CURRENT = (Revision.superseded.is_(None), Revision.op == constant(Op.UPSERT.value))
 
 Index(
     "ix_revision_current",

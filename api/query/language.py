@@ -6,7 +6,7 @@ joins them into the filters of a noun.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from api.ledger.index.words import Search
@@ -210,7 +210,7 @@ class Query:
         """Whether the best matches come first."""
         return self.search is not None and self.sort is None
 
-    @property
+    @cached_property
     def order(self) -> tuple[SortKey, ...]:
         """The sort keys. The id comes last, in the direction of the key before it, so that one index serves the whole order.
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
     type_coerce,
 )
 
+from api.db.statements import constant
 from api.ledger.index import fulltext
 from api.ledger.models import CURRENT, Dirty, Revision
 from api.query import conditions
@@ -113,7 +114,7 @@ def current(resource: Resource, column: Any, id: Any) -> ScalarSelect[Any]:
     This is a subquery and not a join, so that no database begins with the ledger: an index of the noun gives the order, and a
     page costs one lookup per row.
     """
-    revision = (Revision.kind == resource.name, Revision.id == id, *CURRENT)
+    revision = (Revision.kind == constant(resource.name), Revision.id == id, *CURRENT)
     return select(column).where(*revision).correlate_except(Revision).scalar_subquery()
 
 

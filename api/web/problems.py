@@ -125,8 +125,10 @@ class ProblemSchema(Schema):
 
 def base_url() -> str:
     """Return the scheme and host of absolute links, without a trailing slash."""
-    database: Database = current_app.extensions["database"]
-    return (database.settings.public_url or (request.host_url if request.host else "")).rstrip("/")
+    if "base_url" not in g:
+        database: Database = current_app.extensions["database"]
+        g.base_url = (database.settings.public_url or (request.host_url if request.host else "")).rstrip("/")
+    return str(g.base_url)
 
 
 def document(base: str, row: ProblemType, detail: str, errors: Sequence[Item], **members: Any) -> Item:

@@ -8,6 +8,7 @@ database from the future that it lost. The coding is the one that the request pr
 
 import hashlib
 import re
+from functools import lru_cache
 
 from flask import current_app
 from werkzeug.http import parse_etags
@@ -86,8 +87,12 @@ def _plain(tag: str) -> str:
 
 
 def _joined(*parts: object) -> str:
-    representation = hashlib.sha256(f"{current_app.extensions['release']} {base_url()}".encode()).hexdigest()
-    return "-".join(map(str, (representation[:DIGITS], *parts)))
+    return "-".join(map(str, (_representation(current_app.extensions["release"], base_url()), *parts)))
+
+
+@lru_cache
+def _representation(release: str, address: str) -> str:
+    return hashlib.sha256(f"{release} {address}".encode()).hexdigest()[:DIGITS]
 
 
 def _digits(sha256: bytes) -> str:
