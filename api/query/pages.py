@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Select, literal, select, type_coerce
+from sqlalchemy import BigInteger, Select, case, literal, literal_column, select, type_coerce
 
 from api.db import statements
 from api.db.statements import Among
@@ -17,8 +17,8 @@ from api.query import bitmap_sets, conditions, counts, cursors, selects
 from api.query.bitmap_sets import NotIndexedError, Order
 from api.query.language import DEFAULT_LIMIT, is_many
 from api.query.listing import Listing, once
-from api.query.plan import Plan, is_linked, is_walkable
-from api.query.segments import Segment, behind, bounds, is_bounded, segments, within
+from api.query.plan import Plan, Walk, is_linked, is_walkable
+from api.query.segments import Segment, behind, bounds, is_bounded, nth, segments, within
 from api.resources import BY_NAME
 from api.schema.resource import Relation
 
@@ -80,12 +80,12 @@ def _way(listing: Listing, number: int | None) -> Callable[[Listing, Segment, Se
     query, planner = listing.query, listing.planner
     if is_walkable(query):
         number = counts.count(listing, planner.sampled) if number is None else number
-        if walked := planner.walked(query.limit or DEFAULT_LIMIT, number, listing.size, listing.dialect):
-            return partial(_walk, walked)
+        if walk := planner.walk(query, number, listing.size, listing.dialect):
+            return partial(_walk, walk)
     return _find
 
 
-def _walk(walked: int, listing: Listing, segment: Segment, places: Sequence[Any], most: int) -> list[Row]:
+def _walk(walk: Walk, listing: Listing, segment: Segment, places: Sequence[Any], most: int) -> list[Row]:
     """Return the first rows of a segment, by the bitmap index or in the order of the list.
 
     The latter gives up after a number of rows, so it costs little if the rows of the list come late. Rows that tie in the first
@@ -96,7 +96,10 @@ def _walk(walked: int, listing: Listing, segment: Segment, places: Sequence[Any]
         return _run(listing, name, partial(_select_versions, versions), segment, places, versions.values, most)
     if not is_bounded(listing, segment):
         return _run(listing, ("page", segment, Plan.ORDER), partial(_select, Plan.ORDER), segment, places, {}, most)
-    rows = _run(listing, ("bounded page", segment), _select_bounded, segment, places, {"walked": walked}, most)
+    if not walk.most:
+        return _find(listing, segment, places, most)
+    values = {name: number for name, number in walk._asdict().items() if number is not None}
+    rows = _run(listing, ("bounded page", segment, *values), partial(_select_bounded, walk), segment, places, values, most)
     return rows if len(rows) == most else _find(listing, segment, places, most)
 
 
@@ -198,9 +201,16 @@ def _select(plan: Plan, listing: Listing, segment: Segment, places: Sequence[Any
     return selects.ordered(listing, rows, keys).limit(selects.limited())
 
 
-def _select_bounded(listing: Listing, segment: Segment, places: Sequence[Any]) -> Select[Any]:
-    """Select the first rows of a segment if they are among the first rows of its range."""
-    return _select(Plan.ORDER, listing, segment, places).where(within(listing, segment, places))
+def _select_bounded(walk: Walk, listing: Listing, segment: Segment, places: Sequence[Any]) -> Select[Any]:
+    """Select the first rows of a segment if they are among those of a walk."""
+    last = nth(listing, segment, places, "most")
+    if walk.tried is not None:
+        first = _in_segment(listing, segment, places, Plan.ORDER, literal_column("1"))
+        first = first.where(within(listing, nth(listing, segment, places, "tried")))
+        # A value and not `exists`: PostgreSQL would drop the order, and SQLite would look for it after the rows.
+        first = selects.ordered(listing, first, selects.keys(listing, Plan.ORDER)).limit(1).correlate(None)
+        last = case((first.scalar_subquery().is_not(None), last))
+    return _select(Plan.ORDER, listing, segment, places).where(within(listing, last))
 
 
 def _select_late(listing: Listing, segment: Segment, places: Sequence[Any], plan: Plan) -> Select[Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sqlalchemy.orm import Session
 
@@ -23,8 +23,8 @@ class Plan(Enum):
 
     # The database chooses.
     DATABASE = "database"
-    # The conditions on the noun's own table.
-    OWN = "own"
+    # The conditions on the noun's table.
+    DIRECT = "direct"
     # The conditions on a related table.
     RELATED = "related"
     # The search.
@@ -35,7 +35,17 @@ class Plan(Enum):
     @property
     def probing(self) -> bool:
         """Whether relations are tested row by row, and find no rows."""
-        return self in {Plan.OWN, Plan.SEARCH, Plan.ORDER}
+        return self in {Plan.DIRECT, Plan.SEARCH, Plan.ORDER}
+
+
+class Walk(NamedTuple):
+    """A page reads at most ``most`` rows in the list's order, but only ``tried`` rows if none of these is in the list.
+
+    If ``most`` is 0, the page is read in order only by the bitmap index.
+    """
+
+    tried: int | None
+    most: int
 
 
 class Counts(Protocol):
@@ -66,6 +76,11 @@ class Planner:
     weighed: tuple[int, ...] = (60, 480, 3_840)
     # Testing a relation on one row costs this multiple of reading one row in a scan.
     probe: int = 4
+    # Read in order, a page gives up where this number of its list's records is expected, but none has come. If the order has
+    # nothing to do with the list, that happens to one page in 20. A page of no more records does not try.
+    tried: int = 3
+    # PostgreSQL finds at most this number of records by a relation for fewer pages than it reads to give up a table's order.
+    hashed: int = 1_500
     # Without a total, a page's list is counted up to this limit.
     sampled: int = 10_000
     # Next to a search, a filter finds the rows only if it leaves at most this number.
@@ -87,24 +102,33 @@ class Planner:
 
     def rows(self, query: Query, dialect: str, counts: Counts) -> Plan:
         """Choose what finds all rows of a list."""
+        if query.search is not None and query.where == ALL:
+            return Plan.SEARCH
+        # PostgreSQL has statistics for this choice. SQLite chooses worse on related filters, even after ANALYZE.
+        if dialect != "sqlite":
+            return Plan.DATABASE
         if query.search is not None:
             return Plan.SEARCH if self._search_leads(query, counts) else Plan.DATABASE
-        own, related = _parts(query.where)
-        # PostgreSQL has statistics for this choice. SQLite's own are slower on related filters, even after ANALYZE.
-        if dialect != "sqlite" or not own or not related:
+        direct, related = _parts(query.where)
+        if not direct or not related:
             return Plan.DATABASE
-        return self._related_plan(_part(query, own), _part(query, related), counts)
+        return self._related_plan(_part(query, direct), _part(query, related), counts)
 
-    def walked(self, limit: int, number: int, size: int, dialect: str) -> int:
-        """Return the most rows that a page reads in the list's order, from the list's number of records and that of the noun.
+    def walk(self, query: Query, number: int, size: int, dialect: str) -> Walk | None:
+        """Return the walk for a page of a list with this number of records; None if all of them are found first.
 
-        If the records are many, the next ones in order come soon; if they are few, all are found and then sorted: then the
-        result is 0. The page reads about `limit * size / number` rows; twice this number allows for chance. PostgreSQL reads
-        several pages to test the relations of one row, and one to find it by them.
+        If the records are many, the next ones in order come soon; if they are few, to find and sort all of them costs less. A
+        page reads about `limit * size / number` rows; twice this number allows for chance. PostgreSQL reads several pages to
+        test the relations of one row, and one to find several rows by them; a search costs it as much either way.
         """
+        limit = query.limit or DEFAULT_LIMIT
         most = 2 * limit * size // max(number, 1)
-        cost = most * self.probe if dialect == "postgresql" else most
-        return most if cost < number else 0
+        is_dear = dialect == "postgresql" and query.search is None
+        if most * (self.probe if is_dear else 1) >= number:
+            return None
+        if is_dear and number <= self.hashed:
+            return Walk(None, 0)
+        return Walk(self.tried * size // number if limit > self.tried else None, most)
 
     def nouns(self, session: Session, kinds: Sequence[str]) -> Nouns:
         """Return the nouns for a search, or those to leave out if these have fewer records."""
@@ -123,36 +147,36 @@ class Planner:
 
     def _search_leads(self, query: Query, counts: Counts) -> bool:
         """Tell whether the search finds the rows: unless the filter leaves few, and much fewer than the search."""
-        if query.where == ALL or _is_scanning(query.where):
+        if _is_scanning(query.where):
             return True
         filtered = counts.counted(replace(query, search=None), self.few + 1)
         beyond = filtered * self.lookup
         return filtered > self.few or counts.counted(replace(query, where=ALL), beyond + 1) <= beyond
 
-    def _related_plan(self, own: Query, related: Query, counts: Counts) -> Plan:
+    def _related_plan(self, direct: Query, related: Query, counts: Counts) -> Plan:
         """Choose between two conditions: the one that surely has fewer rows, or else the database."""
-        if _is_scanning(own.where):
+        if _is_scanning(direct.where):
             return Plan.DATABASE
         if _is_scanning(related.where):
             # To test a relation on a row takes a few times as long as to read a row of a scan.
             scanned = counts.size // self.probe
-            return Plan.OWN if counts.counted(own, scanned + 1) <= scanned else Plan.DATABASE
-        left, right = self._sizes(own, related, counts)
+            return Plan.DIRECT if counts.counted(direct, scanned + 1) <= scanned else Plan.DATABASE
+        left, right = self._sizes(direct, related, counts)
         if left == right:
             return Plan.DATABASE
         if left < right:
-            return Plan.OWN
-        # An index on the noun's own condition can have the order of the list; a page of many records is then read from it.
+            return Plan.DIRECT
+        # An index on the noun's condition can have the order of the list; a page of many records is then read from it.
         return Plan.RELATED if right * right < DEFAULT_LIMIT * counts.size else Plan.DATABASE
 
-    def _sizes(self, own: Query, related: Query, counts: Counts) -> tuple[int, int]:
+    def _sizes(self, direct: Query, related: Query, counts: Counts) -> tuple[int, int]:
         """Return the sizes of two conditions; counts stop where it is clear which one is smaller."""
-        known = counts.known(own), counts.known(related)
+        known = counts.known(direct), counts.known(related)
         if known[0] is not None and known[1] is not None:
             return known[0], known[1]
         for most in self.weighed:
             right = counts.counted(related, most) if known[1] is None else min(known[1], most)
-            left = counts.counted(own, right + 1) if known[0] is None else min(known[0], right + 1)
+            left = counts.counted(direct, right + 1) if known[0] is None else min(known[0], right + 1)
             if min(left, right) < most:
                 return left, right
         return most, most
@@ -178,11 +202,11 @@ def _part(query: Query, rows: tuple[Condition, ...]) -> Query:
 
 
 def _parts(where: Expression) -> tuple[tuple[Condition, ...], tuple[Condition, ...]]:
-    """Return the conditions on the noun's own table, and those on the first relation to another table."""
+    """Return the conditions on the noun's table, and those on the first relation to another table."""
     rows = where.all if isinstance(where, Conditions) else ()
-    own = tuple([row for row in rows if not row.filter.path or row.filter.path[0].owner.key == "id"])
-    linked = [row for row in rows if row not in own]
-    return own, tuple([row for row in linked if row.filter.path[0] is linked[0].filter.path[0]])
+    direct = tuple([row for row in rows if not row.filter.path or row.filter.path[0].owner.key == "id"])
+    linked = [row for row in rows if row not in direct]
+    return direct, tuple([row for row in linked if row.filter.path[0] is linked[0].filter.path[0]])
 
 
 def _is_scanning(where: Expression) -> bool:

@@ -87,12 +87,18 @@ def is_bounded(listing: Listing, segment: Segment) -> bool:
     return is_range and not is_of_ledger(listing.query.order[0])
 
 
-def within(listing: Listing, segment: Segment, places: Sequence[Any]) -> ColumnElement[bool]:
-    """Return the condition for the first rows of a segment's range: up to a number of them, with all that tie with the last.
+def within(listing: Listing, last: Any) -> ColumnElement[bool]:
+    """Return the condition for the rows up to a value of the first key, and those that tie with it; for none if it is null."""
+    key, is_descending = selects.keys(listing, Plan.ORDER)[0], listing.query.order[0].descending
+    condition: ColumnElement[bool] = key >= last if is_descending else key <= last
+    return condition
 
-    It holds for no row if the range has fewer rows than that, or nulls among them.
+
+def nth(listing: Listing, segment: Segment, places: Sequence[Any], name: str) -> ColumnElement[Any]:
+    """Return the first key of the row behind a number of rows of a segment's range; ``name`` is the parameter with the number.
+
+    It is null if the range has fewer rows than that, or nulls among them.
     """
     table, keys = listing.query.resource.model, selects.keys(listing, Plan.ORDER)
     range = select(keys[0]).select_from(table).where(behind(listing, segment, places, Plan.ORDER))
-    last = selects.ordered(listing, range, keys).offset(selects.limited("walked")).limit(1).correlate(None).scalar_subquery()
-    return keys[0] >= last if listing.query.order[0].descending else keys[0] <= last
+    return selects.ordered(listing, range, keys).offset(selects.limited(name)).limit(1).correlate(None).scalar_subquery()
