@@ -1,7 +1,6 @@
 """Wires the application, and nothing else."""
 
 from dataclasses import replace
-from threading import Semaphore
 
 from flask import Flask
 
@@ -12,15 +11,16 @@ from api.settings import Settings
 from api.web import auth, middleware, problems
 from api.web.application import App
 from api.web.cache import Cache
-
-MAX_BODY = 1_000_000
+from api.web.news import News
+from api.web.places import Places
+from api.web.proxies import Proxies, networks
 
 
 def create_app(settings: Settings | None = None) -> Flask:
     """Return the application, which has not connected to its database yet. Raises `SettingsError`."""
     settings = settings or Settings.from_env()
     app = App("api", static_folder=None, template_folder="endpoints/templates")
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     app.url_map.merge_slashes = False
     database = Database(settings)
     primary = Database(replace(settings, database_url=settings.primary_url)) if settings.primary_url else None
@@ -28,9 +28,10 @@ def create_app(settings: Settings | None = None) -> Flask:
         "database": database,
         "primary": primary,
         "planner": PLANNER,
-        # Streams and waiting requests leave at least one thread for all others.
-        "streams": Semaphore(max(1, settings.threads - 1)),
-        "waiters": Semaphore(min(settings.waiters, settings.threads - 1)),
+        "news": News(database),
+        # On a server that gives each request a thread, slow ones leave at least one thread for all others.
+        "streams": Places(max(1, settings.threads - 1)),
+        "waiters": Places(min(settings.waiters, settings.threads - 1)),
     }
     middleware.register(app)
     problems.register(app)
@@ -39,5 +40,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     auth.register(app, settings)
     if settings.cache_mb:
         app.wsgi_app = Cache(app.wsgi_app, database)  # type: ignore[assignment, method-assign]
+    app.wsgi_app = Proxies(app.wsgi_app, networks(settings.trusted_proxies))  # type: ignore[assignment, method-assign]
     app.after_request(middleware.finish)
     return app

@@ -23,6 +23,7 @@ ProblemName = Literal[
     "history-trimmed",
     "conflict",
     "precondition-failed",
+    "request-timeout",
     "content-too-large",
     "uri-too-long",
     "unsupported-media-type",

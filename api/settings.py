@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -48,11 +49,54 @@ class Settings:
     workers: int = setting(2, "Number of server processes.", low=1, high=256)
     threads: int = setting(4, "Number of threads in each process; each thread answers one request at a time.", low=1, high=256)
     waiters: int = setting(
-        2,
-        "Number of threads in each process that may wait for changes (`/changes?wait=`) or for a version (`min_version=`), "
-        "at most `THREADS` - 1. More such requests get a 503.",
+        64,
+        "Number of requests in each process that may wait for changes (`/changes?wait=`) or for a version (`min_version=`). "
+        "They have threads of their own. Further ones are answered without waiting.",
         low=0,
-        high=255,
+        high=1000,
+    )
+    streams: int = setting(
+        4,
+        "Number of answers that each process streams at the same time (CSV, NDJSON, `/snapshot`), in threads of their own. "
+        "Further ones get a 503. Each holds a database connection and, on SQLite, keeps the WAL from being reused.",
+        low=1,
+        high=256,
+    )
+    bodies: int = setting(
+        64,
+        "Number of request bodies that each process receives at the same time; each takes up to `MAX_BODY` of memory. Further "
+        "ones get a 503.",
+        low=1,
+        high=10_000,
+    )
+    max_body: int = setting(
+        1_000_000, "Size of the largest request body in bytes; a larger one gets a 413.", low=1000, high=100_000_000
+    )
+    connections: int = setting(
+        1000,
+        "Number of connections that each process keeps open. One client address may hold half of them; above that, its "
+        "longest idle ones are closed.",
+        low=2,
+        high=100_000,
+    )
+    keepalive_timeout: int = setting(
+        15,
+        "Time in seconds after which a connection is closed that has no request and on which nothing moves. A proxy in front "
+        "should close its own sooner.",
+        low=1,
+        high=3600,
+    )
+    body_timeout: int = setting(20, "Time in seconds for a request's body to arrive; then it gets a 408.", low=1, high=3600)
+    send_timeout: int = setting(
+        20, "Time in seconds in which the client must take a part of a streamed answer; else it is cut off.", low=1, high=3600
+    )
+    stream_timeout: int = setting(
+        600, "Time in seconds for a whole answer to be sent; then the client is cut off.", low=1, high=86_400
+    )
+    trusted_proxies: str = setting(
+        "",
+        "Addresses or networks of your proxies, separated by commas, such as `10.0.0.5,fd00::/8`. Only their `Forwarded` and "
+        "`X-Forwarded-For`, `-Proto` and `-Host` are believed, and limits then count the client.",
     )
     public_url: str = setting(
         "",
@@ -91,7 +135,8 @@ class Settings:
     )
     refusal_limit: str = setting(
         "60/minute",
-        "Requests with an invalid key that each client address may make, such as `60/minute`; further ones get a 429.",
+        "Requests with an invalid key, or with one that lacks a scope, that each client address may make, such as `60/minute`; "
+        "further ones get a 429.",
     )
     limits_storage: str = setting(
         "memory://",
@@ -111,6 +156,13 @@ class Settings:
                 replace(self, database_url=self.primary_url, primary_url="")
             except SettingsError as error:
                 raise SettingsError(str(error).replace("DATABASE_URL", "PRIMARY_URL")) from None
+        for part in filter(None, map(str.strip, self.trusted_proxies.split(","))):
+            try:
+                ip_network(part)
+            except ValueError:
+                raise SettingsError(
+                    f"TRUSTED_PROXIES names {part!r}, which is no address or network such as 10.0.0.0/8"
+                ) from None
         public = urlsplit(self.public_url)
         if self.public_url and not (public.scheme in {"http", "https"} and public.netloc):
             raise SettingsError(f"PUBLIC_URL={self.public_url!r} is not an address such as https://api.example.org")

@@ -26,6 +26,8 @@ PRAGMAS = (
     "foreign_keys = ON",
     "recursive_triggers = ON",
     "cache_size = -8000",
+    # In bytes: a stream that lasts long makes the WAL grow, and after a checkpoint its file would keep that size.
+    "journal_size_limit = 64000000",
 )
 BEGIN_READ = {"sqlite": "BEGIN", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"}
 # Seconds that a transaction on PostgreSQL may wait for its next statement.

@@ -23,8 +23,10 @@ from api.web import envelopes, tags
 from api.web.blueprints import Blueprint, documents
 from api.web.consistency import ReadView, as_of_version, chain_of, reading, version_problems
 from api.web.headers import CONDITIONS, HEADERS, LINK, UNCHANGED
+from api.web.news import news
 from api.web.parameters import NOUN, NOUNS, noun_named, query_parameters
-from api.web.responses import JSON, address, conditional, link_header, negotiate, streamed, streaming, tagged, waiting
+from api.web.places import streaming, waiting
+from api.web.responses import JSON, address, conditional, link_header, negotiate, streamed, tagged
 from api.web.schemas import (
     LinksSchema,
     changed_at_field,
@@ -85,8 +87,6 @@ ChangesSchema = Schema.from_dict(_page_of_changes(ChangeSchema), name="ChangesSc
 FlatChangesSchema = Schema.from_dict(_page_of_changes(FlatChangeSchema), name="FlatChangesSchema")
 
 DEFAULT_LIMIT, MAX_LIMIT, MAX_WAIT = 500, 1_000, 30
-# Between two looks for news: a commit is answered within a second, and time is left to answer it.
-POLL_SECONDS = 0.25
 
 FLAT_PARAMETERS = {
     row.name: row
@@ -205,13 +205,19 @@ def _not_together(parameter: str, detail: str) -> ProblemError:
 
 
 def read_feed(query: FeedQuery, render: Renderer) -> Response:
-    """Answer with a page of the feed; if it has no news yet, after waiting for some as long as the query allows."""
+    """Answer with a page of the feed; if it has no news yet, after waiting for some as long as the query allows.
+
+    If too many requests wait already, this one does not: a client that polls then comes again, as after a wait without news.
+    """
     negotiate(JSON)
-    deadline = time.monotonic() + query.wait
-    with waiting() if query.wait else nullcontext():
-        while (response := _read_page(query, render, news_only=time.monotonic() < deadline)) is None:
-            time.sleep(POLL_SECONDS)
-    return response
+    commits = news()
+    with waiting() if query.wait else nullcontext() as may_wait:
+        deadline = time.monotonic() + (query.wait if may_wait else 0)
+        while True:
+            count = commits.count
+            if response := _read_page(query, render, news_only=time.monotonic() < deadline):
+                return response
+            commits.wait(count, deadline)
 
 
 def _read_page(query: FeedQuery, render: Renderer, *, news_only: bool) -> Response | None:

@@ -21,7 +21,8 @@ from api.web.blueprints import Blueprint, documents
 from api.web.consistency import ReadView, as_of_version, chain_of, reading, version_problems
 from api.web.headers import CONDITIONS, HEADERS, UNCHANGED
 from api.web.parameters import NOUN, noun_named, query_parameters
-from api.web.responses import JSON, conditional, json_response, negotiate, streamed, streaming, tagged
+from api.web.places import streaming
+from api.web.responses import JSON, conditional, json_response, negotiate, streamed, tagged
 from api.web.schemas import document_field, hash_field, id_field, kind_field, version_field
 
 

@@ -22,6 +22,7 @@ from api.web.blueprints import Blueprint, Decorators, documents, noun_view
 from api.web.consistency import ReadView, as_of_version, reading, unknown_record, version_problems
 from api.web.headers import CONDITIONS, HEADERS, LINK, NOT_KEPT, UNCHANGED, VARY, header
 from api.web.parameters import filter_body, id_parameter, parameter_name, query_parameters
+from api.web.places import streaming
 from api.web.responses import (
     JSON,
     address,
@@ -31,7 +32,6 @@ from api.web.responses import (
     no_store,
     read_body,
     streamed,
-    streaming,
     tagged,
 )
 from api.web.schemas import list_of, record_of

@@ -63,13 +63,14 @@ def authorize(*scopes: str) -> ApiKey:
 
 
 def require(key: ApiKey, *scopes: str) -> None:
-    """Raise a 403 that names the missing scopes, if a key lacks any of these."""
+    """Raise a 403 that names the missing scopes, if a key lacks any of these; a 429 after too many of them."""
     missing = sorted(scope for scope in set(scopes) if not key.allows(scope))
     if missing:
         held = f"the scopes {_listed(key.scope_list)}" if key.scope_list else "no scope"
         detail = f"The key `{key.name}` has {held}; this needs {_listed(missing)}."
         challenge = f'{REALM}, error="insufficient_scope", scope="{" ".join(missing)}"'
         item = error_item("Authorization", "missing-scope", detail, allowed=missing)
+        _count("refusals", request.remote_addr or "")
         raise ProblemError("forbidden", detail, item, headers={"WWW-Authenticate": challenge})
 
 

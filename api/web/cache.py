@@ -23,6 +23,8 @@ from api.web.problems import request_name
 from api.web.watch import PostgresWatch, SqliteWatch, WatchedState
 
 READS = ("GET", "HEAD")
+# Answered without a look at the database.
+UNCACHED = frozenset({"/livez", "/readyz"})
 # Bytes of an answer besides its body: headers, request key, and Python's objects.
 OVERHEAD = 2_500
 # No answer may take more than this fraction of the cache.
@@ -155,8 +157,8 @@ class Cache:
 
 
 def may_be_kept(environ: Environ) -> bool:
-    """Tell whether a request is a plain read, which does not wait for changes."""
-    if environ["REQUEST_METHOD"] not in READS or "wait=" in environ["QUERY_STRING"]:
+    """Tell whether a request is a plain read, which neither waits for changes nor asks for the health."""
+    if environ["REQUEST_METHOD"] not in READS or "wait=" in environ["QUERY_STRING"] or environ["PATH_INFO"] in UNCACHED:
         return False
     if "HTTP_AUTHORIZATION" in environ or "HTTP_IF_MATCH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
         return False

@@ -16,8 +16,9 @@ from api.ledger import head, history
 from api.schema.fields import MAX_INTEGER
 from api.schema.operators import TYPES
 from api.schema.resource import Resource
+from api.web.places import waiting
 from api.web.problems import base_url
-from api.web.responses import no_store, waiting
+from api.web.responses import no_store
 
 # Seconds to wait for `min_version`, and between two looks at the version.
 PATIENCE, POLL_SECONDS = 1.0, 0.02
@@ -74,8 +75,8 @@ def _has(database: Database, version: int) -> bool:
 
 
 def _wait_for(database: Database, version: int) -> None:
-    deadline = time.monotonic() + PATIENCE
-    with waiting():
+    with waiting() as may_wait:
+        deadline = time.monotonic() + (PATIENCE if may_wait else 0)
         while not _has(database, version):
             if time.monotonic() > deadline:
                 raise ProblemError("unavailable", f"The dataset is not at version {version} yet.")

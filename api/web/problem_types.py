@@ -258,6 +258,13 @@ PROBLEMS: dict[str, ProblemType] = {
             {"current": {"id": "san-diego-ca", "name": "San Diego", "version": 620}},
         ),
         ProblemType(
+            "request-timeout",
+            408,
+            "The body did not arrive in time",
+            "The server waits for a body only for some seconds, so that slow clients leave room for others. Send it again.",
+            "The body did not arrive within 20 seconds.",
+        ),
+        ProblemType(
             "content-too-large",
             413,
             "The body is too large",
@@ -355,7 +362,7 @@ PROBLEMS: dict[str, ProblemType] = {
             503,
             "Temporarily unavailable",
             "The database is unreachable, busy, not migrated or behind its primary, or the server has reached its number of "
-            "simultaneous streams or waiting requests. Try again after the number of seconds in `Retry-After`.",
+            "simultaneous streams, bodies or waiting requests. Try again after the number of seconds in `Retry-After`.",
             "The database cannot be reached.",
         ),
     )

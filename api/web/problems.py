@@ -18,6 +18,8 @@ from api.errors import MAX_QUERY_STRING, Item, ProblemError, error_item, nearest
 from api.web.problem_types import BY_STATUS, PROBLEMS, ProblemType
 
 MEDIA_TYPE = "application/problem+json"
+# A server that refuses a request before its body has arrived gives the arguments of a ProblemError here.
+REFUSAL = "digital_cities.refusal"
 # PostgreSQL's error code for a write to a standby (read_only_sql_transaction).
 READ_ONLY = "25006"
 
@@ -181,9 +183,12 @@ def register(app: Flask) -> None:
 
 
 def _request_line() -> None:
-    """Refuse requests that no view could answer. Raises 400 and 414."""
-    if request.headers.get("Host") and not request.host:
-        detail = "The `Host` header is not a host name."
+    """Refuse requests that no view could answer. Raises 400, 408, 413, 414 and 503."""
+    if refusal := request.environ.get(REFUSAL):
+        raise ProblemError(*refusal)
+    is_host_missing = "Host" not in request.headers and request.environ["SERVER_PROTOCOL"] == "HTTP/1.1"
+    if is_host_missing or (request.headers.get("Host") and not request.host):
+        detail = "The `Host` header is missing." if is_host_missing else "The `Host` header is not a host name."
         raise ProblemError("bad-request", detail, error_item("Host", "invalid-value", detail))
     length = len(request.query_string)
     if length > MAX_QUERY_STRING:

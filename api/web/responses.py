@@ -1,9 +1,9 @@
-"""What answers share: negotiation, entity tags, bodies, streams, links and the places of slow requests."""
+"""What answers share: negotiation, entity tags, bodies, streams and links."""
 
 import codecs
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlencode
 
@@ -116,27 +116,6 @@ def streamed(resources: ExitStack, body: Iterator[bytes], content_type: str) -> 
 def _held(resources: ExitStack, body: Iterator[bytes]) -> Iterator[bytes]:
     with resources:
         yield from body
-
-
-def streaming() -> AbstractContextManager[None]:
-    """Take one of the places for streams, so that slow readers cannot hold all threads. Raises a 503 if none is free."""
-    return _place("streams", "Too many lists are being streamed at the moment.")
-
-
-def waiting() -> AbstractContextManager[None]:
-    """Take one of the places for waiting, so that requests that wait cannot hold all threads. Raises a 503 if none is free."""
-    return _place("waiters", "Too many requests are waiting for changes at the moment.")
-
-
-@contextmanager
-def _place(extension: str, detail: str) -> Iterator[None]:
-    places = current_app.extensions[extension]
-    if not places.acquire(blocking=False):
-        raise ProblemError("unavailable", detail)
-    try:
-        yield
-    finally:
-        places.release()
 
 
 def link_header(links: Mapping[str, str | None]) -> str:

@@ -1,4 +1,4 @@
-"""The server: granian, started and stopped the way this project needs it."""
+"""The server: granian, started and stopped the way this project needs it, with a gateway in front of the application."""
 
 import importlib
 import multiprocessing
@@ -6,11 +6,17 @@ import os
 import signal
 import threading
 
-from flask import Flask
 from granian import Granian
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 
+from api.server.gateway import Gateway
 from api.settings import ROOT, Settings
+
+# Milliseconds from the first byte of a request to the end of its headers.
+HEADERS_TIMEOUT = 10_000
+# Connections that the kernel keeps until a process accepts them, at least.
+BACKLOG = 1024
 
 
 class Server(Granian):  # type: ignore[misc, valid-type]  # granian chooses the class by platform
@@ -28,9 +34,13 @@ def run(target: str, address: str, settings: Settings) -> None:
         target if ":" in target else f"{target}:app",
         address=address,
         port=settings.port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,
+        # A slow client of HTTP/2 would need limits of its own; proxies speak HTTP/1.1 to us.
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADERS_TIMEOUT),
+        backlog=max(BACKLOG, settings.connections),
+        backpressure=settings.connections,
         workers=settings.workers,
-        blocking_threads=settings.threads,
         working_dir=ROOT,
         respawn_failed_workers=True,
         websockets=False,
@@ -38,8 +48,8 @@ def run(target: str, address: str, settings: Settings) -> None:
     ).serve(target_loader=load_in_worker)
 
 
-def load_in_worker(target: str) -> Flask:
-    """Return the application in a worker process, and make the worker stop only when its parent says so or is gone.
+def load_in_worker(target: str) -> Gateway:
+    """Return the gateway to the application in a worker, and make the worker stop only when its parent says so or is gone.
 
     A terminal's Ctrl-C and a supervisor's SIGTERM reach every process of the group, and a worker that gets two signals
     deadlocks in granian's handler. So each worker gets its own process group.
@@ -49,8 +59,8 @@ def load_in_worker(target: str) -> Flask:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=exit_with_parent, daemon=True).start()
     module, _, name = target.partition(":")
-    app: Flask = getattr(importlib.import_module(module), name)
-    return app
+    app = getattr(importlib.import_module(module), name)
+    return Gateway(app, app.extensions["database"].settings)
 
 
 def exit_with_parent() -> None:

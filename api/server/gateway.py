@@ -1,0 +1,216 @@
+"""The gateway: an application of granian's own interface (RSGI) in front of the WSGI application.
+
+The event loop receives each request whole before a thread is busy with it. Requests that wait, streams and health checks have
+threads of their own, so that none of them keeps the others from being answered.
+"""
+
+import asyncio
+import io
+import itertools
+import logging
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from typing import Any
+
+from flask import Flask
+
+from api.server.bodies import Bodies
+from api.server.connections import Connections, allow_descriptors
+from api.server.streams import Pipe, StalledError
+from api.server.threads import Threads
+from api.settings import Settings
+from api.web.places import MAY_WAIT, Places, client_of
+from api.web.problems import REFUSAL
+from api.web.proxies import Proxies
+
+WAITS = re.compile(r"(?:^|&)(?:wait|min_version)=")
+HEALTH = ("/livez", "/readyz")
+# The statuses of answers without a body.
+BODILESS = ("204", "304")
+# Variables of PEP 3333 that are the same for all requests.
+COMMON = {
+    "SCRIPT_NAME": "",
+    "SERVER_SOFTWARE": "Granian",
+    "wsgi.errors": sys.stderr,
+    "wsgi.input_terminated": True,
+    "wsgi.multiprocess": True,
+    "wsgi.multithread": True,
+    "wsgi.run_once": False,
+    "wsgi.version": (1, 0),
+}
+logger = logging.getLogger(__name__)
+Environ = dict[str, Any]
+
+
+class Start:
+    """PEP 3333's ``start_response``: keeps the status and the headers."""
+
+    __slots__ = ("headers", "status")
+
+    def __call__(self, status: str, headers: list[tuple[str, str]], _exc_info: object = None) -> None:
+        """Keep them."""
+        self.status, self.headers = status[:3], headers
+
+
+class Gateway:
+    """An RSGI application."""
+
+    def __init__(self, app: Flask, settings: Settings) -> None:
+        """Serve an application, which gets more places for slow requests than on a server without a gateway."""
+        self.settings = settings
+        self.app: Callable[..., Iterable[bytes]] = app.wsgi_app
+        assert isinstance(app.wsgi_app, Proxies)
+        self.proxies = app.wsgi_app
+        self.waiters = app.extensions["waiters"] = Places(settings.waiters)
+        app.extensions["streams"] = Places(settings.streams)
+        self.connections = Connections(settings, self.proxies.is_trusted)
+        self.bodies = Bodies(settings)
+        # One client leaves a thread for the others.
+        self.ordinary = Threads("request", settings.threads, max(1, settings.threads - 1))
+        self.waiting = Threads("waiter", settings.waiters, settings.waiters)
+        self.health = {path: Threads(path[1:], 1, 1) for path in HEALTH}
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin, when the server has an event loop."""
+        self.loop = loop
+        allow_descriptors(self.settings.connections)
+        self.connections.start()
+
+    async def __rsgi__(self, scope: Any, proto: Any) -> None:
+        """Answer one request."""
+        peer = scope.client
+        self.connections.begin(peer)
+        try:
+            environ = environ_of(scope)
+            self.proxies.read(environ)
+            body, refusal = await self.bodies.receive(environ, proto)
+            if refusal:
+                environ[REFUSAL] = refusal
+                # The server closes the connection, since the rest of the body is not read.
+            environ["CONTENT_LENGTH"] = str(len(body)) if body else ""
+            environ["wsgi.input"] = io.BytesIO(body)
+            await self._answer(environ, proto, peer)
+        finally:
+            self.connections.end(peer)
+
+    async def _answer(self, environ: Environ, proto: Any, peer: str) -> None:
+        """Let the application answer in a thread of the kind that the request needs."""
+        address = environ["REMOTE_ADDR"]
+        done = self.loop.create_future()
+        threads = self.health.get(environ["PATH_INFO"], self.ordinary)
+        waits = WAITS.search(environ["QUERY_STRING"]) is not None
+        if waits:
+            environ[MAY_WAIT] = self.waiters.take(address)
+            threads = self.waiting if environ[MAY_WAIT] else threads
+        try:
+            threads.submit(client_of(address), lambda: self._run(environ, proto, peer, done))
+            await done
+        finally:
+            if environ.get(MAY_WAIT):
+                self.waiters.release(address)
+
+    def _run(self, environ: Environ, proto: Any, peer: str, done: asyncio.Future[None]) -> None:
+        """Run the application, and send its answer or begin to stream it."""
+        is_streaming = False
+        try:
+            start = Start()
+            body = self.app(environ, start)
+            if is_whole(environ, start, body):
+                proto.response_bytes(int(start.status), start.headers, joined(body))
+            else:
+                stream = threading.Thread(target=self._stream, args=(start, body, proto, peer, done), daemon=True)
+                stream.start()
+                is_streaming = True
+        finally:
+            if not is_streaming:
+                self.loop.call_soon_threadsafe(done.set_result, None)
+
+    def _stream(self, start: Start, body: Any, proto: Any, peer: str, done: asyncio.Future[None]) -> None:
+        """Send an answer while it is made; if it cannot be completed, cut the connection, so that nobody takes it for whole."""
+        try:
+            with closing(body):
+                self._send(start, filter(None, body), proto, peer)
+        except Exception:
+            logger.exception("a stream failed")
+        finally:
+            self.loop.call_soon_threadsafe(done.set_result, None)
+
+    def _send(self, start: Start, pieces: Iterator[bytes], proto: Any, peer: str) -> None:
+        first = next(pieces, None)
+        if first is None:
+            proto.response_bytes(int(start.status), start.headers, b"")
+            return
+        with closing(Pipe(self.settings)) as pipe:
+            proto.response_file(int(start.status), start.headers, pipe.path)
+            try:
+                pipe.send(itertools.chain([first], pieces))
+            except StalledError:
+                self.connections.cut(peer)
+            except BaseException:
+                self.connections.cut(peer)
+                raise
+
+
+def environ_of(scope: Any) -> Environ:
+    """Return the variables of a request by PEP 3333, without its body."""
+    server, _, port = scope.server.rpartition(":")
+    address, _, remote_port = scope.client.rpartition(":")
+    path = scope.path
+    environ: Environ = {
+        **COMMON,
+        "REQUEST_METHOD": scope.method,
+        "PATH_INFO": path if path.isascii() else path.encode().decode("latin-1"),
+        "QUERY_STRING": scope.query_string,
+        "SERVER_PROTOCOL": "HTTP/1.0" if scope.http_version == "1" else f"HTTP/{scope.http_version}",
+        "SERVER_NAME": server,
+        "SERVER_PORT": port,
+        "REMOTE_ADDR": address.strip("[]"),
+        "REMOTE_PORT": remote_port,
+        "wsgi.url_scheme": scope.scheme,
+    }
+    headers = scope.headers
+    names = set()
+    for name, value in headers.items():
+        names.add(name)
+        variable = VARIABLES.get(name) or variable_of(name)
+        environ[variable] = f"{environ[variable]},{value}" if variable in environ else value
+    if len(names) < len(headers):
+        # granian leaves out values that are not ASCII; with none at all, a condition would be dropped that the client made.
+        for name in headers.keys():  # noqa: SIM118 - they are no mapping
+            environ.setdefault(variable_of(name), "")
+    return environ
+
+
+def variable_of(name: str) -> str:
+    """Return the variable of a header."""
+    variable = name.upper().replace("-", "_")
+    return variable if variable in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{variable}"
+
+
+# To look a name up takes a third of the time of making it.
+VARIABLES = {
+    name: variable_of(name)
+    for name in (
+        *("accept", "accept-encoding", "accept-language", "authorization", "cache-control", "connection", "content-length"),
+        *("content-type", "host", "if-match", "if-none-match", "origin", "referer", "user-agent", "x-request-id"),
+    )
+}
+
+
+def is_whole(environ: Environ, start: Start, body: Iterable[bytes]) -> bool:
+    """Return whether an answer is complete already, and not made while it is sent."""
+    if isinstance(body, list) or environ["REQUEST_METHOD"] == "HEAD" or start.status in BODILESS:
+        return True
+    return any(name == "Content-Length" for name, _ in start.headers)
+
+
+def joined(body: Iterable[bytes]) -> bytes:
+    """Return all pieces of an answer, and close it."""
+    try:
+        return b"".join(body)
+    finally:
+        if hasattr(body, "close"):
+            body.close()
