@@ -29,6 +29,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         "primary": primary,
         "planner": PLANNER,
         "news": News(database),
+        "proxies": Proxies(networks(settings.trusted_proxies)),
         # On a server that gives each request a thread, slow ones leave at least one thread for all others.
         "streams": Places(max(1, settings.threads - 1)),
         "waiters": Places(min(settings.waiters, settings.threads - 1)),
@@ -40,6 +41,5 @@ def create_app(settings: Settings | None = None) -> Flask:
     auth.register(app, settings)
     if settings.cache_mb:
         app.wsgi_app = Cache(app.wsgi_app, database)  # type: ignore[assignment, method-assign]
-    app.wsgi_app = Proxies(app.wsgi_app, networks(settings.trusted_proxies))  # type: ignore[assignment, method-assign]
     app.after_request(middleware.finish)
     return app

@@ -24,7 +24,7 @@ from api.server.threads import Threads
 from api.settings import Settings
 from api.web.places import MAY_WAIT, Places, client_of
 from api.web.problems import REFUSAL
-from api.web.proxies import Proxies
+from api.web.proxies import proxies_of
 
 WAITS = re.compile(r"(?:^|&)(?:wait|min_version)=")
 HEALTH = ("/livez", "/readyz")
@@ -62,8 +62,7 @@ class Gateway:
         """Serve an application, which gets more places for slow requests than on a server without a gateway."""
         self.settings = settings
         self.app: Callable[..., Iterable[bytes]] = app.wsgi_app
-        assert isinstance(app.wsgi_app, Proxies)
-        self.proxies = app.wsgi_app
+        self.proxies = proxies_of(app)
         self.waiters = app.extensions["waiters"] = Places(settings.waiters)
         app.extensions["streams"] = Places(settings.streams)
         self.connections = Connections(settings, self.proxies.is_trusted)

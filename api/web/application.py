@@ -1,6 +1,6 @@
 """The classes of the application and of its requests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import IO, Any
 
 import flask
@@ -10,6 +10,7 @@ from werkzeug.utils import cached_property
 from werkzeug.wsgi import get_input_stream
 
 from api.errors import ProblemError, error_item
+from api.web.proxies import proxies_of
 
 
 class Request(flask.Request):
@@ -39,7 +40,12 @@ class Request(flask.Request):
 
 
 class App(Flask):
-    """A Flask application without coroutines among its views."""
+    """A Flask application without coroutines among its views, which believes trusted proxies."""
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer a request as its client sent it, through the answer cache."""
+        proxies_of(self).read(environ)
+        return super().__call__(environ, start_response)
 
     request_class = Request
 

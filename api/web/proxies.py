@@ -2,16 +2,16 @@
 
 import ipaddress
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from flask import Flask
 from werkzeug.http import parse_dict_header
 
 Environ = dict[str, Any]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 logger = logging.getLogger(__name__)
-READ = "digital_cities.proxies_read"
 
 
 class Hop(NamedTuple):
@@ -23,26 +23,19 @@ class Hop(NamedTuple):
 
 
 class Proxies:
-    """A WSGI application (PEP 3333) in front of another, which lets trusted proxies say who the client is.
+    """Lets trusted proxies say who the client is.
 
     werkzeug's ProxyFix counts hops, so a client that reaches the server directly could name any address.
     """
 
-    def __init__(self, app: Callable[..., Iterable[bytes]], trusted: Sequence[Network]) -> None:
+    def __init__(self, trusted: Sequence[Network]) -> None:
         """Trust the proxies in some networks."""
-        self.app, self.trusted = app, trusted
+        self.trusted = trusted
         self.has_hinted = False
         self.is_trusted = lru_cache(maxsize=1024)(self._is_trusted)
 
-    def __call__(self, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer a request as its client sent it."""
-        if READ not in environ:
-            self.read(environ)
-        return self.app(environ, start)
-
     def read(self, environ: Environ) -> None:
-        """Set client address, scheme and host of a request from the headers of its proxies, once."""
-        environ[READ] = True
+        """Set the client address, scheme and host of a WSGI request from the headers of its proxies."""
         if "HTTP_X_FORWARDED_FOR" not in environ and "HTTP_FORWARDED" not in environ:
             return
         peer = environ.get("REMOTE_ADDR", "")
@@ -75,6 +68,12 @@ class Proxies:
         if not self.has_hinted:
             self.has_hinted = True
             logger.warning("%s", text)
+
+
+def proxies_of(app: Flask) -> Proxies:
+    """Return the proxies that an application believes."""
+    result: Proxies = app.extensions["proxies"]
+    return result
 
 
 def networks(text: str) -> list[Network]:

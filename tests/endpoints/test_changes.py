@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -214,18 +215,23 @@ def test_wait(curator: FlaskClient, database: Database) -> None:
 
 
 def test_waiters_harm_nobody(settings: Settings) -> None:
-    """No more requests wait than may: the next is a 503 that says when to come back, and everyone else is served."""
-    with serving(settings) as app:
-        places = app.extensions["waiters"]
-        taken = 0
-        while places.acquire(blocking=False):
-            taken += 1
+    """With no place left, a poll is answered at once, with news or without, and a wait for a version is a 503."""
+    with serving(replace(settings, threads=2)) as app:
         client = app.test_client()
-        refused = client.get("/changes?since=603&wait=5")
-        assert (taken, refused.status_code, refused.headers["Retry-After"]) == (settings.waiters, 503, "5")
-        assert client.get("/changes?since=603").status_code == 200
-        places.release()
-        assert client.get("/changes?since=603&wait=0").status_code == 200
+        assert app.extensions["waiters"].take("192.0.2.1")
+        begun = time.monotonic()
+        nothing = client.get("/changes?since=603&wait=5")
+        news = client.get("/changes?since=602&wait=5&min_version=603")
+        refused = client.get("/changes?since=603&min_version=604")
+        assert time.monotonic() - begun < 4
+        assert (nothing.status_code, nothing.get_json()["data"]) == (200, [])
+        assert (news.status_code, [row["version"] for row in news.get_json()["data"]]) == (200, [603])
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+        # The control: with a place, the poll waits.
+        app.extensions["waiters"].release("192.0.2.1")
+        begun = time.monotonic()
+        assert client.get("/changes?since=603&wait=1&min_version=603").get_json()["data"] == []
+        assert time.monotonic() - begun >= 1
 
 
 @pytest.mark.parametrize("coding", ["identity", "gzip"])

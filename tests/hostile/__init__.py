@@ -1,0 +1,1 @@
+"""Attacks on a real server process: whoever holds connections, threads or places must not keep others from being answered."""

@@ -1,0 +1,168 @@
+"""One client does not keep others from being answered, whatever it holds; without the gateway it does."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from sqlalchemy import text
+
+from api.db.database import Database
+from api.settings import Settings
+from tests.support.attacks import ATTACKER, GUEST, answers, head, is_closed, opened, server, status, statuses, suffered, waiting
+from tests.support.databases import publishing
+
+CHUNKED = head("POST /cities/search", "Content-Type: application/json", "Transfer-Encoding: chunked")
+DECLARED = head("POST /cities/search", "Content-Type: application/json", "Content-Length: 1000")
+SNAPSHOT = head("GET /snapshot")
+# The end of a chunked answer that is complete.
+LAST_CHUNK = b"\r\n0\r\n\r\n"
+POLL = head("GET /changes?since=603&wait=30")
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """Closes the attackers' connections."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.mark.parametrize("source", [ATTACKER, GUEST])
+def test_half_sent_bodies(settings: Settings, stack: ExitStack, source: str) -> None:
+    """Bodies that never end are a 408 and a closed connection; health and lists are answered meanwhile."""
+    with server(settings, BODY_TIMEOUT=3) as port:
+
+        def attack() -> None:
+            declared = opened(stack, port, 8, DECLARED + b"{", source)
+            chunked = opened(stack, port, 8, CHUNKED + b"1\r\n{\r\n", source)
+            assert statuses([*declared, *chunked], 20) == {408}
+            assert all(is_closed(connection, 5) for connection in (*declared, *chunked))
+
+        guest = suffered(port, f"A1 from {source}", attack)
+    assert guest.failed == []
+
+
+def test_half_sent_bodies_without_the_gateway(settings: Settings, stack: ExitStack) -> None:
+    """The control: on granian's own interface for WSGI, the same connections stop everybody."""
+    with server(settings, gateway=False) as port:
+        opened(stack, port, 8, DECLARED + b"{")
+        guest = suffered(port, "A1 without the gateway", lambda: time.sleep(1))
+    assert {*guest.failed} == {"/livez", "/cities"}
+
+
+def test_bodies_of_one_client(settings: Settings, stack: ExitStack) -> None:
+    """One client sends half of the bodies that a process receives; the next is a 503, and another client's is received."""
+    with server(settings, BODIES=4, BODY_TIMEOUT=30) as port:
+        opened(stack, port, 2, DECLARED + b"{")
+        (refused,) = opened(stack, port, 1, DECLARED + b"{")
+        (guest,) = opened(stack, port, 1, DECLARED.replace(b"1000", b"2") + b"{}", GUEST)
+        assert (status(refused, 10), status(guest, 10)) == (503, 422)
+
+
+def test_bodies_that_are_not_carried_out(settings: Settings, stack: ExitStack) -> None:
+    """A chunked body is refused as soon as it is too large, and one that breaks off is a 400; neither is cut and read."""
+    with server(settings) as port:
+        piece = b"10000\r\n" + b" " * 65536 + b"\r\n"
+        (large,) = opened(stack, port, 1, CHUNKED)
+        large.sendall(piece * 16)
+        assert (status(large, 10), is_closed(large, 5)) == (413, True)
+        (declared,) = opened(stack, port, 1, DECLARED.replace(b"1000", b"1000001"))
+        assert status(declared, 10) == 413
+        cut = opened(stack, port, 1, CHUNKED + b"2\r\n{}\r\n") + opened(stack, port, 1, DECLARED + b"{}")
+        for connection in cut:
+            time.sleep(0.2)
+            connection.shutdown(socket.SHUT_WR)
+        assert statuses(cut, 10) == {400}
+        (whole,) = opened(stack, port, 1, CHUNKED + b"2\r\n{}\r\n0\r\n\r\n")
+        assert status(whole, 10) == 422
+
+
+@pytest.mark.parametrize("source", [ATTACKER, GUEST])
+def test_silent_connections(settings: Settings, stack: ExitStack, source: str) -> None:
+    """Connections that send nothing are closed, those above one client's share at once; others get in meanwhile."""
+    with server(settings, CONNECTIONS=200, KEEPALIVE_TIMEOUT=3) as port:
+
+        def attack() -> None:
+            connections = opened(stack, port, 250, source=source)
+            assert all(is_closed(connection, 20) for connection in connections)
+
+        guest = suffered(port, f"A2 from {source}", attack)
+    assert guest.failed == []
+
+
+def test_silent_connections_without_the_gateway(settings: Settings, stack: ExitStack) -> None:
+    """The control: granian admits as many connections as its backlog, and closes none that is silent."""
+    with server(settings, gateway=False) as port:
+        connections = opened(stack, port, 1100)
+        guest = suffered(port, "A2 without the gateway", lambda: time.sleep(1))
+        assert not is_closed(connections[0], 1)
+    assert guest.failed
+
+
+def test_connections_in_use_are_kept(settings: Settings, stack: ExitStack) -> None:
+    """A connection with a request in flight is not idle, however long it waits; after its answer it is."""
+    with server(settings, KEEPALIVE_TIMEOUT=1) as port:
+        (poll,) = opened(stack, port, 1, head("GET /changes?since=603&wait=4"))
+        assert (status(poll, 10), is_closed(poll, 10)) == (200, True)
+
+
+@pytest.mark.parametrize(("threads", "waiters"), [(1, 1), (4, 64)])
+def test_polls(settings: Settings, stack: ExitStack, threads: int, waiters: int) -> None:
+    """Polls wait apart from all others, and those without a place are answered at once, with nothing new."""
+    with server(settings, THREADS=threads, WAITERS=waiters) as port:
+
+        def attack() -> None:
+            polls = opened(stack, port, 70, POLL)
+            waiting_polls = waiting(polls, 3)
+            assert len(waiting_polls) == (waiters + 1) // 2
+            assert statuses([poll for poll in polls if poll not in waiting_polls], 1) == {200}
+            (news,) = opened(stack, port, 1, head("GET /changes?since=602&wait=20&min_version=603"), GUEST)
+            assert status(news, 10) == 200
+
+        guest = suffered(port, f"A6 with {waiters} waiters", attack)
+    assert guest.failed == []
+
+
+@pytest.mark.slow
+def test_slow_readers(settings: Settings, database: Database, stack: ExitStack) -> None:
+    """Streams that nobody reads are cut off, so that the next one gets a place; other clients are answered meanwhile."""
+    fill(database)
+    with server(settings, STREAMS=4, SEND_TIMEOUT=5) as port:
+
+        def attack() -> None:
+            streams = opened(stack, port, 8, SNAPSHOT)
+            # One client gets half of the places; the others it asks for are refused, and another client gets the rest.
+            assert sorted(status(stream, 10) for stream in streams) == [200, 200, *[503] * 6]
+            assert answers(port, "/surveys.csv")
+            assert not answers(port, "/surveys.csv", ATTACKER)
+            time.sleep(8)
+            assert answers(port, "/surveys.csv", ATTACKER)
+            assert not any(rest(stream).endswith(LAST_CHUNK) for stream in streams[:2])
+
+        guest = suffered(port, "A4", attack)
+        # The control: who reads gets everything, with the mark of its end.
+        (reader,) = opened(stack, port, 1, SNAPSHOT)
+        assert rest(reader).endswith(LAST_CHUNK)
+    assert guest.failed == []
+
+
+def fill(database: Database) -> None:
+    """Publish cities whose snapshot has 8 MB, more than the kernel keeps for a client that does not read."""
+    rows = [{"id": f"zz-{number}", "text": f"{number} " + "word " * 400} for number in range(4_000)]
+    with publishing(database) as session:
+        session.execute(
+            text("insert into cities (id, name, state, country, summary) values (:id, :id, 'ZZ', 'ZZ', :text)"), rows
+        )
+
+
+def rest(connection: socket.socket) -> bytes:
+    """Return the end of what comes on a connection until it is closed, or nothing comes for a while."""
+    connection.settimeout(2)
+    end = b""
+    try:
+        while piece := connection.recv(65536):
+            end = (end + piece)[-100:]
+    except (TimeoutError, ConnectionResetError):
+        pass
+    return end
