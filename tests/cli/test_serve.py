@@ -152,10 +152,12 @@ def test_collector_spares_what_stays(file: str) -> None:
 
 
 def test_gunicorn(file: str) -> None:
-    """`gunicorn wsgi:app` serves the same, and leaves no process behind either."""
+    """gunicorn with threads serves the same, is not killed by a long poll, and leaves no process behind either."""
     port = unused_port()
     arguments = (sys.executable, "-m", "gunicorn", "wsgi:app", "--bind", f"127.0.0.1:{port}", "--no-control-socket")
-    with listening((*arguments, "--limit-request-line", "0"), "127.0.0.1", port, DATABASE_URL=file) as process:
+    threads = ("--worker-class", "gthread", "--threads", "4", "--limit-request-line", "0", "--timeout", "2")
+    with listening((*arguments, *threads), "127.0.0.1", port, DATABASE_URL=file) as process:
+        assert get(f"http://127.0.0.1:{port}/changes?since=603&wait=5")[1]["data"] == []
         answers(f"http://127.0.0.1:{port}")
         long = refused(f"http://127.0.0.1:{port}/cities?limit={'1' * 102_400}")
         output = end(process, signal.SIGTERM)
