@@ -62,6 +62,15 @@ def test_wrong_keys_are_limited(settings: Settings) -> None:
         assert elsewhere.status_code == 401
 
 
+def test_missing_scopes_are_limited(settings: Settings) -> None:
+    """An address that tries what its key may not do is told to wait; what the key may do still works."""
+    with limited(settings, refusal_limit="2/hour") as client:
+        answers = [client.get("/keys") for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [403, 403, 429]
+        assert answers[2].headers["RateLimit-Policy"] == '"refusals";q=2;w=3600'
+        assert client.post("/cities", json={}).status_code == 422
+
+
 def test_the_limit_is_of_all_processes_with_redis(tmp_path: Path) -> None:
     """With a Redis, applications count together; the control: each by itself without."""
     settings = Store("sqlite", tmp_path, "").empty()

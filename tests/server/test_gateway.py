@@ -1,0 +1,47 @@
+"""The gateway passes requests on as they were sent, and answers as the application does."""
+
+from contextlib import ExitStack
+
+from api.settings import Settings
+from tests.support.attacks import GUEST, opened, server
+
+BODY = b'{"filter":{"id":"boston-ma"}}'
+# Requests as they are on the wire, with the status and a part of the answer.
+CASES: dict[str, tuple[bytes, int, bytes]] = {
+    "no Host": (b"GET /cities HTTP/1.1\r\n\r\n", 400, b"The `Host` header is missing."),
+    "no Host in HTTP/1.0": (b"GET /cities HTTP/1.0\r\n\r\n", 200, b'"data":['),
+    "path beyond ASCII": (b"GET /cities/%C3%A9 HTTP/1.1\r\nHost: a\r\n\r\n", 404, b'"instance":"/cities/\\u00e9"'),
+    "path that is no UTF-8": (b"GET /cities/%ff HTTP/1.1\r\nHost: a\r\n\r\n", 404, b'"instance":"/cities/\\ufffd"'),
+    "HEAD": (b"HEAD /cities/boston-ma HTTP/1.1\r\nHost: a\r\n\r\n", 200, b"content-length: 1"),
+    "HEAD of a stream": (b"HEAD /cities.csv HTTP/1.1\r\nHost: a\r\n\r\n", 200, b"content-type: text/csv"),
+    "stream": (b"GET /cities.csv HTTP/1.1\r\nHost: a\r\n\r\n", 200, b"boston-ma"),
+    "stream of nothing": (b"GET /cities.ndjson?id=nowhere HTTP/1.1\r\nHost: a\r\n\r\n", 200, b"content-length: 0"),
+    "header twice": (
+        b"GET /cities.csv HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip;q=0\r\nAccept-Encoding: br\r\n\r\n",
+        200,
+        b"content-encoding: br",
+    ),
+    "header beyond ASCII": (b"POST /cities HTTP/1.1\r\nHost: a\r\nAuthorization: \xe9\r\n\r\n", 401, b"This needs a key"),
+    "body of a GET": (b"GET /cities HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}", 200, b'"data":['),
+    "chunks": (
+        b"POST /cities/search HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY),
+        422,
+        b"filter",
+    ),
+}
+
+
+def test_on_the_wire(settings: Settings) -> None:
+    """Every form of a request is answered as the application answers it."""
+    with server(settings) as port, ExitStack() as stack:
+        for name, (request, status, part) in CASES.items():
+            (connection,) = opened(stack, port, 1, request, GUEST)
+            connection.settimeout(1)
+            answer = b""
+            try:
+                while piece := connection.recv(65536):
+                    answer += piece
+            except TimeoutError:
+                pass
+            assert (name, int(answer.split()[1]), part in answer, answer) == (name, status, True, answer)
