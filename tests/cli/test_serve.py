@@ -152,7 +152,7 @@ def test_collector_spares_what_stays(file: str) -> None:
 
 
 def test_gunicorn(file: str) -> None:
-    """gunicorn with threads serves the same, is not killed by a long poll, and leaves no process behind either."""
+    """With threads, gunicorn serves the same, is not killed by a long poll, and leaves no process behind either."""
     port = unused_port()
     arguments = (sys.executable, "-m", "gunicorn", "wsgi:app", "--bind", f"127.0.0.1:{port}", "--no-control-socket")
     threads = ("--worker-class", "gthread", "--threads", "4", "--limit-request-line", "0", "--timeout", "2")

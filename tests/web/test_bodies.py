@@ -13,7 +13,6 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from api.app import MAX_BODY
 from api.settings import Settings
 from api.web import keys
 from tests.support.answers import brief
@@ -22,6 +21,7 @@ from tests.support.databases import Store, opened
 from tests.support.processes import SERVE, listening, unused_port
 
 LINES = "application/x-ndjson"
+MAX_BODY = Settings().max_body
 OPERATIONS = 20
 
 
