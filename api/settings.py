@@ -93,6 +93,16 @@ class Settings:
     stream_timeout: int = setting(
         600, "Time in seconds for a whole answer to be sent; then the client is cut off.", low=1, high=86_400
     )
+    stop_delay: int = setting(
+        2,
+        "Time in seconds for which a server goes on after a SIGTERM while `/readyz` is a 503, so that a load balancer sends no "
+        "more requests.",
+        low=0,
+        high=600,
+    )
+    stop_timeout: int = setting(
+        25, "Time in seconds for requests to be finished when the server stops; then they are cut off.", low=1, high=3600
+    )
     trusted_proxies: str = setting(
         "",
         "Addresses or networks of your proxies, separated by commas, such as `10.0.0.5,fd00::/8`. Only their `Forwarded` and "

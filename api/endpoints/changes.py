@@ -207,7 +207,8 @@ def _not_together(parameter: str, detail: str) -> ProblemError:
 def read_feed(query: FeedQuery, render: Renderer) -> Response:
     """Answer with a page of the feed; if it has no news yet, after waiting for some as long as the query allows.
 
-    If too many requests wait already, this one does not: a client that polls then comes again, as after a wait without news.
+    If too many requests wait already, or if the server stops, this one does not: a client that polls then comes again, as after
+    a wait without news.
     """
     negotiate(JSON)
     commits = news()
@@ -215,7 +216,7 @@ def read_feed(query: FeedQuery, render: Renderer) -> Response:
         deadline = time.monotonic() + (query.wait if may_wait else 0)
         while True:
             count = commits.count
-            if response := _read_page(query, render, news_only=time.monotonic() < deadline):
+            if response := _read_page(query, render, news_only=not commits.is_over(deadline)):
                 return response
             commits.wait(count, deadline)
 

@@ -19,6 +19,7 @@ from api.resources import RESOURCES
 from api.web.blueprints import Blueprint, NoArguments, documents
 from api.web.headers import CONDITIONS, HEADERS, NOT_KEPT, UNCHANGED, VARY
 from api.web.negotiation import HTML
+from api.web.news import news
 from api.web.openapi import SUMMARY, TITLE
 from api.web.problem_types import PROBLEMS
 from api.web.problems import ProblemSchema, base_url, example
@@ -231,8 +232,8 @@ def livez(_arguments: dict[str, Any]) -> Response:
 @documents(meta, "invalid-query", "unavailable")
 @meta.doc(operationId="readyz", summary="Check that the server can answer")
 def readyz(_arguments: dict[str, Any]) -> Response:
-    """Check that the database is reachable, and migrated to the revision that this release needs."""
-    reason = database().unreadiness()
+    """Check that the server is not stopping, and that the database is reachable and migrated to what this release needs."""
+    reason = "The server is stopping." if news().has_ended else database().unreadiness()
     if reason:
         raise ProblemError("unavailable", reason)
     return _healthy()

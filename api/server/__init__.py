@@ -5,12 +5,14 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
+from contextlib import suppress
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 
-from api.server.gateway import Gateway
+from api.server.gateway import STOPPING, Gateway
 from api.settings import ROOT, Settings
 
 # Milliseconds from the first byte of a request to the end of its headers.
@@ -20,17 +22,32 @@ BACKLOG = 1024
 
 
 class Server(Granian):  # type: ignore[misc, valid-type]  # granian chooses the class by platform
-    """A granian server that handles repeated stop signals: granian's own handler deadlocks if a second one interrupts it."""
+    """A granian server that stops once, however often it is asked, and tells those who wait before it closes the port."""
 
-    def signal_handler_interrupt(self, *signal_and_frame: object) -> None:
-        """Stop on the first signal and ignore the others."""
+    # Seconds between a SIGTERM and the end of listening.
+    delay = 0
+    _number = signal.SIGINT
+
+    def signal_handler_interrupt(self, number: int, frame: object) -> None:
+        """Stop on the first signal and ignore the others: granian's own handler deadlocks if a second one interrupts it."""
         if not self.interrupt_signal:
-            super().signal_handler_interrupt(*signal_and_frame)
+            self._number = signal.Signals(number)
+            super().signal_handler_interrupt(number, frame)
+
+    def shutdown(self, exit_code: int = 0) -> None:
+        """Tell the workers, go on listening while a load balancer learns of it, and let each finish what it has begun."""
+        for worker in multiprocessing.active_children():
+            if worker.pid:
+                with suppress(ProcessLookupError):
+                    os.kill(worker.pid, STOPPING)
+        if self._number == signal.SIGTERM:
+            time.sleep(self.delay)
+        super().shutdown(exit_code)
 
 
 def run(target: str, address: str, settings: Settings) -> None:
     """Serve the application ``target`` (``module`` or ``module:name``) on an address until a signal stops the server."""
-    Server(
+    server = Server(
         target if ":" in target else f"{target}:app",
         address=address,
         port=settings.port,
@@ -44,8 +61,10 @@ def run(target: str, address: str, settings: Settings) -> None:
         working_dir=ROOT,
         respawn_failed_workers=True,
         websockets=False,
-        workers_kill_timeout=10,
-    ).serve(target_loader=load_in_worker)
+        workers_kill_timeout=settings.stop_timeout,
+    )
+    server.delay = settings.stop_delay
+    server.serve(target_loader=load_in_worker)
 
 
 def load_in_worker(target: str) -> Gateway:

@@ -9,6 +9,7 @@ import io
 import itertools
 import logging
 import re
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -22,12 +23,15 @@ from api.server.connections import Connections, allow_descriptors
 from api.server.streams import Pipe, StalledError
 from api.server.threads import Threads
 from api.settings import Settings
+from api.web.news import news
 from api.web.places import MAY_WAIT, Places, client_of
 from api.web.problems import REFUSAL
 from api.web.proxies import proxies_of
 
 WAITS = re.compile(r"(?:^|&)(?:wait|min_version)=")
 HEALTH = ("/livez", "/readyz")
+# Tells a worker that it will be stopped. One that does not know the signal yet dies of it, and has no requests either.
+STOPPING = signal.SIGUSR1
 # The statuses of answers without a body.
 BODILESS = ("204", "304")
 # Variables of PEP 3333 that are the same for all requests.
@@ -62,6 +66,7 @@ class Gateway:
         """Serve an application, which gets more places for slow requests than on a server without a gateway."""
         self.settings = settings
         self.app: Callable[..., Iterable[bytes]] = app.wsgi_app
+        self.news = news(app)
         self.proxies = proxies_of(app)
         self.waiters = app.extensions["waiters"] = Places(settings.waiters)
         app.extensions["streams"] = Places(settings.streams)
@@ -75,6 +80,7 @@ class Gateway:
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin, when the server has an event loop."""
         self.loop = loop
+        loop.add_signal_handler(STOPPING, self.news.end)
         allow_descriptors(self.settings.connections)
         self.connections.start()
 

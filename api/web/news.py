@@ -3,7 +3,7 @@
 import threading
 import time
 
-from flask import current_app
+from flask import Flask, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.db.database import Database
@@ -24,14 +24,26 @@ class News:
         self._state: DatasetState | None = None
         self._changed = threading.Condition()
         self._has_leader = False
+        self.has_ended = False
+
+    def is_over(self, deadline: float) -> bool:
+        """Return whether nobody should wait any longer: after a deadline of `time.monotonic`, or when the server stops."""
+        return self.has_ended or time.monotonic() >= deadline
+
+    def end(self) -> None:
+        """Wake all who wait, because the server stops."""
+        with self._changed:
+            self.has_ended = True
+            self._changed.notify_all()
 
     def wait(self, count: int, deadline: float) -> None:
-        """Return when ``self.count`` is no longer ``count``, or at a deadline of `time.monotonic`.
+        """Return when ``self.count`` is no longer ``count``, or when the wait is over.
 
         Read ``count`` before you read the dataset: then no commit falls between your read and the wait.
         """
         with self._changed:
-            while self.count == count and (remaining := deadline - time.monotonic()) > 0:
+            while self.count == count and not self.is_over(deadline):
+                remaining = max(0, deadline - time.monotonic())
                 if self._has_leader:
                     self._changed.wait(remaining)
                 else:
@@ -64,7 +76,7 @@ class News:
             return None
 
 
-def news() -> News:
-    """Return the news of the application's database."""
-    result: News = current_app.extensions["news"]
+def news(app: Flask = current_app) -> News:
+    """Return the news of an application's database."""
+    result: News = app.extensions["news"]
     return result

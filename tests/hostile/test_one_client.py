@@ -10,11 +10,23 @@ from sqlalchemy import text
 
 from api.db.database import Database
 from api.settings import Settings
-from tests.support.attacks import ATTACKER, GUEST, answers, head, is_closed, opened, server, status, statuses, suffered, waiting
+from tests.support.attacks import (
+    ATTACKER,
+    DECLARED,
+    GUEST,
+    answers,
+    head,
+    is_closed,
+    opened,
+    server,
+    status,
+    statuses,
+    suffered,
+    waiting,
+)
 from tests.support.databases import publishing
 
 CHUNKED = head("POST /cities/search", "Content-Type: application/json", "Transfer-Encoding: chunked")
-DECLARED = head("POST /cities/search", "Content-Type: application/json", "Content-Length: 1000")
 SNAPSHOT = head("GET /snapshot")
 # The end of a chunked answer that is complete.
 LAST_CHUNK = b"\r\n0\r\n\r\n"

@@ -69,6 +69,9 @@ def head(line: str, *headers: str) -> bytes:
     return "\r\n".join((f"{line} HTTP/1.1", "Host: localhost", *headers, "", "")).encode()
 
 
+DECLARED = head("POST /cities/search", "Content-Type: application/json", "Content-Length: 1000")
+
+
 def status(connection: socket.socket, patience: float) -> int:
     """Return the status of the next answer on a connection; 0 if it is closed without one."""
     connection.settimeout(patience)

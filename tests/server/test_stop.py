@@ -1,0 +1,47 @@
+"""A server that is asked to stop tells those who wait, finishes what has begun, and then closes its port."""
+
+import signal
+from contextlib import ExitStack
+
+import psutil
+
+from api.settings import Settings
+from tests.support.attacks import DECLARED, answers, head, opened, status, waiting
+from tests.support.processes import SERVE, accepts, listening, unused_port, wait_until
+
+POLL = head("GET /changes?since=603&wait=30")
+
+
+def test_sigterm(settings: Settings) -> None:
+    """On SIGTERM polls are answered, new requests and half-sent ones too, `/readyz` is a 503, and the process ends well."""
+    port = unused_port()
+    variables = {"DATABASE_URL": settings.database_url, "PORT": port, "STOP_DELAY": 3}
+    with listening(SERVE, "127.0.0.1", port, **variables) as process, ExitStack() as stack:
+        wait_until(lambda: answers(port, "/readyz"), process)
+        polls = opened(stack, port, 6, POLL)
+        (half,) = opened(stack, port, 1, DECLARED.replace(b"1000", b"2") + b"{")
+        assert waiting(polls, 1) == polls
+        process.send_signal(signal.SIGTERM)
+        assert [status(poll, 2) for poll in polls] == [200] * 6
+        assert (answers(port, "/readyz"), answers(port, "/livez"), answers(port, "/cities")) == (False, True, True)
+        wait_until(lambda: not accepts("127.0.0.1", port), process)
+        half.sendall(b"}")
+        assert status(half, 5) == 422
+        half.close()
+        output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "refused to gracefully stop" not in output
+
+
+def test_sigterm_to_a_worker_alone(settings: Settings) -> None:
+    """The control: a worker that is not told leaves its polls waiting."""
+    port = unused_port()
+    with listening(SERVE, "127.0.0.1", port, DATABASE_URL=settings.database_url, PORT=port, WORKERS=1) as process:
+        wait_until(lambda: answers(port, "/readyz"), process)
+        with ExitStack() as stack:
+            polls = opened(stack, port, 1, POLL)
+            assert waiting(polls, 1) == polls
+            (worker,) = psutil.Process(process.pid).children()
+            worker.terminate()
+            assert waiting(polls, 2) == polls
+            worker.kill()
