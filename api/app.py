@@ -8,11 +8,10 @@ from api import cli, endpoints
 from api.db.database import Database
 from api.query.plan import PLANNER
 from api.settings import Settings
-from api.web import auth, middleware, problems
+from api.web import auth, middleware, places, problems
 from api.web.application import App
 from api.web.cache import Cache
 from api.web.news import News
-from api.web.places import Places
 from api.web.proxies import Proxies, networks
 
 
@@ -30,10 +29,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         "planner": PLANNER,
         "news": News(database),
         "proxies": Proxies(networks(settings.trusted_proxies)),
-        # On a server that gives each request a thread, slow ones leave at least one thread for all others.
-        "streams": Places(max(1, settings.threads - 1)),
-        "waiters": Places(min(settings.waiters, settings.threads - 1)),
-    }
+    } | places.on_threads(settings)
     middleware.register(app)
     problems.register(app)
     endpoints.register(app)

@@ -50,8 +50,15 @@ class Settings:
     threads: int = setting(4, "Number of threads in each process; each thread answers one request at a time.", low=1, high=256)
     waiters: int = setting(
         64,
-        "Number of requests in each process that may wait for changes (`/changes?wait=`) or for a version (`min_version=`). "
-        "They have threads of their own. Further ones are answered without waiting.",
+        "Number of requests in each process that may wait for changes (`/changes?wait=`), in threads of their own. Further "
+        "ones are answered at once, with nothing new.",
+        low=0,
+        high=1000,
+    )
+    version_waiters: int = setting(
+        16,
+        "Number of requests in each process that may wait for a version (`min_version=`), at most a second each, in threads of "
+        "their own. Further ones get a 503 at once if the version is not there.",
         low=0,
         high=1000,
     )
@@ -61,6 +68,13 @@ class Settings:
         "Further ones get a 503. Each holds a database connection and, on SQLite, keeps the WAL from being reused.",
         low=1,
         high=256,
+    )
+    wal_mb: int = setting(
+        256,
+        "Size in megabytes of SQLite's write-ahead log above which streams are cut off and refused, since they keep it from "
+        "being used again.",
+        low=1,
+        high=1_000_000,
     )
     bodies: int = setting(
         64,

@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from api.db.engines import begin_read, engine_for
+from api.db.wal import WriteAheadLog
 from api.settings import ROOT, Settings
 
 BUSY = "The database is busy."
@@ -34,6 +35,7 @@ class Database:
         # The number of writes in this process, whether they committed or failed.
         self.commits = 0
         self.engine = engine_for(settings, create=create)
+        self.wal = WriteAheadLog(self.engine, settings)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

@@ -25,7 +25,7 @@ from api.web.consistency import ReadView, as_of_version, chain_of, reading, vers
 from api.web.headers import CONDITIONS, HEADERS, LINK, UNCHANGED
 from api.web.news import news
 from api.web.parameters import NOUN, NOUNS, noun_named, query_parameters
-from api.web.places import streaming, waiting
+from api.web.places import CHANGES, streaming, waiting
 from api.web.responses import JSON, address, conditional, link_header, negotiate, streamed, tagged
 from api.web.schemas import (
     LinksSchema,
@@ -212,7 +212,7 @@ def read_feed(query: FeedQuery, render: Renderer) -> Response:
     """
     negotiate(JSON)
     commits = news()
-    with waiting() if query.wait else nullcontext() as may_wait:
+    with waiting(CHANGES) if query.wait else nullcontext() as may_wait:
         deadline = time.monotonic() + (query.wait if may_wait else 0)
         while True:
             count = commits.count

@@ -24,18 +24,22 @@ from api.server.streams import Pipe, StalledError
 from api.server.threads import Threads
 from api.settings import Settings
 from api.web.news import news
-from api.web.places import MAY_WAIT, Places, client_of
+from api.web.places import CHANGES, HELD, VERSION, client_of, on_gateway
 from api.web.problems import REFUSAL
 from api.web.proxies import proxies_of
+from api.web.responses import CutOffError
 
-WAITS = re.compile(r"(?:^|&)(?:wait|min_version)=")
+# The parameters that make a request wait, by the kind of its place.
+WAITS = {CHANGES: re.compile(r"(?:^|&)wait="), VERSION: re.compile(r"(?:^|&)min_version=")}
 HEALTH = ("/livez", "/readyz")
 # Tells a worker that it will be stopped. One that does not know the signal yet dies of it, and has no requests either.
 STOPPING = signal.SIGUSR1
 # The statuses of answers without a body.
 BODILESS = ("204", "304")
-# Variables of PEP 3333 that are the same for all requests.
+# Variables of PEP 3333 that are the same for all requests, and one of ours: a request whose parameters we don't recognize as
+# those that wait, such as `%77ait=1`, has no place, so it does not wait in a thread for the others.
 COMMON = {
+    HELD: "",
     "SCRIPT_NAME": "",
     "SERVER_SOFTWARE": "Granian",
     "wsgi.errors": sys.stderr,
@@ -68,13 +72,13 @@ class Gateway:
         self.app: Callable[..., Iterable[bytes]] = app.wsgi_app
         self.news = news(app)
         self.proxies = proxies_of(app)
-        self.waiters = app.extensions["waiters"] = Places(settings.waiters)
-        app.extensions["streams"] = Places(settings.streams)
+        self.places = on_gateway(settings)
+        app.extensions |= self.places
         self.connections = Connections(settings, self.proxies.is_trusted)
         self.bodies = Bodies(settings)
         # One client leaves a thread for the others.
         self.ordinary = Threads("request", settings.threads, max(1, settings.threads - 1))
-        self.waiting = Threads("waiter", settings.waiters, settings.waiters)
+        self.waiting = {kind: Threads(kind, self.places[kind].total, self.places[kind].total) for kind in WAITS}
         self.health = {path: Threads(path[1:], 1, 1) for path in HEALTH}
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -106,16 +110,21 @@ class Gateway:
         address = environ["REMOTE_ADDR"]
         done = self.loop.create_future()
         threads = self.health.get(environ["PATH_INFO"], self.ordinary)
-        waits = WAITS.search(environ["QUERY_STRING"]) is not None
-        if waits:
-            environ[MAY_WAIT] = self.waiters.take(address)
-            threads = self.waiting if environ[MAY_WAIT] else threads
+        held = self._place(environ) if "wait=" in (query := environ["QUERY_STRING"]) or "min_version=" in query else ""
+        if held:
+            threads = self.waiting[held]
         try:
             threads.submit(client_of(address), lambda: self._run(environ, proto, peer, done))
             await done
         finally:
-            if environ.get(MAY_WAIT):
-                self.waiters.release(address)
+            if held:
+                self.places[held].release(address)
+
+    def _place(self, environ: Environ) -> str:
+        """Take a place for what a request waits for, and return its kind; nothing if it does not wait, or may not."""
+        asked = [kind for kind, pattern in WAITS.items() if pattern.search(environ["QUERY_STRING"])]
+        environ[HELD] = next((kind for kind in asked if self.places[kind].take(environ["REMOTE_ADDR"])), "")
+        return str(environ[HELD])
 
     def _run(self, environ: Environ, proto: Any, peer: str, done: asyncio.Future[None]) -> None:
         """Run the application, and send its answer or begin to stream it."""
@@ -152,7 +161,8 @@ class Gateway:
             proto.response_file(int(start.status), start.headers, pipe.path)
             try:
                 pipe.send(itertools.chain([first], pieces))
-            except StalledError:
+            except (StalledError, CutOffError) as error:
+                logger.info("a stream was cut off: %s", type(error).__name__)
                 self.connections.cut(peer)
             except BaseException:
                 self.connections.cut(peer)

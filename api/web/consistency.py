@@ -16,6 +16,7 @@ from api.ledger import head, history
 from api.schema.fields import MAX_INTEGER
 from api.schema.operators import TYPES
 from api.schema.resource import Resource
+from api.web.places import VERSION as FOR_VERSION
 from api.web.places import waiting
 from api.web.problems import base_url
 from api.web.responses import no_store
@@ -75,7 +76,7 @@ def _has(database: Database, version: int) -> bool:
 
 
 def _wait_for(database: Database, version: int) -> None:
-    with waiting() as may_wait:
+    with waiting(FOR_VERSION) as may_wait:
         deadline = time.monotonic() + (PATIENCE if may_wait else 0)
         while not _has(database, version):
             if time.monotonic() > deadline:

@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
-from flask import current_app, g, request
+from flask import Response, after_this_request, current_app, g, request
 
 from api.errors import ProblemError
+from api.settings import Settings
+from api.web.responses import database
 
-# A server that takes the place for waiting before it starts a request says here whether there was one (a bool).
-MAY_WAIT = "digital_cities.may_wait"
+# The kinds of places: extensions of the application, and settings with their number.
+CHANGES, VERSION, STREAMS = "waiters", "version_waiters", "streams"
+# A server that takes the place for waiting before it starts a request names its kind here; nothing if there was none.
+HELD = "digital_cities.held_place"
 
 
 @lru_cache(maxsize=4096)
@@ -60,30 +64,56 @@ class Places:
                 del self._taken[client]
 
 
+def on_threads(settings: Settings) -> dict[str, Places]:
+    """Return the places on a server that gives each request a thread: slow requests share them, and leave one for others.
+
+    With a single thread, answers are streamed nevertheless, and nobody waits.
+    """
+    slow = Places(max(1, settings.threads - 1))
+    waits = slow if min(settings.waiters, settings.threads - 1) else Places(0)
+    return {STREAMS: slow, CHANGES: waits, VERSION: waits}
+
+
+def on_gateway(settings: Settings) -> dict[str, Places]:
+    """Return the places on a server that has threads for each kind of slow request."""
+    return {name: Places(getattr(settings, name)) for name in (CHANGES, VERSION, STREAMS)}
+
+
 @contextmanager
 def streaming() -> Iterator[None]:
-    """Hold one of the places for streams. Raises a 503 if there is none for this client."""
-    with _place("streams") as has_place:
+    """Hold one of the places for streams. Raises a 503 if there is none for this client, or if streams must end."""
+    with _place(STREAMS) as has_place:
         if not has_place:
             raise ProblemError("unavailable", "Too many lists are being streamed at the moment.")
+        if database().wal.is_full():
+            # This request reads from the log itself until it is answered.
+            after_this_request(_empty_log)
+            raise ProblemError("unavailable", "Too much was written while lists were streamed.")
         yield
 
 
-@contextmanager
-def waiting() -> Iterator[bool]:
-    """Hold one of the places for waiting; yields False if there is none for this client.
+def _empty_log(response: Response) -> Response:
+    database().wal.empty()
+    return response
 
-    A request that waits twice (`wait` and `min_version`) holds one place.
+
+@contextmanager
+def waiting(kind: str) -> Iterator[bool]:
+    """Hold a place for waiting, for `CHANGES` or for a `VERSION`; yields False if there is none for this client.
+
+    A request that waits for both holds one place, for changes, since the wait for a version is short.
     """
-    may_wait = g.get("may_wait", request.environ.get(MAY_WAIT))
-    if may_wait is not None:
-        yield may_wait
+    held = g.get("held_place", request.environ.get(HELD))
+    if held is not None:
+        yield held in {kind, CHANGES}
         return
-    with _place("waiters") as g.may_wait:
+    with _place(kind) as has_place:
+        if has_place:
+            g.held_place = kind
         try:
-            yield g.may_wait
+            yield has_place
         finally:
-            del g.may_wait
+            g.pop("held_place", None)
 
 
 @contextmanager

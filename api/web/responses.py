@@ -11,6 +11,7 @@ from flask import Response, current_app, request
 from werkzeug.datastructures import MultiDict
 
 from api.db.database import Database
+from api.db.wal import WriteAheadLog
 from api.errors import ProblemError, error_item, shorten
 from api.schema import strict_json
 from api.schema.formats import FORMATS
@@ -24,6 +25,10 @@ JSON = "application/json"
 MAX_LINK = 4_000
 # Characters that a query need not escape, and that are easier to read as they are.
 SAFE = ",:/"
+
+
+class CutOffError(Exception):
+    """An answer must end before it is complete, since it keeps SQLite's write-ahead log from being used again."""
 
 
 def database() -> Database:
@@ -107,15 +112,18 @@ def streamed(resources: ExitStack, body: Iterator[bytes], content_type: str) -> 
     Takes over all that ``resources`` holds, so return it from the block that opened them.
     """
     kept = resources.pop_all()
-    response = Response(_held(kept, body), content_type=content_type)
+    response = Response(_held(kept, body, database().wal), content_type=content_type)
     # A client can go away before the first piece; a generator that has not started does not close anything.
     response.call_on_close(kept.close)
     return response
 
 
-def _held(resources: ExitStack, body: Iterator[bytes]) -> Iterator[bytes]:
+def _held(resources: ExitStack, body: Iterator[bytes], wal: WriteAheadLog) -> Iterator[bytes]:
     with resources:
-        yield from body
+        for piece in body:
+            if wal.is_full():
+                raise CutOffError
+            yield piece
 
 
 def link_header(links: Mapping[str, str | None]) -> str:

@@ -129,6 +129,10 @@ def test_polls(settings: Settings, stack: ExitStack, threads: int, waiters: int)
             waiting_polls = waiting(polls, 3)
             assert len(waiting_polls) == (waiters + 1) // 2
             assert statuses([poll for poll in polls if poll not in waiting_polls], 1) == {200}
+            # Readers of a version have places of their own.
+            versions = opened(stack, port, 2, head("GET /cities?min_version=604"), GUEST)
+            assert len(waiting(versions, 0.5)) == 2
+            assert statuses(versions, 10) == {503}
             (news,) = opened(stack, port, 1, head("GET /changes?since=602&wait=20&min_version=603"), GUEST)
             assert status(news, 10) == 200
 
