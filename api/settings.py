@@ -149,8 +149,8 @@ class Settings:
         5, "Time in seconds for which a write waits for another write; then it gets a 503.", low=1, high=600
     )
     statement_timeout: int = setting(
-        30,
-        "Time in seconds that a statement may take on PostgreSQL; then the request gets a 503. 0 turns the limit off.",
+        10,
+        "Time in seconds that a statement may take; then the request gets a 503. 0 turns the limit off.",
         low=0,
         high=86400,
     )

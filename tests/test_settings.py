@@ -92,7 +92,7 @@ def test_defaults() -> None:
         "pool_size": 8,
         "connect_timeout": 5,
         "lock_timeout": 5,
-        "statement_timeout": 30,
+        "statement_timeout": 10,
         "write_limit": "600/minute",
         "refusal_limit": "60/minute",
         "limits_storage": "memory://",

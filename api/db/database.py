@@ -19,6 +19,9 @@ from api.db.wal import WriteAheadLog
 from api.settings import ROOT, Settings
 
 BUSY = "The database is busy."
+TOO_LONG = "The query took too long: ask for less, such as fewer conditions or facets, or no exact total."
+# PostgreSQL's error code of a statement that was canceled (query_canceled).
+CANCELED = "57014"
 logger = logging.getLogger(__name__)
 
 
@@ -112,6 +115,12 @@ def _commit_read(connection: Connection) -> None:
         connection.commit()
     except SQLAlchemyError as error:
         logger.warning("A read was answered, but its transaction could not be ended: %s", error)
+
+
+def is_late(error: DBAPIError | PoolTimeoutError) -> bool:
+    """Return whether a statement took longer than `STATEMENT_TIMEOUT`."""
+    cause = getattr(error, "orig", None)
+    return getattr(cause, "sqlstate", None) == CANCELED or str(cause) == "interrupted"
 
 
 def unavailability(error: DBAPIError | PoolTimeoutError) -> str:

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from api.db.deadlines import TimedConnection
 from api.db.dialects import BEGIN, DRIVER
 from api.settings import Settings
 
@@ -73,14 +74,19 @@ def _renew_after_fork(engine: Engine) -> None:
 
 
 def _sqlite(settings: Settings, *, create: bool) -> Engine:
-    file = _SqliteFile(Path(settings.sqlalchemy_url.database or "").resolve())
+    file = _SqliteFile(Path(settings.sqlalchemy_url.database or "").resolve(), settings.statement_timeout)
     # With mode=rw, a server whose file is missing reports that, instead of creating an empty database.
     query = {"mode": "rwc" if create else "rw", "uri": "true"}
     url = settings.sqlalchemy_url.set(drivername=f"sqlite+{DRIVER}", database=f"file:{quote(str(file.path))}", query=query)
     # Looked up at each call, because OpenTelemetry replaces `sqlalchemy.create_engine`.
     engine = sqlalchemy.create_engine(
         url,
-        connect_args={"timeout": settings.lock_timeout, "isolation_level": None, "check_same_thread": False},
+        connect_args={
+            "timeout": settings.lock_timeout,
+            "isolation_level": None,
+            "check_same_thread": False,
+            "factory": TimedConnection,
+        },
         pool_size=settings.pool_size,
         pool_timeout=settings.connect_timeout,
     )
@@ -94,6 +100,7 @@ class _SqliteFile:
     """A SQLite file, and the check that a pooled connection still has this file open."""
 
     path: Path
+    statement_timeout: int
 
     @property
     def identity(self) -> tuple[int, int] | None:
@@ -105,12 +112,13 @@ class _SqliteFile:
         return status.st_dev, status.st_ino
 
     def set_up(self, connection: Any, record: ConnectionPoolEntry) -> None:
-        """Set the pragmas of a new connection, and note which file it opened."""
+        """Set the pragmas and the limit of a new connection, and note which file it opened."""
         record.info["file"] = self.identity
         cursor = connection.cursor()
         for pragma in PRAGMAS:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+        connection.limit(self.statement_timeout)
 
     def check(self, _connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
         """Have the pool reconnect if the file was moved or restored: the open one would answer from the old data."""

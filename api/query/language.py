@@ -22,6 +22,8 @@ CAP = 10_000
 MAX_FACETS = 5
 MAX_DEPTH = 5
 MAX_NODES = 100
+# Each `contains` reads a text of every record, once for the total, once for the page and once for each facet.
+MAX_CONTAINS = 10
 COUNTS = ("capped", "exact", "none")
 # The ledger adds these fields to every document.
 LEDGER = {

@@ -12,6 +12,7 @@ from api.query.language import (
     CAP,
     COUNTS,
     DEFAULT_LIMIT,
+    MAX_CONTAINS,
     MAX_DEPTH,
     MAX_FACETS,
     MAX_LIMIT,
@@ -178,7 +179,7 @@ PARAMETERS = {
             (
                 'What flat filters cannot say, as JSON: `{"or": [{"status": "draft"}, {"city.state": ["CA", "WA"]}]}`. '
                 "The names are those of the filters; `and`, `or` take lists, `not` one expression. "
-                f"At most {MAX_DEPTH} deep, {MAX_NODES} nodes."
+                f"At most {MAX_DEPTH} deep, {MAX_NODES} nodes; at most {MAX_CONTAINS} `contains` in all filters together."
             ),
             {"type": "object"},
             read=read_expression,

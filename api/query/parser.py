@@ -8,6 +8,7 @@ from api.query.expressions import read_body, similar
 from api.query.language import (
     COUNTS,
     DEFAULT_LIMIT,
+    MAX_CONTAINS,
     MAX_SUGGESTED,
     SEARCHABLE,
     SUGGESTED,
@@ -56,10 +57,8 @@ def parse(resource: Resource, arguments: Arguments, *bodies: Any) -> Query:
         errors.add("highlights", "needs-q", "`highlights` shows where the words of `q` are, and there is no `q`.")
     errors.raise_any()
     where = _joined(conditions, values.get("filter"), [read_body(resource, body) for body in bodies])
-    if _count(where) > MAX_ALL_VALUES:
-        detail = f"All filters together take at most {MAX_ALL_VALUES} values."
-        errors.add("filter", "too-many-values", detail, allowed={"maximum": MAX_ALL_VALUES})
-        errors.raise_any()
+    _price(where, errors)
+    errors.raise_any()
     return Query(
         resource=resource,
         where=where,
@@ -153,8 +152,19 @@ def _joined(conditions: Sequence[Condition], nested: Expression | None, bodies: 
     return Group("and", (where, *bodies)) if bodies else where
 
 
-def _count(expression: Expression) -> int:
-    """Count the values in an expression."""
+def _price(where: Expression, errors: ErrorList) -> None:
+    """Add an error for each limit that all filters together exceed."""
+    conditions = _all(where)
+    if sum(len(row.value) if row.filter.operator.many else 1 for row in conditions) > MAX_ALL_VALUES:
+        detail = f"All filters together take at most {MAX_ALL_VALUES} values."
+        errors.add("filter", "too-many-values", detail, allowed={"maximum": MAX_ALL_VALUES})
+    if len([row for row in conditions if row.filter.operator.name == "contains"]) > MAX_CONTAINS:
+        detail = f"All filters together have at most {MAX_CONTAINS} conditions with `contains`; `q` finds words faster."
+        errors.add("filter", "too-many-values", detail, allowed={"maximum": MAX_CONTAINS})
+
+
+def _all(expression: Expression) -> Sequence[Condition]:
+    """Return all conditions of an expression."""
     if isinstance(expression, Group):
-        return sum(map(_count, expression.children))
-    return sum(len(row.value) if row.filter.operator.many else 1 for row in expression.all)
+        return [row for child in expression.children for row in _all(child)]
+    return expression.all

@@ -22,6 +22,7 @@ from api.settings import Settings
 from api.web import keys
 from api.web.blueprints import Blueprint, documents
 from api.web.keys import ApiKey
+from api.web.places import client_of
 from api.web.responses import database
 
 REALM = 'Bearer realm="digital-cities"'
@@ -54,7 +55,7 @@ def authorize(*scopes: str) -> ApiKey:
         key = keys.find(session, secret.strip()) if scheme.lower() == "bearer" else None
         state = key.state(now) if key else "unknown"
     if key is None or state != "active":
-        _count("refusals", request.remote_addr or "")
+        _count("refusals", client_of(request.remote_addr or ""))
         raise _unauthorized(f"The key in `Authorization` is {state}.", ', error="invalid_token"')
     require(key, *scopes)
     _count("writes", key.name)
@@ -70,7 +71,7 @@ def require(key: ApiKey, *scopes: str) -> None:
         detail = f"The key `{key.name}` has {held}; this needs {_listed(missing)}."
         challenge = f'{REALM}, error="insufficient_scope", scope="{" ".join(missing)}"'
         item = error_item("Authorization", "missing-scope", detail, allowed=missing)
-        _count("refusals", request.remote_addr or "")
+        _count("refusals", client_of(request.remote_addr or ""))
         raise ProblemError("forbidden", detail, item, headers={"WWW-Authenticate": challenge})
 
 

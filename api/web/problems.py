@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from api.db.database import BUSY, Database, unavailability
+from api.db.database import BUSY, TOO_LONG, Database, is_late, unavailability
 from api.errors import MAX_QUERY_STRING, Item, ProblemError, error_item, nearest, shorten
 from api.web.problem_types import BY_STATUS, PROBLEMS, ProblemType
 
@@ -238,7 +238,9 @@ def _database(error: DBAPIError | PoolTimeoutError) -> Response:
     reason = database.unreadiness() if connected else unavailability(error)
     if reason is None and getattr(getattr(error, "orig", None), "sqlstate", None) == READ_ONLY:
         reason = "This database is a standby: write to its primary."
-    # A statement timeout, or a file that another process has locked, is temporary.
+    if reason is None and is_late(error):
+        reason = TOO_LONG
+    # A file that another process has locked is temporary.
     if reason is None and isinstance(error, OperationalError | PoolTimeoutError):
         reason = BUSY
     if reason is None:

@@ -1,7 +1,8 @@
 """Values as people type them, or worse: text is text, and what is no value is refused."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -10,7 +11,7 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from api.db.database import Database
-from api.query.language import Filter, filters
+from api.query.language import MAX_CONTAINS, Filter, filters
 from api.query.parameters import parameters
 from api.schema.operators import MAX_VALUES
 from api.schema.resource import Resource
@@ -32,6 +33,11 @@ def takes_text(row: Filter) -> bool:
     return not row.operator.of_null and (row.operator.folds or row.field.type.name == "text")
 
 
+def batches(leaves: list[Any], size: int) -> list[list[Any]]:
+    """Return lists of at most this many."""
+    return [leaves[start : start + size] for start in range(0, len(leaves), size)]
+
+
 @nouns
 def test_hostile_text_is_text(places: list[Place], resource: Resource) -> None:
     """Where any text is a value, nothing in it has a meaning: exactly the records come back that have it."""
@@ -41,8 +47,10 @@ def test_hostile_text_is_text(places: list[Place], resource: Resource) -> None:
     leaves = [
         {name: found} for n, name in enumerate(names) for found in (ODD[n % 4 :: 4] if "." in name else [*ODD, "x" * 1000])
     ]
-    for start in range(0, len(leaves), 49):
-        asked = {"or": leaves[start : start + 49]}
+    containing = [leaf for leaf in leaves if next(iter(leaf)).endswith("__contains")]
+    others = [leaf for leaf in leaves if leaf not in containing]
+    for some in (*batches(others, 49), *batches(containing, MAX_CONTAINS)):
+        asked = {"or": some}
         expected = [record["id"] for record in place.world.all(noun) if oracle.matches(place.world, noun, record, asked)]
         arguments = {"filter": json.dumps(asked), "limit": 500, "sort": "id", "count": "none"}
         found = place.ask(f"/{noun}?{urlencode(arguments)}")["data"]
@@ -149,3 +157,19 @@ def test_many_ids(client: FlaskClient) -> None:
     detail = "`id` takes at most 500 values."
     item = {"parameter": "id", "code": "too-many-values", "detail": detail, "allowed": {"maximum": 500}}
     assert (response.status_code, response.get_json()["errors"]) == (400, [item])
+
+
+def test_many_conditions_with_contains(client: FlaskClient) -> None:
+    """Ten conditions with `contains` are asked; one more is refused before it is asked, however it is spelled."""
+    rows = [{"name__contains": f"text {number}"} for number in range(MAX_CONTAINS + 1)]
+    detail = "All filters together have at most 10 conditions with `contains`; `q` finds words faster."
+    item = {"parameter": "filter", "code": "too-many-values", "detail": detail, "allowed": {"maximum": 10}}
+    requests: list[Callable[[list[Any]], TestResponse]] = [
+        lambda asked: client.post("/cities/search", json={"not": {"or": asked}}),
+        lambda asked: client.get("/cities", query_string={"filter": json.dumps({"or": asked})}),
+        lambda asked: client.get("/cities", query_string={"name__contains": "a", "filter": json.dumps({"or": asked[1:]})}),
+    ]
+    for request in requests:
+        assert request(rows[:-1]).status_code == 200
+        refused = request(rows)
+        assert (refused.status_code, refused.get_json()["errors"]) == (400, [item])

@@ -37,6 +37,8 @@ GAP = "·"
 IN_TITLE, IN_NAME = "»", "«"
 
 Phrase = tuple[str, ...]
+# At most this number of folded characters are kept; texts in the languages of a dataset need fewer.
+MAX_FOLDS = 8_192
 # A phrase, and whether it must be in the title.
 Term = tuple[Phrase, bool]
 
@@ -53,10 +55,13 @@ class HighlightSegment(TypedDict):
 
 
 class _Folds(dict[int, str]):
-    """Maps a code point to its folded text, computed at its first use; every character folds by itself."""
+    """Maps a code point to its folded text, computed when it is needed; every character folds by itself."""
 
     def __missing__(self, code: int) -> str:
         """Fold one character."""
+        # All characters that there are would take 150 MB.
+        if len(self) >= MAX_FOLDS:
+            self.clear()
         kept = [c for c in unicodedata.normalize("NFKD", chr(code)) if unicodedata.category(c)[0] != "M" and c != SOFT_HYPHEN]
         return self.setdefault(code, "".join("'" if c in APOSTROPHES else c.casefold() for c in kept))
 
