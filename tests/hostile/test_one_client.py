@@ -1,5 +1,6 @@
 """One client does not keep others from being answered, whatever it holds; without the gateway it does."""
 
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -182,3 +183,28 @@ def rest(connection: socket.socket) -> bytes:
     except (TimeoutError, ConnectionResetError):
         pass
     return end
+
+
+@pytest.mark.slow
+def test_costly_searches(settings: Settings, database: Database, stack: ExitStack) -> None:
+    """The costliest searches of a client, again and again, keep nobody else waiting; costlier ones are refused unasked."""
+    fill(database)
+    with server(settings) as port:
+
+        def attack() -> None:
+            refused = opened(stack, port, 8, search(49))
+            assert statuses(refused, 2) == {400}
+            until = time.monotonic() + 5
+            while time.monotonic() < until:
+                with ExitStack() as some:
+                    assert statuses(opened(some, port, 8, search(10)), 60) <= {200, 503}
+
+        guest = suffered(port, "A3", attack)
+    assert guest.failed == []
+
+
+def search(count: int) -> bytes:
+    """Return a search that looks for texts in every city, for the total, the page and each facet."""
+    body = json.dumps({"not": {"or": [{"summary__contains": f"q1z{number}"} for number in range(count)]}}).encode()
+    path = "/cities/search?count=exact&facets=state,country"
+    return head(f"POST {path}", "Content-Type: application/json", f"Content-Length: {len(body)}") + body
