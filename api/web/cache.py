@@ -127,6 +127,13 @@ class Cache:
         finally:
             self.answers.land(key)
 
+    def at_once(self, environ: Environ, start: StartResponse) -> list[bytes] | None:
+        """Answer a request without waiting for anything; None if the answer is not cached, or the state must be looked up."""
+        state = self.watch.state_at_once() if may_be_kept(environ) else None
+        if state is None or is_behind(environ["QUERY_STRING"], state):
+            return None
+        return answer_from(self.answers, answer_key(environ, state), environ, start)
+
     def _compute(self, key: AnswerKey, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         """Answer a request by the application, and cache the answer if that is allowed and it is small enough."""
         begun = time.perf_counter()

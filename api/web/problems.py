@@ -2,7 +2,7 @@
 
 import json
 import re
-import uuid
+import secrets
 from collections.abc import Iterable, Sequence
 from http.client import INTERNAL_SERVER_ERROR, SERVICE_UNAVAILABLE
 from typing import Any
@@ -167,7 +167,7 @@ def request_id() -> str:
 
 def request_name(name: str) -> str:
     """Return a client's name for a request if it is a plain token, which is safe in a log, else a new name."""
-    return name if re.fullmatch(r"[A-Za-z0-9_-]{1,128}", name) else uuid.uuid4().hex
+    return name if re.fullmatch(r"[A-Za-z0-9_-]{1,128}", name) else secrets.token_hex(16)
 
 
 def register(app: Flask) -> None:

@@ -54,6 +54,9 @@ class SqliteWatch:
             self.local.__dict__.pop("connection", None)
             return None
 
+    # To look into the file takes some microseconds.
+    state_at_once = state
+
     def _connection(self) -> "WatchConnection":
         """Return this thread's connection, a new one if the file was replaced or the process forked."""
         file = os.stat(self.path)  # noqa: PTH116 - the fastest way, at every request
@@ -79,7 +82,8 @@ class WatchConnection:
         """Open the file, which must exist."""
         self.identity = identity
         address = f"file:{quote(path)}?mode=rw"
-        self.sqlite = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+        # The server's event loop asks, too, so it must not wait for a lock.
+        self.sqlite = sqlite3.connect(address, uri=True, timeout=0, isolation_level=None, check_same_thread=False)
         self.data_version: int | None = None
         self.seen: WatchedState | None = None
 
@@ -118,6 +122,11 @@ class PostgresWatch:
             finally:
                 self.lock.release()
         return seen[2]
+
+    def state_at_once(self) -> WatchedState | None:
+        """Return the state without asking the server; None if that is due, and nobody asks already."""
+        seen = self._seen_within(self.lag * EARLY) or (self._seen_within(self.lag) if self.lock.locked() else None)
+        return seen[2] if seen else None
 
     def _seen_within(self, seconds: float) -> tuple[float, int, WatchedState | None] | None:
         moment, commits, _ = seen = self.seen

@@ -1,9 +1,14 @@
 """The gateway passes requests on as they were sent, and answers as the application does."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 
+from sqlalchemy import text
+
+from api.db.database import Database
 from api.settings import Settings
 from tests.support.attacks import GUEST, opened, server
+from tests.support.databases import publishing
 
 BODY = b'{"filter":{"id":"boston-ma"}}'
 # Requests as they are on the wire, with the status and a part of the answer.
@@ -45,3 +50,26 @@ def test_on_the_wire(settings: Settings) -> None:
             except TimeoutError:
                 pass
             assert (name, int(answer.split()[1]), part in answer, answer) == (name, status, True, answer)
+
+
+def test_cached_answers(settings: Settings, database: Database) -> None:
+    """A cached answer has the same bytes, is a 304 to its tag, has no body for HEAD, and is gone with the next commit."""
+    with server(settings, CACHE_LAG=0) as port:
+
+        def ask(method: str = "GET", **headers: str) -> tuple[int, str, bytes]:
+            connection = HTTPConnection("127.0.0.1", port, timeout=10)
+            with closing(connection):
+                sent = {name.replace("_", "-"): value for name, value in headers.items()}
+                connection.request(method, "/cities?limit=1&sort=-version", headers=sent)
+                answer = connection.getresponse()
+                return answer.status, answer.headers["ETag"], answer.read()
+
+        status, tag, body = ask()
+        assert [ask() for _ in range(3)] == [(status, tag, body)] * 3
+        assert ask("HEAD") == (200, tag, b"")
+        assert ask(If_None_Match=tag) == (304, tag, b"")
+        with publishing(database) as session:
+            session.execute(text("update cities set summary = 'Another.' where id = 'boston-ma'"))
+        changed = ask()
+        assert (changed[0], changed[1] == tag, b"Another." in changed[2]) == (200, False, True)
+        assert ask(If_None_Match=tag) == changed
