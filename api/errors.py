@@ -35,10 +35,10 @@ ProblemName = Literal[
     "unavailable",
 ]
 MAX_QUERY_STRING = 32_768
-# Characters of a client's text that an answer repeats.
-ECHO = 80
-# Mistakes that an answer lists, and those that its `detail` repeats.
-MAX_ERRORS, MAX_SUMMARY = 20, 10
+# Characters of a client's text, and of a JSON Pointer with such a text, that an answer repeats.
+ECHO, MAX_POINTER = 80, 200
+# Mistakes in a query that an answer lists, those in the body of a write, and those that `detail` repeats.
+MAX_ERRORS, MAX_REFUSALS, MAX_SUMMARY = 20, 100, 10
 
 
 class ProblemError(Exception):
@@ -54,8 +54,9 @@ class ProblemError(Exception):
 
 
 def shorten(text: str, length: int = ECHO) -> str:
-    """Return the beginning of a client's text, to repeat it in an answer."""
-    return text if len(text) <= length else text[:length] + "…"
+    """Return the beginning of a client's text, to repeat it in an answer; `?` stands for half of a surrogate pair."""
+    beginning = text[:length].encode(errors="replace").decode()
+    return beginning if len(text) <= length else beginning + "…"
 
 
 def nearest(word: str, options: Iterable[str]) -> str | None:
@@ -80,7 +81,7 @@ def error_item(  # noqa: PLR0913 - the members of an item
     """
     item: Item = {"parameter": shorten(parameter)} if parameter or pointer is None else {}
     if pointer is not None:
-        item["pointer"] = shorten(pointer)
+        item["pointer"] = _within(pointer)
     item |= {"code": code, "detail": detail}
     if allowed is not None:
         item["allowed"] = allowed
@@ -89,6 +90,13 @@ def error_item(  # noqa: PLR0913 - the members of an item
     if records:
         item["records"] = records
     return item
+
+
+def _within(pointer: str) -> str:
+    """Return a JSON Pointer, or that of the nearest value around it if a client's name makes it too long to repeat."""
+    while len(pointer) > MAX_POINTER:
+        pointer = pointer.rpartition("/")[0]
+    return pointer
 
 
 class ErrorList(list[Item]):

@@ -17,6 +17,7 @@ from sqlalchemy import (
     TypeDecorator,
     func,
 )
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, mapped_column
 
 NAMING = {
@@ -63,6 +64,15 @@ def choice(values: type[StrEnum], name: str) -> Enum:
 def whole_number(column: str, condition: str) -> CheckConstraint:
     """Return a check that a column holds an integer and meets the condition: SQLite would store text or a fraction."""
     return CheckConstraint(f"{condition} and cast({column} as integer) = {column}", name=column)
+
+
+def broken_check(error: IntegrityError) -> str | None:
+    """Return the name of the check that a statement failed; None if it failed another constraint."""
+    if getattr(error.orig, "sqlstate", "") == "23514":
+        return str(error.orig.diag.constraint_name)  # type: ignore[union-attr]
+    if getattr(error.orig, "sqlite_errorname", "") == "SQLITE_CONSTRAINT_CHECK":
+        return str(error.orig).rpartition(": ")[2]
+    return None
 
 
 def folded(column: InstrumentedAttribute[str]) -> Index:

@@ -1,26 +1,33 @@
-"""The changes that operations make: each operation checked by itself, against the record as it is published."""
+"""The changes that operations make: each checked by itself, first its body, then against the record as it is published."""
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from sqlalchemy.orm import Session
 
-from api.editing.inputs import content_of, merged, read, sendable
+from api.editing.inputs import check_patch, content_of, merged, read, sendable
 from api.editing.operations import Change, Operation, Refused
 from api.editing.staging import CHUNK
+from api.errors import ErrorList
 from api.ledger import publish
 from api.ledger.history import near_id
 from api.ledger.models import Op, Revision
 from api.resources import RESOURCES
 from api.schema.canonical import PUBLICATION, Content
 from api.schema.fields import RESERVED, SLUG, instant, is_slug
+from api.schema.strict_json import escaped
 
+UNPUBLISHED = "SQL changed it directly, and the next write, or `ledger sweep`, publishes that"
 # A noun and an id.
 RecordKey = tuple[str, str]
 
 
-def changes_of(session: Session, operations: Sequence[Operation], refused: Refused) -> list[Change]:
-    """Return the changes of the operations that are valid; the errors of the others are added to ``refused``."""
+def checked(operations: Sequence[Operation], refused: Refused) -> list[Operation]:
+    """Return operations with their ids and the values or errors of their bodies, one for each record.
+
+    The database is not asked. Operations without an id are left out, and their errors added to ``refused``.
+    """
     by_record: dict[RecordKey, Operation] = {}
     for operation in operations:
         id = _id(operation, refused)
@@ -29,9 +36,38 @@ def changes_of(session: Session, operations: Sequence[Operation], refused: Refus
         if (operation.resource.name, id) in by_record:
             detail = f"An earlier operation names `{operation.resource.name}/{id}`; one operation per record is allowed."
             refused.operation("invalid-body", operation, "id", detail, code="named-twice")
-        by_record.setdefault((operation.resource.name, id), operation)
+        by_record.setdefault((operation.resource.name, id), replace(operation, id=id))
+    count, result = 0, []
+    for operation in by_record.values():
+        # Once there are as many errors as an answer can have, the other bodies are not read: none of them is carried out.
+        result.append(_with_values(operation, refused.most) if count < refused.most else operation)
+        count += len(result[-1].errors)
+    return result
+
+
+def _with_values(operation: Operation, most: int) -> Operation:
+    resource, body, errors = operation.resource, operation.body, ErrorList(most)
+    if operation.verb == "delete":
+        return operation
+    if operation.verb == "patch":
+        check_patch(resource, body, errors, operation.pointer)
+        return replace(operation, errors=errors)
+    body = {"id": operation.id, **body} if isinstance(body, dict) else body
+    return replace(operation, values=read(resource, body, errors, operation.pointer), errors=errors)
+
+
+def changes_of(session: Session, operations: Sequence[Operation], refused: Refused) -> list[Change]:
+    """Return the changes of those operations that are valid in the dataset; the errors of the others are added to ``refused``.
+
+    ``operations`` are what `checked` returned.
+    """
+    by_record = {(operation.resource.name, str(operation.id)): operation for operation in operations}
     last = last_revisions(session, by_record)
-    changes = [_change(session, operation, id, last.get((kind, id)), refused) for (kind, id), operation in by_record.items()]
+    changes = [
+        _change(session, operation, id, last.get((kind, id)), refused)
+        for (kind, id), operation in by_record.items()
+        if not refused.full
+    ]
     return [change for change in changes if change]
 
 
@@ -78,11 +114,11 @@ def _change(session: Session, operation: Operation, id: str, old: Revision | Non
         is_allowed = _may_create(session, change, refused)
     if not is_allowed or operation.verb == "delete":
         return change if is_allowed else None
-    body = operation.body
-    if operation.verb == "patch" and isinstance(body, dict):
-        body = merged(change.before, body)
-    body = {"id": id, **body} if isinstance(body, dict) else body
-    change.data = read(operation.resource, body, refused.items["invalid-body"], operation.pointer)
+    refused.items["invalid-body"] += operation.errors
+    change.data = operation.values
+    if operation.verb == "patch" and not operation.errors:
+        body = merged(change.before, operation.body)
+        change.data = read(operation.resource, body, refused.items["invalid-body"], operation.pointer)
     if change.data is None:
         return None
     change.content = content_of(operation.resource, change.data)
@@ -98,11 +134,13 @@ def _may_create(session: Session, change: Change, refused: Refused) -> bool:
     elif operation.verb in {"create", "put", "upsert"}:
         return True
     elif change.old:
-        detail = f"The {name} was deleted in version {change.old.version}."
+        is_published = change.old.version <= refused.published
+        detail = f"The {name} was deleted" + (f" in version {change.old.version}." if is_published else f"; {UNPUBLISHED}.")
         refused.operation("record-deleted", operation, "id", detail)
-        refused.members |= {"deleted_at": instant(change.old.changed_at), "version": change.old.version}
+        if is_published:
+            refused.members |= {"deleted_at": instant(change.old.changed_at), "version": change.old.version}
     else:
-        suggestion = near_id(session, operation.resource.name, change.id)
+        suggestion = near_id(session, operation.resource.name, change.id) if refused.suggests else None
         detail = f"There is no {name}."
         refused.operation("record-not-found", operation, "id", detail, code="unknown-id", suggestion=suggestion)
     return False
@@ -118,14 +156,17 @@ def _may_change(change: Change, old: Revision, document: Content, refused: Refus
         return True
     elif operation.absent:
         refused.operation("precondition-failed", operation, "If-None-Match", f"{name} exists already.")
-        refused.members["current"] = document
+        refused.members["current"] = refused.current(document)
     elif operation.expected is None:
         cure = "send the `ETag` that you read as `If-Match`" if operation.place is None else "send its `version` as `if_match`"
         refused.operation("precondition-required", operation, "If-Match", f"{name} exists already: {cure}.")
     elif not operation.expected.holds(old):
-        detail = f"{name} is at version {old.version}, which is another state than yours."
-        refused.operation("precondition-failed", operation, "If-Match", detail)
-        refused.members.setdefault("current", document)
+        is_published = old.version <= refused.published
+        state = (
+            f"is at version {old.version}, which is another state than yours" if is_published else f"has changed: {UNPUBLISHED}"
+        )
+        refused.operation("precondition-failed", operation, "If-Match", f"{name} {state}.")
+        refused.members.setdefault("current", refused.current(document))
         _name_differences(operation, document, refused)
     else:
         return True
@@ -137,4 +178,4 @@ def _name_differences(operation: Operation, document: Content, refused: Refused)
     for member, value in operation.body.items() if isinstance(operation.body, dict) else ():
         if member in document and member not in PUBLICATION and document[member] != value:
             detail = f"The current value of `{member}` differs from yours."
-            refused.value(operation, f"/{member}", "differs", detail, problem="precondition-failed")
+            refused.value(operation, f"/{escaped(member)}", "differs", detail, problem="precondition-failed")

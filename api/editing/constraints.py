@@ -62,7 +62,7 @@ class _Checks:
         keys = {key for row in rows if None not in (key := row.key(reference.columns))}
         missing = keys - self._existing(reference.target, reference.referred, keys)
         for row in rows if missing else ():
-            if row.key(reference.columns) in missing:
+            if row.key(reference.columns) in missing and not self.refused.full:
                 self._refuse_reference(row, reference)
 
     def unique(self, table: Table, columns: Sequence[str], rows: Sequence[StagedRow]) -> None:
@@ -145,7 +145,9 @@ class _Checks:
         if noun != kind.name and not self._existing(layout(kind).table, ["id"], {key[:1]}):
             key, noun, pointer = key[:1], kind.name, row.row.pointer_of(reference.columns[0])
         if noun == kind.name:
-            detail, suggestion = f"There is no {kind.singular} `{key[-1]}`.", near_id(self.session, noun, key[-1])
+            detail, suggestion = f"There is no {kind.singular} `{key[-1]}`.", None
+            if self.refused.suggests:
+                suggestion = near_id(self.session, noun, key[-1])
             self.refused.value(row.change.operation, pointer, "unknown-reference", detail, suggestion=suggestion)
             return
         # The record exists, but not the part of it that has this key.

@@ -5,7 +5,7 @@ cannot be sent.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from api.schema.canonical import PUBLICATION, Content
 from api.schema.fields import Prose
 from api.schema.resource import Resource
 from api.schema.strict_json import escaped
-from api.schema.validation import Explainer, is_list, without_lists
+from api.schema.validation import Explainer, is_list, misshapen
 
 # Characters of a text, which every index has room for, and of one made of sentences.
 MAX_TEXT, MAX_PROSE = 400, 20_000
@@ -94,23 +94,43 @@ def read(resource: Resource, content: Any, errors: ErrorList, pointer: str = "")
 
     ``pointer`` is the JSON Pointer of the record in the body.
     """
+    data = _load(resource, content, errors, pointer)
+    faults = [] if data is None else list(_broken_rules(_schema(resource), data, pointer))
+    _add(errors, faults)
+    return None if faults else data
+
+
+def check_patch(resource: Resource, patch: Any, errors: ErrorList, pointer: str = "") -> None:
+    """Add to a list what is wrong with the members of a patch by themselves."""
+    values = {name: value for name, value in patch.items() if value is not None} if isinstance(patch, dict) else patch
+    # Names, and not True, which would also allow the items of lists to lack members.
+    _load(resource, values, errors, pointer, optional=tuple(_schema(resource).fields))
+
+
+def _load(
+    resource: Resource, content: Any, errors: ErrorList, pointer: str, *, optional: Sequence[str] = ()
+) -> dict[str, Any] | None:
+    """Return the values of an object, which may lack ``optional`` members; None if a member has errors, which are added."""
     schema = _schema(resource)
     if not isinstance(content, dict):
         errors.add("", "invalid-value", f"The {resource.singular} must be an object.", pointer=pointer)
         return None
-    faults = [*_unstorable_texts(content, pointer), *without_lists(schema, content, pointer)]
-    data: dict[str, Any] = {}
-    if not faults:
-        try:
-            data = schema.load(content)
-        except ValidationError as error:
-            messages: Mapping[Any, Any] = error.normalized_messages()  # type: ignore[no-untyped-call]
-            Explainer(errors, partial(_read_only, resource)).members(schema, messages, content, pointer)
-            return None
-        faults = list(_broken_rules(schema, data, pointer))
+    # Lengths come first: to explain each of many thousand items would take seconds.
+    if faults := list(misshapen(schema, content, pointer)) or list(_unstorable_texts(content, pointer)):
+        _add(errors, faults)
+        return None
+    try:
+        data: dict[str, Any] = schema.load(content, partial=optional)
+    except ValidationError as error:
+        messages: Mapping[Any, Any] = error.normalized_messages()  # type: ignore[no-untyped-call]
+        Explainer(errors, partial(_read_only, resource)).members(schema, messages, content, pointer)
+        return None
+    return data
+
+
+def _add(errors: ErrorList, faults: Iterable[InputFault]) -> None:
     for place, detail in faults:
         errors.add("", "invalid-value", detail, pointer=place)
-    return None if faults else data
 
 
 def _read_only(resource: Resource, schema: Schema, name: str) -> str | None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.editing.rows import Values
-from api.errors import ErrorList, ProblemError, ProblemName
+from api.errors import MAX_ERRORS, MAX_REFUSALS, MAX_SUMMARY, ErrorList, Item, ProblemError, ProblemName
 from api.ledger.models import Revision
-from api.schema.canonical import Content
+from api.schema.canonical import PUBLICATION, Content
+from api.schema.fields import MAX_INTEGER
 from api.schema.resource import Resource
 
 # The problems that refuse operations; a response to several operations has the first one that occurs.
@@ -47,7 +48,7 @@ class Operation:
 
     ``verb`` is `create`, `put`, `patch` or `delete`; an import uses `upsert`. ``place`` is the JSON Pointer of the operation
     in a changeset, None if it is a request of its own; ``pointer`` is the JSON Pointer of the record. ``absent``: the record
-    must not exist yet.
+    must not exist yet. ``values`` are those of a body that `changes.checked` has read, and ``errors`` what is wrong with it.
     """
 
     verb: str
@@ -58,6 +59,8 @@ class Operation:
     absent: bool = False
     place: str | None = None
     pointer: str = ""
+    values: Values | None = None
+    errors: Sequence[Item] = ()
 
 
 @dataclass
@@ -88,10 +91,30 @@ class Change:
 class Refused:
     """The errors of some operations, by the name of the problem that they belong to."""
 
-    def __init__(self) -> None:
-        """Begin without errors."""
-        self.items: dict[str, ErrorList] = defaultdict(lambda: ErrorList(100_000))
+    def __init__(self, most: int = MAX_REFUSALS) -> None:
+        """Begin without errors; each problem takes at most ``most`` of them.
+
+        ``published`` is the last version that clients can see; later ones are pending changes by raw SQL.
+        """
+        self.most, self.published = most, MAX_INTEGER
+        self.items: dict[str, ErrorList] = defaultdict(lambda: ErrorList(most))
         self.members: dict[str, Any] = {}
+
+    @property
+    def full(self) -> bool:
+        """Whether there are so many errors that further checks are not worth their time."""
+        return any(items.full for items in self.items.values())
+
+    @property
+    def suggests(self) -> bool:
+        """Whether the next error may have a suggestion, which costs more than the error: only the first ones do."""
+        return sum(map(len, self.items.values())) < MAX_ERRORS
+
+    def current(self, document: Content) -> Content:
+        """Return a record to show in a refusal, without its version if nobody can see that yet."""
+        if document["version"] <= self.published:
+            return document
+        return {name: value for name, value in document.items() if name not in PUBLICATION}
 
     def value(self, operation: Operation, pointer: str, code: str, detail: str, **known: Any) -> None:
         """Add an error about a value of a record."""
@@ -115,4 +138,4 @@ class Refused:
         problems = [name for name in REFUSALS if self.items.get(name)]
         if problems:
             items = [item for name in problems for item in self.items[name]]
-            raise ProblemError(problems[0], " ".join(item["detail"] for item in items[:10]), *items, **self.members)
+            raise ProblemError(problems[0], " ".join(item["detail"] for item in items[:MAX_SUMMARY]), *items, **self.members)

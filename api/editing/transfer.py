@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from api.db.database import Database
 from api.db.types import Base
+from api.editing.changes import checked
 from api.editing.file_formats import FileError, FileFault
 from api.editing.files import FileRecord, files_in, noun_of, records_of, write
 from api.editing.operations import Operation, Refused
@@ -26,6 +27,8 @@ from api.schema.resource import Resource
 
 # Records of a file that are checked and written at once.
 CHUNK = 1_000
+# Faults of a chunk: all of them, because a curator mends a file as a whole.
+MAX_FAULTS = 100_000
 # Is called with the name of a step and the number of records that it has finished.
 Progress = Callable[[str, int], None]
 
@@ -100,12 +103,12 @@ def load(  # noqa: PLR0913 - the options of an import
 def _load_file(writer: Writer, path: Path, result: Imported, progress: Progress) -> None:
     records, noun = records_of(path), noun_of(path)
     while chunk := list(islice(records, CHUNK)):
-        refused = Refused()
+        refused = Refused(MAX_FAULTS)
         operations = [
             Operation(verb="upsert", resource=noun, body=record.content, place=f"/{number}", pointer=f"/{number}")
             for number, record in enumerate(chunk)
         ]
-        changes = writer.apply(operations, refused)
+        changes = writer.apply(checked(operations, refused), refused)
         result.statuses.update(change.status for change in changes)
         faults = [_fault(item, chunk) for items in refused.items.values() for item in items]
         result.faults += sorted(faults, key=lambda fault: (fault.line, fault.field))

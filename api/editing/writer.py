@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from api.editing import constraints, store
 from api.editing.changes import changes_of, last_revisions
 from api.editing.operations import Change, Operation, Refused
-from api.editing.staging import staged
+from api.editing.staging import Staging, staged
 from api.errors import ProblemError, error_item
 from api.ledger import publish
 from api.ledger.models import Revision
@@ -38,21 +38,21 @@ class Writer:
         """Lock the ledger's head; ``coming`` are ids, by noun, of records that later calls of `apply` create."""
         self.session, self.coming = session, coming or {}
         self.checked: set[bytes] = set()
+        settled = publish.settle(session)
+        # A refusal takes back what was published here, so it must not name these versions.
+        self.published = settled.before
         # Records that raw SQL broke keep their last revision, and are not the fault of this writer.
-        self.broken = set(publish.settle(session).refused)
+        self.broken = set(settled.refused)
         store.defer_foreign_keys(session)
 
     def apply(self, operations: Sequence[Operation], refused: Refused | None = None) -> list[Change]:
-        """Write operations if all of them are valid, and return their changes.
+        """Write operations, which `checked` returned, if all of them are valid, and return their changes.
 
         Raises a ProblemError with every error, or adds the errors to ``refused`` if the caller collects them.
         """
         errors = Refused() if refused is None else refused
-        changes = changes_of(self.session, operations, errors)
-        staging = staged(changes)
-        # A reference to a record that was refused for another reason is no error of its own.
-        coming = _with_ids_of(operations, self.coming) if errors else self.coming
-        constraints.check(self.session, staging, coming, errors)
+        errors.published = self.published
+        changes, staging = examined(self.session, operations, errors, self.coming)
         if refused is None:
             errors.raise_any()
         if not errors:
@@ -73,6 +73,18 @@ class Writer:
         return publication
 
 
+def examined(
+    session: Session, operations: Sequence[Operation], refused: Refused, coming: Mapping[str, AbstractSet[str]]
+) -> tuple[list[Change], Staging]:
+    """Return the changes that operations make in the dataset as a session sees it, and their rows; adds to ``refused``."""
+    changes = changes_of(session, operations, refused)
+    staging = staged(changes)
+    # A reference to a record that was refused for another reason is no error of its own.
+    coming = _with_ids_of(operations, coming) if refused else coming
+    constraints.check(session, staging, coming, refused)
+    return changes, staging
+
+
 def outcomes_of(session: Session, changes: Sequence[Change]) -> list[Outcome]:
     """Return the results of changes that were published, in their order."""
     revisions = last_revisions(session, [(change.operation.resource.name, change.id) for change in changes])
@@ -86,7 +98,5 @@ def _with_ids_of(operations: Sequence[Operation], coming: Mapping[str, AbstractS
     """Return ids, by noun, together with those of the operations' records."""
     result = {kind: set(ids) for kind, ids in coming.items()}
     for operation in operations:
-        id = operation.id or (operation.body.get("id") if isinstance(operation.body, dict) else None)
-        if isinstance(id, str):
-            result.setdefault(operation.resource.name, set()).add(id)
+        result.setdefault(operation.resource.name, set()).add(str(operation.id))
     return result

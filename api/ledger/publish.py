@@ -55,6 +55,14 @@ class Publication:
         return self.version - self.before
 
 
+def wait(session: Session) -> None:
+    """Lock the head until the transaction ends, without changing it, even if a savepoint of the transaction is rolled back.
+
+    On SQLite, where `FOR UPDATE` means nothing, the transaction that writes has its lock already.
+    """
+    session.execute(select(Head.one).with_for_update())
+
+
 def settle(session: Session) -> Publication:
     """Lock the head until the transaction ends, and publish what raw SQL has changed.
 

@@ -3,11 +3,12 @@
 Each error item says where the mistake is (JSON Pointer, RFC 6901), what is allowed there, and what was probably meant.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields
+from marshmallow import Schema, ValidationError, fields, validate
 
 from api.errors import ErrorList, nearest
 from api.schema.operators import TYPES, value_schema
@@ -25,7 +26,7 @@ def load(field: fields.Field[Any], value: Any, errors: ErrorList, *, name: str =
     """
     is_no_object = isinstance(field, fields.Nested) and not isinstance(value, dict)
     wrong = [(pointer, f"{_called(name)} is an object.")] if is_no_object else []
-    if wrong := wrong or list(_field_without_list(field, value, name, pointer)):
+    if wrong := wrong or list(_misshapen(field, value, name, pointer)):
         for place, detail in wrong:
             errors.add("", "invalid-value", detail, pointer=place)
         return None
@@ -41,22 +42,33 @@ def is_list(field: fields.Field[Any]) -> bool:
     return isinstance(field, fields.List) or bool(getattr(field, "many", False))
 
 
-def without_lists(schema: Schema, content: Mapping[str, Any], pointer: str) -> Iterator[tuple[str, str]]:
-    """Yield pointer and detail of each value that must be a list and is none: marshmallow would iterate over an object."""
+def misshapen(schema: Schema, content: Mapping[str, Any], pointer: str) -> Iterator[tuple[str, str]]:
+    """Yield pointer and detail of each value that must be a list and is none, and of each list that is too long.
+
+    marshmallow would iterate over an object, and validate every item of a list before it measures the list.
+    """
     for name, field in schema.fields.items():
         if content.get(name) is not None:
-            yield from _field_without_list(field, content[name], name, f"{pointer}/{name}")
+            yield from _misshapen(field, content[name], name, f"{pointer}/{name}")
 
 
-def _field_without_list(field: fields.Field[Any], value: Any, name: str, pointer: str) -> Iterator[tuple[str, str]]:
+def _misshapen(field: fields.Field[Any], value: Any, name: str, pointer: str) -> Iterator[tuple[str, str]]:
     if is_list(field) and not isinstance(value, list):
         yield pointer, f"`{name}` is a list."
+    elif is_list(field) and len(value) > (most := _most_items(field)):
+        yield pointer, f"`{name}` has {len(value)} items; at most {most} are allowed."
     elif isinstance(field, fields.List):
         if isinstance(field.inner, fields.Nested):
             for index, item in enumerate(value):
-                yield from _field_without_list(field.inner, item, str(index), f"{pointer}/{index}")
+                yield from _misshapen(field.inner, item, str(index), f"{pointer}/{index}")
     elif isinstance(field, fields.Nested) and not is_list(field) and isinstance(value, dict):
-        yield from without_lists(field.schema, value, pointer)
+        yield from misshapen(field.schema, value, pointer)
+
+
+def _most_items(field: fields.Field[Any]) -> int:
+    """Return the greatest length of a list that its validators allow."""
+    limits = [row.max for row in field.validators if isinstance(row, validate.Length) and row.max is not None]
+    return min(limits, default=sys.maxsize)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,14 @@ from typing import Any
 
 from flask import Response, request
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 from werkzeug.http import parse_list_header, unquote_header_value
 
+from api.db.types import broken_check
 from api.editing import idempotency
-from api.editing.operations import Expected, Operation
-from api.editing.writer import Outcome, Writer, outcomes_of
+from api.editing.changes import checked
+from api.editing.operations import Expected, Operation, Refused
+from api.editing.writer import Outcome, Writer, examined, outcomes_of
 from api.errors import ProblemError, error_item
 from api.ledger import publish
 from api.query import parser
@@ -44,7 +47,7 @@ PARAMETERS = {
         ),
         Parameter(
             "dry_run",
-            "With `true`, nothing is written, and the answer is the one that the write would get.",
+            "With `true`, nothing is written, nor stored for an `Idempotency-Key`, and the answer is that of the real write.",
             TYPES["flag"].schema,
             example=lambda _: "true",
         ),
@@ -98,16 +101,24 @@ def begin(*scopes: str) -> ApiKey:
 def carry_out(key: ApiKey, operations: Sequence[Operation], arguments: Mapping[str, Any], answer: Answering) -> Response:
     """Write operations as one commit and return the answer, or the stored one if the request was carried out before.
 
-    A refusal is an answer, too: it is stored like any other. Raises a 422 for an `Idempotency-Key` of another request.
+    A refusal is an answer, too: it is stored like any other, unless it needs only the body. Raises a 422 for such a body, and
+    for an `Idempotency-Key` of another request.
     """
-    known = _idempotent_request(key)
+    known = None if arguments.get("dry_run") else _idempotent_request(key)
+    refused = Refused()
+    operations = checked(operations, refused)
+    if refused or any(operation.errors for operation in operations):
+        # Nobody waits for the ledger's lock meanwhile; a reader can find the other errors.
+        with database().reading() as session:
+            examined(session, operations, refused, {})
+        refused.raise_any()
     with database().writing() as session:
-        # Takes the ledger's lock, so that of two equal requests one waits for the other's stored answer.
-        writer = Writer(session)
+        # Of two equal requests one waits here for the other's stored answer.
+        publish.wait(session)
         now = dt.datetime.now(dt.UTC)
         if known and (stored := idempotency.recall(session, known, now)):
             return _replay(known, stored)
-        response = _attempt(writer, operations, arguments, key, answer)
+        response = _attempt(session, operations, arguments, key, answer)
         if known:
             rows = [row for row in response.headers if row[0] != "Content-Length"]
             body = response.get_data(as_text=True)
@@ -116,18 +127,18 @@ def carry_out(key: ApiKey, operations: Sequence[Operation], arguments: Mapping[s
 
 
 def _attempt(
-    writer: Writer, operations: Sequence[Operation], arguments: Mapping[str, Any], key: ApiKey, answer: Answering
+    session: Session, operations: Sequence[Operation], arguments: Mapping[str, Any], key: ApiKey, answer: Answering
 ) -> Response:
-    """Write operations and return the answer. A refusal and a dry run are rolled back."""
-    savepoint = writer.session.begin_nested()
+    """Write operations and return the answer. A refusal and a dry run change nothing: neither do they publish raw SQL."""
+    savepoint = session.begin_nested()
     try:
+        writer = Writer(session)
         changes = writer.apply(operations)
         publication = writer.publish(reason=arguments.get("message"), author=key.name)
-        response = answer(outcomes_of(writer.session, changes), publication)
-    except IntegrityError:
+        response = answer(outcomes_of(session, changes), publication)
+    except IntegrityError as error:
         savepoint.rollback()
-        detail = "A unique value would pass from one of these records to another: clear it in a changeset before this one."
-        return respond(PROBLEMS["conflict"], detail, error_item("", "not-unique", detail, pointer=""))
+        return _broken_constraint(error)
     except ProblemError as error:
         savepoint.rollback()
         return respond(PROBLEMS[error.name], error.detail, *error.errors, **error.members)
@@ -136,6 +147,15 @@ def _attempt(
     else:
         savepoint.commit()
     return response
+
+
+def _broken_constraint(error: IntegrityError) -> Response:
+    """Return the refusal of a value that only the database refuses: a bound that our schemas lack, or a value in a swap."""
+    if name := broken_check(error):
+        detail = f"A value breaks the rule `{name}` of the database."
+        return respond(PROBLEMS["invalid-body"], detail, error_item("", "invalid-value", detail, pointer=""))
+    detail = "A unique value would pass from one of these records to another: clear it in a changeset before this one."
+    return respond(PROBLEMS["conflict"], detail, error_item("", "not-unique", detail, pointer=""))
 
 
 def record_written(outcomes: Sequence[Outcome], _publication: publish.Publication) -> Response:

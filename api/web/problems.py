@@ -14,12 +14,14 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from api.db.database import BUSY, TOO_LONG, Database, is_late, unavailability
-from api.errors import MAX_QUERY_STRING, Item, ProblemError, error_item, nearest, shorten
+from api.errors import MAX_QUERY_STRING, MAX_REFUSALS, Item, ProblemError, error_item, nearest, shorten
 from api.web.problem_types import BY_STATUS, PROBLEMS, ProblemType
 
 MEDIA_TYPE = "application/problem+json"
 # A server that refuses a request before its body has arrived gives the arguments of a ProblemError here.
 REFUSAL = "digital_cities.refusal"
+# Characters of an answer, of one of its errors, and of a text in it, at most.
+MAX_ANSWER, MAX_ITEM, MAX_DETAIL = 90_000, 10_000, 4_000
 # PostgreSQL's error code for a write to a standby (read_only_sql_transaction).
 READ_ONLY = "25006"
 
@@ -148,14 +150,39 @@ def example(row: ProblemType) -> Item:
 def respond(row: ProblemType, detail: str, *errors: Item, headers: Iterable[tuple[str, str]] = (), **members: Any) -> Response:
     """Return the answer with a problem of the current request."""
     instance = {"instance": shorten(request.path, 200), "request_id": request_id()}
-    body = document(base_url(), row, detail, errors, **instance, **members)
-    response = Response(json.dumps(body, separators=(",", ":")), row.status, content_type=MEDIA_TYPE)
+    body = json.dumps(_bounded(base_url(), row, detail, errors, instance | members), separators=(",", ":"))
+    response = Response(body, row.status, content_type=MEDIA_TYPE)
     response.headers["Cache-Control"] = "no-store"
     if row.status == SERVICE_UNAVAILABLE:
         database: Database = current_app.extensions["database"]
         response.headers["Retry-After"] = str(database.settings.retry_after)
     response.headers.extend(headers)
     return response
+
+
+def _bounded(base: str, row: ProblemType, detail: str, errors: Sequence[Item], members: Item) -> Item:
+    """Return the JSON object of a problem, with at most `MAX_REFUSALS` errors and `MAX_ANSWER` characters.
+
+    Members and errors that do not fit are left out, and each error that is long has no `allowed`.
+    """
+    room = MAX_ANSWER - 2 * MAX_DETAIL
+    kept = {}
+    for name, value in members.items():
+        if (length := _length(value)) <= room // 2:
+            kept[name], room = value, room - length
+    items = []
+    for error in errors[:MAX_REFUSALS]:
+        item = error if _length(error) <= MAX_ITEM else {name: value for name, value in error.items() if name != "allowed"}
+        item = item | {"detail": shorten(error["detail"], MAX_DETAIL)}
+        if (length := _length(item)) > room:
+            break
+        items.append(item)
+        room -= length
+    return document(base, row, shorten(detail, MAX_DETAIL), items, **kept)
+
+
+def _length(value: Any) -> int:
+    return len(json.dumps(value, separators=(",", ":")))
 
 
 def request_id() -> str:

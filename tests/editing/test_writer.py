@@ -11,13 +11,16 @@ from tests.support.records import FRESNO
 
 
 def test_raw_changes_are_seen_first(editor: FlaskClient, database: Database) -> None:
-    """What raw SQL has changed is published on its own before, and counts for `If-Match`."""
+    """What raw SQL has changed counts for `If-Match`, and the next write publishes it in a commit of its own, before its own."""
     record = editor.get("/cities/seattle-wa").get_json()["data"]
     with database.writing() as session:
         session.execute(text("update cities set summary = 'Raw.' where id = 'seattle-wa'"))
     response = editor.patch("/cities/seattle-wa", json={"summary": "Ours."}, headers=tag(record))
     assert (response.status_code, response.get_json()["current"]["summary"]) == (412, "Raw.")
-    commit = editor.get(f"/changesets/{response.get_json()['current']['version']}").get_json()["data"]
+    written = editor.post("/cities", json=FRESNO).get_json()["data"]
+    raw = editor.get("/cities/seattle-wa").get_json()["data"]
+    assert (raw["summary"], raw["version"] + 1) == ("Raw.", written["version"])
+    commit = editor.get(f"/changesets/{raw['version']}").get_json()["data"]
     assert (commit["author"], commit["message"]) == (None, "sweep")
 
 

@@ -9,8 +9,9 @@ from marshmallow import Schema, ValidationError, fields, post_load, pre_load, va
 
 from api.editing.inputs import UNSTORABLE
 from api.editing.operations import Expected, Operation
-from api.errors import ErrorList, ProblemError, error_item
+from api.errors import MAX_REFUSALS, ErrorList, ProblemError, error_item
 from api.resources import BY_NAME
+from api.schema.fields import MAX_INTEGER
 from api.schema.validation import load
 from api.web import tags
 from api.web.commits import MAX_MESSAGE
@@ -29,7 +30,7 @@ def _check_storable(text: str) -> None:
 
 def _expected(value: Any) -> Expected:
     """Return what `if_match` names. Raises ValidationError."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_INTEGER:
         return Expected(frozenset([(value, "")]))
     if value == "*":
         return Expected(any=True)
@@ -126,7 +127,7 @@ def read_changeset() -> tuple[str | None, list[Operation]]:
     body = {"operations": read_body(NDJSON, exact=True)} if is_lines else read_body(JSON, NDJSON, exact=True)
     pointer = "" if is_lines else "/operations"
     _check_number(body, pointer)
-    errors = ErrorList(MAX_OPERATIONS)
+    errors = ErrorList(MAX_REFUSALS)
     # The pointer to a line of NDJSON begins with its number.
     changeset = {"operations": load(OPERATIONS, body["operations"], errors)} if is_lines else load(CHANGESET, body, errors)
     errors.raise_any("invalid-body")
