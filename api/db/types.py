@@ -14,8 +14,10 @@ from sqlalchemy import (
     MetaData,
     Numeric,
     String,
+    TextClause,
     TypeDecorator,
     func,
+    text,
 )
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, mapped_column
@@ -32,7 +34,9 @@ NAMING = {
 Text = String().with_variant(String(collation="C"), "postgresql")
 # At most 6 decimals and 15 digits, which a float holds exactly, so every language reads the same number.
 Number = Numeric(21, 6, asdecimal=False).with_variant(Numeric(22, 6, asdecimal=False), "postgresql")
-Version = BigInteger().with_variant(Integer(), "sqlite")
+# Integers up to 2^53 - 1 on both databases; SQLite's INTEGER has 64 bits.
+Whole = BigInteger().with_variant(Integer(), "sqlite")
+Version = Whole
 
 
 class Instant(TypeDecorator[dt.datetime]):
@@ -62,7 +66,7 @@ def choice(values: type[StrEnum], name: str) -> Enum:
 
 
 def whole_number(column: str, condition: str) -> CheckConstraint:
-    """Return a check that a column holds an integer and meets the condition: SQLite would store text or a fraction."""
+    """Return a check that a `Whole` column holds an integer and meets the condition: SQLite would store text or a fraction."""
     return CheckConstraint(f"{condition} and cast({column} as integer) = {column}", name=column)
 
 
@@ -105,5 +109,9 @@ def schema_for(dialect: str) -> MetaData:
     for table in [table.to_metadata(schema) for table in Base.metadata.sorted_tables]:
         for reference in table.foreign_key_constraints:
             reference.deferrable, reference.initially = (True, "IMMEDIATE") if is_postgresql else (None, None)
+        for check in (row for row in table.constraints if is_postgresql and isinstance(row, CheckConstraint)):
+            if isinstance(check.sqltext, TextClause):
+                # `whole_number` casts to the type of the column.
+                check.sqltext = text(check.sqltext.text.replace(" as integer)", " as bigint)"))
         table.indexes = {index for index in table.indexes if is_postgresql or not str(index.name).endswith("_nulls_last")}
     return schema

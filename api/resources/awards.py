@@ -3,7 +3,7 @@
 from sqlalchemy import Boolean, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db.types import Record, whole_number
+from api.db.types import Record, Whole, whole_number
 from api.resources.citations import about
 from api.resources.initiatives import InitiativeAward
 from api.schema.fields import Document, flag, identifier, prose, slug, whole
@@ -17,7 +17,7 @@ class Award(Record):
     survey_id: Mapped[str]
     category: Mapped[str]
     city_id: Mapped[str] = mapped_column(ForeignKey("cities.id"))
-    rank: Mapped[int]
+    rank: Mapped[int] = mapped_column(Whole)
     tied: Mapped[bool | None] = mapped_column(Boolean(create_constraint=True, name="tied"))
     summary: Mapped[str | None]
     __table_args__ = (

@@ -7,7 +7,7 @@ from marshmallow import fields, validate
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db.types import Base, Record, choice, whole_number
+from api.db.types import Base, Record, Whole, choice, whole_number
 from api.schema.fields import SHA256, Document, Pattern, identifier, slug, text, whole
 from api.schema.resource import Relation, Resource
 
@@ -49,8 +49,8 @@ class Citation(Record):
     subject_id: Mapped[str]
     field: Mapped[str]
     source_id: Mapped[str] = mapped_column(ForeignKey("sources.id"))
-    paragraph: Mapped[int]
-    sentence: Mapped[int]
+    paragraph: Mapped[int] = mapped_column(Whole)
+    sentence: Mapped[int] = mapped_column(Whole)
     sentence_sha256: Mapped[str]
     basis: Mapped[Basis] = mapped_column(choice(Basis, "basis"))
     __table_args__ = (

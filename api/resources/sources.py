@@ -6,7 +6,7 @@ from marshmallow import fields
 from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db.types import Record, choice, folded, whole_number
+from api.db.types import Record, Whole, choice, folded, whole_number
 from api.resources.citations import about
 from api.schema.fields import SHA256, Document, Pattern, Rule, identifier, prose, slug, text, whole
 from api.schema.resource import Relation, Resource
@@ -29,8 +29,8 @@ class Source(Record):
     type: Mapped[SourceType] = mapped_column(choice(SourceType, "type"))
     summary: Mapped[str | None]
     publisher_id: Mapped[str | None] = mapped_column(ForeignKey("organizations.id"))
-    part: Mapped[int | None]
-    parts: Mapped[int | None]
+    part: Mapped[int | None] = mapped_column(Whole)
+    parts: Mapped[int | None] = mapped_column(Whole)
     language: Mapped[str]
     text_sha256: Mapped[str]
     __table_args__ = (

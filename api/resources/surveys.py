@@ -6,7 +6,7 @@ from marshmallow import fields
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from api.db.types import Base, Record, choice, folded, whole_number
+from api.db.types import Base, Record, Whole, choice, folded, whole_number
 from api.resources.awards import Award
 from api.resources.citations import about
 from api.schema.fields import Document, Part, Pattern, Rule, identifier, prose, slug, text, whole
@@ -25,11 +25,11 @@ class Survey(Record):
 
     __tablename__ = "surveys"
     name: Mapped[str]
-    year: Mapped[int]
+    year: Mapped[int] = mapped_column(Whole)
     year_basis: Mapped[YearBasis] = mapped_column(choice(YearBasis, "year_basis"))
     conducted_by_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
     summary: Mapped[str | None]
-    cities_recognized: Mapped[int | None]
+    cities_recognized: Mapped[int | None] = mapped_column(Whole)
     states: Mapped[list["SurveyState"]] = relationship(order_by="SurveyState.state", lazy="raise")
     categories: Mapped[list["SurveyCategory"]] = relationship(order_by="SurveyCategory.position", lazy="raise")
     priorities: Mapped[list["SurveyPriority"]] = relationship(order_by="SurveyPriority.place", lazy="raise")
@@ -53,7 +53,7 @@ class SurveyState(Base):
     __tablename__ = "survey_states"
     survey_id: Mapped[str] = mapped_column(ForeignKey("surveys.id", ondelete="CASCADE"), primary_key=True)
     state: Mapped[str] = mapped_column(primary_key=True)
-    cities_recognized: Mapped[int]
+    cities_recognized: Mapped[int] = mapped_column(Whole)
     __table_args__ = (
         CheckConstraint("length(state) = 2 and state = upper(state)", name="state"),
         whole_number("cities_recognized", "cities_recognized >= 0"),
@@ -68,8 +68,8 @@ class SurveyCategory(Base):
     category: Mapped[str] = mapped_column(primary_key=True)
     position: Mapped[int]
     name: Mapped[str]
-    min_population: Mapped[int | None]
-    max_population: Mapped[int | None]
+    min_population: Mapped[int | None] = mapped_column(Whole)
+    max_population: Mapped[int | None] = mapped_column(Whole)
     also_competing: Mapped[list["SurveyCompetitor"]] = relationship(order_by="SurveyCompetitor.city_id", lazy="raise")
     __table_args__ = (
         UniqueConstraint("survey_id", "position"),
@@ -98,7 +98,7 @@ class SurveyPriority(Base):
     __tablename__ = "survey_priorities"
     survey_id: Mapped[str] = mapped_column(ForeignKey("surveys.id", ondelete="CASCADE"), primary_key=True)
     priority_id: Mapped[str] = mapped_column(ForeignKey("priorities.id", ondelete="CASCADE"), primary_key=True, index=True)
-    place: Mapped[int] = mapped_column(info={"first": 1})
+    place: Mapped[int] = mapped_column(Whole, info={"first": 1})
     __table_args__ = (
         UniqueConstraint("survey_id", "place"),
         whole_number("place", "place >= 1"),
@@ -156,7 +156,7 @@ class SurveySchema(Document):
 
     id = identifier("digital-cities-2024")
     name = text("Name of the survey, the same for every edition.", "Digital Cities Survey")
-    year = whole("Year of the edition.", 2024, low=1000)
+    year = whole("Year of the edition.", 2024, low=1000, high=9999)
     year_basis = fields.Enum(
         YearBasis,
         by_value=fields.String,

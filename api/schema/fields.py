@@ -98,9 +98,16 @@ class Whole(fields.Integer):
     """A whole number of JSON; texts and booleans are refused."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or value != value // 1:
+        if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not _is_whole(value):
             raise self.make_error("invalid")
         return super()._deserialize(int(value), attr, data, **kwargs)
+
+
+def _is_whole(value: float | Decimal) -> bool:
+    """Tell whether a number has no fraction, without a division, which raises for a Decimal of many digits."""
+    if isinstance(value, Decimal):
+        return value == value.to_integral_value()
+    return isinstance(value, int) or value.is_integer()
 
 
 class Flag(fields.Boolean):
@@ -171,11 +178,11 @@ def _is_in_calendar(value: str) -> None:
         raise ValidationError("Not a day of the calendar.") from None
 
 
-def whole(description: str, example: int, *, low: int = 0, **kwargs: Any) -> Whole:
-    """Return the field of a whole number from ``low`` to 2^53 - 1."""
+def whole(description: str, example: int, *, low: int = 0, high: int = MAX_INTEGER, **kwargs: Any) -> Whole:
+    """Return the field of a whole number from ``low`` to ``high``."""
     return Whole(
         required=True,
-        validate=validate.Range(min=low, max=MAX_INTEGER),
+        validate=validate.Range(min=low, max=high),
         metadata={"description": description, "example": example},
         **kwargs,
     )

@@ -1,10 +1,11 @@
 """A strict JSON reader: it refuses duplicate names, NaN, and numbers and nesting that we cannot store."""
 
 import json
+import math
 from decimal import Decimal
 from typing import Any, NoReturn
 
-MAX_DIGITS = 400
+MAX_DIGITS, MAX_EXPONENT_DIGITS = 400, 3
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -24,9 +25,24 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
-# Reads decimals as Decimal, with every digit.
-DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_whole, parse_float=Decimal)
-FLOATS = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_whole)
+def _decimal(text: str) -> Decimal:
+    # Decimal fails for an exponent of many digits, and is slow with one of a few.
+    if len(text) > MAX_DIGITS or len(text.lower().partition("e")[2].lstrip("+-0")) > MAX_EXPONENT_DIGITS:
+        raise ValueError("a number has too many digits")
+    return Decimal(text)
+
+
+def _float(text: str) -> float:
+    exact = _decimal(text)
+    number = float(exact)
+    if math.isinf(number) or bool(number) != bool(exact):
+        raise ValueError("a number is too great or too small")
+    return number
+
+
+# `DECODER` reads decimals as Decimal, with every digit.
+DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_whole, parse_float=_decimal)
+FLOATS = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_whole, parse_float=_float)
 
 
 def load(text: str | bytes, *, exact: bool = False) -> Any:

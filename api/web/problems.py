@@ -22,8 +22,11 @@ MEDIA_TYPE = "application/problem+json"
 REFUSAL = "digital_cities.refusal"
 # Characters of an answer, of one of its errors, and of a text in it, at most.
 MAX_ANSWER, MAX_ITEM, MAX_DETAIL = 90_000, 10_000, 4_000
-# PostgreSQL's error code for a write to a standby (read_only_sql_transaction).
-READ_ONLY = "25006"
+# Why a database refuses a write, by PostgreSQL's error codes read_only_sql_transaction and insufficient_privilege.
+READ_ONLY = {
+    "25006": "This database is a standby: write to its primary.",
+    "42501": "The role with which this server reaches its database lacks a privilege that the request needs.",
+}
 
 
 class RecordInTheWaySchema(Schema):
@@ -210,13 +213,16 @@ def register(app: Flask) -> None:
 
 
 def _request_line() -> None:
-    """Refuse requests that no view could answer. Raises 400, 408, 413, 414 and 503."""
+    """Refuse requests that no view could answer. Raises 400, 404, 408, 413, 414 and 503."""
     if refusal := request.environ.get(REFUSAL):
         raise ProblemError(*refusal)
     is_host_missing = "Host" not in request.headers and request.environ["SERVER_PROTOCOL"] == "HTTP/1.1"
     if is_host_missing or (request.headers.get("Host") and not request.host):
         detail = "The `Host` header is missing." if is_host_missing else "The `Host` header is not a host name."
         raise ProblemError("bad-request", detail, error_item("Host", "invalid-value", detail))
+    if "\0" in request.path:
+        # PostgreSQL takes no text with a null character, so no view looks one up.
+        raise NotFound
     length = len(request.query_string)
     if length > MAX_QUERY_STRING:
         detail = f"The query string has {length} bytes; at most {MAX_QUERY_STRING} are allowed."
@@ -263,8 +269,7 @@ def _database(error: DBAPIError | PoolTimeoutError) -> Response:
     database: Database = current_app.extensions["database"]
     connected = isinstance(error, DBAPIError) and error.statement is not None and not error.connection_invalidated
     reason = database.unreadiness() if connected else unavailability(error)
-    if reason is None and getattr(getattr(error, "orig", None), "sqlstate", None) == READ_ONLY:
-        reason = "This database is a standby: write to its primary."
+    reason = reason or READ_ONLY.get(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
     if reason is None and is_late(error):
         reason = TOO_LONG
     # A file that another process has locked is temporary.

@@ -1,0 +1,51 @@
+"""A database of the release before whole numbers had more than 32 bits on PostgreSQL."""
+
+import pytest
+from alembic import command
+from alembic.util import CommandError
+from sqlalchemy import text
+from sqlalchemy.exc import DataError
+
+from api.db.database import Database
+from tests.support.databases import Store, config, opened, publishing, upgrade
+
+FORMER, WIDE = "0008", "0009"
+GREAT = 2**53 - 1
+BIG_PARAGRAPH = text(f"update citations set paragraph = {GREAT} where id = (select min(id) from citations)")
+
+
+def paragraphs(database: Database) -> list[int]:
+    """Return the paragraphs of all citations."""
+    with database.reading() as session:
+        return list(session.scalars(text("select paragraph from citations order by id")))
+
+
+def test_an_upgrade_widens_numbers(store: Store) -> None:
+    """After the upgrade every row is as it was, and a great number fits; the control: before, PostgreSQL refuses it."""
+    settings = store.empty()
+    upgrade(settings, FORMER)
+    with opened(settings) as database:
+        before = paragraphs(database)
+        if store.dialect == "postgresql":
+            with pytest.raises(DataError), database.writing() as session:
+                session.execute(BIG_PARAGRAPH)
+        upgrade(settings)
+        assert paragraphs(database) == before
+        with publishing(database) as session:
+            session.execute(BIG_PARAGRAPH)
+        assert paragraphs(database) == [GREAT, *before[1:]]
+
+
+def test_a_downgrade_loses_no_number(store: Store) -> None:
+    """The way back is refused while a number needs more than 32 bits; SQLite has room for it either way."""
+    settings = store.empty()
+    upgrade(settings, WIDE)
+    with opened(settings) as database:
+        with database.writing() as session:
+            session.execute(BIG_PARAGRAPH)
+        if store.dialect == "postgresql":
+            with pytest.raises(CommandError, match="out of range"):
+                command.downgrade(config(database), FORMER)
+        else:
+            command.downgrade(config(database), FORMER)
+        assert paragraphs(database)[0] == GREAT
