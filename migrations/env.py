@@ -14,6 +14,7 @@ from api.db.database import Database
 from api.db.types import schema_for
 from api.editing import idempotency
 from api.ledger import publish, rebuild
+from api.ledger.dangling import dangling
 from api.ledger.index.engine import TABLE
 from api.settings import Settings, SettingsError
 from api.web import keys
@@ -23,6 +24,10 @@ from api.webhooks import subscriptions
 TABLES = (idempotency.Answer, keys.ApiKey, subscriptions.Webhook)
 # An arbitrary number that every release uses.
 UPGRADE_LOCK = 7_309_453
+MEND = (
+    "correct each with the former release (`PATCH /citations/{id}`), "
+    "or by SQL: `update citations set field = ... where id = ...`"
+)
 
 
 def migrate(connection: Connection) -> None:
@@ -45,6 +50,8 @@ def migrate(connection: Connection) -> None:
         publication = publish.publish(session, reason="migration")
         if publication.refused:
             raise CommandError("; ".join(publication.refused))
+        if faults := [fault for _, fault in dangling(session)]:
+            raise CommandError("; ".join([*faults, MEND]))
         # A new index lacks the revisions of earlier releases.
         if rebuild.is_indexed(session):
             rebuild.reindex_bitmaps(session)

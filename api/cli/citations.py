@@ -7,6 +7,7 @@ from flask.cli import AppGroup
 from sqlalchemy import select
 
 from api.cli.common import open_database, report_differences
+from api.ledger.dangling import dangling
 from api.resources.citations import Citation
 from api.resources.sources import Source
 from api.schema import fingerprints
@@ -21,7 +22,8 @@ def check(source: str, file: Path) -> None:
     """Check every citation of a source against its text.
 
     SOURCE is the id of the source. FILE is its text in UTF-8, one paragraph on each line; empty lines do not count. The
-    command prints each citation that does not match the text, and exits with status 1 if there is any.
+    command prints each citation that does not match the text, or points to nothing in its record. It exits with status 1 if
+    there is any.
     """
     try:
         text = file.read_text(encoding="utf-8-sig")
@@ -33,8 +35,9 @@ def check(source: str, file: Path) -> None:
             known = ", ".join(session.scalars(select(Source.id).order_by(Source.id)))
             raise click.ClickException(f"there is no source {source!r}; the sources are: {known}")
         citations = session.scalars(select(Citation).where(Citation.source_id == source).order_by(Citation.id)).all()
+        pointless = [fault for _, fault in dangling(session, Citation.source_id == source)]
     rows = [{column.key: getattr(citation, column.key) for column in Citation.__table__.c} for citation in citations]
-    differences = list(fingerprints.check(text, rows))
+    differences = [*fingerprints.check(text, rows), *pointless]
     if fingerprints.text_sha256(text) != record.text_sha256:
         differences.append("the text has another fingerprint than the source")
     report_differences(differences)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from sqlalchemy.orm import Session
 
 from api.editing.inputs import check_patch, content_of, merged, read, sendable
-from api.editing.operations import Change, Operation, Refused
+from api.editing.operations import Change, Operation, RecordKey, Refused
 from api.editing.staging import CHUNK
 from api.errors import ErrorList
 from api.ledger import publish
@@ -19,8 +19,6 @@ from api.schema.fields import RESERVED, SLUG, instant, is_slug
 from api.schema.strict_json import escaped
 
 UNPUBLISHED = "SQL changed it directly, and the next write, or `ledger sweep`, publishes that"
-# A noun and an id.
-RecordKey = tuple[str, str]
 
 
 def checked(operations: Sequence[Operation], refused: Refused) -> list[Operation]:

@@ -13,6 +13,8 @@ from api.schema.canonical import PUBLICATION, Content
 from api.schema.fields import MAX_INTEGER
 from api.schema.resource import Resource
 
+# A noun and an id.
+RecordKey = tuple[str, str]
 # The problems that refuse operations; a response to several operations has the first one that occurs.
 REFUSALS: Sequence[ProblemName] = (
     "invalid-body",

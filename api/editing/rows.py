@@ -1,12 +1,12 @@
 """Documents as rows: the tables in which a record is stored, derived from its model and its relationships."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from marshmallow import Schema, fields
-from sqlalchemy import Table
+from sqlalchemy import Table, UniqueConstraint
 from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
 
 from api.resources import RESOURCES
@@ -32,6 +32,18 @@ class Layout:
     position: str | None = None
     first: int = 0
     plucked: bool = False
+
+    @cached_property
+    def key(self) -> Sequence[str]:
+        """Members that tell an item of a part from the others of its list: those of the first key that identifies rows."""
+        unique = (row for row in self.table.constraints if isinstance(row, UniqueConstraint))
+        keys = [self.table.primary_key, *sorted(unique, key=lambda row: str(row.name))]
+        rests = ([name for name in row.columns.keys() if name not in {*self.owner, self.position}] for row in keys)  # noqa: SIM118 - columns iterate as columns
+        return next([self.names[name] for name in rest] for rest in rests if rest)
+
+    def key_of(self, item: Any) -> Any:
+        """Return the value that tells an item of a document's list from the others."""
+        return item if self.plucked else tuple(item[name] for name in self.key)
 
 
 @dataclass(frozen=True)

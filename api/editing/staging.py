@@ -1,7 +1,7 @@
 """Changes as rows that are about to be written, and the foreign keys between the tables of nouns and parts."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -18,6 +18,12 @@ from api.schema.resource import Resource
 CHUNK = 500
 # The values of a key's columns.
 KeyValues = tuple[Any, ...]
+
+
+def chunks(values: Iterable[Any]) -> Iterator[Sequence[Any]]:
+    """Yield distinct values in pieces that one statement can take."""
+    ordered = sorted(set(values))
+    return (ordered[start : start + CHUNK] for start in range(0, len(ordered), CHUNK))
 
 
 @dataclass(frozen=True)

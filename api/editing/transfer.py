@@ -16,7 +16,7 @@ from api.db.database import Database
 from api.db.types import Base
 from api.editing.changes import checked
 from api.editing.file_formats import FileError, FileFault
-from api.editing.files import FileRecord, files_in, noun_of, records_of, write
+from api.editing.files import files_in, noun_of, records_of, write
 from api.editing.operations import Operation, Refused
 from api.editing.writer import Writer
 from api.errors import Item
@@ -39,11 +39,15 @@ def _unseen(_step: str, _count: int) -> None:
 
 @dataclass
 class Imported:
-    """The result of an import: the number of records by status, every fault, and the version if anything was published."""
+    """The result of an import: the number of records by status, every fault, and the version if anything was published.
+
+    ``lines`` has the file and the line of each record, whose number in the import is its JSON Pointer.
+    """
 
     statuses: Counter[str] = field(default_factory=Counter)
     faults: list[FileFault] = field(default_factory=list)
     version: int = 0
+    lines: list[tuple[Path, int]] = field(default_factory=list)
 
 
 def read(paths: Sequence[Path]) -> tuple[list[Path], Mapping[str, set[str]], list[FileFault]]:
@@ -91,6 +95,10 @@ def load(  # noqa: PLR0913 - the options of an import
             for path in files:
                 _load_file(writer, path, result, progress)
             if not result.faults:
+                refused = Refused(MAX_FAULTS)
+                writer.rules.check(refused)
+                result.faults += _faults(refused, result)
+            if not result.faults:
                 _publish(writer, message, result, progress)
         except IntegrityError:
             detail = "a unique value moves from one record to another: take it from the first in an import of its own"
@@ -106,12 +114,12 @@ def _load_file(writer: Writer, path: Path, result: Imported, progress: Progress)
         refused = Refused(MAX_FAULTS)
         operations = [
             Operation(verb="upsert", resource=noun, body=record.content, place=f"/{number}", pointer=f"/{number}")
-            for number, record in enumerate(chunk)
+            for number, record in enumerate(chunk, len(result.lines))
         ]
+        result.lines += [(record.file, record.line) for record in chunk]
         changes = writer.apply(checked(operations, refused), refused)
         result.statuses.update(change.status for change in changes)
-        faults = [_fault(item, chunk) for items in refused.items.values() for item in items]
-        result.faults += sorted(faults, key=lambda fault: (fault.line, fault.field))
+        result.faults += _faults(refused, result)
         writer.session.expunge_all()
         progress("write", len(chunk))
 
@@ -123,13 +131,18 @@ def _publish(writer: Writer, message: str | None, result: Imported, progress: Pr
     result.version = writer.publish(reason=message or "import", author=None, progress=published).version
 
 
-def _fault(item: Item, chunk: Sequence[FileRecord]) -> FileFault:
-    """Return an error as a fault of the file; its pointer begins with the number of the record in the chunk."""
+def _faults(refused: Refused, result: Imported) -> list[FileFault]:
+    """Return errors as faults of the files; a pointer begins with the number of the record in the import."""
+    faults = [_fault(item, result) for items in refused.items.values() for item in items]
+    return sorted(faults, key=lambda fault: (str(fault.file), fault.line, fault.field))
+
+
+def _fault(item: Item, result: Imported) -> FileFault:
     _, number, *rest = item["pointer"].split("/", 2)
-    record = chunk[int(number)]
+    file, line = result.lines[int(number)]
     allowed = item.get("allowed")
     cure = f" (allowed: {', '.join(map(str, allowed))})" if isinstance(allowed, list) else f" ({allowed})" if allowed else ""
-    return FileFault(record.file, record.line, "/".join(rest), f"{item['detail']}{cure}")
+    return FileFault(file, line, "/".join(rest), f"{item['detail']}{cure}")
 
 
 def export(

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from api.editing import constraints, store
 from api.editing.changes import changes_of, last_revisions
 from api.editing.operations import Change, Operation, Refused
+from api.editing.rules import Rules
 from api.editing.staging import Staging, staged
 from api.errors import ProblemError, error_item
 from api.ledger import publish
@@ -38,6 +39,7 @@ class Writer:
         """Lock the ledger's head; ``coming`` are ids, by noun, of records that later calls of `apply` create."""
         self.session, self.coming = session, coming or {}
         self.checked: set[bytes] = set()
+        self.rules = Rules(session)
         settled = publish.settle(session)
         # A refusal takes back what was published here, so it must not name these versions.
         self.published = settled.before
@@ -48,7 +50,7 @@ class Writer:
     def apply(self, operations: Sequence[Operation], refused: Refused | None = None) -> list[Change]:
         """Write operations, which `checked` returned, if all of them are valid, and return their changes.
 
-        Raises a ProblemError with every error, or adds the errors to ``refused`` if the caller collects them.
+        Raises a ProblemError with every error. A caller that collects errors in ``refused`` calls `rules.check` at its end.
         """
         errors = Refused() if refused is None else refused
         errors.published = self.published
@@ -56,8 +58,12 @@ class Writer:
         if refused is None:
             errors.raise_any()
         if not errors:
+            self.rules.note(changes)
             store.write(self.session, staging)
             self.checked |= {quick_hash(change.content) for change in changes if change.content}
+        if refused is None:
+            self.rules.check(errors)
+            errors.raise_any()
         return changes
 
     def publish(

@@ -113,6 +113,12 @@ class Resource:
         """Return the relation with the name that `include` uses; None if there is none."""
         return next((relation for relation in self.relations if relation.name == name), None)
 
+    @cached_property
+    def facts(self) -> tuple[str, ...]:
+        """Names of the members that curators set, and that citations can point to."""
+        derived = {name for name, field in self.schema().fields.items() if field.dump_only or field.metadata.get("readOnly")}
+        return tuple(name for name in self.members if name not in derived)
+
     @property
     def parts(self) -> tuple[tuple[RelationshipProperty[object], ...], ...]:
         """Paths of relationships to all rows of a document's parts."""

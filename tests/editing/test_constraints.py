@@ -121,8 +121,10 @@ def test_a_category_in_use_stays(editor: FlaskClient) -> None:
 
 def test_lists_are_replaced_in_their_order(editor: FlaskClient) -> None:
     """A patch replaces a list as a whole, in the order that was sent; what can't be twice is refused where it is."""
-    path, every = "/initiatives/los-angeles-ca-myla311", {"If-Match": "*"}
-    old = editor.get(path).get_json()["data"]
+    path, every = "/initiatives/zz", {"If-Match": "*"}
+    like = editor.get("/initiatives/los-angeles-ca-myla311").get_json()["data"]
+    lists = {name: like[name] for name in ("city", "summary", "status", "priorities", "metrics")}
+    old = editor.post("/initiatives", json={**lists, "id": "zz", "title": "ZZ"}).get_json()["data"]
     backwards = editor.patch(path, json={"priorities": old["priorities"][::-1]}, headers=every).get_json()["data"]
     assert backwards["priorities"] == old["priorities"][::-1]
     assert backwards["metrics"] == old["metrics"]

@@ -79,6 +79,8 @@ def tidy(database: Database) -> None:
             session.execute(text(f"update {table} set {column} = {column} || ' x'"))
         for table in ("cities", "organizations", "awards", "sources", "surveys"):
             session.execute(text(f"update {table} set summary = null where summary = ''"))
+        number = "(select 1000 + count(*) from citations as other where other.id < citations.id)"
+        session.execute(text(f"update citations set field = '/id', sentence = {number}"))
 
 
 def test_seeds_change_nothing(database: Database) -> None:
