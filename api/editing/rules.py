@@ -10,22 +10,23 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import Session, aliased
 
 from api.editing.operations import Change, Operation, RecordKey, Refused
 from api.editing.rows import Layout, layout
-from api.editing.staging import chunks
+from api.editing.staging import KeyValues, chunks
 from api.errors import nearest
 from api.ledger.rendering import publishable
 from api.resources import BY_NAME, RESOURCES
 from api.resources.citations import Citation
 from api.schema import pointers
 from api.schema.canonical import Content
-from api.schema.resource import Resource
+from api.schema.resource import Resource, Shared
 
 CITATIONS = Citation.__tablename__
-MAX_RECORDS = 20
+# Records that an error lists, and those that its text names.
+MAX_RECORDS, MAX_NAMED = 20, 5
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,14 @@ class Rules:
     """The rules between records, for the changes of one transaction.
 
     ``touched`` are the changed records, and citations that a changeset names without a change, which confirms them.
-    ``places`` has the fact that each citation of a changed list pointed to.
+    ``places`` has the fact that each citation of a changed list pointed to, and ``left`` the values that changed records had in
+    common with others.
     """
 
     session: Session
     touched: dict[RecordKey, Touched] = field(default_factory=dict)
     places: dict[str, "Place"] = field(default_factory=dict)
+    left: dict[Shared, dict[KeyValues, RecordKey]] = field(default_factory=lambda: defaultdict(dict))
 
     def note(self, changes: Iterable[Change]) -> None:
         """Remember changes that are about to be written."""
@@ -59,6 +62,8 @@ class Rules:
                 continue
             slim = replace(operation, id=change.id, body=None, values=None)
             self.touched[operation.resource.name, change.id] = Touched(slim, change.changed, change.content is None)
+            if change.before:
+                self._note_shared(change, change.before)
             if change.before and change.content and {part.member for part in layout(operation.resource).parts} & change.changed:
                 lists[operation.resource][change.id] = change.before
         for resource, documents in lists.items():
@@ -66,7 +71,28 @@ class Rules:
 
     def check(self, refused: Refused) -> None:
         """Add an error to ``refused`` for each rule that the written changes break."""
+        for resource in RESOURCES:
+            if resource.tree:
+                _check_tree(self, resource, refused)
+            for relation, member in resource.agree.items():
+                _check_agreement(self, resource, relation, member, refused)
+            for rule in resource.shared:
+                _check_shared(self, resource, rule, refused)
         _check_citations(self, refused)
+
+    def changed(self, kind: str, *members: str) -> dict[str, Operation]:
+        """Return the operations that changed one of these members of a noun's records, by id."""
+        return {
+            id: row.operation
+            for (noun, id), row in self.touched.items()
+            if noun == kind and not row.deleted and row.changed & {*members}
+        }
+
+    def _note_shared(self, change: Change, before: Content) -> None:
+        resource = change.operation.resource
+        for rule in resource.shared:
+            if change.changed & {rule.member, *rule.by}:
+                self.left[rule][tuple(before[name] for name in rule.by)] = (resource.name, change.id)
 
     def _note_places(self, resource: Resource, documents: Mapping[str, Content]) -> None:
         for ids in chunks(documents):
@@ -74,6 +100,105 @@ class Rules:
             for row in self.session.execute(select(Citation.id, Citation.subject_id, Citation.field).where(*of_records)):
                 if place := place_of(layout(resource), documents[row.subject_id], row.field):
                     self.places[row.id] = place
+
+
+# --- trees
+
+
+def _check_tree(rules: Rules, resource: Resource, refused: Refused) -> None:
+    """Refuse records that are part of themselves."""
+    changed = rules.changed(resource.name, resource.tree)
+    above = _ancestors(rules.session, resource, changed)
+    visited: set[str | None] = {None}
+    for start in changed:
+        way: dict[str, None] = {}
+        record: str | None = start
+        while record is not None and record not in visited:
+            visited.add(record)
+            way[record] = None
+            record = above.get(record)
+        if record is not None and record in way:
+            circle = [*way][[*way].index(record) :]
+            _refuse_circle(changed, circle, resource, refused)
+
+
+def _ancestors(session: Session, resource: Resource, ids: Iterable[str]) -> dict[str, str | None]:
+    """Return the parents of records, of their parents, and so on."""
+    column = resource.fields[resource.tree].column
+    above: dict[str, str | None] = {}
+    level = {*ids}
+    while level:
+        for chunk in chunks(level):
+            statement = select(resource.model.id, column).where(resource.model.id.in_(chunk))
+            above |= {row.id: row[1] for row in session.execute(statement)}
+        level = {parent for id in level if (parent := above.get(id)) is not None and parent not in above}
+    return above
+
+
+def _refuse_circle(changed: Mapping[str, Operation], circle: Sequence[str], resource: Resource, refused: Refused) -> None:
+    named = [*circle[:MAX_NAMED], *(["…"] if len(circle) > MAX_NAMED else []), circle[0]]
+    detail = f"The {resource.singular} would be part of itself: {' > '.join(f'`{id}`' for id in named)}."
+    for id in circle:
+        if id in changed:
+            refused.value(changed[id], f"/{resource.tree}", "circle", detail)
+
+
+# --- agreement of related records
+
+
+def _check_agreement(rules: Rules, resource: Resource, name: str, member: str, refused: Refused) -> None:
+    """Refuse relations to records that have another value of a member."""
+    relation = resource.relation(name)
+    assert relation
+    assert relation.to
+    assert relation.target is not None
+    related = BY_NAME[relation.to]
+    link, one, other = aliased(relation.link), aliased(resource.model), aliased(related.model)
+    owner, target = getattr(link, relation.owner.key), getattr(link, relation.target.key)
+    mine, theirs = (getattr(row, noun.fields[member].column.key) for row, noun in ((one, resource), (other, related)))
+    statement = select(one.id, mine, other.id, theirs).where(mine != theirs, one.id == owner, other.id == target)
+    owners, targets = rules.changed(resource.name, name, member), rules.changed(related.name, member)
+    for column, changed in ((one.id, owners), (other.id, targets)):
+        for chunk in chunks(changed):
+            for id, value, related_id, another in rules.session.execute(statement.where(column.in_(chunk))):
+                detail = f"The {resource.singular} `{id}` has the {member} `{value}`, and `{related_id}` has `{another}`."
+                if changed is owners:
+                    refused.value(owners[id], f"/{name}", "disagrees", detail)
+                elif id not in owners:
+                    records = [{"kind": resource.name, "id": id}]
+                    refused.value(targets[related_id], f"/{member}", "disagrees", detail, problem="conflict", records=records)
+
+
+# --- values in common
+
+
+def _check_shared(rules: Rules, resource: Resource, rule: Shared, refused: Refused) -> None:
+    """Refuse values that cannot stand together in the records that have the same values of other members."""
+    columns = [resource.fields[name].column for name in rule.by]
+    changed = rules.changed(resource.name, rule.member, *rule.by)
+    keys = {*rules.left[rule]}
+    for chunk in chunks(changed):
+        keys |= {tuple(row) for row in rules.session.execute(select(*columns).where(resource.model.id.in_(chunk)))}
+    groups: dict[KeyValues, dict[str, Any]] = defaultdict(dict)
+    for chunk in chunks(keys):
+        statement = select(resource.model.id, resource.fields[rule.member].column, *columns).where(tuple_(*columns).in_(chunk))
+        for row in rules.session.execute(statement):
+            groups[tuple(row[2:])][row.id] = row[1]
+    for key, values in groups.items():
+        if not rule.holds([*values.values()]):
+            _refuse_shared(rules, rule, key, [(resource.name, id) for id in sorted(values)], refused)
+
+
+def _refuse_shared(rules: Rules, rule: Shared, key: KeyValues, ids: Sequence[RecordKey], refused: Refused) -> None:
+    named = ", ".join(f"`{id}`" for _, id in ids[:MAX_NAMED]) + (" and others" if len(ids) > MAX_NAMED else "")
+    detail = f"{rule.description}: see {named}."
+    changed = [rules.touched[record].operation for record in ids if record in rules.touched]
+    for operation in changed:
+        refused.value(operation, f"/{rule.member}", "disagrees", detail)
+    if not changed:
+        records = [{"kind": kind, "id": id} for kind, id in ids[:MAX_RECORDS]]
+        leaving = rules.touched[rules.left[rule][key]].operation
+        refused.operation("conflict", leaving, "id", detail, code="disagrees", records=records)
 
 
 # --- citations

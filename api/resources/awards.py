@@ -7,7 +7,7 @@ from api.db.types import Record, Whole, whole_number
 from api.resources.citations import about
 from api.resources.initiatives import InitiativeAward
 from api.schema.fields import Document, flag, identifier, prose, slug, whole
-from api.schema.resource import Relation, Resource
+from api.schema.resource import Relation, Resource, Shared
 
 
 class Award(Record):
@@ -54,6 +54,14 @@ awards = Resource(
     default_sort="survey,category,rank",
     label=Award.id,
     search=("summary",),
+    shared=(
+        Shared(
+            member="tied",
+            by=("survey", "category", "rank"),
+            holds=lambda tied: (False not in tied) if len(tied) > 1 else (True not in tied),
+            description="If several awards of a category have a placing, none is untied, and if one has it, it is not tied",
+        ),
+    ),
     facets=("survey", "category", "city", "rank", "city.state", "initiative.priority"),
     # San Diego already has an award in that category.
     example={"city": "boston-ma", "rank": 10},

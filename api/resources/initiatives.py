@@ -230,6 +230,8 @@ initiatives = Resource(
     default_sort="title",
     label=Initiative.title,
     search=("title", "summary"),
+    tree="parent",
+    agree={"parent": "city", "awards": "city"},
     facets=("city", "city.state", "status", "priority", "award", "award.survey", "partner", "partner.role", "metric.unit"),
     relations=(
         Relation(

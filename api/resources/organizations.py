@@ -75,6 +75,7 @@ organizations = Resource(
     default_sort="name",
     label=Organization.name,
     search=("name", "summary"),
+    tree="parent",
     facets=("type", "city", "initiative.role"),
     relations=(
         Relation(

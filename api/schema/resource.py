@@ -1,6 +1,6 @@
 """The declaration of a noun: data that routes, the query language, its SQL and the ledger read; nothing here executes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, cast
@@ -71,6 +71,19 @@ class Relation:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Shared:
+    """A rule about all records of a noun that have the same values of the members ``by``.
+
+    ``holds`` tells whether their values of ``member`` can stand together; ``description`` says it in words.
+    """
+
+    member: str
+    by: Sequence[str]
+    holds: Callable[[Sequence[Any]], bool]
+    description: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Resource:
     """A noun: its table, its document, its relations, and the order of its lists.
 
@@ -78,6 +91,10 @@ class Resource:
     `sort=`; the id is added, so that the order is total. ``label`` is the column that names a record to a reader. ``search``
     are the document's fields that full text searches, the title first. ``facets`` are the filters whose values can be
     counted, and ``aliases`` are other names of fields. ``example`` replaces members' examples that could not be sent together.
+
+    ``tree`` is the relation to the record that a record is part of; no record is part of itself, through others either.
+    ``agree`` maps relations to the member that a record has in common with the related ones. ``shared`` are rules about
+    records with values in common.
     """
 
     model: type[Record]
@@ -92,6 +109,9 @@ class Resource:
     facets: Sequence[str] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
     example: Mapping[str, Any] = field(default_factory=dict)
+    tree: str = ""
+    agree: Mapping[str, str] = field(default_factory=dict)
+    shared: Sequence[Shared] = ()
 
     @property
     def name(self) -> str:

@@ -79,6 +79,9 @@ def tidy(database: Database) -> None:
             session.execute(text(f"update {table} set {column} = {column} || ' x'"))
         for table in ("cities", "organizations", "awards", "sources", "surveys"):
             session.execute(text(f"update {table} set summary = null where summary = ''"))
+        session.execute(text("update awards set tied = null"))
+        session.execute(text("update initiatives set parent_id = null"))
+        session.execute(text("delete from initiative_awards"))
         number = "(select 1000 + count(*) from citations as other where other.id < citations.id)"
         session.execute(text(f"update citations set field = '/id', sentence = {number}"))
 
