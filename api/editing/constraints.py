@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from api.db.types import Base
 from api.editing.operations import Change, Refused
 from api.editing.rows import layout, owners
-from api.editing.staging import CHUNK, KeyValues, Reference, StagedRow, Staging, references
+from api.editing.staging import KeyValues, Reference, StagedRow, Staging, chunks, references
 from api.ledger.history import near_id
 from api.resources import BY_NAME
 
@@ -66,18 +66,18 @@ class _Checks:
                 self._refuse_reference(row, reference)
 
     def unique(self, table: Table, columns: Sequence[str], rows: Sequence[StagedRow]) -> None:
-        """Refuse rows with a key of another record, or of another row of the same record."""
+        """Refuse rows with a key of another record, or of another row of the same record; nulls in keys are equal."""
         kind, owner = owners()[table.name]
         first: dict[KeyValues, StagedRow] = {}
         for row in rows:
             key = row.key(columns)
             other = first.setdefault(key, row)
-            if None not in key and other is not row:
+            if other is not row:
                 self._refuse_taken(row, columns, other.change.id, within=other.change is row.change)
         if table.name != kind.name or columns == ["id"]:
             # The key contains the id of the record, so no other record can have it.
             return
-        for key, (id,) in self._stored(table, columns, {key for key in first if None not in key}, [owner]):
+        for key, (id,) in self._stored(table, columns, first, [owner]):
             if id not in self.staging.changes_of(kind.name):
                 self._refuse_taken(first[key], columns, id)
 
@@ -129,12 +129,18 @@ class _Checks:
         self, table: Table, columns: Sequence[str], keys: Iterable[KeyValues], more: Sequence[str]
     ) -> Iterator[tuple[KeyValues, KeyValues]]:
         """Yield the key and the values of further columns of each stored row that has one of these keys."""
-        ordered, key = sorted(keys), [table.c[name] for name in columns]
-        for start in range(0, len(ordered), CHUNK):
-            chunk = ordered[start : start + CHUNK]
-            condition = key[0].in_([one for (one,) in chunk]) if len(key) == 1 else tuple_(*key).in_(chunk)
-            for row in self.session.execute(select(*key, *[table.c[name] for name in more]).where(condition)):
-                yield tuple(row[: len(key)]), tuple(row[len(key) :])
+        key = [table.c[name] for name in columns]
+        by_nulls: dict[tuple[bool, ...], set[KeyValues]] = defaultdict(set)
+        for values in keys:
+            by_nulls[tuple(value is None for value in values)].add(tuple(value for value in values if value is not None))
+        for are_null, several in by_nulls.items():
+            # A list of values finds no nulls.
+            nulls = [column.is_(None) for column, is_null in zip(key, are_null, strict=True) if is_null]
+            known = [column for column, is_null in zip(key, are_null, strict=True) if not is_null]
+            for chunk in chunks(several):
+                condition = known[0].in_([one for (one,) in chunk]) if len(known) == 1 else tuple_(*known).in_(chunk)
+                for row in self.session.execute(select(*key, *[table.c[name] for name in more]).where(condition, *nulls)):
+                    yield tuple(row[: len(key)]), tuple(row[len(key) :])
 
     # --- errors
 

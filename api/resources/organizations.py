@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from marshmallow import fields
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db.types import Record, choice, folded
@@ -13,6 +14,9 @@ from api.resources.sources import Source
 from api.resources.surveys import Survey
 from api.schema.fields import Document, Rule, identifier, prose, slug, text
 from api.schema.resource import Relation, Resource
+
+
+NOWHERE = sql("city_id is null")
 
 
 class OrganizationType(StrEnum):
@@ -37,6 +41,8 @@ class Organization(Record):
     summary: Mapped[str | None]
     __table_args__ = (
         UniqueConstraint("name", "city_id"),
+        # The constraint takes nulls for distinct.
+        Index("ix_organizations_name", "name", unique=True, sqlite_where=NOWHERE, postgresql_where=NOWHERE),
         CheckConstraint("parent_id <> id", name="parent"),
         Index(None, "name", "id"),
         Index(None, "type", "name", "id"),

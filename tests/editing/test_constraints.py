@@ -2,7 +2,8 @@
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
 
 from api.db.database import Database
 from api.editing.inputs import example_of
@@ -47,6 +48,8 @@ def test_a_category_that_the_survey_does_not_have(refused: FlaskClient) -> None:
 UNIQUE = [
     ("cities", {"id": "other-ca", "name": "San Diego", "state": "CA", "country": "US"}, "cities", "san-diego-ca"),
     ("initiatives", {"id": "x", "city": "los-angeles-ca", "title": "MyLA311", "summary": "S", "status": "pilot"}, "initiatives", "los-angeles-ca-myla311"),
+    ("organizations", {"id": "x", "name": "Amazon Web Services", "type": "company"}, "organizations", "amazon-web-services"),
+    ("organizations", {"id": "x", "name": "San Diego City Clerk", "type": "city_office", "city": "san-diego-ca"}, "organizations", "san-diego-ca-city-clerk"),
     ("priorities", {"id": "x", "name": "Cybersecurity", "description": "D"}, "priorities", "cybersecurity"),
     ("awards", {"id": "x", "survey": "digital-cities-2024", "category": "500000-or-more", "city": "san-diego-ca", "rank": 3}, "awards", "digital-cities-2024-san-diego-ca"),
 ]  # fmt: skip
@@ -57,6 +60,20 @@ def test_what_another_record_has(refused: FlaskClient, noun: str, body: Json, ki
     """What only one record can have is a 409 that names the record in the way."""
     status, name, (item,) = brief(refused.post(f"/{noun}", json=body))
     assert (status, name, item["code"], item["records"]) == (409, "conflict", "not-unique", [{"kind": kind, "id": id}])
+
+
+def test_nulls_in_a_key_are_equal(curator: FlaskClient, database: Database) -> None:
+    """Organizations without a city have names of their own, by every route and in the database; those of cities may share one."""
+    body = {"id": "zz-0", "name": "Office", "type": "company", "city": None}
+    twin = {**body, "id": "zz-1"}
+    rows = [{"op": "create", "kind": "organizations", "document": row} for row in (body, twin)]
+    assert brief(curator.post("/changesets", json={"operations": rows}))[2][0]["code"] == "not-unique"
+    assert curator.post("/organizations", json=body).status_code == 201
+    assert curator.post("/organizations", json={**twin, "city": "boston-ma"}).status_code == 201
+    assert brief(curator.patch("/organizations/zz-1", json={"city": None}, headers={"If-Match": "*"}))[:2] == (409, "conflict")
+    assert curator.post("/organizations", json={**twin, "id": "zz-2", "city": "seattle-wa"}).status_code == 201
+    with pytest.raises(IntegrityError), database.writing() as session:
+        session.execute(text("update organizations set city_id = null where id = 'zz-1'"))
 
 
 def test_what_is_there_already(refused: FlaskClient) -> None:
