@@ -13,7 +13,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, missing, validat
 
 from api.errors import ErrorList
 from api.schema.canonical import PUBLICATION, Content
-from api.schema.fields import Prose
+from api.schema.fields import Name, Prose
 from api.schema.resource import Resource
 from api.schema.strict_json import escaped
 from api.schema.validation import Explainer, is_list, misshapen
@@ -39,6 +39,8 @@ class Input(Schema):
                 field_obj.inner = fields.Nested(input_of(type(field_obj.inner.schema)))
         elif field_obj.allow_none:
             field_obj.load_default, field_obj.required = None, False
+        if isinstance(field_obj, Name):
+            field_obj.is_sent = True
         if isinstance(field_obj, fields.String):
             most = MAX_PROSE if isinstance(field_obj, Prose) else MAX_TEXT
             field_obj.validators = [*field_obj.validators, validate.Length(min=1, max=most)]

@@ -8,7 +8,7 @@ from api.resources.awards import Award
 from api.resources.citations import about
 from api.resources.initiatives import Initiative
 from api.resources.organizations import Organization
-from api.schema.fields import Document, Pattern, Rule, flag, identifier, prose, text
+from api.schema.fields import Document, Pattern, Rule, flag, identifier, named, prose, text
 from api.schema.resource import Relation, Resource
 
 
@@ -39,7 +39,7 @@ class CitySchema(Document):
 
     rules = (Rule("id", "ends with the `state`, in lower case", lambda row: row["id"].endswith(f"-{row['state'].lower()}")),)
     id = identifier("san-diego-ca")
-    name = text("Name of the city.", "San Diego")
+    name = named("Name of the city.", "San Diego")
     state = text("USPS code of its state.", "CA", validate=Pattern(r"^[A-Z]{2}$"))
     country = text("ISO 3166-1 alpha-2 code of its country.", "US", validate=Pattern(r"^[A-Z]{2}$"))
     state_capital = flag("Whether it is the capital of its state; null if no source says so.", example=False, allow_none=True)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from api.db.types import Base, Record, choice, folded
 from api.resources.citations import about
-from api.schema.fields import MAX_INTEGER, Document, Number, Part, Rule, edtf, identifier, prose, slug, text
+from api.schema.fields import MAX_INTEGER, Document, Number, Part, Rule, edtf, identifier, named, prose, slug
 from api.schema.resource import Relation, Resource
 
 
@@ -165,7 +165,7 @@ class PartnerSchema(Part):
 class MetricSchema(Part):
     """A figure as data: what is measured, its value and unit, and how the source qualifies it."""
 
-    name = text("What is measured.", "contacts handled")
+    name = named("What is measured.", "contacts handled")
     value = Number(
         required=True,
         validate=validate.Range(min=-MAX_INTEGER, max=MAX_INTEGER),
@@ -174,7 +174,7 @@ class MetricSchema(Part):
             "example": 2400000,
         },
     )
-    unit = text("The unit of the number; for money, the ISO 4217 code.", "contacts")
+    unit = named("The unit of the number; for money, the ISO 4217 code.", "contacts")
     qualifier = fields.Enum(
         Qualifier,
         by_value=fields.String,
@@ -190,7 +190,7 @@ class InitiativeSchema(Document):
     rules = (Rule("parent", "is another initiative", lambda row: row["parent_id"] != row["id"]),)
     id = identifier("san-diego-ca-records-digitization")
     city = slug("Id of the city.", "san-diego-ca", attribute="city_id")
-    title = text("Title of the initiative, in a few words.", "Records digitization")
+    title = named("Title of the initiative, in a few words.", "Records digitization")
     summary = prose(
         "What it is and does, in a sentence or two of our own.", "The city is turning paper records into searchable files."
     )
@@ -202,7 +202,7 @@ class InitiativeSchema(Document):
     )
     started = edtf("When it began, as an EDTF year, month or day; null if no source says so.", "2024-07")
     parent = slug(
-        "Id of the initiative that it is part of, if any.", "los-angeles-ca-myla311", attribute="parent_id", allow_none=True
+        "Id of the initiative that it is part of, if any.", "san-diego-ca-ai-adoption", attribute="parent_id", allow_none=True
     )
     awards = fields.Pluck(
         InitiativeAwardSchema,

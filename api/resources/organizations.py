@@ -12,9 +12,8 @@ from api.resources.citations import about
 from api.resources.initiatives import InitiativePartner, PartnerSchema
 from api.resources.sources import Source
 from api.resources.surveys import Survey
-from api.schema.fields import Document, Rule, identifier, prose, slug, text
+from api.schema.fields import Document, Rule, identifier, named, prose, slug
 from api.schema.resource import Relation, Resource
-
 
 NOWHERE = sql("city_id is null")
 
@@ -59,7 +58,7 @@ class OrganizationSchema(Document):
 
     rules = (Rule("parent", "is another organization", lambda row: row["parent_id"] != row["id"]),)
     id = identifier("amazon-web-services")
-    name = text("Name of the organization.", "Amazon Web Services")
+    name = named("Name of the organization.", "Amazon Web Services")
     type = fields.Enum(
         OrganizationType,
         by_value=fields.String,

@@ -8,7 +8,7 @@ from api.db.types import Record, folded
 from api.resources.citations import about
 from api.resources.initiatives import InitiativePriority
 from api.resources.surveys import SurveyPriority
-from api.schema.fields import Document, Part, identifier, prose, slug, text, whole
+from api.schema.fields import Document, Part, identifier, named, prose, slug, whole
 from api.schema.resource import Relation, Resource
 
 
@@ -36,7 +36,7 @@ class PrioritySchema(Document):
     """A near-term priority that respondents named."""
 
     id = identifier("cybersecurity")
-    name = text("Name of the priority.", "Cybersecurity")
+    name = named("Name of the priority.", "Cybersecurity")
     description = prose("What it covers, in our words.", "Protecting systems and data from attack.")
     # Derived from the priorities that each survey lists.
     surveys = fields.List(

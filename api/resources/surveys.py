@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from api.db.types import Base, Record, Whole, choice, folded, whole_number
 from api.resources.awards import Award
 from api.resources.citations import about
-from api.schema.fields import Document, Part, Pattern, Rule, identifier, prose, slug, text, whole
+from api.schema.fields import Document, Part, Pattern, Rule, identifier, named, prose, slug, text, whole
 from api.schema.resource import Relation, Resource
 
 
@@ -125,7 +125,7 @@ class SurveyCategorySchema(Part):
         ),
     )
     category = slug("Identifier of the category within its survey.", "250000-to-499999")
-    name = text("Name of the category for readers.", "250,000 to 499,999 population")
+    name = named("Name of the category for readers.", "250,000 to 499,999 population")
     min_population = whole("Smallest population, inclusive; null if there is no lower bound.", 250000, allow_none=True)
     max_population = whole("Largest population, inclusive; null if there is no upper bound.", 499999, allow_none=True)
     also_competing = fields.Pluck(
@@ -155,7 +155,7 @@ class SurveySchema(Document):
     """One edition of a survey."""
 
     id = identifier("digital-cities-2024")
-    name = text("Name of the survey, the same for every edition.", "Digital Cities Survey")
+    name = named("Name of the survey, the same for every edition.", "Digital Cities Survey")
     year = whole("Year of the edition.", 2024, low=1000, high=9999)
     year_basis = fields.Enum(
         YearBasis,

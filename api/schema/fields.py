@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
+from api.schema import names
+
 SLUG = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 EDTF = r"^\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?$"
 SHA256 = r"^[0-9a-f]{64}$"
@@ -146,6 +148,21 @@ class Number(fields.Float):
         return exact
 
 
+class Name(fields.String):
+    """A name, a title or a unit. One that is sent (``is_sent``) is brought to its canonical form, or refused."""
+
+    is_sent = False
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if not self.is_sent:
+            return text
+        try:
+            return names.canonical(text)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+
 class Prose(fields.String):
     """A text of sentences: it can be searched for words, but not compared as a whole."""
 
@@ -156,8 +173,13 @@ def prose(description: str, example: str, **kwargs: Any) -> Prose:
 
 
 def text(description: str, example: str, **kwargs: Any) -> fields.String:
-    """Return the field of a name or a code."""
+    """Return the field of a code."""
     return fields.String(required=True, metadata={"description": description, "example": example}, **kwargs)
+
+
+def named(description: str, example: str) -> Name:
+    """Return the field of a name: NFC, trimmed, with single spaces and without invisible characters."""
+    return Name(required=True, metadata={"description": description, "example": example})
 
 
 def slug(description: str, example: str, **kwargs: Any) -> fields.String:

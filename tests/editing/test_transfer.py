@@ -16,6 +16,7 @@ from api.ledger.models import CURRENT, Revision
 from api.ledger.verify import verify
 from api.resources import RESOURCES
 from api.resources.cities import CitySchema
+from api.schema.fields import Name
 from api.settings import Settings
 from tests.support import oracle
 from tests.support.databases import Store, head, opened, publishing
@@ -74,9 +75,11 @@ def tidy(database: Database) -> None:
         for row in RESOURCES:
             for name, field in members(row.schema).items():
                 if field.required and name in {"name", "title", "summary", "description"}:
-                    session.execute(text(f"update {row.name} set {name} = {name} || ' x ' || id"))
-        for table, column in (("survey_categories", "name"), ("initiative_metrics", "name"), ("initiative_metrics", "unit")):
-            session.execute(text(f"update {table} set {column} = {column} || ' x'"))
+                    # Names are in a canonical form, which odd texts are not.
+                    odd = "'x'" if isinstance(field, Name) else f"{name} || ' x '"
+                    session.execute(text(f"update {row.name} set {name} = {odd} || id"))
+        session.execute(text("update survey_categories set name = 'x'"))
+        session.execute(text("update initiative_metrics set name = 'x' || position, unit = 'x'"))
         for table in ("cities", "organizations", "awards", "sources", "surveys"):
             session.execute(text(f"update {table} set summary = null where summary = ''"))
         session.execute(text("update awards set tied = null"))
@@ -150,7 +153,7 @@ BROKEN = {
     "cities.yaml": (YAML, ["cities.yaml:7: nam: `nam` is not a member here; did you mean `name`? (allowed: id, name, state, country, state_capital, summary)", "cities.yaml:7: name: `name` is missing."]),
     "cities.json": ('[\n {"id": "a-ca", "name": "A", "state": "ca", "country": "US"},\n {"id": "b-wa",\n  "name": 5, "state": "WA", "country": "US"}\n]', ["cities.json:2: state: `state`: String does not match expected pattern. ({'pattern': '^[A-Z]{2}$'})", "cities.json:3: name: `name`: Not a valid string."]),
     "priorities.ndjson": ('{"id": "a", "name": "A", "description": "D", "surveys": []}\n\n{"id": "b", "name": "Cybersecurity", "description": "D"}\n', ["priorities.ndjson:1: surveys: `surveys` is set by other records; leave it out. (allowed: id, name, description)", "priorities.ndjson:3: name: `name` is that of the priority `cybersecurity`."]),
-    "initiatives.csv": ('id,city,title,summary,status,metrics\r\na,boston-ma,T,S,pilot,\r\nb,bostn-ma,"T\r\n2",S,pilot,[1]\r\nc,boston-ma,T3,S,piloted,\r\n', ["initiatives.csv:3: metrics/0: `metrics/0` is an object.", "initiatives.csv:5: status: `status`: Must be one of: planned, draft, pilot, in_progress, in_operation, completed; did you mean `pilot`? (allowed: planned, draft, pilot, in_progress, in_operation, completed)"]),
+    "initiatives.csv": ('id,city,title,summary,status,metrics\r\na,boston-ma,T,S,pilot,\r\nb,bostn-ma,T2,"S\r\n2",pilot,[1]\r\nc,boston-ma,T3,S,piloted,\r\n', ["initiatives.csv:3: metrics/0: `metrics/0` is an object.", "initiatives.csv:5: status: `status`: Must be one of: planned, draft, pilot, in_progress, in_operation, completed; did you mean `pilot`? (allowed: planned, draft, pilot, in_progress, in_operation, completed)"]),
     "sources.json": ('{"data": [{"id": "a", "title": "T", "type": "article", "language": "en", "text_sha256": "0"}]}', ["sources.json:1: text_sha256: `text_sha256`: String does not match expected pattern. ({'pattern': '^[0-9a-f]{64}$'})"]),
 }  # fmt: skip
 

@@ -166,5 +166,9 @@ def _of_records(client: FlaskClient, good: Good, resource: Resource) -> Iterator
 
 def _apart(resource: Resource) -> dict[str, Any]:
     """Return members that make a second example one of its own."""
-    found: dict[str, dict[str, Any]] = {"awards": {"city": "seattle-wa"}, "citations": {"sentence": 77}, "sources": {}}
+    found: dict[str, dict[str, Any]] = {
+        "awards": {"city": "seattle-wa", "rank": 11},
+        "citations": {"sentence": 77},
+        "sources": {},
+    }
     return found.get(resource.name, {resource.label.key: "Apart"})

@@ -1,0 +1,71 @@
+"""Names that are sent, by every route and in every noun."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from marshmallow import Schema, fields
+
+from api.db.database import Database
+from api.editing.inputs import example_of, members
+from api.resources import BY_NAME, RESOURCES
+from api.schema.fields import Name
+from tests.support.answers import ANY, brief
+from tests.support.files import load, said, write
+from tests.support.records import FRESNO
+
+PARTS: dict[str, dict[str, Any]] = {
+    "metrics": {"name": "n", "value": 1, "unit": "u", "qualifier": "nearly"},
+    "categories": {"category": "all", "name": "All"},
+}
+
+
+def names_of(schema: type[Schema]) -> list[str]:
+    """Return the members of a record, or of its parts, that are names, as pointers."""
+    found = []
+    for name, field in members(schema).items():
+        if isinstance(field, Name):
+            found.append(f"/{name}")
+        elif isinstance(field, fields.List) and isinstance(field.inner, fields.Nested):
+            found += [f"/{name}/0/{below}" for below, part in field.inner.schema.fields.items() if isinstance(part, Name)]
+    return found
+
+
+EVERY = [(noun.name, pointer) for noun in RESOURCES for pointer in names_of(noun.schema)]
+
+
+def body(noun: str, pointer: str, value: str) -> dict[str, Any]:
+    """Return a record with a name."""
+    record, (_, member, *below) = example_of(BY_NAME[noun]), pointer.split("/")
+    return {**record, member: [{**PARTS[member], below[1]: value}] if below else value}
+
+
+@pytest.mark.parametrize(("noun", "pointer"), EVERY)
+def test_every_name_is_canonical(curator: FlaskClient, noun: str, pointer: str) -> None:
+    """A name of any noun is stored in its canonical form, and refused with the place and the character if it has none."""
+    answer = curator.post(f"/{noun}?dry_run=true", json=body(noun, pointer, " Can\u0303on   Vista\u00a0"))
+    assert answer.status_code == 201
+    assert '"Cañon Vista"' in json.dumps(answer.get_json(), ensure_ascii=False)
+    for text, character in (("a\u202eb", "U+202E"), ("a\nb", "U+000A"), ("\u200b", "U+200B"), ("\x1bb", "U+001B")):
+        status, name, (item,) = brief(curator.post(f"/{noun}", json=body(noun, pointer, text)))
+        assert (status, name, item["pointer"]) == (422, "invalid-body", pointer)
+        assert character in item["detail"]
+
+
+def test_names_are_one_by_every_route(curator: FlaskClient, database: Database, tmp_path: Path) -> None:
+    """Two spellings of a name are one name, whichever route they come by; prose keeps its line breaks."""
+    assert curator.post("/cities", json={**FRESNO, "name": "Cañon Vista", "summary": "A.\nB."}).status_code == 201
+    twin = {**FRESNO, "id": "zz-ca", "name": "Can\u0303on  Vista"}
+    operation = {"op": "create", "kind": "cities", "document": twin}
+    for answer in (
+        curator.post("/cities", json=twin),
+        curator.put("/cities/zz-ca", json=twin),
+        curator.patch("/cities/san-diego-ca", json={"name": twin["name"]}, headers=ANY),
+        curator.post("/changesets", json={"operations": [operation]}),
+    ):
+        assert brief(answer)[:2] == (409, "conflict")
+    assert len(said(load(database, write(tmp_path, "cities.json", [twin])), tmp_path)) == 1
+    assert curator.patch("/cities/fresno-ca", json={"name": "Cañon Vista "}, headers=ANY).status_code == 200
+    assert curator.get("/cities/fresno-ca").get_json()["data"]["name"] == "Cañon Vista"
