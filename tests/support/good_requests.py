@@ -66,7 +66,7 @@ def prepare(client: FlaskClient, database: Database, path: str, secret: str) -> 
         return there
     there.send(client)
     address, label = gone.address, next(name for name in ("title", "name", "summary", "field") if name in record)
-    bodies = {"PUT": record, "PATCH": {label: "/Another"}, "DELETE": None}
+    bodies = {"PUT": record, "PATCH": {label: "/title"}, "DELETE": None}
     return Good(method, address, bodies[method], ANY, secret)
 
 
