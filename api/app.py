@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from flask import Flask
 
-from api import cli, endpoints
+from api import cli, endpoints, logs
 from api.db.database import Database
 from api.query.plan import PLANNER
 from api.settings import Settings
@@ -18,6 +18,7 @@ from api.web.proxies import Proxies, networks
 def create_app(settings: Settings | None = None) -> Flask:
     """Return the application, which has not connected to its database yet. Raises `SettingsError`."""
     settings = settings or Settings.from_env()
+    logs.register()
     app = App("api", static_folder=None, template_folder="endpoints/templates")
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     app.url_map.merge_slashes = False

@@ -11,14 +11,18 @@ import click
 from flask import current_app
 from sqlalchemy.exc import DBAPIError
 
+from api import logs
+from api.db import failures
 from api.db.database import Database
 from api.schema.fields import is_slug
 from api.schema.operators import TYPES
 
 
 @contextmanager
-def open_database() -> Iterator[Database]:
+def open_database(*, newer: bool = False) -> Iterator[Database]:
     """Open the database without a statement timeout, because a command may take longer than a request.
+
+    With ``newer``, it may be migrated to a newer release.
 
     Raises `click.ClickException` with one line when the database cannot be used, or fails before the block ends.
     """
@@ -27,16 +31,13 @@ def open_database() -> Iterator[Database]:
     try:
         if reason := database.unreadiness():
             raise click.ClickException(reason)
+        if not newer and database.is_newer():
+            raise click.ClickException("The database is migrated to a newer release: use the command of that release.")
         yield database
     except DBAPIError as error:
-        raise click.ClickException(f"the database stopped answering: {one_line(error)}") from None
+        raise click.ClickException(failures.reason(error) or f"The database failed: {logs.describe(error)}") from None
     finally:
         database.engine.dispose()
-
-
-def one_line(error: DBAPIError) -> str:
-    """Return the driver's own message on one line."""
-    return " ".join(str(error.orig).split())
 
 
 def report_differences(differences: Iterable[str]) -> None:

@@ -20,7 +20,7 @@ def serve(info: ScriptInfo) -> None:
     HOST and PORT set the address, WORKERS and THREADS the number of processes and threads.
     """
     # Close the database before the workers are forked, so that they share no connection.
-    with open_database() as database:
+    with open_database(newer=True) as database:
         settings = database.settings
     address = check_address(settings)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host

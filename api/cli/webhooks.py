@@ -7,7 +7,8 @@ import click
 from flask.cli import AppGroup
 from sqlalchemy.exc import DBAPIError
 
-from api.cli.common import one_line, open_database
+from api import logs
+from api.cli.common import open_database
 from api.webhooks import delivery
 
 # Seconds between two looks for messages that are due.
@@ -34,7 +35,7 @@ def run(*, once: bool) -> None:
             except DBAPIError as error:
                 if once:
                     raise
-                click.echo(f"The database did not answer; trying again: {one_line(error)}", err=True)
+                click.echo(f"The database did not answer; trying again: {logs.describe(error)}", err=True)
                 count = 0
             if count or once:
                 click.echo(f"Messages attempted: {count}.")

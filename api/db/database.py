@@ -1,7 +1,6 @@
 """The database: one engine, and its two kinds of session."""
 
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -9,20 +8,18 @@ from pathlib import Path
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
+from api import logs
+from api.db import failures
 from api.db.engines import begin_read, engine_for
 from api.db.wal import WriteAheadLog
 from api.settings import ROOT, Settings
 
-BUSY = "The database is busy."
-TOO_LONG = "The query took too long: ask for less, such as fewer conditions or facets, or no exact total."
-# PostgreSQL's error code of a statement that was canceled (query_canceled).
-CANCELED = "57014"
-logger = logging.getLogger(__name__)
+logger = logs.sparing(__name__)
 
 
 class Database:
@@ -37,6 +34,8 @@ class Database:
         self.settings = settings
         # The number of writes in this process, whether they committed or failed.
         self.commits = 0
+        # Why the last write failed, if the next one will fail for the same reason.
+        self.write_failure: str | None = None
         self.engine = engine_for(settings, create=create)
         self.wal = WriteAheadLog(self.engine, settings)
 
@@ -73,6 +72,10 @@ class Database:
                     # If a commit fails, SQLite keeps the transaction open, and with it the write lock.
                     connection.invalidate()
                     raise
+            self.write_failure = None
+        except DBAPIError as error:
+            self.write_failure = failures.lasting(error)
+            raise
         finally:
             self.commits += 1
 
@@ -94,16 +97,28 @@ class Database:
         """The file of a SQLite database."""
         return str(Path(self.settings.sqlalchemy_url.database or "").resolve())
 
-    def unreadiness(self) -> str | None:
-        """Return a sentence that says why the database cannot serve requests, or None if it can."""
+    def unreadiness(self, *, writes: bool = False) -> str | None:
+        """Return a sentence that says why the database cannot serve reads, or ``writes``; None if it can.
+
+        Whether a write succeeds is known from the last one: to try it would wait for other writers.
+        """
         try:
             with self._begun(begin_read) as connection:
-                heads = frozenset(MigrationContext.configure(connection).get_current_heads())
+                heads = _heads(connection)
+                is_standby = writes and self._is_standby(connection)
         except (DBAPIError, PoolTimeoutError) as error:
-            return unavailability(error)
-        if heads == release_heads():
-            return None
-        return "The database is not migrated to this release: run `alembic upgrade head`."
+            return failures.reason(error) or failures.UNREACHABLE
+        if heads != release_heads() and not _are_newer(heads):
+            return "The database is not migrated to this release: run `alembic upgrade head`."
+        return (failures.STANDBY if is_standby else self.write_failure) if writes else None
+
+    def is_newer(self) -> bool:
+        """Return whether the database is migrated to a newer release; the servers of both share it during a rolling deploy."""
+        with self._begun(begin_read) as connection:
+            return _are_newer(_heads(connection))
+
+    def _is_standby(self, connection: Connection) -> bool:
+        return self.engine.dialect.name == "postgresql" and bool(connection.scalar(select(func.pg_is_in_recovery())))
 
 
 def _commit_read(connection: Connection) -> None:
@@ -114,25 +129,23 @@ def _commit_read(connection: Connection) -> None:
     try:
         connection.commit()
     except SQLAlchemyError as error:
-        logger.warning("A read was answered, but its transaction could not be ended: %s", error)
-
-
-def is_late(error: DBAPIError | PoolTimeoutError) -> bool:
-    """Return whether a statement took longer than `STATEMENT_TIMEOUT`."""
-    cause = getattr(error, "orig", None)
-    return getattr(cause, "sqlstate", None) == CANCELED or str(cause) == "interrupted"
-
-
-def unavailability(error: DBAPIError | PoolTimeoutError) -> str:
-    """Return a sentence that says why there is no connection."""
-    busy = isinstance(error, PoolTimeoutError) or "locked" in str(error)
-    return BUSY if busy else "The database cannot be reached."
+        logger.warning("A read was answered, but its transaction could not be ended: %s", logs.describe(error))
 
 
 @cache
 def release_heads() -> frozenset[str]:
     """Return the alembic revisions that this release needs."""
     return frozenset(ScriptDirectory.from_config(alembic_config()).get_heads())
+
+
+def _heads(connection: Connection) -> frozenset[str]:
+    return frozenset(MigrationContext.configure(connection).get_current_heads())
+
+
+def _are_newer(heads: Collection[str]) -> bool:
+    """Return whether this release does not know a database's alembic revisions."""
+    known = {script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
+    return any(head not in known for head in heads)
 
 
 def alembic_config() -> Config:

@@ -4,7 +4,7 @@ import os
 import select
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,10 @@ def _sqlite(settings: Settings, *, create: bool) -> Engine:
         },
         pool_size=settings.pool_size,
         pool_timeout=settings.connect_timeout,
+        hide_parameters=True,
     )
+    if create:
+        event.listen(engine, "do_connect", file.create)
     event.listen(engine, "connect", file.set_up)
     event.listen(engine, "checkout", file.check)
     return engine
@@ -110,6 +113,12 @@ class _SqliteFile:
         except OSError:
             return None
         return status.st_dev, status.st_ino
+
+    def create(self, *_: object) -> None:
+        """Make a missing file that only its owner can read; SQLite gives its WAL the same mode."""
+        # If the file cannot be made, SQLite says why.
+        with suppress(OSError):
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
 
     def set_up(self, connection: Any, record: ConnectionPoolEntry) -> None:
         """Set the pragmas and the limit of a new connection, and note which file it opened."""
@@ -144,6 +153,7 @@ def _postgresql(settings: Settings) -> Engine:
         isolation_level="AUTOCOMMIT",
         pool_size=settings.pool_size,
         pool_timeout=settings.connect_timeout,
+        hide_parameters=True,
         connect_args={"connect_timeout": settings.connect_timeout, "options": " ".join(options)},
     )
     event.listen(engine, "connect", _mark_as_new)

@@ -23,7 +23,7 @@ from api.web.news import news
 from api.web.openapi import SUMMARY, TITLE
 from api.web.problem_types import PROBLEMS
 from api.web.problems import ProblemSchema, base_url, example
-from api.web.responses import JSON, conditional, database, negotiate, tagged
+from api.web.responses import JSON, conditional, database, json_response, negotiate, no_store, tagged
 
 # Pages load nothing from other hosts; the interactive page's style sheet needs inline styles and pictures from data: URLs.
 POLICY = (
@@ -68,6 +68,24 @@ class HealthSchema(Schema):
 
     status = fields.String(
         required=True, metadata={"description": "Always `ok`: a failed check is a problem.", "example": "ok"}
+    )
+
+
+class ReadySchema(HealthSchema):
+    """The answer of a server that can answer."""
+
+    writes = fields.String(
+        required=True,
+        metadata={"description": "`ok`, or why this server cannot write at the moment.", "example": "ok"},
+    )
+
+
+class ReadyArguments(NoArguments):
+    """The parameters of the check that the server can answer."""
+
+    writes = fields.Boolean(
+        load_default=False,
+        metadata={"description": "Answer 503 also if the server can read but not write, as a standby does.", "example": False},
     )
 
 
@@ -227,16 +245,20 @@ def livez(_arguments: dict[str, Any]) -> Response:
 
 
 @meta.route("/readyz")
-@meta.arguments(NoArguments, location="query")
-@meta.response(200, HealthSchema, description="The server can answer.", headers=NOT_KEPT)
+@meta.arguments(ReadyArguments, location="query")
+@meta.response(200, ReadySchema, description="The server can answer.", headers=NOT_KEPT)
 @documents(meta, "invalid-query", "unavailable")
 @meta.doc(operationId="readyz", summary="Check that the server can answer")
-def readyz(_arguments: dict[str, Any]) -> Response:
-    """Check that the server is not stopping, and that the database is reachable and migrated to what this release needs."""
+def readyz(arguments: dict[str, Any]) -> Response:
+    """Check that the server is not stopping, and that the database can be read and is migrated to what this release needs.
+
+    A database of a newer release can be read, too. `writes` says whether the server can write, as far as its last write shows.
+    """
     reason = "The server is stopping." if news().has_ended else database().unreadiness()
-    if reason:
-        raise ProblemError("unavailable", reason)
-    return _healthy()
+    writes = reason or database().unreadiness(writes=True)
+    if reason or (arguments["writes"] and writes):
+        raise ProblemError("unavailable", str(reason or writes))
+    return no_store(json_response({"status": "ok", "writes": writes or "ok"}))
 
 
 def assets(name: str) -> Response:

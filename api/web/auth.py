@@ -4,7 +4,6 @@ The headers of the limits follow draft-ietf-httpapi-ratelimit-headers.
 """
 
 import datetime as dt
-import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from limits.storage import storage_from_string
 from limits.strategies import MovingWindowRateLimiter
 from sqlalchemy.exc import SQLAlchemyError
 
+from api import logs
 from api.db.database import Database
 from api.errors import ProblemError, error_item
 from api.settings import Settings
@@ -26,7 +26,7 @@ from api.web.places import client_of
 from api.web.responses import database
 
 REALM = 'Bearer realm="digital-cities"'
-logger = logging.getLogger(__name__)
+logger = logs.sparing(__name__)
 
 
 @dataclass(frozen=True)
@@ -151,4 +151,4 @@ def _touch(database: Database, name: str, now: dt.datetime) -> None:
         with database.writing() as session:
             keys.touch(session, name, now)
     except (SQLAlchemyError, LookupError) as error:
-        logger.warning("the last use of the key %s is not noted: %s", name, type(error).__name__)
+        logger.warning("the last use of the key %s is not noted: %s", name, logs.describe(error))

@@ -5,28 +5,28 @@ import re
 import secrets
 from collections.abc import Iterable, Sequence
 from http.client import INTERNAL_SERVER_ERROR, SERVICE_UNAVAILABLE
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, current_app, g, request
 from marshmallow import Schema, fields
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from api.db.database import BUSY, TOO_LONG, Database, is_late, unavailability
+from api import logs
+from api.db import failures
 from api.errors import MAX_QUERY_STRING, MAX_REFUSALS, Item, ProblemError, error_item, nearest, shorten
 from api.web.problem_types import BY_STATUS, PROBLEMS, ProblemType
+
+if TYPE_CHECKING:
+    from api.db.database import Database
 
 MEDIA_TYPE = "application/problem+json"
 # A server that refuses a request before its body has arrived gives the arguments of a ProblemError here.
 REFUSAL = "digital_cities.refusal"
 # Characters of an answer, of one of its errors, and of a text in it, at most.
 MAX_ANSWER, MAX_ITEM, MAX_DETAIL = 90_000, 10_000, 4_000
-# Why a database refuses a write, by PostgreSQL's error codes read_only_sql_transaction and insufficient_privilege.
-READ_ONLY = {
-    "25006": "This database is a standby: write to its primary.",
-    "42501": "The role with which this server reaches its database lacks a privilege that the request needs.",
-}
+logger = logs.sparing(__name__)
 
 
 class RecordInTheWaySchema(Schema):
@@ -267,20 +267,14 @@ def _http(error: HTTPException) -> Response:
 
 def _database(error: DBAPIError | PoolTimeoutError) -> Response:
     database: Database = current_app.extensions["database"]
-    connected = isinstance(error, DBAPIError) and error.statement is not None and not error.connection_invalidated
-    reason = database.unreadiness() if connected else unavailability(error)
-    reason = reason or READ_ONLY.get(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
-    if reason is None and is_late(error):
-        reason = TOO_LONG
-    # A file that another process has locked is temporary.
-    if reason is None and isinstance(error, OperationalError | PoolTimeoutError):
-        reason = BUSY
+    # A missing table or column is a bug only if the database is migrated.
+    reason = failures.reason(error) or database.unreadiness()
     if reason is None:
         return _unexpected(error)
-    current_app.logger.warning("%s: %s", request_id(), error)
+    logger.warning("request %s is unavailable: %s", request_id(), logs.describe(error))
     return respond(PROBLEMS["unavailable"], reason)
 
 
 def _unexpected(error: Exception) -> Response:
-    current_app.logger.error("%s: %s %s", request_id(), request.method, request.path, exc_info=error)
+    logger.error("request %s failed, %s %s", request_id(), request.method, logs.escaped(request.path), exc_info=error)
     return respond(PROBLEMS["internal-error"], PROBLEMS["internal-error"].detail)

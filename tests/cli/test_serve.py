@@ -75,7 +75,7 @@ def get(url: str) -> tuple[int, Any]:
 
 def answers(base: str) -> None:
     """See that a server is ready and serves a list."""
-    assert get(f"{base}/readyz") == (200, {"status": "ok"})
+    assert get(f"{base}/readyz") == (200, {"status": "ok", "writes": "ok"})
     status, cities = get(f"{base}/cities?limit=1")
     assert (status, cities["page"]["limit"], len(cities["data"])) == (200, 1, 1)
     assert cities["links"]["self"] == f"{base}/cities?limit=1"

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from api.db.database import is_late
+from api.db.failures import TOO_LONG, reason
 from api.settings import Settings
 from tests.support.answers import brief
 from tests.support.applications import serving
@@ -25,13 +25,13 @@ def test_statements_are_stopped(settings: Settings) -> None:
             with pytest.raises(OperationalError) as caught:
                 session.scalar(text(ENDLESS.format("count(*)")))
             assert 0.9 < time.monotonic() - begun < 10
-        assert is_late(caught.value)
+        assert reason(caught.value) == TOO_LONG
         with database.reading() as session:
             assert session.scalar(text("select 1")) == 1
             with pytest.raises(DBAPIError) as other:
                 session.execute(text("select nothing"))
         # The control: an error of another kind.
-        assert not is_late(other.value)
+        assert reason(other.value) is None
 
 
 def test_streams_are_not_stopped(settings: Settings) -> None:

@@ -2,3 +2,4 @@
 
 CANNOT_BE_REACHED = "Error: The database cannot be reached."
 NOT_MIGRATED = "Error: The database is not migrated to this release: run `alembic upgrade head`."
+NEWER = "Error: The database is migrated to a newer release: use the command of that release."

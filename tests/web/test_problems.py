@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from api.errors import MAX_QUERY_STRING, ProblemName
+from api.logs import LineFormatter
 from api.query import language, parameters
 from api.resources import BY_NAME, RESOURCES
 from api.settings import ROOT, Settings
@@ -269,21 +270,22 @@ def test_echo_is_cut(routing_client: FlaskClient) -> None:
     assert len(json.dumps(body)) < 1000 + len(json.dumps(ARGUMENTS))
 
 
-def test_internal_error() -> None:
-    """Our own mistake is a 500 that tells the caller nothing of it, and the log all."""
+def test_internal_error(caplog: pytest.LogCaptureFixture) -> None:
+    """Our mistake is a 500 that tells the caller nothing of it; the log has the error with its place, on one line."""
     with serving(NO_DATABASE) as app:
 
-        def broken() -> str:
-            raise RuntimeError("a secret: SELECT * FROM keys")
+        def broken(path: str) -> str:
+            raise RuntimeError(f"a secret: SELECT * FROM keys\nof {path}")
 
-        app.add_url_rule("/broken", view_func=broken)
-        with pytest.MonkeyPatch.context() as patch:
-            logged: list[Any] = []
-            patch.setattr(app.logger, "error", lambda *args, **kwargs: logged.append((args, kwargs)))
-            response = app.test_client().get("/broken")
+        app.add_url_rule("/broken/<path>", view_func=broken)
+        response = app.test_client().get("/broken/a%0ab", headers={"X-Request-Id": "id-1"})
     assert brief(response) == (500, "internal-error", [])
     assert "secret" not in response.get_data(as_text=True)
-    assert "a secret" in str(logged[0][1]["exc_info"])
+    (record,) = caplog.records
+    line = LineFormatter().format(record)
+    start = r"request id-1 failed, GET /broken/a\nb: RuntimeError: a secret: SELECT * FROM keys\nof a\nb in "
+    assert line.partition(" ERROR api.web.problems: ")[2].startswith(start)
+    assert "Traceback" not in line
 
 
 def test_not_migrated(store: Store) -> None:
@@ -303,7 +305,7 @@ def test_not_migrated(store: Store) -> None:
             assert response.headers["Retry-After"] == "5"
         assert client.get("/livez").get_json() == {"status": "ok"}
         command.upgrade(config(database), "head")
-        assert client.get("/readyz").get_json() == {"status": "ok"}
+        assert client.get("/readyz").get_json() == {"status": "ok", "writes": "ok"}
         assert client.get("/cities").status_code == 200
 
 
@@ -377,7 +379,7 @@ def test_busy_database(store: Store, settings: Settings) -> None:
             else:
                 # Readers of a WAL file wait for nobody; but it may be another program's, which is no WAL file.
                 connection.connection.cursor().executescript("pragma journal_mode = delete; begin exclusive")
-            assert problem(client.get("/cities"))["detail"] == "The database is busy."
+            assert problem(client.get("/cities"))["detail"] == "The database is locked by another writer: try again."
             connection.rollback()
         assert client.get("/cities").status_code == 200
 

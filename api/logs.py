@@ -1,0 +1,106 @@
+"""The log: one line for each event, without control characters, traces, parameters of statements or values of rows."""
+
+import logging
+import re
+import threading
+import time
+import traceback
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+
+NAME = "api"
+# What ends a line, moves the cursor or reorders text in a terminal: control and format characters, and Unicode's line ends.
+UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+# PostgreSQL's class of errors whose messages quote values (data_exception), and the beginning of SQLite's that quote a search.
+QUOTING_CLASS, QUOTING_MESSAGE = "22", "fts5:"
+# Seconds in which a logger made by `sparing` repeats no warning.
+PAUSE = 1.0
+
+
+def escaped(text: str) -> str:
+    """Return a text with its control characters as escapes, so that it stays on one line."""
+    return UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def code_of(error: DBAPIError) -> str:
+    """Return SQLite's name or PostgreSQL's code of an error; empty if it has none."""
+    return str(getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None) or "")
+
+
+def describe(error: BaseException) -> str:
+    """Return the type and the message of an error; of a database's error only what quotes no values."""
+    if not isinstance(error, DBAPIError):
+        return f"{type(error).__name__}: {error}"
+    code = code_of(error)
+    message = getattr(getattr(error.orig, "diag", None), "message_primary", None) or str(error.orig)
+    is_quoting = code.startswith(QUOTING_CLASS) or message.startswith(QUOTING_MESSAGE)
+    return f"{type(error.orig).__name__} {code or 'without a code'}{'' if is_quoting else f': {message}'}"
+
+
+def _explained(error: BaseException) -> str:
+    """Return an error and its causes, each with the innermost function of ours that raised it."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    ours = [frame for frame in frames if frame.f_globals.get("__name__", "").startswith(NAME)] or frames
+    places = [f" in {frame.f_globals.get('__name__')}.{frame.f_code.co_name}:{frame.f_lineno}" for frame in ours[-1:]]
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    # SQLAlchemy's errors have the driver's as their cause, whose message quotes values.
+    has_told = isinstance(error, DBAPIError)
+    return describe(error) + "".join(places) + (f"; caused by {_explained(cause)}" if cause and not has_told else "")
+
+
+class LineFormatter(logging.Formatter):
+    """Writes an event as one line: time in UTC, level, logger, message and, after a failure, the errors without a trace."""
+
+    converter = staticmethod(time.gmtime)
+    default_time_format, default_msec_format = "%Y-%m-%dT%H:%M:%S", "%s.%03dZ"
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line = f"{self.formatTime(record)} {record.levelname} {record.name}: {record.getMessage()}"
+        if record.exc_info and record.exc_info[1]:
+            line += f": {_explained(record.exc_info[1])}"
+        return escaped(line)
+
+
+class Sparing(logging.Filter):
+    """Lets a warning pass at most once in `PAUSE` seconds and says how many it has dropped. Errors pass always."""
+
+    def __init__(self) -> None:
+        """Begin without a warning."""
+        super().__init__()
+        self.lock = threading.Lock()
+        # By the text of the warning without its arguments: when it passed, and how many were dropped since.
+        self.passed: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether to log an event."""
+        if record.levelno >= logging.ERROR:
+            return True
+        now = time.monotonic()
+        with self.lock:
+            at, dropped = self.passed.get(record.msg, (now - PAUSE, 0))
+            if now - at < PAUSE:
+                self.passed[record.msg] = (at, dropped + 1)
+                return False
+            self.passed[record.msg] = (now, 0)
+        if dropped:
+            record.msg, record.args = f"{record.getMessage()} ({dropped} more since the last line)", ()
+        return True
+
+
+def sparing(name: str) -> logging.Logger:
+    """Return the logger of a module whose warnings can come with every request of an outage."""
+    logger = logging.getLogger(name)
+    if not any(isinstance(filter, Sparing) for filter in logger.filters):
+        logger.addFilter(Sparing())
+    return logger
+
+
+def register() -> None:
+    """Write the log of the project to standard error, unless the process has set up logging itself."""
+    logger: Any = logging.getLogger(NAME)
+    if not logger.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(LineFormatter())
+        logger.addHandler(handler)
