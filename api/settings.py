@@ -142,6 +142,12 @@ class Settings:
         low=0,
         high=60_000,
     )
+    stale_if_error: int = setting(
+        300,
+        "Time in seconds for which cached answers are served while the database is away. 0 answers 503 at once.",
+        low=0,
+        high=1_000_000,
+    )
     connect_timeout: int = setting(
         5, "Time in seconds to wait for a database connection; then the request gets a 503.", low=1, high=600
     )

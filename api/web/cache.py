@@ -105,12 +105,19 @@ class Cache:
         self.app = app
         self.answers = Answers(database.settings.cache_mb * 1_000_000)
         self.watch = SqliteWatch(database) if database.engine.dialect.name == "sqlite" else PostgresWatch(database)
+        self.stale_if_error = database.settings.stale_if_error
+        # When the database was reached last, and its state then.
+        self.reached: tuple[float, WatchedState | None] = (0.0, None)
 
     def __call__(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         """Answer a request, from the cache if possible."""
-        state = self.watch.state() if may_be_kept(environ) else None
+        is_plain = may_be_kept(environ)
+        state = self.watch.state() if is_plain else None
+        if is_plain and state is None and (body := self._stale(environ, start)) is not None:
+            return body
         if state is None or is_behind(environ["QUERY_STRING"], state):
             return self.app(environ, start)
+        self.reached = (time.monotonic(), state)
         key = answer_key(environ, state)
         if (body := answer_from(self.answers, key, environ, start)) is not None:
             return body
@@ -132,7 +139,16 @@ class Cache:
         state = self.watch.state_at_once() if may_be_kept(environ) else None
         if state is None or is_behind(environ["QUERY_STRING"], state):
             return None
+        self.reached = (time.monotonic(), state)
         return answer_from(self.answers, answer_key(environ, state), environ, start)
+
+    def _stale(self, environ: Environ, start: StartResponse) -> list[bytes] | None:
+        """Answer by the last known state if that is recent enough (RFC 5861, 4) and the answer is cached; else None."""
+        moment, state = self.reached
+        is_recent = time.monotonic() - moment <= self.stale_if_error
+        if state is None or not is_recent or is_behind(environ["QUERY_STRING"], state):
+            return None
+        return answer_from(self.answers, answer_key(environ, state), environ, start, "stale")
 
     def _compute(self, key: AnswerKey, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         """Answer a request by the application, and cache the answer if that is allowed and it is small enough."""
@@ -193,8 +209,13 @@ def is_behind(query: str, state: WatchedState) -> bool:
     return match is not None and int(match[1]) > state.version
 
 
-def answer_from(answers: Answers, key: AnswerKey, environ: Environ, start: StartResponse) -> list[bytes] | None:
-    """Answer a request from the cache; None if the answer is not cached, or its body is needed and only its tag is known."""
+def answer_from(
+    answers: Answers, key: AnswerKey, environ: Environ, start: StartResponse, kind: str = "hit"
+) -> list[bytes] | None:
+    """Answer a request from the cache; None if the answer is not cached, or its body is needed and only its tag is known.
+
+    ``kind`` tells the client whether the answer is fresh or stale.
+    """
     answer = answers.find(key)
     if answer is None:
         return None
@@ -205,7 +226,7 @@ def answer_from(answers: Answers, key: AnswerKey, environ: Environ, start: Start
     added = [
         ("X-Request-Id", request_name(environ.get("HTTP_X_REQUEST_ID", ""))),
         ("Age", str(int(time.monotonic() - answer.computed))),
-        ("Server-Timing", "cache;desc=hit"),
+        ("Server-Timing", f"cache;desc={kind}"),
     ]
     if is_known:
         start("304 NOT MODIFIED", [*(row for row in answer.headers if row[0].lower() not in BODY_HEADERS), *added])

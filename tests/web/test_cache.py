@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from sqlalchemy import event, text
 from werkzeug.test import TestResponse
 
 from api.db.database import Database
+from api.db.engines import autocommit
 from api.ledger import publish, retention
 from api.settings import Settings
 from api.web import keys
@@ -57,8 +59,8 @@ PATHS = (
 
 @pytest.fixture
 def kept(settings: Settings) -> Iterator[Flask]:
-    """An application that keeps its answers, on this test's own database."""
-    with serving(replace(settings, cache_mb=4, write_limit="1000000/minute")) as app:
+    """An application that keeps its answers, on this test's own database, and serves none while that is away."""
+    with serving(replace(settings, cache_mb=4, write_limit="1000000/minute", stale_if_error=0)) as app:
         yield app
 
 
@@ -485,6 +487,44 @@ def test_gone_and_back(own: FlaskClient, settings: Settings, store: Store) -> No
         assert own.get("/cities").status_code == 503
         away.rename(path)
     assert own.get("/cities").status_code == 200
+
+
+@contextmanager
+def taken_away(settings: Settings, store: Store) -> Iterator[None]:
+    """Let nobody reach a database for a while."""
+    if store.dialect == "sqlite":
+        path = Path(settings.sqlalchemy_url.database or "")
+        away = path.rename(path.with_suffix(".away"))
+        yield
+        away.rename(path)
+        return
+    name = settings.sqlalchemy_url.database
+    with opened(replace(settings, database_url=store.server)) as server, autocommit(server.engine) as connection:
+        connection.execute(text(f"alter database {name} allow_connections false"))
+        connection.execute(text("select pg_terminate_backend(pid) from pg_stat_activity where datname = :name"), {"name": name})
+        yield
+        connection.execute(text(f"alter database {name} allow_connections true"))
+
+
+def test_stale_while_the_database_is_away(settings: Settings, store: Store) -> None:
+    """Cached answers are served for a limited time while the database is away, and say so; all others, and the control, are a 503."""
+    with (
+        serving(replace(settings, cache_mb=4, cache_lag=0)) as app,
+        serving(replace(settings, cache_mb=4, cache_lag=0, stale_if_error=0)) as without,
+    ):
+        client, control = app.test_client(), without.test_client()
+        fresh = client.get("/cities")
+        etag = {"If-None-Match": fresh.headers["ETag"]}
+        assert control.get("/cities").status_code == 200
+        with taken_away(settings, store):
+            stale = client.get("/cities")
+            assert (timing(fresh), timing(stale)) == ("miss", "stale")
+            assert whole(stale) == whole(fresh)
+            assert client.get("/cities", headers=etag).status_code == 304
+            future = client.get(f"/cities?min_version={fresh.get_json()['meta']['version'] + 1}")
+            answers = [client.get("/cities?limit=2"), future, control.get("/cities")]
+            assert [answer.status_code for answer in answers] == [503] * 3
+        assert timing(client.get("/cities")) == "hit"
 
 
 class Interleaving(RuleBasedStateMachine):
