@@ -3,14 +3,14 @@
 import json
 import re
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from jsonschema_rs import Draft202012Validator
+from jsonschema_rs import Draft202012Validator, Registry
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from sqlalchemy import text
 from werkzeug.test import TestResponse
@@ -52,14 +52,21 @@ HEADERS = SOMETIMES | {
     "WWW-Authenticate",
 }
 METHODS = ("get", "post", "put", "patch", "delete")
+DOCUMENT = "urn:document"
+
+
+@cache
+def served() -> Json:
+    """Return the document as it is served, to anyone, with any database or none."""
+    with serving(NO_DATABASE) as app:
+        body: Json = app.test_client().get("/openapi.json").get_json()
+    return body
 
 
 @pytest.fixture(scope="session")
 def document() -> Json:
-    """The document as it is served, to anyone, with any database or none."""
-    with serving(NO_DATABASE) as app:
-        found: Json = app.test_client().get("/openapi.json").get_json()
-    return found
+    """The served document."""
+    return served()
 
 
 def operations(document: Json) -> Iterator[tuple[str, Json]]:
@@ -123,10 +130,22 @@ def example(parameter: Json) -> object:
     return parameter.get("example", parameter["schema"].get("example"))
 
 
-def complaints(document: Json, schema: Json, value: object) -> list[str]:
-    """Say where a value breaks a schema of the document; formats count."""
-    validator = Draft202012Validator({**schema, "components": document["components"]}, validate_formats=True)
-    return [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(value)]
+@cache
+def registry() -> Registry:
+    """Return the schemas that others refer to, read once: to read them with every schema would take most of the time."""
+    return Registry([(DOCUMENT, {"components": {"schemas": served()["components"]["schemas"]}})])
+
+
+@cache
+def validator(schema: str) -> Draft202012Validator:
+    """Return what checks values against a schema of the document, given as JSON; formats count."""
+    absolute = json.loads(schema.replace('"#/', f'"{DOCUMENT}#/'))
+    return Draft202012Validator(absolute, registry=registry(), validate_formats=True)
+
+
+def complaints(schema: Json, value: object) -> list[str]:
+    """Say where a value breaks a schema of the document."""
+    return [f"{error.instance_path}: {error.message}" for error in validator(json.dumps(schema)).iter_errors(value)]
 
 
 def references(node: object) -> Iterator[str]:
@@ -266,7 +285,7 @@ def test_examples_are_valid(document: Json) -> None:
             rows.append(((path, status, name), header["schema"], header["example"]))
     # What stands in many places is checked once.
     once = {json.dumps([schema, value]): (place, schema, value) for place, schema, value in rows}
-    assert [(place, found) for place, schema, value in once.values() if (found := complaints(document, schema, value))] == []
+    assert [(place, found) for place, schema, value in once.values() if (found := complaints(schema, value))] == []
 
 
 def test_errors_are_problems(document: Json) -> None:
@@ -281,7 +300,7 @@ def test_errors_are_problems(document: Json) -> None:
         assert list(values) == [row.name for row in PROBLEMS.values() if row.status == status]
         for name, value in values.items():
             if name not in seen:
-                assert complaints(document, content["schema"], value) == []
+                assert complaints(content["schema"], value) == []
             seen.add(name)
             assert value["type"].endswith(f"/problems/{name}")
             assert (value["status"], value["title"]) == (status, PROBLEMS[name].title)
@@ -314,20 +333,20 @@ def test_records_are_as_documented(client: FlaskClient, document: Json, resource
         assert content["application/json"] == {"schema": schema}
         assert set(content) == ({"application/json"} if "id" in path else set(BY_MEDIA_TYPE))
     records = walk(client, f"/{resource.name}?limit=500")
-    assert complaints(document, {"type": "array", "items": {"$ref": f"#/components/schemas/{singular}"}}, records) == []
+    assert complaints({"type": "array", "items": {"$ref": f"#/components/schemas/{singular}"}}, records) == []
     for limit in (1, 500):
-        assert complaints(document, lists, client.get(f"/{resource.name}?limit={limit}").get_json()) == []
+        assert complaints(lists, client.get(f"/{resource.name}?limit={limit}").get_json()) == []
     for record in records[::20]:
         body = client.get(f"/{resource.name}/{record['id']}").get_json()
-        assert complaints(document, answer, body) == []
-        assert complaints(document, answer, {**body, "data": {**body["data"], "mayor": "?"}}) != []
+        assert complaints(answer, body) == []
+        assert complaints(answer, {**body, "data": {**body["data"], "mayor": "?"}}) != []
 
 
 def test_problem_types_are_as_documented(client: FlaskClient, document: Json) -> None:
     """The index, the problem types and the health checks are what their schemas say."""
     for path in ("/", "/problems", "/problems/{name}", "/livez", "/readyz"):
         schema = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
-        assert complaints(document, schema, client.get(path.replace("{name}", "not-found")).get_json()) == []
+        assert complaints(schema, client.get(path.replace("{name}", "not-found")).get_json()) == []
 
 
 def test_example_requests_work(client: FlaskClient, document: Json) -> None:
@@ -442,16 +461,16 @@ def test_documented_statuses_are_reached(own_client: FlaskClient, database: Data
         path: statuses - {429, 500, 503} for path, statuses in expected.items()
     }
     rows = [(found[path][status], response) for path, status, response in responses(document) if status in found[path]]
-    assert [line for answer, response in rows for line in differences(document, answer, response)] == []
+    assert [line for answer, response in rows for line in differences(answer, response)] == []
 
 
-def differences(document: Json, answer: TestResponse, response: Json) -> list[str]:
+def differences(answer: TestResponse, response: Json) -> list[str]:
     """Say what about an answer is not documented, and what is documented and not there."""
     if answer.status_code in {204, 304}:
         found = [f"body {answer.get_data()!r}"] if answer.get_data() or "content" in response else []
     else:
         schema = response["content"][answer.mimetype]["schema"]
-        found = complaints(document, schema, answer.get_json() if answer.is_json else answer.get_data(as_text=True))
+        found = complaints(schema, answer.get_json() if answer.is_json else answer.get_data(as_text=True))
     sent = {name: value for name, value in answer.headers.items() if name in HEADERS}
     documented = {name: header["example"] for name, header in response.get("headers", {}).items()}
     found += [f"{name} is sent, not documented" for name in sorted(sent.keys() - documented)]
@@ -490,7 +509,7 @@ def test_other_methods(client: FlaskClient, document: Json, method: str) -> None
         assert response.headers["Allow"] == ", ".join(allowed)
         if method != "HEAD":
             assert response.get_json()["errors"][0]["allowed"] == allowed
-            assert complaints(document, {"$ref": "#/components/schemas/Problem"}, response.get_json()) == []
+            assert complaints({"$ref": "#/components/schemas/Problem"}, response.get_json()) == []
 
 
 def unconditional(client: FlaskClient, path: str) -> TestResponse:
@@ -515,4 +534,4 @@ def test_unavailable_is_as_documented(tmp_path: Path, document: Json, database_u
         answers = {path: unconditional(client, path) for path, _ in operations(document)}
     documented = {path: response for path, status, response in responses(document) if status == 503}
     assert {path for path, answer in answers.items() if answer.status_code == 503} == set(documented)
-    assert [line for path, response in documented.items() for line in differences(document, answers[path], response)] == []
+    assert [line for path, response in documented.items() for line in differences(answers[path], response)] == []
