@@ -7,6 +7,7 @@ from click.testing import Result
 
 from api.settings import Settings
 from tests.support.applications import serving
+from tests.support.databases import ON_SQLITE
 
 
 def command(settings: Settings, *arguments: str) -> Result:
@@ -32,6 +33,7 @@ def test_keys_on_the_command_line(settings: Settings) -> None:
     assert "part-two  revoked" in command(settings, "list").output
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

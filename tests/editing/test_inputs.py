@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 from api.editing.inputs import example_of, members
 from api.schema.resource import Resource
 from tests.support.answers import brief, version
+from tests.support.databases import ON_SQLITE
 from tests.support.records import FRESNO, nouns
 
 
@@ -29,6 +30,7 @@ def test_read_only_and_unknown_members_are_refused(refused: FlaskClient, resourc
     assert version(refused) == before
 
 
+@ON_SQLITE
 @nouns
 def test_missing_members_are_named(editor: FlaskClient, resource: Resource) -> None:
     """A record without anything is told all that it needs; what can be null, or is a list, may be left out."""

@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 from api.editing.inputs import example_of, members
 from api.schema.resource import Resource
 from tests.support.answers import brief, record_state, tag, version
+from tests.support.databases import ON_SQLITE
 from tests.support.records import FRESNO, nouns
 
 
@@ -143,6 +144,7 @@ def test_parameters_of_writes(refused: FlaskClient, path: str) -> None:
     assert refused.get("/cities/fresno-ca").status_code == 404
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "written",
     [
@@ -167,6 +169,7 @@ def test_prefer_minimal(editor: FlaskClient, written: str) -> None:
     assert patched.headers["ETag"] == editor.get("/cities/fresno-ca").headers["ETag"]
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "written", ["", "return", "return=representation", "return=representation, return=minimal", 'note="return=minimal"']
 )

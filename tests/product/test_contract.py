@@ -17,7 +17,7 @@ from api.schema.resource import Resource
 from api.settings import ROOT
 from tests.support.answers import brief, record_state, walk
 from tests.support.applications import BASE
-from tests.support.databases import counted, publishing
+from tests.support.databases import ON_SQLITE, counted, publishing
 from tests.support.records import copy_of_a_record, nouns
 
 pytestmark = pytest.mark.contract
@@ -301,6 +301,7 @@ def test_deleted_record(own_client: FlaskClient, database: Database, resource: R
     assert again == {**record, "version": record["version"] + 2, "updated_at": again["updated_at"]}
 
 
+@ON_SQLITE
 def test_total_is_capped(own_client: FlaskClient, database: Database) -> None:
     """Above 10,000 records the total says that there are that many or more."""
     with publishing(database) as session:

@@ -30,7 +30,7 @@ from api.web.problem_types import PROBLEMS
 from api.web.problems import MEDIA_TYPE
 from tests.support.answers import walk
 from tests.support.applications import NO_DATABASE, serving
-from tests.support.databases import publishing
+from tests.support.databases import ON_SQLITE, publishing
 from tests.support.good_requests import prepare, wrong
 from tests.support.plans import written
 from tests.support.records import copy_of_a_record, nouns
@@ -368,6 +368,7 @@ def test_example_requests_work(client: FlaskClient, document: Json) -> None:
     assert found == dict.fromkeys(found, 200)
 
 
+@ON_SQLITE
 @nouns
 def test_example_filters_work(client: FlaskClient, document: Json, resource: Resource) -> None:
     """Every filter answers 200 to its example."""
@@ -495,6 +496,7 @@ def test_required_members(document: Json, resource: Resource) -> None:
     assert "required" not in patch
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
 def test_other_methods(client: FlaskClient, document: Json, method: str) -> None:
     """A method that no operation has is a 405 that names those that work, on every path."""

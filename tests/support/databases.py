@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -23,6 +24,8 @@ from api.settings import Settings
 from tests.support.processes import SECRET, unused_port
 
 DIALECTS = ("sqlite", "postgresql")
+# Runs a test on SQLite alone, because its claim does not depend on the database.
+ON_SQLITE = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 NUMBERS = itertools.count()
 # Every revision of the schema, the oldest first.
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()][::-1]

@@ -17,7 +17,7 @@ from api.settings import Settings
 from api.web import keys
 from tests.support.answers import brief
 from tests.support.applications import curating, serving
-from tests.support.databases import Store, opened
+from tests.support.databases import ON_SQLITE, Store, opened
 from tests.support.processes import SERVE, listening, unused_port
 
 LINES = "application/x-ndjson"
@@ -147,6 +147,7 @@ def exchange(port: int, head: Sequence[str], pieces: Sequence[bytes], *, lost: b
     return int(answer.split()[1])
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("server", ["granian", "gunicorn"])
 def test_servers(store: Store, migrated: Settings, server: str) -> None:
     """Real servers hand on chunked bodies whole, and what is too long or was cut is refused."""
