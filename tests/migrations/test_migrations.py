@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,16 @@ from tests.support.databases import Store, config, opened, publishing, upgrade
 
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()][::-1]
 EARLIER = ["base", *REVISIONS[:-1]]
-# From the beginning, and from the last release; from all between them in the long run.
-from_earlier = pytest.mark.parametrize(
-    "revision", [pytest.param(row, marks=[] if row in {EARLIER[0], EARLIER[-1]} else pytest.mark.slow) for row in EARLIER]
-)
+
+
+def ends_first(revisions: Sequence[str]) -> pytest.MarkDecorator:
+    """Run a test from the first and the last of these revisions, and from all between them in the long run."""
+    ends = {revisions[0], revisions[-1]}
+    rows = [pytest.param(row, marks=[] if row in ends else pytest.mark.slow) for row in revisions]
+    return pytest.mark.parametrize("revision", rows)
+
+
+from_earlier = ends_first(EARLIER)
 EDITIONS = sorted(folder.name for folder in seeding.SEEDS.iterdir())
 LOADER = [ROOT / "migrations/seeding.py", ROOT / "migrations/tracking.py", *sorted((ROOT / "migrations/versions").glob("*.py"))]
 # Every name in the database that somebody gave, with what it stands for.
@@ -162,7 +168,7 @@ def test_down_to_nothing(settings: Settings) -> None:
     assert after["rows"] == {"alembic_version": []}
 
 
-@pytest.mark.parametrize("revision", REVISIONS[:-1])
+@ends_first(REVISIONS[:-1])
 def test_own_records_survive_the_way_down(settings: Settings, revision: str) -> None:
     """A record that someone added is still there, unchanged, after a downgrade of the facts and an upgrade."""
     with opened(settings) as database, publishing(database) as session:

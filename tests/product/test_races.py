@@ -33,7 +33,7 @@ from tests.support.databases import Store, opened
 from tests.support.processes import Server, at_once
 
 Json = dict[str, Any]
-WRITERS, RECORDS = 8, 5
+WRITERS, RECORDS, TURNS = 8, 5, 5
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_nobody_overwrites_anybody(office: tuple[Flask, str], careless: bool) ->
 
     def work(number: int) -> None:
         client, chance = app.test_client(), random.Random(number)  # noqa: S311 - nothing is secret
-        for turn in range(10):
+        for turn in range(TURNS):
             add(client, authorization, chance.choice(paths), f"w{number}.{turn}", careless=careless)
 
     at_once(WRITERS, work)
@@ -77,7 +77,7 @@ def test_nobody_overwrites_anybody(office: tuple[Flask, str], careless: bool) ->
         for token in (client.get(path).get_json()["data"]["summary"] or "").split()
         if token[:1] == "w" and token[1:2].isdigit()
     ]
-    acknowledged = sorted(f"w{number}.{turn}" for number in range(WRITERS) for turn in range(10))
+    acknowledged = sorted(f"w{number}.{turn}" for number in range(WRITERS) for turn in range(TURNS))
     if careless:
         assert len(there) < len(acknowledged)
         return
@@ -330,7 +330,7 @@ def machine(store: Store, migrated: Settings, folder: Path) -> type[Model]:
 
 def test_any_order(store: Store, migrated: Settings, tmp_path: Path) -> None:
     """Whatever is done in whatever order, documents, history and refusals are those of a dictionary."""
-    few = limits(max_examples=8, stateful_step_count=12, deadline=None)
+    few = limits(max_examples=5, stateful_step_count=12, deadline=None)
     run_state_machine_as_test(machine(store, migrated, tmp_path), settings=few)
 
 
