@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -26,6 +27,9 @@ from tests.support.applications import BASE, curating, serving
 from tests.support.databases import DIALECTS, Store, opened, template
 
 pytest_plugins = ["pytester", "tests.support.unproved"]
+# A slow machine is no fault of the code.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 # Databases are made in memory if this many bytes are free there; on a slow disk, making them takes 30 times as long.
 MEMORY, ENOUGH = Path("/dev/shm"), 4_000_000_000  # noqa: S108 - what is made there has a name of its own
 # Files whose tests share a fixture that takes seconds, with the name of their group.
