@@ -9,6 +9,8 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from limits import parse
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -37,7 +39,7 @@ class Settings:
 
     database_url: str = setting(
         f"sqlite:///{ROOT / 'digital-cities.sqlite3'}",
-        "Database: `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`.",
+        "Database: `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`, or another form that libpq knows.",
     )
     primary_url: str = setting(
         "",
@@ -213,8 +215,8 @@ class Settings:
         # These messages do not repeat the value, because it may contain a password.
         hint = "use sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
         try:
-            url = make_url(self.database_url)
-        except (ArgumentError, ValueError):
+            url = _url(self.database_url)
+        except (ArgumentError, ValueError, ProgrammingError):
             raise SettingsError(f"DATABASE_URL is not a database address; {hint}") from None
         if url.drivername not in DRIVERS:
             raise SettingsError(f"DATABASE_URL names the database {url.drivername!r}, which is not supported; {hint}")
@@ -233,6 +235,19 @@ class Settings:
             if text:
                 values[row.name] = _number(row.name.upper(), text, row.metadata) if row.type is int else text
         return cls(**values)
+
+
+def _url(text: str) -> URL:
+    """Return a database's address. Raises ArgumentError or ValueError, and psycopg's ProgrammingError."""
+    if text.startswith("sqlite") or ("," not in text and "://" in text):
+        return make_url(text)
+    # Only libpq's parser knows addresses of several hosts, and key=value pairs.
+    values: dict[str, Any] = conninfo_to_dict(text.replace("postgresql+psycopg://", "postgresql://", 1))
+    user, password, name = (values.pop(key, None) for key in ("user", "password", "dbname"))
+    hosts, ports = (str(values.pop(key, "")).split(",") for key in ("host", "port"))
+    places = {"host": ",".join(hosts), "port": ",".join(ports * (len(hosts) if len(ports) == 1 else 1))}
+    query = {key: str(value) for key, value in {**places, **values}.items() if str(value).strip(",")}
+    return URL.create("postgresql", user, password, database=name, query=query)
 
 
 def _number(name: str, text: str, bounds: Mapping[str, Any]) -> int:

@@ -1,17 +1,20 @@
 """What the environment may say, and how a mistake is answered: one line that names the variable."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
-from sqlalchemy import URL
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import URL, text
 
 from api.db.database import Database
 from api.settings import ROOT, Settings, SettingsError
+from tests.support.databases import Store, opened, template
 
 pytestmark = pytest.mark.contract
 
 HINT = "use sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
+WRITER = {"target_session_attrs": "read-write"}
 SECRET = "s3cret"  # noqa: S105 - opens nothing
 NUMBERS = [row for row in fields(Settings) if row.type is int]
 TEXTS = [row for row in fields(Settings) if row.type is str]
@@ -88,6 +91,7 @@ def test_defaults() -> None:
         "trusted_proxies": "",
         "cache_mb": 32,
         "cache_lag": 50,
+        "stale_if_error": 300,
         "public_url": "",
         "pool_size": 8,
         "connect_timeout": 5,
@@ -210,6 +214,36 @@ def test_postgresql(scheme: str) -> None:
     engine = Database(settings).engine
     url = engine.url.set(drivername="postgresql+psycopg")
     assert (engine.dialect.name, engine.dialect.driver, url) == ("postgresql", "psycopg", expected)
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("postgresql://u:p@a:1,b:2/db?target_session_attrs=read-write", {"host": "a,b", "port": "1,2", **WRITER}),
+        ("postgres://u:p@a,b/db?target_session_attrs=read-write", {"host": "a,b", "port": ",", **WRITER}),
+        ("postgresql+psycopg://u:p@[::1]:5433,b:5433/db", {"host": "::1,b", "port": "5433,5433"}),
+        ("host=a,b port=5433 user=u password=p dbname=db", {"host": "a,b", "port": "5433,5433"}),
+        ("host=/run/postgresql user=u password=p dbname=db", {"host": "/run/postgresql"}),
+    ],
+)
+def test_addresses_of_libpq(address: str, expected: dict[str, str]) -> None:
+    """Several hosts and key=value pairs reach the driver as libpq understands them; another number of ports is refused."""
+    dialect = Database(Settings(database_url=address)).engine.dialect
+    arguments = dialect.create_connect_args(Settings(database_url=address).sqlalchemy_url)[1]
+    arguments.pop("context", None)
+    assert arguments == {"user": "u", "password": "p", "dbname": "db", **expected}
+
+
+def test_address_of_several_hosts_reaches_a_writer(store: Store) -> None:
+    """A server is found among several hosts of which the first does not answer."""
+    if store.dialect != "postgresql":
+        return
+    settings = store.copy(template(store))
+    values = conninfo_to_dict(settings.database_url)
+    place = f"host=127.0.0.1,{values['host']} port=1,5432 dbname={values['dbname']} user={values['user']}"
+    several = f"{place} target_session_attrs=read-write"
+    with opened(replace(settings, database_url=several)) as database, database.reading() as session:
+        assert session.scalar(text("select 1")) == 1
 
 
 @pytest.mark.parametrize(
