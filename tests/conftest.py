@@ -4,6 +4,7 @@ A test that only reads shares `client` and its database; a test that writes gets
 `own_client`, `curator`). A test of what is decided before any SQL uses `routing_client`, which runs on SQLite alone.
 """
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -22,8 +23,9 @@ from api.app import create_app
 from api.db.database import Database
 from api.ledger.verify import verify
 from api.settings import Settings
+from api.web.news import News
 from tests.support.answers import version
-from tests.support.applications import BASE, curating, serving
+from tests.support.applications import BASE, NO_DATABASE, curating, serving
 from tests.support.databases import DIALECTS, Store, opened, template
 
 pytest_plugins = ["pytester", "tests.support.unproved"]
@@ -40,8 +42,10 @@ COSTLY = {
     "tests/query/test_parser.py": "worlds",
     "tests/query/test_plan.py": "plans",
 }
-# The longest tests begin before others of as many cases, lest a process ends the run with one while others idle.
+# The longest other tests. They begin first, lest a process ends the run with one while the others idle.
 LONGEST = {"test_document_is_true", "test_documented_statuses_are_reached", "test_no_change_is_missed", "test_race"}
+# A test without the values of its parameters, but for the kind of its database, which comes first.
+FUNCTION = re.compile(r"[^\[]+(?:\[(?:sqlite|postgresql)\b)?")
 
 
 class Groups(LoadScopeScheduling):  # type: ignore[misc]
@@ -49,19 +53,20 @@ class Groups(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         """Return a test's group: that of its file, or its function, since a group for each case would keep the scheduler busy."""
-        return COSTLY.get(nodeid.partition("::")[0]) or nodeid.partition("[")[0]
+        return COSTLY.get(nodeid.partition("::")[0]) or FUNCTION.findall(nodeid)[0]
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
-    """Hand out the tests by groups."""
+    """Hand out the tests by groups, in their order: to change the kind of database makes shared fixtures again."""
+    config.option.loadscopereorder = False
     return Groups(config, log)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest tests in front of the random order."""
-    items.sort(key=lambda item: item.name.partition("[")[0] not in LONGEST)
+    """Put the longest groups in front; the others stay in random order, SQLite's before PostgreSQL's."""
+    items.sort(key=lambda item: item.nodeid.partition("::")[0] not in COSTLY and item.name.partition("[")[0] not in LONGEST)
 
 
 @pytest.fixture(scope="session")
@@ -147,16 +152,21 @@ def routing_client(routing_app: Flask) -> FlaskClient:
 
 
 @pytest.fixture(scope="session")
-def unlimited(migrated: Settings) -> Flask:
-    """An application without rate limits, which has not connected to any database."""
-    return create_app(replace(migrated, write_limit="1000000/minute", refusal_limit="1000000/minute"))
+def unlimited() -> Flask:
+    """An application without rate limits; each test gives it a database."""
+    return create_app(replace(NO_DATABASE, cache_mb=0, write_limit="1000000/minute", refusal_limit="1000000/minute"))
 
 
 @pytest.fixture
-def own_client(unlimited: Flask, database: Database, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
-    """A client of an application on the database of this test; to make an application for each test would take longer."""
-    monkeypatch.setitem(unlimited.extensions, "database", database)
-    return unlimited.test_client()
+def own_client(unlimited: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlaskClient]:
+    """A client of an application on the database of this test, with connections of its own, as another process has.
+
+    To make an application for each test would take longer than most of them.
+    """
+    with opened(settings) as served:
+        for name, extension in (("database", served), ("news", News(served))):
+            monkeypatch.setitem(unlimited.extensions, name, extension)
+        yield unlimited.test_client()
 
 
 @pytest.fixture
