@@ -82,9 +82,9 @@ def behind(listing: Listing, segment: Segment, places: Sequence[Any], plan: Plan
 
 
 def is_bounded(listing: Listing, segment: Segment) -> bool:
-    """Tell whether `within` applies: to a range in the first key, which is a column of the noun."""
+    """Tell whether `within` applies: to a range in the first key, where no key is of the ledger, which `nth` does not read."""
     is_range = segment.whole or (segment.keys <= 1 and not segment.null)
-    return is_range and not is_of_ledger(listing.query.order[0])
+    return is_range and not any(is_of_ledger(key) for key in listing.query.order)
 
 
 def within(listing: Listing, last: Any) -> ColumnElement[bool]:

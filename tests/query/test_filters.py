@@ -150,6 +150,17 @@ def test_order_by_flag(places: list[Place], name: str, sign: str) -> None:
         compare(place, noun, [("sort", key)], oracle.ordered(place.world.all(name), [key]), 2)
 
 
+@pytest.mark.parametrize("key", ["version", "-updated_at"])
+@pytest.mark.parametrize("first", ["id", "name"])
+def test_order_by_the_ledger_second(places: list[Place], first: str, key: str) -> None:
+    """A key of the ledger may follow one of the noun, also where the rows that a page needs are bounded by the first."""
+    asked = {"initiative__isnull": False}
+    for place in places:
+        left = [record for record in place.world.all("priorities") if oracle.matches(place.world, "priorities", record, asked)]
+        arguments = [("initiative__isnull", "false"), ("sort", f"{first},{key}")]
+        compare(place, BY_NAME["priorities"], arguments, oracle.ordered(left, [first, key]), 2)
+
+
 @pytest.mark.parametrize(
     ("name", "within"),
     [
