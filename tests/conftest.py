@@ -4,6 +4,7 @@ A test that only reads shares `client` and its database; a test that writes gets
 `own_client`, `curator`). A test of what is decided before any SQL uses `routing_client`, which runs on SQLite alone.
 """
 
+import logging
 import re
 import shutil
 import tempfile
@@ -22,6 +23,7 @@ from xdist.scheduler import LoadScopeScheduling
 from api.app import create_app
 from api.db.database import Database
 from api.ledger.verify import verify
+from api.logs import Sparing
 from api.settings import Settings
 from api.web.news import News
 from tests.support.answers import version
@@ -67,6 +69,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest groups in front; the others stay in random order, SQLite's before PostgreSQL's."""
     items.sort(key=lambda item: item.nodeid.partition("::")[0] not in COSTLY and item.name.partition("[")[0] not in LONGEST)
+
+
+@pytest.fixture(autouse=True)
+def first_warnings() -> None:
+    """Let each test see warnings that the log repeats at most once a second."""
+    for name in logging.root.manager.loggerDict:
+        for filter in logging.getLogger(name).filters:
+            if isinstance(filter, Sparing):
+                filter.passed.clear()
 
 
 @pytest.fixture(scope="session")

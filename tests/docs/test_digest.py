@@ -226,7 +226,7 @@ def test_labels() -> None:
 def server(store: Store, migrated: Settings) -> Iterator[Watched]:
     """A server whose records are as nasty as can be."""
     with watching(store.copy(migrated)) as server:
-        documents = [initiative(f"t-{n}", title=f"{n}{text}", summary=text) for n, text in enumerate(TEXTS)]
+        documents = [initiative(f"t-{n}", title=f"Title {n}", summary=text) for n, text in enumerate(TEXTS)]
         metrics = [{"name": figure, "value": float(figure), "unit": "x", "qualifier": "exactly"} for figure in FIGURES]
         documents.append(initiative("figures", metrics=metrics))
         operations = [{"op": "create", "kind": "initiatives", "document": document} for document in documents]

@@ -28,7 +28,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "categories": {"category": "all", "name": "All", "min_population": None, "max_population": None},
 }
 # Members that another one bounds are left out, but for the one under test.
-FREE: dict[str, Any] = {"part": None, "parts": None}
+FREE: dict[str, Any] = {"part": None, "parts": None, "tied": None}
 
 
 def whole_members() -> Iterator[tuple[str, str, str]]:
@@ -53,7 +53,10 @@ def bounds(noun: str, part: str, name: str) -> tuple[int, int]:
 
 def body(noun: str, part: str, name: str, written: str) -> str:
     """Return a record as JSON in which a member has a number as it is written."""
-    record: dict[str, Any] = {**example_of(BY_NAME[noun]), **(FREE if noun == "sources" else {})}
+    record: dict[str, Any] = {
+        **example_of(BY_NAME[noun]),
+        **{name: value for name, value in FREE.items() if name in members(BY_NAME[noun].schema)},
+    }
     if part:
         record[part] = [{**PARTS[part], name: "NUMBER"}]
     else:

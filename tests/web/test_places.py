@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from flask.testing import FlaskClient
 
 from api.db.database import Database
 from api.settings import Settings
@@ -94,16 +93,18 @@ def test_without_a_place(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(("held", "may_wait"), [("waiters", True), ("version_waiters", True), ("", False)])
-def test_a_place_that_the_server_took(own_client: FlaskClient, database: Database, held: str, *, may_wait: bool) -> None:
+def test_a_place_that_the_server_took(settings: Settings, database: Database, held: str, *, may_wait: bool) -> None:
     """A server's place counts; one for changes is also one for a version, so that a request needs only one."""
     version = head(database)
     environ = {HELD: held}
-    took = seconds(lambda: own_client.get(ABSENT.format(version + 1), environ_overrides=environ))
-    assert (took > 0.9) is may_wait
-    places = own_client.application.extensions["waiters"]
-    assert all(places.take(f"192.0.2.{number}") for number in range(places.total))
-    poll = f"{POLL.format(version - 1)}&min_version={version}"
-    assert own_client.get(poll, environ_overrides=environ).status_code == 200
+    with serving(settings) as app:
+        client = app.test_client()
+        took = seconds(lambda: client.get(ABSENT.format(version + 1), environ_overrides=environ))
+        assert (took > 0.9) is may_wait
+        places = app.extensions["waiters"]
+        assert all(places.take(f"192.0.2.{number}") for number in range(places.total))
+        poll = f"{POLL.format(version - 1)}&min_version={version}"
+        assert client.get(poll, environ_overrides=environ).status_code == 200
 
 
 def test_one_place_for_both(settings: Settings, database: Database) -> None:
