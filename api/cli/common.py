@@ -15,6 +15,7 @@ from api import logs
 from api.db import failures
 from api.db.database import Database
 from api.schema.fields import is_slug
+from api.schema.names import canonical
 from api.schema.operators import TYPES
 
 
@@ -79,6 +80,14 @@ class Expiry(click.ParamType[dt.datetime]):
         if expiry <= now:
             self.fail(f"{value!r} is not a time in the future, such as 90d or 2099-01-31T12:00:00Z", param, ctx)
         return expiry
+
+
+def require_name(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """Return a name in its canonical form. Raises `click.BadParameter` for a text that is none."""
+    try:
+        return value and canonical(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def require_slug(_context: click.Context, _parameter: click.Parameter, value: str) -> str:

@@ -1,5 +1,6 @@
 """``data``: import records from files and export them to files."""
 
+import getpass
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ import click
 from flask.cli import AppGroup
 from tqdm import tqdm
 
-from api.cli.common import open_database
+from api.cli.common import open_database, require_name
 from api.editing import transfer
 from api.editing.file_formats import FILE_FORMATS
 from api.resources import BY_NAME
@@ -40,20 +41,32 @@ def progress_bars(total: int | None = None) -> Iterator[transfer.Progress]:
 @data_commands.command("import")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--message", help="Reason for the change, stored with the commit.")
-@click.option("--dry-run", is_flag=True, help="Check everything and write nothing.")
-def import_data(paths: Sequence[Path], message: str | None, *, dry_run: bool) -> None:
+@click.option("--author", callback=require_name, help="Name stored with the commit.  [default: user of the system]")
+@click.option("--replace", is_flag=True, help="Empty the members that a record of a file lacks.")
+@click.option("--dry-run", is_flag=True, help="Check everything, show what would change, and write nothing.")
+def import_data(paths: Sequence[Path], message: str | None, author: str | None, *, replace: bool, dry_run: bool) -> None:
     """Create and update records from files, in one commit.
 
     PATH is a file, or a folder whose files are all imported. A file is named after its noun: cities.yaml, cities.json,
-    cities.ndjson or cities.csv. A record that is in no file is left alone. If any record is refused, nothing is written,
-    and every fault is printed with its file and line.
+    cities.ndjson or cities.csv. A record that is in no file is left alone, and so is a member that a record lacks. If any
+    record is refused, nothing is written, and every fault is printed with its file and line.
     """
     files, ids, faults = transfer.read(paths)
     total = sum(map(len, ids.values()))
     click.echo(f"Records read: {total}, from {len(files)} files.")
     with open_database() as database, progress_bars(total) as progress:
         # Records that can be read are checked even if others cannot, so that one run prints every fault.
-        result = transfer.load(database, files, ids, message=message, dry_run=dry_run or bool(faults), progress=progress)
+        result = transfer.load(
+            database,
+            files,
+            ids,
+            message=message,
+            author=author or _user(),
+            replace=replace,
+            dry_run=dry_run or bool(faults),
+            progress=progress,
+            report=click.echo if dry_run else transfer.unseen,
+        )
     for fault in [*faults, *result.faults][:MAX_FAULTS]:
         click.echo(str(fault), err=True)
     if count := len(faults) + len(result.faults):
@@ -61,6 +74,14 @@ def import_data(paths: Sequence[Path], message: str | None, *, dry_run: bool) ->
     counts = ", ".join(f"{result.statuses[status]} {status}" for status in ("created", "updated", "unchanged"))
     end = "this was a dry run: nothing was written" if dry_run else f"the dataset is at version {result.version}"
     click.echo(f"Records: {counts}; {end}.")
+
+
+def _user() -> str | None:
+    """Return the name of the operating system's user; None if it has no name, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return None
 
 
 @data_commands.command("export")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from sqlalchemy.orm import Session
 
 from api.editing.inputs import check_patch, content_of, merged, read, sendable
-from api.editing.operations import Change, Operation, RecordKey, Refused
+from api.editing.operations import IMPORTS, Change, Operation, RecordKey, Refused
 from api.editing.staging import CHUNK
 from api.errors import ErrorList
 from api.ledger import publish
@@ -45,7 +45,7 @@ def checked(operations: Sequence[Operation], refused: Refused) -> list[Operation
 
 def _with_values(operation: Operation, most: int) -> Operation:
     resource, body, errors = operation.resource, operation.body, ErrorList(most)
-    if operation.verb == "delete":
+    if operation.verb in {"delete", "merge"}:
         return operation
     if operation.verb == "patch":
         check_patch(resource, body, errors, operation.pointer)
@@ -114,13 +114,20 @@ def _change(session: Session, operation: Operation, id: str, old: Revision | Non
         return change if is_allowed else None
     refused.items["invalid-body"] += operation.errors
     change.data = operation.values
-    if operation.verb == "patch" and not operation.errors:
-        body = merged(change.before, operation.body)
+    if operation.verb in {"patch", "merge"} and not operation.errors:
+        body = _completed(operation, change.before or {})
         change.data = read(operation.resource, body, refused.items["invalid-body"], operation.pointer)
     if change.data is None:
         return None
     change.content = content_of(operation.resource, change.data)
     return change
+
+
+def _completed(operation: Operation, before: Content) -> Content:
+    """Return a record with the members of a body and those that the body lacks."""
+    if operation.verb == "patch":
+        return merged(before, operation.body)  # type: ignore[no-any-return]
+    return {**operation.body, **{name: value for name, value in before.items() if name not in operation.body}}
 
 
 def _may_create(session: Session, change: Change, refused: Refused) -> bool:
@@ -129,7 +136,7 @@ def _may_create(session: Session, change: Change, refused: Refused) -> bool:
     if operation.expected:
         refused.operation("precondition-failed", operation, "If-Match", f"There is no {name}.")
         refused.members.setdefault("current", None)
-    elif operation.verb in {"create", "put", "upsert"}:
+    elif operation.verb in {"create", "put", *IMPORTS}:
         return True
     elif change.old:
         is_published = change.old.version <= refused.published
@@ -150,7 +157,7 @@ def _may_change(change: Change, old: Revision, document: Content, refused: Refus
     if operation.verb == "create":
         records = [{"kind": operation.resource.name, "id": change.id}]
         refused.value(operation, "/id", "already-exists", f"{name} exists already.", problem="conflict", records=records)
-    elif operation.verb == "upsert":
+    elif operation.verb in IMPORTS:
         return True
     elif operation.absent:
         refused.operation("precondition-failed", operation, "If-None-Match", f"{name} exists already.")

@@ -1,5 +1,6 @@
 """Operations on records, the changes that they make, and the reasons why they are refused."""
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
@@ -9,6 +10,7 @@ from typing import Any
 from api.editing.rows import Values
 from api.errors import MAX_ERRORS, MAX_REFUSALS, MAX_SUMMARY, ErrorList, Item, ProblemError, ProblemName
 from api.ledger.models import Revision
+from api.logs import escaped
 from api.schema.canonical import PUBLICATION, Content
 from api.schema.fields import MAX_INTEGER
 from api.schema.resource import Resource
@@ -24,8 +26,15 @@ REFUSALS: Sequence[ProblemName] = (
     "record-not-found",
     "record-deleted",
 )
+# The verbs of an import: members that a record lacks keep their values, or become empty.
+IMPORTS = frozenset({"merge", "replace"})
 # The member of a changeset's operation that stands for a part of a request.
 MEMBERS = {"id": "id", "If-Match": "if_match", "If-None-Match": "op"}
+
+
+def shown(value: Any) -> str:
+    """Return a value as JSON on one line."""
+    return escaped(json.dumps(value, ensure_ascii=False))
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,7 @@ class Expected:
 class Operation:
     """One change of one record, as it was requested.
 
-    ``verb`` is `create`, `put`, `patch` or `delete`; an import uses `upsert`. ``place`` is the JSON Pointer of the operation
+    ``verb`` is `create`, `put`, `patch` or `delete`, or one of `IMPORTS`. ``place`` is the JSON Pointer of the operation
     in a changeset, None if it is a request of its own; ``pointer`` is the JSON Pointer of the record. ``absent``: the record
     must not exist yet. ``values`` are those of a body that `changes.checked` has read, and ``errors`` what is wrong with it.
     """

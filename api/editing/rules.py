@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session, aliased
 
-from api.editing.operations import Change, Operation, RecordKey, Refused
+from api.editing.operations import IMPORTS, Change, Operation, RecordKey, Refused
 from api.editing.rows import Layout, layout
 from api.editing.staging import KeyValues, chunks
 from api.errors import nearest
@@ -57,7 +57,7 @@ class Rules:
         lists: dict[Resource, dict[str, Content]] = defaultdict(dict)
         for change in changes:
             operation = change.operation
-            is_confirmed = operation.resource.name == CITATIONS and operation.verb != "upsert"
+            is_confirmed = operation.resource.name == CITATIONS and operation.verb not in IMPORTS
             if change.status == "unchanged" and not is_confirmed:
                 continue
             slim = replace(operation, id=change.id, body=None, values=None)

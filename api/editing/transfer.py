@@ -5,6 +5,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from api.db.types import Base
 from api.editing.changes import checked
 from api.editing.file_formats import FileError, FileFault
 from api.editing.files import files_in, noun_of, records_of, write
-from api.editing.operations import Operation, Refused
+from api.editing.operations import Change, Operation, Refused, shown
 from api.editing.writer import Writer
 from api.errors import Item
 from api.ledger.models import BATCH, CURRENT, Revision
@@ -33,8 +34,12 @@ MAX_FAULTS = 100_000
 Progress = Callable[[str, int], None]
 
 
-def _unseen(_step: str, _count: int) -> None:
-    """Show no progress."""
+# Is called with a line about each change.
+Report = Callable[[str], None]
+
+
+def unseen(*_told: object) -> None:
+    """Show nothing."""
 
 
 @dataclass
@@ -81,25 +86,34 @@ def load(  # noqa: PLR0913 - the options of an import
     ids: Mapping[str, set[str]],
     *,
     message: str | None = None,
+    author: str | None = None,
+    replace: bool = False,
     dry_run: bool = False,
-    progress: Progress = _unseen,
+    progress: Progress = unseen,
+    report: Report = unseen,
 ) -> Imported:
     """Create and update the records of files as one commit; if there are faults, find all of them and write nothing.
 
-    ``files`` and ``ids`` are what `read` returned.
+    ``files`` and ``ids`` are what `read` returned. Members that a record lacks keep their values, or become empty with
+    ``replace``.
     """
+    verb = "replace" if replace else "merge"
     result = Imported()
     with database.writing() as session:
         writer = Writer(session, coming=ids)
         try:
             for path in files:
-                _load_file(writer, path, result, progress)
+                for changes in _load_file(writer, path, verb, result):
+                    for line in (line for change in changes for line in _differences(change, result)):
+                        report(line)
+                    progress("write", len(changes))
             if not result.faults:
                 refused = Refused(MAX_FAULTS)
                 writer.rules.check(refused)
                 result.faults += _faults(refused, result)
             if not result.faults:
-                _publish(writer, message, result, progress)
+                published = partial(progress, "publish")
+                result.version = writer.publish(reason=message or "import", author=author, progress=published).version
         except IntegrityError:
             detail = "a unique value moves from one record to another: take it from the first in an import of its own"
             result.faults.append(FileFault(path, 1, "", detail))
@@ -108,12 +122,13 @@ def load(  # noqa: PLR0913 - the options of an import
     return result
 
 
-def _load_file(writer: Writer, path: Path, result: Imported, progress: Progress) -> None:
+def _load_file(writer: Writer, path: Path, verb: str, result: Imported) -> Iterator[list[Change]]:
+    """Write the records of a file, and yield their changes, piece by piece."""
     records, noun = records_of(path), noun_of(path)
     while chunk := list(islice(records, CHUNK)):
         refused = Refused(MAX_FAULTS)
         operations = [
-            Operation(verb="upsert", resource=noun, body=record.content, place=f"/{number}", pointer=f"/{number}")
+            Operation(verb=verb, resource=noun, body=record.content, place=f"/{number}", pointer=f"/{number}")
             for number, record in enumerate(chunk, len(result.lines))
         ]
         result.lines += [(record.file, record.line) for record in chunk]
@@ -121,14 +136,19 @@ def _load_file(writer: Writer, path: Path, result: Imported, progress: Progress)
         result.statuses.update(change.status for change in changes)
         result.faults += _faults(refused, result)
         writer.session.expunge_all()
-        progress("write", len(chunk))
+        yield changes
 
 
-def _publish(writer: Writer, message: str | None, result: Imported, progress: Progress) -> None:
-    def published(count: int) -> None:
-        progress("publish", count)
-
-    result.version = writer.publish(reason=message or "import", author=None, progress=published).version
+def _differences(change: Change, result: Imported) -> Iterator[str]:
+    """Yield a line for a new record, and one for each changed member, with its value before and after."""
+    file, line = result.lines[int(change.operation.pointer[1:])]
+    place = f"{file}:{line}: {change.id}"
+    if change.before is None:
+        yield f"{place}: created"
+        return
+    for name in sorted(change.changed):
+        before, after = (shown((content or {}).get(name)) for content in (change.before, change.content))
+        yield f"{place}: {name}: {before} -> {after}"
 
 
 def _faults(refused: Refused, result: Imported) -> list[FileFault]:
@@ -146,7 +166,7 @@ def _fault(item: Item, result: Imported) -> FileFault:
 
 
 def export(
-    database: Database, folder: Path, form: str, nouns: Sequence[Resource] = RESOURCES, progress: Progress = _unseen
+    database: Database, folder: Path, form: str, nouns: Sequence[Resource] = RESOURCES, progress: Progress = unseen
 ) -> dict[Path, int]:
     """Write a file for each noun, all from the same version of the dataset; returns the number of records of each file.
 

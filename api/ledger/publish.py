@@ -87,8 +87,9 @@ def publish(
 ) -> Publication:
     """Append a revision for each changed record, within the session's transaction.
 
-    ``author`` is the name of an API key; ``checked`` has the `quick_hash` of each content that was validated already. The
-    transaction must be READ COMMITTED, and the caller should commit at once, because every other publication waits for it.
+    ``author`` is the name of an API key, or of the person who imports files; ``checked`` has the `quick_hash` of each content
+    that was validated already. The transaction must be READ COMMITTED, and the caller should commit at once, because every
+    other publication waits for it.
 
     A record whose document is unchanged gets no revision. A record that raw SQL made unpublishable keeps its last revision
     and its note, so that it does not block the others.

@@ -1,5 +1,6 @@
 """`data export` and `data import` on the command line."""
 
+import getpass
 import shutil
 from pathlib import Path
 
@@ -30,7 +31,8 @@ def test_commands(settings: Settings, tmp_path: Path) -> None:
         ["Records read: 11, from 3 files.", "Records: 1 created, 0 updated, 10 unchanged; the dataset is at version 604."],
     )
     with opened(settings) as database, database.reading() as session:
-        assert session.scalars(select(Revision.reason).where(Revision.id == "fresno-ca")).one() == "Fresno joins."
+        revision = session.scalars(select(Revision).where(Revision.id == "fresno-ca")).one()
+        assert (revision.reason, revision.author) == ("Fresno joins.", getpass.getuser())
     shutil.rmtree(tmp_path / "out")
     write(tmp_path, "cities.json", [city("fresno-ca", name=5)])
     wrong = run(settings, "import", str(tmp_path / "cities.json"))
@@ -42,4 +44,17 @@ def test_commands(settings: Settings, tmp_path: Path) -> None:
     dry = run(settings, "import", str(SEEDS), "--dry-run")
     assert (
         dry.output.splitlines()[-1] == "Records: 0 created, 0 updated, 603 unchanged; this was a dry run: nothing was written."
+    )
+
+
+def test_the_author_of_an_import(settings: Settings, tmp_path: Path) -> None:
+    """`--author` names the author of the commit, in the form of all names."""
+    path = str(write(tmp_path, "cities.json", [city("fresno-ca")]))
+    assert run(settings, "import", path, "--author", " Ada  Lovelace").exit_code == 0
+    with opened(settings) as database, database.reading() as session:
+        assert session.scalars(select(Revision.author).where(Revision.id == "fresno-ca")).one() == "Ada Lovelace"
+    wrong = run(settings, "import", path, "--author", "\x1b[31m")
+    assert (wrong.exit_code, wrong.stderr.splitlines()[-1]) == (
+        2,
+        "Error: Invalid value for '--author': A name does not hold the character U+001B.",
     )

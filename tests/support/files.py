@@ -11,10 +11,10 @@ from api.settings import ROOT
 SEEDS = ROOT / "seeds" / "digital-cities-2024"
 
 
-def load(database: Database, *paths: Path, dry_run: bool = False) -> transfer.Imported:
-    """Import files."""
+def load(database: Database, *paths: Path, dry_run: bool = False, **options: Any) -> transfer.Imported:
+    """Import files; ``options`` are those of `transfer.load`."""
     files, ids, faults = transfer.read(paths)
-    found = transfer.load(database, files, ids, dry_run=dry_run or bool(faults))
+    found = transfer.load(database, files, ids, dry_run=dry_run or bool(faults), **options)
     found.faults[:0] = faults
     return found
 
