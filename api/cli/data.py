@@ -43,8 +43,11 @@ def progress_bars(total: int | None = None) -> Iterator[transfer.Progress]:
 @click.option("--message", help="Reason for the change, stored with the commit.")
 @click.option("--author", callback=require_name, help="Name stored with the commit.  [default: user of the system]")
 @click.option("--replace", is_flag=True, help="Empty the members that a record of a file lacks.")
+@click.option("--overwrite", is_flag=True, help="Undo what others changed since the files were exported.")
 @click.option("--dry-run", is_flag=True, help="Check everything, show what would change, and write nothing.")
-def import_data(paths: Sequence[Path], message: str | None, author: str | None, *, replace: bool, dry_run: bool) -> None:
+def import_data(  # noqa: PLR0913 - the options of the command
+    paths: Sequence[Path], message: str | None, author: str | None, *, replace: bool, overwrite: bool, dry_run: bool
+) -> None:
     """Create and update records from files, in one commit.
 
     PATH is a file, or a folder whose files are all imported. A file is named after its noun: cities.yaml, cities.json,
@@ -63,6 +66,7 @@ def import_data(paths: Sequence[Path], message: str | None, author: str | None, 
             message=message,
             author=author or _user(),
             replace=replace,
+            overwrite=overwrite,
             dry_run=dry_run or bool(faults),
             progress=progress,
             report=click.echo if dry_run else transfer.unseen,

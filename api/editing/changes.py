@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from sqlalchemy.orm import Session
 
+from api.editing import merging
 from api.editing.inputs import check_patch, content_of, merged, read, sendable
 from api.editing.operations import IMPORTS, Change, Operation, RecordKey, Refused
 from api.editing.staging import CHUNK
@@ -61,11 +62,13 @@ def changes_of(session: Session, operations: Sequence[Operation], refused: Refus
     """
     by_record = {(operation.resource.name, str(operation.id)): operation for operation in operations}
     last = last_revisions(session, by_record)
-    changes = [
-        _change(session, operation, id, last.get((kind, id)), refused)
-        for (kind, id), operation in by_record.items()
-        if not refused.full
-    ]
+    bases = merging.bases(session, operations, last)
+    changes = []
+    for (kind, id), operation in by_record.items():
+        change = None if refused.full else _change(session, operation, id, last.get((kind, id)), refused)
+        if change and change.status == "updated" and (kind, id) in bases:
+            change = _merged(session, change, bases[kind, id], refused)
+        changes.append(change)
     return [change for change in changes if change]
 
 
@@ -130,12 +133,24 @@ def _completed(operation: Operation, before: Content) -> Content:
     return {**operation.body, **{name: value for name, value in before.items() if name not in operation.body}}
 
 
+def _merged(session: Session, change: Change, base: Revision | None, refused: Refused) -> Change | None:
+    """Return the change of a record of an outdated file, without what the file would undo; None if it is refused."""
+    content = merging.merged(session, change, base, refused)
+    if content is None:
+        return None
+    change.data = read(change.operation.resource, content, refused.items["invalid-body"], change.operation.pointer)
+    change.content = content_of(change.operation.resource, change.data) if change.data is not None else None
+    return change if change.content is not None else None
+
+
 def _may_create(session: Session, change: Change, refused: Refused) -> bool:
     """Tell whether an operation is allowed if its record does not exist."""
     operation, name = change.operation, f"{change.operation.resource.singular} `{change.id}`"
     if operation.expected:
         refused.operation("precondition-failed", operation, "If-Match", f"There is no {name}.")
         refused.members.setdefault("current", None)
+    elif operation.exported and change.old:
+        merging.refuse_deleted(change, change.old, refused)
     elif operation.verb in {"create", "put", *IMPORTS}:
         return True
     elif change.old:

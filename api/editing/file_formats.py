@@ -12,8 +12,8 @@ import yaml
 from marshmallow import fields
 
 from api.editing.inputs import members
-from api.schema.canonical import Content
-from api.schema.fields import Flag, Number, Whole
+from api.schema.canonical import PUBLICATION, Content
+from api.schema.fields import Flag, Number
 from api.schema.formats import FORMATS, GUARDED, SEPARATOR
 from api.schema.resource import Resource
 from api.schema.strict_json import DECODER, load
@@ -196,7 +196,7 @@ def _write_ndjson(contents: Iterable[Content], _resource: Resource) -> Iterator[
 
 def _read_csv(path: Path, resource: Resource) -> Iterator[tuple[int, Any]]:
     """Read what `formats.cell` wrote; the column decides the type of a cell."""
-    known = members(resource.schema)
+    known = {**resource.schema().fields, **members(resource.schema)}
     with path.open(encoding=ENCODING, newline="") as file:
         rows = _rows(path, csv.reader(file, strict=True))
         _, header = next(rows, (1, []))
@@ -228,7 +228,7 @@ def value_of(cell: str, field: fields.Field[Any] | None) -> Any:
     if field is not None and is_list(field):
         if isinstance(field, fields.Pluck) or not text.startswith("["):
             return _items(text)
-    elif not isinstance(field, Flag | Whole | Number):
+    elif not isinstance(field, Flag | fields.Integer | Number):
         return text
     try:
         return load(cell, exact=True)
@@ -251,7 +251,7 @@ def _items(text: str) -> list[str]:
 def _write_csv(contents: Iterable[Content], resource: Resource) -> Iterator[str]:
     text = FORMATS["csv"].write
     assert text is not None
-    return text((json.dumps(content) for content in contents), list(members(resource.schema)), False)  # noqa: FBT003 - the signature of the table of formats
+    return text((json.dumps(content) for content in contents), [*members(resource.schema), *PUBLICATION], False)  # noqa: FBT003 - the signature of the table of formats
 
 
 FILE_FORMATS = {

@@ -1,7 +1,7 @@
 """Files of records, as `data export` writes them and `data import` reads them.
 
-A file has the records of one noun and is named for it, such as `cities.yaml`. A record is a document without the members that
-the ledger adds.
+A file has the records of one noun and is named for it, such as `cities.yaml`. A record has the members that
+can be sent, and those that the ledger adds: they tell an import which revision was exported.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +13,7 @@ from api.editing.file_formats import FILE_FORMATS, FileError
 from api.editing.inputs import sendable
 from api.errors import nearest
 from api.resources import BY_NAME
-from api.schema.canonical import Content
+from api.schema.canonical import PUBLICATION, Content
 from api.schema.resource import Resource
 
 
@@ -67,7 +67,7 @@ def write(path: Path, documents: Iterable[Content], resource: Resource) -> int:
         nonlocal count
         for document in documents:
             count += 1
-            yield sendable(resource, document)
+            yield sendable(resource, document) | {name: document[name] for name in PUBLICATION}
 
     with path.open("w", encoding="utf-8", newline="") as file:
         file.writelines(FILE_FORMATS[_suffix(path)].write(contents(), resource))

@@ -1,5 +1,6 @@
 """Operations on records, the changes that they make, and the reasons why they are refused."""
 
+import datetime as dt
 import json
 from collections import defaultdict
 from collections.abc import Sequence
@@ -53,6 +54,18 @@ class Expected:
         return self.any or any(version == revision.version and sha256.startswith(digits) for version, digits in self.revisions)
 
 
+@dataclass(frozen=True)
+class Exported:
+    """The revision that a record of a file was exported from, as the file names it."""
+
+    version: int
+    updated_at: dt.datetime | None = None
+
+    def is_of(self, revision: Revision) -> bool:
+        """Tell whether this is a revision; the time tells it from one of the same number that was lost in a restore."""
+        return self.version == revision.version and self.updated_at in {None, revision.changed_at}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Operation:
     """One change of one record, as it was requested.
@@ -60,6 +73,7 @@ class Operation:
     ``verb`` is `create`, `put`, `patch` or `delete`, or one of `IMPORTS`. ``place`` is the JSON Pointer of the operation
     in a changeset, None if it is a request of its own; ``pointer`` is the JSON Pointer of the record. ``absent``: the record
     must not exist yet. ``values`` are those of a body that `changes.checked` has read, and ``errors`` what is wrong with it.
+    ``exported`` tells what a record of a file is an edit of.
     """
 
     verb: str
@@ -68,6 +82,7 @@ class Operation:
     body: Any = None
     expected: Expected | None = None
     absent: bool = False
+    exported: Exported | None = None
     place: str | None = None
     pointer: str = ""
     values: Values | None = None

@@ -4,7 +4,7 @@ import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -17,13 +17,14 @@ from api.db.database import Database
 from api.db.types import Base
 from api.editing.changes import checked
 from api.editing.file_formats import FileError, FileFault
-from api.editing.files import files_in, noun_of, records_of, write
-from api.editing.operations import Change, Operation, Refused, shown
+from api.editing.files import FileRecord, files_in, noun_of, records_of, write
+from api.editing.operations import Change, Exported, Operation, Refused, shown
 from api.editing.writer import Writer
 from api.errors import Item
 from api.ledger.models import BATCH, CURRENT, Revision
 from api.resources import RESOURCES
-from api.schema.canonical import Content
+from api.schema.canonical import PUBLICATION, Content
+from api.schema.operators import TYPES
 from api.schema.resource import Resource
 
 # Records of a file that are checked and written at once.
@@ -88,6 +89,7 @@ def load(  # noqa: PLR0913 - the options of an import
     message: str | None = None,
     author: str | None = None,
     replace: bool = False,
+    overwrite: bool = False,
     dry_run: bool = False,
     progress: Progress = unseen,
     report: Report = unseen,
@@ -95,7 +97,7 @@ def load(  # noqa: PLR0913 - the options of an import
     """Create and update the records of files as one commit; if there are faults, find all of them and write nothing.
 
     ``files`` and ``ids`` are what `read` returned. Members that a record lacks keep their values, or become empty with
-    ``replace``.
+    ``replace``. What others changed since a record was exported is kept, or undone with ``overwrite``.
     """
     verb = "replace" if replace else "merge"
     result = Imported()
@@ -103,7 +105,7 @@ def load(  # noqa: PLR0913 - the options of an import
         writer = Writer(session, coming=ids)
         try:
             for path in files:
-                for changes in _load_file(writer, path, verb, result):
+                for changes in _load_file(writer, path, verb, result, overwrite=overwrite):
                     for line in (line for change in changes for line in _differences(change, result)):
                         report(line)
                     progress("write", len(changes))
@@ -122,21 +124,43 @@ def load(  # noqa: PLR0913 - the options of an import
     return result
 
 
-def _load_file(writer: Writer, path: Path, verb: str, result: Imported) -> Iterator[list[Change]]:
+def _load_file(writer: Writer, path: Path, verb: str, result: Imported, *, overwrite: bool) -> Iterator[list[Change]]:
     """Write the records of a file, and yield their changes, piece by piece."""
     records, noun = records_of(path), noun_of(path)
     while chunk := list(islice(records, CHUNK)):
         refused = Refused(MAX_FAULTS)
-        operations = [
-            Operation(verb=verb, resource=noun, body=record.content, place=f"/{number}", pointer=f"/{number}")
-            for number, record in enumerate(chunk, len(result.lines))
-        ]
+        operations = []
+        for number, record in enumerate(chunk, len(result.lines)):
+            operation = Operation(verb=verb, resource=noun, place=f"/{number}", pointer=f"/{number}")
+            operations.append(_with_record(operation, record, refused, overwrite=overwrite))
         result.lines += [(record.file, record.line) for record in chunk]
         changes = writer.apply(checked(operations, refused), refused)
         result.statuses.update(change.status for change in changes)
         result.faults += _faults(refused, result)
         writer.session.expunge_all()
         yield changes
+
+
+def _with_record(operation: Operation, record: FileRecord, refused: Refused, *, overwrite: bool) -> Operation:
+    """Return an operation with a record of a file; the members that the ledger adds tell what was exported."""
+    if not isinstance(record.content, dict):
+        return replace(operation, body=record.content)
+    body = {name: value for name, value in record.content.items() if name not in PUBLICATION}
+    version, updated_at = map(record.content.get, PUBLICATION)
+    exported = None
+    try:
+        if version is not None and not overwrite:
+            moment = None if updated_at is None else TYPES["instant"].read(updated_at)
+            exported = Exported(TYPES["version"].read(_whole(version)), moment)
+    except (TypeError, ValueError, OverflowError):
+        detail = "`version` and `updated_at` stay as they were exported; leave them out of a record that was not."
+        refused.value(operation, "/version", "invalid-value", detail)
+    return replace(operation, body=body, exported=exported)
+
+
+def _whole(number: object) -> str:
+    """Return a whole number without the decimals that some programs give it."""
+    return str(number).removesuffix(".0")
 
 
 def _differences(change: Change, result: Imported) -> Iterator[str]:

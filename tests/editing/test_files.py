@@ -107,6 +107,8 @@ def test_any_text_and_number_comes_back(tmp_path_factory: pytest.TempPathFactory
         "priorities": [title],
         "partners": [],
         "metrics": [metric],
+        "version": 1,
+        "updated_at": "2026-01-31T12:00:00.000Z",
     }
     path = tmp_path_factory.mktemp("any") / f"initiatives.{form}"
     path.write_text("".join(FILE_FORMATS[form].write([content], noun)), encoding="utf-8", newline="")

@@ -43,7 +43,8 @@ def test_what_is_exported_is_imported(database: Database, empty: Database, tmp_p
     }
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(path.name for path in counts)
     before = head(empty)
-    found = load(empty, tmp_path / "out")
+    # The records were deleted there.
+    found = load(empty, tmp_path / "out", overwrite=True)
     assert (found.faults, dict(found.statuses)) == ([], {"created": 603})
     assert hashes(empty) == hashes(database)
     with empty.reading() as session:
@@ -63,7 +64,7 @@ def test_a_world_of_odd_texts_comes_back(  # noqa: PLR0913, PLR0917 - fixtures
         oracle.fill(world, 1)
         tidy(world)
         transfer.export(world, tmp_path / "out", form)
-        assert load(empty, tmp_path / "out").faults == []
+        assert load(empty, tmp_path / "out", overwrite=True).faults == []
         # A random survey counts its priorities with gaps, which its list of them does not have.
         kept, there = ({key: hash for key, hash in hashes(one).items() if key[0] != "priorities"} for one in (empty, world))
         assert kept == there
