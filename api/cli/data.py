@@ -1,8 +1,10 @@
 """``data``: import records from files and export them to files."""
 
 import getpass
+import os
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,19 @@ def progress_bars(total: int | None = None) -> Iterator[transfer.Progress]:
             bar.close()
 
 
+@contextmanager
+def files_at_hand() -> Iterator[None]:
+    """End the command with one line when a file cannot be read or written, or nobody takes its output."""
+    try:
+        yield
+    except OSError as error:
+        # What is left in the buffer of standard output must not fail again when Python ends.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        place = f"{error.filename}: " if error.filename else ""
+        raise click.ClickException(f"{place}{error.strerror or error}") from None
+
+
 @data_commands.command("import")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--message", help="Reason for the change, stored with the commit.")
@@ -45,6 +60,7 @@ def progress_bars(total: int | None = None) -> Iterator[transfer.Progress]:
 @click.option("--replace", is_flag=True, help="Empty the members that a record of a file lacks.")
 @click.option("--overwrite", is_flag=True, help="Undo what others changed since the files were exported.")
 @click.option("--dry-run", is_flag=True, help="Check everything, show what would change, and write nothing.")
+@files_at_hand()
 def import_data(  # noqa: PLR0913 - the options of the command
     paths: Sequence[Path], message: str | None, author: str | None, *, replace: bool, overwrite: bool, dry_run: bool
 ) -> None:
@@ -96,6 +112,7 @@ def _user() -> str | None:
 @click.option(
     "--noun", "names", multiple=True, type=click.Choice(list(BY_NAME)), help="Noun to export; repeatable. [default: all]"
 )
+@files_at_hand()
 def export_data(folder: Path, form: str, names: Sequence[str]) -> None:
     """Write the records of each noun to a file in FOLDER.
 

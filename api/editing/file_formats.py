@@ -6,12 +6,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import yaml
 from marshmallow import fields
 
+from api.editing.file_faults import FileError
 from api.editing.inputs import members
+from api.editing.yaml_records import YamlRecords
 from api.schema.canonical import PUBLICATION, Content
 from api.schema.fields import Flag, Number
 from api.schema.formats import FORMATS, GUARDED, SEPARATOR
@@ -20,30 +22,10 @@ from api.schema.strict_json import DECODER, load
 from api.schema.validation import is_list
 
 ENCODING = "utf-8-sig"
+# Characters of a record, as many as a request's body may have, of an object with records in its `data`, and of one reading.
+MAX_RECORD, MAX_ANSWER, WINDOW = 1_000_000, 20_000_000, 65_536
+TOO_LONG = f"a record has at most {MAX_RECORD:,} characters"
 SPACE = re.compile(r"\s*")
-
-
-@dataclass(frozen=True)
-class FileFault:
-    """A fault in a file: its line, the field if it is in one, and a text that says how to correct it."""
-
-    file: Path
-    line: int
-    field: str
-    detail: str
-
-    def __str__(self) -> str:
-        """Return the fault as one line, in the form that compilers use."""
-        return f"{self.file}:{self.line}: {f'{self.field}: ' if self.field else ''}{self.detail}"
-
-
-class FileError(Exception):
-    """A fault after which a file cannot be read any further."""
-
-    def __init__(self, file: Path, line: int, detail: str) -> None:
-        """Keep the fault."""
-        self.fault = FileFault(file, line, "", " ".join(detail.split()))
-        super().__init__(str(self.fault))
 
 
 @dataclass(frozen=True)
@@ -58,55 +40,22 @@ class FileFormat:
     write: Callable[[Iterable[Content], Resource], Iterator[str]]
 
 
+def _lines(path: Path, file: TextIO) -> Iterator[str]:
+    """Yield the lines of a file. Raises FileError for one that is too long."""
+    number = 0
+    while line := file.readline(MAX_RECORD + 1):
+        number += 1
+        if len(line) > MAX_RECORD:
+            raise FileError(path, number, TOO_LONG)
+        yield line
+
+
 # --- YAML
-
-
-class _Loader(yaml.CSafeLoader):
-    """Reads numbers, true, false and null as JSON does; YAML 1.1 would read `NO` as false, and `2024-07-31` as a date."""
-
-
-# Each pattern is narrower than YAML 1.1's, so that a text that YAML writes without quotes is read as the same text.
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("null", r"^(?:null|~|)$", ["n", "~", ""]),
-    ("bool", r"^(?:true|false)$", ["t", "f"]),
-    ("int", r"^-?(?:0|[1-9][0-9]*)$", list("-0123456789")),
-    ("float", r"^-?[0-9]+\.[0-9]*(?:[eE][-+][0-9]+)?$", list("-0123456789")),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
 
 
 def _read_yaml(path: Path, _resource: Resource) -> Iterator[tuple[int, Any]]:
     with path.open(encoding=ENCODING) as file:
-        loader = _Loader(file)
-        try:
-            node = loader.get_single_node()
-            if node is None:
-                return
-            if not isinstance(node, yaml.SequenceNode):
-                raise FileError(path, node.start_mark.line + 1, "a file of records is a list")
-            for item in node.value:
-                _refuse_duplicates(path, item)
-                yield item.start_mark.line + 1, loader.construct_document(item)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            raise FileError(path, mark.line + 1 if mark else 1, str(error.problem or error.context)) from None
-        except yaml.YAMLError as error:
-            raise FileError(path, 1, str(error)) from None
-
-
-def _refuse_duplicates(path: Path, node: yaml.Node) -> None:
-    """Raise FileError for a key that occurs twice, because YAML would keep only the last."""
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            if key.value in seen:
-                raise FileError(path, key.start_mark.line + 1, f"the key {key.value!r} occurs twice")
-            seen.add(key.value)
-            _refuse_duplicates(path, value)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _refuse_duplicates(path, value)
+        yield from YamlRecords(path, file, MAX_RECORD)
 
 
 def _write_yaml(contents: Iterable[Content], _resource: Resource) -> Iterator[str]:
@@ -122,47 +71,92 @@ def _write_yaml(contents: Iterable[Content], _resource: Resource) -> Iterator[st
 # --- JSON
 
 
+class _JsonText:
+    """A JSON file, of which only a window is in memory: it begins at the next value, and has at least that value."""
+
+    def __init__(self, path: Path, file: TextIO) -> None:
+        self.path, self.file = path, file
+        self.window, self.place, self.line = "", 0, 1
+
+    def next(self) -> str:
+        """Return the next character that is no space; empty at the end of the file."""
+        while True:
+            match = SPACE.match(self.window, self.place)
+            self._move(match.end() if match else self.place)
+            if self.place < len(self.window) or not self._read():
+                return self.window[self.place : self.place + 1]
+
+    def skip(self) -> None:
+        """Go behind the next character."""
+        self._move(self.place + 1)
+
+    def value(self) -> Any:
+        """Return the next value, and go behind it; the window grows until it has all of it."""
+        while True:
+            try:
+                value, end = DECODER.raw_decode(self.window, self.place)
+            except RecursionError:
+                raise FileError(self.path, self.line, "it is nested too deeply") from None
+            except json.JSONDecodeError as error:
+                if len(self.window) - self.place > MAX_RECORD:
+                    raise FileError(self.path, self.line, f"{TOO_LONG}, or here is no JSON: {error.msg}") from None
+                line = self.line + self.window.count("\n", self.place, error.pos)
+                if not self._read():
+                    raise FileError(self.path, line, error.msg) from None
+            except ValueError as error:
+                raise FileError(self.path, self.line, str(error)) from None
+            else:
+                if end < len(self.window) or not self._read():
+                    self._move(end)
+                    return value
+
+    def rest(self) -> str:
+        """Return all that is left."""
+        text = self.window[self.place :] + self.file.read(MAX_ANSWER + 1)
+        if len(text) > MAX_ANSWER:
+            raise FileError(
+                self.path, self.line, f"an object has at most {MAX_ANSWER:,} characters: take the list in its `data`"
+            )
+        return text
+
+    def _move(self, place: int) -> None:
+        self.line += self.window.count("\n", self.place, place)
+        self.place = place
+
+    def _read(self) -> bool:
+        """Read more, and forget what is behind; tells whether there was more."""
+        more = self.file.read(WINDOW)
+        self.window, self.place = self.window[self.place :] + more, 0
+        return bool(more)
+
+
 def _read_json(path: Path, _resource: Resource) -> Iterator[tuple[int, Any]]:
     """Read a list of records one by one, or the `data` of one of our responses."""
-    text = path.read_text(encoding=ENCODING)
-    place = _after_space(text, 0)
-    if text.startswith("{", place):
-        listed = load(text, exact=True).get("data")
-        if isinstance(listed, list):
-            yield from ((1, content) for content in listed)
-            return
-    if not text.startswith("[", place):
-        raise FileError(path, 1, "a file of records is a list, or an object whose `data` is one")
-    line, counted, place = 1, 0, _after_space(text, place + 1)
-    while not text.startswith("]", place):
-        line, counted = line + text.count("\n", counted, place), place
-        content, place = _decoded(path, text, place, line)
-        yield line, content
-        place = _after_space(text, place)
-        if text.startswith(",", place):
-            place = _after_space(text, place + 1)
-            if not text.startswith("]", place):
-                continue
-        elif text.startswith("]", place):
-            break
-        raise FileError(path, line + text.count("\n", counted, place), "the records of a list are separated by one comma each")
-    if text[place + 1 :].strip():
-        raise FileError(path, line, "the file goes on after the end of the list")
+    with path.open(encoding=ENCODING) as file:
+        text = _JsonText(path, file)
+        if (first := text.next()) == "{":
+            listed = load(text.rest(), exact=True).get("data")
+            if isinstance(listed, list):
+                yield from ((1, content) for content in listed)
+                return
+        if first != "[":
+            raise FileError(path, 1, "a file of records is a list, or an object whose `data` is one")
+        yield from _listed(text)
+        if text.next():
+            raise FileError(path, text.line, "the file goes on after the end of the list")
 
 
-def _decoded(path: Path, text: str, place: int, line: int) -> tuple[Any, int]:
-    """Return the JSON value at a place, and the place after it."""
-    try:
-        return DECODER.raw_decode(text, place)
-    except RecursionError:
-        raise FileError(path, line, "it is nested too deeply") from None
-    except json.JSONDecodeError as error:
-        raise FileError(path, error.lineno, error.msg) from None
-
-
-def _after_space(text: str, place: int) -> int:
-    match = SPACE.match(text, place)
-    return match.end() if match else place
+def _listed(text: _JsonText) -> Iterator[tuple[int, Any]]:
+    """Yield the values of a list, each with its line."""
+    text.skip()
+    while (following := text.next()) != "]":
+        line = text.line
+        yield line, text.value()
+        if (following := text.next()) == ",":
+            text.skip()
+        if (following == ",") == (text.next() == "]"):
+            raise FileError(text.path, text.line, "the records of a list are separated by one comma each")
+    text.skip()
 
 
 def _write_json(contents: Iterable[Content], _resource: Resource) -> Iterator[str]:
@@ -178,7 +172,7 @@ def _write_json(contents: Iterable[Content], _resource: Resource) -> Iterator[st
 
 def _read_ndjson(path: Path, _resource: Resource) -> Iterator[tuple[int, Any]]:
     with path.open(encoding=ENCODING, newline="\n") as file:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(_lines(path, file), 1):
             if line.strip():
                 try:
                     content = load(line, exact=True)
@@ -198,13 +192,17 @@ def _read_csv(path: Path, resource: Resource) -> Iterator[tuple[int, Any]]:
     """Read what `formats.cell` wrote; the column decides the type of a cell."""
     known = {**resource.schema().fields, **members(resource.schema)}
     with path.open(encoding=ENCODING, newline="") as file:
-        rows = _rows(path, csv.reader(file, strict=True))
+        rows = _rows(path, csv.reader(_lines(path, file), strict=True))
         _, header = next(rows, (1, []))
         if len(set(header)) < len(header):
             raise FileError(path, 1, "a column occurs twice")
         for line, row in rows:
             if len(row) != len(header):
-                raise FileError(path, line, f"the header has {len(header)} cells, and this row {len(row)}")
+                raise FileError(
+                    path,
+                    line,
+                    f"the header has {len(header)} cells, and this row {len(row)}: put quotes around a cell with a comma",
+                )
             yield line, {name: value_of(cell, known.get(name)) for name, cell in zip(header, row, strict=True)}
 
 
@@ -217,7 +215,7 @@ def _rows(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
                 yield line, row
             line = reader.line_num + 1
     except csv.Error as error:
-        raise FileError(path, line, str(error)) from None
+        raise FileError(path, line, f"{error}: a cell in quotes ends with a quote, and has two for each quote in it") from None
 
 
 def value_of(cell: str, field: fields.Field[Any] | None) -> Any:

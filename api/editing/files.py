@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from api.editing.file_formats import FILE_FORMATS, FileError
+from api.editing.file_faults import FileError
+from api.editing.file_formats import FILE_FORMATS
 from api.editing.inputs import sendable
 from api.errors import nearest
 from api.resources import BY_NAME

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from api.db.database import Database
 from api.db.types import Base
 from api.editing.changes import checked
-from api.editing.file_formats import FileError, FileFault
+from api.editing.file_faults import FileError, FileFault
 from api.editing.files import FileRecord, files_in, noun_of, records_of, write
 from api.editing.operations import Change, Exported, Operation, Refused, shown
 from api.editing.writer import Writer
@@ -207,6 +207,9 @@ def export(
                 written[path] = write(parts[path], _documents(session, noun, progress), noun)
         for path, part in parts.items():
             part.replace(path)
+    except OSError as error:
+        error.filename = str(path)
+        raise
     finally:
         for part in parts.values():
             part.unlink(missing_ok=True)

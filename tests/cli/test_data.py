@@ -1,16 +1,20 @@
 """`data export` and `data import` on the command line."""
 
 import getpass
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 from click.testing import Result
 from sqlalchemy import select
 
 from api.ledger.models import Revision
-from api.settings import Settings
+from api.settings import ROOT, Settings
 from tests.support.applications import serving
-from tests.support.databases import opened
+from tests.support.databases import Store, opened, template
 from tests.support.files import SEEDS, city, write
 
 
@@ -58,3 +62,25 @@ def test_the_author_of_an_import(settings: Settings, tmp_path: Path) -> None:
         2,
         "Error: Invalid value for '--author': A name does not hold the character U+001B.",
     )
+
+
+def test_an_export_to_a_full_disk(settings: Settings, tmp_path: Path) -> None:
+    """An export to a full disk ends with one line and status 1, and leaves no file of the export."""
+    (tmp_path / f".awards.{os.getpid()}.csv").symlink_to("/dev/full")
+    out = run(settings, "export", str(tmp_path), "--format", "csv", "--noun", "cities", "--noun", "awards")
+    assert (out.exit_code, out.output) == (1, f"Error: {tmp_path}/awards.csv: No space left on device\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("target", "reason"), [("/dev/full", "No space left on device"), (None, "Broken pipe")])
+def test_an_output_that_nobody_takes(sqlite_store: Store, tmp_path: Path, target: str | None, reason: str) -> None:
+    """If standard output is full or closed, the command ends with one line and status 1, and the files are there."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with Path(target).open("w", encoding="utf-8") if target else os.fdopen(writer, "w") as stdout:
+        command = [sys.executable, "-m", "flask", "--app", "wsgi", "data", "export", str(tmp_path), "--noun", "cities"]
+        settings = sqlite_store.copy(template(sqlite_store))
+        environment = os.environ | {"DATABASE_URL": settings.database_url}
+        done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, env=environment, cwd=ROOT, check=False)
+    assert (done.returncode, done.stderr) == (1, f"Error: {reason}\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["cities.yaml"]

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +16,33 @@ from hypothesis import strategies as st
 
 from api.db.database import Database
 from api.editing import transfer
-from api.editing.file_formats import FILE_FORMATS, FileError, value_of
+from api.editing.file_faults import FileError
+from api.editing.file_formats import FILE_FORMATS, MAX_RECORD, TOO_LONG, WINDOW, value_of
 from api.editing.files import records_of
 from api.editing.inputs import members
+from api.editing.yaml_records import HINT
 from api.resources import BY_NAME
+from api.schema.canonical import PUBLICATION
 from api.schema.formats import cell
 from tests.support.applications import serving
 from tests.support.files import city, write
 
+LONG = "x" * MAX_RECORD
+# Nine levels of ten aliases each, for a thousand million values in 500 bytes.
+ALIASES = "- &a0 x\n" + "".join(f"- &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]\n" for level in range(1, 10))
 FILES = [
-    ("cities.yaml", "- [", "cities.yaml:2: did not find expected node content"),
+    ("cities.yaml", "- [", f"cities.yaml:2: did not find expected node content; {HINT}"),
     ("cities.yaml", "- {id: a, id: b}", "cities.yaml:1: the key 'id' occurs twice"),
-    ("cities.yaml", "id: a", "cities.yaml:1: a file of records is a list"),
+    ("cities.yaml", "id: a", "cities.yaml:1: a file of records is a list: each record begins with `- `"),
+    ("cities.yaml", "\n- id: {{ city_id }}", f"cities.yaml:2: a key is a text; {HINT}"),
+    ("cities.yaml", "- id: a\n- id: b\n  name: a: b", f"cities.yaml:3: mapping values are not allowed in this context; {HINT}"),
+    ("cities.yaml", "- &a [*a]", f"cities.yaml:1: the alias `*a` has no anchor before it; {HINT}"),
+    ("cities.yaml", "- id: !x a", "cities.yaml:1: the tag `!x` is not allowed: leave it out, or put the text into quotes"),
+    ("cities.yaml", f"- id: 1{'0' * 5000}", "cities.yaml:1: a number has too many digits"),
+    ("cities.yaml", "- " * 10_000, "cities.yaml:1: it is nested too deeply"),
+    ("cities.yaml", "[]\n---\n[]", "cities.yaml:2: a file of records is one document: remove this `---`"),
+    ("cities.yaml", "- id: a\x07", "cities.yaml:1: unacceptable character #x0007: control characters are not allowed"),
+    ("cities.yaml", ALIASES, f"cities.yaml:7: {TOO_LONG}, with a copy of its value for each alias"),
     ("cities.yaml", b"- id: \xff", "cities.yaml:1: the file is not in UTF-8"),
     ("cities.json", "[{}", "cities.json:1: the records of a list are separated by one comma each"),
     ("cities.json", "[\n{},\n]", "cities.json:3: the records of a list are separated by one comma each"),
@@ -36,8 +53,27 @@ FILES = [
     ("cities.json", "[" * 100_000, "cities.json:1: it is nested too deeply"),
     ("cities.ndjson", "{}\n{", "cities.ndjson:2: Expecting property name enclosed in double quotes at character 1"),
     ("cities.csv", "id,id\na,b\n", "cities.csv:1: a column occurs twice"),
-    ("cities.csv", "id,name\na\n", "cities.csv:2: the header has 2 cells, and this row 1"),
-    ("cities.csv", 'id,name\na,"b\n', "cities.csv:2: unexpected end of data"),
+    (
+        "cities.csv",
+        "id,name\na\n",
+        "cities.csv:2: the header has 2 cells, and this row 1: put quotes around a cell with a comma",
+    ),
+    (
+        "cities.csv",
+        'id,name\na,"b\n',
+        "cities.csv:2: unexpected end of data: a cell in quotes ends with a quote, and has two for each quote in it",
+    ),
+    ("cities.csv", f"id,name\na,{LONG}\n", f"cities.csv:2: {TOO_LONG}"),
+    ("cities.ndjson", f'{{"id": "a"}}\n{{"id": "{LONG}"}}', f"cities.ndjson:2: {TOO_LONG}"),
+    (
+        "cities.json",
+        f'[\n{{"id": "{LONG}}}]',
+        f"cities.json:2: {TOO_LONG}, or here is no JSON: Unterminated string starting at",
+    ),
+    ("cities.json", '[\n\n{"id": {{ city_id }}}]', "cities.json:3: Expecting property name enclosed in double quotes"),
+    ("cities.json", "[{},{}", "cities.json:1: the records of a list are separated by one comma each"),
+    ("cities.json", "[,{}]", "cities.json:1: Expecting value"),
+    ("cities.json", "", "cities.json:1: a file of records is a list, or an object whose `data` is one"),
     ("citys.json", "[]", "citys.json:1: a file is named for its noun, and 'citys' is not a noun; did you mean cities.json?"),
     ("cities.txt", "", "cities.txt:1: a file of records ends with .yaml, .json, .ndjson, .csv"),
 ]
@@ -69,6 +105,40 @@ def test_yaml_has_the_types_of_json(tmp_path: Path) -> None:
         None,
         ".nan",
     ]
+
+
+def test_aliases_are_copies(tmp_path: Path) -> None:
+    """A value with an anchor stands wherever its alias is, in later records too."""
+    path = write(tmp_path, "cities.yaml", "- id: a\n  summary: &it One.\n- {id: b, summary: *it}\n")
+    assert [record.content for record in records_of(path)] == [{"id": "a", "summary": "One."}, {"id": "b", "summary": "One."}]
+
+
+@pytest.mark.parametrize("form", FILE_FORMATS)
+def test_a_file_is_not_read_whole(tmp_path: Path, form: str) -> None:
+    """A file of any format takes no more memory than a few of its records."""
+    noun, number = BY_NAME["sources"], 20_000
+    contents = (
+        {**dict.fromkeys([*members(noun.schema), *PUBLICATION]), "id": f"a-{n}", "title": "x" * 300} for n in range(number)
+    )
+    path = tmp_path / f"sources.{form}"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(FILE_FORMATS[form].write(contents, noun))
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in records_of(path)) == number
+        assert tracemalloc.get_traced_memory()[1] < path.stat().st_size / 5
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, WINDOW])
+def test_json_is_read_through_a_window_of_any_size(tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the window ends, within a text, a number or an escape, the records and their lines are the same."""
+    monkeypatch.setattr("api.editing.file_formats.WINDOW", size)
+    text = ' [\n {"id": "a\\u00e9\\\\", "n": -1.5e-3},\n\n 12345 , [1], "x\\"y"\n,\n{}]\n'
+    records = list(records_of(write(tmp_path, "cities.json", text)))
+    assert [record.line for record in records] == [2, 4, 4, 4, 6]
+    assert [record.content for record in records] == json.loads(text, parse_float=Decimal)
 
 
 def test_an_id_twice(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Import and export: what is written is read back, all of it or nothing."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -221,7 +222,7 @@ def test_a_failed_export_leaves_the_old_files(database: Database, tmp_path: Path
 
     def fail(_step: str, _count: int) -> None:
         if next(calls) == 20:
-            raise OSError("no space")
+            raise OSError(errno.ENOSPC, "no space")
 
     with publishing(database) as session:
         session.execute(text("update surveys set summary = 'Other.'"))
