@@ -7,18 +7,18 @@ together, because rows with a taken key cannot be written.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Table, UniqueConstraint, select, tuple_
+from sqlalchemy import Table, select
 from sqlalchemy.orm import Session
 
 from api.db.types import Base
 from api.editing.operations import Change, Refused
-from api.editing.rows import layout, owners
-from api.editing.staging import KeyValues, Reference, StagedRow, Staging, chunks, references
+from api.editing.rows import layout, owners, unique_keys
+from api.editing.staging import KeyValues, Reference, StagedRow, Staging, references, stored_keys
 from api.ledger.history import near_id
 from api.resources import BY_NAME
 
@@ -35,17 +35,10 @@ def check(session: Session, staging: Staging, coming: Mapping[str, AbstractSet[s
         table = Base.metadata.tables[name]
         for reference in (reference for reference in references() if reference.table is table):
             checks.references(reference, rows)
-        for columns in _unique_keys(table):
+        for columns in unique_keys(table):
             checks.unique(table, columns, rows)
     for reference in references():
         checks.referrers(reference)
-
-
-def _unique_keys(table: Table) -> Iterator[Sequence[str]]:
-    """Yield the columns of the primary key, and of each unique constraint."""
-    unique = (constraint for constraint in table.constraints if isinstance(constraint, UniqueConstraint))
-    for constraint in (table.primary_key, *sorted(unique, key=lambda constraint: str(constraint.name))):
-        yield [column.name for column in constraint.columns]
 
 
 @dataclass(frozen=True)
@@ -69,15 +62,15 @@ class _Checks:
         """Refuse rows with a key of another record, or of another row of the same record; nulls in keys are equal."""
         kind, owner = owners()[table.name]
         first: dict[KeyValues, StagedRow] = {}
+        by_name: dict[KeyValues, StagedRow] = {}
         for row in rows:
-            key = row.key(columns)
-            other = first.setdefault(key, row)
-            if other is not row:
+            first.setdefault(row.key(columns), row)
+            if (other := by_name.setdefault(row.key(columns, by_name=True), row)) is not row:
                 self._refuse_taken(row, columns, other.change.id, within=other.change is row.change)
         if table.name != kind.name or columns == ["id"]:
             # The key contains the id of the record, so no other record can have it.
             return
-        for key, (id,) in self._stored(table, columns, first, [owner]):
+        for key, (id,) in stored_keys(self.session, table, columns, first, [owner]):
             if id not in self.staging.changes_of(kind.name):
                 self._refuse_taken(first[key], columns, id)
 
@@ -88,7 +81,7 @@ class _Checks:
         kind, owner = owners()[reference.table.name]
         deleted = self._deleted(reference.target, reference.referred)
         in_use: dict[KeyValues, set[str]] = defaultdict(set)
-        for key, (id,) in self._stored(reference.table, reference.columns, deleted, [owner]):
+        for key, (id,) in stored_keys(self.session, reference.table, reference.columns, deleted, [owner]):
             if id not in self.staging.changes_of(kind.name):
                 in_use[key].add(id)
         for key, ids in in_use.items():
@@ -102,7 +95,7 @@ class _Checks:
             return self._existing_subjects(keys)
         kind, owner = owners()[target.name]
         changes, coming = self.staging.changes_of(kind.name), self.coming.get(kind.name, frozenset())
-        existing = {key for key, (id,) in self._stored(target, columns, keys, [owner]) if id not in changes}
+        existing = {key for key, (id,) in stored_keys(self.session, target, columns, keys, [owner]) if id not in changes}
         existing |= {row.key(columns) for row in self.staging.rows_of(target.name)}
         return existing | {key for key in keys if columns == ["id"] and key[0] in coming}
 
@@ -123,24 +116,9 @@ class _Checks:
             return {(id,): change for id, change in changes.items() if change.content is None}
         existing = {(id,) for id, change in changes.items() if change.before is not None}
         kept = {row.key(columns) for row in self.staging.rows_of(target.name)}
-        return {key: changes[id] for (id,), key in self._stored(target, [owner], existing, columns) if key not in kept}
-
-    def _stored(
-        self, table: Table, columns: Sequence[str], keys: Iterable[KeyValues], more: Sequence[str]
-    ) -> Iterator[tuple[KeyValues, KeyValues]]:
-        """Yield the key and the values of further columns of each stored row that has one of these keys."""
-        key = [table.c[name] for name in columns]
-        by_nulls: dict[tuple[bool, ...], set[KeyValues]] = defaultdict(set)
-        for values in keys:
-            by_nulls[tuple(value is None for value in values)].add(tuple(value for value in values if value is not None))
-        for are_null, several in by_nulls.items():
-            # A list of values finds no nulls.
-            nulls = [column.is_(None) for column, is_null in zip(key, are_null, strict=True) if is_null]
-            known = [column for column, is_null in zip(key, are_null, strict=True) if not is_null]
-            for chunk in chunks(several):
-                condition = known[0].in_([one for (one,) in chunk]) if len(known) == 1 else tuple_(*known).in_(chunk)
-                for row in self.session.execute(select(*key, *[table.c[name] for name in more]).where(condition, *nulls)):
-                    yield tuple(row[: len(key)]), tuple(row[len(key) :])
+        return {
+            key: changes[id] for (id,), key in stored_keys(self.session, target, [owner], existing, columns) if key not in kept
+        }
 
     # --- errors
 

@@ -10,6 +10,7 @@ from sqlalchemy import Table, UniqueConstraint
 from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
 
 from api.resources import RESOURCES
+from api.schema.fields import Name
 from api.schema.resource import Resource
 
 Values = dict[str, Any]
@@ -21,7 +22,7 @@ class Layout:
 
     ``names`` maps the table's columns to the members that hold their values. Of a part, ``member`` is the document's list of
     its rows, ``owner`` maps its columns to those of the table that it belongs to, and ``position`` is the column that counts
-    its rows, from ``first``. ``plucked``: a row is a single value in the document.
+    its rows, from ``first``. ``plucked``: a row is a single value in the document. ``called`` are the columns that hold names.
     """
 
     table: Table
@@ -32,13 +33,12 @@ class Layout:
     position: str | None = None
     first: int = 0
     plucked: bool = False
+    called: frozenset[str] = frozenset()
 
     @cached_property
     def key(self) -> Sequence[str]:
         """Members that tell an item of a part from the others of its list: those of the first key that identifies rows."""
-        unique = (row for row in self.table.constraints if isinstance(row, UniqueConstraint))
-        keys = [self.table.primary_key, *sorted(unique, key=lambda row: str(row.name))]
-        rests = ([name for name in row.columns.keys() if name not in {*self.owner, self.position}] for row in keys)  # noqa: SIM118 - columns iterate as columns
+        rests = ([name for name in key if name not in {*self.owner, self.position}] for key in unique_keys(self.table))
         return next([self.names[name] for name in rest] for rest in rests if rest)
 
     def key_of(self, item: Any) -> Any:
@@ -57,6 +57,13 @@ class Row:
     def pointer_of(self, column: str) -> str:
         """Return the JSON Pointer of a column's value."""
         return self.pointer if self.layout.plucked else f"{self.pointer}/{self.layout.names.get(column, column)}"
+
+
+def unique_keys(table: Table) -> Iterator[Sequence[str]]:
+    """Yield the columns of the primary key, and of each unique constraint."""
+    unique = (constraint for constraint in table.constraints if isinstance(constraint, UniqueConstraint))
+    for constraint in (table.primary_key, *sorted(unique, key=lambda constraint: str(constraint.name))):
+        yield [column.name for column in constraint.columns]
 
 
 @cache
@@ -117,7 +124,8 @@ def _layout(mapper: Mapper[Any], schema: Schema, **of_part: Any) -> Layout:
     assert isinstance(table, Table)
     columns = {column.name: names.get(column.name, column.name) for column in table.c if column.name in names}
     parts = tuple(_part(relationship, schema) for relationship in mapper.relationships if not relationship.viewonly)
-    return Layout(table=table, names=columns, parts=parts, **of_part)
+    called = frozenset(column for column, member in columns.items() if isinstance(schema.fields.get(member), Name))
+    return Layout(table=table, names=columns, parts=parts, called=called, **of_part)
 
 
 def _part(relationship: RelationshipProperty[Any], schema: Schema) -> Layout:

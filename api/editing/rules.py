@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session, aliased
 
+from api.editing import naming
 from api.editing.operations import IMPORTS, Change, Operation, RecordKey, Refused
 from api.editing.rows import Layout, layout
 from api.editing.staging import KeyValues, chunks
@@ -78,6 +79,7 @@ class Rules:
                 _check_agreement(self, resource, relation, member, refused)
             for rule in resource.shared:
                 _check_shared(self, resource, rule, refused)
+            naming.check(self.session, resource, self.changed, refused)
         _check_citations(self, refused)
 
     def changed(self, kind: str, *members: str) -> dict[str, Operation]:

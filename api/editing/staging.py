@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ForeignKeyConstraint, Table
+from sqlalchemy import ForeignKeyConstraint, Table, select, tuple_
+from sqlalchemy.orm import Session
 
 from api.db.types import Base
 from api.editing.operations import Change
 from api.editing.rows import Row, layouts, owners, rows
 from api.resources.citations import Subject
+from api.schema import names
 from api.schema.resource import Resource
 
 # Ids or keys in one statement, because databases limit the number of parameters.
@@ -33,9 +35,10 @@ class StagedRow:
     change: Change
     row: Row
 
-    def key(self, columns: Iterable[str]) -> KeyValues:
-        """Return the values of some columns."""
-        return tuple(self.row.values[name] for name in columns)
+    def key(self, columns: Iterable[str], *, by_name: bool = False) -> KeyValues:
+        """Return the values of some columns; with ``by_name``, those of names without case, spacing and normalization."""
+        called, values = self.row.layout.called if by_name else (), self.row.values
+        return tuple(names.key(value) if (value := values[name]) and name in called else value for name in columns)
 
     @property
     def is_new(self) -> bool:
@@ -69,6 +72,26 @@ def staged(changes: Iterable[Change]) -> Staging:
         for row in rows(change.operation.resource, change.data) if change.data is not None else ():
             by_table[row.layout.table.name].append(StagedRow(change, row))
     return Staging(by_id, by_table)
+
+
+def stored_keys(
+    session: Session, table: Table, columns: Sequence[str], keys: Iterable[KeyValues], more: Sequence[str]
+) -> Iterator[tuple[KeyValues, KeyValues]]:
+    """Yield the key and the values of further columns of each stored row that has one of these keys; nulls are equal."""
+    key = [table.c[name] for name in columns]
+    by_nulls: dict[tuple[bool, ...], set[KeyValues]] = defaultdict(set)
+    for values in keys:
+        by_nulls[tuple(value is None for value in values)].add(tuple(value for value in values if value is not None))
+    for are_null, several in by_nulls.items():
+        # A list of values finds no nulls.
+        conditions = [column.is_(None) for column, is_null in zip(key, are_null, strict=True) if is_null]
+        known = [column for column, is_null in zip(key, are_null, strict=True) if not is_null]
+        for chunk in chunks(several):
+            listed = (
+                [known[0].in_([one for (one,) in chunk]) if len(known) == 1 else tuple_(*known).in_(chunk)] if known else []
+            )
+            for row in session.execute(select(*key, *[table.c[name] for name in more]).where(*listed, *conditions)):
+                yield tuple(row[: len(key)]), tuple(row[len(key) :])
 
 
 @dataclass(frozen=True)

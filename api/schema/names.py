@@ -30,5 +30,11 @@ def canonical(text: str) -> str:
     return name
 
 
+def key(name: str) -> str:
+    """Return a text that names have in common if they differ only in case, spacing or normalization (Unicode's NFKC)."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return " ".join(folded.split())
+
+
 def _called(character: str) -> str:
     return f"U+{ord(character):04X} {unicodedata.name(character, '')}".strip()

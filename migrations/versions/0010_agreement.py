@@ -1,8 +1,10 @@
-"""Organizations without a city have unique names; stops at records that contradict each other."""
+"""Organizations without a city have unique names; stops at records that contradict each other, and at unclean names."""
 
 import sqlalchemy as sa
 from alembic import op
 from alembic.util import CommandError
+
+from migrations import names
 
 revision = "0010"
 down_revision = "0009"
@@ -24,14 +26,6 @@ PLACINGS = """
 """
 # Faults, each with the query for its records and the SQL that mends one.
 FAULTS = (
-    (
-        "has the name of another organization without a city",
-        """
-        select distinct a.id from organizations a join organizations b on a.name = b.name and a.id > b.id
-        where a.city_id is null and b.city_id is null
-        """,
-        "update organizations set name = '...' where id = '{}'",
-    ),
     (
         "is part of itself, through its parents",
         CIRCLE.format(table="organizations"),
@@ -75,6 +69,7 @@ def upgrade() -> None:
         for fault, query, mend in FAULTS
         for (id,) in op.get_bind().execute(sa.text(query)).all()
     ]
+    lines += names.faults()
     if lines:
         raise CommandError("\n".join(["these records break rules of this release; mend them and upgrade again:", *lines]))
     nowhere = sa.text("city_id is null")

@@ -1,6 +1,7 @@
 """Names that are sent, by every route and in every noun."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +70,64 @@ def test_names_are_one_by_every_route(curator: FlaskClient, database: Database, 
     assert len(said(load(database, write(tmp_path, "cities.json", [twin])), tmp_path)) == 1
     assert curator.patch("/cities/fresno-ca", json={"name": "Cañon Vista "}, headers=ANY).status_code == 200
     assert curator.get("/cities/fresno-ca").get_json()["data"]["name"] == "Cañon Vista"
+
+
+TWINS: dict[str, tuple[str, dict[str, Any]]] = {
+    "surveys": ("name", {"id": "zz", "year": 2024, "year_basis": "stated", "conducted_by": "e-republic"}),
+    "cities": ("name", {"id": "zz-ca", "state": "CA", "country": "US"}),
+    "initiatives": ("title", {"id": "zz", "city": "los-angeles-ca", "summary": "S.", "status": "pilot"}),
+    "priorities": ("name", {"id": "zz", "description": "D."}),
+    "organizations": ("name", {"id": "zz", "type": "company"}),
+}
+# A name of each noun that is published, with the members of its twin.
+NAMES = {
+    "surveys": "Digital Cities Survey",
+    "cities": "San Diego",
+    "initiatives": "MyLA311",
+    "priorities": "Cybersecurity",
+    "organizations": "e.Republic",
+}
+
+
+def wide(name: str) -> str:
+    """Return a name in full-width letters."""
+    return "".join(chr(ord(character) + 0xFEE0) if "!" <= character <= "~" else character for character in name)
+
+
+@pytest.mark.parametrize("spelling", [str.upper, str.lower, wide], ids=["upper", "lower", "wide"])
+@pytest.mark.parametrize("noun", TWINS)
+def test_a_name_is_unique_in_every_spelling(
+    curator: FlaskClient, database: Database, tmp_path: Path, noun: str, spelling: Callable[[str], str]
+) -> None:
+    """A name that differs only in case or width is that of the other record, by every route; another name is free."""
+    member, members = TWINS[noun]
+    (other,) = (row for row in curator.get(f"/{noun}?limit=100").get_json()["data"] if row[member] == NAMES[noun])
+    twin = {**members, member: spelling(NAMES[noun])}
+    for answer in (
+        curator.post(f"/{noun}", json=twin),
+        curator.put(f"/{noun}/{twin['id']}", json=twin),
+        curator.post("/changesets", json={"operations": [{"op": "create", "kind": noun, "document": twin}]}),
+    ):
+        status, name, (item,) = brief(answer)
+        assert (status, name, item["code"], item["records"]) == (
+            409,
+            "conflict",
+            "not-unique",
+            [{"kind": noun, "id": other["id"]}],
+        )
+    assert len(said(load(database, write(tmp_path, f"{noun}.json", [twin])), tmp_path)) == 1
+    free = {**twin, member: f"{twin[member]} 2"}
+    both = [free, {**free, "id": f"{free['id']}-2", member: free[member].swapcase()}]
+    assert len(said(load(database, write(tmp_path, f"{noun}.json", both)), tmp_path)) == 1
+    assert curator.post(f"/{noun}", json=free).status_code == 201
+    assert curator.patch(f"/{noun}/{free['id']}", json={member: twin[member]}, headers=ANY).status_code == 409
+    assert curator.patch(f"/{noun}/{other['id']}", json={member: spelling(NAMES[noun])}, headers=ANY).status_code == 200
+
+
+def test_names_of_another_key_are_free(curator: FlaskClient) -> None:
+    """The same name in another state is another city, and metrics of one initiative have names of their own."""
+    assert curator.post("/cities", json={"id": "zz-nv", "name": "SAN DIEGO", "state": "NV", "country": "US"}).status_code == 201
+    metrics = [{**PARTS["metrics"], "name": name} for name in ("Users", "USERS")]
+    answer = curator.patch("/initiatives/los-angeles-ca-data-lake", json={"metrics": metrics}, headers=ANY)
+    status, _, (item,) = brief(answer)
+    assert (status, item["pointer"], item["code"]) == (422, "/metrics/1/name", "named-twice")

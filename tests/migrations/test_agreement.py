@@ -5,12 +5,29 @@ from alembic import command
 from alembic.util import CommandError
 from sqlalchemy import text
 
+from api.schema.names import canonical, key
+from migrations import names
 from tests.support.databases import Store, config, opened, upgrade
 
 FORMER, AGREEMENT = "0009", "0010"
 ORGANIZATIONS = "insert into organizations (id, name, type) values ('zz-0', 'Twin', 'company'), ('zz-1', 'Twin', 'company')"
 FAULTS = {
     "names": (ORGANIZATIONS, "zz-1 has the name of another", "update organizations set name = '...' where id = 'zz-1'"),
+    "case": (
+        "insert into cities (id, name, country, state) values ('zz-ca', 'SAN DIEGO', 'US', 'CA')",
+        "zz-ca has the name of another, with id = 'san-diego-ca'",
+        "update cities set name = '...' where id = 'zz-ca'",
+    ),
+    "spaces": (
+        "update priorities set name = 'Bob''s  plan ' where id = 'cybersecurity'",
+        "cybersecurity has a name with odd spaces or characters",
+        "update priorities set name = 'Bob''s plan' where id = 'cybersecurity'",
+    ),
+    "unit": (
+        "update initiative_metrics set unit = 'a\u202eb\nc' where initiative_id = 'los-angeles-ca-myla311' and position = 1",
+        "los-angeles-ca-myla311 has a unit with odd spaces or characters",
+        "update initiative_metrics set unit = 'ab c' where initiative_id = 'los-angeles-ca-myla311' and position = 1",
+    ),
     "circle": (
         (
             "update organizations set parent_id = case id when 'e-republic' then 'govai-coalition' else 'e-republic' end "
@@ -79,3 +96,21 @@ def test_control_the_shipped_data_agrees(store: Store) -> None:
         with database.writing() as session:
             session.execute(text("update organizations set name = 'Other' where id = 'zz-1'"))
         command.upgrade(config(database), "head")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a", " a\u00a0 b ", "a\nb", "e\u0301", "\u200b", "a\u200d", "\u0645\u200c\u0646", "\u202eab", "\u3164x", "\ue000", "\t"],
+)
+def test_an_upgrade_and_the_api_know_the_same_names(text: str) -> None:
+    """A name passes an upgrade as it is just if the API would store it as it is, and the mended name does."""
+
+    def sent(name: str) -> str | None:
+        try:
+            return canonical(name)
+        except ValueError:
+            return None
+
+    assert (names.canonical(text) == text) == (sent(text) == text)
+    assert sent(names.canonical(text) or "...") == (names.canonical(text) or "...")
+    assert names.folded(text) == key(text)

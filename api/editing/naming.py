@@ -1,0 +1,58 @@
+"""Checks that no two records have a name in common: names that differ only in case, spacing or normalization are the same.
+
+The database knows only equal texts: no two databases fold the letters of all scripts alike.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from api.editing.operations import Operation, Refused
+from api.editing.rows import layout, unique_keys
+from api.editing.staging import KeyValues, chunks, stored_keys
+from api.schema import names
+from api.schema.resource import Resource
+
+# Returns the operations that changed one of the members of a noun's records, by id.
+Changed = Callable[..., Mapping[str, Operation]]
+
+
+def check(session: Session, resource: Resource, changed: Changed, refused: Refused) -> None:
+    """Refuse changed records that have the name of another record with the same values of the rest of the key."""
+    below = layout(resource)
+    for columns in unique_keys(below.table):
+        called = [name for name in columns if name in below.called]
+        if called and (operations := changed(resource.name, *(below.names[name] for name in columns))):
+            rest = [name for name in columns if name not in called]
+            for ids in _namesakes(session, resource, rest, called, operations):
+                for id in (id for id in ids if id in operations):
+                    other = next(other for other in ids if other != id)
+                    members = [below.names[name] for name in (*rest, *called)]
+                    _refuse(operations[id], members, other, refused)
+
+
+def _namesakes(
+    session: Session, resource: Resource, rest: Sequence[str], called: Sequence[str], operations: Mapping[str, Operation]
+) -> Sequence[Sequence[str]]:
+    """Return the ids of the records that have a name in common."""
+    table = layout(resource).table
+    keys: set[KeyValues] = set() if rest else {()}
+    for chunk in chunks(operations) if rest else ():
+        keys |= {tuple(row) for row in session.execute(select(*[table.c[name] for name in rest]).where(table.c.id.in_(chunk)))}
+    by_name: dict[KeyValues, list[str]] = defaultdict(list)
+    for key, (id, *values) in stored_keys(session, table, rest, keys, ["id", *called]):
+        by_name[*key, *map(names.key, values)].append(id)
+    return [sorted(ids) for ids in by_name.values() if len(ids) > 1]
+
+
+def _refuse(operation: Operation, members: Sequence[str], other: str, refused: Refused) -> None:
+    kind = operation.resource
+    named = " and ".join(f"`{member}`" for member in members)
+    detail = (
+        f"{named} {'are those' if len(members) > 1 else 'is that'} of the {kind.singular} `{other}`: case, spacing and "
+        "normalization make no difference."
+    )
+    records = [{"kind": kind.name, "id": other}]
+    refused.value(operation, f"/{members[-1]}", "not-unique", detail, problem="conflict", records=records)
