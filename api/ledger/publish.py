@@ -34,6 +34,8 @@ ORIGIN: ColumnElement[str] = literal_column(
     "(select system_identifier || '-' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) from pg_control_system())"
 ).label("current_origin")
 
+# Notes about changed records that are read at once.
+NOTES = 50_000
 # Is called with the number of records of each batch.
 Progress = Callable[[int], None]
 
@@ -101,10 +103,13 @@ def publish(
         _append(session, resource, ids, commit, checked)
         if progress:
             progress(len(ids))
+    if commit.refused:
+        session.execute(insert(Dirty), [{"kind": kind, "id": id} for kind, id in commit.refused])
+    faults = [*commit.refused.values()]
     if commit.version == commit.before:
-        return Publication(locked.version, locked.version, commit.refused)
+        return Publication(locked.version, locked.version, faults)
     _advance_head(session, commit)
-    return Publication(commit.before, commit.version, commit.refused)
+    return Publication(commit.before, commit.version, faults)
 
 
 def new_epoch(session: Session) -> int:
@@ -180,7 +185,7 @@ class _Commit:
     indexed: bool
     version: int = field(init=False)
     buckets: dict[str, set[int]] = field(default_factory=dict)
-    refused: list[str] = field(default_factory=list)
+    refused: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Begin without revisions."""
@@ -225,18 +230,26 @@ def current(session: Session, kind: str, ids: Sequence[str]) -> dict[str, Revisi
 
 
 def _take_dirty(session: Session) -> Iterator[tuple[Resource, list[str]]]:
-    """Delete the notes about changed records, and yield these in batches, in the order of publication: by noun, then by id."""
+    """Delete the notes about changed records, and yield these in batches, in the order of publication: by noun, then by id.
+
+    Only `NOTES` of them are in memory; if there are more, the order begins again with each of these pieces.
+    """
     # Notes about the nouns of a newer release are left to that release.
     is_known = Dirty.kind.in_([resource.name for resource in RESOURCES])
-    noted = set(session.execute(delete(Dirty).where(is_known).returning(Dirty.kind, Dirty.id)))
-    for resource in RESOURCES:
-        ids = sorted(id for kind, id in noted if kind == resource.name)
-        for start in range(0, len(ids), BATCH):
-            yield resource, ids[start : start + BATCH]
+    oldest = select(Dirty.seq).where(is_known).order_by(Dirty.seq).limit(NOTES)
+    taken = delete(Dirty).where(Dirty.seq.in_(oldest)).returning(Dirty.kind, Dirty.id)
+    is_last = False
+    while not is_last:
+        notes = session.execute(taken).all()
+        is_last, noted = len(notes) < NOTES, set(notes)
+        for resource in RESOURCES:
+            ids = sorted(id for kind, id in noted if kind == resource.name)
+            for start in range(0, len(ids), BATCH):
+                yield resource, ids[start : start + BATCH]
 
 
 def _append(session: Session, resource: Resource, ids: Sequence[str], commit: _Commit, checked: AbstractSet[bytes]) -> None:
-    """Add a revision for each record whose content differs from its last revision; note again what cannot be published."""
+    """Add a revision for each record whose content differs from its last revision; refuse what cannot be published."""
     contents, refused = publishable(session, resource, ids, checked)
     last = current(session, resource.name, ids)
     rows: list[dict[str, Any]] = []
@@ -250,9 +263,7 @@ def _append(session: Session, resource: Resource, ids: Sequence[str], commit: _C
     _write(session, rows, superseded)
     added = {row["version"]: contents[row["id"]] for row in rows if row["op"] is Op.UPSERT}
     _index(session, resource, commit, superseded.values(), added)
-    if refused:
-        session.execute(insert(Dirty), [{"kind": resource.name, "id": id} for id in refused])
-        commit.refused.extend(refused.values())
+    commit.refused |= {(resource.name, id): fault for id, fault in refused.items()}
 
 
 def _write(session: Session, rows: Sequence[Mapping[str, Any]], superseded: Mapping[int, Revision]) -> None:

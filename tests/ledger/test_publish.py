@@ -265,6 +265,26 @@ def test_many_records_at_once(database: Database) -> None:
         assert list(verify(session)) == []
 
 
+@pytest.mark.parametrize("notes", [1, 2, 7])
+def test_notes_are_read_in_pieces(database: Database, monkeypatch: pytest.MonkeyPatch, notes: int) -> None:
+    """Notes in many pieces make one commit with each record once; what cannot be published is noted again, once."""
+    monkeypatch.setattr(publish, "NOTES", notes)
+    before = head(database)
+    with database.engine.begin() as connection:
+        connection.execute(text(f"update initiatives set started = '9999-99' where id = '{LAKE}'"))
+        for summary in ("One.", "Two."):
+            connection.execute(text("update cities set summary = :summary"), {"summary": summary})
+    publication = publish.sweep(database)
+    assert (publication.revisions, len(publication.refused)) == (6, 1)
+    with database.reading() as session:
+        ids = session.scalars(select(Revision.id).where(Revision.version > before)).all()
+        assert sorted(ids) == sorted(session.scalars(text("select id from cities")))
+        assert session.scalars(select(Revision.commit_version).where(Revision.version > before).distinct()).all() == [
+            before + 1
+        ]
+        assert session.execute(select(models.Dirty.kind, models.Dirty.id)).all() == [("initiatives", LAKE)]
+
+
 def test_publication_costs_the_same_queries(database: Database) -> None:
     """Publishing fifty records takes as many SELECTs as publishing one."""
     counts = []
