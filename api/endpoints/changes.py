@@ -12,16 +12,15 @@ from flask import Response, request
 from marshmallow import INCLUDE, Schema, fields
 from sqlalchemy.orm import Session
 
-from api.errors import ProblemError, error_item
 from api.ledger import feed, head, history
-from api.ledger.head import DatasetState, DivergedError
+from api.ledger.head import DatasetState
 from api.query import parser
-from api.query.parameters import AS_OF, MIN_VERSION, VERSION, Parameter, read_names
+from api.query.parameters import AS_OF, MIN_VERSION, Parameter, read_names
 from api.schema.formats import chunks
 from api.schema.operators import TYPES
-from api.web import envelopes, tags
+from api.web import envelopes, positions, tags
 from api.web.blueprints import Blueprint, documents
-from api.web.consistency import ReadView, as_of_version, chain_of, reading, version_problems
+from api.web.consistency import ReadView, as_of_version, reading, version_problems
 from api.web.headers import CONDITIONS, HEADERS, LINK, UNCHANGED
 from api.web.news import news
 from api.web.parameters import NOUN, NOUNS, noun_named, query_parameters
@@ -40,6 +39,17 @@ from api.web.schemas import (
 )
 
 
+def cursor_field() -> fields.String:
+    """Return the field of the cursor of a change."""
+    return fields.String(
+        required=True,
+        metadata={
+            "description": "Continue after this change. Cursors have a fixed width and sort as texts in the order of the feed.",
+            "example": "0000000000000603-0000000000000603-3c59dc048e885024",
+        },
+    )
+
+
 class ChangeSchema(Schema):
     """A change of a record."""
 
@@ -51,6 +61,7 @@ class ChangeSchema(Schema):
     reason = reason_field()
     changed_at = changed_at_field()
     hash = hash_field("Leaf hash of the record in the digest; null for a deletion.", allow_none=True)
+    cursor = cursor_field()
     document = document_field(
         "The record; null for a deletion and, with `history=true`, if the document was cut from the history.", or_null=True
     )
@@ -68,6 +79,7 @@ class FlatChangeSchema(Schema):
     version = version_field("Version of the change: unique and ascending.")
     changed_at = changed_at_field()
     deleted = fields.Boolean(required=True, metadata={"description": "Whether the record is deleted.", "example": False})
+    cursor = cursor_field()
 
 
 def _page_of_changes(row: type[Schema]) -> dict[str, fields.Field[Any]]:
@@ -91,10 +103,16 @@ DEFAULT_LIMIT, MAX_LIMIT, MAX_WAIT = 500, 1_000, 30
 FLAT_PARAMETERS = {
     row.name: row
     for row in (
-        Parameter("since", "Only changes after this version; 0 for all.", VERSION, example=lambda _: "0"),
+        Parameter(
+            "since",
+            "Only changes after this version, 0 for all; or after the change that has this `cursor`.",
+            {"type": "string", "pattern": f"^({positions.SINCE.pattern})$"},
+            refusal="`since` is a version of the dataset, or the `cursor` of a change.",
+            example=lambda _: "0",
+        ),
         Parameter(
             "cursor",
-            "Continue here: `cursor` of the last answer. It never expires. A `since` before it changes nothing.",
+            "Continue here: `cursor` of the last answer or change. It never expires. A `since` before it changes nothing.",
             {"type": "string", "maxLength": 400},
         ),
         Parameter(
@@ -124,7 +142,7 @@ KINDS = Parameter(
 )
 PARAMETERS = {**FLAT_PARAMETERS, KINDS.name: KINDS}
 FEED_PROBLEMS = ("invalid-query", "invalid-cursor", "cursor-diverged", "not-acceptable", "precondition-failed", "unavailable")
-Renderer = Callable[[history.RevisionRow], str]
+Renderer = Callable[[history.RevisionRow, str], str]
 
 blueprint = Blueprint(
     "sync", __name__, description="Copies: all changes in order, proofs of completeness, and everything at once."
@@ -171,7 +189,7 @@ class FeedQuery:
     """A request of the feed; no ``kinds`` stands for all nouns."""
 
     kinds: tuple[str, ...]
-    since: int
+    since: str
     cursor: str | None
     limit: int
     history: bool
@@ -184,10 +202,10 @@ def read_query(rows: Mapping[str, Parameter], kinds: tuple[str, ...] = ()) -> Fe
     """Return the feed query of the request's parameters. Raises a 400 that names every error."""
     values = parser.parse_named(rows, request.args.lists())
     if values.get("wait") and "as_of" in values:
-        raise _not_together("wait", "`wait` and `as_of` don't go together: leave one of them out.")
+        raise positions.not_together("wait", "`wait` and `as_of` don't go together: leave one of them out.")
     return FeedQuery(
         kinds=kinds or tuple(noun for noun in NOUNS if noun in values.get("kinds", ())),
-        since=values.get("since", 0),
+        since=values.get("since", "0"),
         cursor=values.get("cursor"),
         limit=values.get("limit", DEFAULT_LIMIT),
         history=values.get("history", False),
@@ -195,10 +213,6 @@ def read_query(rows: Mapping[str, Parameter], kinds: tuple[str, ...] = ()) -> Fe
         as_of=values.get("as_of"),
         min_version=values.get("min_version", 0),
     )
-
-
-def _not_together(parameter: str, detail: str) -> ProblemError:
-    return ProblemError("invalid-query", detail, error_item(parameter, "not-together", detail))
 
 
 # --- the answer
@@ -233,21 +247,23 @@ def _read_page(query: FeedQuery, render: Renderer, *, news_only: bool) -> Respon
         more = page.more or (query.as_of is None and page.feed.until < now.version)
         if news_only and not (page.rows or page.oversized or more):
             return None
-        links, tail = _tail(session, page, now.version, more=more)
-        changes = stack.enter_context(closing(feed.changes(session, page)))
-        response = _send(stack, page, itertools.chain(['{"data":['], envelopes.separated(map(render, changes)), ["],", tail]))
+        chain = head.chain_at(session, page.feed.until)
+        links, tail = _tail(page, chain, now.version, more=more)
+        changes, cursor_of = stack.enter_context(closing(feed.changes(session, page))), page.cursors(chain)
+        rows = envelopes.separated(render(row, cursor_of(row.version)) for row in changes)
+        response = _send(stack, page, itertools.chain(['{"data":['], rows, ["],", tail]))
     response.headers["Link"] = link_header(links)
     return tagged(response, etag)
 
 
 def _feed(session: Session, query: FeedQuery, now: DatasetState) -> feed.Feed:
     """Return the part of the ledger that the query reads. Raises 400 and 410, and AheadError."""
-    since = _position(session, query)
+    since = positions.read(session, query.since, query.cursor, query.kinds)
     until = since.target or now.version
     if query.as_of is not None:
         until = max(as_of_version(session, query.as_of), since.version)
-        if since.target and since.target != until:
-            raise _invalid_cursor(f"The cursor is on the way to version {since.target}: go on without `as_of`.")
+        if since.target not in {0, until} or since.compacted > until:
+            raise positions.invalid_cursor(f"The cursor is on the way to version {since.known}: go on without `as_of`.")
         with version_problems(session, "as_of"):
             history.require_untrimmed(session, until)
     if query.history and since.version < now.trimmed:
@@ -256,36 +272,9 @@ def _feed(session: Session, query: FeedQuery, now: DatasetState) -> feed.Feed:
     return feed.Feed(since, until, query.kinds, query.history)
 
 
-def _position(session: Session, query: FeedQuery) -> feed.Position:
-    """Return the position after which the query reads. Raises a 400 for an invalid cursor, a 410 for one of a lost past."""
-    if query.cursor is None:
-        chain_of(session, query.since, "since")
-        return feed.Position(query.since, query.kinds)
-    try:
-        position, proof = feed.Position.read(query.cursor)
-    except feed.NoCursorError:
-        hint = "Take it from `cursor` or `links.next` of an answer."
-        raise _invalid_cursor("The cursor is none of ours.", hint) from None
-    chain = chain_of(session, position.known, "cursor")
-    with version_problems(session, "cursor"):
-        if not position.holds(proof, chain):
-            raise DivergedError(position.known)
-    # ETL tools send the `since` that they began with on every page; the cursor is further.
-    if query.since > position.version:
-        raise _not_together("since", "`since` is after where `cursor` is: leave one of them out.")
-    if not position.covers(query.kinds):
-        raise _invalid_cursor(f"The cursor knows changes of {', '.join(position.kinds)}: begin with `since=0` for others.")
-    return position
-
-
-def _invalid_cursor(detail: str, hint: str = "") -> ProblemError:
-    return ProblemError("invalid-cursor", detail, error_item("cursor", "invalid-cursor", hint or detail))
-
-
-def _tail(session: Session, page: feed.Page, version: int, *, more: bool) -> tuple[dict[str, str | None], str]:
-    """Return the links of a page, and the envelope after its changes as text."""
-    position = page.position
-    cursor = position.cursor(head.chain_at(session, position.known))
+def _tail(page: feed.Page, chain: bytes, version: int, *, more: bool) -> tuple[dict[str, str | None], str]:
+    """Return the links of a page, and the envelope after its changes as text; ``chain`` is the hash at the end of its feed."""
+    cursor = page.position.cursor(chain)
     following = address(request.args, without="since", cursor=cursor) if more else None
     links = {"self": address(request.args), "next": following}
     return links, json.dumps({"links": links, "cursor": cursor, "head": version}, separators=(",", ":"))[1:]

@@ -3,7 +3,8 @@
 import base64
 import binascii
 import hashlib
-from collections.abc import Generator, Hashable, Iterator, Sequence
+import re
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Self
@@ -18,6 +19,9 @@ from api.resources import BY_NAME
 
 # Bytes of a cursor's proof.
 PROOF = 12
+# The cursor of a change: its version, the version up to which its page was compacted, and the first digits of the chain there.
+# Its numbers have a fixed width, so that cursors sort as texts in the order of the feed.
+OF_CHANGE = re.compile(r"([0-9]{16})-([0-9]{16})-([0-9a-f]{16})")
 
 
 class NoCursorError(ValueError):
@@ -32,18 +36,20 @@ class Position:
     """How far a reader has come: it knows every change of some nouns up to ``version``.
 
     If there is a ``target``, the reader is on its way to that version, and was not sent changes that are superseded before it.
-    ``fresh``: the reader began with nothing, so deletions before its target mean nothing to it.
+    ``fresh``: the reader began with nothing, so deletions before its target mean nothing to it. ``compacted``: a reader that
+    goes on after one change of a page was not sent changes that are superseded before this version.
     """
 
     version: int
     kinds: tuple[str, ...] = ()
     target: int = 0
     fresh: bool = False
+    compacted: int = 0
 
     @property
     def known(self) -> int:
         """The highest version that the reader depends on: everything that it knows comes from the chain up to it."""
-        return max(self.version, self.target)
+        return max(self.version, self.target, self.compacted)
 
     def cursor(self, chain: bytes) -> str:
         """Return the position as an opaque text, with a proof that the chain at `known` had this hash."""
@@ -82,6 +88,18 @@ class Position:
     def holds(self, proof: bytes, chain: bytes) -> bool:
         """Tell whether a cursor with this proof was made from a chain with this hash."""
         return proof == self._proof(chain)
+
+
+def read_of_change(cursor: str, kinds: tuple[str, ...]) -> tuple[Position, str] | None:
+    """Return the position and the proof of the cursor of a change; None if the text is none."""
+    if not (match := OF_CHANGE.fullmatch(cursor)):
+        return None
+    return Position(int(match[1]), kinds, compacted=int(match[2])), match[3]
+
+
+def proof_of_change(chain: bytes) -> str:
+    """Return the proof in the cursors of changes, from the chain's hash at the version that they depend on."""
+    return chain.hex()[:16]
 
 
 # --- pages
@@ -146,6 +164,11 @@ class Page:
         """The position of a reader that has read the page."""
         feed = self.feed
         return Position(self.end, feed.kinds, feed.until, feed.fresh) if self.more else Position(self.end, feed.kinds)
+
+    def cursors(self, chain: bytes) -> Callable[[int], str]:
+        """Return a function from the version of a change to its cursor, given the chain's hash at the end of the feed."""
+        proof = f"-{self.feed.until:016d}-{proof_of_change(chain)}"
+        return lambda version: f"{version:016d}{proof}"
 
 
 def page(session: Session, feed: Feed, limit: int) -> Page:

@@ -70,7 +70,7 @@ def separated(texts: Iterable[str]) -> Iterator[str]:
         yield f",{text}" if number else text
 
 
-def change(row: RevisionRow) -> str:
+def change(row: RevisionRow, cursor: str) -> str:
     """Return a change as JSON, with the document as it is stored."""
     facts = {
         "version": row.version,
@@ -81,13 +81,14 @@ def change(row: RevisionRow) -> str:
         "reason": row.reason,
         "changed_at": instant(row.changed_at),
         "hash": row.leaf and row.leaf.hex(),
+        "cursor": cursor,
     }
     return around(row.document, facts)
 
 
-def flat_change(row: RevisionRow) -> str:
-    """Return a change as JSON: the record with two more members; for a deletion, its id and version with them."""
-    members: dict[str, Any] = {"changed_at": instant(row.changed_at), "deleted": row.op is Op.DELETE}
+def flat_change(row: RevisionRow, cursor: str) -> str:
+    """Return a change as JSON: the record with three more members; for a deletion, its id and version with them."""
+    members: dict[str, Any] = {"changed_at": instant(row.changed_at), "deleted": row.op is Op.DELETE, "cursor": cursor}
     if row.document is None:
         return _compact({"id": row.id, "version": row.version, **members})
     return f"{row.document[:-1]},{_compact(members)[1:]}"

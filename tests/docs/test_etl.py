@@ -146,7 +146,7 @@ def keep(office: Office, run: Callable[[], int], records: Callable[[str], list[J
 
 COUNT = "\ncounts = pipeline.last_trace.last_normalize_info.row_counts\nprint(sum(counts.get(noun, 0) for noun in NOUNS))\n"
 # A record's own members, with times as text.
-OWN = """SELECT COLUMNS(lambda name: name NOT IN ('changed_at', 'deleted', 'updated_at')),
+OWN = """SELECT COLUMNS(lambda name: name NOT IN ('changed_at', 'cursor', 'deleted', 'updated_at')),
 strftime(updated_at AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%S.%gZ') AS updated_at ORDER BY id"""
 
 
@@ -294,7 +294,7 @@ class Target:
         if row["deleted"]:
             self.there[noun].pop(row["id"], None)
         else:
-            self.there[noun][row["id"]] = {k: v for k, v in row.items() if k not in {"changed_at", "deleted"}}
+            self.there[noun][row["id"]] = {k: v for k, v in row.items() if k not in {"changed_at", "deleted", "cursor"}}
 
     def records(self, noun: str) -> list[Json]:
         """Return what there is of a noun, by id."""

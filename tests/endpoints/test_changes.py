@@ -43,6 +43,7 @@ def test_changes(curator: FlaskClient, database: Database) -> None:
                 "reason": "New.",
                 "changed_at": record["updated_at"],
                 "hash": leaf,
+                "cursor": f"{604:016d}-{604:016d}-{chain.hex()[:16]}",
                 "document": record,
             }
         ],
@@ -53,7 +54,7 @@ def test_changes(curator: FlaskClient, database: Database) -> None:
     assert curator.delete("/cities/fresno-ca?message=Gone.", headers=ANY).status_code == 204
     (row,) = read(curator, f"/changes?cursor={page['cursor']}")["data"]
     expected = {"version": 605, "commit": 605, "op": "delete", "reason": "Gone.", "hash": None, "document": None}
-    assert row == {**page["data"][0], **expected, "changed_at": row["changed_at"]}
+    assert row == {**page["data"][0], **expected, "changed_at": row["changed_at"], "cursor": row["cursor"]}
 
 
 def test_a_commit_is_never_split(curator: FlaskClient) -> None:
@@ -148,10 +149,11 @@ def test_flat(curator: FlaskClient) -> None:
     write(curator, "a-zz")
     record = read(curator, "/cities/a-zz")["data"]
     (row,) = read(curator, "/changes/cities?since=603")["data"]
-    assert row == {**record, "changed_at": record["updated_at"], "deleted": False}
+    assert row == {**record, "changed_at": record["updated_at"], "deleted": False, "cursor": row["cursor"]}
     curator.delete("/cities/a-zz", headers=ANY)
     (row,) = read(curator, "/changes/cities?since=604")["data"]
-    assert row == {"id": "a-zz", "version": 605, "changed_at": row["changed_at"], "deleted": True}
+    expected = {"id": "a-zz", "version": 605, "changed_at": row["changed_at"], "deleted": True, "cursor": row["cursor"]}
+    assert row == expected
 
 
 def test_as_of(curator: FlaskClient) -> None:
@@ -167,7 +169,7 @@ def test_as_of(curator: FlaskClient) -> None:
 @pytest.mark.parametrize(
     ("query", "parameter"),
     [
-        ("since=-1", "since"), ("since=x", "since"), ("since=9007199254740992", "since"), ("limit=0", "limit"), ("limit=1001", "limit"),
+        ("since=-1", "since"), ("since=x", "since"), ("since=603-603-0", "since"), ("limit=0", "limit"), ("limit=1001", "limit"),
         ("kinds=mayors", "kinds"), ("wait=31", "wait"), ("history=yes", "history"), ("sinse=1", "sinse"), ("as_of=yesterday", "as_of"),
         ("as_of=2024-13-01T00:00:00Z", "as_of"), ("wait=1&as_of=1", "wait"), ("cursor=x", "cursor"),
         ("cursor=", "cursor"), ("as_of=", "as_of"),
@@ -293,6 +295,70 @@ def test_another_origin_is_another_epoch(curator: FlaskClient, database: Databas
     with database.reading() as session:
         head = session.scalars(select(Head)).one()
     assert (head.epoch, head.version, head.origin) == (1, EPOCH + 2, known)
+
+
+# --- the cursors of changes
+
+
+@pytest.mark.parametrize("feed", ["/changes", "/changes/cities"])
+def test_cursor_of_a_change(curator: FlaskClient, database: Database, feed: str) -> None:
+    """The cursor of each change, as `cursor` or as `since`, continues after it; cursors sort as texts in the order of versions."""
+    write(curator, "a-zz", "b-zz")
+    with database.writing() as session:
+        publish.new_epoch(session)
+    write(curator, "c-zz", "d-zz")
+    rows = read(curator, f"{feed}?since=601&history=true")["data"]
+    cursors = [row["cursor"] for row in rows]
+    assert cursors == sorted(cursors)
+    assert {len(cursor) for cursor in cursors} == {50}
+    for number, cursor in enumerate(cursors, 1):
+        for parameter in ("cursor", "since"):
+            page = read(curator, f"{feed}?{parameter}={cursor}&limit=1")
+            assert [row["version"] for row in page["data"]] == [row["version"] for row in rows[number : number + 1]]
+    page = read(curator, f"{feed}?since={cursors[0]}&limit=1")
+    assert read(curator, page["links"]["next"].removeprefix("http://localhost") + f"&since={cursors[0]}")["data"]
+    status, _, items = brief(curator.get(f"{feed}?cursor={cursors[0]}&since={cursors[-1]}"))
+    assert (status, [(item["parameter"], item["code"]) for item in items]) == (400, [("since", "not-together")])
+
+
+@pytest.mark.parametrize("parameter", ["cursor", "since"])
+def test_cursor_of_a_lost_change(curator: FlaskClient, database: Database, parameter: str) -> None:
+    """The cursor of a lost change is a 410, without a new epoch, too; that of a kept one still holds.
+
+    The control: a number misses what took its place.
+    """
+    (kept,) = read(curator, "/changes?since=602")["data"]
+    write(curator, "a-zz", "b-zz")
+    lost = read(curator, "/changes?since=603")["data"]
+    undo(database, 603)
+    paths = [f"/changes?{parameter}={row['cursor']}" for row in lost]
+    for new in ([], ["c-zz"], ["c-zz", "d-zz"]):
+        write(curator, *new[-1:])
+        assert {brief(curator.get(path))[:2] for path in paths} == {(410, "cursor-diverged")}
+        assert [row["id"] for row in read(curator, f"/changes?{parameter}={kept['cursor']}")["data"]] == new
+    assert read(curator, "/changes?since=605")["data"] == []
+
+
+def test_cursor_in_the_middle_of_a_load(curator: FlaskClient, database: Database) -> None:
+    """The cursor of a change depends on all that its page left out: if the change that superseded it is lost, it is a 410.
+
+    The control: the number of the change misses the record, which is again as it was before.
+    """
+    write(curator, "a-zz", "b-zz")
+    curator.patch("/cities/a-zz", json={"summary": "Lost."}, headers=ANY)
+    page = read(curator, "/changes?since=603&limit=1")
+    (row,) = page["data"]
+    assert row["id"] == "b-zz"
+    assert read(curator, f"/changes?since={row['cursor']}")["data"][0]["id"] == "a-zz"
+    for as_of in (603, 605):
+        assert brief(curator.get(f"/changes?cursor={row['cursor']}&as_of={as_of}"))[:2] == (400, "invalid-cursor")
+    with database.writing() as session:
+        session.execute(text("delete from revision where version = 606"))
+        session.execute(text("update revision set superseded = null where superseded = 606"))
+        chain = session.execute(text("select chain from revision where version = 605")).scalar_one()
+        session.execute(text("update ledger_head set version = 605, chain = :chain"), {"chain": chain})
+    assert brief(curator.get(f"/changes?since={row['cursor']}"))[:2] == (410, "cursor-diverged")
+    assert read(curator, f"/changes?since={row['version']}")["data"] == []
 
 
 def test_mutated_cursors(client: FlaskClient) -> None:
