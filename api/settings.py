@@ -46,6 +46,11 @@ class Settings:
         "Address of the PostgreSQL primary when `DATABASE_URL` is a standby. Requests for a version that the standby does not "
         "have yet are answered from the primary; without it they get a 503.",
     )
+    state_dir: str = setting(
+        "",
+        "Folder, outside of what a restore replaces, for a small file with the highest version that was published: a restored "
+        "database is noticed by it. When empty, the file is beside a SQLite database, and PostgreSQL has none.",
+    )
     host: str = setting("127.0.0.1", "Address or name to listen on.")
     port: int = setting(8000, "Port to listen on.", low=1, high=65535)
     workers: int = setting(2, "Number of server processes.", low=1, high=256)

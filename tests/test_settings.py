@@ -71,6 +71,7 @@ def test_defaults() -> None:
     expected = {
         "database_url": f"sqlite:///{ROOT / 'digital-cities.sqlite3'}",
         "primary_url": "",
+        "state_dir": "",
         "host": "127.0.0.1",
         "port": 8000,
         "workers": 2,

@@ -7,7 +7,7 @@ from flask.cli import AppGroup
 
 from api.cli.common import DaysAgo, open_database, report_differences
 from api.editing import idempotency
-from api.ledger import history, models, publish, rebuild, retention
+from api.ledger import epochs, history, models, publish, rebuild, retention
 from api.ledger import verify as verification
 from api.resources import BY_NAME
 
@@ -54,7 +54,7 @@ def new_epoch() -> None:
     missing changes.
     """
     with open_database() as database, database.writing() as session:
-        epoch = publish.new_epoch(session)
+        epoch = epochs.new_epoch(session)
     first = epoch * models.EPOCH + 1
     click.echo(f"Epoch {epoch} has begun: its first version is {first}. Clients that saw lost versions are told so.")
 

@@ -16,9 +16,12 @@ from sqlalchemy.orm import Session
 from api import logs
 from api.db import failures
 from api.db.engines import begin_read, engine_for
+from api.db.memory import NOTHING, memory_of
 from api.db.wal import WriteAheadLog
 from api.settings import ROOT, Settings
 
+# Names in the `info` of a session: the memory of its database, and a function that returns the version it is about to publish.
+MEMORY, HEAD = "memory", "head"
 logger = logs.sparing(__name__)
 
 
@@ -38,6 +41,7 @@ class Database:
         self.write_failure: str | None = None
         self.engine = engine_for(settings, create=create)
         self.wal = WriteAheadLog(self.engine, settings)
+        self.memory = memory_of(settings)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -46,7 +50,10 @@ class Database:
         Raises DBAPIError if there is no connection, and SQLAlchemy's TimeoutError if none became free in time.
         """
         # The connection begins the transaction: a session would take longer to do so.
-        with self._begun(begin_read) as connection, Session(connection, expire_on_commit=False) as session:
+        with (
+            self._begun(begin_read) as connection,
+            Session(connection, expire_on_commit=False, info={MEMORY: self.memory}) as session,
+        ):
             try:
                 yield session
             finally:
@@ -63,15 +70,23 @@ class Database:
         try:
             with (
                 self._begun(Connection.begin) as connection,
-                Session(connection, join_transaction_mode="control_fully", expire_on_commit=False) as session,
+                Session(
+                    connection,
+                    join_transaction_mode="control_fully",
+                    expire_on_commit=False,
+                    info={MEMORY: self.memory},
+                ) as session,
             ):
                 yield session
+                head = session.info.get(HEAD)
+                published = head(session) if head else NOTHING
                 try:
                     session.commit()
                 except SQLAlchemyError:
                     # If a commit fails, SQLite keeps the transaction open, and with it the write lock.
                     connection.invalidate()
                     raise
+            self.memory.keep(published)
             self.write_failure = None
         except DBAPIError as error:
             self.write_failure = failures.lasting(error)

@@ -53,7 +53,7 @@ def cursor_field() -> fields.String:
 class ChangeSchema(Schema):
     """A change of a record."""
 
-    version = version_field("Version of the change: unique, ascending and without gaps.")
+    version = version_field("Version of the change: unique and ascending, without gaps within an epoch.")
     commit = version_field("First version of its commit, which names the commit: see `/changesets/{version}`.")
     kind = kind_field()
     id = id_field()

@@ -8,6 +8,8 @@ from sqlalchemy import bindparam, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from api.db import statements
+from api.db.database import HEAD, MEMORY
+from api.db.memory import Memory, Published
 from api.ledger import merkle
 from api.ledger.index import bitmaps
 from api.ledger.models import Bucket, Dirty, Head, Revision
@@ -58,6 +60,7 @@ def state(session: Session) -> DatasetState:
         ((version, chain, trimmed, cuts, indexed, noted),) = statements.rows(session, "state", _state, {})
         is_indexed = noted is None and indexed == bitmaps.stamp(version)
         session.info["dataset"] = DatasetState(version, bytes(chain), trimmed, cuts, noted, is_indexed)
+        _keep(session, Published(version, bytes(chain)))
     result: DatasetState = session.info["dataset"]
     return result
 
@@ -67,6 +70,25 @@ def _state() -> Any:
     of_nouns = Dirty.kind.in_([statements.constant(name) for name in BY_NAME])
     noted = select(Dirty.seq).where(of_nouns).order_by(Dirty.seq.desc()).limit(literal_column("1"))
     return select(Head.version, Head.chain, Head.trimmed, Head.cuts, Head.indexed, noted.scalar_subquery())
+
+
+def _keep(session: Session, published: Published) -> None:
+    """Remember a version that is about to be shown, and that follows what is remembered.
+
+    If it does not, versions were lost: the next write notices that.
+    """
+    memory: Memory | None = session.info.get(MEMORY)
+    # What a session itself has published is not committed yet.
+    if memory and HEAD not in session.info:
+        memory.keep(published, follows=lambda known: is_past(session, *known))
+
+
+def is_past(session: Session, version: int, chain: bytes) -> bool:
+    """Tell whether the chain had this hash at a version."""
+    try:
+        return chain_at(session, version) == chain
+    except LookupError:
+        return False
 
 
 def forget(session: Session) -> None:

@@ -12,27 +12,23 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, delete, insert, literal_column, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from api.db.database import Database
 from api.ledger import head, merkle
 from api.ledger.digest import hash_buckets
+from api.ledger.epochs import lock_head
 from api.ledger.index import bitmaps, fulltext
 from api.ledger.index.versions import UnreadableError
-from api.ledger.models import BATCH, EPOCH, Dirty, Head, Op, Revision
+from api.ledger.models import BATCH, Dirty, Head, Op, Revision
 from api.ledger.rendering import document_of, publishable
 from api.resources import RESOURCES
 from api.schema.canonical import Content, canonical_members, sha256
 from api.schema.fields import instant
 from api.schema.resource import Resource
-
-# PostgreSQL's cluster and the timeline of its log; every promotion and every recovery begins another timeline.
-ORIGIN: ColumnElement[str] = literal_column(
-    "(select system_identifier || '-' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) from pg_control_system())"
-).label("current_origin")
 
 # Notes about changed records that are read at once.
 NOTES = 50_000
@@ -110,49 +106,6 @@ def publish(
         return Publication(locked.version, locked.version, faults)
     _advance_head(session, commit)
     return Publication(commit.before, commit.version, faults)
-
-
-def new_epoch(session: Session) -> int:
-    """Begin a new epoch and return its number, so that no version is used twice, for two different futures.
-
-    Call it for a restored database, before anything is written to it.
-    """
-    return session.execute(update(Head).values(epoch=Head.epoch + 1).returning(Head.epoch)).scalar_one()
-
-
-# --- the head
-
-
-class LockedHead(NamedTuple):
-    """The head as this transaction locked it.
-
-    ``version`` is the last version, and the next one follows ``before``, which is higher if an epoch has begun. ``now`` is the
-    time of this publication. ``indexed``: the bitmap index is complete.
-    """
-
-    version: int
-    before: int
-    chain: bytes
-    now: dt.datetime
-    indexed: bool
-
-
-def lock_head(session: Session) -> LockedHead:
-    """Lock the head, once other publications have ended; on PostgreSQL, begin an epoch if the database has a new timeline."""
-    columns: list[Any] = [Head.epoch, Head.version, Head.changed_at, Head.chain, Head.origin, Head.indexed]
-    if session.get_bind().dialect.name == "postgresql":
-        columns.append(ORIGIN)
-    row = session.execute(update(Head).values(one=1).returning(*columns)).one()
-    epoch, origin = row.epoch, getattr(row, "current_origin", None)
-    if origin != row.origin:
-        # A database without an origin is a new one, and not another future of an old one.
-        epoch += row.origin is not None
-        session.execute(update(Head).values(epoch=epoch, origin=origin))
-    now = dt.datetime.now(dt.UTC)
-    # Times never run backwards, even if the clocks of the writers differ.
-    now = max(row.changed_at, now.replace(microsecond=now.microsecond // 1000 * 1000))
-    indexed = row.indexed == bitmaps.stamp(row.version)
-    return LockedHead(row.version, max(row.version, epoch * EPOCH), row.chain, now, indexed)
 
 
 def _advance_head(session: Session, commit: "_Commit") -> None:

@@ -7,9 +7,9 @@ from sqlalchemy import ColumnElement, Select, exists, select, update
 from sqlalchemy.orm import Session
 
 from api.ledger import head
+from api.ledger.epochs import lock_head
 from api.ledger.index import bitmaps, fulltext
 from api.ledger.models import BATCH, CURRENT, Head, Revision
-from api.ledger.publish import lock_head
 from api.resources import RESOURCES
 from api.schema.canonical import Content
 from api.schema.resource import Resource

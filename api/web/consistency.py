@@ -72,7 +72,10 @@ def _has(database: Database, version: int) -> bool:
     if version == 0:
         return True
     with database.reading() as session:
-        return head.state(session).version >= version
+        if head.state(session).version < version:
+            return False
+        chain_of(session, version, "min_version")
+        return True
 
 
 def _wait_for(database: Database, version: int) -> None:
@@ -80,8 +83,17 @@ def _wait_for(database: Database, version: int) -> None:
         deadline = time.monotonic() + (PATIENCE if may_wait else 0)
         while not _has(database, version):
             if time.monotonic() > deadline:
+                _require_not_lost(database, version)
                 raise ProblemError("unavailable", f"The dataset is not at version {version} yet.")
             time.sleep(POLL_SECONDS)
+
+
+def _require_not_lost(database: Database, version: int) -> None:
+    """Raise a 410 if a version that the database does not have was published once, and no standby waits for it."""
+    with database.reading() as session:
+        if head.state(session).version < version <= database.memory.highest.version and not head.is_standby(session):
+            with version_problems(session, "min_version"):
+                raise head.DivergedError(version)
 
 
 def as_of_version(session: Session, as_of: str) -> int:

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, text, update
 from werkzeug.serving import ThreadedWSGIServer
 
-from api.ledger import publish
+from api.ledger import epochs
 from api.ledger.models import EPOCH, Head
 from api.ledger.verify import verify
 from api.settings import ROOT
@@ -156,7 +156,7 @@ def test_control_without_an_epoch(spare: Pair) -> None:
         (integer, *cursors), lost = places(client, base + 5), proof(client)
         spare.standby.promote()
         with follower.extensions["database"].writing() as session:
-            session.execute(update(Head).values(origin=select(publish.ORIGIN).scalar_subquery()))
+            session.execute(update(Head).values(origin=select(epochs.ORIGIN).scalar_subquery()))
         write(successor, *ids("unheard", 6))
         assert versions(successor, integer) == [base + 6]
         assert read(successor, f"/digest?at={base + 5}")["data"]["root"] != lost

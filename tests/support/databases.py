@@ -92,7 +92,8 @@ class Store:
         if self.dialect == "postgresql":
             self._execute(f"drop database {settings.sqlalchemy_url.database} with (force)")
         else:
-            Path(settings.sqlalchemy_url.database or "").unlink(missing_ok=True)
+            for name in (database := settings.sqlalchemy_url.database or "", f"{database}.published"):
+                Path(name).unlink(missing_ok=True)
 
     def _execute(self, statement: str) -> None:
         with psycopg.connect(self.server, autocommit=True) as connection:
@@ -104,6 +105,9 @@ def template(store: Store) -> Settings:
     """Return a database at the newest revision to make copies of: it is migrated once, and nobody stays connected to it."""
     settings = store.empty()
     upgrade(settings)
+    # A copy is another database, but no other future of this one.
+    with opened(settings) as database, database.writing() as session:
+        session.execute(text("update ledger_head set origin = null"))
     return settings
 
 

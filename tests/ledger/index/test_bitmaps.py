@@ -16,7 +16,7 @@ from pyroaring import BitMap
 from sqlalchemy import select, text
 
 from api.db.database import Database
-from api.ledger import publish, rebuild
+from api.ledger import epochs, rebuild
 from api.ledger.index import bitmaps, versions
 from api.ledger.index.bitmaps import Bitmap
 from api.ledger.index.dimensions import dimensions
@@ -232,7 +232,7 @@ def test_a_new_epoch_is_indexed(database: Database, own_client: FlaskClient) -> 
     """What is written after a restore is counted with what was there before."""
     before = facet(own_client, "/initiatives", "status")
     with publishing(database) as session:
-        publish.new_epoch(session)
+        epochs.new_epoch(session)
         session.execute(text("update initiatives set status = 'draft' where status = 'pilot'"))
     after = facet(own_client, "/initiatives", "status")
     assert after == Counter(before) - Counter(pilot=before["pilot"]) + Counter(draft=before["pilot"])

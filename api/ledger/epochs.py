@@ -1,0 +1,100 @@
+"""The lock on the head, and epochs: versions that were lost, as by a restored backup, are never used again.
+
+The next versions after a loss are those of a new epoch, far above. A loss is noticed when the head is locked, so before
+anything is written: by PostgreSQL's identity, or by what is remembered outside of the database.
+"""
+
+import datetime as dt
+import logging
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, literal_column, select, update
+from sqlalchemy.orm import Session
+
+from api.db.database import HEAD, MEMORY
+from api.db.memory import NOTHING, Memory, Published
+from api.errors import ProblemError
+from api.ledger import head
+from api.ledger.index import bitmaps
+from api.ledger.models import EPOCH, Head
+
+# PostgreSQL's cluster and the timeline of its log, and the identity of the database and of the head's table. Every promotion
+# and every recovery begins another timeline, and a dump that is restored makes another table.
+ORIGIN: ColumnElement[str] = literal_column(
+    "(select concat_ws('-', system_identifier, substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8), "
+    "(select oid from pg_database where datname = current_database()), 'ledger_head'::regclass::oid) from pg_control_system())"
+).label("current_origin")
+
+logger = logging.getLogger(__name__)
+
+
+class LockedHead(NamedTuple):
+    """The head as this transaction locked it.
+
+    ``version`` is the last version, and the next one follows ``before``, which is higher if an epoch has begun. ``now`` is the
+    time of this publication. ``indexed``: the bitmap index is complete. ``begun``: its epoch has just begun.
+    """
+
+    epoch: int
+    begun: bool
+    version: int
+    before: int
+    chain: bytes
+    now: dt.datetime
+    indexed: bool
+
+
+def lock_head(session: Session) -> LockedHead:
+    """Lock the head, once other publications have ended; begin an epoch if versions that were published may be lost."""
+    columns: list[Any] = [Head.epoch, Head.version, Head.changed_at, Head.chain, Head.origin, Head.indexed]
+    if session.get_bind().dialect.name == "postgresql":
+        columns.append(ORIGIN)
+    row = session.execute(update(Head).values(one=1).returning(*columns)).one()
+    session.info[HEAD] = _head
+    epoch, origin, remembered = row.epoch, getattr(row, "current_origin", None), _remembered(session)
+    # A database without an origin is a new one, and not another future of an old one.
+    published = Published(row.version, row.chain)
+    if row.origin not in {None, origin} or _is_lost(session, remembered, published, epoch):
+        epoch = max(epoch, remembered.version // EPOCH) + 1
+    if (epoch, origin) != (row.epoch, row.origin):
+        session.execute(update(Head).values(epoch=epoch, origin=origin))
+    now = dt.datetime.now(dt.UTC)
+    # Times never run backwards, even if the clocks of the writers differ.
+    now = max(row.changed_at, now.replace(microsecond=now.microsecond // 1000 * 1000))
+    indexed = row.indexed == bitmaps.stamp(row.version)
+    return LockedHead(epoch, epoch != row.epoch, row.version, max(row.version, epoch * EPOCH), row.chain, now, indexed)
+
+
+def _remembered(session: Session) -> Published:
+    """Return the highest version that was published, as far as it is remembered. Raises a ProblemError."""
+    memory: Memory | None = session.info.get(MEMORY)
+    try:
+        return memory.read() if memory else NOTHING
+    except OSError as error:
+        logger.error("The highest version that was published cannot be read: %s", error.strerror)  # noqa: TRY400
+        raise ProblemError("unavailable", "The server cannot tell which version comes next.") from None
+
+
+def _head(session: Session) -> Published:
+    return Published(*session.execute(select(Head.version, Head.chain)).one())
+
+
+def _is_lost(session: Session, remembered: Published, now: Published, epoch: int) -> bool:
+    """Tell whether a version that was published is not in the database, and the next versions could be taken for it."""
+    if remembered in {NOTHING, now}:
+        return False
+    if remembered.version > max(now.version, epoch * EPOCH):
+        return True
+    # If an epoch has begun since, the next version is above everything that was lost.
+    return now.version >= epoch * EPOCH and not head.is_past(session, *remembered)
+
+
+def new_epoch(session: Session) -> int:
+    """Begin a new epoch and return its number, so that no version is used twice, for two different futures.
+
+    Call it for a restored database, before anything is written to it.
+    """
+    locked = lock_head(session)
+    if locked.begun:
+        return locked.epoch
+    return session.execute(update(Head).values(epoch=Head.epoch + 1).returning(Head.epoch)).scalar_one()
