@@ -27,11 +27,11 @@ def run(*, once: bool) -> None:
     if not once:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-    with open_database() as database:
-        loopback = bool(database.settings.webhooks_loopback)
+    with open_database() as database, delivery.Senders(database, loopback=bool(database.settings.webhooks_loopback)) as senders:
         while not stop.is_set():
             try:
-                count = delivery.deliver(database, loopback=loopback)
+                started = senders.start()
+                count = sum(sent.result() for sent in started) if once else len(started)
             except DBAPIError as error:
                 if once:
                     raise

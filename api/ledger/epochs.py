@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, literal_column, select, update
 from sqlalchemy.orm import Session
 
-from api.db.database import HEAD, MEMORY
+from api.db.database import HEAD, MEMORY, Database
 from api.db.memory import NOTHING, Memory, Published
 from api.errors import ProblemError
 from api.ledger import head
@@ -46,15 +46,10 @@ class LockedHead(NamedTuple):
 
 def lock_head(session: Session) -> LockedHead:
     """Lock the head, once other publications have ended; begin an epoch if versions that were published may be lost."""
-    columns: list[Any] = [Head.epoch, Head.version, Head.changed_at, Head.chain, Head.origin, Head.indexed]
-    if session.get_bind().dialect.name == "postgresql":
-        columns.append(ORIGIN)
-    row = session.execute(update(Head).values(one=1).returning(*columns)).one()
+    row = session.execute(update(Head).values(one=1).returning(*_columns(session))).one()
     session.info[HEAD] = _head
     epoch, origin, remembered = row.epoch, getattr(row, "current_origin", None), _remembered(session)
-    # A database without an origin is a new one, and not another future of an old one.
-    published = Published(row.version, row.chain)
-    if row.origin not in {None, origin} or _is_lost(session, remembered, published, epoch):
+    if _has_lost(session, row, remembered):
         epoch = max(epoch, remembered.version // EPOCH) + 1
     if (epoch, origin) != (row.epoch, row.origin):
         session.execute(update(Head).values(epoch=epoch, origin=origin))
@@ -63,6 +58,28 @@ def lock_head(session: Session) -> LockedHead:
     now = max(row.changed_at, now.replace(microsecond=now.microsecond // 1000 * 1000))
     indexed = row.indexed == bitmaps.stamp(row.version)
     return LockedHead(epoch, epoch != row.epoch, row.version, max(row.version, epoch * EPOCH), row.chain, now, indexed)
+
+
+def begin_if_lost(database: Database) -> None:
+    """Begin an epoch, without waiting for the next write, if versions that were published may be lost."""
+    with database.reading() as session:
+        row = session.execute(select(*_columns(session))).one()
+        has_lost = _has_lost(session, row, _remembered(session))
+    if has_lost:
+        with database.writing() as session:
+            lock_head(session)
+
+
+def _columns(session: Session) -> list[Any]:
+    columns: list[Any] = [Head.epoch, Head.version, Head.changed_at, Head.chain, Head.origin, Head.indexed]
+    return [*columns, ORIGIN] if session.get_bind().dialect.name == "postgresql" else columns
+
+
+def _has_lost(session: Session, row: Any, remembered: Published) -> bool:
+    """Tell whether the database of a head may have lost versions that were published."""
+    # A database without an origin is a new one, and not another future of an old one.
+    is_another = row.origin not in {None, getattr(row, "current_origin", None)}
+    return is_another or _is_lost(session, remembered, Published(row.version, row.chain), row.epoch)
 
 
 def _remembered(session: Session) -> Published:

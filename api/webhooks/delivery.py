@@ -12,14 +12,17 @@ import secrets
 import socket
 import ssl
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, Self
 
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 from standardwebhooks import Webhook as Signer
 
 from api.db.database import Database
+from api.ledger import epochs
 from api.ledger.models import Head, Revision
 from api.schema.fields import instant
 from api.webhooks import outbound
@@ -32,7 +35,7 @@ SCHEDULE = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 JITTER = 0.2
 # Another sender takes a message over when its sender has not reported for this long, which means that it was killed.
 LEASE = dt.timedelta(minutes=2)
-SENDERS = 8
+SENDERS = 64
 GONE = 410
 # What the owner of a webhook is told of a message that got no answer: the text of the first class that matches.
 UNANSWERED = (
@@ -67,10 +70,48 @@ def utc_now() -> dt.datetime:
 
 def deliver(database: Database, *, loopback: bool, clock: Clock = utc_now, post: Post = outbound.post) -> int:
     """Send each message that is due, once; returns the number of messages that this sender took."""
-    with database.reading() as session:
-        due = session.scalars(select(Webhook.id).where(_is_due(clock())).order_by(Webhook.id)).all()
-    with ThreadPoolExecutor(SENDERS) as pool:
-        return sum(pool.map(lambda webhook: _tell(database, webhook, loopback=loopback, clock=clock, post=post), due))
+    with Senders(database, loopback=loopback, clock=clock, post=post) as senders:
+        return sum(sent.result() for sent in senders.start())
+
+
+class Senders:
+    """Threads that send messages. None waits for another: a slow receiver delays only its own messages.
+
+    Receivers that failed the last time get at most half of the threads.
+    """
+
+    def __init__(self, database: Database, *, loopback: bool, clock: Clock = utc_now, post: Post = outbound.post) -> None:
+        """Start no thread yet."""
+        self.database, self.clock = database, clock
+        self.tell = partial(_tell, database, loopback=loopback, clock=clock, post=post)
+        self.pools = {failed: ThreadPoolExecutor(SENDERS // 2) for failed in (False, True)}
+        self.sending: dict[str, Future[bool]] = {}
+
+    def __enter__(self) -> Self:
+        """Return the senders."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wait until each message that is on its way has its outcome."""
+        for pool in self.pools.values():
+            pool.shutdown()
+
+    def start(self) -> list[Future[bool]]:
+        """Begin to send each message that is due and not on its way; the results tell whether this sender took it.
+
+        Raises what went wrong with a message that was begun before, such as a DBAPIError.
+        """
+        ended = [id for id, sent in self.sending.items() if sent.done()]
+        for sent in [self.sending.pop(id) for id in ended]:
+            sent.result()
+        epochs.begin_if_lost(self.database)
+        with self.database.reading() as session:
+            due = session.execute(
+                select(Webhook.id, Webhook.attempts).where(_is_due(self.clock())).order_by(Webhook.attempts, Webhook.id)
+            ).all()
+        started = {id: self.pools[attempts > 0].submit(self.tell, id) for id, attempts in due if id not in self.sending}
+        self.sending |= started
+        return list(started.values())
 
 
 def _tell(database: Database, id: str, *, loopback: bool, clock: Clock, post: Post) -> bool:
@@ -86,7 +127,8 @@ def _tell(database: Database, id: str, *, loopback: bool, clock: Clock, post: Po
 
 
 def _is_due(now: dt.datetime) -> ColumnElement[bool]:
-    has_news = Webhook.message.is_(None) & (Webhook.told != select(Head.version).scalar_subquery())
+    version, epoch = (select(column).scalar_subquery() for column in (Head.version, Head.epoch))
+    has_news = Webhook.message.is_(None) & ((Webhook.told != version) | (Webhook.told_epoch != epoch))
     return (Webhook.state == WebhookState.ACTIVE) & or_(Webhook.due_at <= now, Webhook.due_at.is_(None) & has_news)
 
 
@@ -96,9 +138,12 @@ def _take(session: Session, id: str, now: dt.datetime) -> Message | None:
     if webhook is None:
         return None
     if webhook.message is None:
-        version = session.execute(select(Head.version)).scalar_one()
+        version, epoch = session.execute(select(Head.version, Head.epoch)).one()
         kinds = select(Revision.kind).where(Revision.version > webhook.told).distinct().order_by(Revision.kind)
-        data = {"version": version, "kinds": list(session.scalars(kinds))}
+        data: dict[str, Any] = {"version": version, "kinds": list(session.scalars(kinds))}
+        if epoch != webhook.told_epoch:
+            data["epoch"] = epoch
+        webhook.message_epoch = epoch
         webhook.message = f"msg_{secrets.token_urlsafe(16)}"
         webhook.message_version = version
         webhook.message_body = json.dumps({"type": TYPE, "timestamp": instant(now), "data": data}, separators=(",", ":"))
@@ -137,7 +182,8 @@ def _note(session: Session, message: Message, status: int, outcome: str, now: dt
     webhook.last_attempt_at, webhook.last_outcome = now, outcome
     webhook.attempts = min(webhook.attempts + 1, len(SCHEDULE))
     if 200 <= status < 300:  # noqa: PLR2004 - what HTTP calls successful
-        webhook.told = webhook.message_version or webhook.told
+        webhook.told = webhook.told if webhook.message_version is None else webhook.message_version
+        webhook.told_epoch = webhook.told_epoch if webhook.message_epoch is None else webhook.message_epoch
         webhook.message = webhook.message_version = webhook.message_body = webhook.due_at = None
         webhook.attempts = 0
     elif status == GONE or webhook.state is WebhookState.PAUSED or webhook.attempts == len(SCHEDULE):

@@ -21,7 +21,10 @@ class WebhookState(StrEnum):
 
 
 class Webhook(Base):
-    """A webhook and its pending message, if it has one; ``told`` is the last version that it received a message about."""
+    """A webhook and its pending message, if it has one.
+
+    ``told`` is the last version that it received a message about, ``told_epoch`` the epoch of the dataset at that time.
+    """
 
     __tablename__ = "webhooks"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -30,8 +33,10 @@ class Webhook(Base):
     state: Mapped[WebhookState] = mapped_column(choice(WebhookState, "state"))
     created_at: Mapped[dt.datetime]
     told: Mapped[int] = mapped_column(Version)
+    told_epoch: Mapped[int] = mapped_column(server_default="0")
     message: Mapped[str | None]
     message_version: Mapped[int | None] = mapped_column(Version)
+    message_epoch: Mapped[int | None]
     message_body: Mapped[str | None]
     attempts: Mapped[int]
     due_at: Mapped[dt.datetime | None]
@@ -41,7 +46,7 @@ class Webhook(Base):
 
 def subscribe(session: Session, url: str, *, now: dt.datetime | None = None) -> Webhook:
     """Add a webhook with a new secret; it is told of every change after the current version."""
-    version = session.execute(select(Head.version)).scalar_one()
+    version, epoch = session.execute(select(Head.version, Head.epoch)).one()
     webhook = Webhook(
         id=f"wh-{secrets.token_hex(8)}",
         url=url,
@@ -49,6 +54,7 @@ def subscribe(session: Session, url: str, *, now: dt.datetime | None = None) -> 
         state=WebhookState.ACTIVE,
         created_at=now or dt.datetime.now(dt.UTC),
         told=version,
+        told_epoch=epoch,
         attempts=0,
     )
     session.add(webhook)

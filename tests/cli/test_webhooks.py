@@ -97,11 +97,11 @@ def test_run_goes_on(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Non
     """`webhooks run` does not end because the database is busy, or away, for a while."""
     looks = itertools.count()
 
-    def deliver(*_: Any, **__: Any) -> int:
+    def start(*_: Any) -> list[Any]:
         """Find the database locked, and be killed when it is asked again."""
         raise OperationalError("", None, Exception("locked")) if next(looks) == 0 else Killed
 
-    monkeypatch.setattr(delivery, "deliver", deliver)
+    monkeypatch.setattr(delivery.Senders, "start", start)
     monkeypatch.setattr(webhook_commands, "POLL", 0)
     with serving(settings) as app, pytest.raises(Killed):
         app.test_cli_runner().invoke(args=["webhooks", "run"])
