@@ -57,14 +57,16 @@ class ChangeSchema(Schema):
     commit = version_field("First version of its commit, which names the commit: see `/changesets/{version}`.")
     kind = kind_field()
     id = id_field()
-    op = op_field("`upsert`: the record is now `document`; `delete`: it is deleted.")
+    op = op_field(
+        "`upsert`: the record is now `document`; `delete`: it is deleted; `erase`, with `history=true`: its document of that "
+        "time was erased, so delete what you have of it.",
+        envelopes.ERASE,
+    )
     reason = reason_field()
     changed_at = changed_at_field()
     hash = hash_field("Leaf hash of the record in the digest; null for a deletion.", allow_none=True)
     cursor = cursor_field()
-    document = document_field(
-        "The record; null for a deletion and, with `history=true`, if the document was cut from the history.", or_null=True
-    )
+    document = document_field("The record; null for a deletion and for a document that was erased.", or_null=True)
 
 
 class FlatChangeSchema(Schema):

@@ -20,6 +20,8 @@ from api.schema.formats import select as select_members
 from api.schema.operators import escape
 from api.web.responses import JSON, SAFE, address, link_header
 
+# The operation of a revision whose document was erased. The feed shows no revision that was trimmed.
+ERASE = "erase"
 Included = Mapping[str, Mapping[str, str]]
 
 
@@ -77,7 +79,7 @@ def change(row: RevisionRow, cursor: str) -> str:
         "commit": row.commit_version,
         "kind": row.kind,
         "id": row.id,
-        "op": row.op.value,
+        "op": ERASE if row.op is Op.UPSERT and row.document is None else row.op.value,
         "reason": row.reason,
         "changed_at": instant(row.changed_at),
         "hash": row.leaf and row.leaf.hex(),
@@ -87,8 +89,8 @@ def change(row: RevisionRow, cursor: str) -> str:
 
 
 def flat_change(row: RevisionRow, cursor: str) -> str:
-    """Return a change as JSON: the record with three more members; for a deletion, its id and version with them."""
-    members: dict[str, Any] = {"changed_at": instant(row.changed_at), "deleted": row.op is Op.DELETE, "cursor": cursor}
+    """Return a change as JSON: the record with three more members; without a document, its id and version with them."""
+    members: dict[str, Any] = {"changed_at": instant(row.changed_at), "deleted": row.document is None, "cursor": cursor}
     if row.document is None:
         return _compact({"id": row.id, "version": row.version, **members})
     return f"{row.document[:-1]},{_compact(members)[1:]}"

@@ -229,11 +229,11 @@ def hash_field(description: str, *, allow_none: bool = False) -> fields.String:
     )
 
 
-def op_field(description: str) -> fields.String:
-    """Return the field of the operation of a revision."""
+def op_field(description: str, *others: str) -> fields.String:
+    """Return the field of the operation of a revision; ``others`` are values that are not stored."""
     return fields.String(
         required=True,
-        validate=validate.OneOf([op.value for op in Op]),
+        validate=validate.OneOf([*(op.value for op in Op), *others]),
         metadata={"description": description, "example": "upsert"},
     )
 

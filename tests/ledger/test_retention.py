@@ -72,4 +72,5 @@ def test_erase(curator: FlaskClient, database: Database) -> None:
     assert (*brief(response)[:2], response.get_json()["version"]) == (410, "history-trimmed", None)
     assert read(curator, "/cities/boston-ma?as_of=604")["data"]["summary"] != "Other."
     assert brief(curator.get("/snapshot?as_of=604"))[:2] == (410, "history-trimmed")
-    assert [row["document"] is None for row in read(curator, "/changes?since=603&history=true")["data"]] == [True, False, True]
+    rows = read(curator, "/changes?since=603&history=true")["data"]
+    assert [(row["op"], row["document"] is None) for row in rows] == [("erase", True), ("upsert", False), ("delete", True)]
