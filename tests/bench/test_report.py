@@ -9,7 +9,7 @@ from bench import report
 
 def measured() -> dict[str, Any]:
     """Return what a bench has found, so to say."""
-    own, peer = (
+    ours, peer = (
         {"dialect": "sqlite", "size": 1000, "server": "this API"},
         {"dialect": "sqlite", "size": 1000, "server": "a peer"},
     )
@@ -19,8 +19,8 @@ def measured() -> dict[str, Any]:
         "date": "2026-11-27",
         "machine": "2 cores",
         "race": [
-            {**own, "workload": "list", "rates": [8.0, 9.0, 8.0], "p99": [1.0, 2.0, 1.0], **same},
-            {**own, "workload": "write", "rates": [4.0, 4.0, 4.0], "p99": [1.0, 1.0, 1.0], **same},
+            {**ours, "workload": "list", "rates": [8.0, 9.0, 8.0], "p99": [1.0, 2.0, 1.0], **same},
+            {**ours, "workload": "write", "rates": [4.0, 4.0, 4.0], "p99": [1.0, 1.0, 1.0], **same},
             {
                 **peer,
                 "workload": "list",
@@ -43,7 +43,7 @@ def test_tables(tmp_path: Path) -> None:
     """What was measured is told as ratios: of the race with their spread, and nothing where a server does not take part."""
     path = tmp_path / "results.json"
     path.write_text(json.dumps(measured()), encoding="utf-8")
-    told = report.tables(path)
+    tables = report.tables(path)
     for line in (
         "| server | list | write |",
         "| this API | 1 (1 to 1) | 1 (1 to 1) |",
@@ -56,7 +56,7 @@ def test_tables(tmp_path: Path) -> None:
         "| sqlite | 1 | 1.5 | 14 | 0.31 |",
         "An import takes 7.5 times as long as the bare SQL of its rows.",
     ):
-        assert line in told.splitlines()
+        assert line in tables.splitlines()
     assert report.summary(path).splitlines()[-1] == "| a peer | 0.25 |  |"
 
 

@@ -146,8 +146,8 @@ def test_collector_spares_what_stays(file: str) -> None:
     """The application, loaded as a server loads it, is nothing that the garbage collector looks through."""
     program = "import gc, wsgi; print(gc.get_freeze_count(), len(gc.get_objects()))"
     environ = {**os.environ, "DATABASE_URL": file}
-    found = subprocess.run((sys.executable, "-c", program), env=environ, cwd=ROOT, capture_output=True, check=True, text=True)
-    frozen, watched = map(int, found.stdout.split())
+    process = subprocess.run((sys.executable, "-c", program), env=environ, cwd=ROOT, capture_output=True, check=True, text=True)
+    frozen, watched = map(int, process.stdout.split())
     assert (frozen > 100_000, watched < 1_000) == (True, True)
 
 

@@ -48,7 +48,7 @@ def test_every_connection_is_set_up(settings: Settings) -> None:
     """Each connection has the durability, the integrity checks and the limits that the settings and the ledger need."""
     with opened(replace(settings, lock_timeout=7, statement_timeout=9)) as database:
         if database.engine.dialect.name == "sqlite":
-            wanted = {
+            expected = {
                 "pragma journal_mode": "wal",
                 "pragma synchronous": 2,
                 "pragma foreign_keys": 1,
@@ -56,7 +56,7 @@ def test_every_connection_is_set_up(settings: Settings) -> None:
                 "pragma busy_timeout": 7000,
             }
         else:
-            wanted = {
+            expected = {
                 "show statement_timeout": "9s",
                 "show lock_timeout": "7s",
                 "show idle_in_transaction_session_timeout": "1min",
@@ -70,7 +70,7 @@ def test_every_connection_is_set_up(settings: Settings) -> None:
             with database.engine.connect() as one, database.engine.connect() as two:
                 for connection in (one, two):
                     begin_read(connection)
-                    assert {ask: connection.exec_driver_sql(ask).scalar() for ask in wanted} == wanted
+                    assert {ask: connection.exec_driver_sql(ask).scalar() for ask in expected} == expected
 
 
 class Blind:
@@ -96,8 +96,8 @@ def test_a_cut_connection_is_replaced(database: Database, monkeypatch: pytest.Mo
         with database.engine.connect() as other:
             with database.reading() as first, database.reading() as second:
                 kept = {session.scalar(pid) or 0 for session in (first, second)}
-            for own in kept:
-                assert other.scalar(text("select pg_terminate_backend(:own, 5000)"), {"own": own})
+            for process_id in kept:
+                assert other.scalar(text("select pg_terminate_backend(:process_id, 5000)"), {"process_id": process_id})
             other.invalidate()
         return kept
 

@@ -25,8 +25,8 @@ def test_errors_of_cached_statements(database: Database) -> None:
     alive = partial(statements.rows, shape="alive", build=lambda: select(literal_column("1")), values={})
     if database.engine.dialect.name == "postgresql":
         with database.reading() as session, database.engine.connect() as other:
-            own = session.scalar(text("select pg_backend_pid()"))
-            assert other.scalar(text("select pg_terminate_backend(:own, 5000)"), {"own": own})
+            process_id = session.scalar(text("select pg_backend_pid()"))
+            assert other.scalar(text("select pg_terminate_backend(:process_id, 5000)"), {"process_id": process_id})
             with pytest.raises(DBAPIError) as caught:
                 alive(session)
             session.rollback()
@@ -67,7 +67,7 @@ def test_searches_are_planned_for_their_words(database: Database) -> None:
 
 def test_a_statement_is_compiled_once(database: Database) -> None:
     """The second request of a shape builds and compiles nothing; another shape is the control."""
-    seen: list[tuple[str, CacheStats]] = []
+    statistics: list[tuple[str, CacheStats]] = []
     built: list[int] = []
 
     def build(number: int) -> Any:
@@ -76,7 +76,7 @@ def test_a_statement_is_compiled_once(database: Database) -> None:
 
     def note(_connection: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: object) -> None:
         if statement.startswith("SELECT"):
-            seen.append((statement[:8], context.cache_hit))
+            statistics.append((statement[:8], context.cache_hit))
 
     event.listen(database.engine, "before_cursor_execute", note)
     for number, value in ((1, "a"), (1, "b"), (2, "c")):
@@ -84,7 +84,7 @@ def test_a_statement_is_compiled_once(database: Database) -> None:
             rows = statements.rows(session, ("compiled", number), partial(build, number), {"value": value})
             assert rows == [(number, value)]
     assert built == [1, 2]
-    assert seen == [
+    assert statistics == [
         ("SELECT 1", CacheStats.CACHE_MISS),
         ("SELECT 1", CacheStats.CACHE_HIT),
         ("SELECT 2", CacheStats.CACHE_MISS),

@@ -25,11 +25,11 @@ def tree_of(path: str) -> ast.Module:
 
 def definition(path: str, dotted: str) -> ast.AST | None:
     """Return what a file defines by a name: a function, a class, a method, or an assignment."""
-    found: ast.AST | None = tree_of(path)
+    node: ast.AST | None = tree_of(path)
     for name in dotted.split("."):
-        body = getattr(found, "body", [])
-        found = next((node for node in body if name in names_of(node)), None)
-    return found
+        body = getattr(node, "body", [])
+        node = next((inner for inner in body if name in names_of(inner)), None)
+    return node
 
 
 def names_of(node: ast.AST) -> list[str]:

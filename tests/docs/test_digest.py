@@ -91,7 +91,7 @@ class Product:
 
     def root(self, copy: Mapping[str, Records]) -> str:
         """Hash everything."""
-        buckets = {kind: [bytes.fromhex(found) for found in self.buckets(kind, records)] for kind, records in copy.items()}
+        buckets = {kind: [bytes.fromhex(hash) for hash in self.buckets(kind, records)] for kind, records in copy.items()}
         return merkle.root({kind: merkle.noun(kind, row) for kind, row in buckets.items()}).hex()
 
 
@@ -280,7 +280,7 @@ def test_a_changed_byte(server: Watched, folder: Path) -> None:
     first, *rows = file.read_bytes().splitlines(keepends=True)
     number = chance.randrange(len(rows))
     row = rows[number]
-    place = chance.choice([found.start(1) for found in re.finditer(rb'":"[^"\\]*?([a-z])', row[row.index(b'"document"') :])])
+    place = chance.choice([match.start(1) for match in re.finditer(rb'":"[^"\\]*?([a-z])', row[row.index(b'"document"') :])])
     place += row.index(b'"document"')
     changed = row[:place] + (b"x" if row[place : place + 1] == b"y" else b"y") + row[place + 1 :]
     assert sum(old != new for old, new in zip(row, changed, strict=True)) == 1

@@ -180,15 +180,15 @@ class Warehouse:
 
     def tables(self, dataset: str, name: str) -> dict[str, list[Json]]:
         """Read a table of a dataset, and those of the lists in it."""
-        found = {}
+        tables = {}
         with duckdb.connect(self.folder / "digital_cities.duckdb", read_only=True) as connection:
             connection.execute(f"SET schema = '{dataset}'")
             for (table,) in connection.execute("SELECT name FROM (SHOW TABLES)").fetchall():
                 if table == name or table.startswith(f"{name}__"):
                     rows = connection.execute(f"FROM {table} {OWN if table == name else 'ORDER BY _dlt_list_idx'}")
                     columns = [column[0] for column in rows.description or []]
-                    found[table] = [dict(zip(columns, row, strict=True)) for row in rows.fetchall()]
-        return found
+                    tables[table] = [dict(zip(columns, row, strict=True)) for row in rows.fetchall()]
+        return tables
 
     def records(self, noun: str, dataset: str = "city_awards") -> list[Json]:
         """Return the records of a noun, by id, each put together from all its tables."""
@@ -230,8 +230,8 @@ def test_dlt_while_others_write(office: Office, warehouse: Warehouse) -> None:
         office.change("citations", changed["id"], {"sentence": 100})
         for record in (gone, back):
             office.send("DELETE", f"/citations/{record['id']}", headers=ANY)
-        own = {name: value for name, value in back.items() if name not in {"version", "updated_at"}}
-        office.send("PUT", f"/citations/{back['id']}", own)
+        document = {name: value for name, value in back.items() if name not in {"version", "updated_at"}}
+        office.send("PUT", f"/citations/{back['id']}", document)
         said, _ = process.communicate("\n")
     # Three were read twice, and one of them is gone.
     assert (process.returncode, int(said)) == (0, sum(len(office.records(noun)) for noun in NOUNS) + 4)
@@ -330,9 +330,12 @@ def test_airbyte(client: FlaskClient) -> None:
         declared = stream["schema_loader"]["schema"]["properties"]
         assert {*stream["primary_key"], cursor["cursor_field"]} < declared.keys()
         assert all(row.keys() == declared.keys() for row in rows)
-        told = {**records["FlatChange"]["properties"], **records[resource.schema.__name__.removesuffix("Schema")]["properties"]}
+        properties = {
+            **records["FlatChange"]["properties"],
+            **records[resource.schema.__name__.removesuffix("Schema")]["properties"],
+        }
         assert {name: described(member, records) for name, member in declared.items()} == {
-            name: described(member, records) for name, member in told.items()
+            name: described(member, records) for name, member in properties.items()
         }
 
 

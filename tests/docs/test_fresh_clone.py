@@ -58,8 +58,8 @@ def served(folder: Path, environ: dict[str, str]) -> Iterator[None]:
     )
     try:
         assert server.stdout is not None
-        seen = list(takewhile(lambda line: "Started worker-2" not in line, server.stdout))
-        assert any(line.startswith(f"Serving on http://127.0.0.1:{environ['PORT']}") for line in seen), seen
+        lines = list(takewhile(lambda line: "Started worker-2" not in line, server.stdout))
+        assert any(line.startswith(f"Serving on http://127.0.0.1:{environ['PORT']}") for line in lines), lines
         yield
     finally:
         os.killpg(server.pid, signal.SIGTERM)
@@ -185,7 +185,7 @@ def test_ten_commands(clone: Path, port: int, tmp_path: Path) -> None:
     assert len(answers) == 8
     shown = answers[-1]
     assert [(award["id"], award["rank"]) for award in shown["data"]] == [("digital-cities-2025-fresno-ca", 2)]
-    assert {noun: list(found) for noun, found in shown["included"].items()} == {
+    assert {noun: list(records) for noun, records in shown["included"].items()} == {
         "cities": ["fresno-ca"],
         "citations": ["awards-digital-cities-2025-fresno-ca-rank-p1-s1"],
         "initiatives": ["fresno-ca-permit-portal"],

@@ -11,14 +11,14 @@ from tests.support.records import FRESNO
 
 def operations() -> list[Json]:
     """Return operations of which the first ones refer to what the last ones create."""
-    own = {"summary": "S.", "status": "pilot", "city": "oakland-ca"}
+    members = {"summary": "S.", "status": "pilot", "city": "oakland-ca"}
     return [
         {
             "op": "create",
             "kind": "initiatives",
-            "document": {"id": "oakland-ca-x", "title": "X", "parent": "oakland-ca-y", **own},
+            "document": {"id": "oakland-ca-x", "title": "X", "parent": "oakland-ca-y", **members},
         },
-        {"op": "create", "kind": "initiatives", "document": {"id": "oakland-ca-y", "title": "Y", **own}},
+        {"op": "create", "kind": "initiatives", "document": {"id": "oakland-ca-y", "title": "Y", **members}},
         {"op": "put", "kind": "cities", "id": "oakland-ca", "document": {"name": "Oakland", "state": "CA", "country": "US"}},
         {"op": "patch", "kind": "cities", "id": "seattle-wa", "if_match": "*", "document": {"summary": "By a sound."}},
         {"op": "delete", "kind": "initiatives", "id": "sacramento-ca-high-speed-internet", "if_match": "*"},

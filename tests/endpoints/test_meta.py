@@ -105,9 +105,9 @@ def page_of(site: FlaskClient, path: str) -> References:
 def test_machines_get_json(site: FlaskClient, path: str, accept: str | None) -> None:
     """Whoever does not ask for a page gets JSON, and a cache learns that this depends on `Accept`."""
     response = fetch(site, path, accept)
-    found = {name: response.headers.get(name) for name in ("Content-Type", "Vary", "Content-Security-Policy")}
+    headers = {name: response.headers.get(name) for name in ("Content-Type", "Vary", "Content-Security-Policy")}
     assert response.status_code == 200
-    assert found == {"Content-Type": "application/json", "Vary": "Accept, Accept-Encoding", "Content-Security-Policy": None}
+    assert headers == {"Content-Type": "application/json", "Vary": "Accept, Accept-Encoding", "Content-Security-Policy": None}
 
 
 @pytest.mark.parametrize(
@@ -117,9 +117,9 @@ def test_machines_get_json(site: FlaskClient, path: str, accept: str | None) -> 
 def test_browsers_get_a_page(site: FlaskClient, path: str, accept: str) -> None:
     """Whoever likes HTML better gets a page."""
     response = fetch(site, path, accept)
-    found = {name: response.headers.get(name) for name in ("Content-Type", "Vary", "Content-Security-Policy")}
+    headers = {name: response.headers.get(name) for name in ("Content-Type", "Vary", "Content-Security-Policy")}
     assert response.status_code == 200
-    assert found == {"Content-Type": HTML, "Vary": "Accept, Accept-Encoding", "Content-Security-Policy": POLICY}
+    assert headers == {"Content-Type": HTML, "Vary": "Accept, Accept-Encoding", "Content-Security-Policy": POLICY}
 
 
 @pytest.mark.parametrize("path", EITHER)
@@ -165,8 +165,10 @@ def test_index(client: FlaskClient) -> None:
         ],
     }
     assert all(link["description"] for link in index["links"])
-    found = {link["url"]: fetch(client, link["url"].removeprefix(BASE)).status_code for link in index["nouns"] + index["links"]}
-    assert found == dict.fromkeys(found, 200)
+    statuses = {
+        link["url"]: fetch(client, link["url"].removeprefix(BASE)).status_code for link in index["nouns"] + index["links"]
+    }
+    assert statuses == dict.fromkeys(statuses, 200)
 
 
 def test_the_index_misses_nothing(app: Flask) -> None:
@@ -210,8 +212,8 @@ def test_pages_load_only_our_files(routing_client: FlaskClient, path: str) -> No
     assert page.inline == []
     addresses = {address: address.removeprefix(BASE) for address in page.loads + page.links}
     assert {address for address, path in addresses.items() if not path.startswith("/")} == set()
-    found = {path: fetch(routing_client, path).status_code for path in addresses.values()}
-    assert found == dict.fromkeys(found, 200)
+    statuses = {path: fetch(routing_client, path).status_code for path in addresses.values()}
+    assert statuses == dict.fromkeys(statuses, 200)
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -25,13 +25,13 @@ PARTS: dict[str, dict[str, Any]] = {
 
 def names_of(schema: type[Schema]) -> list[str]:
     """Return the members of a record, or of its parts, that are names, as pointers."""
-    found = []
+    pointers = []
     for name, field in members(schema).items():
         if isinstance(field, Name):
-            found.append(f"/{name}")
+            pointers.append(f"/{name}")
         elif isinstance(field, fields.List) and isinstance(field.inner, fields.Nested):
-            found += [f"/{name}/0/{below}" for below, part in field.inner.schema.fields.items() if isinstance(part, Name)]
-    return found
+            pointers += [f"/{name}/0/{below}" for below, part in field.inner.schema.fields.items() if isinstance(part, Name)]
+    return pointers
 
 
 EVERY = [(noun.name, pointer) for noun in RESOURCES for pointer in names_of(noun.schema)]

@@ -45,8 +45,8 @@ def whole_members() -> Iterator[tuple[str, str, str]]:
 
 def bounds(noun: str, part: str, name: str) -> tuple[int, int]:
     """Return the least and the greatest value of a member."""
-    found: Any = members(BY_NAME[noun].schema)
-    field = found[part].inner.schema.fields[name] if part else found[name]
+    fields: Any = members(BY_NAME[noun].schema)
+    field = fields[part].inner.schema.fields[name] if part else fields[name]
     limits = next(row for row in field.validators if isinstance(row, validate.Range))
     return limits.min, limits.max
 

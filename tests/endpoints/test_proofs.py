@@ -44,9 +44,9 @@ def test_buckets(client: FlaskClient) -> None:
     """The buckets hash to their noun, and each has just the records whose keys fall into it, by id."""
     data = read(client, "/digest?buckets=true")["data"]
     for noun in ("cities", "citations"):
-        hashes = [bytes.fromhex(found) for found in data["nouns"][noun]["buckets"]]
+        hashes = [bytes.fromhex(hash) for hash in data["nouns"][noun]["buckets"]]
         assert merkle.noun(noun, hashes).hex() == data["nouns"][noun]["root"]
-        number = next(number for number, found in enumerate(hashes) if found != merkle.EMPTY)
+        number = next(number for number, hash in enumerate(hashes) if hash != merkle.EMPTY)
         answer = read(client, f"/digest/buckets/{noun}/{number}")
         ids = [row["id"] for row in answer["data"]]
         every = [record["id"] for record in read(client, f"/{noun}?limit=500&sort=id")["data"]]

@@ -268,12 +268,12 @@ def test_removed_twice_at_once(admin: FlaskClient, database: Database, monkeypat
         def existing(webhook: Webhook | None) -> Webhook:
             """Find it, and let the other request find it, too; or wait, if it does."""
             if next(looks) == 0:
-                others.append(pool.submit(own.delete, path))
+                others.append(pool.submit(other_client.delete, path))
                 wait(others, timeout=0.5)
             return plain(webhook)
 
-        own = admin.application.test_client()
-        own.environ_base["HTTP_AUTHORIZATION"] = admin.environ_base["HTTP_AUTHORIZATION"]
+        other_client = admin.application.test_client()
+        other_client.environ_base["HTTP_AUTHORIZATION"] = admin.environ_base["HTTP_AUTHORIZATION"]
         monkeypatch.setattr(webhooks, "existing", existing)
         answers = [admin.delete(path), others[0].result(30)]
     assert sorted(answer.status_code for answer in answers) == [204, 404]

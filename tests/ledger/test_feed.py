@@ -17,5 +17,5 @@ from api.resources import RESOURCES
 def test_cursor_round_trip(version: int, kinds: set[str], target: int, fresh: bool, chain: bytes) -> None:  # noqa: FBT001
     """A cursor says its position again, and holds for the chain that it was made with, and no other."""
     position = feed.Position(version, tuple(sorted(kinds)), target, fresh)
-    found, proof = feed.Position.read(position.cursor(chain))
-    assert (found, found.holds(proof, chain), found.holds(proof, bytes(32))) == (position, True, chain == bytes(32))
+    read, proof = feed.Position.read(position.cursor(chain))
+    assert (read, read.holds(proof, chain), read.holds(proof, bytes(32))) == (position, True, chain == bytes(32))

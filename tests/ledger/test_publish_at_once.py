@@ -22,7 +22,7 @@ WRITERS, WRITES = 8, 8
 
 def race(database: Database, write: Callable[[int], None], poll: Callable[[], list[int]]) -> tuple[list[int], list[int]]:
     """Let writers and a poller loose; returns what the poller saw by asking for what is new, and what there was in the end."""
-    seen: list[int] = []
+    polled: list[int] = []
     done = threading.Event()
     start = threading.Barrier(WRITERS + 1)
 
@@ -34,8 +34,8 @@ def race(database: Database, write: Callable[[int], None], poll: Callable[[], li
     def poller() -> None:
         start.wait()
         while not done.is_set():
-            seen.extend(poll())
-        seen.extend(poll())
+            polled.extend(poll())
+        polled.extend(poll())
 
     with ThreadPoolExecutor(WRITERS + 1) as pool:
         polling = pool.submit(poller)
@@ -44,7 +44,7 @@ def race(database: Database, write: Callable[[int], None], poll: Callable[[], li
         done.set()
         polling.result()
     with database.reading() as session:
-        return seen, list(session.scalars(select(Revision.version).order_by(Revision.version)))
+        return polled, list(session.scalars(select(Revision.version).order_by(Revision.version)))
 
 
 @pytest.fixture
@@ -75,9 +75,9 @@ def test_no_change_is_missed(racing: Database) -> None:
         last = new[-1] if new else last
         return new
 
-    seen, there = race(racing, write, poll)
-    assert seen == list(range(first + 1, first + 2 * WRITERS * WRITES + 1))
-    assert there == list(range(1, seen[-1] + 1))
+    polled, there = race(racing, write, poll)
+    assert polled == list(range(first + 1, first + 2 * WRITERS * WRITES + 1))
+    assert there == list(range(1, polled[-1] + 1))
     with racing.reading() as session:
         assert list(verify(session)) == []
 
@@ -106,11 +106,11 @@ def test_control_plain_sequence_misses_changes(racing: Database) -> None:
             overtaken.set()
         return new
 
-    seen, _ = race(racing, write, poll)
+    polled, _ = race(racing, write, poll)
     with racing.reading() as session:
         there = set(session.scalars(text("select id from control")))
     assert len(there) == WRITERS * WRITES
-    assert there - set(seen), "the poller missed nothing: this race proves nothing"
+    assert there - set(polled), "the poller missed nothing: this race proves nothing"
 
 
 def test_writer_waits_for_the_head(racing: Database) -> None:

@@ -242,10 +242,10 @@ def test_control_without_a_transaction_an_interrupted_upgrade_leaves_traces(stor
     start_at(settings, "base")
     before = picture(settings)
     engine = create_engine(settings.sqlalchemy_url, isolation_level="AUTOCOMMIT")
-    found = alembic_config()
-    found.attributes["connection"] = engine
+    alembic = alembic_config()
+    alembic.attributes["connection"] = engine
     with interrupted(engine, length(store, "base") // 2), pytest.raises(InterruptedUpgradeError):
-        command.upgrade(found, "head")
+        command.upgrade(alembic, "head")
     engine.dispose()
     assert before != picture(settings)
 
@@ -311,9 +311,9 @@ def test_changed_seeds_are_refused(store: Store, seeds: Path, edition: str, alte
     alter(seeds / edition)
     with pytest.raises(CommandError) as refusal:
         upgrade(settings)
-    found = seeding.edition_sha256(edition)
+    sha256 = seeding.edition_sha256(edition)
     assert str(refusal.value) == (
-        f"seeds/{edition} differs from the released edition ({found}); a correction is a new edition with its own revision"
+        f"seeds/{edition} differs from the released edition ({sha256}); a correction is a new edition with its own revision"
     )
     assert before == picture(settings)
 
@@ -390,14 +390,14 @@ def test_no_sql_scripts(settings: Settings) -> None:
 
 def described(database: Database) -> dict[str, Any]:
     """Return every table that has a model with its columns, and every constraint and index with its name and what it says."""
-    found: dict[str, Any] = {}
+    tables: dict[str, Any] = {}
     inspector = inspect(database.engine)
     for table in sorted(set(inspector.get_table_names()) - {"alembic_version"}):
         if table.startswith(TABLE):
             continue
         # PostgreSQL lists the index of a unique constraint too.
         indexes = [row for row in inspector.get_indexes(table) if "duplicates_constraint" not in row]
-        found[table] = {
+        tables[table] = {
             "columns": {
                 column["name"]: (repr(column["type"]), column["nullable"], column["default"])
                 for column in inspector.get_columns(table)
@@ -408,7 +408,7 @@ def described(database: Database) -> dict[str, Any]:
             "ck": by_name(inspector.get_check_constraints(table)),
             "ix": by_name(indexes),
         }
-    return found
+    return tables
 
 
 def by_name(rows: Iterable[Any]) -> dict[str, Any]:
@@ -439,14 +439,14 @@ def test_names_follow_the_convention(database: Database) -> None:
 
 def owners() -> dict[str, dict[str, str]]:
     """Return the tracked tables, nouns' and parts', each with its kinds and the column that holds their id."""
-    found: dict[str, dict[str, str]] = {resource.name: {resource.name: "id"} for resource in RESOURCES}
+    kinds: dict[str, dict[str, str]] = {resource.name: {resource.name: "id"} for resource in RESOURCES}
     for resource in RESOURCES:
         for path in resource.parts:
             for relationship in path:
                 table = relationship.mapper.local_table
                 assert isinstance(table, Table)
-                found.setdefault(table.name, {})[resource.name] = f"{resource.singular}_id"
-    return found
+                kinds.setdefault(table.name, {})[resource.name] = f"{resource.singular}_id"
+    return kinds
 
 
 def test_every_tracked_table_has_its_triggers(database: Database) -> None:
@@ -478,19 +478,19 @@ def test_every_change_of_a_row_is_noted(database: Database) -> None:
         removed = {}
         for table in reversed(tables):
             rows = removed[table.name] = list(session.execute(select(table)).mappings())
-            wanted = {(kind, row[column]) for kind, column in tracked[table.name].items() for row in rows}
-            assert len(wanted) > 0
+            expected = {(kind, row[column]) for kind, column in tracked[table.name].items() for row in rows}
+            assert len(expected) > 0
             column = next(iter(table.columns))
             session.execute(table.update().values({column.name: column}))
-            assert (table.name, "update", noted(session)) == (table.name, "update", wanted)
+            assert (table.name, "update", noted(session)) == (table.name, "update", expected)
             session.execute(delete(table))
-            assert (table.name, "delete", noted(session)) == (table.name, "delete", wanted)
+            assert (table.name, "delete", noted(session)) == (table.name, "delete", expected)
         for table in tables:
             rows = removed[table.name]
-            wanted = {(kind, row[column]) for kind, column in tracked[table.name].items() for row in rows}
+            expected = {(kind, row[column]) for kind, column in tracked[table.name].items() for row in rows}
             # One statement: rows may refer to rows of the same table.
             session.execute(insert(table).values([dict(row) for row in rows]))
-            assert (table.name, "insert", noted(session)) == (table.name, "insert", wanted)
+            assert (table.name, "insert", noted(session)) == (table.name, "insert", expected)
     with database.reading() as session:
         assert list(verify(session)) == []
 

@@ -177,9 +177,9 @@ def test_same_queries_for_any_include(client: FlaskClient) -> None:
     """Included records take as many SELECTs for forty records as for one that has them all."""
     database: Database = client.application.extensions["database"]
     counts = []
-    for asked in ("limit=1&id=los-angeles-ca-myla311", "limit=40"):
+    for query in ("limit=1&id=los-angeles-ca-myla311", "limit=40"):
         with counted(database) as selects:
-            answer = client.get(f"/initiatives?include=city.awards,priorities,citations&{asked}")
+            answer = client.get(f"/initiatives?include=city.awards,priorities,citations&{query}")
             assert answer.status_code == 200
         counts.append(len(selects))
     assert counts[0] == counts[1]
@@ -206,9 +206,9 @@ def test_included_is_what_each_record_includes(client: FlaskClient, path: str) -
         answer = client.get(following).get_json()
         merged: dict[str, dict[str, Any]] = {}
         for record in answer["data"]:
-            asked = f"{path.partition('?')[0]}/{record['id']}?{re.findall('include=[^&]*', path)[0]}"
-            for noun, found in client.get(asked).get_json()["included"].items():
-                merged.setdefault(noun, {}).update(found)
+            address = f"{path.partition('?')[0]}/{record['id']}?{re.findall('include=[^&]*', path)[0]}"
+            for noun, records in client.get(address).get_json()["included"].items():
+                merged.setdefault(noun, {}).update(records)
         assert answer["included"] == merged
         pages.append(any(merged.values()))
         following = answer["links"]["next"] and answer["links"]["next"].removeprefix(BASE)
@@ -219,20 +219,20 @@ def test_included_at_hand(client: FlaskClient) -> None:
     """What the noun's own table refers to takes no SELECT on a short page; the controls, all else, take one a step."""
     database: Database = client.application.extensions["database"]
     counts = []
-    for asked in ("", "&include=city", "&include=city,parent", "&include=city,city.awards", "&include=city.awards,priorities"):
+    for query in ("", "&include=city", "&include=city,parent", "&include=city,city.awards", "&include=city.awards,priorities"):
         with counted(database) as selects:
-            assert client.get(f"/initiatives?limit=5{asked}").status_code == 200
+            assert client.get(f"/initiatives?limit=5{query}").status_code == 200
         counts.append(len(selects))
     least = counts[0]
     assert counts == [least, least, least, least + 1, least + 2]
     # Of long pages, and where the ledger has a part in the order, it takes one, too.
-    for asked, more in (("limit=50", 0), ("limit=51", 1), ("limit=5&sort=-updated_at", 1)):
+    for query, more in (("limit=50", 0), ("limit=51", 1), ("limit=5&sort=-updated_at", 1)):
         numbers = []
         for include in ("", "&include=city"):
             with counted(database) as selects:
-                assert client.get(f"/initiatives?{asked}{include}").status_code == 200
+                assert client.get(f"/initiatives?{query}{include}").status_code == 200
             numbers.append(len(selects))
-        assert numbers[1] - numbers[0] == more, asked
+        assert numbers[1] - numbers[0] == more, query
 
 
 def test_too_many_included(own_client: FlaskClient, database: Database) -> None:

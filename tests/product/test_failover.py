@@ -33,39 +33,39 @@ class Mirror:
         spec.loader.exec_module(module)
         self.client, self.plain, self.store = module, module.ask, module.SQLiteStore(":memory:")
         module.ask = self._ask
-        self.asked: list[str] = []
-        self.told: list[int] = []
+        self.requests: list[str] = []
+        self.changes: list[int] = []
 
     def _ask(self, url: str) -> Iterator[Json]:
         name = urlsplit(url).path.removeprefix("/")
-        self.asked.append(name)
+        self.requests.append(name)
         for line in self.plain(url):
             if name == "changes":
-                self.told.extend(row["version"] for row in line["data"])
+                self.changes.extend(row["version"] for row in line["data"])
             yield line
 
     def go_on(self, url: str) -> int:
         """Bring the copy up to date, with what it asks for and is told noted anew; returns its version."""
-        self.asked.clear()
-        self.told.clear()
+        self.requests.clear()
+        self.changes.clear()
         version: int = self.client.mirror(url, self.store)
         return version
 
     @property
     def root(self) -> str:
         """What the copy proves itself with."""
-        found: str = self.client.root(self.store)
-        return found
+        root: str = self.client.root(self.store)
+        return root
 
 
 @contextmanager
 def mirrors(count: int) -> Iterator[list[Mirror]]:
     """Make mirrors with nothing in them."""
     with ExitStack() as stack:
-        found = [Mirror() for _ in range(count)]
-        for mirror in found:
+        copies = [Mirror() for _ in range(count)]
+        for mirror in copies:
             stack.enter_context(closing(mirror.store.db))
-        yield found
+        yield copies
 
 
 @contextmanager
@@ -86,9 +86,9 @@ def listening(app: Flask) -> Iterator[str]:
 
 def places(client: FlaskClient, version: int) -> list[str]:
     """Return what readers ask who know everything up to a version: with the integer, and with cursors."""
-    asked = f"/changes?since={version}&as_of={version}"
-    cursor, own = (read(client, asked + kinds)["cursor"] for kinds in ("", "&kinds=cities"))
-    return [f"/changes?since={version}", f"/changes?cursor={cursor}", f"/changes?cursor={own}&kinds=cities"]
+    path = f"/changes?since={version}&as_of={version}"
+    cursor, of_cities = (read(client, path + kinds)["cursor"] for kinds in ("", "&kinds=cities"))
+    return [f"/changes?since={version}", f"/changes?cursor={cursor}", f"/changes?cursor={of_cities}&kinds=cities"]
 
 
 def pasts(version: int) -> list[str]:
@@ -128,7 +128,7 @@ def test_failover_that_loses_commits(own_pair: Pair) -> None:
 
         check([])
         assert early.go_on(url) == base
-        assert early.asked == ["changes", "snapshot", "changes", "digest"]
+        assert early.requests == ["changes", "snapshot", "changes", "digest"]
         write(successor, "new-zz")
         check([EPOCH + 1])
         write(successor, *ids("new", 59))
@@ -137,8 +137,8 @@ def test_failover_that_loses_commits(own_pair: Pair) -> None:
         assert {diverged(successor, f"/changes?since={base + lost}") for lost in range(1, 61)} == {DIVERGED}
         assert [mirror.go_on(url) for mirror in (kept, early, late)] == [EPOCH + 60] * 3
         for mirror in (kept, early):
-            assert (mirror.asked, mirror.told) == (["changes", "digest"], new)
-        assert (late.asked, late.told) == (["changes", "snapshot", "changes", "digest"], [])
+            assert (mirror.requests, mirror.changes) == (["changes", "digest"], new)
+        assert (late.requests, late.changes) == (["changes", "snapshot", "changes", "digest"], [])
         assert {mirror.root for mirror in (kept, early, late)} == {proof(successor)}
         with follower.extensions["database"].reading() as session:
             assert list(verify(session)) == []
@@ -232,12 +232,12 @@ def test_switchover(own_pair: Pair) -> None:
                     assert versions(reader, path) == [*range(version + 1, last + 1), *new]
 
         check(successor, [])
-        assert (done.go_on(url), done.asked, done.told) == (last, ["changes", "digest"], [])
+        assert (done.go_on(url), done.requests, done.changes) == (last, ["changes", "digest"], [])
         write(successor, *ids("new", 5))
         new = list(range(EPOCH + 1, EPOCH + 6))
         check(successor, new)
         for mirror, unknown in ((half, [*range(base + 1, last + 1), *new]), (done, new)):
-            assert (mirror.go_on(url), mirror.asked, mirror.told) == (EPOCH + 5, ["changes", "digest"], unknown)
+            assert (mirror.go_on(url), mirror.requests, mirror.changes) == (EPOCH + 5, ["changes", "digest"], unknown)
             assert mirror.root == proof(successor)
         with follower.extensions["database"].reading() as session:
             assert list(verify(session)) == []

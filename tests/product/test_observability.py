@@ -22,8 +22,8 @@ def report(request: pytest.FixtureRequest, settings: Settings) -> dict[str, Any]
     variables = environment({"DATABASE_URL": settings.database_url, "CACHE_MB": 0})
     done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    output: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return output
 
 
 def test_instrumentation_sees_every_statement(report: dict[str, Any]) -> None:
@@ -31,7 +31,7 @@ def test_instrumentation_sees_every_statement(report: dict[str, Any]) -> None:
     answers: dict[str, tuple[int, list[str]]] = report["answers"]
     assert {path: status for path, (status, _) in answers.items() if status != 200} == {}
     assert {path for path, (_, statements) in answers.items() if not statements} == WITHOUT_DATABASE
-    seen = {path: statements for path, (_, statements) in answers.items() if statements}
-    assert {path for path, statements in seen.items() if not any("SELECT" in row for row in statements)} == set()
-    assert any(row.startswith("UPDATE cities") for row in seen["PATCH"])
+    reported = {path: statements for path, (_, statements) in answers.items() if statements}
+    assert {path for path, statements in reported.items() if not any("SELECT" in row for row in statements)} == set()
+    assert any(row.startswith("UPDATE cities") for row in reported["PATCH"])
     assert report["error_without_context"] == "AttributeError"

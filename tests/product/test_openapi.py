@@ -104,8 +104,8 @@ def parameters(document: Json) -> Iterator[tuple[str, Json]]:
 
 def schema_of(parameter: Json) -> Json:
     """Return the schema of a parameter's value, which is JSON where its content is described."""
-    found: Json = parameter["schema"] if "schema" in parameter else parameter["content"]["application/json"]["schema"]
-    return found
+    schema: Json = parameter["schema"] if "schema" in parameter else parameter["content"]["application/json"]["schema"]
+    return schema
 
 
 def properties(schema: Json, name: str) -> Iterator[tuple[str, Json]]:
@@ -202,11 +202,11 @@ def test_operations_are_described(document: Json) -> None:
         "meta",
     ]
     assert all(tags.values())
-    found = dict(operations(document))
-    ids = [operation["operationId"] for operation in found.values()]
+    by_path = dict(operations(document))
+    ids = [operation["operationId"] for operation in by_path.values()]
     assert len(ids) == len(set(ids))
-    assert [path for path, operation in found.items() if not operation["summary"]] == []
-    described = {path: operation["tags"] for path, operation in found.items()}
+    assert [path for path, operation in by_path.items() if not operation["summary"]] == []
+    described = {path: operation["tags"] for path, operation in by_path.items()}
     names = dict.fromkeys([resource.name for resource in RESOURCES]) | dict.fromkeys(
         ["search", "suggest", "changes", "digest", "snapshot", "changesets", "keys", "webhooks"]
     )
@@ -216,7 +216,7 @@ def test_operations_are_described(document: Json) -> None:
         others = {"suggest": "search", "changes": "sync", "digest": "sync", "snapshot": "sync"}
         return others.get(first, first if first in names else "meta")
 
-    assert described == {path: [tag(path)] for path in found}
+    assert described == {path: [tag(path)] for path in by_path}
 
 
 def test_responses_are_described(document: Json) -> None:
@@ -241,10 +241,10 @@ def test_success_is_described_as_what_it_is(document: Json) -> None:
 
 def test_parameters_are_described(document: Json) -> None:
     """Every parameter has a description and an example, but a cursor and a key: the interactive page would send them."""
-    assert [(path, found["name"]) for path, found in parameters(document) if not found.get("description")] == []
-    bare = [(path, found["name"]) for path, found in parameters(document) if example(found) is None]
+    assert [(path, parameter["name"]) for path, parameter in parameters(document) if not parameter.get("description")] == []
+    bare = [(path, parameter["name"]) for path, parameter in parameters(document) if example(parameter) is None]
     lists = [path for row in RESOURCES for path in (f"/{row.name}", f"/{row.name}.{{format}}", f"POST /{row.name}/search")]
-    once = [path for path, found in parameters(document) if found["name"] == "Idempotency-Key"]
+    once = [path for path, parameter in parameters(document) if parameter["name"] == "Idempotency-Key"]
     assert sorted(bare) == sorted(
         [
             *((path, "cursor") for path in [*lists, "/search", "/changes", "/changes/{noun}"]),
@@ -267,16 +267,16 @@ def test_headers_are_described(document: Json) -> None:
 
 def test_properties_are_described(document: Json) -> None:
     """Every property of every schema has a description, and an example unless it is made of others."""
-    found = [row for name, schema in document["components"]["schemas"].items() for row in properties(schema, name)]
-    assert [name for name, schema in found if not schema.get("description")] == []
-    assert [name for name, schema in found if "example" not in schema and not is_composite(schema)] == []
+    rows = [row for name, schema in document["components"]["schemas"].items() for row in properties(schema, name)]
+    assert [name for name, schema in rows if not schema.get("description")] == []
+    assert [name for name, schema in rows if "example" not in schema and not is_composite(schema)] == []
 
 
 def test_examples_are_valid(document: Json) -> None:
     """Every example of a property, a parameter and a header is valid where it stands."""
     rows: list[tuple[object, Json, object]] = []
     for name, schema in document["components"]["schemas"].items():
-        rows += [(path, found, found["example"]) for path, found in properties(schema, name) if "example" in found]
+        rows += [(path, member, member["example"]) for path, member in properties(schema, name) if "example" in member]
     for path, parameter in parameters(document):
         if example(parameter) is not None:
             rows.append(((path, parameter["name"]), schema_of(parameter), example(parameter)))
@@ -285,13 +285,13 @@ def test_examples_are_valid(document: Json) -> None:
             rows.append(((path, status, name), header["schema"], header["example"]))
     # What stands in many places is checked once.
     once = {json.dumps([schema, value]): (place, schema, value) for place, schema, value in rows}
-    assert [(place, found) for place, schema, value in once.values() if (found := complaints(schema, value))] == []
+    assert [(place, faults) for place, schema, value in once.values() if (faults := complaints(schema, value))] == []
 
 
 def test_errors_are_problems(document: Json) -> None:
     """Every error is problem+json, with a valid example of each kind of problem of its status."""
     errors = [row for row in responses(document) if row[1] >= 400]
-    seen: set[str] = set()
+    validated: set[str] = set()
     for path, status, response in errors:
         assert list(response["content"]) == [MEDIA_TYPE], (path, status)
         content = response["content"][MEDIA_TYPE]
@@ -299,9 +299,9 @@ def test_errors_are_problems(document: Json) -> None:
         values = {name: row["value"] for name, row in content["examples"].items()}
         assert list(values) == [row.name for row in PROBLEMS.values() if row.status == status]
         for name, value in values.items():
-            if name not in seen:
+            if name not in validated:
                 assert complaints(content["schema"], value) == []
-            seen.add(name)
+            validated.add(name)
             assert value["type"].endswith(f"/problems/{name}")
             assert (value["status"], value["title"]) == (status, PROBLEMS[name].title)
     assert {status for _, status, _ in errors} == {
@@ -351,8 +351,8 @@ def test_problem_types_are_as_documented(client: FlaskClient, document: Json) ->
 
 def test_example_requests_work(client: FlaskClient, document: Json) -> None:
     """Every path answers 200, in full, to the request that its examples make: the one that the interactive page offers."""
-    found = {}
-    for path, operation in ((path, found) for path, found in operations(document) if "security" not in found):
+    statuses = {}
+    for path, operation in ((path, row) for path, row in operations(document) if "security" not in row):
         values: dict[str, dict[str, str]] = {"path": {}, "query": {}, "header": {}}
         for parameter in [parameter for at, parameter in parameters(document) if at == path]:
             # The interactive page leaves the filters empty: all at once, they would find nothing.
@@ -364,18 +364,18 @@ def test_example_requests_work(client: FlaskClient, document: Json) -> None:
         body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
         method = "GET" if path in document["paths"] else "POST"
         answer = client.open(address, method=method, query_string=values["query"], headers=values["header"], json=body)
-        found[path] = answer.status_code
-    assert found == dict.fromkeys(found, 200)
+        statuses[path] = answer.status_code
+    assert statuses == dict.fromkeys(statuses, 200)
 
 
 @ON_SQLITE
 @nouns
 def test_example_filters_work(client: FlaskClient, document: Json, resource: Resource) -> None:
     """Every filter answers 200 to its example."""
-    found = {row["name"]: written(example(row)) for path, row in parameters(document) if path == f"/{resource.name}"}
-    asked = {name: text for name, text in found.items() if name in language.filters(resource)}
-    assert set(asked) == set(language.filters(resource))
-    answers = {name: client.get(f"/{resource.name}", query_string={name: text, "limit": 1}) for name, text in asked.items()}
+    examples = {row["name"]: written(example(row)) for path, row in parameters(document) if path == f"/{resource.name}"}
+    filters = {name: text for name, text in examples.items() if name in language.filters(resource)}
+    assert set(filters) == set(language.filters(resource))
+    answers = {name: client.get(f"/{resource.name}", query_string={name: text, "limit": 1}) for name, text in filters.items()}
     assert {name: answer.get_json() for name, answer in answers.items() if answer.status_code != 200} == {}
 
 
@@ -448,7 +448,7 @@ def test_documented_statuses_are_reached(own_client: FlaskClient, database: Data
     with database.writing() as session:
         admin, reader = (keys.issue(session, name, scopes) for name, scopes in (("admin", ["admin"]), ("reader", [])))
     guarded = [path for path, operation in operations(document) if "security" in operation]
-    found = {
+    by_path = {
         path: ask(own_client, path, path.replace("{id}", "zz-copy") if "{id}" in path else None)
         for path in expected
         if path not in guarded
@@ -456,31 +456,31 @@ def test_documented_statuses_are_reached(own_client: FlaskClient, database: Data
     for path in guarded:
         good = prepare(own_client, database, path, admin)
         answers = [*wrong(own_client, good, reader), prepare(own_client, database, path, admin).send(own_client)]
-        found[path] = {answer.status_code: answer for answer in reversed(answers)}
+        by_path[path] = {answer.status_code: answer for answer in reversed(answers)}
     # The limits' own tests reach a 429.
-    assert {path: set(answers) for path, answers in found.items()} == {
+    assert {path: set(answers) for path, answers in by_path.items()} == {
         path: statuses - {429, 500, 503} for path, statuses in expected.items()
     }
-    rows = [(found[path][status], response) for path, status, response in responses(document) if status in found[path]]
+    rows = [(by_path[path][status], response) for path, status, response in responses(document) if status in by_path[path]]
     assert [line for answer, response in rows for line in differences(answer, response)] == []
 
 
 def differences(answer: TestResponse, response: Json) -> list[str]:
     """Say what about an answer is not documented, and what is documented and not there."""
     if answer.status_code in {204, 304}:
-        found = [f"body {answer.get_data()!r}"] if answer.get_data() or "content" in response else []
+        faults = [f"body {answer.get_data()!r}"] if answer.get_data() or "content" in response else []
     else:
         schema = response["content"][answer.mimetype]["schema"]
-        found = complaints(schema, answer.get_json() if answer.is_json else answer.get_data(as_text=True))
+        faults = complaints(schema, answer.get_json() if answer.is_json else answer.get_data(as_text=True))
     sent = {name: value for name, value in answer.headers.items() if name in HEADERS}
     documented = {name: header["example"] for name, header in response.get("headers", {}).items()}
-    found += [f"{name} is sent, not documented" for name in sorted(sent.keys() - documented)]
-    found += [f"{name} is documented, not sent" for name in sorted(documented.keys() - sent - SOMETIMES)]
+    faults += [f"{name} is sent, not documented" for name in sorted(sent.keys() - documented)]
+    faults += [f"{name} is documented, not sent" for name in sorted(documented.keys() - sent - SOMETIMES)]
     # Of these the value is always the same.
     for name in sorted({"Cache-Control", "Vary"} & sent.keys() & documented.keys()):
         if sent[name] != documented[name]:
-            found.append(f"{name} is `{sent[name]}`, not `{documented[name]}`")
-    return [f"{answer.request.path} {answer.status_code}: {line}" for line in found]
+            faults.append(f"{name} is `{sent[name]}`, not `{documented[name]}`")
+    return [f"{answer.request.path} {answer.status_code}: {line}" for line in faults]
 
 
 @nouns
@@ -501,8 +501,8 @@ def test_required_members(document: Json, resource: Resource) -> None:
 def test_other_methods(client: FlaskClient, document: Json, method: str) -> None:
     """A method that no operation has is a 405 that names those that work, on every path."""
     for path, item in document["paths"].items():
-        own = [name.upper() for name in METHODS if name in item]
-        allowed = sorted(["OPTIONS", *own, *(["HEAD"] if "get" in item else [])])
+        methods = [name.upper() for name in METHODS if name in item]
+        allowed = sorted(["OPTIONS", *methods, *(["HEAD"] if "get" in item else [])])
         if method in allowed:
             continue
         known = path.replace("{version}", "1")

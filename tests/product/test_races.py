@@ -156,7 +156,7 @@ def test_killed_sixty_times(settings: Settings) -> None:
                 for writer in writers:
                     writer.result(60)
                 server.kill()
-        ids = [id for own in acknowledged for id in own]
+        ids = [id for ids_of_one in acknowledged for id in ids_of_one]
         assert len(ids) >= 60
         with database.reading() as session:
             revisions = session.scalars(select(Revision.id).where(Revision.id.like("w-%")).order_by(Revision.id)).all()
@@ -268,10 +268,10 @@ class Model(RuleBasedStateMachine):
         path = type(self).folder / "cities.json"
         path.write_text(json.dumps(cities), encoding="utf-8")
         files, ids, faults = transfer.read([path])
-        found = transfer.load(self.database, files, ids)
+        imported = transfer.load(self.database, files, ids)
         after = {**{id: city["name"] for id, city in self.there.items()}, **rows}
         clash = len(set(after.values())) < len(after)
-        assert (faults, bool(found.faults)) == ([], clash)
+        assert (faults, bool(imported.faults)) == ([], clash)
         if not clash:
             for city in cities:
                 self.note(str(city["id"]), city)
@@ -299,7 +299,7 @@ class Model(RuleBasedStateMachine):
             {"op": "create", "kind": "cities", "document": city},
         ]
         answer = self.client.post("/changesets", json={"operations": rows})
-        others = {id: found["name"] for id, found in self.there.items() if id != first}
+        others = {id: record["name"] for id, record in self.there.items() if id != first}
         fine = first in self.there and first != second and second not in self.there and name not in others.values()
         assert (answer.status_code == 200) == fine, answer.get_json()
         if fine:

@@ -29,7 +29,7 @@ class Poller:
     def __init__(self, apps: Sequence[Flask], limit: int, since: int) -> None:
         """Begin after a version."""
         self.clients = itertools.cycle([app.test_client() for app in apps])
-        self.limit, self.asked = limit, f"since={since}"
+        self.limit, self.query = limit, f"since={since}"
         self.pages: list[list[Json]] = []
 
     @property
@@ -40,8 +40,8 @@ class Poller:
     def poll(self) -> int:
         """Read what is new, to its end; returns the version of the dataset there."""
         while True:
-            page = read(next(self.clients), f"/changes?{self.asked}&history=true&limit={self.limit}")
-            self.asked = f"cursor={page['cursor']}"
+            page = read(next(self.clients), f"/changes?{self.query}&history=true&limit={self.limit}")
+            self.query = f"cursor={page['cursor']}"
             if page["data"]:
                 self.pages.append(page["data"])
             if page["links"]["next"] is None:
@@ -55,13 +55,13 @@ class SequencePoller:
     def __init__(self, database: Database) -> None:
         """Begin with nothing."""
         self.database = database
-        self.seen: list[int] = []
+        self.ids: list[int] = []
 
     def poll(self) -> None:
         """Read what is new."""
-        asked = text("select id from control where id > :last order by id")
+        statement = text("select id from control where id > :last order by id")
         with self.database.reading() as session:
-            self.seen.extend(session.scalars(asked, {"last": self.seen[-1] if self.seen else 0}))
+            self.ids.extend(session.scalars(statement, {"last": self.ids[-1] if self.ids else 0}))
 
 
 class Writer:
@@ -130,7 +130,7 @@ def race(pair: Pair, commits: int, pause: float) -> None:
         before = state(leader.test_client(), first)
         pair.standby.catch_up(pair.primary)
         apps = [[leader], [follower], [leader, asking]]
-        pollers = [Poller(asked, limit, first) for asked in apps for limit in LIMITS]
+        pollers = [Poller(servers, limit, first) for servers in apps for limit in LIMITS]
         controls = [SequencePoller(app.extensions["database"]) for app in (leader, follower)]
         writers = [Writer(pair.client(leader), number) for number in range(WRITERS)]
         let_loose(writers, [*pollers, *controls], commits // WRITERS, pause, lambda: pair.standby.catch_up(pair.primary))
@@ -146,7 +146,7 @@ def race(pair: Pair, commits: int, pause: float) -> None:
         assert poller.rows == after.rows
         assert_whole(poller.pages)
     for control in controls:
-        assert there - set(control.seen), "the control missed nothing: this race proves nothing"
+        assert there - set(control.ids), "the control missed nothing: this race proves nothing"
 
 
 def assert_whole(pages: Sequence[Sequence[Json]]) -> None:

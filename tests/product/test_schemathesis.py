@@ -167,8 +167,8 @@ def check_campaign(app: Flask, examples: int, *, every: bool = False) -> None:
 @contextmanager
 def campaigned(settings: Settings) -> Iterator[Flask]:
     """Make an application on a database of its own, to be written to."""
-    own = replace(settings, write_limit="1000000/minute", public_url="https://api.example.org", cache_mb=8, waiters=0)
-    with pytest.MonkeyPatch.context() as patch, serving(own) as app:
+    changed = replace(settings, write_limit="1000000/minute", public_url="https://api.example.org", cache_mb=8, waiters=0)
+    with pytest.MonkeyPatch.context() as patch, serving(changed) as app:
         patch.setattr("api.web.consistency.PATIENCE", 0.0)
         yield app
 

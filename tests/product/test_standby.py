@@ -11,7 +11,7 @@ from api.db.database import Database
 from api.webhooks import subscriptions
 from tests.support.answers import ANY, Json, brief, read
 from tests.support.copies import Copy, apply, city, follow, root, write
-from tests.support.replication import DIVERGED, LATER, Pair, application, diverged, proof, told, version_of, whole
+from tests.support.replication import DIVERGED, LATER, Pair, application, diverged, proof, refusal, version_of, whole
 
 # --- a standby that lags
 
@@ -50,12 +50,12 @@ def test_standby_that_lags(pair: Pair) -> None:
         client, reader = pair.client(app), pair.client(follower)
         with lag(pair, client, "lagging-zz") as paths:
             for path in [*paths, f"{paths[0]}&wait=20"]:
-                assert told(reader.get(path)) == LATER
+                assert refusal(reader.get(path)) == LATER
             assert reader.get("/cities/lagging-zz").status_code == 404
         pair.standby.catch_up(pair.primary)
-        found = {path: whole(reader, path) for path in paths}
-        assert found == {path: whole(client, path) for path in paths}
-        assert {status for status, _, _ in found.values()} == {200}
+        answers = {path: whole(reader, path) for path in paths}
+        assert answers == {path: whole(client, path) for path in paths}
+        assert {status for status, _, _ in answers.values()} == {200}
 
 
 def test_standby_that_asks_its_primary(pair: Pair) -> None:
@@ -63,10 +63,10 @@ def test_standby_that_asks_its_primary(pair: Pair) -> None:
     with application(pair.primary) as app, application(pair.standby, asks=pair.primary.address) as follower:
         client, reader = pair.client(app), pair.client(follower)
         with lag(pair, client, "asking-zz") as paths:
-            found = {path: whole(reader, path) for path in paths}
-            assert found == {path: whole(client, path) for path in paths}
-            assert {status for status, _, _ in found.values()} == {200}
-            for path, (_, _, tag) in found.items():
+            answers = {path: whole(reader, path) for path in paths}
+            assert answers == {path: whole(client, path) for path in paths}
+            assert {status for status, _, _ in answers.values()} == {200}
+            for path, (_, _, tag) in answers.items():
                 assert reader.get(path, headers={"If-None-Match": tag or ""}).status_code == 304
             # The rest is answered by the standby itself.
             assert reader.get("/cities/asking-zz").status_code == 404
@@ -82,7 +82,7 @@ def test_standby_whose_primary_is_away(pair: Pair, tmp_path: Path) -> None:
         reader = follower.test_client()
         with lag(pair, pair.client(app), "alone-zz") as paths:
             for path in paths:
-                assert told(reader.get(path)) == LATER
+                assert refusal(reader.get(path)) == LATER
             assert reader.get("/changes?since=0").status_code == 200
 
 
@@ -137,7 +137,7 @@ def test_writing_to_a_standby(pair: Pair, fresh: bool) -> None:  # noqa: FBT001 
                 refill(follower.extensions["database"])
             headers = {"If-Match": "*", "Idempotency-Key": path} if method in {"PATCH", "DELETE"} else {}
             answer = other.open(path.format(webhook=webhook), method=method, json=body, headers=headers)
-            assert told(answer) == LATER
+            assert refusal(answer) == LATER
             assert answer.get_json()["detail"] != "The database cannot be reached."
         write(client, f"written-{fresh:d}-zz")
 

@@ -56,43 +56,43 @@ def value(draw: Callable[[Any], Any], world: World, noun: str, row: Filter) -> A
     there = known(world, noun, row.name) or [row.example]
     if row.operator.many:
         return draw(st.lists(st.sampled_from(there), min_size=1, max_size=3))
-    found = draw(st.sampled_from(there))
+    drawn = draw(st.sampled_from(there))
     if row.operator.folds:
         begin = 0 if row.operator.name == "startswith" else draw(st.integers(0, 3))
         change = draw(st.sampled_from([str, str.upper, str.lower]))
-        return change(found[begin : begin + draw(st.integers(1, 9))])
-    return found
+        return change(drawn[begin : begin + draw(st.integers(1, 9))])
+    return drawn
 
 
 def conditions(draw: Callable[[Any], Any], world: World, noun: Resource, most: int) -> dict[str, Any]:
     """Draw filters with their values; often several about the same related record."""
-    found: dict[str, Any] = {}
+    drawn: dict[str, Any] = {}
     names = list(filters(noun))
     for _ in range(draw(st.integers(1, most))):
         alike = [
-            name for name in names if found and "." in name and name.split(".")[0] == re.split(r"\.|__", next(iter(found)))[0]
+            name for name in names if drawn and "." in name and name.split(".")[0] == re.split(r"\.|__", next(iter(drawn)))[0]
         ]
         name = draw(st.sampled_from(alike if alike and draw(st.booleans()) else names))
-        found[name] = value(draw, world, noun.name, filters(noun)[name])
-    return found
+        drawn[name] = value(draw, world, noun.name, filters(noun)[name])
+    return drawn
 
 
 def expression(draw: Callable[[Any], Any], world: World, noun: Resource, depth: int) -> dict[str, Any]:
     """Draw what `filter` takes."""
-    found = conditions(draw, world, noun, 2) if depth == 1 or draw(st.booleans()) else {}
-    if depth > 1 and (not found or draw(st.booleans())):
+    drawn = conditions(draw, world, noun, 2) if depth == 1 or draw(st.booleans()) else {}
+    if depth > 1 and (not drawn or draw(st.booleans())):
         connective = draw(st.sampled_from(oracle.CONNECTIVES))
         below = [expression(draw, world, noun, depth - 1) for _ in range(1 if connective == "not" else draw(st.integers(1, 2)))]
-        found[connective] = below[0] if connective == "not" else below
-    return found
+        drawn[connective] = below[0] if connective == "not" else below
+    return drawn
 
 
 def narrowed(draw: Callable[[Any], Any], place: Place, noun: Resource) -> tuple[list[Document], Arguments]:
     """Draw filters; returns the records that they leave, by id, and the parameters."""
-    own = conditions(draw, place.world, noun, 3) if draw(st.booleans()) else {}
+    flat_filters = conditions(draw, place.world, noun, 3) if draw(st.booleans()) else {}
     nested = expression(draw, place.world, noun, DEPTH) if draw(st.booleans()) else {}
-    arguments = flat(own, repeated=draw(st.booleans()))
-    left = [record for record in place.world.all(noun.name) if oracle.matches(place.world, noun.name, record, own)]
+    arguments = flat(flat_filters, repeated=draw(st.booleans()))
+    left = [record for record in place.world.all(noun.name) if oracle.matches(place.world, noun.name, record, flat_filters)]
     if nested:
         arguments.append(("filter", json.dumps(nested)))
         left = [record for record in left if oracle.matches(place.world, noun.name, record, nested)]
@@ -109,8 +109,8 @@ def test_oracle_knows(places: list[Place], resource: Resource) -> None:
     records = world.all(noun)
     assert records
     for name, row in filters(resource).items():
-        wanted = [row.example] if row.operator.many else row.example
-        assert {oracle.matches(world, noun, record, {name: wanted}) for record in records} <= {True, False}
+        example = [row.example] if row.operator.many else row.example
+        assert {oracle.matches(world, noun, record, {name: example}) for record in records} <= {True, False}
     assert all(len(oracle.ordered(records, [key])) == len(records) for key in sortable(resource))
     assert all(oracle.facet(world, noun, records, name) for name in facetable(resource))
     assert [*oracle.included(world, noun, records, includable(resource))]
@@ -178,9 +178,9 @@ def test_order_by_the_ledger_second(places: list[Place], first: str, key: str) -
 def test_not(places: list[Place], name: str, within: dict[str, Any]) -> None:
     """What `not` leaves is all that its expression doesn't, nulls too: nothing is in neither."""
     for place in places:
-        for asked in ({"not": within}, {"not": {"not": within}}, {"not": {"or": [within, {"not": within}]}}):
-            left = [record for record in place.world.all(name) if oracle.matches(place.world, name, record, asked)]
-            arguments = [("filter", json.dumps(asked)), ("sort", "id")]
+        for expression in ({"not": within}, {"not": {"not": within}}, {"not": {"or": [within, {"not": within}]}}):
+            left = [record for record in place.world.all(name) if oracle.matches(place.world, name, record, expression)]
+            arguments = [("filter", json.dumps(expression)), ("sort", "id")]
             compare(place, BY_NAME[name], arguments, oracle.ordered(left, ["id"]), 500)
 
 
@@ -191,8 +191,10 @@ def test_not(places: list[Place], name: str, within: dict[str, Any]) -> None:
 def test_numbers_as_json_has_them(places: list[Place], operator: str, written: str) -> None:
     """However JSON writes a number, and however many decimals it has, it is that number, in an address and in JSON."""
     name, value = f"metric.value{operator}", float(written)
-    asked, place = {name: value if operator.startswith(("__g", "__l")) else [value]}, places[0]
-    left = [record for record in place.world.all("initiatives") if oracle.matches(place.world, "initiatives", record, asked)]
+    condition, place = {name: value if operator.startswith(("__g", "__l")) else [value]}, places[0]
+    left = [
+        record for record in place.world.all("initiatives") if oracle.matches(place.world, "initiatives", record, condition)
+    ]
     for arguments in ([(name, written)], [("filter", f'{{"{name}":{written}}}')]):
         compare(place, BY_NAME["initiatives"], [*arguments, ("sort", "id")], oracle.ordered(left, ["id"]), 500)
 
@@ -223,11 +225,11 @@ def check_facets(places: list[Place], data: st.DataObject) -> None:
     names = draw(st.lists(st.sampled_from(list(facetable(noun))), min_size=1, max_size=3, unique=True))
     facets = place.ask(f"/{noun.name}?{urlencode([*arguments, ('facets', ','.join(names)), ('limit', '1')])}")["facets"]
     assert list(facets) == names
-    for name, found in facets.items():
-        counts = [(row["value"], row["count"]) for row in found["values"]]
-        assert (name, counts, found["more"]) == (name, oracle.facet(place.world, noun.name, left, name), False)
-        if found["values"]:
-            row = draw(st.sampled_from(found["values"]))
+    for name, counted in facets.items():
+        counts = [(row["value"], row["count"]) for row in counted["values"]]
+        assert (name, counts, counted["more"]) == (name, oracle.facet(place.world, noun.name, left, name), False)
+        if counted["values"]:
+            row = draw(st.sampled_from(counted["values"]))
             assert (row, place.ask(row["link"])["page"]["total"]) == (row, row["count"])
 
 
@@ -302,11 +304,13 @@ def test_extremes(places: list[Place], resource: Resource) -> None:
         else:
             continue
         for edge in edges:
-            asked = {name: [edge] if row.operator.many else edge}
+            condition = {name: [edge] if row.operator.many else edge}
             expected = [
-                found for found in place.world.all(resource.name) if oracle.matches(place.world, resource.name, found, asked)
+                record
+                for record in place.world.all(resource.name)
+                if oracle.matches(place.world, resource.name, record, condition)
             ]
-            assert (name, place.ask(f"/{resource.name}?limit=500&sort=id&{urlencode(flat(asked))}")["data"]) == (
+            assert (name, place.ask(f"/{resource.name}?limit=500&sort=id&{urlencode(flat(condition))}")["data"]) == (
                 name,
                 oracle.ordered(expected, ["id"]),
             )
@@ -372,21 +376,21 @@ def test_many_walks_while_others_write(own_client: FlaskClient, database: Databa
 
 def check_walk(own_client: FlaskClient, database: Database, noun: str, draw: Callable[[Any], Any]) -> None:
     """Walk through a list while records are added and removed."""
-    own = [row for row in own_client.get(f"/{noun}?limit=500").get_json()["data"] if row["id"].startswith("w-")]
-    write(database, REMOVE[noun], own)
+    left = [row for row in own_client.get(f"/{noun}?limit=500").get_json()["data"] if row["id"].startswith("w-")]
+    write(database, REMOVE[noun], left)
     rows = [{"id": f"w-{number}", **row} for number, row in enumerate(draw(st.lists(CELLS, min_size=4, max_size=20)))]
     leaving, late = rows[: len(rows) // 4], rows[len(rows) // 2 :]
     write(database, ADD[noun], rows[: len(rows) // 2])
     keys = draw(st.lists(st.sampled_from(directed(BY_NAME[noun])), min_size=1, max_size=3, unique_by=fieldwise))
     stay = {row["id"] for row in own_client.get(f"/{noun}?limit=500").get_json()["data"]} - {row["id"] for row in leaving}
     address: str | None = f"/{noun}?limit={draw(st.integers(1, 12))}&sort={','.join(keys)}"
-    seen: list[Document] = []
+    walked: list[Document] = []
     while address:
         answer = own_client.get(address.removeprefix(BASE)).get_json()
-        seen += answer["data"]
+        walked += answer["data"]
         address = answer["links"]["next"]
         write(database, ADD[noun], [late.pop()] if late else [])
         write(database, REMOVE[noun], [leaving.pop()] if leaving else [])
-    expected = oracle.ordered({row["id"]: row for row in seen}.values(), keys)
-    assert [row["id"] for row in seen] == [row["id"] for row in expected]
-    assert stay <= {row["id"] for row in seen}
+    expected = oracle.ordered({row["id"]: row for row in walked}.values(), keys)
+    assert [row["id"] for row in walked] == [row["id"] for row in expected]
+    assert stay <= {row["id"] for row in walked}

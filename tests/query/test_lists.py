@@ -88,21 +88,21 @@ def test_walk_while_others_write(
         rows = [{"id": f"w-{n}", "name": f"w {name}"} for n, name in enumerate(names)]
         session.execute(text("insert into priorities (id, name, description) values (:id, :name, 'x')"), rows)
     leaving = {f"w-{n}" for n in gone if n < len(names)}
-    seen: list[tuple[str, str]] = []
+    walked: list[tuple[str, str]] = []
     following: str | None = f"/priorities?limit={limit}"
     while following:
         answer = own_client.get(following).get_json()
-        seen += [(record["name"], record["id"]) for record in answer["data"]]
+        walked += [(record["name"], record["id"]) for record in answer["data"]]
         following = answer["links"]["next"] and answer["links"]["next"].removeprefix("http://localhost")
         if leaving:
             with publishing(database) as session:
                 session.execute(text("delete from priorities where id = :id"), {"id": leaving.pop()})
                 session.execute(text("delete from priorities where id = 'w-late'"))
                 session.execute(text("insert into priorities (id, name, description) values ('w-late', 'w late', 'x')"))
-    stayed = [row for row in seen if row[1].startswith("w-") and row[1] != "w-late" and int(row[1][2:]) not in gone]
+    stayed = [row for row in walked if row[1].startswith("w-") and row[1] != "w-late" and int(row[1][2:]) not in gone]
     expected = sorted((row["name"], row["id"]) for n, row in enumerate(rows) if n not in gone)
     assert stayed == expected
-    assert seen == sorted(seen)
+    assert walked == sorted(walked)
 
 
 @dataclass(frozen=True)
@@ -138,36 +138,36 @@ def test_every_plan_reads_the_same_rows(client: FlaskClient, monkeypatch: pytest
     expected = client.get(f"{path}&limit=500&count=exact").get_json()
     assert 0 < len(expected["data"]) == expected["page"]["total"]
     monkeypatch.setitem(client.application.extensions, "planner", Decided(plan=plan))
-    seen, following = [], f"{path}&limit=2&count=exact"
+    walked, following = [], f"{path}&limit=2&count=exact"
     while following:
         answer = client.get(following).get_json()
-        seen += answer["data"]
+        walked += answer["data"]
         assert answer["page"]["total"] == expected["page"]["total"]
         counts = [[(value["value"], value["count"]) for value in facet["values"]] for facet in answer["facets"].values()]
         assert counts == [
             [(value["value"], value["count"]) for value in facet["values"]] for facet in expected["facets"].values()
         ]
         following = answer["links"]["next"] and answer["links"]["next"].removeprefix("http://localhost")
-    assert seen == expected["data"]
+    assert walked == expected["data"]
     streamed = client.get(path.replace("?", ".ndjson?").split("&facets=")[0]).text.splitlines()
-    assert [json.loads(line)["id"] for line in streamed] == [row["id"] for row in seen]
+    assert [json.loads(line)["id"] for line in streamed] == [row["id"] for row in walked]
 
 
 def test_better_matches_come_first(client: FlaskClient) -> None:
     """A search has first what says all of it side by side in the title, then all of it there, then the rest; the newest first."""
-    seen = set()
+    ranks = set()
     for query in ("ai policy", "policy ai", "data center", "security data"):
-        wanted = list(words.stems(query))
+        stems = list(words.stems(query))
 
-        def rank(record: dict[str, Any], wanted: list[str] = wanted) -> tuple[int, int]:
+        def rank(record: dict[str, Any], stems: list[str] = stems) -> tuple[int, int]:
             title = list(words.stems(record["title"]))
-            whole = any(title[start : start + 2] == wanted for start in range(len(title)))
-            return 0 if whole else 1 if set(wanted) <= set(title) else 2, -record["version"]
+            whole = any(title[start : start + 2] == stems for start in range(len(title)))
+            return 0 if whole else 1 if set(stems) <= set(title) else 2, -record["version"]
 
         rows = client.get(f"/initiatives?q={query}&limit=500").get_json()["data"]
         assert rows == sorted(rows, key=rank)
-        seen |= {rank(row)[0] for row in rows}
-    assert seen == {0, 1, 2}
+        ranks |= {rank(row)[0] for row in rows}
+    assert ranks == {0, 1, 2}
 
 
 @pytest.mark.parametrize("query", ["ai policy", "policy ai", "data", "city -data", "-data"])
@@ -175,13 +175,13 @@ def test_better_matches_come_first(client: FlaskClient) -> None:
 def test_a_walk_through_every_noun(client: FlaskClient, query: str, kinds: str) -> None:
     """Pages of one of what is found in all nouns are the records of one page, each once, and as many as were counted."""
     whole = client.get(f"/search?q={query}&limit=500{kinds}").get_json()
-    seen, following = [], f"/search?q={query}&limit=1{kinds}"
+    walked, following = [], f"/search?q={query}&limit=1{kinds}"
     while following:
         answer = client.get(following).get_json()
-        seen += answer["data"]
+        walked += answer["data"]
         following = answer["links"]["next"] and answer["links"]["next"].removeprefix("http://localhost")
-    assert seen == whole["data"]
-    assert 0 < len(seen) == whole["page"]["total"] == len({(hit["kind"], hit["id"]) for hit in seen})
+    assert walked == whole["data"]
+    assert 0 < len(walked) == whole["page"]["total"] == len({(hit["kind"], hit["id"]) for hit in walked})
 
 
 def test_a_stream_ends_with_its_limit(client: FlaskClient) -> None:
@@ -193,13 +193,13 @@ def test_a_stream_ends_with_its_limit(client: FlaskClient) -> None:
 
 @dataclass(frozen=True)
 class Misinformed(Planner):
-    """Takes the numbers of records that it is told."""
+    """A planner with fixed numbers of records."""
 
-    told: Mapping[str, int] = field(default_factory=dict)
+    numbers: Mapping[str, int] = field(default_factory=dict)
 
     def sizes(self, _: Session) -> Mapping[str, int]:
         """Return those numbers."""
-        return self.told
+        return self.numbers
 
 
 @pytest.mark.parametrize("sizes", [{"initiatives": 10**6}, {"cities": 10**6}, {"initiatives": 10**6, "grants": 1}])
@@ -209,7 +209,7 @@ def test_how_many_there_are_changes_no_search(
     """Whichever noun has most records, and whether there is one that is not known here, searches find the same."""
     paths = ["/initiatives?q=city", "/cities?q=san", "/search?q=data", "/search?q=-data&kind=cities", "/suggest?q=d"]
     expected = [client.get(path).get_json() for path in paths]
-    monkeypatch.setitem(client.application.extensions, "planner", Misinformed(told=sizes))
+    monkeypatch.setitem(client.application.extensions, "planner", Misinformed(numbers=sizes))
     assert [client.get(path).get_json() for path in paths] == expected
 
 

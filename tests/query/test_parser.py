@@ -25,7 +25,7 @@ from tests.support.worlds import Place, compare, escaped, flat
 
 HOSTILE = [*ODD, "\0", "a\0b", "x" * 1000, "x" * 1001, "é" * 1001]
 # As in an address; the last are no UTF-8: half a surrogate pair, no first byte, and a slash in two bytes.
-RAW = [*(quote(found, safe="") for found in HOSTILE), "%ED%A0%80", "%FF", "%C0%AF"]
+RAW = [*(quote(text, safe="") for text in HOSTILE), "%ED%A0%80", "%FF", "%C0%AF"]
 
 
 def takes_text(row: Filter) -> bool:
@@ -45,16 +45,16 @@ def test_hostile_text_is_text(places: list[Place], resource: Resource) -> None:
     names = [name for name, row in filters(resource).items() if takes_text(row) and row.operator.name != "not"]
     # All of them for its own fields, which those of others are compared like; some of them for each of those.
     leaves = [
-        {name: found} for n, name in enumerate(names) for found in (ODD[n % 4 :: 4] if "." in name else [*ODD, "x" * 1000])
+        {name: records} for n, name in enumerate(names) for records in (ODD[n % 4 :: 4] if "." in name else [*ODD, "x" * 1000])
     ]
     containing = [leaf for leaf in leaves if next(iter(leaf)).endswith("__contains")]
     others = [leaf for leaf in leaves if leaf not in containing]
     for some in (*batches(others, 49), *batches(containing, MAX_CONTAINS)):
-        asked = {"or": some}
-        expected = [record["id"] for record in place.world.all(noun) if oracle.matches(place.world, noun, record, asked)]
-        arguments = {"filter": json.dumps(asked), "limit": 500, "sort": "id", "count": "none"}
-        found = place.ask(f"/{noun}?{urlencode(arguments)}")["data"]
-        assert [record["id"] for record in found] == sorted(expected)
+        expression = {"or": some}
+        expected = [record["id"] for record in place.world.all(noun) if oracle.matches(place.world, noun, record, expression)]
+        arguments = {"filter": json.dumps(expression), "limit": 500, "sort": "id", "count": "none"}
+        records = place.ask(f"/{noun}?{urlencode(arguments)}")["data"]
+        assert [record["id"] for record in records] == sorted(expected)
     for name in (name for name in names if filters(resource)[name].operator.many):
         expected = [record for record in place.world.all(noun) if oracle.matches(place.world, noun, record, {name: ODD})]
         compare(place, resource, [*flat({name: ODD}), ("sort", "id")], oracle.ordered(expected, ["id"]), 500)
@@ -73,8 +73,8 @@ def test_hostile_value_is_refused(places: list[Place], resource: Resource) -> No
             wrong = [
                 name for name in some if broken or name not in filters(resource) or not takes_text(filters(resource)[name])
             ]
-            asked = urlencode({name: escaped(hostile) if name in filters(resource) else hostile for name in some})
-            refused(places[0].get(f"/{resource.name}?{asked}"), wrong)
+            arguments = urlencode({name: escaped(hostile) if name in filters(resource) else hostile for name in some})
+            refused(places[0].get(f"/{resource.name}?{arguments}"), wrong)
         refused(places[0].get(f"/{resource.name}?{urlencode({'cursor': hostile})}"), ["cursor"])
 
 
@@ -98,7 +98,7 @@ def test_hostile_search_and_path(places: list[Place], resource: Resource) -> Non
     for name in (*filters(resource), *parameters(resource)):
         answer = place.get(f"/{resource.name}?{name}=%ED%A0%80")
         assert (name, answer.status_code in {200, 400}) == (name, True)
-    for name in (found for found, row in filters(resource).items() if takes_text(row)):
+    for name in (field for field, row in filters(resource).items() if takes_text(row)):
         lone = quote(json.dumps({name: "\ud800"}))
         answer = place.get(f"/{resource.name}?filter={lone}").get_json()
         assert [(item["parameter"], item["pointer"]) for item in answer["errors"]] == [("filter", f"/{name}")]
@@ -137,8 +137,8 @@ def test_comma(own_client: FlaskClient, database: Database, values: list[str], e
     with publishing(database) as session:
         rows = [{"id": f"w-{number}", "name": name} for number, name in enumerate(names)]
         session.execute(text("insert into priorities (id, name, description) values (:id, :name, '')"), rows)
-    found = own_client.get(f"/priorities?{urlencode([('name', value) for value in values])}").get_json()["data"]
-    assert [record["name"] for record in found] == expected
+    records = own_client.get(f"/priorities?{urlencode([('name', value) for value in values])}").get_json()["data"]
+    assert [record["name"] for record in records] == expected
 
 
 def test_repetition(client: FlaskClient) -> None:
@@ -165,9 +165,9 @@ def test_many_conditions_with_contains(client: FlaskClient) -> None:
     detail = "All filters together have at most 10 conditions with `contains`; `q` finds words faster."
     item = {"parameter": "filter", "code": "too-many-values", "detail": detail, "allowed": {"maximum": 10}}
     requests: list[Callable[[list[Any]], TestResponse]] = [
-        lambda asked: client.post("/cities/search", json={"not": {"or": asked}}),
-        lambda asked: client.get("/cities", query_string={"filter": json.dumps({"or": asked})}),
-        lambda asked: client.get("/cities", query_string={"name__contains": "a", "filter": json.dumps({"or": asked[1:]})}),
+        lambda leaves: client.post("/cities/search", json={"not": {"or": leaves}}),
+        lambda leaves: client.get("/cities", query_string={"filter": json.dumps({"or": leaves})}),
+        lambda leaves: client.get("/cities", query_string={"name__contains": "a", "filter": json.dumps({"or": leaves[1:]})}),
     ]
     for request in requests:
         assert request(rows[:-1]).status_code == 200

@@ -55,15 +55,15 @@ def test_default_sorts_use_an_index(large: FlaskClient, resource: Resource) -> N
 def test_the_feed_is_walked(large: FlaskClient, path: str) -> None:
     """A page from the middle of the feed, of all nouns or of some, reads what it shows: all behind it is neither read nor sorted."""
     middle = large.get("/changes?limit=1").get_json()["head"] // 2
-    found = plans(large, f"{path}&since={middle}")
-    assert found
+    shown = plans(large, f"{path}&since={middle}")
+    assert shown
     # What is left to sort is a page of each noun, or a page.
     assert [
-        plan for plan in found if re.search(r"Seq Scan on revision|ix_revision_kind_id_version|ix_revision_bucket", plan)
+        plan for plan in shown if re.search(r"Seq Scan on revision|ix_revision_kind_id_version|ix_revision_bucket", plan)
     ] == []
 
 
-def asked(filter: Filter) -> str:
+def condition(filter: Filter) -> str:
     """Return a filter with its example as a query has it."""
     return f"{filter.name}={written(filter.example)}"
 
@@ -82,7 +82,7 @@ def test_filters_use_an_index(large: FlaskClient, resource: Resource, filter: Fi
 
     But by `not` and `contains`, for which no order of an index is of use.
     """
-    assert scans(large, f"/{resource.name}?limit=20&count=none&{asked(filter)}") == []
+    assert scans(large, f"/{resource.name}?limit=20&count=none&{condition(filter)}") == []
 
 
 def test_scan_is_seen(large: FlaskClient) -> None:

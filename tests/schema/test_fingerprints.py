@@ -55,8 +55,8 @@ def test_paragraphs_are_the_lines_that_are_not_blank() -> None:
 @given(st.text())
 def test_paragraphs_survive_being_joined(text: str) -> None:
     """The normalized text has the same paragraphs as the text it came from."""
-    found = fingerprints.paragraphs(text)
-    assert found == fingerprints.paragraphs("\n".join(found))
+    paragraphs = fingerprints.paragraphs(text)
+    assert paragraphs == fingerprints.paragraphs("\n".join(paragraphs))
 
 
 @pytest.mark.parametrize(

@@ -56,8 +56,8 @@ def restored(value: str, like: Any) -> Any:
     if isinstance(like, list):
         if value.startswith("[") and like and not isinstance(like[0], str):
             return json.loads(value)
-        found = re.findall(r"(?:\\.|[^|\\])+", unguarded(value), re.DOTALL)
-        return [re.sub(r"\\(.)", r"\1", item) for item in found]
+        items = re.findall(r"(?:\\.|[^|\\])+", unguarded(value), re.DOTALL)
+        return [re.sub(r"\\(.)", r"\1", item) for item in items]
     if value == "" or like is None:
         return None if value == "" else value
     return unguarded(value) if isinstance(like, str) else json.loads(value)
@@ -123,10 +123,10 @@ def test_odd_texts_survive(own_client: FlaskClient, database: Database, tmp_path
     assert {row["id"]: unguarded(row["name"]) for row in rows_of(body)} == expected
     file = tmp_path / "cities.csv"
     file.write_bytes(body.encode())
-    found = duckdb.read_csv(str(file), header=True, all_varchar=True, null_padding=False).fetchall()
-    assert {id: unguarded(name) for id, name, _, _ in found} == expected
-    assert {unguarded(summary) for _, _, summary, _ in found} == {""}
-    assert {capital for *_, capital in found} == {None}
+    rows = duckdb.read_csv(str(file), header=True, all_varchar=True, null_padding=False).fetchall()
+    assert {id: unguarded(name) for id, name, _, _ in rows} == expected
+    assert {unguarded(summary) for _, _, summary, _ in rows} == {""}
+    assert {capital for *_, capital in rows} == {None}
     assert [row["name"] for row in rows_of(body) if re.match(r"[=+\-@\t\r\n]", row["name"])] == []
 
 

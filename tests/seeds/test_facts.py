@@ -285,11 +285,11 @@ def test_every_served_priority_has_one_citation() -> None:
 def test_the_survey_is_told_whole() -> None:
     """How many cities were recognized, where, in which category, and the ten priorities in their order."""
     (survey,) = SEEDS["surveys"]
-    told = {
+    facts = {
         key: survey[key]
         for key in ("year", "year_basis", "conducted_by", "cities_recognized", "states", "categories", "priorities")
     }
-    assert told == {
+    assert facts == {
         "year": 2024,
         "year_basis": "inferred",
         "conducted_by": "center-for-digital-government",
@@ -348,12 +348,12 @@ def test_who_belongs_to_whom() -> None:
 
 def test_every_figure_is_a_metric() -> None:
     """All the figures of the four cities are there, each with its unit, qualifier and date, and no others."""
-    found = [
+    metrics = [
         (row["city"], part["value"], part["unit"], part["qualifier"], part["as_of"])
         for row in SEEDS["initiatives"]
         for part in row["metrics"]
     ]
-    assert Counter(FIGURES) == Counter(found)
+    assert Counter(FIGURES) == Counter(metrics)
 
 
 def test_every_date_and_role_is_there() -> None:
@@ -362,8 +362,8 @@ def test_every_date_and_role_is_there() -> None:
         "sacramento-ca-data-and-analytics-office": "2024-12",
         "sacramento-ca-high-speed-internet": "2024-07",
     }
-    found = {(row["id"], part["organization"], part["role"]) for row in SEEDS["initiatives"] for part in row["partners"]}
-    assert found >= {
+    partners = {(row["id"], part["organization"], part["role"]) for row in SEEDS["initiatives"] for part in row["partners"]}
+    assert partners >= {
         ("los-angeles-ca-vision-ai", "amazon-web-services", "partner"),
         ("sacramento-ca-high-speed-internet", "california-public-utilities-commission", "funder"),
         ("san-diego-ca-records-digitization-playbook", "san-diego-ca-city-clerk", "partner"),

@@ -114,15 +114,15 @@ def template(store: Store) -> Settings:
 @contextmanager
 def counted(database: Database) -> Iterator[list[str]]:
     """Collect the SELECT statements that run in the block."""
-    seen: list[str] = []
+    statements: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         if statement.lstrip().lower().startswith("select"):
-            seen.append(statement)
+            statements.append(statement)
 
     event.listen(database.engine, "before_cursor_execute", note)
     try:
-        yield seen
+        yield statements
     finally:
         event.remove(database.engine, "before_cursor_execute", note)
 

@@ -14,14 +14,14 @@ SEEDS = ROOT / "seeds" / "digital-cities-2024"
 def load(database: Database, *paths: Path, dry_run: bool = False, **options: Any) -> transfer.Imported:
     """Import files; ``options`` are those of `transfer.load`."""
     files, ids, faults = transfer.read(paths)
-    found = transfer.load(database, files, ids, dry_run=dry_run or bool(faults), **options)
-    found.faults[:0] = faults
-    return found
+    imported = transfer.load(database, files, ids, dry_run=dry_run or bool(faults), **options)
+    imported.faults[:0] = faults
+    return imported
 
 
-def said(found: transfer.Imported, folder: Path) -> list[str]:
+def said(imported: transfer.Imported, folder: Path) -> list[str]:
     """Return the faults, without the folder."""
-    return [str(fault).removeprefix(f"{folder}/") for fault in found.faults]
+    return [str(fault).removeprefix(f"{folder}/") for fault in imported.faults]
 
 
 def write(folder: Path, name: str, content: Any) -> Path:

@@ -33,13 +33,13 @@ class Good:
 
     def send(self, client: FlaskClient, **changed: Any) -> TestResponse:
         """Send it, or one that differs from it."""
-        asked = replace(self, **changed)
-        headers = dict(asked.headers)
-        if asked.secret is not None:
-            headers["Authorization"] = f"Bearer {asked.secret}"
-        data = asked.body if asked.body is None or isinstance(asked.body, bytes) else json.dumps(asked.body).encode()
+        good = replace(self, **changed)
+        headers = dict(good.headers)
+        if good.secret is not None:
+            headers["Authorization"] = f"Bearer {good.secret}"
+        data = good.body if good.body is None or isinstance(good.body, bytes) else json.dumps(good.body).encode()
         kind = headers.pop("Content-Type", "application/json" if data is not None else None)
-        return client.open(asked.address, method=asked.method, data=data, content_type=kind, headers=headers)
+        return client.open(good.address, method=good.method, data=data, content_type=kind, headers=headers)
 
 
 def example(resource: Resource, id: str) -> dict[str, Any]:
@@ -166,9 +166,9 @@ def _of_records(client: FlaskClient, good: Good, resource: Resource) -> Iterator
 
 def _apart(resource: Resource) -> dict[str, Any]:
     """Return members that make a second example one of its own."""
-    found: dict[str, dict[str, Any]] = {
+    members: dict[str, dict[str, Any]] = {
         "awards": {"city": "seattle-wa", "rank": 11},
         "citations": {"sentence": 77},
         "sources": {},
     }
-    return found.get(resource.name, {resource.label.key: "Apart"})
+    return members.get(resource.name, {resource.label.key: "Apart"})

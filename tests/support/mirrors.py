@@ -97,23 +97,23 @@ class PythonCopy:
 
     def mirror(self, url: str, **options: Any) -> int:
         """Bring it up to date."""
-        found: int = CLIENT.mirror(url, self.store, **options)
-        return found
+        version: int = CLIENT.mirror(url, self.store, **options)
+        return version
 
     def verify(self, url: str, version: int) -> int:
         """Prove it, and mend it."""
-        found: int = CLIENT.verify(url, self.store, version)
-        return found
+        proved: int = CLIENT.verify(url, self.store, version)
+        return proved
 
     def root(self) -> str:
         """Return its root."""
-        found: str = CLIENT.root(self.store)
-        return found
+        root: str = CLIENT.root(self.store)
+        return root
 
     def cursor(self) -> str | None:
         """Return where it is."""
-        found: str | None = self.store.cursor()
-        return found
+        cursor: str | None = self.store.cursor()
+        return cursor
 
     def records(self) -> dict[Key, Json]:
         """Return what it has."""
@@ -121,8 +121,8 @@ class PythonCopy:
 
     def hashes(self) -> dict[str, list[str]]:
         """Return the hashes of its buckets."""
-        found = {kind: CLIENT.buckets(kind, self.store.records(kind)) for kind in self.store.kinds()}
-        return {kind: [sha256.hex() for sha256 in buckets] for kind, buckets in found.items()}
+        hashes = {kind: CLIENT.buckets(kind, self.store.records(kind)) for kind in self.store.kinds()}
+        return {kind: [sha256.hex() for sha256 in buckets] for kind, buckets in hashes.items()}
 
     def put(self, rows: Mapping[Key, str | bytes | None]) -> None:
         """Change documents behind the client's back."""
@@ -141,23 +141,23 @@ class JavaScriptCopy:
 
     def mirror(self, url: str, **options: Any) -> int:
         """Bring it up to date."""
-        found: int = self.node.run("return client.mirror(given[0], store, given[1])", [url, options])
-        return found
+        version: int = self.node.run("return client.mirror(given[0], store, given[1])", [url, options])
+        return version
 
     def verify(self, url: str, version: int) -> int:
         """Prove it, and mend it."""
-        found: int = self.node.run("return client.verify(given[0], store, given[1])", [url, version])
-        return found
+        proved: int = self.node.run("return client.verify(given[0], store, given[1])", [url, version])
+        return proved
 
     def root(self) -> str:
         """Return its root."""
-        found: str = self.node.run("return client.root(store)")
-        return found
+        root: str = self.node.run("return client.root(store)")
+        return root
 
     def cursor(self) -> str | None:
         """Return where it is."""
-        found: str | None = self.node.run("return store.cursor()")
-        return found
+        cursor: str | None = self.node.run("return store.cursor()")
+        return cursor
 
     def records(self) -> dict[Key, Json]:
         """Return what it has."""
@@ -166,12 +166,12 @@ class JavaScriptCopy:
 
     def hashes(self) -> dict[str, list[str]]:
         """Return the hashes of its buckets."""
-        found: dict[str, list[str]] = self.node.run(
+        hashes: dict[str, list[str]] = self.node.run(
             "const found = {};"
             "for (const kind of await store.kinds()) found[kind] = (await client.buckets(kind, await store.all(kind))).map(client.hex);"
             "return found;"
         )
-        return found
+        return hashes
 
     def put(self, rows: Mapping[Key, str | None]) -> None:
         """Change documents behind the client's back."""

@@ -208,45 +208,45 @@ def member(record: Document, name: str) -> Any:
     return record["subject_id" if name == "subject" else name]
 
 
-def _compares(name: str, operator: str, have: Any, wanted: Any) -> bool:
+def _compares(name: str, operator: str, have: Any, value: Any) -> bool:
     kind = KINDS[name]
     if operator == "isnull":
-        return (have is None) is wanted
+        return (have is None) is value
     if operator in {"", "not"}:
         # Null is none of any values.
-        return bool(have in wanted) == (operator == "")
+        return bool(have in value) == (operator == "")
     if have is None:
         return False
     if operator in {"contains", "startswith"}:
         if kind == "text":
-            have, wanted = have.translate(ASCII_LOWER), wanted.translate(ASCII_LOWER)
-        return bool(wanted in have if operator == "contains" else have.startswith(wanted))
+            have, value = have.translate(ASCII_LOWER), value.translate(ASCII_LOWER)
+        return bool(value in have if operator == "contains" else have.startswith(value))
     if kind == "instant":
-        have, wanted = dt.datetime.fromisoformat(have), dt.datetime.fromisoformat(wanted)
+        have, value = dt.datetime.fromisoformat(have), dt.datetime.fromisoformat(value)
     if kind == "date" and operator in {"gt", "lte"}:
         # All that begins within a period is at it, and not after.
-        have = have[: len(wanted)]
-    return bool({"gt": have > wanted, "gte": have >= wanted, "lt": have < wanted, "lte": have <= wanted}[operator])
+        have = have[: len(value)]
+    return bool({"gt": have > value, "gte": have >= value, "lt": have < value, "lte": have <= value}[operator])
 
 
 def _all(world: World, noun: str, record: Document, conditions: Conditions) -> bool:
     """Tell whether conditions hold; those that begin with the same relation hold of one and the same related record."""
     steps: dict[str, list[tuple[Sequence[str], str, Any]]] = defaultdict(list)
-    for (first, *rest), operator, wanted in conditions:
+    for (first, *rest), operator, value in conditions:
         way = WAYS[noun].get(first)
         if rest:
-            steps[first].append((rest, operator, wanted))
+            steps[first].append((rest, operator, value))
         elif way is None or not way.many:
-            if not _compares(first, operator, member(record, first), wanted):
+            if not _compares(first, operator, member(record, first), value):
                 return False
         elif operator == "isnull":
-            if bool(world.related(noun, record, first)) == wanted:
+            if bool(world.related(noun, record, first)) == value:
                 return False
         elif operator == "not":
-            if any(other[way.key] in wanted for other in world.related(noun, record, first)):
+            if any(other[way.key] in value for other in world.related(noun, record, first)):
                 return False
         else:
-            steps[first].append(([way.key], operator, wanted))
+            steps[first].append(([way.key], operator, value))
     return all(
         any(_all(world, WAYS[noun][first].to, other, below) for other in world.related(noun, record, first))
         for first, below in steps.items()
@@ -255,8 +255,8 @@ def _all(world: World, noun: str, record: Document, conditions: Conditions) -> b
 
 def matches(world: World, noun: str, record: Document, expression: Mapping[str, Any]) -> bool:
     """Tell whether an expression, as `filter=` takes it, holds of a record. Flat filters are an object of it."""
-    own = [(*parsed(name), wanted) for name, wanted in expression.items() if name not in CONNECTIVES]
-    several = [(path, operator, _listed(operator, wanted)) for path, operator, wanted in own]
+    conditions = [(*parsed(name), value) for name, value in expression.items() if name not in CONNECTIVES]
+    several = [(path, operator, _listed(operator, value)) for path, operator, value in conditions]
     return (
         _all(world, noun, record, several)
         and all(matches(world, noun, record, below) for below in expression.get("and", []))
@@ -265,8 +265,8 @@ def matches(world: World, noun: str, record: Document, expression: Mapping[str, 
     )
 
 
-def _listed(operator: str, wanted: Any) -> Any:
-    return wanted if operator not in {"", "not"} or isinstance(wanted, list) else [wanted]
+def _listed(operator: str, value: Any) -> Any:
+    return value if operator not in {"", "not"} or isinstance(value, list) else [value]
 
 
 # --- what else a list is asked for
@@ -274,15 +274,15 @@ def _listed(operator: str, wanted: Any) -> Any:
 
 def ordered(records: Iterable[Document], keys: Sequence[str]) -> list[Document]:
     """Order records: nulls last both ways, then by id in the direction of the last key; times as their versions."""
-    found = list(records)
+    rows = list(records)
     last = "-" if keys and keys[-1].startswith("-") else ""
     for key in reversed([*keys, f"{last}id"]):
         name = key.removeprefix("-")
         name = "version" if name == "updated_at" else name
-        there = [(member(record, name), record) for record in found if member(record, name) is not None]
+        there = [(member(record, name), record) for record in rows if member(record, name) is not None]
         there.sort(key=lambda row: row[0], reverse=key.startswith("-"))
-        found = [*(record for _, record in there), *(record for record in found if member(record, name) is None)]
-    return found
+        rows = [*(record for _, record in there), *(record for record in rows if member(record, name) is None)]
+    return rows
 
 
 def values(world: World, noun: str, record: Document, path: Sequence[str]) -> list[Any]:
@@ -306,16 +306,16 @@ def facet(world: World, noun: str, records: Iterable[Document], name: str) -> li
 
 def included(world: World, noun: str, records: Iterable[Document], paths: Iterable[str]) -> dict[str, dict[str, Document]]:
     """Return the records that others are related to, and those on the way to them, by noun and id."""
-    found: dict[str, dict[str, Document]] = {}
+    by_noun: dict[str, dict[str, Document]] = {}
     for path in paths:
         kind, reached = noun, list(records)
         for name in path.split("."):
             prefix, way = next((prefix, way) for prefix, way in WAYS[kind].items() if way.name == name)
             ids = {other["id"] for record in reached for other in world.related(kind, record, prefix)}
             reached = [world.documents[way.to][id] for id in sorted(ids)]
-            found.setdefault(way.to, {}).update({record["id"]: record for record in reached})
+            by_noun.setdefault(way.to, {}).update({record["id"]: record for record in reached})
             kind = way.to
-    return found
+    return by_noun
 
 
 # --- a world to ask about
@@ -385,11 +385,11 @@ Row = dict[str, Any]
 
 def tables() -> list[Table]:
     """Return the nouns' tables and those of their parts, in the order in which they can be filled."""
-    found: list[Table] = []
+    ordered: list[Table] = []
     for table in Base.metadata.sorted_tables:
-        if table.name in WAYS or any(key.column.table in found for key in table.foreign_keys):
-            found.append(table)
-    return found
+        if table.name in WAYS or any(key.column.table in ordered for key in table.foreign_keys):
+            ordered.append(table)
+    return ordered
 
 
 def make_rows(seed: int) -> dict[str, list[Row]]:

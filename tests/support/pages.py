@@ -37,14 +37,14 @@ class Command:
 
 def commands() -> Sequence[Command]:
     """Return every command of every page, in order."""
-    found = []
+    rows = []
     for page, text in PAGES.items():
         for section, body in re.findall(r"^## (.*)\n((?:(?!## ).*\n)*)", text, re.MULTILINE):
             for block in re.findall(r"^```console\n(.*?)^```$", body, re.MULTILINE | re.DOTALL):
                 for line, output in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
                     command, _, comment = re.sub(r"\s+# ", "\0", line, count=1).partition("\0")
-                    found.append(Command(page, section, command, comment, output.rstrip("\n")))
-    return found
+                    rows.append(Command(page, section, command, comment, output.rstrip("\n")))
+    return rows
 
 
 COMMANDS = commands()

@@ -12,21 +12,21 @@ from api.db.database import Database
 def plans(client: FlaskClient, path: str) -> list[str]:
     """Return the plan of each statement on a noun's table that a request runs."""
     database: Database = client.application.extensions["database"]
-    found: list[str] = []
+    explained: list[str] = []
 
     def explain(connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if statement.startswith("SELECT") and "FROM revision" in statement:
             prefix = "explain query plan " if database.engine.dialect.name == "sqlite" else "explain "
             cursor = connection.connection.cursor()
             cursor.execute(prefix + statement, parameters)
-            found.append("\n".join(str(row[-1]) for row in cursor.fetchall()))
+            explained.append("\n".join(str(row[-1]) for row in cursor.fetchall()))
 
     event.listen(database.engine, "before_cursor_execute", explain)
     try:
         assert client.get(path).status_code == 200
     finally:
         event.remove(database.engine, "before_cursor_execute", explain)
-    return found
+    return explained
 
 
 def written(value: object) -> str:

@@ -17,7 +17,7 @@ def copy_of_a_record(session: Session, resource: Resource) -> str:
     """Insert a record like one that is there, under an id that nobody refers to, and return the id."""
     table = Base.metadata.tables[resource.name]
     values = dict(session.execute(select(table).order_by(table.c.id).limit(1)).mappings().one())
-    for constraint in (found for found in table.constraints if isinstance(found, UniqueConstraint)):
+    for constraint in (one for one in table.constraints if isinstance(one, UniqueConstraint)):
         free = [column for column in constraint.columns if not column.foreign_keys]
         if free:
             old = values[free[-1].name]

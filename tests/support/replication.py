@@ -214,11 +214,11 @@ def state(client: FlaskClient, version: int) -> Copy:
 
 def proof(client: FlaskClient) -> str:
     """Return what a complete copy proves itself with."""
-    found: str = read(client, "/digest")["data"]["root"]
-    return found
+    root: str = read(client, "/digest")["data"]["root"]
+    return root
 
 
-def told(answer: TestResponse) -> tuple[int, str, list[Json], str | None]:
+def refusal(answer: TestResponse) -> tuple[int, str, list[Json], str | None]:
     """Return what a refusal says, and when to come back."""
     return *brief(answer), answer.headers.get("Retry-After")
 

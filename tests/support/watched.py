@@ -59,9 +59,9 @@ class Watched:
     def paths(self) -> list[str]:
         """Return what was asked since the last time, without the parameters."""
         with self.news:
-            found = [re.sub(r"\?.*", "", asked) for asked in self.asked]
+            paths = [re.sub(r"\?.*", "", path) for path in self.asked]
             self.asked.clear()
-        return found
+        return paths
 
 
 @contextmanager

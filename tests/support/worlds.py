@@ -59,27 +59,27 @@ def escaped(value: str) -> str:
     return re.sub(r"([\\,])", r"\\\1", value)
 
 
-def written(wanted: Any) -> str:
+def written(value: Any) -> str:
     """Write a value as a query has it."""
-    if isinstance(wanted, float):
-        return f"{wanted:.6f}"
-    return wanted if isinstance(wanted, str) else json.dumps(wanted)
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
-def flat(asked: Mapping[str, Any], *, repeated: bool = False) -> Arguments:
+def flat(filters: Mapping[str, Any], *, repeated: bool = False) -> Arguments:
     """Write filters as parameters, lists by comma or by repetition."""
-    found: Arguments = []
-    for name, wanted in asked.items():
-        values = [escaped(written(one)) for one in wanted] if isinstance(wanted, list) else [written(wanted)]
-        found += [(name, one) for one in (values if repeated else [",".join(values)])]
-    return found
+    arguments: Arguments = []
+    for name, value in filters.items():
+        values = [escaped(written(one)) for one in value] if isinstance(value, list) else [written(value)]
+        arguments += [(name, one) for one in (values if repeated else [",".join(values)])]
+    return arguments
 
 
 def compare(place: Place, noun: Resource, arguments: Arguments, expected: Sequence[Document], limit: int) -> None:
     """Ask for a list in pages and compare each of them."""
-    given = dict(arguments)
-    counted = (None, None) if given.get("count") == "none" else (len(expected), "eq")
-    paths = given["include"].split(",") if "include" in given else []
+    parameters = dict(arguments)
+    counted = (None, None) if parameters.get("count") == "none" else (len(expected), "eq")
+    paths = parameters["include"].split(",") if "include" in parameters else []
     address: str | None = f"/{noun.name}?{urlencode([*arguments, ('limit', str(limit))])}"
     for start in range(0, len(expected) or 1, limit):
         assert address

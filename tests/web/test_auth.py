@@ -88,10 +88,10 @@ def test_matrix(routing_office: tuple[FlaskClient, Database, dict[str, str | Non
     client, database, sent = routing_office
     document = client.get("/openapi.json").get_json()
     admin = (sent["admin"] or "").removeprefix("Bearer ")
-    found: dict[str, dict[str, int]] = {}
+    statuses: dict[str, dict[str, int]] = {}
     for operation in operations(document):
         method, path = operation.split()
-        found[operation] = {}
+        statuses[operation] = {}
         good: Good | None = None
         for kind, authorization in sent.items():
             headers = {"Authorization": authorization} if authorization else {}
@@ -104,9 +104,9 @@ def test_matrix(routing_office: tuple[FlaskClient, Database, dict[str, str | Non
                 answer = client.open(
                     known(path), method=method, headers=headers, json={"version__gt": 0} if method == "POST" else None
                 )
-            found[operation][kind] = 200 if answer.status_code < 300 else answer.status_code
+            statuses[operation][kind] = 200 if answer.status_code < 300 else answer.status_code
             answer.close()
-    assert found == MATRIX
+    assert statuses == MATRIX
 
 
 def known(path: str) -> str:
@@ -190,11 +190,11 @@ def test_a_key_is_told_nobody(own_client: FlaskClient, database: Database, caplo
         own_client.post("/cities", json={}, headers={"Authorization": f"Bearer {secret}x"}),
     ]
     assert re.fullmatch(r"dca_[A-Za-z0-9_-]{43}", secret)
-    for told in (secret, admin):
-        assert [answer for answer in answers if told in answer.get_data(as_text=True) + str(answer.headers)] == []
-        assert told not in caplog.text
+    for key_secret in (secret, admin):
+        assert [answer for answer in answers if key_secret in answer.get_data(as_text=True) + str(answer.headers)] == []
+        assert key_secret not in caplog.text
         with database.reading() as session:
-            assert told not in str(session.execute(text("select * from api_keys")).all())
+            assert key_secret not in str(session.execute(text("select * from api_keys")).all())
     assert made.headers["Cache-Control"] == "no-store"
 
 

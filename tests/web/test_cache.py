@@ -65,7 +65,7 @@ def kept(settings: Settings) -> Iterator[Flask]:
 
 
 @pytest.fixture
-def own(kept: Flask) -> FlaskClient:
+def cached(kept: Flask) -> FlaskClient:
     """Asks it."""
     assert isinstance(kept.wsgi_app, Cache)
     return kept.test_client()
@@ -91,23 +91,23 @@ def whole(answer: TestResponse) -> tuple[int, Json, bytes]:
     return answer.status_code, headers, body
 
 
-def test_hit(own: FlaskClient) -> None:
+def test_hit(cached: FlaskClient) -> None:
     """The second of two equal requests is answered with what the first got, without a query, and says so."""
-    first, second = own.get("/cities?limit=2"), own.get("/cities?limit=2", headers={"X-Request-Id": "mine"})
+    first, second = cached.get("/cities?limit=2"), cached.get("/cities?limit=2", headers={"X-Request-Id": "mine"})
     assert whole(second) == whole(first)
     assert (timing(first), timing(second)) == ("miss", "hit")
     assert "Age" not in first.headers
     assert 0 <= int(second.headers["Age"]) < 60
     assert second.headers["X-Request-Id"] == "mine"
-    assert own.get("/cities?limit=2", headers={"X-Request-Id": "not this!"}).headers["X-Request-Id"] != "not this!"
+    assert cached.get("/cities?limit=2", headers={"X-Request-Id": "not this!"}).headers["X-Request-Id"] != "not this!"
 
 
-def test_age(own: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_age(cached: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """`Age` counts the seconds since an answer was computed."""
-    own.get("/cities")
+    cached.get("/cities")
     later = time.monotonic() + 7
     monkeypatch.setattr("api.web.cache.time.monotonic", lambda: later)
-    answer = own.get("/cities")
+    answer = cached.get("/cities")
     assert timing(answer) == "hit"
     assert 7 <= int(answer.headers["Age"]) < 60
 
@@ -147,22 +147,22 @@ def test_every_variant(routing_kept: tuple[FlaskClient, FlaskClient], path: str)
     for method, written in (row for order in orders for row in order):
         headers = {name: re.sub(r"\{([a-z-]*)\}", lambda name: tags[name[1]], text) for name, text in written.items()}
         expected = whole(plain.open(path, method=method, headers=headers, buffered=True))
-        found = whole(kept.open(path, method=method, headers=headers, buffered=True))
-        assert (method, headers, found) == (method, headers, expected)
+        answer = whole(kept.open(path, method=method, headers=headers, buffered=True))
+        assert (method, headers, answer) == (method, headers, expected)
 
 
-def test_unchanged_without_a_query(own: FlaskClient, kept: Flask) -> None:
+def test_unchanged_without_a_query(cached: FlaskClient, kept: Flask) -> None:
     """A poll with the newest tag is a 304 without a query, also where nobody has read the answer itself."""
-    tag = own.get("/cities").headers["ETag"]
-    own.get("/surveys", headers={"If-None-Match": tag})
+    tag = cached.get("/cities").headers["ETag"]
+    cached.get("/surveys", headers={"If-None-Match": tag})
     # PostgreSQL may be asked where it is.
     kept.wsgi_app.watch.lag = 60  # type: ignore[attr-defined]
     with counted(kept.extensions["database"]) as statements:
         for path in ("/cities", "/surveys"):
-            answer = own.get(path, headers={"If-None-Match": tag})
+            answer = cached.get(path, headers={"If-None-Match": tag})
             assert (answer.status_code, timing(answer), answer.get_data(), answer.headers["ETag"]) == (304, "hit", b"", tag)
     assert statements == []
-    assert (own.get("/surveys").status_code, timing(own.get("/surveys"))) == (200, "hit")
+    assert (cached.get("/surveys").status_code, timing(cached.get("/surveys"))) == (200, "hit")
 
 
 @pytest.mark.parametrize(
@@ -174,18 +174,18 @@ def test_never_kept(routing_kept: tuple[FlaskClient, FlaskClient], path: str) ->
     assert [timing(kept.get(path, buffered=True)) for _ in range(2)] in (["miss", "miss"], ["", ""])
 
 
-def test_own_writes_are_seen_at_once(own: FlaskClient, kept: Flask, database: Database) -> None:
+def test_own_writes_are_seen_at_once(cached: FlaskClient, kept: Flask, database: Database) -> None:
     """After each write by a process, that process's next answer has it, however little it looks at the database."""
     kept.wsgi_app.watch.lag = 3600  # type: ignore[attr-defined]
     curator = curating(kept.test_client(), database)
     for number in range(20):
-        own.get("/cities/boston-ma")
+        cached.get("/cities/boston-ma")
         assert curator.patch("/cities/boston-ma", json={"summary": f"{number}"}, headers=ANY).status_code == 200
-        answer = own.get("/cities/boston-ma")
+        answer = cached.get("/cities/boston-ma")
         assert (answer.get_json()["data"]["summary"], timing(answer)) == (f"{number}", "miss")
 
 
-def test_others_writes_are_seen_in_time(own: FlaskClient, kept: Flask, settings: Settings) -> None:
+def test_others_writes_are_seen_in_time(cached: FlaskClient, kept: Flask, settings: Settings) -> None:
     """What another process writes is seen by the next request on SQLite, and after `CACHE_LAG` on PostgreSQL.
 
     The control: one that would look after an hour sees nothing of it on PostgreSQL.
@@ -193,28 +193,28 @@ def test_others_writes_are_seen_in_time(own: FlaskClient, kept: Flask, settings:
     is_sqlite = settings.database_url.startswith("sqlite")
     watch = kept.wsgi_app.watch  # type: ignore[attr-defined]
     with opened(settings) as other:
-        for lag, seen in ((3600, is_sqlite), (0.05, True)):
+        for lag, visible in ((3600, is_sqlite), (0.05, True)):
             watch.lag = lag
-            own.get("/cities/boston-ma")
+            cached.get("/cities/boston-ma")
             with publishing(other) as session:
                 session.execute(text("update cities set summary = :said where id = 'boston-ma'"), {"said": f"after {lag}"})
             if not is_sqlite:
                 age(watch, 0.05)
-            answer = own.get("/cities/boston-ma")
-            assert (answer.get_json()["data"]["summary"] == f"after {lag}", lag) == (seen, lag)
+            answer = cached.get("/cities/boston-ma")
+            assert (answer.get_json()["data"]["summary"] == f"after {lag}", lag) == (visible, lag)
 
 
-def test_one_asks_early(own: FlaskClient, kept: Flask) -> None:
+def test_one_asks_early(cached: FlaskClient, kept: Flask) -> None:
     """Before it is time to ask PostgreSQL again, one request does, and no other waits for it; when it is time, all do."""
-    watch = seen_long_ago(own)
+    watch = seen_long_ago(cached)
     if watch is None:
         return
-    asking, go, asked = threading.Event(), threading.Event(), []
+    asking, go, statements = threading.Event(), threading.Event(), []
 
     def hold(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         """Hold up whoever asks where PostgreSQL is."""
         if statement == watch.statement:
-            asked.append(1)
+            statements.append(1)
             asking.set()
             assert go.wait(30)
 
@@ -222,25 +222,25 @@ def test_one_asks_early(own: FlaskClient, kept: Flask) -> None:
     with ThreadPoolExecutor(2) as pool:
         early = pool.submit(lambda: kept.test_client().get("/cities"))
         assert asking.wait(30)
-        assert timing(own.get("/cities")) == "hit"
+        assert timing(cached.get("/cities")) == "hit"
         age(watch, 40)
         late = pool.submit(lambda: kept.test_client().get("/cities"))
         # The control: whoever comes when it is time waits for the answer that is on its way, and gets nothing older.
         assert not late.done()
         go.set()
-        assert [timing(found.result(30)) for found in (early, late)] == ["hit", "hit"]
-    assert asked == [1]
+        assert [timing(answer.result(30)) for answer in (early, late)] == ["hit", "hit"]
+    assert statements == [1]
 
 
-def test_nobody_answers_early(own: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_answers_early(cached: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where PostgreSQL does not say early where it is, what is known is good until it is time, and not longer."""
-    watch = seen_long_ago(own)
+    watch = seen_long_ago(cached)
     if watch is None:
         return
     monkeypatch.setattr(watch, "statement", "select nothing from nowhere")
-    assert timing(own.get("/cities")) == "hit"
+    assert timing(cached.get("/cities")) == "hit"
     age(watch, 40)
-    assert [timing(own.get("/cities")) for _ in range(2)] == ["", ""]
+    assert [timing(cached.get("/cities")) for _ in range(2)] == ["", ""]
 
 
 def seen_long_ago(client: FlaskClient) -> Any:
@@ -259,7 +259,7 @@ def age(watch: Any, seconds: float) -> None:
     watch.seen = (watch.seen[0] - seconds, *watch.seen[1:])
 
 
-def test_cut_and_unpublished(own: FlaskClient, database: Database, settings: Settings) -> None:
+def test_cut_and_unpublished(cached: FlaskClient, database: Database, settings: Settings) -> None:
     """What was cut is not shown any more, and what raw SQL changed counts before it is published, as without a cache."""
     with serving(settings) as app:
         plain = app.test_client()
@@ -277,15 +277,15 @@ def test_cut_and_unpublished(own: FlaskClient, database: Database, settings: Set
                 work(session)
             # On PostgreSQL, others are seen after a while.
             if database.engine.dialect.name == "postgresql":
-                watch = own.application.wsgi_app.watch  # type: ignore[attr-defined]
+                watch = cached.application.wsgi_app.watch  # type: ignore[attr-defined]
                 watch.seen = (-1e9, -1, None)
             for _ in range(2):
-                for asked in (path, history):
-                    assert whole(own.get(asked)) == whole(plain.get(asked))
-    assert b"Secret" not in own.get(history).get_data()
+                for address in (path, history):
+                    assert whole(cached.get(address)) == whole(plain.get(address))
+    assert b"Secret" not in cached.get(history).get_data()
 
 
-def test_min_version(own: FlaskClient, kept: Flask, settings: Settings) -> None:
+def test_min_version(cached: FlaskClient, kept: Flask, settings: Settings) -> None:
     """Who names a version gets an answer that has it, as soon as it is there, or a 503 that says when to come back."""
     kept.wsgi_app.watch.lag = 3600  # type: ignore[attr-defined]
     for path in (
@@ -299,24 +299,24 @@ def test_min_version(own: FlaskClient, kept: Flask, settings: Settings) -> None:
         "/snapshot",
     ):
         sign = "&" if "?" in path else "?"
-        assert own.get(f"{path}{sign}min_version=603").status_code == 200
+        assert cached.get(f"{path}{sign}min_version=603").status_code == 200
         for wrong in ("x", "-1", "9" * 20, "9" * 5_000, "%C2%B2"):
-            refused = own.get(f"{path}{sign}min_version={wrong}")
+            refused = cached.get(f"{path}{sign}min_version={wrong}")
             assert (refused.status_code, refused.content_type) == (400, "application/problem+json")
-    own.get("/cities/boston-ma?min_version=604")
+    cached.get("/cities/boston-ma?min_version=604")
     with opened(settings) as other, ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(lambda: kept.test_client().get("/cities/boston-ma?min_version=604"))
         with publishing(other) as session:
             session.execute(text("update cities set summary = 'New.' where id = 'boston-ma'"))
         answers = [
             waiting.result(),
-            own.get("/cities/boston-ma?min_version=604"),
-            own.get("/cities?min_version=604&id=boston-ma"),
+            cached.get("/cities/boston-ma?min_version=604"),
+            cached.get("/cities?min_version=604&id=boston-ma"),
         ]
     assert [answer.status_code for answer in answers] == [200] * 3
     for answer in answers:
         assert "New." in answer.get_data(as_text=True)
-    late = own.get("/cities/boston-ma?min_version=605")
+    late = cached.get("/cities/boston-ma?min_version=605")
     assert (brief(late)[:2], late.headers["Retry-After"]) == ((503, "unavailable"), "5")
 
 
@@ -401,22 +401,22 @@ def test_who_computes_fails(kept: Flask) -> None:
             return 0
 
     with ThreadPoolExecutor(5) as pool:
-        found = pool.map(ask, range(5))
+        statuses = pool.map(ask, range(5))
         gate.set()
-        assert sorted(found) == [0, 200, 200, 200, 200]
+        assert sorted(statuses) == [0, 200, 200, 200, 200]
 
 
-def test_spellings_share_an_answer(own: FlaskClient, kept: Flask) -> None:
+def test_spellings_share_an_answer(cached: FlaskClient, kept: Flask) -> None:
     """However many spellings of `Accept` and `Accept-Encoding` are made up, each choice of ours is kept once."""
     for number in range(1, 500):
         spelling = {"Accept": f"application/json, x/y{number}, */*;q=0.{number}", "Accept-Encoding": f"gzip, x{number};q=.5"}
-        assert timing(own.get("/cities", headers=spelling)) == ("miss" if number == 1 else "hit")
-    assert timing(own.get("/cities", headers={"Accept-Encoding": "gzip", "Accept": "*/*"})) == "hit"
-    assert timing(own.get("/cities", headers={"Accept": "text/csv", "Accept-Encoding": "gzip"}, buffered=True)) == "miss"
+        assert timing(cached.get("/cities", headers=spelling)) == ("miss" if number == 1 else "hit")
+    assert timing(cached.get("/cities", headers={"Accept-Encoding": "gzip", "Accept": "*/*"})) == "hit"
+    assert timing(cached.get("/cities", headers={"Accept": "text/csv", "Accept-Encoding": "gzip"}, buffered=True)) == "miss"
     assert len(kept.wsgi_app.answers.kept) == 1  # type: ignore[attr-defined]
 
 
-def test_threads_that_see_different_states(own: FlaskClient, kept: Flask, database: Database) -> None:
+def test_threads_that_see_different_states(cached: FlaskClient, kept: Flask, database: Database) -> None:
     """Threads that see a state and the one before take turns, and both are answered from the cache.
 
     The control: the first answer of each state is computed.
@@ -429,7 +429,7 @@ def test_threads_that_see_different_states(own: FlaskClient, kept: Flask, databa
     for turn in range(3):
         for state in states:
             kept.wsgi_app.watch = SimpleNamespace(state=lambda state=state: state)  # type: ignore[attr-defined]
-            assert timing(own.get("/cities")) == ("hit" if turn else "miss")
+            assert timing(cached.get("/cities")) == ("hit" if turn else "miss")
 
 
 def test_nobody_waits_for_ever(kept: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -454,17 +454,17 @@ def test_nobody_waits_for_ever(kept: Flask, monkeypatch: pytest.MonkeyPatch) -> 
         assert slow.result(30) == 200
 
 
-def test_a_flood_stays_within_its_bytes(own: FlaskClient, kept: Flask) -> None:
+def test_a_flood_stays_within_its_bytes(cached: FlaskClient, kept: Flask) -> None:
     """However many different addresses are asked for, the kept answers take no more than was allowed, and the newest are there."""
     cache: Any = kept.wsgi_app
     cache.answers = Answers(200_000)
     for number in range(1, 400):
-        own.get(f"/initiatives?limit=5&version__gt={number}")
+        cached.get(f"/initiatives?limit=5&version__gt={number}")
         assert sum(answer.size for answer in cache.answers.kept.values()) <= 200_000
     assert 10 < len(cache.answers.kept) < 399
-    assert timing(own.get("/initiatives?limit=5&version__gt=399")) == "hit"
-    assert timing(own.get("/initiatives?limit=5&version__gt=1")) == "miss"
-    assert [timing(own.get("/citations?limit=500")) for _ in range(2)] == ["miss", "miss"]
+    assert timing(cached.get("/initiatives?limit=5&version__gt=399")) == "hit"
+    assert timing(cached.get("/initiatives?limit=5&version__gt=1")) == "miss"
+    assert [timing(cached.get("/citations?limit=500")) for _ in range(2)] == ["miss", "miss"]
 
 
 def test_no_database(tmp_path: Path) -> None:
@@ -474,19 +474,19 @@ def test_no_database(tmp_path: Path) -> None:
         assert app.test_client().get("/livez").status_code == 200
 
 
-def test_gone_and_back(own: FlaskClient, settings: Settings, store: Store) -> None:
+def test_gone_and_back(cached: FlaskClient, settings: Settings, store: Store) -> None:
     """A file that is taken away is noticed by the next request, and so is that it is back; so are connections that end."""
-    own.get("/cities")
-    own.application.extensions["database"].engine.dispose()
+    cached.get("/cities")
+    cached.application.extensions["database"].engine.dispose()
     if store.dialect == "sqlite":
         path = Path(settings.database_url.removeprefix("sqlite:///"))
         with sqlite3.connect(path) as connection:
             connection.execute("pragma wal_checkpoint(truncate)")
         connection.close()
         away = path.rename(path.with_suffix(".away"))
-        assert own.get("/cities").status_code == 503
+        assert cached.get("/cities").status_code == 503
         away.rename(path)
-    assert own.get("/cities").status_code == 200
+    assert cached.get("/cities").status_code == 200
 
 
 @contextmanager

@@ -38,8 +38,8 @@ def test_writes_are_limited(settings: Settings) -> None:
         assert [answer.status_code for answer in answers] == [422, 422, 422, 429]
         assert [answer.headers["RateLimit-Policy"] for answer in answers] == ['"writes";q=3;w=3600'] * 4
         left = [re.fullmatch(r'"writes";r=(\d+);t=(\d+)', answer.headers["RateLimit"]) for answer in answers]
-        assert [int(found[1]) for found in left if found] == [2, 1, 0, 0]
-        assert all(found and 3590 <= int(found[2]) <= 3600 for found in left)
+        assert [int(match[1]) for match in left if match] == [2, 1, 0, 0]
+        assert all(match and 3590 <= int(match[2]) <= 3600 for match in left)
         assert 3590 <= int(answers[3].headers["Retry-After"]) <= 3600
         status, name, (item,) = brief(answers[3])
         assert (status, name, item["code"]) == (429, "too-many-requests", "too-many-requests")

@@ -145,14 +145,14 @@ def test_unpublished_changes(own_client: FlaskClient, database: Database) -> Non
     """A list that shows a change of raw SQL which is not published yet has a tag of its own."""
     path = "/cities?state=ZZ&fields=id"
     before = tag_of(own_client, path)
-    seen = {before}
+    tags = {before}
     for state in ("ZZ", "YY", "ZZ"):
         with database.writing() as session:
             session.execute(text("update cities set state = :state where id = 'boston-ma'"), {"state": state})
-        answer = own_client.get(path, headers={"If-None-Match": ", ".join(seen)})
+        answer = own_client.get(path, headers={"If-None-Match": ", ".join(tags)})
         assert (answer.status_code, len(answer.get_json()["data"])) == (200, int(state == "ZZ"))
-        seen.add(answer.headers["ETag"])
-    assert len(seen) == 4
+        tags.add(answer.headers["ETag"])
+    assert len(tags) == 4
 
 
 @ON_SQLITE

@@ -92,9 +92,9 @@ def pieces(database: Database) -> list[Piece]:
     """Return the pieces of initiatives, in their order."""
     columns = (Bitmap.dimension, Bitmap.value, Bitmap.first, Bitmap.records, Bitmap.versions)
     with database.reading() as session:
-        found = session.execute(select(*columns).where(Bitmap.kind == "initiatives").order_by(*columns[:3])).all()
+        rows = session.execute(select(*columns).where(Bitmap.kind == "initiatives").order_by(*columns[:3])).all()
     base = WIDTH
-    return [Piece(*row[:4], [row.first // base * base + low for low in BitMap.deserialize(row.versions)]) for row in found]
+    return [Piece(*row[:4], [row.first // base * base + low for low in BitMap.deserialize(row.versions)]) for row in rows]
 
 
 @given(steps=STEPS)
@@ -111,10 +111,10 @@ def test_pieces(database: Database, steps: list[tuple[list[int], dict[int, str]]
         there |= new
         with database.writing() as session:
             bitmaps.replace(session, initiatives, old, new)
-    found = pieces(database)
-    assert all(len(piece.versions) == piece.records > 0 for piece in found)
-    assert all(piece.first <= piece.versions[0] for piece in found)
-    assert all(piece.versions[-1] < after.first for piece, after in itertools.pairwise(found) if piece[:2] == after[:2])
+    stored = pieces(database)
+    assert all(len(piece.versions) == piece.records > 0 for piece in stored)
+    assert all(piece.first <= piece.versions[0] for piece in stored)
+    assert all(piece.versions[-1] < after.first for piece, after in itertools.pairwise(stored) if piece[:2] == after[:2])
     with database.reading() as session:
         assert list(bitmaps.faults(session, initiatives, there.items())) == []
         assert list(bitmaps.faults(session, initiatives, [*there.items(), (EPOCH * 3, content("draft"))]))
@@ -126,8 +126,8 @@ def test_long_sets_are_cut(database: Database) -> None:
     everything = {version: content("draft") for version in range(1, 600, 3)}
     with database.writing() as session:
         bitmaps.rebuild(session, initiatives, [])
-        for version, found in everything.items():
-            bitmaps.replace(session, initiatives, {}, {version: found})
+        for version, document in everything.items():
+            bitmaps.replace(session, initiatives, {}, {version: document})
     grown = [piece.versions for piece in pieces(database) if piece.dimension == "status"]
     with database.writing() as session:
         bitmaps.rebuild(session, initiatives, everything.items())
@@ -275,39 +275,39 @@ def facet(client: FlaskClient, path: str, name: str) -> dict[Any, int]:
     return {row["value"]: row["count"] for row in rows}
 
 
-def answers(client: FlaskClient, noun: str, asked: str) -> Mapping[str, Any]:
+def answers(client: FlaskClient, noun: str, query: str) -> Mapping[str, Any]:
     """Return the total of a list and its facets, one by one."""
-    found = {}
+    totals = {}
     for name in facetable(BY_NAME[noun]):
-        answer = client.get(f"/{noun}?{asked}&facets={name}&limit=1&count=exact".replace("?&", "?")).get_json()
-        found[name] = (answer["page"]["total"], answer["facets"][name])
-    return found
+        answer = client.get(f"/{noun}?{query}&facets={name}&limit=1&count=exact".replace("?&", "?")).get_json()
+        totals[name] = (answer["page"]["total"], answer["facets"][name])
+    return totals
 
 
 # As if there were many records: the index also counts searches with filters, and all of a dimension is read.
 MANY = Planner(few=0, rare=0.1, values=1)
 
 
-@pytest.mark.parametrize(("noun", "asked"), [(noun, asked) for noun, filters in FILTERS.items() for asked in filters])
-def test_sql_counts_the_same(client: FlaskClient, monkeypatch: pytest.MonkeyPatch, noun: str, asked: str) -> None:
+@pytest.mark.parametrize(("noun", "query"), [(noun, query) for noun, filters in FILTERS.items() for query in filters])
+def test_sql_counts_the_same(client: FlaskClient, monkeypatch: pytest.MonkeyPatch, noun: str, query: str) -> None:
     """Totals and facets are the same, values and links in the same order, whether the index is asked or the tables.
 
     The index is asked as usual, and as if there were many records.
     """
-    found = []
+    results = []
     for planner in (replace(PLANNER, bitmaps=False), PLANNER, MANY):
         monkeypatch.setitem(client.application.extensions, "planner", planner)
         if planner is MANY:
             monkeypatch.setattr(versions, "FETCHED", 3)
-        found.append(answers(client, noun, asked))
-    assert found[1:] == found[:1] * 2
+        results.append(answers(client, noun, query))
+    assert results[1:] == results[:1] * 2
 
 
 def counting_statements(client: FlaskClient, path: str) -> list[str]:
     """Return the statements of an answer that count or group rows of the nouns' own tables."""
-    with counted(client.application.extensions["database"]) as seen:
+    with counted(client.application.extensions["database"]) as statements:
         assert client.get(path).status_code == 200
-    counts = [statement for statement in seen if "count(" in statement or "GROUP BY" in statement]
+    counts = [statement for statement in statements if "count(" in statement or "GROUP BY" in statement]
     return [statement for statement in counts if not re.search("FROM (bitmap_index|digest_bucket)", statement)]
 
 
@@ -341,17 +341,17 @@ def test_tables_are_asked_for_the_rest(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "asked", ["data", "data city", "data -city", "-data", '"open data" city', "city's 24-hour", "unheardof", "ñ"]
+    "query", ["data", "data city", "data -city", "-data", '"open data" city', "city's 24-hour", "unheardof", "ñ"]
 )
 @pytest.mark.parametrize("count", ["capped", "exact"])
-def test_full_text_counts_the_same(client: FlaskClient, monkeypatch: pytest.MonkeyPatch, asked: str, count: str) -> None:
+def test_full_text_counts_the_same(client: FlaskClient, monkeypatch: pytest.MonkeyPatch, query: str, count: str) -> None:
     """The total of a search of every noun is the same, whether the bitmaps of words are asked or full text."""
     for kind in ("", "cities,sources"):
-        given = {"q": asked, "count": count, "limit": 1} | ({"kind": kind} if kind else {})
-        expected = client.get("/search", query_string=given).get_json()["page"]
+        parameters = {"q": query, "count": count, "limit": 1} | ({"kind": kind} if kind else {})
+        expected = client.get("/search", query_string=parameters).get_json()["page"]
         with monkeypatch.context() as unindexed:
             unindexed.setitem(client.application.extensions, "planner", Planner(bitmaps=False))
-            assert client.get("/search", query_string=given).get_json()["page"] == expected
+            assert client.get("/search", query_string=parameters).get_json()["page"] == expected
 
 
 def test_no_bitmap_of_a_word(database: Database, own_client: FlaskClient) -> None:
@@ -392,12 +392,12 @@ DATES = ["2023", "2023-05", "2023-05-01", "2023-06", "2024", "2024-02", "2024-02
 
 def walked(client: FlaskClient, path: str) -> list[str]:
     """Return the ids of a list, page by page."""
-    found, cursor = [], ""
+    ids, cursor = [], ""
     while cursor is not None:
         answer = client.get(f"{path}{cursor and f'&cursor={cursor}'}").get_json()
-        found += [row["id"] for row in answer["data"]]
+        ids += [row["id"] for row in answer["data"]]
         cursor = answer["page"]["cursor"]
-    return found
+    return ids
 
 
 def scattered(database: Database) -> None:
@@ -422,29 +422,29 @@ def segment(statement: str) -> str:
 
 
 @pytest.mark.parametrize("sort", ["-started", "started", "-started,-title", "-started,-id"])
-@pytest.mark.parametrize("asked", [LINKED, "q=-city", f"q=-city&{LINKED}", f"q=data&{LINKED}"])
+@pytest.mark.parametrize("query", [LINKED, "q=-city", f"q=-city&{LINKED}", f"q=data&{LINKED}"])
 @pytest.mark.usefixtures("small")
 def test_sql_orders_the_same(
-    database: Database, own_client: FlaskClient, monkeypatch: pytest.MonkeyPatch, asked: str, sort: str
+    database: Database, own_client: FlaskClient, monkeypatch: pytest.MonkeyPatch, query: str, sort: str
 ) -> None:
     """Pages by a date are the same, with ties, nulls and sets in pieces, whether the index says what comes next or the tables."""
     monkeypatch.setitem(own_client.application.extensions, "planner", Planner(pieces=4))
     scattered(database)
-    path = f"/initiatives?{asked}&sort={sort}&fields=id"
-    with counted(own_client.application.extensions["database"]) as seen:
+    path = f"/initiatives?{query}&sort={sort}&fields=id"
+    with counted(own_client.application.extensions["database"]) as statements:
         every = own_client.get(f"{path}&limit=500").get_json()
     expected = [row["id"] for row in every["data"]]
-    assert not [statement for statement in seen if BY_INDEX.search(statement)]
+    assert not [statement for statement in statements if BY_INDEX.search(statement)]
     assert every["page"]["total"] == len(expected) > 2
-    with counted(own_client.application.extensions["database"]) as seen:
+    with counted(own_client.application.extensions["database"]) as statements:
         # Where the index is not asked, one walk shows that.
-        for limit in (1, 2, 3) if asked == LINKED else (3,):
+        for limit in (1, 2, 3) if query == LINKED else (3,):
             assert walked(own_client, f"{path}&limit={limit}") == expected
-    segments = {segment(statement) for statement in seen if BY_INDEX.search(statement)}
-    if asked == LINKED:
+    segments = {segment(statement) for statement in statements if BY_INDEX.search(statement)}
+    if query == LINKED:
         # Some were found by the index, and some were not: of first pages, of those behind a value, and of ties.
         assert segments == {"first", "behind", "tie"}
-        assert [statement for statement in seen if BY_TABLES.search(statement)]
+        assert [statement for statement in statements if BY_TABLES.search(statement)]
     else:
         assert not segments
 

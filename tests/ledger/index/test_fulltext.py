@@ -51,7 +51,7 @@ def prefixed(session: Session, typed: str) -> Select[int]:
     return fulltext.engine_of(session).versions(fulltext.prefixed(typed, NOUNS, session.get_bind().dialect.name).condition())
 
 
-def found(database: Database, query: str) -> list[str]:
+def finds(database: Database, query: str) -> list[str]:
     """Return the ids of the records that a query finds."""
     with database.reading() as session:
         return ids(session, matching(session, words.parse(query)))
@@ -133,23 +133,23 @@ def test_index_follows(database: Database) -> None:
     """What is inserted, changed or deleted by raw SQL is found as it is published, and not before, nor as it was."""
     with database.engine.begin() as connection:
         connection.execute(text(INSERT), {"id": "zz", "name": "Zeppelin fleet", "description": "Über ships."})
-    assert found(database, "zeppelins") == []
+    assert finds(database, "zeppelins") == []
     publish.sweep(database)
-    assert found(database, "zeppelins") == found(database, '"fleets of" fleet') + found(database, "uber ship") == ["zz"]
+    assert finds(database, "zeppelins") == finds(database, '"fleets of" fleet') + finds(database, "uber ship") == ["zz"]
     with publishing(database) as session:
         session.execute(text("update priorities set name = 'Balloon fleet' where id = 'zz'"))
-    assert (found(database, "zeppelin"), found(database, "balloon")) == ([], ["zz"])
+    assert (finds(database, "zeppelin"), finds(database, "balloon")) == ([], ["zz"])
     with pytest.raises(ZeroDivisionError), publishing(database) as session:  # noqa: PT012 - the block is what is tested
         session.execute(text("update priorities set name = 'Kite fleet' where id = 'zz'"))
         publish.publish(session)
         raise ZeroDivisionError
-    assert (found(database, "kite"), found(database, "balloon")) == ([], ["zz"])
+    assert (finds(database, "kite"), finds(database, "balloon")) == ([], ["zz"])
     with publishing(database) as session:
         session.execute(text("delete from priorities where id = 'zz'"))
-    assert found(database, "balloon") == []
+    assert finds(database, "balloon") == []
     with publishing(database) as session:
         session.execute(text(INSERT), {"id": "zz", "name": "Kite", "description": "Again."})
-    assert found(database, "kite") == ["zz"]
+    assert finds(database, "kite") == ["zz"]
     assert complaints(database) == []
 
 
@@ -166,13 +166,13 @@ def test_every_searched_field_is_found(seeded: Database) -> None:
 
 def test_seeds(seeded: Database) -> None:
     """The article's facts are found by word, phrase and exclusion, and the operators of the databases are words."""
-    assert found(seeded, "HIGH speeds internet sacramento") == INTERNET
-    everything = found(seeded, "-zeppelin")
+    assert finds(seeded, "HIGH speeds internet sacramento") == INTERNET
+    everything = finds(seeded, "-zeppelin")
     with seeded.reading() as session:
         published = select(func.count()).select_from(Revision).where(Revision.kind.in_(NAMES_OF_NOUNS), *CURRENT)
         assert len(everything) == session.scalar(published)
-    assert sorted(found(seeded, "data") + found(seeded, "-data")) == everything
-    assert found(seeded, "data -data") == found(seeded, "") == found(seeded, "data OR zeppelin") == []
+    assert sorted(finds(seeded, "data") + finds(seeded, "-data")) == everything
+    assert finds(seeded, "data -data") == finds(seeded, "") == finds(seeded, "data OR zeppelin") == []
 
 
 TAMPERINGS = {
@@ -207,7 +207,7 @@ def test_verify_finds(database: Database, tampering: str) -> None:
     with database.writing() as session:
         amount = rebuild.reindex(session)
     assert complaints(database) == []
-    assert len(found(database, "-zeppelin")) == amount
+    assert len(finds(database, "-zeppelin")) == amount
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_torn_index(database: Database, statement: str) -> None:
         with database.reading() as session:
             assert not fulltext.engine_of(session).torn(session)
         return
-    before = found(database, "boston")
+    before = finds(database, "boston")
     assert before
     with database.engine.begin() as connection:
         connection.execute(text(statement))
@@ -235,12 +235,12 @@ def test_torn_index(database: Database, statement: str) -> None:
     with database.writing() as session:
         rebuild.reindex(session)
     assert complaints(database) == []
-    assert (found(database, "boston"), found(database, "zeppelin")) == (before, [])
+    assert (finds(database, "boston"), finds(database, "zeppelin")) == (before, [])
 
 
 def test_reindex_on_the_command_line(database: Database, settings: Settings) -> None:
     """`ledger reindex` says how many records it indexed, and `ledger verify` is content afterwards."""
-    amount = len(found(database, "-zeppelin"))
+    amount = len(finds(database, "-zeppelin"))
     with database.engine.begin() as connection:
         connection.execute(text("delete from search_index"))
     with serving(settings) as app:
@@ -261,7 +261,7 @@ def test_reindex_in_batches(database: Database) -> None:
     with publishing(database) as session:
         session.execute(text("delete from priorities where id = 'zz-00000'"))
     for _ in range(2):
-        assert len(found(database, "zeppelin")) == amount - 1
+        assert len(finds(database, "zeppelin")) == amount - 1
         assert complaints(database) == []
         with database.writing() as session:
             rebuild.reindex(session)
@@ -277,8 +277,8 @@ def test_upgrade_fills_the_index(store: Store, migrated: Settings) -> None:
     upgrade(settings)
     with opened(settings) as database:
         assert complaints(database) == []
-        assert found(database, "zeppelin") == ["boston-ma"]
-        assert found(database, "HIGH speeds internet sacramento") == INTERNET
+        assert finds(database, "zeppelin") == ["boston-ma"]
+        assert finds(database, "HIGH speeds internet sacramento") == INTERNET
 
 
 @pytest.mark.parametrize(
@@ -310,8 +310,8 @@ def test_words_beyond_the_limits(database: Database) -> None:
     with publishing(database) as session:
         values = {"id": "zz", "name": " ".join(many), "description": "x " * (words.BODY_WORDS - 1) + "zeppelin kite"}
         session.execute(text(INSERT), values)
-    assert found(database, '"word last"') == found(database, "zeppelin") == ["zz"]
-    assert found(database, '"word one"') == found(database, '"last word"') == found(database, "kite") == []
+    assert finds(database, '"word last"') == finds(database, "zeppelin") == ["zz"]
+    assert finds(database, '"word one"') == finds(database, '"last word"') == finds(database, "kite") == []
 
 
 # The corpora of the comparison: few words, so that they meet, in every dress that they can wear.
@@ -349,15 +349,15 @@ def opinion(text: str) -> list[str]:
         .casefold()
         .replace("\u2019", "'")
     )
-    found, word = [], ""
+    stems, word = [], ""
     for position, character in enumerate(plain + " "):
         inside = character == "'" and word and plain[position + 1 : position + 2].isalnum()
         if character.isalnum() or inside:
             word += character
         elif word:
-            found.append(EnglishStemmer().stemWord(word).replace("'", ""))
+            stems.append(EnglishStemmer().stemWord(word).replace("'", ""))
             word = ""
-    return found
+    return stems
 
 
 def holds(words: Sequence[str], phrase: Sequence[str]) -> bool:
@@ -371,17 +371,17 @@ Text = dict[str, str | None]
 
 def written(terms: Iterable[Term]) -> str:
     """Write a query, each of whose terms is wanted or not."""
-    return " ".join(("" if wanted else "-") + (f'"{" ".join(p)}"' if len(p) > 1 else p[0]) for wanted, p in terms)
+    return " ".join(("" if required else "-") + (f'"{" ".join(p)}"' if len(p) > 1 else p[0]) for required, p in terms)
 
 
 def expected(documents: dict[int, Text], terms: Sequence[Term]) -> dict[int, int]:
     """Return the versions that must be found, with their tiers."""
-    phrases = [(wanted, opinion(" ".join(phrase))) for wanted, phrase in terms]
-    positive = [phrase for wanted, phrase in phrases if wanted]
+    phrases = [(required, opinion(" ".join(phrase))) for required, phrase in terms]
+    positive = [phrase for required, phrase in phrases if required]
     answer = {}
     for version, document in documents.items():
         title, body = opinion(document["title"] or ""), opinion(document["summary"] or "")
-        if terms and all(wanted == (holds(title, phrase) or holds(body, phrase)) for wanted, phrase in phrases):
+        if terms and all(required == (holds(title, phrase) or holds(body, phrase)) for required, phrase in phrases):
             whole = [word for phrase in positive for word in phrase]
             titled = bool(positive) and all(holds(title, phrase) for phrase in positive)
             answer[version] = 0 if positive and holds(title, whole) else 1 if titled else 2
@@ -402,8 +402,10 @@ def ranked(session: Session, query: Search) -> dict[int, int]:
     engine, dialect = fulltext.engine_of(session), session.get_bind().dialect.name
     rows = [
         (version, tier)
-        for tier, wanted in fulltext.tiers(query).items()
-        for version in session.scalars(engine.versions(fulltext.matching(wanted, Nouns(("initiatives",)), dialect).condition()))
+        for tier, condition in fulltext.tiers(query).items()
+        for version in session.scalars(
+            engine.versions(fulltext.matching(condition, Nouns(("initiatives",)), dialect).condition())
+        )
     ]
     assert sorted(version for version, _ in rows) == sorted(session.scalars(matching(session, query)))
     return dict(rows)
@@ -435,7 +437,7 @@ def test_both_databases_find_what_python_finds(
 
 def begins(title: str, typed: Iterable[str]) -> bool:
     """Tell whether a title has a word for each beginning."""
-    return all(any(word.startswith(part) for word in words.names(title)) for given in typed for part in words.names(given))
+    return all(any(word.startswith(part) for word in words.names(title)) for name in typed for part in words.names(name))
 
 
 def check_highlights(query: Search, document: dict[str, Any]) -> None:
@@ -443,9 +445,9 @@ def check_highlights(query: Search, document: dict[str, Any]) -> None:
     for field in initiatives.search:
         said = document[field] or ""
         segments = words.highlights(query, initiatives, document).get(field, [])
-        wanted = [word for word in words.stems(said) if word in query.words]
-        assert "".join(segment["text"] for segment in segments) == (said if wanted else "")
-        assert {word for segment in segments if segment["match"] for word in words.stems(segment["text"])} >= set(wanted)
+        matched = [word for word in words.stems(said) if word in query.words]
+        assert "".join(segment["text"] for segment in segments) == (said if matched else "")
+        assert {word for segment in segments if segment["match"] for word in words.stems(segment["text"])} >= set(matched)
 
 
 ANYTHING = st.text(st.characters(exclude_categories=()), max_size=40)
@@ -526,8 +528,8 @@ def test_prefixed(seeded: Database, typed: str, expected: list[str]) -> None:
 
 def test_nouns_are_apart(seeded: Database) -> None:
     """A search of some nouns finds what it finds in all of them, less the others'; of what it must not have, too."""
-    for asked in ("san", "-zeppelin", "san -diego", "data"):
-        query = words.parse(asked)
+    for searched in ("san", "-zeppelin", "san -diego", "data"):
+        query = words.parse(searched)
         with seeded.reading() as session:
             whole = set(session.scalars(matching(session, query)))
             parts = [set(session.scalars(matching(session, query, Nouns((kind,))))) for kind in NAMES_OF_NOUNS]
