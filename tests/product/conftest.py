@@ -1,4 +1,4 @@
-"""A primary of PostgreSQL with its standby."""
+"""A PostgreSQL primary with its standby."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +13,7 @@ from tests.support.replication import Pair, copy_of, primary, standby_of
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
-    """A migrated primary with its standby, for all who leave each of them what it is."""
+    """A migrated primary with its standby, for tests that leave both running and unpromoted."""
     with primary() as leader:
         settings = Settings(database_url=leader.address)
         upgrade(settings)
@@ -25,13 +25,13 @@ def pair() -> Iterator[Pair]:
 
 @pytest.fixture
 def own_pair(pair: Pair) -> Iterator[Pair]:
-    """A copy of them that may be lost."""
+    """A copy of them that a test may destroy."""
     with copy_of(pair.primary) as leader, standby_of(leader) as standby:
         yield Pair(leader, standby, pair.secret)
 
 
 @pytest.fixture
 def spare(pair: Pair) -> Iterator[Pair]:
-    """The primary with one more standby, which may be promoted: what the primary commits that it has not got is lost to it."""
+    """The primary with a second standby that a test may promote; it then lacks the primary's later commits."""
     with standby_of(pair.primary) as standby:
         yield replace(pair, standby=standby)

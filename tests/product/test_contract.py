@@ -1,4 +1,4 @@
-"""What every noun promises a reader: a new noun in the registry is tested here before anyone writes a test."""
+"""Promises to readers that hold for every noun: the registry's rows parametrize these tests."""
 
 import json
 import re
@@ -61,7 +61,7 @@ def test_list(client: FlaskClient, resource: Resource) -> None:
 
 @nouns
 def test_seeded_facts(client: FlaskClient, resource: Resource) -> None:
-    """What is served is what the seed files say, no more and no less."""
+    """The records served are exactly those of the seed files."""
     seeded = {row["id"]: row for row in yaml.safe_load((SEEDS / f"{resource.name}.yaml").read_text(encoding="utf-8"))}
     served = {record["id"]: record for record in walk(client, f"/{resource.name}?limit=500")}
     for record in served.values():
@@ -106,7 +106,7 @@ def test_references_resolve(client: FlaskClient, resource: Resource) -> None:
 
 @nouns
 def test_not_modified(client: FlaskClient, resource: Resource) -> None:
-    """Whoever sends the tag back gets a 304 with the tag, for lists and records."""
+    """A request with the current tag gets a 304 with that tag, for lists and records."""
     id = client.get(f"/{resource.name}?limit=1").get_json()["data"][0]["id"]
     for path in (f"/{resource.name}", f"/{resource.name}/{id}"):
         tag = client.get(path).headers["ETag"]
@@ -119,7 +119,7 @@ def test_not_modified(client: FlaskClient, resource: Resource) -> None:
 
 @nouns
 def test_head_and_options(client: FlaskClient, resource: Resource) -> None:
-    """HEAD has the headers of GET and no body; OPTIONS names the methods; a browser may read from any origin."""
+    """HEAD has the headers of GET without its body, OPTIONS names the methods, and browsers may read from any origin."""
     id = client.get(f"/{resource.name}?limit=1").get_json()["data"][0]["id"]
     for path in (f"/{resource.name}", f"/{resource.name}/{id}"):
         got, head, options = client.get(path), client.head(path), client.options(path)
@@ -174,7 +174,7 @@ def test_same_queries_for_any_page(client: FlaskClient, resource: Resource) -> N
 
 
 def test_same_queries_for_any_include(client: FlaskClient) -> None:
-    """Included records take as many SELECTs for forty records as for one that has them all."""
+    """Included records take the same number of SELECTs for forty records as for one that has every relation."""
     database: Database = client.application.extensions["database"]
     counts = []
     for query in ("limit=1&id=los-angeles-ca-myla311", "limit=40"):
@@ -199,7 +199,7 @@ def test_same_queries_for_any_include(client: FlaskClient) -> None:
     ],
 )
 def test_included_is_what_each_record_includes(client: FlaskClient, path: str) -> None:
-    """However a page is read, it includes what its records do, each asked for by itself; those of all pages are not empty."""
+    """Each page includes exactly the union of its records' includes; at least one page includes something."""
     following: str | None = f"{path}&limit=3"
     pages = []
     while following:
@@ -216,7 +216,7 @@ def test_included_is_what_each_record_includes(client: FlaskClient, path: str) -
 
 
 def test_included_at_hand(client: FlaskClient) -> None:
-    """What the noun's own table refers to takes no SELECT on a short page; the controls, all else, take one a step."""
+    """Relations in the noun's own table cost no SELECT on a short page; the controls, other relations, cost one per step."""
     database: Database = client.application.extensions["database"]
     counts = []
     for query in ("", "&include=city", "&include=city,parent", "&include=city,city.awards", "&include=city.awards,priorities"):
@@ -225,7 +225,7 @@ def test_included_at_hand(client: FlaskClient) -> None:
         counts.append(len(selects))
     least = counts[0]
     assert counts == [least, least, least, least + 1, least + 2]
-    # Of long pages, and where the ledger has a part in the order, it takes one, too.
+    # A long page, or an order that reads the ledger, costs one SELECT more.
     for query, more in (("limit=50", 0), ("limit=51", 1), ("limit=5&sort=-updated_at", 1)):
         numbers = []
         for include in ("", "&include=city"):
@@ -236,7 +236,7 @@ def test_included_at_hand(client: FlaskClient) -> None:
 
 
 def test_too_many_included(own_client: FlaskClient, database: Database) -> None:
-    """As many as 500 included records of a noun are an answer; one more is a 400 that says how to ask instead."""
+    """At most 500 included records of a noun are served; one more is a 400 that suggests another request."""
 
     def add(numbers: range) -> None:
         with publishing(database) as session:
@@ -261,7 +261,7 @@ def test_too_many_included(own_client: FlaskClient, database: Database) -> None:
 
 
 def test_long_links(client: FlaskClient) -> None:
-    """A header of links never grows beyond what a proxy takes; the body has them all."""
+    """The `Link` header stays short enough for proxies; the body has all links."""
     ids = ",".join(f"{'x' * 40}-{n}" for n in range(100)) + ",boston-ma,san-diego-ca"
     response = client.get(f"/cities?limit=1&id={ids}")
     links = response.get_json()["links"]
@@ -271,7 +271,7 @@ def test_long_links(client: FlaskClient) -> None:
 
 @nouns
 def test_deleted_record(own_client: FlaskClient, database: Database, resource: Resource) -> None:
-    """A deleted record answers 410 with when and in which version, and is in no list; back again, it answers 200."""
+    """A deleted record is a 410 with its time and version, and leaves its list; once restored, it is a 200."""
     path = f"/{resource.name}/zz-copy"
     assert own_client.get(path).status_code == 404
     with publishing(database) as session:

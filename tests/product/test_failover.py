@@ -22,7 +22,7 @@ from tests.support.replication import DIVERGED, Pair, application, diverged, ids
 
 
 class Mirror:
-    """A copy that the published client keeps, in memory; remembers what it asked for, and which changes it was told of."""
+    """An in-memory copy kept by the published client; records the client's requests and the versions it receives."""
 
     def __init__(self) -> None:
         """Begin with nothing."""
@@ -45,7 +45,7 @@ class Mirror:
             yield line
 
     def go_on(self, url: str) -> int:
-        """Bring the copy up to date, with what it asks for and is told noted anew; returns its version."""
+        """Clear the records, bring the copy up to date, and return its version."""
         self.requests.clear()
         self.changes.clear()
         version: int = self.client.mirror(url, self.store)
@@ -53,7 +53,7 @@ class Mirror:
 
     @property
     def root(self) -> str:
-        """What the copy proves itself with."""
+        """The copy's root hash."""
         root: str = self.client.root(self.store)
         return root
 
@@ -85,21 +85,21 @@ def listening(app: Flask) -> Iterator[str]:
 
 
 def places(client: FlaskClient, version: int) -> list[str]:
-    """Return what readers ask who know everything up to a version: with the integer, and with cursors."""
+    """Return the requests of readers at a version: with the integer, and with two cursors."""
     path = f"/changes?since={version}&as_of={version}"
     cursor, of_cities = (read(client, path + kinds)["cursor"] for kinds in ("", "&kinds=cities"))
     return [f"/changes?since={version}", f"/changes?cursor={cursor}", f"/changes?cursor={of_cities}&kinds=cities"]
 
 
 def pasts(version: int) -> list[str]:
-    """Return what asks for a version itself."""
+    """Return requests that name a version."""
     return [f"/digest?at={version}", f"/snapshot?as_of={version}", f"/cities/boston-ma?as_of={version}"]
 
 
 def test_failover_that_loses_commits(own_pair: Pair) -> None:
-    """After 50 commits are lost, whoever has seen one is told to begin again, at once and for ever; all others go on.
+    """After 50 commits are lost, readers who saw one must begin again, always; all others go on.
 
-    The control: for who only counts, 50 of 60 new changes are nothing new.
+    The control: a reader that only compares integers misses 50 of 60 new changes.
     """
     with (
         application(own_pair.primary) as app,
@@ -147,7 +147,7 @@ def test_failover_that_loses_commits(own_pair: Pair) -> None:
 
 
 def test_control_without_an_epoch(spare: Pair) -> None:
-    """Were no epoch begun, an integer of what was lost would be taken for one of what came instead; a cursor is not."""
+    """The control: without a new epoch, an integer of a lost version means another one; a cursor does not."""
     with application(spare.primary) as app, application(spare.standby) as follower:
         client, successor = spare.client(app), spare.client(follower)
         base = version_of(client)
@@ -164,7 +164,7 @@ def test_control_without_an_epoch(spare: Pair) -> None:
 
 
 def test_failover_in_the_middle_of_a_load(spare: Pair) -> None:
-    """Who was in the middle of a load, or on the way to a version, that was lost is told so, and has a whole copy afterwards."""
+    """A reader whose load or target version was lost is told to begin again, and ends with a whole copy."""
     with application(spare.primary) as app, application(spare.standby) as follower:
         client, successor = spare.client(app), spare.client(follower)
         write(client, *ids("loaded", 4))
@@ -173,7 +173,7 @@ def test_failover_in_the_middle_of_a_load(spare: Pair) -> None:
         spare.standby.cut()
         client.patch("/cities/loaded-0-zz", json={"summary": "Lost."}, headers=ANY)
         client.delete("/cities/loaded-1-zz", headers=ANY)
-        # Neither page has anything that was lost; but of what was to change again nothing was sent.
+        # Neither page has a lost change, but the record that was to change again was not sent.
         cursors = []
         for since in (0, base - 4):
             page = read(client, f"/changes?since={since}&limit=1")
@@ -189,7 +189,7 @@ def test_failover_in_the_middle_of_a_load(spare: Pair) -> None:
 
 
 def test_answers_of_a_lost_primary(spare: Pair) -> None:
-    """What a standby's application got from its primary, and that was lost with it, is not answered again from a cache."""
+    """An answer that came from the lost primary is not served from a standby's cache."""
     with (
         application(spare.primary) as app,
         application(spare.standby, asks=spare.primary.address, cache_mb=64, cache_lag=0) as follower,
@@ -205,9 +205,9 @@ def test_answers_of_a_lost_primary(spare: Pair) -> None:
 
 
 def test_switchover(own_pair: Pair) -> None:
-    """When nothing was lost nobody is told so: each cursor, integer and digest holds, and nobody reads anything twice.
+    """After a switchover without loss, every cursor, integer and digest holds, and readers get nothing twice.
 
-    The next commit begins a new epoch, and the feed goes on over it. The old primary then follows, and says the same.
+    The next commit begins a new epoch, and the feed continues across it. The old primary follows and answers the same.
     """
     with (
         application(own_pair.primary) as app,

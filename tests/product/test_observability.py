@@ -27,7 +27,7 @@ def report(request: pytest.FixtureRequest, settings: Settings) -> dict[str, Any]
 
 
 def test_instrumentation_sees_every_statement(report: dict[str, Any]) -> None:
-    """Each endpoint answers 200, and its statements have spans; the control, a listener without context, fails."""
+    """Each endpoint answers 200 and its statements have spans; the control, a listener without context, fails."""
     answers: dict[str, tuple[int, list[str]]] = report["answers"]
     assert {path: status for path, (status, _) in answers.items() if status != 200} == {}
     assert {path for path, (_, statements) in answers.items() if not statements} == WITHOUT_DATABASE

@@ -37,7 +37,7 @@ from tests.support.records import copy_of_a_record, nouns
 
 Json = dict[str, Any]
 ASSETS = "/docs/<path:name>"
-# Headers that a client acts on; the rest is for browsers (CORS, policies) or belongs to HTTP itself.
+# Headers that clients act on; the others are for browsers (CORS, policies) or part of HTTP.
 SOMETIMES = {
     "Age",
     "Content-Encoding",
@@ -109,7 +109,7 @@ def schema_of(parameter: Json) -> Json:
 
 
 def properties(schema: Json, name: str) -> Iterator[tuple[str, Json]]:
-    """Yield every property of a schema and of what is nested in it."""
+    """Yield every property of a schema and of its nested schemas."""
     for key, value in schema.get("properties", {}).items():
         yield f"{name}.{key}", value
         yield from properties(value, f"{name}.{key}")
@@ -117,7 +117,7 @@ def properties(schema: Json, name: str) -> Iterator[tuple[str, Json]]:
 
 
 def is_composite(schema: Json) -> bool:
-    """Tell whether a value is made of another schema's: the examples are then there."""
+    """Tell whether a value has another schema's type, which then has the examples."""
     return any(
         "$ref" in str(part) for part in (schema, schema.get("items"), schema.get("anyOf"), schema.get("additionalProperties"))
     )
@@ -138,7 +138,7 @@ def registry() -> Registry:
 
 @cache
 def validator(schema: str) -> Draft202012Validator:
-    """Return what checks values against a schema of the document, given as JSON; formats count."""
+    """Return a validator of values against a schema of the document, given as JSON; it checks formats."""
     absolute = json.loads(schema.replace('"#/', f'"{DOCUMENT}#/'))
     return Draft202012Validator(absolute, registry=registry(), validate_formats=True)
 
@@ -169,7 +169,7 @@ def test_valid(document: Json) -> None:
 
 
 def test_the_same_everywhere(client: FlaskClient) -> None:
-    """The document does not depend on the database, nor on who asks for it where."""
+    """The document is the same for both databases, every host and every client."""
     expected = create_app(NO_DATABASE).extensions["openapi"]
     for base_url in ("http://localhost", "https://elsewhere.example:8443"):
         response = client.get("/openapi.json", base_url=base_url)
@@ -177,7 +177,7 @@ def test_the_same_everywhere(client: FlaskClient) -> None:
 
 
 def test_every_route_is_documented(app: Flask, document: Json) -> None:
-    """The paths are the routes, except the files of the interactive documentation; each has just the methods that it needs."""
+    """The paths are the routes without the interactive page's files, each with exactly its methods."""
     rules = {rule.rule for rule in app.url_map.iter_rules()}
     assert ASSETS in rules
     assert set(document["paths"]) == {re.sub(r"<(?:[^:<>]+:)?(\w+)>", r"{\1}", rule) for rule in rules - {ASSETS}}
@@ -190,7 +190,7 @@ def test_every_route_is_documented(app: Flask, document: Json) -> None:
 
 
 def test_operations_are_described(document: Json) -> None:
-    """Every operation has an id of its own, a summary and a declared tag; a noun's tag is its name."""
+    """Every operation has a unique id, a summary and a declared tag; a noun's tag is its name."""
     tags = {tag["name"]: tag["description"] for tag in document["tags"]}
     assert list(tags) == [
         *(resource.name for resource in RESOURCES),
@@ -220,7 +220,7 @@ def test_operations_are_described(document: Json) -> None:
 
 
 def test_responses_are_described(document: Json) -> None:
-    """Every response says what it is, and each operation's descriptions differ."""
+    """Every response has a description that is unique in its operation."""
     for path, operation in operations(document):
         described = [resolved(document, response)["description"] for response in operation["responses"].values()]
         assert len(described) == len(set(described)), path
@@ -283,7 +283,7 @@ def test_examples_are_valid(document: Json) -> None:
     for path, status, response in responses(document):
         for name, header in response.get("headers", {}).items():
             rows.append(((path, status, name), header["schema"], header["example"]))
-    # What stands in many places is checked once.
+    # Check a repeated example once.
     once = {json.dumps([schema, value]): (place, schema, value) for place, schema, value in rows}
     assert [(place, faults) for place, schema, value in once.values() if (faults := complaints(schema, value))] == []
 
@@ -323,7 +323,7 @@ def test_every_component_is_used(document: Json) -> None:
 
 @nouns
 def test_records_are_as_documented(client: FlaskClient, document: Json, resource: Resource) -> None:
-    """Every record, in lists and alone, is what its schema says, and has no property that the schema doesn't have."""
+    """Every record, in lists and alone, matches its schema and has no undocumented property."""
     singular = resource.singular.title()
     record = document["components"]["schemas"][singular]
     assert (record["additionalProperties"], set(record["required"])) == (False, set(record["properties"]))
@@ -343,7 +343,7 @@ def test_records_are_as_documented(client: FlaskClient, document: Json, resource
 
 
 def test_problem_types_are_as_documented(client: FlaskClient, document: Json) -> None:
-    """The index, the problem types and the health checks are what their schemas say."""
+    """The index, the problem types and the health checks match their schemas."""
     for path in ("/", "/problems", "/problems/{name}", "/livez", "/readyz"):
         schema = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
         assert complaints(schema, client.get(path.replace("{name}", "not-found")).get_json()) == []
@@ -386,15 +386,15 @@ def test_example_record_is_there(client: FlaskClient, document: Json, resource: 
     assert client.get(f"/{resource.name}/{id}").status_code == 200
 
 
-# What takes a version that has not been.
+# Paths that take a version, each with the parameter; the test sends a version that does not exist yet.
 FUTURE = {"/changes": "since", "/digest": "at", "/snapshot": "as_of"}
 
 
 def ask(client: FlaskClient, path: str, deleted: str | None) -> dict[int, TestResponse]:
-    """Send each request that a path can be expected to answer with a status of its own; return the first of each status."""
+    """Send a request for each status that a path can answer; return the first answer of each status."""
     if path.endswith("/search") and path.startswith("POST "):
         return ask_by_post(client, path.removeprefix("POST "))
-    # A stream that nobody reads keeps its place.
+    # A stream holds its place until it is read.
     get = partial(client.get, buffered=True)
     known = path.replace("{version}", "1").replace("{name}", "not-found").replace("{format}", "json")
     known = known.replace("{noun}", "cities").replace("{number}", "0")
@@ -406,7 +406,7 @@ def ask(client: FlaskClient, path: str, deleted: str | None) -> dict[int, TestRe
     answers = [
         get(known),
         get(known, headers={"If-None-Match": "*"}),
-        # Whatever has no tag does not look at it.
+        # A path without a tag ignores `If-Match`.
         get(known, headers={"If-Match": '"x"'}),
         get(f"{known}{mark[-1]}limti=1"),
         get(re.sub(r"\{\w+\}", "99999999" if "version" in path else "unheard-of", path) + mark[:-1]),
@@ -466,7 +466,7 @@ def test_documented_statuses_are_reached(own_client: FlaskClient, database: Data
 
 
 def differences(answer: TestResponse, response: Json) -> list[str]:
-    """Say what about an answer is not documented, and what is documented and not there."""
+    """Return an answer's undocumented parts, and the documented parts that it lacks."""
     if answer.status_code in {204, 304}:
         faults = [f"body {answer.get_data()!r}"] if answer.get_data() or "content" in response else []
     else:
@@ -485,7 +485,7 @@ def differences(answer: TestResponse, response: Json) -> list[str]:
 
 @nouns
 def test_required_members(document: Json, resource: Resource) -> None:
-    """A published record has every member; one that is sent may lack lists and what can be null; a patch may lack anything."""
+    """A published record requires every member; input may omit lists and nullable members; a patch may omit all."""
     schemas = document["components"]["schemas"]
     published, sent, patch = (schemas[f"{resource.singular.title()}{kind}"] for kind in ("", "Input", "Patch"))
     assert published["required"] == sorted(published["properties"])
@@ -499,7 +499,7 @@ def test_required_members(document: Json, resource: Resource) -> None:
 @ON_SQLITE
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
 def test_other_methods(client: FlaskClient, document: Json, method: str) -> None:
-    """A method that no operation has is a 405 that names those that work, on every path."""
+    """A method that a path does not have is a 405 that names its methods, on every path."""
     for path, item in document["paths"].items():
         methods = [name.upper() for name in METHODS if name in item]
         allowed = sorted(["OPTIONS", *methods, *(["HEAD"] if "get" in item else [])])
@@ -515,7 +515,7 @@ def test_other_methods(client: FlaskClient, document: Json, method: str) -> None
 
 
 def unconditional(client: FlaskClient, path: str) -> TestResponse:
-    """Make a request that only a database could answer otherwise than with 200."""
+    """Send a request whose only other statuses come from the database."""
     address = path.rsplit(maxsplit=1)[-1].replace("{format}", "json").replace("{id}", "x").replace("{name}", "not-found")
     address = address.replace("{noun}", "cities").replace("{number}", "0")
     if " " in path:

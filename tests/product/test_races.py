@@ -59,7 +59,7 @@ def add(client: FlaskClient, authorization: str, path: str, token: str, *, carel
 
 @pytest.mark.parametrize("careless", [False, True])
 def test_nobody_overwrites_anybody(office: tuple[Flask, str], careless: bool) -> None:  # noqa: FBT001 - pytest passes it
-    """8 writers change 5 records: all that was acknowledged is there, in order. The control, with `*`, loses some."""
+    """8 writers change 5 records: every acknowledged write is there, in order. The control, with `*`, loses some."""
     app, authorization = office
     paths = [f"/cities/{id}" for id in ("boston-ma", "seattle-wa", "san-diego-ca", "san-jose-ca", "sacramento-ca")]
     assert len(paths) == RECORDS
@@ -95,7 +95,7 @@ def test_nobody_overwrites_anybody(office: tuple[Flask, str], careless: bool) ->
 
 
 def test_fifty_at_once_are_one(office: tuple[Flask, str]) -> None:
-    """50 concurrent sends of one request under one key make one record and get 50 equal answers; without a key they do not."""
+    """50 concurrent requests with one key make one record and get equal answers; without a key, 49 are conflicts."""
     app, authorization = office
 
     def send(body: Json, **headers: str) -> list[tuple[int, bytes]]:
@@ -172,13 +172,13 @@ SUMMARIES = st.sampled_from(["S", "T", None])
 
 
 class Model(RuleBasedStateMachine):
-    """Cities in a dictionary, beside the same in the API: by every way in which they can be changed."""
+    """A dictionary of cities and the same cities in the API, changed by every route."""
 
     fresh: Callable[[], Settings]
     folder: Path
 
     def __init__(self) -> None:
-        """Hold what should be there."""
+        """Create the expected state."""
         super().__init__()
         self.stack = ExitStack()
         self.there: dict[str, Json] = {}
@@ -186,7 +186,7 @@ class Model(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        """Start with a database of its own."""
+        """Start an application on a new database."""
         app = self.stack.enter_context(serving(replace(type(self).fresh(), write_limit="1000000/minute")))
         self.database: Database = app.extensions["database"]
         self.client = curating(app.test_client(), self.database)
@@ -203,7 +203,7 @@ class Model(RuleBasedStateMachine):
         self.stack.close()
 
     def note(self, id: str, city: Json | None) -> None:
-        """Write down what a record has become."""
+        """Record a record's new state."""
         if city != self.there.get(id):
             self.history[id].append(city)
         if city is None:
@@ -212,7 +212,7 @@ class Model(RuleBasedStateMachine):
             self.there[id] = city
 
     def taken(self, id: str, name: str) -> bool:
-        """Tell whether another city has a name."""
+        """Tell whether another city has this name."""
         return any(city["name"] == name for other, city in self.there.items() if other != id)
 
     @rule(id=st.sampled_from(IDS), name=st.sampled_from(NAMES), summary=SUMMARIES)
@@ -308,7 +308,7 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def agrees(self) -> None:
-        """What is served is what should be there, and what is gone says so."""
+        """Served records equal the expected ones; a deleted record is a 410, an unknown one a 404."""
         if not hasattr(self, "client"):
             return
         served = self.client.get(f"/cities?id={','.join(IDS)}").get_json()["data"]
@@ -319,7 +319,7 @@ class Model(RuleBasedStateMachine):
 
 
 def bare(document: Json) -> Json:
-    """Return a document without what the ledger adds."""
+    """Return a document without the ledger's members."""
     return {name: value for name, value in document.items() if name not in {"version", "updated_at"}}
 
 
@@ -329,7 +329,7 @@ def machine(store: Store, migrated: Settings, folder: Path) -> type[Model]:
 
 
 def test_any_order(store: Store, migrated: Settings, tmp_path: Path) -> None:
-    """Whatever is done in whatever order, documents, history and refusals are those of a dictionary."""
+    """After any sequence of changes, documents, history and refusals match those of a dictionary."""
     few = limits(max_examples=5, stateful_step_count=12, deadline=None)
     run_state_machine_as_test(machine(store, migrated, tmp_path), settings=few)
 

@@ -1,4 +1,4 @@
-"""A race of writers with readers of a primary and of its standby: nobody misses a commit."""
+"""Writers race with readers of a primary and of its standby: no reader misses a commit."""
 
 import itertools
 import random
@@ -38,7 +38,7 @@ class Poller:
         return [row for page in self.pages for row in page]
 
     def poll(self) -> int:
-        """Read what is new, to its end; returns the version of the dataset there."""
+        """Read all new changes; returns the version of the dataset at their end."""
         while True:
             page = read(next(self.clients), f"/changes?{self.query}&history=true&limit={self.limit}")
             self.query = f"cursor={page['cursor']}"
@@ -50,7 +50,7 @@ class Poller:
 
 
 class SequencePoller:
-    """The control: follows a table whose numbers are a sequence's, by `id > last`."""
+    """The control: follows a table by `id > last`, with ids from a sequence."""
 
     def __init__(self, database: Database) -> None:
         """Begin with nothing."""
@@ -58,14 +58,14 @@ class SequencePoller:
         self.ids: list[int] = []
 
     def poll(self) -> None:
-        """Read what is new."""
+        """Read new ids."""
         statement = text("select id from control where id > :last order by id")
         with self.database.reading() as session:
             self.ids.extend(session.scalars(statement, {"last": self.ids[-1] if self.ids else 0}))
 
 
 class Writer:
-    """Changes cities of its own, and one that all the others change as well: by requests, and by SQL."""
+    """Changes its own cities and one that all writers share, by requests and by SQL."""
 
     def __init__(self, client: FlaskClient, number: int) -> None:
         """Begin with no cities."""
@@ -119,7 +119,7 @@ class Writer:
 
 
 def race(pair: Pair, commits: int, pause: float) -> None:
-    """Let writers and pollers loose on both servers; each poller has everything in the end, the controls have not."""
+    """Race writers and pollers on both servers; each poller ends with every commit, the controls do not."""
     pair.primary.order("create table control (id bigserial primary key)")
     with (
         application(pair.primary) as leader,
@@ -169,7 +169,7 @@ def let_loose(
     pause: float,
     end: Callable[[], None],
 ) -> None:
-    """Run all at once; the pollers go on until the writers are done and ``end`` has returned, and then look once more."""
+    """Run all at once; after the writers and ``end`` are done, each poller polls once more."""
     over = threading.Event()
     start = threading.Barrier(len(writers) + len(pollers))
 
@@ -180,7 +180,7 @@ def let_loose(
 
     def look(poller: Poller | SequencePoller) -> None:
         start.wait()
-        # Those who never paused would leave the writers no time.
+        # Pollers without a pause would starve the writers.
         while not over.wait(pause):
             poller.poll()
         poller.poll()
@@ -199,7 +199,7 @@ def let_loose(
 
 
 def test_race(own_pair: Pair) -> None:
-    """While 8 writers commit, pollers of both servers get every version once, in order, commits whole; `id > last` does not."""
+    """While 8 writers commit, pollers of both servers get whole commits, once, in order; `id > last` misses some."""
     race(own_pair, 200, 0.1)
 
 

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says is what the application does, for thousands of requests made from it."""
+"""Thousands of requests generated from the OpenAPI document find no difference between document and application."""
 
 import json
 import uuid
@@ -23,7 +23,7 @@ from tests.support.applications import serving
 from tests.support.databases import Store, upgrade
 
 MANY = "^(list_(?!problems)|export_|search_|create_|put_|patch_|delete_)"
-# An expression is a parameter, or a body, of which the errors name no parameter.
+# Parameters and bodies with expressions; their errors name no parameter.
 EXPRESSIONS = {"filter", None}
 CHOICES = {"Schema-valid request rejected", "Schema-violating request accepted"}
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -31,7 +31,7 @@ METHODS = ("get", "post", "put", "patch", "delete")
 
 @dataclass
 class Campaign:
-    """What a run did and found."""
+    """The statuses and failures of one run."""
 
     failures: list[str] = field(default_factory=list)
     phases: dict[str, Status] = field(default_factory=dict)
@@ -48,19 +48,19 @@ def as_it_is(_context: Any, value: Any) -> bytes:
 def keep_failure(
     _context: schemathesis.HookContext, failure: Failure, _case: schemathesis.Case[Any], response: schemathesis.Response
 ) -> bool:
-    """Drop one kind of failure: that what no schema can tell is refused.
+    """Ignore failures in which the application refuses input that a schema cannot exclude.
 
-    A schema can say what a cursor is made of, but not which list made it; what an expression's members are called, but not
-    in what type of value each is asked for; not that a stream has no pages, that the past includes nothing, how long all of a
-    query may be, nor what the lines of NDJSON are; and how many values a list has, but not that a comma makes two of one.
+    A schema cannot say that a cursor belongs to one list, which type of value each member of an expression takes, or how long a
+    query may be. Nor can it say that streams have no pages, that the past has no includes, how the lines of NDJSON look, or
+    that a comma makes one value two.
     """
-    # A version that is still to come is waited for, and so are changes.
+    # The application waits for a future version, and for changes.
     if response.status_code == 414 or (response.status_code == 503 and {"min_version", "wait"} & {*(_case.query or {})}):
         return False
-    # Who prefers little gets no body.
+    # `Prefer: return=minimal` gets no body.
     if response.headers.get("preference-applied") and response.status_code == 201:
         return False
-    # Nor which versions there are, and which a record is at: that is looked at before the rest of a request.
+    # Nor can a schema know the versions and a record's current one, which are checked before the rest of a request.
     if failure.title in CHOICES and response.status_code in {410, 412, 428}:
         return False
     if failure.title != "Schema-valid request rejected" or response.status_code not in {400, 422}:
@@ -77,10 +77,10 @@ def keep_failure(
 
 
 def is_untold(item: dict[str, Any]) -> bool:
-    """Tell whether something is wrong with what is sent to be written of which no schema can tell.
+    """Tell whether input that is to be written has an error that no schema can express.
 
-    What there is, and at which version; what a key was used for; how members go together; what is in a calendar, and to
-    come; and how exact a decimal is.
+    References to records, their versions, a key's earlier use, rules across members, calendar dates, future dates, and the
+    precision of decimals.
     """
     pointer = item.get("pointer", "")
     if item.get("parameter") in {"If-Match", "Idempotency-Key"}:
@@ -90,23 +90,23 @@ def is_untold(item: dict[str, Any]) -> bool:
     together = ("/id", "/parts", "/parent", "/url", "/max_population", "/started", "/as_of", "/value", "/expires_at")
     if item["code"] in {"invalid-value", "read-only", "missing"} and pointer.endswith(together):
         return True
-    # The members of an operation's record are those of its noun; and null is no member to be without.
+    # An operation's record has its noun's members, and a null member is present.
     return pointer.startswith(("/operations/", "/0")) or (item["code"] == "missing" and bool(pointer))
 
 
 def schema_of(app: Flask, examples: int, *, every: bool = False) -> schemathesis.BaseSchema:
-    """Read the served document; the same requests are made from it in every run.
+    """Read the served document; every run generates the same requests from it.
 
-    Unless ``every``, the many parameters of lists, and members of records, are not each tried out one by one.
+    Without ``every``, list parameters and record members are not each tested alone.
     """
     lists = {"include-operation-id-regex": MANY, "phases": {"coverage": {"enabled": False}}}
     config = schemathesis.Config.from_dict(
         {
             "seed": 1,
             "continue-on-failure": True,
-            # It can't ask again without a process of its own; `test_auth` asks every operation with every kind of key.
+            # This check needs a second process; `test_auth` tests every operation with every kind of key.
             "checks": {"ignored_auth": {"enabled": False}},
-            # It asks for what is compressed, and can't read it where there is no network.
+            # This check needs the network to read compressed answers.
             "headers": {"Authorization": f"Bearer {key_of(app)}", "Accept-Encoding": "identity"},
             "operations": [] if every else [lists],
             "generation": {"deterministic": True, "database": "none", "max-examples": examples},
@@ -148,7 +148,7 @@ def key_of(app: Flask) -> str:
 
 
 def check_campaign(app: Flask, examples: int, *, every: bool = False) -> None:
-    """Assert that a campaign finds nothing, and that it did what it should have."""
+    """Assert that a campaign finds no failure and reaches every operation."""
     schema = schema_of(app, examples, every=every)
     campaign = run(schema)
     if campaign.failures:
@@ -159,14 +159,14 @@ def check_campaign(app: Flask, examples: int, *, every: bool = False) -> None:
     paths = schema.raw_schema["paths"]
     operations = {f"{method.upper()} {path}" for path, item in paths.items() for method in METHODS if method in item}
     assert set(campaign.statuses) == operations
-    # What must know a version, or a key that is there, works by chance.
+    # Operations that need a version or an existing key succeed by chance.
     by_chance = {label for label in operations if label.startswith(("PUT", "PATCH", "DELETE")) or "{name}/rotate" in label}
     assert {label for label, statuses in campaign.statuses.items() if statuses & {200, 201}} >= operations - by_chance
 
 
 @contextmanager
 def campaigned(settings: Settings) -> Iterator[Flask]:
-    """Make an application on a database of its own, to be written to."""
+    """An application on its own database that a campaign may write to."""
     changed = replace(settings, write_limit="1000000/minute", public_url="https://api.example.org", cache_mb=8, waiters=0)
     with pytest.MonkeyPatch.context() as patch, serving(changed) as app:
         patch.setattr("api.web.consistency.PATIENCE", 0.0)
@@ -182,7 +182,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 def test_document_is_true(file: Settings) -> None:
-    """No request made from the document, in any phase, fails any check; and every operation gets to answer 200."""
+    """No generated request fails a check, and every operation answers 200 at least once."""
     with campaigned(file) as app:
         check_campaign(app, 3)
 
@@ -196,7 +196,7 @@ def test_document_is_true_for_long(settings: Settings) -> None:
 
 
 def test_lie_is_found(file: Settings) -> None:
-    """The control: when the document promises pages of 501, and what is found a mayor, the campaign says so."""
+    """The control: the campaign reports a document that promises pages of 501 and results with a member `mayor`."""
     with campaigned(file) as app:
         lie(app)
         campaign = run(schema_of(app, 1))
@@ -207,7 +207,7 @@ def test_lie_is_found(file: Settings) -> None:
 
 
 def lie(app: Flask) -> None:
-    """Let the document say what is not true."""
+    """Make the document promise something false."""
     document = json.loads(app.extensions["openapi"])
     document["paths"] = {"/search": document["paths"]["/search"]}
     operation = document["paths"]["/search"]["get"]

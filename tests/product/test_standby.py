@@ -15,7 +15,7 @@ from tests.support.replication import DIVERGED, LATER, Pair, application, diverg
 
 # --- a standby that lags
 
-# What asks for a version that a standby has not got; `before` is one that it has.
+# Requests for a version that a standby lacks; it has `before`.
 AHEAD = (
     "/changes?cursor={cursor}",
     "/changes?since={version}",
@@ -32,7 +32,7 @@ AHEAD = (
 
 @contextmanager
 def lag(pair: Pair, client: FlaskClient, id: str) -> Iterator[list[str]]:
-    """Let the standby be a commit behind, a new city; yields what asks for it."""
+    """Keep the standby one commit behind, a new city; yields the requests for that commit."""
     pair.standby.catch_up(pair.primary)
     pair.standby.pause()
     try:
@@ -45,7 +45,7 @@ def lag(pair: Pair, client: FlaskClient, id: str) -> Iterator[list[str]]:
 
 
 def test_standby_that_lags(pair: Pair) -> None:
-    """What a standby has not got yet is a 503 that says when to come back, and never a 410; when it has it, it answers."""
+    """A request for a version that a standby lacks is a 503 with `Retry-After`, never a 410; once replicated, a 200."""
     with application(pair.primary) as app, application(pair.standby) as follower:
         client, reader = pair.client(app), pair.client(follower)
         with lag(pair, client, "lagging-zz") as paths:
@@ -59,7 +59,7 @@ def test_standby_that_lags(pair: Pair) -> None:
 
 
 def test_standby_that_asks_its_primary(pair: Pair) -> None:
-    """With `PRIMARY_URL`, what a standby has not got is answered as the primary does; what that never had is a 410."""
+    """With `PRIMARY_URL`, a standby answers for a missing version as its primary does; a version that never was is a 410."""
     with application(pair.primary) as app, application(pair.standby, asks=pair.primary.address) as follower:
         client, reader = pair.client(app), pair.client(follower)
         with lag(pair, client, "asking-zz") as paths:
@@ -76,7 +76,7 @@ def test_standby_that_asks_its_primary(pair: Pair) -> None:
 
 
 def test_standby_whose_primary_is_away(pair: Pair, tmp_path: Path) -> None:
-    """When `PRIMARY_URL` can't be reached, what has not arrived is a 503, and what has is answered."""
+    """When `PRIMARY_URL` is unreachable, a missing version is a 503, and other requests are answered."""
     nowhere = f"postgresql://postgres@/postgres?host={tmp_path}"
     with application(pair.primary) as app, application(pair.standby, asks=nowhere) as follower:
         reader = follower.test_client()
@@ -87,7 +87,7 @@ def test_standby_whose_primary_is_away(pair: Pair, tmp_path: Path) -> None:
 
 
 def test_pages_of_both(pair: Pair) -> None:
-    """Who loads a page from the primary gets the next from a standby when that has come as far, and never one of an older state."""
+    """A reader with a page from the primary gets the next one from a standby that is as new, and never an older state."""
     with application(pair.primary) as app, application(pair.standby) as follower:
         client, reader = pair.client(app), pair.client(follower)
         write(client, "changed-zz", "deleted-zz", "same-zz")
@@ -126,7 +126,7 @@ WRITES: tuple[tuple[str, str, Json | None], ...] = (
 
 @pytest.mark.parametrize("fresh", [False, True])
 def test_writing_to_a_standby(pair: Pair, fresh: bool) -> None:  # noqa: FBT001 - pytest passes it
-    """Every write to a standby is a 503 that says why, whether its connection was read from before; the primary takes it."""
+    """Every write to a standby is a 503 with a reason, on new and on used connections; the primary accepts it."""
     with application(pair.primary) as app, application(pair.standby) as follower:
         client, other = pair.client(app), pair.client(follower)
         with app.extensions["database"].writing() as session:
@@ -143,7 +143,7 @@ def test_writing_to_a_standby(pair: Pair, fresh: bool) -> None:  # noqa: FBT001 
 
 
 def refill(database: Database) -> None:
-    """Leave only connections that nobody has used yet."""
+    """Fill the pool with unused connections."""
     database.engine.dispose()
     with ExitStack() as stack:
         for _ in range(4):
@@ -151,7 +151,7 @@ def refill(database: Database) -> None:
 
 
 def test_reading_from_a_standby_with_a_key(pair: Pair) -> None:
-    """A key may read from a standby, over and over, although nobody can note there when it was used."""
+    """A key reads from a standby repeatedly, although a standby cannot record the key's last use."""
     with application(pair.standby) as follower:
         reader = pair.client(follower)
         for path in ("/readyz", "/cities", "/cities/boston-ma", "/changes?since=0", "/keys", "/webhooks") * 2:

@@ -20,7 +20,7 @@ from tests.support.copies import Copy, city, follow, root
 
 
 def verified_syncs(database: Database, app: Any, syncs: int, writers: int) -> None:
-    """Sync again and again while others write, each third time from nothing; every copy proves itself at its own version."""
+    """Sync repeatedly during writes, each third time from nothing; each copy's root matches the server's at its version."""
     over = threading.Event()
 
     def work(number: int) -> None:
@@ -64,7 +64,7 @@ def verified_syncs(database: Database, app: Any, syncs: int, writers: int) -> No
 
 
 def test_verified_syncs(own_client: FlaskClient, database: Database) -> None:
-    """Twelve syncs under 4 writers each end with a copy whose root is the server's at its version."""
+    """Each of twelve syncs under 4 writers ends with a copy whose root is the server's at its version."""
     verified_syncs(database, own_client.application, 12, 4)
 
 
@@ -79,7 +79,7 @@ def test_many_verified_syncs(own_client: FlaskClient, database: Database) -> Non
     steps=st.lists(st.tuples(st.sampled_from(["put", "delete", "patch", "sync"]), st.integers(0, 3)), min_size=5, max_size=25)
 )
 def test_any_order(curator: FlaskClient, steps: list[tuple[str, int]]) -> None:
-    """Whatever is written in whatever order, a copy that follows equals one that begins anew, and both prove it."""
+    """After any sequence of writes, a copy that followed equals a new one, and both match the digest."""
     copy: Copy = {}
     cursor = follow(curator, copy, "/changes?since=0")
     for verb, number in steps:
