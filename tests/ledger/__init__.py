@@ -1,1 +1,1 @@
-"""Tests of `api/ledger/`: what was published."""
+"""Tests of `api/ledger/`: published history."""

@@ -1,4 +1,4 @@
-"""Cursors of the feed: what a reader knows, as a text."""
+"""Cursors of the feed: a reader's position as a text."""
 
 from hypothesis import given
 from hypothesis import strategies as st

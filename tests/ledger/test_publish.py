@@ -1,4 +1,4 @@
-"""Publication: whatever changes a record, by whatever route, is published once."""
+"""Publication: every change of a record, by any route, is published once."""
 
 import json
 from dataclasses import replace
@@ -97,12 +97,12 @@ def test_seeds_are_published(database: Database) -> None:
     ],
 )
 def test_raw_sql_is_published(database: Database, statements: list[str], expected: list[tuple[str, str, str]]) -> None:
-    """Raw SQL is in the ledger after a sweep: what differs is published, what came out the same is not."""
+    """A sweep publishes the records that raw SQL changed, and none that ended as they were."""
     assert changes(database, *statements) == expected
 
 
 def test_cascade_is_published(database: Database) -> None:
-    """Deleting a record deletes its parts and its citations, and each of those that is a record gets its tombstone."""
+    """Deleting a record deletes its parts and citations, and each deleted record gets a tombstone."""
     with database.reading() as session:
         citations = session.execute(
             text(
@@ -142,7 +142,7 @@ def test_every_column_is_tracked(database: Database) -> None:
 
 
 def test_truncate_is_published(database: Database) -> None:
-    """TRUNCATE, which fires no row triggers, is in the ledger too; SQLite's DELETE without WHERE is the same there."""
+    """A sweep publishes a TRUNCATE, which fires no row triggers, and SQLite's DELETE without WHERE."""
     statement = "truncate citations" if database.engine.dialect.name == "postgresql" else "delete from citations"
     with database.reading() as session:
         ids = session.execute(text("select id from citations order by id")).scalars().all()
@@ -157,7 +157,7 @@ def test_replace_is_published(database: Database) -> None:
 
 
 def test_ids_never_change(database: Database) -> None:
-    """The database itself refuses to change a record's id, or to take one that is no slug, by whatever route."""
+    """The database refuses to change a record's id, and an id that is no slug, by any route."""
     bad = ["update cities set id = 'elsewhere-ca' where id = 'boston-ma'"]
     bad += [
         f"insert into priorities (id, name, description) values ('{id}', 'x', 'x')"
@@ -177,7 +177,7 @@ def test_citation_needs_its_subject(database: Database) -> None:
 
 
 def test_writing_publishes_and_commits_together(database: Database) -> None:
-    """A block that raises leaves neither the change nor a revision; one that ends well leaves both, with its reason."""
+    """A block that raises leaves neither change nor revision; one that succeeds leaves both, with its reason."""
     before = head(database)
     with pytest.raises(ZeroDivisionError), publishing(database) as session:  # noqa: PT012 - the block is what is tested
         session.execute(update(City).where(City.id == "boston-ma").values(summary="Never."))
@@ -209,7 +209,7 @@ def test_writing_publishes_and_commits_together(database: Database) -> None:
 
 
 def test_stale_object_is_not_published(database: Database) -> None:
-    """What is published is what the database holds, not what a session remembers of it."""
+    """Publication reads the database, not the session's stale objects."""
     with publishing(database) as session:
         city = session.get_one(City, "boston-ma")
         session.execute(text("update cities set summary = 'By another route.' where id = 'boston-ma'"))
@@ -224,7 +224,7 @@ def test_stale_object_is_not_published(database: Database) -> None:
 
 
 def test_clock_never_runs_backwards(database: Database) -> None:
-    """A writer whose clock is behind publishes with the time of the ledger."""
+    """A writer whose clock is behind publishes with the ledger's newest time."""
     with database.writing() as session:
         session.execute(text("update ledger_head set changed_at = '2999-01-01 00:00:00.000000'"))
     with publishing(database) as session:
@@ -248,7 +248,7 @@ def test_delete_and_return(database: Database) -> None:
 
 
 def test_many_records_at_once(database: Database) -> None:
-    """A commit that changes more records than a batch holds is one commit with dense versions."""
+    """A commit with more records than one batch has dense versions."""
     before = head(database)
     amount = models.BATCH * 2 + 1
     with publishing(database) as session:
@@ -286,7 +286,7 @@ def test_notes_are_read_in_pieces(database: Database, monkeypatch: pytest.Monkey
 
 
 def test_publication_costs_the_same_queries(database: Database) -> None:
-    """Publishing fifty records takes as many SELECTs as publishing one."""
+    """Publishing fifty records takes the same number of SELECTs as publishing one."""
     counts = []
     for ids in (["q-0"], [f"q-{n}" for n in range(1, 51)]):
         with counted(database) as selects, publishing(database) as session:
@@ -310,7 +310,7 @@ def test_unmanaged_delete(database: Database) -> None:
 
 
 def test_unpublishable_record_stops_nobody(database: Database) -> None:
-    """A record that raw SQL made into what its schema forbids is named, kept as it was published, and mended later."""
+    """A record that raw SQL made invalid is named, keeps its published state, and can be repaired later."""
     before = head(database)
     bad, good = (
         "update initiatives set started = '9999-99' where id = :id",
@@ -333,7 +333,7 @@ def test_unpublishable_record_stops_nobody(database: Database) -> None:
 
 @pytest.mark.parametrize("value", ["x'ff'", "cast(x'ff' as text)", "'in doubt'"])
 def test_unreadable_record_stops_nobody(database: Database, value: str) -> None:
-    """What SQLite lets into a column although its type can't be read back is named; PostgreSQL refuses it at once."""
+    """A value of the wrong type in SQLite is named; PostgreSQL refuses it at once."""
     statement = text(f"update initiatives set status = {value} where id = '{LAKE}'")
     if database.engine.dialect.name == "postgresql":
         with pytest.raises(DBAPIError), database.engine.begin() as connection:
@@ -351,7 +351,7 @@ def test_unreadable_record_stops_nobody(database: Database, value: str) -> None:
 
 @pytest.mark.parametrize("bug", [ValueError, TypeError, KeyError])
 def test_bug_in_rendering_is_no_fault_of_a_record(database: Database, bug: type[Exception]) -> None:
-    """A bug in our own rendering is raised; the control: a value that raw SQL broke is told, as its record's fault."""
+    """A bug in our rendering is raised; the control: a value that raw SQL broke is reported as its record's fault."""
 
     class BuggySchema(InitiativeSchema):
         @post_dump
@@ -384,7 +384,7 @@ def test_notes_of_a_newer_release_are_kept(database: Database) -> None:
 
 
 def test_whole_numbers_are_whole(database: Database) -> None:
-    """A column of whole numbers takes neither text nor a fraction, on SQLite either."""
+    """An integer column refuses text and fractions, on SQLite too."""
     # PostgreSQL's integers round a fraction, so only SQLite has to refuse it.
     for value in ("'first'", "0", *(["1.5"] if database.engine.dialect.name == "sqlite" else [])):
         with pytest.raises(DBAPIError), database.engine.begin() as connection:

@@ -21,7 +21,7 @@ WRITERS, WRITES = 8, 8
 
 
 def race(database: Database, write: Callable[[int], None], poll: Callable[[], list[int]]) -> tuple[list[int], list[int]]:
-    """Let writers and a poller loose; returns what the poller saw by asking for what is new, and what there was in the end."""
+    """Race writers and a poller; returns the versions that the poller got, and all versions at the end."""
     polled: list[int] = []
     done = threading.Event()
     start = threading.Barrier(WRITERS + 1)
@@ -55,7 +55,7 @@ def racing(settings: Settings) -> Iterator[Database]:
 
 
 def test_no_change_is_missed(racing: Database) -> None:
-    """With 8 writers, a poller that asks for what is above its last version sees every version, once, without a gap."""
+    """With 8 writers, a poller that reads beyond its last version gets every version once, without a gap."""
     last = first = head(racing)
 
     def write(number: int) -> None:
@@ -63,7 +63,7 @@ def test_no_change_is_missed(racing: Database) -> None:
             session.execute(
                 text("insert into priorities (id, name, description) values (:id, :id, 'Raced.')"), {"id": f"race-{number}"}
             )
-            # The races that matter: writers who also change one and the same record.
+            # The races that matter: all writers also change the same record.
             session.execute(
                 update(Initiative).where(Initiative.id == "los-angeles-ca-myla311").values(summary=f"Raced by {number}.")
             )
@@ -92,7 +92,7 @@ def test_control_plain_sequence_misses_changes(racing: Database) -> None:
     def write(_number: int) -> None:
         mine = next(numbers)
         if mine == 1:
-            # Who comes first may well commit later than somebody else: here it does.
+            # The first writer commits after another one.
             overtaken.wait(30)
         with racing.engine.begin() as connection:
             connection.execute(text("insert into control (id) values (:id)"), {"id": mine})
@@ -114,7 +114,7 @@ def test_control_plain_sequence_misses_changes(racing: Database) -> None:
 
 
 def test_writer_waits_for_the_head(racing: Database) -> None:
-    """A second writer can't publish while a first has published and not committed: nobody sees 2 before 1."""
+    """A second writer cannot publish before the first commits: nobody sees version 2 before 1."""
     before = head(racing)
     entered, release = threading.Event(), threading.Event()
 

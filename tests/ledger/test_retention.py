@@ -1,4 +1,4 @@
-"""Documents that are superseded are trimmed, and those that the law wants gone are erased; the digest stays."""
+"""Superseded documents can be trimmed, and documents can be erased for legal reasons; the digest stays."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tests.support.copies import city, write
 
 
 def test_trim(curator: FlaskClient, database: Database) -> None:
-    """What was cut is a 410 that says from where on there is a past; the feed, the digest and every cursor are as they were."""
+    """A trimmed version is a 410 that names the oldest one left; the feed, the digest and every cursor stay the same."""
     write(curator, "a-zz")
     for summary in ("One.", "Two."):
         curator.patch("/cities/a-zz", json={"summary": summary}, headers=ANY)
@@ -53,7 +53,7 @@ def test_trim(curator: FlaskClient, database: Database) -> None:
 
 
 def test_erase(curator: FlaskClient, database: Database) -> None:
-    """A record's past is erased from the database, remembered answers too; others' is there, and all proofs hold."""
+    """Erasing removes a record's past, with remembered answers, from the database; other records' past and all proofs stay."""
     secret = "Unmistakable."  # noqa: S105 - what is to be forgotten
     curator.post("/cities", json=city("a-zz", summary=secret), headers={"Idempotency-Key": "once"})
     curator.patch("/cities/boston-ma", json={"summary": "Other."}, headers=ANY)

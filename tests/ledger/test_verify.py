@@ -1,4 +1,4 @@
-"""`verify` finds what does not agree: tables, ledger, notes and references."""
+"""`verify` finds disagreements between tables, ledger, notes and references."""
 
 import sqlite3
 from collections import Counter
@@ -60,7 +60,7 @@ def test_verify_finds(database: Database, name: str) -> None:
 
 
 def test_verify_finds_lost_notes(database: Database) -> None:
-    """A change whose note is lost is found by recomputing: changed, missing and extra records alike."""
+    """`verify` recomputes, and so finds changed, missing and extra records whose notes are lost."""
     with database.engine.begin() as connection:
         connection.execute(text("update cities set summary = 'x' where id = 'boston-ma'"))
         connection.execute(text("insert into priorities (id, name, description) values ('extra', 'x', 'x')"))
@@ -74,7 +74,7 @@ def test_verify_finds_lost_notes(database: Database) -> None:
 
 
 def test_verify_finds_broken_references(database: Database) -> None:
-    """What a program with foreign keys off leaves behind is found; PostgreSQL has no such programs."""
+    """`verify` finds references broken by a program with foreign keys off; PostgreSQL has no such programs."""
     if database.engine.dialect.name == "postgresql":
         with pytest.raises(IntegrityError), database.engine.begin() as connection:
             connection.execute(text("delete from cities where id = 'boston-ma'"))

@@ -1,4 +1,4 @@
-"""The bitmap index: sets in pieces are what was put into them, they follow the ledger, and what they count is what SQL counts."""
+"""The bitmap index: its pieces hold the inserted sets, it follows the ledger, and its counts equal those of SQL."""
 
 import itertools
 import re
@@ -31,7 +31,7 @@ from api.schema.canonical import Content
 from tests.support.databases import counted, publishing
 
 REINDEX = "run `flask --app wsgi ledger reindex`"
-# What is indexed of each noun.
+# The indexed dimensions of each noun.
 INDEXED = {
     "surveys": ["name", "year", "conducted_by", "state", "priority", "q"],
     "cities": ["state", "country", "q"],
@@ -45,7 +45,7 @@ INDEXED = {
 
 
 def test_what_is_indexed() -> None:
-    """Nouns have their facets indexed, or what these go by, dates, and the words of their texts."""
+    """The index has each noun's facets, the relations behind them, dates, and the words of texts."""
     assert {resource.name: list(dimensions(resource)) for resource in RESOURCES} == INDEXED
 
 
@@ -101,7 +101,7 @@ def pieces(database: Database) -> list[Piece]:
 @limits(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.usefixtures("small")
 def test_pieces(database: Database, steps: list[tuple[list[int], dict[int, str]]]) -> None:
-    """Whatever is taken out and put in, and in however many pieces, each version is in the one piece that has its place."""
+    """After any removals and insertions, each version is in the piece for its place, however many pieces there are."""
     there: dict[int, Content] = {}
     with database.writing() as session:
         bitmaps.rebuild(session, initiatives, [])
@@ -122,7 +122,7 @@ def test_pieces(database: Database, steps: list[tuple[list[int], dict[int, str]]
 
 @pytest.mark.usefixtures("small")
 def test_long_sets_are_cut(database: Database) -> None:
-    """A set that grows is kept in more and more pieces, none longer than it may be, but for one block; one that is made anew, too."""
+    """A growing set is cut into pieces within the size limit, except single blocks; a rebuilt set is too."""
     everything = {version: content("draft") for version in range(1, 600, 3)}
     with database.writing() as session:
         bitmaps.rebuild(session, initiatives, [])
@@ -167,7 +167,7 @@ NOTHING = {"sqlite": "x'00'", "postgresql": "decode('00', 'hex')"}
 
 @pytest.mark.parametrize("tampering", TAMPERINGS)
 def test_verify_finds(database: Database, own_client: FlaskClient, tampering: str) -> None:
-    """`verify` names the value whose set is not what is published; nobody is kept from writing; `ledger reindex` mends it."""
+    """`verify` names a value whose set differs from the published records, writes go on, and `ledger reindex` repairs it."""
     before = own_client.get("/initiatives?status=pilot").get_json()["page"]
     with database.engine.begin() as connection:
         connection.execute(text(TAMPERINGS[tampering].format(nothing=NOTHING[connection.dialect.name])))
@@ -184,7 +184,7 @@ def test_verify_finds(database: Database, own_client: FlaskClient, tampering: st
 
 @pytest.mark.parametrize("path", ["/initiatives?status=pilot", "/initiatives?status=pilot&started__gte=2020"])
 def test_no_bitmap(database: Database, own_client: FlaskClient, path: str) -> None:
-    """What can't be read is counted by the tables; once something was written, the index is behind, and not asked."""
+    """When a set is unreadable, SQL counts in the tables; after a write, the index is behind and stays unused."""
     before = own_client.get(f"{path}&facets=status").get_json()
     with database.engine.begin() as connection:
         connection.execute(text(TAMPERINGS["no bitmap"].format(nothing=NOTHING[connection.dialect.name])))
@@ -198,7 +198,7 @@ def test_no_bitmap(database: Database, own_client: FlaskClient, path: str) -> No
 
 
 def test_an_index_that_was_left_behind(database: Database, own_client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A release that does not know the index leaves it behind, for good: the tables are asked until it is made anew."""
+    """After a release without the index has written, SQL counts in the tables until the index is rebuilt."""
     with monkeypatch.context() as former:
         former.setattr(bitmaps, "replace", lambda *_: None)
         former.setattr(bitmaps, "stamp", lambda version: f"another {version}")
@@ -219,7 +219,7 @@ def test_an_index_that_was_left_behind(database: Database, own_client: FlaskClie
 
 
 def test_long_values(database: Database, own_client: FlaskClient) -> None:
-    """As long a text as a field takes, of whatever letters, is indexed, and found."""
+    """The longest text of a field, in any letters, is indexed and matched."""
     long = "".join(chr(0x20000 + number) for number in range(400))
     with publishing(database) as session:
         session.execute(text("update initiative_metrics set unit = :long where position = 0"), {"long": long})
@@ -229,7 +229,7 @@ def test_long_values(database: Database, own_client: FlaskClient) -> None:
 
 
 def test_a_new_epoch_is_indexed(database: Database, own_client: FlaskClient) -> None:
-    """What is written after a restore is counted with what was there before."""
+    """Records written after a restore are counted together with earlier ones."""
     before = facet(own_client, "/initiatives", "status")
     with publishing(database) as session:
         epochs.new_epoch(session)
@@ -240,7 +240,7 @@ def test_a_new_epoch_is_indexed(database: Database, own_client: FlaskClient) -> 
         assert list(verify(session)) == []
 
 
-# --- what it counts
+# --- counts
 
 
 FILTERS = {
@@ -290,9 +290,9 @@ MANY = Planner(few=0, rare=0.1, values=1)
 
 @pytest.mark.parametrize(("noun", "query"), [(noun, query) for noun, filters in FILTERS.items() for query in filters])
 def test_sql_counts_the_same(client: FlaskClient, monkeypatch: pytest.MonkeyPatch, noun: str, query: str) -> None:
-    """Totals and facets are the same, values and links in the same order, whether the index is asked or the tables.
+    """Totals and facets, with their values, links and order, are the same from the index and from the tables.
 
-    The index is asked as usual, and as if there were many records.
+    The index is used with the default planner, and with one that assumes many records.
     """
     results = []
     for planner in (replace(PLANNER, bitmaps=False), PLANNER, MANY):
@@ -326,12 +326,12 @@ INDEX_ANSWERS = [
 
 @pytest.mark.parametrize("path", INDEX_ANSWERS)
 def test_the_index_is_asked(client: FlaskClient, path: str) -> None:
-    """What the index knows is not counted in the tables."""
+    """A request that the index can answer counts nothing in the tables."""
     assert counting_statements(client, path) == []
 
 
 def test_tables_are_asked_for_the_rest(client: FlaskClient) -> None:
-    """The control: what is not indexed is counted in the tables, and that is seen."""
+    """The control: a request that the index cannot answer is counted in the tables."""
     for path in (
         "/initiatives?title__contains=data&facets=status&limit=1",
         "/initiatives?q=%22open+data%22&limit=1",
@@ -345,7 +345,7 @@ def test_tables_are_asked_for_the_rest(client: FlaskClient) -> None:
 )
 @pytest.mark.parametrize("count", ["capped", "exact"])
 def test_full_text_counts_the_same(client: FlaskClient, monkeypatch: pytest.MonkeyPatch, query: str, count: str) -> None:
-    """The total of a search of every noun is the same, whether the bitmaps of words are asked or full text."""
+    """The total of a search of every noun is the same from the bitmaps of words and from full text."""
     for kind in ("", "cities,sources"):
         parameters = {"q": query, "count": count, "limit": 1} | ({"kind": kind} if kind else {})
         expected = client.get("/search", query_string=parameters).get_json()["page"]
@@ -355,7 +355,7 @@ def test_full_text_counts_the_same(client: FlaskClient, monkeypatch: pytest.Monk
 
 
 def test_no_bitmap_of_a_word(database: Database, own_client: FlaskClient) -> None:
-    """Where the set of a word can't be read, full text is asked."""
+    """When the set of a word is unreadable, full text counts."""
     paths = ["/initiatives?q=data&facets=city&limit=1", "/initiatives?q=data+city&status=in_operation", "/search?q=data"]
     before = [own_client.get(path).get_json() for path in paths]
     with database.engine.begin() as connection:
@@ -365,7 +365,7 @@ def test_no_bitmap_of_a_word(database: Database, own_client: FlaskClient) -> Non
 
 
 def test_nothing_is_indexed_before_it_is_published(own_client: FlaskClient, database: Database) -> None:
-    """While raw SQL is not published, what was published is counted by the tables, as the list has it."""
+    """While raw SQL is unpublished, totals and facets come from the tables, like the list."""
     before = facet(own_client, "/initiatives", "status")
     with database.engine.begin() as connection:
         connection.execute(text("update initiatives set status = 'pilot'"))
@@ -377,7 +377,7 @@ def test_nothing_is_indexed_before_it_is_published(own_client: FlaskClient, data
 
 
 def test_more_pairs_than_are_compared(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where sets would be compared without end, the tables are asked."""
+    """When a facet would compare too many pairs of sets, SQL counts in the tables."""
     path = "/cities?facets=initiative.priority&limit=1"
     expected = client.get(path).get_json()
     monkeypatch.setitem(client.application.extensions, "planner", Planner(pairs=1))
@@ -385,7 +385,7 @@ def test_more_pairs_than_are_compared(client: FlaskClient, monkeypatch: pytest.M
     assert client.get(path).get_json() == expected
 
 
-# --- what comes first by it
+# --- order
 
 DATES = ["2023", "2023-05", "2023-05-01", "2023-06", "2024", "2024-02", "2024-02-28", "2024-03", None]
 
@@ -401,7 +401,7 @@ def walked(client: FlaskClient, path: str) -> list[str]:
 
 
 def scattered(database: Database) -> None:
-    """Give initiatives dates of all kinds, several of them the same, or none."""
+    """Set initiatives' dates to various precisions, with ties and nulls."""
     with publishing(database) as session:
         ids = session.scalars(text("select id from initiatives order by id")).all()
         rows = [{"id": id, "started": DATES[number % len(DATES)]} for number, id in enumerate(ids)]
@@ -411,7 +411,7 @@ def scattered(database: Database) -> None:
 LINKED = "priority=cybersecurity,modernization,data-governance,digital-equity"
 
 
-# Statements for a page of versions that the index has found, and for a page that is found in the tables.
+# Statements for a page of versions from the index, and for a page from the tables.
 BY_INDEX = re.compile(r"FROM revision JOIN initiatives .*ORDER BY initiatives\.started", re.DOTALL)
 BY_TABLES = re.compile(r"FROM initiatives\s.*EXISTS.*ORDER BY initiatives\.started", re.DOTALL)
 
@@ -427,7 +427,7 @@ def segment(statement: str) -> str:
 def test_sql_orders_the_same(
     database: Database, own_client: FlaskClient, monkeypatch: pytest.MonkeyPatch, query: str, sort: str
 ) -> None:
-    """Pages by a date are the same, with ties, nulls and sets in pieces, whether the index says what comes next or the tables."""
+    """Pages by a date are the same from the index and from the tables, with ties, nulls and sets in pieces."""
     monkeypatch.setitem(own_client.application.extensions, "planner", Planner(pieces=4))
     scattered(database)
     path = f"/initiatives?{query}&sort={sort}&fields=id"
@@ -437,12 +437,12 @@ def test_sql_orders_the_same(
     assert not [statement for statement in statements if BY_INDEX.search(statement)]
     assert every["page"]["total"] == len(expected) > 2
     with counted(own_client.application.extensions["database"]) as statements:
-        # Where the index is not asked, one walk shows that.
+        # One walk is enough to show that the index is not used.
         for limit in (1, 2, 3) if query == LINKED else (3,):
             assert walked(own_client, f"{path}&limit={limit}") == expected
     segments = {segment(statement) for statement in statements if BY_INDEX.search(statement)}
     if query == LINKED:
-        # Some were found by the index, and some were not: of first pages, of those behind a value, and of ties.
+        # The index found some first pages, some later ones and some ties; the tables found the rest.
         assert segments == {"first", "behind", "tie"}
         assert [statement for statement in statements if BY_TABLES.search(statement)]
     else:

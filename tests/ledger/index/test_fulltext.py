@@ -1,4 +1,4 @@
-"""Full text: words are the same on both databases, the index follows the ledger, and what it finds is what is there."""
+"""Full text: both databases have the same words, the index follows the ledger, and searches match a plain scan."""
 
 import string
 import unicodedata
@@ -88,7 +88,7 @@ def seeded(store: Store, migrated: Settings) -> Iterator[Database]:
     ],
 )
 def test_words(text: str, expected: list[str]) -> None:
-    """Words are runs of letters and digits, without case and accents, stemmed; a possessive is its owner."""
+    """Words are runs of letters and digits without case and accents, stemmed; a possessive equals its noun."""
     assert list(words.stems(text)) == expected
 
 
@@ -114,12 +114,12 @@ def test_words(text: str, expected: list[str]) -> None:
     ],
 )
 def test_parse(query: str, expected: Search) -> None:
-    """A query is words, phrases in quotes of any kind, and a minus before what must not be there; all else is text."""
+    """A query has words, phrases in any kind of quotes, and terms excluded by a minus; everything else is text."""
     assert words.parse(query) == expected
 
 
 def test_too_many_words() -> None:
-    """As many words as allowed are a query; one more is refused, however they are written."""
+    """A query may have the maximum number of words; one more is refused, in any spelling."""
     many = " ".join(string.ascii_lowercase[:16]) + " "
     assert len(words.parse(many * 2).positive) == MAX_WORDS
     for query in (many * 2 + "x", f'"{many * 2}" -x', "x-" * MAX_WORDS + "x"):
@@ -130,7 +130,7 @@ def test_too_many_words() -> None:
 
 
 def test_index_follows(database: Database) -> None:
-    """What is inserted, changed or deleted by raw SQL is found as it is published, and not before, nor as it was."""
+    """Records inserted, changed or deleted by raw SQL are found in their published state only."""
     with database.engine.begin() as connection:
         connection.execute(text(INSERT), {"id": "zz", "name": "Zeppelin fleet", "description": "Über ships."})
     assert finds(database, "zeppelins") == []
@@ -165,7 +165,7 @@ def test_every_searched_field_is_found(seeded: Database) -> None:
 
 
 def test_seeds(seeded: Database) -> None:
-    """The article's facts are found by word, phrase and exclusion, and the operators of the databases are words."""
+    """Words, phrases and exclusions find the article's facts; the databases' own operators are plain words."""
     assert finds(seeded, "HIGH speeds internet sacramento") == INTERNET
     everything = finds(seeded, "-zeppelin")
     with seeded.reading() as session:
@@ -198,7 +198,7 @@ NAMES = {
 
 @pytest.mark.parametrize("tampering", TAMPERINGS)
 def test_verify_finds(database: Database, tampering: str) -> None:
-    """`verify` names an entry that is missing, says something else or is nobody's; `ledger reindex` mends it."""
+    """`verify` names missing, different and orphaned entries; `ledger reindex` repairs them."""
     statement, expected = TAMPERINGS[tampering]
     with database.engine.begin() as connection:
         version = connection.execute(select(Revision.version).where(Revision.id == "boston-ma", *CURRENT)).scalar_one()
@@ -220,7 +220,7 @@ def test_verify_finds(database: Database, tampering: str) -> None:
     ],
 )
 def test_torn_index(database: Database, statement: str) -> None:
-    """Whatever is done to the tables that FTS5 keeps is found and mended; PostgreSQL's index can't be reached by SQL."""
+    """`verify` finds any damage to FTS5's tables, and `ledger reindex` repairs it; SQL cannot damage PostgreSQL's index."""
     if database.engine.dialect.name == "postgresql":
         with database.reading() as session:
             assert not fulltext.engine_of(session).torn(session)
@@ -252,7 +252,7 @@ def test_reindex_on_the_command_line(database: Database, settings: Settings) -> 
 
 
 def test_reindex_in_batches(database: Database) -> None:
-    """More records than a batch holds are indexed, all of them, and deleted ones are not."""
+    """A reindex of more records than one batch indexes all of them, and no deleted ones."""
     amount = models.BATCH * 2 + 1
     with publishing(database) as session:
         session.execute(
@@ -268,7 +268,7 @@ def test_reindex_in_batches(database: Database) -> None:
 
 
 def test_upgrade_fills_the_index(store: Store, migrated: Settings) -> None:
-    """A database that was published before there was an index gets one, with what was changed since."""
+    """An upgrade from before the index builds it, with the changes since."""
     settings = store.copy(migrated)
     with opened(settings) as database:
         command.downgrade(config(database), "0002")
@@ -294,7 +294,7 @@ def test_upgrade_fills_the_index(store: Store, migrated: Settings) -> None:
     ids=["one word", "numbers", "mathematics", "ligatures", "one long word", "tokyo"],
 )
 def test_long_texts(blank: Database, long: str) -> None:
-    """However long a title and a text are, they are indexed, and found by their first words."""
+    """Records with the longest titles and texts are indexed and found by their first words."""
     contents = {1: {"title": long, "summary": "Zeppelin " + long}}
     with blank.writing() as session:
         fulltext.replace(session, initiatives, [], contents)
@@ -337,13 +337,13 @@ PHRASES = st.lists(st.sampled_from(VOCABULARY), min_size=1, max_size=3)
 
 @st.composite
 def texts(draw: st.DrawFn, most: int = 6) -> str:
-    """Draw a text of those words."""
+    """Draw a text of words from the vocabulary."""
     words = draw(st.lists(st.sampled_from(VOCABULARY), max_size=most))
     return "".join(word + draw(st.sampled_from(SEPARATORS)) for word in words)
 
 
 def opinion(text: str) -> list[str]:
-    """Make words of a text in another way than `search` does: a whole text at once, a character at a time."""
+    """Split a text into words by another algorithm than `search`: the whole text at once, by characters."""
     plain = (
         "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
         .casefold()
@@ -361,7 +361,7 @@ def opinion(text: str) -> list[str]:
 
 
 def holds(words: Sequence[str], phrase: Sequence[str]) -> bool:
-    """Tell whether words stand in a list, side by side."""
+    """Tell whether a list has these words side by side."""
     return any(list(words[start : start + len(phrase)]) == list(phrase) for start in range(len(words)))
 
 
@@ -370,12 +370,12 @@ Text = dict[str, str | None]
 
 
 def written(terms: Iterable[Term]) -> str:
-    """Write a query, each of whose terms is wanted or not."""
+    """Write a query from terms; excluded terms get a minus."""
     return " ".join(("" if required else "-") + (f'"{" ".join(p)}"' if len(p) > 1 else p[0]) for required, p in terms)
 
 
 def expected(documents: dict[int, Text], terms: Sequence[Term]) -> dict[int, int]:
-    """Return the versions that must be found, with their tiers."""
+    """Return the matching versions with their tiers."""
     phrases = [(required, opinion(" ".join(phrase))) for required, phrase in terms]
     positive = [phrase for required, phrase in phrases if required]
     answer = {}
@@ -390,7 +390,7 @@ def expected(documents: dict[int, Text], terms: Sequence[Term]) -> dict[int, int
 
 @pytest.fixture(scope="module")
 def blank(store: Store, migrated: Settings) -> Iterator[Database]:
-    """A database whose index is empty; who fills it rolls back."""
+    """A database with an empty index; tests that fill it roll back."""
     with opened(store.copy(migrated)) as database:
         with database.writing() as session:
             fulltext.engine_of(session).clear(session)
@@ -419,7 +419,7 @@ def ranked(session: Session, query: Search) -> dict[int, int]:
 def test_both_databases_find_what_python_finds(
     blank: Database, documents: list[tuple[str, str | None]], queries: list[list[Term]]
 ) -> None:
-    """Whatever is written and asked, an index finds, ranks and completes what a search through all texts does."""
+    """For any documents and queries, the index finds, ranks and completes like a scan of all texts."""
     contents: dict[int, Text] = {n: {"title": title, "summary": summary} for n, (title, summary) in enumerate(documents, 1)}
     with blank.writing() as session:
         fulltext.replace(session, initiatives, [], contents)
@@ -436,12 +436,12 @@ def test_both_databases_find_what_python_finds(
 
 
 def begins(title: str, typed: Iterable[str]) -> bool:
-    """Tell whether a title has a word for each beginning."""
+    """Tell whether each typed prefix begins a word of the title."""
     return all(any(word.startswith(part) for word in words.names(title)) for name in typed for part in words.names(name))
 
 
 def check_highlights(query: Search, document: dict[str, Any]) -> None:
-    """Compare highlights with their promise: they join to the text, and the words are those that are wanted."""
+    """Check that highlights join to the text and mark every matching word."""
     for field in initiatives.search:
         said = document[field] or ""
         segments = words.highlights(query, initiatives, document).get(field, [])
@@ -478,7 +478,7 @@ def test_any_text_is_a_query(blank: Database, query: str, content: str) -> None:
 
 
 def test_highlights() -> None:
-    """What is marked is whole words as they are written, with their accents, in the fields that have any."""
+    """Highlights mark whole words as written, with accents, in each field that has matches."""
     query = words.parse('cafe "city\u2019s" -open')
     document = {"name": "Open Cafe\u0301s!", "summary": "The CITIES and the café\u2019s bar."}
     assert words.highlights(query, cities, document) == {
@@ -496,7 +496,7 @@ def test_highlights() -> None:
 
 
 def test_tiers(blank: Database) -> None:
-    """The whole query in the title is best, then all its words there, then the rest; without a wanted word all are alike."""
+    """The phrase in the title ranks first, all its words there second, the rest third; with exclusions only, all are equal."""
     titles = ["Open Data portal", "Data is open", "Open portal", "Open. Data"]
     contents = {n: {"title": title, "summary": "Open data, data open."} for n, title in enumerate(titles)}
     with blank.writing() as session:
@@ -519,7 +519,7 @@ def test_tiers(blank: Database) -> None:
     ],
 )
 def test_prefixed(seeded: Database, typed: str, expected: list[str]) -> None:
-    """A title is completed by the beginning of any of its words, in any order; each word typed needs one."""
+    """The beginnings of words in a title complete it, in any order; each typed word needs one."""
     with seeded.reading() as session:
         matched = prefixed(session, typed)
         completed = select(Revision.id).where(Revision.kind == "cities", Revision.version.in_(matched)).order_by(Revision.id)
@@ -527,7 +527,7 @@ def test_prefixed(seeded: Database, typed: str, expected: list[str]) -> None:
 
 
 def test_nouns_are_apart(seeded: Database) -> None:
-    """A search of some nouns finds what it finds in all of them, less the others'; of what it must not have, too."""
+    """A search of some nouns finds their part of a search of all nouns; so does a search by exclusion."""
     for searched in ("san", "-zeppelin", "san -diego", "data"):
         query = words.parse(searched)
         with seeded.reading() as session:

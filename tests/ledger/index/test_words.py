@@ -1,4 +1,4 @@
-"""Words: how characters are folded, and what that costs."""
+"""Words: folding of characters, and its cost."""
 
 import sys
 import tracemalloc
@@ -20,7 +20,7 @@ def memory(work: Callable[[], object]) -> int:
 
 
 def test_folded_characters_take_little_memory() -> None:
-    """Folding all characters that there are takes a few megabytes; the control: to keep all of them takes more."""
+    """Folding every Unicode character takes a few megabytes; the control, a cache of all of them, takes more."""
     codes, before = range(sys.maxunicode + 1), fold("ÀÉ'Ω")
 
     def fold_all() -> None:
