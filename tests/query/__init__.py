@@ -1,1 +1,1 @@
-"""Tests of `api/query/`: what can be asked, and the SQL that answers it."""
+"""Tests of `api/query/`: the query language and its SQL."""

@@ -32,7 +32,7 @@ DEPTH = 3
 
 @cache
 def known(world: World, noun: str, name: str) -> list[Any]:
-    """Return values to ask for: those that there are, and some that may not be."""
+    """Return values for a filter: existing ones, and some that may not exist."""
     path, _ = oracle.parsed(name)
     there = {value for record in world.all(noun) for value in oracle.values(world, noun, record, path)} - {None}
     return sorted(there) + {"text": ODD, "instant": INSTANTS}.get(oracle.KINDS[field_of(noun, path)], [])
@@ -42,7 +42,7 @@ INSTANTS = ["2099-12-31T23:59:59Z", "2100-01-01T02:00:00.000+02:00", "2100-01-01
 
 
 def field_of(noun: str, path: Sequence[str]) -> str:
-    """Return the name of the field at the end of a path; of a relation, its key."""
+    """Return the name of the field at the end of a path; for a relation, its key."""
     for name in path[:-1]:
         noun = oracle.WAYS[noun][name].to
     way = oracle.WAYS[noun].get(path[-1])
@@ -65,7 +65,7 @@ def value(draw: Callable[[Any], Any], world: World, noun: str, row: Filter) -> A
 
 
 def conditions(draw: Callable[[Any], Any], world: World, noun: Resource, most: int) -> dict[str, Any]:
-    """Draw filters with their values; often several about the same related record."""
+    """Draw filters with values, often several on the same related record."""
     drawn: dict[str, Any] = {}
     names = list(filters(noun))
     for _ in range(draw(st.integers(1, most))):
@@ -88,7 +88,7 @@ def expression(draw: Callable[[Any], Any], world: World, noun: Resource, depth: 
 
 
 def narrowed(draw: Callable[[Any], Any], place: Place, noun: Resource) -> tuple[list[Document], Arguments]:
-    """Draw filters; returns the records that they leave, by id, and the parameters."""
+    """Draw filters; returns the matching records by id, and the parameters."""
     flat_filters = conditions(draw, place.world, noun, 3) if draw(st.booleans()) else {}
     nested = expression(draw, place.world, noun, DEPTH) if draw(st.booleans()) else {}
     arguments = flat(flat_filters, repeated=draw(st.booleans()))
@@ -99,7 +99,7 @@ def narrowed(draw: Callable[[Any], Any], place: Place, noun: Resource) -> tuple[
     return left, arguments
 
 
-# --- what comes back
+# --- answers
 
 
 @nouns
@@ -117,18 +117,18 @@ def test_oracle_knows(places: list[Place], resource: Resource) -> None:
 
 
 def directed(noun: Resource) -> list[str]:
-    """Return what a noun can be ordered by, both ways."""
+    """Return a noun's sort keys, both ways."""
     return [sign + name for name in sortable(noun) for sign in ("", "-")]
 
 
 def fieldwise(key: str) -> str:
-    """Return what a key orders by: a field is named once."""
+    """Return the field of a sort key; one request may name it once."""
     name = key.removeprefix("-")
     return "subject_id" if name == "subject" else name
 
 
 def check_list(places: list[Place], data: st.DataObject) -> None:
-    """Draw a request for a list, and compare what comes back."""
+    """Draw a request for a list, and compare its answer."""
     draw = data.draw
     place, noun = places[draw(st.integers(0, WORLDS - 1))], BY_NAME[draw(st.sampled_from(list(BY_NAME)))]
     left, arguments = narrowed(draw, place, noun)
@@ -144,7 +144,7 @@ def check_list(places: list[Place], data: st.DataObject) -> None:
 @pytest.mark.parametrize("name", ["cities", "awards"])
 @pytest.mark.parametrize("sign", ["", "-"])
 def test_order_by_flag(places: list[Place], name: str, sign: str) -> None:
-    """False comes before true, and null last; pages go on behind each of them."""
+    """False sorts before true and null last; pages continue after each of them."""
     noun, key = BY_NAME[name], f"{sign}{'tied' if name == 'awards' else 'state_capital'}"
     for place in places:
         compare(place, noun, [("sort", key)], oracle.ordered(place.world.all(name), [key]), 2)
@@ -176,7 +176,7 @@ def test_order_by_the_ledger_second(places: list[Place], first: str, key: str) -
     ],
 )
 def test_not(places: list[Place], name: str, within: dict[str, Any]) -> None:
-    """What `not` leaves is all that its expression doesn't, nulls too: nothing is in neither."""
+    """`not` matches exactly the records that its expression does not, nulls included."""
     for place in places:
         for expression in ({"not": within}, {"not": {"not": within}}, {"not": {"or": [within, {"not": within}]}}):
             left = [record for record in place.world.all(name) if oracle.matches(place.world, name, record, expression)]
@@ -189,7 +189,7 @@ def test_not(places: list[Place], name: str, within: dict[str, Any]) -> None:
     "written", ["0.000001", "1e-06", "1E-6", "10e-7", "0.1000000000000000055", "-1.5000001", "2.5e0", "1e-300", "9e15", "-0.0"]
 )
 def test_numbers_as_json_has_them(places: list[Place], operator: str, written: str) -> None:
-    """However JSON writes a number, and however many decimals it has, it is that number, in an address and in JSON."""
+    """Every JSON spelling of a number, with any decimals, is the same number, in the URL and in JSON."""
     name, value = f"metric.value{operator}", float(written)
     condition, place = {name: value if operator.startswith(("__g", "__l")) else [value]}, places[0]
     left = [
@@ -202,7 +202,7 @@ def test_numbers_as_json_has_them(places: list[Place], operator: str, written: s
 @given(data=st.data())
 @limits(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 def test_list(places: list[Place], data: st.DataObject) -> None:
-    """Whatever is asked, a list is what the second opinion says, page by page, on both databases."""
+    """For any request, the pages of a list equal the second opinion, on both databases."""
     check_list(places, data)
 
 
@@ -218,7 +218,7 @@ def test_many_lists(places: list[Place], part: int, data: st.DataObject) -> None
 
 
 def check_facets(places: list[Place], data: st.DataObject) -> None:
-    """Draw a request for facets, and compare what comes back."""
+    """Draw a request for facets, and compare its answer."""
     draw = data.draw
     place, noun = places[draw(st.integers(0, WORLDS - 1))], BY_NAME[draw(st.sampled_from(list(BY_NAME)))]
     left, arguments = narrowed(draw, place, noun)
@@ -236,7 +236,7 @@ def check_facets(places: list[Place], data: st.DataObject) -> None:
 @given(data=st.data())
 @limits(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 def test_facets(places: list[Place], data: st.DataObject) -> None:
-    """A facet counts the whole filtered set, whatever the page; each of its links leads to as many records."""
+    """A facet counts the whole filtered set, whatever the page; each link leads to the number of records counted."""
     check_facets(places, data)
 
 
@@ -252,7 +252,7 @@ def test_many_facets(places: list[Place], data: st.DataObject) -> None:
 @given(data=st.data())
 @limits(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 def test_shape(places: list[Place], data: st.DataObject) -> None:
-    """A page has exactly the members that were asked for, and exactly the records that its own are related to."""
+    """A page has exactly the requested members and the included records of its own records."""
     draw = data.draw
     place, noun = places[draw(st.integers(0, WORLDS - 1))], BY_NAME[draw(st.sampled_from(list(BY_NAME)))]
     members = draw(st.lists(st.sampled_from(noun.members), min_size=1, max_size=4, unique=True))
@@ -280,14 +280,14 @@ def test_shape(places: list[Place], data: st.DataObject) -> None:
     ],
 )
 def test_facet_links(places: list[Place], path: str, facet: str) -> None:
-    """A facet's link leads to as many records as it says, whatever relations were filtered by before."""
+    """A facet's link leads to the number of records that it states, whatever relations the request filters by."""
     for place in places:
         rows = place.ask(f"/{path}&facets={facet}")["facets"][facet]["values"]
         assert rows == [row for row in rows if place.ask(row["link"])["page"]["total"] == row["count"]]
 
 
 def test_facet_links_of_one_of_many(places: list[Place]) -> None:
-    """A facet of what is filtered by already counts, and leads to, what has both."""
+    """A facet of a relation that is already filtered counts, and links to, records with both values."""
     for priority in places[0].world.documents["priorities"]:
         rows = places[0].ask(f"/initiatives?priority={priority}&facets=priority")["facets"]["priority"]["values"]
         assert rows == [row for row in rows if places[0].ask(row["link"])["page"]["total"] == row["count"]]
@@ -295,7 +295,7 @@ def test_facet_links_of_one_of_many(places: list[Place]) -> None:
 
 @nouns
 def test_extremes(places: list[Place], resource: Resource) -> None:
-    """A number or a time at the edge of what is allowed is compared like any other."""
+    """Numbers and times at the limits of their range compare like others."""
     for place, (name, row) in ((places[0], found) for found in filters(resource).items()):
         if row.field.type.name == "instant":
             edges: list[Any] = ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"]
@@ -361,7 +361,7 @@ CELLS = st.fixed_dictionaries(
 @given(data=st.data())
 @limits(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 def test_walk_while_others_write(own_client: FlaskClient, database: Database, noun: str, data: st.DataObject) -> None:
-    """By any order, through ties and nulls: a record that stays during a walk is seen once, in order, while others come and go."""
+    """In any order, with ties and nulls: a record that stays is seen once, in order, while others come and go."""
     check_walk(own_client, database, noun, data.draw)
 
 

@@ -48,14 +48,14 @@ def full(store: Store, migrated: Settings) -> Iterator[Database]:
             ):
                 session.execute(text(statement), numbers)
         with database.engine.begin() as connection:
-            # PostgreSQL's own daemon does that sooner or later; SQLite plans without.
+            # PostgreSQL's autovacuum analyzes sooner or later; SQLite plans without statistics.
             connection.execute(text("analyze" if store.dialect == "postgresql" else "select 1"))
         yield database
 
 
 @pytest.fixture(scope="module")
 def full_client(full: Database) -> Iterator[FlaskClient]:
-    """Asks an application on that database."""
+    """A client of an application on that database."""
     with serving(full.settings) as app:
         yield app.test_client()
 
@@ -82,7 +82,7 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 def test_walk_while_others_write(
     own_client: FlaskClient, database: Database, names: list[str], limit: int, gone: set[int]
 ) -> None:
-    """Whatever the names, pages come in code point order; whoever stays during a walk is seen once."""
+    """Pages come in code point order for any names; a record that stays during a walk is seen once."""
     with publishing(database) as session:
         session.execute(text("delete from priorities where id like 'w-%'"))
         rows = [{"id": f"w-{n}", "name": f"w {name}"} for n, name in enumerate(names)]
@@ -134,7 +134,7 @@ LISTS = [
 @pytest.mark.parametrize("path", LISTS)
 @pytest.mark.parametrize("plan", Plan)
 def test_every_plan_reads_the_same_rows(client: FlaskClient, monkeypatch: pytest.MonkeyPatch, path: str, plan: Plan) -> None:
-    """However rows are found, and in pages of whatever length, a list has the same ones in the same order, and counts alike."""
+    """Every plan and page size gives a list the same rows, order and count."""
     expected = client.get(f"{path}&limit=500&count=exact").get_json()
     assert 0 < len(expected["data"]) == expected["page"]["total"]
     monkeypatch.setitem(client.application.extensions, "planner", Decided(plan=plan))
@@ -154,7 +154,7 @@ def test_every_plan_reads_the_same_rows(client: FlaskClient, monkeypatch: pytest
 
 
 def test_better_matches_come_first(client: FlaskClient) -> None:
-    """A search has first what says all of it side by side in the title, then all of it there, then the rest; the newest first."""
+    """A search ranks the phrase in the title first, then all words in the title, then the rest; newer records first."""
     ranks = set()
     for query in ("ai policy", "policy ai", "data center", "security data"):
         stems = list(words.stems(query))
@@ -173,7 +173,7 @@ def test_better_matches_come_first(client: FlaskClient) -> None:
 @pytest.mark.parametrize("query", ["ai policy", "policy ai", "data", "city -data", "-data"])
 @pytest.mark.parametrize("kinds", ["", "&kind=initiatives", "&kind=priorities,initiatives,cities"])
 def test_a_walk_through_every_noun(client: FlaskClient, query: str, kinds: str) -> None:
-    """Pages of one of what is found in all nouns are the records of one page, each once, and as many as were counted."""
+    """Pages of one, in a search of all nouns, have the records of one long page, each once, and match the count."""
     whole = client.get(f"/search?q={query}&limit=500{kinds}").get_json()
     walked, following = [], f"/search?q={query}&limit=1{kinds}"
     while following:
@@ -185,7 +185,7 @@ def test_a_walk_through_every_noun(client: FlaskClient, query: str, kinds: str) 
 
 
 def test_a_stream_ends_with_its_limit(client: FlaskClient) -> None:
-    """As many of what a search finds are streamed as were asked for: before, at and behind the end of a tier."""
+    """A stream of search results ends at its limit: before, at and after the end of a tier."""
     every = client.get("/initiatives.ndjson?q=ai+policy").text.splitlines()
     for limit in range(1, len(every) + 2):
         assert client.get(f"/initiatives.ndjson?q=ai+policy&limit={limit}").text.splitlines() == every[:limit]
@@ -198,7 +198,7 @@ class Misinformed(Planner):
     numbers: Mapping[str, int] = field(default_factory=dict)
 
     def sizes(self, _: Session) -> Mapping[str, int]:
-        """Return those numbers."""
+        """Return the fixed numbers."""
         return self.numbers
 
 
@@ -214,7 +214,7 @@ def test_how_many_there_are_changes_no_search(
 
 
 def test_words_are_not_a_part_of_a_statement(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Searches for other words, and in as many as are filtered otherwise, are of statements that are there."""
+    """Searches reuse a statement for other words and for other values of filters."""
     for word in ("data", "city"):
         for path in ("/initiatives?q={}", "/search?q={}", "/suggest?q={}", "/initiatives?q={}&city.state=CA"):
             assert client.get(path.format(word)).status_code == 200
@@ -225,12 +225,12 @@ def test_words_are_not_a_part_of_a_statement(client: FlaskClient, monkeypatch: p
     monkeypatch.setattr(statements, "Built", build)
     for path in ("/initiatives?q={}", "/search?q={}", "/suggest?q={}", "/initiatives?q={}&city.state=CA"):
         assert client.get(path.format("internet")).status_code == 200
-    # The control: a list that was not asked for yet can't be answered.
+    # The control: a new shape of list needs a new statement.
     assert client.get("/priorities?q=internet&sort=-name").status_code == 500
 
 
 def test_an_edited_record_is_before_its_reader_again(own_client: FlaskClient, database: Database) -> None:
-    """What changes during a walk through a search is the newest of its tier then: it is before the reader, not on a later page."""
+    """A record edited during a walk through a search becomes the newest of its tier, on an earlier page, not a later one."""
     first = own_client.get("/initiatives?q=data&limit=1").get_json()
     last = own_client.get("/initiatives?q=data&limit=500").get_json()["data"][-1]["id"]
     with publishing(database) as session:
@@ -241,7 +241,7 @@ def test_an_edited_record_is_before_its_reader_again(own_client: FlaskClient, da
 
 
 def test_unpublished_rows_are_not_found(own_client: FlaskClient, database: Database) -> None:
-    """A row that raw SQL deleted is not found any more, and one that it made is not, yet; what it changed is as it was."""
+    """A search omits rows deleted by raw SQL at once, and shows inserted and changed rows only once published."""
     before = own_client.get("/initiatives?q=data&limit=500").get_json()["data"]
     parents = {row["parent"] for row in own_client.get("/initiatives?limit=500").get_json()["data"]}
     gone, changed, *_ = [row["id"] for row in before if row["id"] not in parents]

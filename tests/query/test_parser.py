@@ -1,4 +1,4 @@
-"""Values as people type them, or worse: text is text, and what is no value is refused."""
+"""Hostile values: text stays text, and invalid values are refused."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -21,15 +21,15 @@ from tests.support.oracle import ODD
 from tests.support.records import nouns
 from tests.support.worlds import Place, compare, escaped, flat
 
-# --- what people type, or worse
+# --- hostile values
 
 HOSTILE = [*ODD, "\0", "a\0b", "x" * 1000, "x" * 1001, "é" * 1001]
-# As in an address; the last are no UTF-8: half a surrogate pair, no first byte, and a slash in two bytes.
+# Percent-encoded; the last three are invalid UTF-8: half a surrogate pair, an invalid first byte, an overlong slash.
 RAW = [*(quote(text, safe="") for text in HOSTILE), "%ED%A0%80", "%FF", "%C0%AF"]
 
 
 def takes_text(row: Filter) -> bool:
-    """Tell whether a filter takes any text."""
+    """Tell whether a filter accepts any text."""
     return not row.operator.of_null and (row.operator.folds or row.field.type.name == "text")
 
 
@@ -43,7 +43,7 @@ def test_hostile_text_is_text(places: list[Place], resource: Resource) -> None:
     """Where any text is a value, nothing in it has a meaning: exactly the records come back that have it."""
     place, noun = places[0], resource.name
     names = [name for name, row in filters(resource).items() if takes_text(row) and row.operator.name != "not"]
-    # All of them for its own fields, which those of others are compared like; some of them for each of those.
+    # All texts for the noun's own fields, and a sample for each field of a relation, which compares the same way.
     leaves = [
         {name: records} for n, name in enumerate(names) for records in (ODD[n % 4 :: 4] if "." in name else [*ODD, "x" * 1000])
     ]
@@ -66,7 +66,7 @@ def test_hostile_value_is_refused(places: list[Place], resource: Resource) -> No
     refusing = [*filters(resource), *sorted(parameters(resource).keys() - {"q", "cursor"})]
     for hostile in HOSTILE:
         broken = "\0" in hostile or len(hostile) > 1000
-        # No more at once than an answer says what is wrong with, and an address can hold.
+        # An answer lists a limited number of errors, and a URL has a limited length.
         step = 15 if len(hostile) < 100 else 5
         for start in range(0, len(refusing), step):
             some = refusing[start : start + step]
@@ -89,7 +89,7 @@ def refused(response: TestResponse, names: Sequence[str]) -> None:
 
 @nouns
 def test_hostile_search_and_path(places: list[Place], resource: Resource) -> None:
-    """What is searched for is text, and what is no id is nowhere; never is anything a fault of ours."""
+    """Search terms are text and an invalid id is a 404; no input causes a 500."""
     place = places[0]
     for hostile in RAW:
         if resource.search:
@@ -149,7 +149,7 @@ def test_repetition(client: FlaskClient) -> None:
 
 
 def test_many_ids(client: FlaskClient) -> None:
-    """As many ids as are allowed are looked up at once; one more is a 400 that says how many may be asked for."""
+    """The maximum number of ids is looked up at once; one more is a 400 that states the maximum."""
     ids = ["boston-ma", *(f"nobody-{number}" for number in range(MAX_VALUES - 1))]
     for query in (f"id={','.join(ids)}", "&".join(f"id={id}" for id in ids)):
         assert [record["id"] for record in client.get(f"/cities?{query}").get_json()["data"]] == ["boston-ma"]
@@ -160,7 +160,7 @@ def test_many_ids(client: FlaskClient) -> None:
 
 
 def test_many_conditions_with_contains(client: FlaskClient) -> None:
-    """Ten conditions with `contains` are asked; one more is refused before it is asked, however it is spelled."""
+    """Ten conditions with `contains` are accepted; one more is refused before any query, in any spelling."""
     rows = [{"name__contains": f"text {number}"} for number in range(MAX_CONTAINS + 1)]
     detail = "All filters together have at most 10 conditions with `contains`; `q` finds words faster."
     item = {"parameter": "filter", "code": "too-many-values", "detail": detail, "allowed": {"maximum": 10}}

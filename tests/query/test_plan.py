@@ -1,4 +1,4 @@
-"""The planner against the database's own choice, by the work that both take: no plan costs more than twice as much as none."""
+"""The planner against the database's own choice, by work done: no plan costs more than twice the database's own."""
 
 import json
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ from bench.dataset import build
 from tests.support.applications import serving
 from tests.support.databases import Store, template
 
-# A list takes the same decision at both sizes; at the larger one, a wrong plan costs more.
+# The planner decides the same at both sizes; at the larger one, a wrong plan costs more.
 SIZES = [4_000, pytest.param(20_000, marks=pytest.mark.slow)]
-# A request costs at least so much, whatever it asks for: small differences between small numbers mean nothing.
+# Differences between smaller amounts of work mean nothing.
 LEAST = 50
-# Lists by what finds their rows on SQLite, for each branch of the decision.
+# Lists by the index that finds their rows on SQLite, for each branch of the decision.
 LISTS = {
     # No relation, or nothing but one: there is nothing to choose.
     "/initiatives?status=pilot": Plan.DATABASE,
@@ -35,7 +35,7 @@ LISTS = {
     # The relation is smaller, but not small.
     "/initiatives?partner.role=funder&status=in_operation,in_progress&limit=2": "order",
     "/initiatives?partner.role=funder&status=in_operation&limit=30": Plan.DATABASE,
-    # It does not know one of them, or neither.
+    # The bitmap index does not know the size of one of them, or of either.
     "/initiatives?partner.role=builder&partner.type=company&status=draft": Plan.DIRECT,
     "/initiatives?metric.value__gte=9000000&status=in_operation": Plan.RELATED,
     "/initiatives?metric.value__gte=9000000&title__startswith=digital": Plan.RELATED,
@@ -51,7 +51,7 @@ LISTS = {
     "/initiatives?priority=cybersecurity&sort=-started": "order",
     "/initiatives?metric.value__gte=1": "order",
     "/initiatives?metric.value__gte=1&sort=title&count=none": "order",
-    # The same in vain, because all records come late: a page of few records, of many, and of a list of most records.
+    # Reading in order without success, since all matching records come late: pages of few, of many and of most records.
     "/initiatives?metric.as_of=2001,2002,2003,2004&sort=-started&limit=1": "order",
     "/initiatives?metric.as_of=2001,2002,2003,2004&sort=-started&limit=5": "order",
     "/initiatives?metric.as_of=2001,2002,2003,2004,2005,2006,2007,2008&sort=-started&limit=20": "order",
@@ -66,12 +66,12 @@ LISTS = {
 
 @dataclass(frozen=True)
 class Noting(Planner):
-    """Notes what it chooses."""
+    """A planner that records its choices."""
 
     chosen: list[Any] = field(default_factory=list)
 
     def rows(self, *arguments: Any) -> Plan:
-        """Note the plan for all rows; those for parts of the list come before the one for the list."""
+        """Record the plan for all rows; the plans for parts of the list come before it."""
         plan = super().rows(*arguments)
         self.chosen.append(plan)
         return plan
@@ -100,14 +100,14 @@ class Contrary(Planner):
     """Chooses the larger condition."""
 
     def rows(self, *arguments: Any) -> Plan:
-        """Let the other condition find the rows."""
+        """Find the rows by the other condition."""
         plan = super().rows(*arguments)
         return {Plan.DIRECT: Plan.RELATED, Plan.RELATED: Plan.DIRECT}.get(plan, plan)
 
 
 @pytest.fixture(scope="module", params=SIZES)
 def large(request: pytest.FixtureRequest, store: Store) -> Iterator[FlaskClient]:
-    """Asks an application on a database that is large enough for a plan to matter."""
+    """A client of an application on a database that is large enough for plans to differ."""
     settings = replace(store.copy(template(store)), statement_timeout=120)
     build(settings, request.param)
     with serving(settings) as app:
@@ -163,14 +163,14 @@ def test_no_plan_is_half_as_fast_as_none(large: FlaskClient, monkeypatch: pytest
         assert answer == expected, path
         if planned > 2 * max(unplanned, LEAST):
             slow[path] = planned, unplanned
-        # A page that gives up its order is found by another plan.
+        # When reading in order finds too few rows, another plan reads the page.
         if is_sqlite and plan not in (planner.chosen if plan == "order" else planner.chosen[-1:]):
             wrong[path] = planner.chosen
     assert (slow, wrong) == ({}, {})
 
 
 def test_wrong_plans_are_seen(large: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The control: on SQLite, where the larger condition finds the rows, the same lists take more than twice the work."""
+    """The control: on SQLite, finding rows by the larger condition takes these lists more than twice the work."""
     if large.application.extensions["database"].engine.dialect.name == "postgresql":
         # Its statistics choose.
         return

@@ -18,14 +18,14 @@ from tests.support.records import nouns
 
 pytestmark = pytest.mark.slow
 SIZE = 100_000
-# The tables that grow with what is published; the others are read at once.
+# The tables that grow with each publication; the others are small.
 LARGE = ("initiatives", "initiative_priorities", "initiative_partners", "initiative_metrics", "revision")
 INITIATIVES = BY_NAME["initiatives"]
 
 
 @pytest.fixture(scope="module")
 def large(store: Store) -> Iterator[FlaskClient]:
-    """Asks an application on a database of 100,000 initiatives."""
+    """A client of an application on a database of 100,000 initiatives."""
     settings = replace(store.empty(), statement_timeout=120)
     build(settings, SIZE)
     with serving(settings) as app:
@@ -53,11 +53,11 @@ def test_default_sorts_use_an_index(large: FlaskClient, resource: Resource) -> N
 
 @pytest.mark.parametrize("path", ["/changes?limit=10", "/changes?limit=10&kinds=initiatives", "/changes/initiatives?limit=10"])
 def test_the_feed_is_walked(large: FlaskClient, path: str) -> None:
-    """A page from the middle of the feed, of all nouns or of some, reads what it shows: all behind it is neither read nor sorted."""
+    """A page from the middle of the feed, of all nouns or of some, reads only its rows: no later row is read or sorted."""
     middle = large.get("/changes?limit=1").get_json()["head"] // 2
     shown = plans(large, f"{path}&since={middle}")
     assert shown
-    # What is left to sort is a page of each noun, or a page.
+    # A sort of one page, or of one page per noun, may remain.
     assert [
         plan for plan in shown if re.search(r"Seq Scan on revision|ix_revision_kind_id_version|ix_revision_bucket", plan)
     ] == []
@@ -86,7 +86,7 @@ def test_filters_use_an_index(large: FlaskClient, resource: Resource, filter: Fi
 
 
 def test_scan_is_seen(large: FlaskClient) -> None:
-    """The control: without its indexes, a table is read as a whole, and that is found."""
+    """The control: the query plan of a table scan is recognized."""
     engine = large.application.extensions["database"].engine
     with engine.connect() as connection:
         prefix = "explain query plan " if engine.dialect.name == "sqlite" else "explain "
