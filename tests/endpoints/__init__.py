@@ -1,1 +1,1 @@
-"""Tests of `api/endpoints/`: what is at which path."""
+"""Tests of `api/endpoints/`: the views at each path."""

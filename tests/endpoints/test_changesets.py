@@ -10,7 +10,7 @@ from tests.support.records import FRESNO
 
 
 def operations() -> list[Json]:
-    """Return operations of which the first ones refer to what the last ones create."""
+    """Return operations whose first ones refer to records that the last ones create."""
     members = {"summary": "S.", "status": "pilot", "city": "oakland-ca"}
     return [
         {
@@ -26,7 +26,7 @@ def operations() -> list[Json]:
 
 
 def test_a_changeset_is_one_commit(editor: FlaskClient) -> None:
-    """Operations across nouns are one commit, with who and why, which its address shows; a dry run says the same before."""
+    """Operations on several nouns are one commit with author and reason, shown at its address; a dry run answers the same."""
     body = {"message": "Oakland joins.", "operations": operations()}
     dry = editor.post("/changesets?dry_run=true", json=body)
     assert editor.get("/cities/oakland-ca").status_code == 404
@@ -44,7 +44,7 @@ def test_a_changeset_is_one_commit(editor: FlaskClient) -> None:
 
 
 def test_a_changeset_in_lines(editor: FlaskClient) -> None:
-    """A changeset can come as NDJSON, an operation a line, with its message beside it."""
+    """A changeset can be NDJSON with one operation per line and the message in the query."""
     lines = "\n".join(json.dumps(row) for row in operations()) + "\n"
     answer = editor.post("/changesets?message=Lines", data=lines, content_type="application/x-ndjson")
     assert answer.status_code == 200
@@ -54,7 +54,7 @@ def test_a_changeset_in_lines(editor: FlaskClient) -> None:
 
 
 def test_all_or_nothing_with_every_error(refused: FlaskClient) -> None:
-    """One wrong operation, and nothing is written; every error of every operation is in one answer, each with its place."""
+    """One wrong operation refuses the whole changeset; the answer lists every error of every operation with its place."""
     before = version(refused)
     wrong = [
         {"op": "create", "kind": "cities", "document": {"id": "x-ca", "name": 5, "state": "CA", "country": "US"}},
@@ -112,7 +112,7 @@ MALFORMED = [
 
 @pytest.mark.parametrize(("body", "pointer", "code"), MALFORMED)
 def test_changesets_that_are_none(refused: FlaskClient, body: Json, pointer: str, code: str) -> None:
-    """What is no changeset is a 422 that says where and why, and nothing is written."""
+    """An invalid changeset is a 422 with place and reason, and writes nothing."""
     before = version(refused)
     status, name, items = brief(refused.post("/changesets", json=body))
     assert (status, name) == (422, "invalid-body")
@@ -121,7 +121,7 @@ def test_changesets_that_are_none(refused: FlaskClient, body: Json, pointer: str
 
 
 def test_a_thousand_operations(editor: FlaskClient) -> None:
-    """As many operations as are allowed are one commit, and what was there for one is free for another."""
+    """The maximum number of operations is one commit, and an operation can reuse a value that another one frees."""
     rows = [
         {"op": "create", "kind": "initiatives", "document": {"id": f"x-{n}", "city": "boston-ma", "title": f"T{n}", "summary": "S", "status": "pilot"}}
         for n in range(998)
@@ -148,7 +148,7 @@ def test_a_thousand_operations(editor: FlaskClient) -> None:
 
 
 def test_a_changeset_that_changes_nothing(editor: FlaskClient) -> None:
-    """What says what is there already has no commit and no version."""
+    """A changeset that changes nothing makes no commit and no version."""
     before = version(editor)
     city = {
         name: value
@@ -163,7 +163,7 @@ def test_a_changeset_that_changes_nothing(editor: FlaskClient) -> None:
 
 
 def test_commits_of_others(refused: FlaskClient) -> None:
-    """A migration's commit has no author; a version within a commit points to it; one beyond the last is a 404."""
+    """A migration's commit has no author; a version inside a commit links to it; a later version is a 404."""
     assert refused.get("/changesets/1").get_json()["data"]["author"] is None
     assert refused.get("/changesets/1").get_json()["data"]["message"] == "migration"
     _, name, (item,) = brief(refused.get("/changesets/2"))

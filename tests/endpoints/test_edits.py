@@ -1,4 +1,4 @@
-"""The verbs of every noun: what curators can do to a record, and which requests are refused."""
+"""Writes to every noun: what curators can do to a record, and which requests are refused."""
 
 import json
 
@@ -71,7 +71,7 @@ BODIES = [
 
 @pytest.mark.parametrize(("body", "content_type", "status", "name"), BODIES, ids=lambda value: repr(value)[:40])
 def test_bodies_that_are_none(refused: FlaskClient, body: bytes, content_type: str, status: int, name: str) -> None:
-    """Whatever is sent that is no record is a 4xx that says so, and nothing is written."""
+    """A body that is no record is a 4xx with a reason, and writes nothing."""
     before = version(refused)
     for method, path in (("POST", "/cities"), ("PUT", "/cities/fresno-ca"), ("POST", "/changesets")):
         response = refused.open(path, method=method, data=body, content_type=content_type)
@@ -81,7 +81,7 @@ def test_bodies_that_are_none(refused: FlaskClient, body: bytes, content_type: s
 
 
 def test_nobody_overwrites_what_they_have_not_seen(editor: FlaskClient) -> None:
-    """Without `If-Match` a change is a 428, with an old one a 412 that shows the record and what differs from what was sent."""
+    """A change without `If-Match` is a 428; with an old tag it is a 412 with the current record and the differences."""
     first = editor.get("/cities/seattle-wa").get_json()["data"]
     for method in ("put", "patch", "delete"):
         response = getattr(editor, method)("/cities/seattle-wa", **({} if method == "delete" else {"json": {"summary": "A."}}))
@@ -95,7 +95,7 @@ def test_nobody_overwrites_what_they_have_not_seen(editor: FlaskClient) -> None:
 
 
 def test_if_match(editor: FlaskClient) -> None:
-    """A tag is known among others, weakened by a proxy, from another release, and as `*`, which stands for any."""
+    """`If-Match` accepts a tag in a list, weakened by a proxy or from another release, and `*` for any."""
     for written in ('"{}"', 'W/"{}"', '"x", "{}"', "*"):
         record = editor.get("/cities/seattle-wa").get_json()["data"]
         header = {"If-Match": written.replace("{}", tag(record)["If-Match"].strip('"'))}
@@ -112,13 +112,13 @@ def test_if_none_match_that_is_none(refused: FlaskClient, written: str) -> None:
 
 @pytest.mark.parametrize("written", ["3", "seattle", '"0.0.0-3', ""])
 def test_if_match_that_is_none(refused: FlaskClient, written: str) -> None:
-    """What is no tag is a 400 that shows one."""
+    """An `If-Match` without a valid tag is a 400 with an example."""
     response = refused.patch("/cities/seattle-wa", json={"summary": "A."}, headers={"If-Match": written})
     assert brief(response)[:2] == (400, "bad-request")
 
 
 def test_what_is_not_there(editor: FlaskClient) -> None:
-    """Changing what was never there is a 404 that suggests, what was deleted a 410, and what one thought one knew a 412."""
+    """Changing an unknown record is a 404 with a suggestion, with `If-Match` a 412; changing a deleted one is a 410."""
     assert brief(editor.patch("/cities/seattle", json={}, headers={}))[2][0]["suggestion"] == "seattle-wa"
     assert brief(editor.delete("/cities/seattle"))[:2] == (404, "record-not-found")
     assert brief(editor.delete("/cities/seattle", headers={"If-Match": "*"}))[:2] == (412, "precondition-failed")
@@ -156,7 +156,7 @@ def test_parameters_of_writes(refused: FlaskClient, path: str) -> None:
     ],
 )
 def test_prefer_minimal(editor: FlaskClient, written: str) -> None:
-    """A client that prefers little, in any form of RFC 7240, gets the tag and the place, and no body."""
+    """`Prefer: return=minimal`, in any form of RFC 7240, gets the tag and the location without a body."""
     prefer = {"Prefer": written}
     created = editor.post("/cities", json=FRESNO, headers=prefer)
     assert (created.status_code, created.get_data(), created.headers["Location"]) == (
@@ -174,13 +174,13 @@ def test_prefer_minimal(editor: FlaskClient, written: str) -> None:
     "written", ["", "return", "return=representation", "return=representation, return=minimal", 'note="return=minimal"']
 )
 def test_prefer_something_else(editor: FlaskClient, written: str) -> None:
-    """No other preference leaves out the record; the first counts if there are several (RFC 7240, 2)."""
+    """Other preferences keep the record in the answer; of several, the first counts (RFC 7240, 2)."""
     created = editor.post("/cities", json=FRESNO, headers={"Prefer": written})
     assert (created.get_json()["data"]["id"], "Preference-Applied" in created.headers) == ("fresno-ca", False)
 
 
 def test_byte_order_mark(editor: FlaskClient) -> None:
-    """A byte order mark before JSON or NDJSON is ignored, as RFC 8259 allows; one within a body is an error as before."""
+    """A byte order mark before JSON or NDJSON is ignored, as RFC 8259 allows; inside a body it is an error."""
     body = b"\xef\xbb\xbf" + json.dumps(FRESNO).encode()
     assert editor.post("/cities", data=body, content_type="application/json").status_code == 201
     operation = {"op": "delete", "kind": "cities", "id": "fresno-ca", "if_match": "*"}
@@ -191,7 +191,7 @@ def test_byte_order_mark(editor: FlaskClient) -> None:
 
 
 def test_dry_run_of_one(editor: FlaskClient) -> None:
-    """A dry run answers as the real one would, to the byte but for the time, and writes nothing."""
+    """A dry run answers like the real write, except for the time, and writes nothing."""
     before = version(editor)
     dry = editor.post("/cities?dry_run=true", json=FRESNO)
     assert (version(editor), editor.get("/cities/fresno-ca").status_code) == (before, 404)
@@ -204,7 +204,7 @@ def test_dry_run_of_one(editor: FlaskClient) -> None:
 
 
 def test_why(editor: FlaskClient) -> None:
-    """A single write can say why, and its commit shows it with who it was."""
+    """A single write can state a reason, which its commit shows with the author."""
     made = editor.post("/cities?message=Fresno%20joins.", json=FRESNO).get_json()["data"]
     commit = editor.get(f"/changesets/{made['version']}").get_json()["data"]
     assert (commit["author"], commit["message"], commit["committed_at"]) == ("curator", "Fresno joins.", made["updated_at"])

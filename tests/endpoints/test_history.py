@@ -1,4 +1,4 @@
-"""What a record has been: its revisions, and lists and records as they were."""
+"""The past of records: their revisions, and lists and records at a version."""
 
 from flask.testing import FlaskClient
 
@@ -7,7 +7,7 @@ from tests.support.copies import write
 
 
 def test_history(curator: FlaskClient) -> None:
-    """A record's past says who, when, why and what changed, the newest first, a page at a time."""
+    """A record's history has author, time, reason and changes of each revision, the newest first, in pages."""
     write(curator, "a-zz")
     curator.patch("/cities/a-zz?message=Why.", json={"summary": "One.", "name": "A"}, headers=ANY)
     curator.delete("/cities/a-zz", headers=ANY)
@@ -27,7 +27,7 @@ def test_history(curator: FlaskClient) -> None:
 
 
 def test_records_as_of(curator: FlaskClient) -> None:
-    """A record as of a version or a time is what it was; before its first it is a 404, and after its end a 410."""
+    """A record as of a version or time has its state of then; before its creation it is a 404, after its deletion a 410."""
     write(curator, "a-zz")
     first = read(curator, "/cities/a-zz")["data"]
     curator.patch("/cities/a-zz", json={"summary": "One."}, headers=ANY)

@@ -9,7 +9,7 @@ from tests.support.answers import brief
 
 
 def test_a_key_from_its_beginning_to_its_end(admin: FlaskClient) -> None:
-    """A key is made, used, given a new secret, and revoked; each time only the newest secret works."""
+    """A key is created, used, rotated and revoked; only its newest secret works."""
     made = admin.post("/keys", json={"name": "part-two", "scopes": ["write:cities"], "expires_at": "2099-01-01T00:00:00Z"})
     key = made.get_json()["data"]
     assert (made.status_code, key) == (
@@ -62,7 +62,7 @@ def test_a_key_from_its_beginning_to_its_end(admin: FlaskClient) -> None:
     ],
 )
 def test_keys_that_are_none(admin: FlaskClient, body: Any, expected: dict[str, str | None]) -> None:
-    """What is no key to make is a 422 that says where, and what was probably meant."""
+    """An invalid key is a 422 with the place and a suggestion."""
     status, name, items = brief(admin.post("/keys", json=body))
     assert (status, name) == (422, "invalid-body")
     assert {item["pointer"]: item.get("suggestion") for item in items} == expected

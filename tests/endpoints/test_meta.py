@@ -1,4 +1,4 @@
-"""What describes the API to people: the index, the interactive documentation, the pages of the problem types."""
+"""Descriptions for people: the index, the interactive documentation, and the pages of the problem types."""
 
 import json
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ LOADING = {"src", "srcset", "data", "poster", "action", "formaction", "backgroun
 
 @pytest.fixture(scope="session")
 def site() -> Iterator[FlaskClient]:
-    """Asks an application that has no database: what only describes needs none."""
+    """A client of an application without a database; descriptions need none."""
     with serving(replace(NO_DATABASE, public_url=BASE)) as app:
         yield app.test_client()
 
@@ -59,7 +59,7 @@ def fetch(client: FlaskClient, path: str, accept: str | None = None, tag: str | 
 
 
 class References(HTMLParser):
-    """Collects what a page loads, and where it links to."""
+    """Collects the files that a page loads and its links."""
 
     def __init__(self, page: str) -> None:
         """Read the page."""
@@ -71,7 +71,7 @@ class References(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note an element's addresses, and what it does inline."""
+        """Collect an element's addresses and its inline code."""
         self._tag = tag
         for name, value in attrs:
             if name in LOADING or (name == "href" and tag in {"link", "base"}):
@@ -103,7 +103,7 @@ def page_of(site: FlaskClient, path: str) -> References:
 )
 @pytest.mark.parametrize("path", EITHER)
 def test_machines_get_json(site: FlaskClient, path: str, accept: str | None) -> None:
-    """Whoever does not ask for a page gets JSON, and a cache learns that this depends on `Accept`."""
+    """A client that does not ask for HTML gets JSON, and `Vary` names `Accept`."""
     response = fetch(site, path, accept)
     headers = {name: response.headers.get(name) for name in ("Content-Type", "Vary", "Content-Security-Policy")}
     assert response.status_code == 200
@@ -115,7 +115,7 @@ def test_machines_get_json(site: FlaskClient, path: str, accept: str | None) -> 
 )
 @pytest.mark.parametrize("path", EITHER)
 def test_browsers_get_a_page(site: FlaskClient, path: str, accept: str) -> None:
-    """Whoever likes HTML better gets a page."""
+    """A client that prefers HTML gets a page."""
     response = fetch(site, path, accept)
     headers = {name: response.headers.get(name) for name in ("Content-Type", "Vary", "Content-Security-Policy")}
     assert response.status_code == 200
@@ -124,7 +124,7 @@ def test_browsers_get_a_page(site: FlaskClient, path: str, accept: str) -> None:
 
 @pytest.mark.parametrize("path", EITHER)
 def test_neither(site: FlaskClient, path: str) -> None:
-    """Whoever can read neither is told what there is."""
+    """A client that accepts neither gets a list of the available types."""
     response = fetch(site, path, "image/png")
     assert (response.status_code, response.content_type) == (406, MEDIA_TYPE)
     assert response.get_json()["errors"] == [
@@ -190,7 +190,7 @@ def test_index_page_says_the_same(site: FlaskClient) -> None:
 
 
 class Text(HTMLParser):
-    """What a reader sees of a page."""
+    """The visible text of a page."""
 
     def __init__(self, page: str) -> None:
         """Read the page."""
@@ -218,7 +218,7 @@ def test_pages_load_only_our_files(routing_client: FlaskClient, path: str) -> No
 
 @pytest.mark.parametrize("path", PAGES)
 def test_policy(site: FlaskClient, path: str) -> None:
-    """The policy of every page is the documented one and lets nothing in from elsewhere; a 304 has it too."""
+    """Every page has the documented policy, which loads nothing from elsewhere; so has a 304."""
     response = fetch(site, path, BROWSER)
     assert response.headers["Content-Security-Policy"] == POLICY
     again = fetch(site, path, BROWSER, response.headers["ETag"])
@@ -245,7 +245,7 @@ def test_assets(site: FlaskClient, name: str, content_type: str) -> None:
 
 
 def test_every_asset_is_listed(site: FlaskClient) -> None:
-    """The files that the pages load are the ones of the test above, and those that we take from a package are used."""
+    """The pages load exactly the files of the test above, and every file that we take from the package is used."""
     loaded = {address.removeprefix("/docs/") for path in PAGES for address in page_of(site, path).loads}
     assert loaded == set(CONTENT_TYPES)
     assert set(ASSETS) <= loaded
@@ -263,7 +263,7 @@ def test_our_assets_name_no_other_host(site: FlaskClient) -> None:
 
 
 def test_interactive_page_reads_our_document(site: FlaskClient) -> None:
-    """The interactive page is told to read our document, and to send it to nobody for validation."""
+    """The interactive page reads our document, and sends it to no validator."""
     script = fetch(site, "/docs/docs.js").get_data(as_text=True)
     assert 'fetch("/openapi.json")' in script
     assert "validatorUrl: null" in script
@@ -276,7 +276,7 @@ def test_interactive_page_reads_our_document(site: FlaskClient) -> None:
     + [("/docs", BROWSER), ("/openapi.json", "*/*")],
 )
 def test_not_modified(site: FlaskClient, path: str, accept: str) -> None:
-    """Whoever sends the tag back gets a 304 with the tag; JSON and page have tags of their own."""
+    """A request with the current tag gets a 304 with that tag; JSON and page have different tags."""
     response = fetch(site, path, accept)
     tag = response.headers["ETag"]
     for sent in (tag, f"W/{tag}", f'"other", {tag}', "*"):
@@ -348,7 +348,7 @@ def test_problem_types(site: FlaskClient) -> None:
 )
 @pytest.mark.parametrize("accept", ["application/json", BROWSER], ids=["machine", "browser"])
 def test_nothing_else_is_there(site: FlaskClient, path: str, accept: str) -> None:
-    """What is not there, or is outside, is a 404 problem that shows nothing of the machine."""
+    """A missing file, or one outside the folder, is a 404 problem that shows nothing of the machine."""
     response = fetch(site, path, accept)
     assert (response.status_code, response.content_type) == (404, MEDIA_TYPE)
     problem = response.get_json()
@@ -357,7 +357,7 @@ def test_nothing_else_is_there(site: FlaskClient, path: str, accept: str) -> Non
 
 
 def test_links_follow_the_request() -> None:
-    """Without a configured address, links begin with the host that was asked."""
+    """Without a configured address, links begin with the host of the request."""
     with serving(NO_DATABASE) as app:
         client = app.test_client()
         for base in ("http://localhost", "https://elsewhere.example:8443"):

@@ -24,7 +24,7 @@ PARTS: dict[str, dict[str, Any]] = {
 
 
 def names_of(schema: type[Schema]) -> list[str]:
-    """Return the members of a record, or of its parts, that are names, as pointers."""
+    """Return pointers to the members of a record and of its parts that are names."""
     pointers = []
     for name, field in members(schema).items():
         if isinstance(field, Name):
@@ -56,7 +56,7 @@ def test_every_name_is_canonical(curator: FlaskClient, noun: str, pointer: str) 
 
 
 def test_names_are_one_by_every_route(curator: FlaskClient, database: Database, tmp_path: Path) -> None:
-    """Two spellings of a name are one name, whichever route they come by; prose keeps its line breaks."""
+    """Two spellings of a name are stored as one by every route; prose keeps its line breaks."""
     assert curator.post("/cities", json={**FRESNO, "name": "Cañon Vista", "summary": "A.\nB."}).status_code == 201
     twin = {**FRESNO, "id": "zz-ca", "name": "Can\u0303on  Vista"}
     operation = {"op": "create", "kind": "cities", "document": twin}

@@ -22,12 +22,12 @@ from tests.support.answers import brief
 from tests.support.applications import curating, serving
 from tests.support.databases import Store
 
-# A part of each noun that has a number, with what else the part needs.
+# One part of each noun with a number, and the part's other required members.
 PARTS: dict[str, dict[str, Any]] = {
     "states": {"state": "CA", "cities_recognized": 1},
     "categories": {"category": "all", "name": "All", "min_population": None, "max_population": None},
 }
-# Members that another one bounds are left out, but for the one under test.
+# Members that limit each other are omitted, except the one under test.
 FREE: dict[str, Any] = {"part": None, "parts": None, "tied": None}
 
 
@@ -66,7 +66,7 @@ def body(noun: str, part: str, name: str, written: str) -> str:
 
 @pytest.fixture(scope="module")
 def writer(store: Store, migrated: Settings) -> Iterator[FlaskClient]:
-    """Asks an application with a key that may do everything."""
+    """A client with an admin key."""
     with serving(replace(store.copy(migrated), write_limit="1000000/minute")) as app:
         yield curating(app.test_client(), app.extensions["database"], "admin")
 
@@ -78,7 +78,7 @@ def post(client: FlaskClient, path: str, text: str) -> Any:
 
 @pytest.mark.parametrize(("noun", "part", "name"), list(whole_members()))
 def test_whole_numbers_at_their_edges(writer: FlaskClient, noun: str, part: str, name: str) -> None:
-    """A whole number within its bounds is stored as it was sent; one beyond is a 422 that names the bounds."""
+    """A whole number within its bounds is stored as sent; one beyond is a 422 that names the bounds."""
     low, high = bounds(noun, part, name)
     assert high in {MAX_INTEGER, 9999}
     for value in (low, low + 1, 2**31 - 1, 2**31, 2**32, high - 1, high):
@@ -114,7 +114,7 @@ PLACES = [
 @pytest.mark.parametrize("written", HOPELESS, ids=lambda text: text[:24])
 @pytest.mark.parametrize(("path", "template"), PLACES)
 def test_numbers_that_nothing_can_hold(writer: FlaskClient, path: str, template: str, written: str) -> None:
-    """A number with a huge exponent, or with thousands of digits, is a small refusal at once, wherever it stands in JSON."""
+    """A number with a huge exponent or thousands of digits is refused at once and briefly, anywhere in JSON."""
     begun = time.process_time()
     response = post(writer, path, template % written)
     assert time.process_time() - begun < 1
@@ -143,7 +143,7 @@ def test_decimals(writer: FlaskClient, written: str) -> None:
 
 
 def test_great_numbers_are_read_like_others(editor: FlaskClient) -> None:
-    """Lists filter and sort by numbers that need more than 32 bits, and pages go on after them."""
+    """Lists filter and sort by numbers above 32 bits, and pages continue after them."""
     for number, paragraph in enumerate((2**31, MAX_INTEGER, 2**40)):
         record = {**example_of(BY_NAME["citations"]), "id": f"zz-{number}", "paragraph": paragraph}
         assert editor.post("/citations", json=record).status_code == 201

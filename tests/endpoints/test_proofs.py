@@ -41,7 +41,7 @@ def test_digest_in_the_middle_of_a_commit(curator: FlaskClient) -> None:
 
 
 def test_buckets(client: FlaskClient) -> None:
-    """The buckets hash to their noun, and each has just the records whose keys fall into it, by id."""
+    """The buckets hash to their noun; each has exactly the records whose keys fall into it, by id."""
     data = read(client, "/digest?buckets=true")["data"]
     for noun in ("cities", "citations"):
         hashes = [bytes.fromhex(hash) for hash in data["nouns"][noun]["buckets"]]
@@ -70,7 +70,7 @@ def test_buckets(client: FlaskClient) -> None:
     ],
 )
 def test_what_is_not_there(client: FlaskClient, path: str) -> None:
-    """A noun or a bucket that there is not is a 404 that names those that there are."""
+    """An unknown noun or bucket is a 404 that names the existing ones."""
     status, name, (item,) = brief(client.get(path))
     assert (status, name, bool(item["allowed"])) == (404, "not-found", True)
 
@@ -93,7 +93,7 @@ def test_snapshot(curator: FlaskClient) -> None:
 
 
 def test_snapshot_compressed(client: FlaskClient) -> None:
-    """A snapshot is compressed for who says so, under a tag of its own, and says what it depends on."""
+    """A snapshot is compressed for a client that accepts it, with a separate tag and the right `Vary`."""
     plain, packed = (
         client.get("/snapshot", headers={"Accept-Encoding": coding}, buffered=True) for coding in ("identity", "gzip, br;q=0.5")
     )

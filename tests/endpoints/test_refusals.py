@@ -1,4 +1,4 @@
-"""What a refused request and a dry run cost, and what they leave: nothing."""
+"""A refused request and a dry run cost little and write nothing."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ MODELS = (City, Revision, Head, Dirty, Bucket, Answer)
 
 @pytest.fixture(scope="module")
 def impatient(store: Store, migrated: Settings) -> Iterator[FlaskClient]:
-    """Asks an application whose writes wait for others for a second."""
+    """A client of an application whose writes wait at most a second for others."""
     with serving(replace(store.copy(migrated), write_limit="1000000/minute", lock_timeout=1)) as app:
         yield curating(app.test_client(), app.extensions["database"])
 
@@ -75,7 +75,7 @@ NOTHING: list[tuple[str, Callable[[FlaskClient], TestResponse], int]] = [
 def test_nothing_is_left(
     curator: FlaskClient, database: Database, send: Callable[[FlaskClient], TestResponse], status: int
 ) -> None:
-    """A refusal and a dry run write nothing, nor do they publish what raw SQL changed; the control: a write publishes both."""
+    """A refusal and a dry run write nothing and publish no raw SQL; the control: a write publishes both."""
     with database.writing() as session:
         session.execute(text("update cities set summary = 'Raw.' where id = 'seattle-wa'"))
     before = rows(database)
@@ -98,7 +98,7 @@ def test_a_refusal_names_no_version_that_it_takes_back(curator: FlaskClient, dat
     assert "ledger sweep" in refused.get_json()["detail"]
     gone = curator.patch("/initiatives/san-diego-ca-records-digitization-playbook", json={})
     assert (gone.status_code, "version" in gone.get_json()) == (410, False)
-    # The controls: what is published is named.
+    # The controls: after publication, both refusals have the version.
     curator.post("/cities", json=FRESNO)
     refused = curator.patch("/cities/seattle-wa", json={"summary": "Ours."}, headers={"If-Match": stale})
     assert refused.get_json()["current"] == curator.get("/cities/seattle-wa").get_json()["data"]
@@ -165,7 +165,7 @@ def is_small(response: TestResponse) -> None:
 @pytest.mark.parametrize("body", HUGE.values(), ids=HUGE)
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
 def test_refusals_of_a_body_are_small_and_wait_for_nobody(busy: FlaskClient, method: str, body: dict[str, Any]) -> None:
-    """However much is wrong with a body, the refusal is small, and it comes although another writer holds the lock."""
+    """The refusal of any wrong body is small and comes while another writer holds the lock."""
     path = {"POST": "/initiatives", "PUT": "/initiatives/x", "PATCH": "/initiatives/los-angeles-ca-myla311"}[method]
     sent = {name: value for name, value in body.items() if name != "id" or method != "PATCH"}
     is_small(busy.open(path, method=method, json=sent, headers=ANY if method == "PATCH" else {}))
@@ -193,7 +193,7 @@ def test_refusals_that_need_other_records_are_small(curator: FlaskClient, databa
 
 
 def test_the_length_comes_first(busy: FlaskClient) -> None:
-    """A list that is too long is one error that says how long it may be; the control: a shorter one is checked item by item."""
+    """A list that is too long is one error that states the maximum; the control: a shorter one is checked item by item."""
     _, _, items = brief(busy.post("/initiatives", json=HUGE["items"]))
     assert [(item["pointer"], item["detail"]) for item in items] == [
         ("/metrics", "`metrics` has 60000 items; at most 500 are allowed.")
@@ -207,7 +207,7 @@ def test_the_length_comes_first(busy: FlaskClient) -> None:
 
 @pytest.mark.parametrize("name", ["a/b", "~", "~1", "/", "", "é", "a b", '"', "x" * 150])
 def test_pointers_of_odd_names(busy: FlaskClient, name: str) -> None:
-    """A pointer leads to the member that is wrong, whatever its name, from every kind of body."""
+    """A pointer leads to the wrong member, whatever its name, in every kind of body."""
     token = name.replace("~", "~0").replace("/", "~1")
     city = {**FRESNO, name: 1}
     operation = {"op": "create", "kind": "cities", "document": FRESNO}

@@ -1,4 +1,4 @@
-"""Webhooks over HTTP: who may make one, with which address, and what is said of it."""
+"""Webhooks over HTTP: keys, allowed addresses, and states."""
 
 import base64
 import itertools
@@ -39,7 +39,7 @@ FORM = "An address has the form https://host:port/path, where the port may be le
 
 @pytest.fixture(scope="module")
 def routing_admin(sqlite_store: Store) -> Iterator[FlaskClient]:
-    """Asks with a key for webhooks, on one database where none is made: a body is parsed before any SQL."""
+    """A client with an admin key, on one database without webhooks; bodies are parsed before any SQL."""
     with serving(replace(sqlite_store.copy(template(sqlite_store)), write_limit="1000000/minute")) as app:
         yield curating(app.test_client(), app.extensions["database"], "admin")
 
@@ -57,7 +57,7 @@ def numberless(body: Json) -> Json:
 
 
 def test_a_webhook_from_its_beginning_to_its_end(admin: FlaskClient, database: Database) -> None:
-    """A webhook is made, told, listed and removed, and each answer says how it stands."""
+    """A webhook is created, gets messages, is listed and removed, and each answer has its state."""
     made, begun = admin.post("/webhooks", json={"url": URL}), head(database)
     webhook, secret = made.get_json()["data"], made.get_json()["secret"]
     assert (made.status_code, made.headers["Cache-Control"]) == (201, "no-store")
@@ -97,7 +97,7 @@ def test_a_webhook_from_its_beginning_to_its_end(admin: FlaskClient, database: D
 
 
 def test_resumed_over_http(admin: FlaskClient, database: Database) -> None:
-    """A webhook that is paused is told again when its owner asks for it, and one that is active stays as it is."""
+    """A paused webhook is active again when its owner resumes it; an active one stays as it is."""
     id = admin.post("/webhooks", json={"url": URL}).get_json()["data"]["id"]
     change(database)
     Wire(410).deliver(database)
@@ -113,14 +113,14 @@ def test_resumed_over_http(admin: FlaskClient, database: Database) -> None:
 
 
 def test_many_are_listed(admin: FlaskClient) -> None:
-    """All webhooks are listed, the oldest first; one address can have two, each with a secret of its own."""
+    """All webhooks are listed, oldest first; one address can have two, with different secrets."""
     made = [admin.post("/webhooks", json={"url": URL}).get_json() for _ in range(4)]
     assert admin.get("/webhooks").get_json() == {"data": [row["data"] for row in made]}
     assert len({row["secret"] for row in made}) == len({row["data"]["id"] for row in made}) == 4
 
 
 def test_a_secret_is_told_once(admin: FlaskClient, database: Database, caplog: pytest.LogCaptureFixture) -> None:
-    """The secret is in the first answer, and in no later one, no message and no log, whatever goes wrong."""
+    """The first answer has the secret; no later answer, message or log has it, even after errors."""
     caplog.set_level(logging.DEBUG)
     made = admin.post("/webhooks", json={"url": URL}).get_json()
     id, secret = made["data"]["id"], made["secret"].removeprefix("whsec_")
@@ -139,7 +139,7 @@ def test_a_secret_is_told_once(admin: FlaskClient, database: Database, caplog: p
 
 
 def test_only_with_admin(own_client: FlaskClient, database: Database) -> None:
-    """Without a key each operation is a 401, and with one that may write a 403 that says what is missing; nothing is done."""
+    """Without a key each operation is a 401, with a key for writing a 403 that names the missing scope; nothing changes."""
     webhook = subscribe(database)
     change(database)
     Wire(410).deliver(database)
@@ -207,7 +207,7 @@ def unknown(name: str, pointer: str, suggestion: str | None = None) -> Json:
     ids=lambda value: json.dumps(value)[:40] if not isinstance(value, list) or value[:1] == [URL] else "",
 )
 def test_webhooks_that_are_none(routing_admin: FlaskClient, body: Any, errors: list[Json]) -> None:
-    """What is no receiver is a 422 that says where and why, and what was probably meant; nothing is made."""
+    """An invalid receiver is a 422 with place, reason and suggestion; no webhook is created."""
     answer = routing_admin.post("/webhooks", data=json.dumps(body), content_type="application/json")
     detail = " ".join(item["detail"] for item in errors)
     assert numberless(problem(answer)) == refusal("invalid-body", "/webhooks", detail, *errors)
@@ -222,7 +222,7 @@ def test_more_unknown_members(routing_admin: FlaskClient) -> None:
 
 
 def test_requests_that_are_none(routing_admin: FlaskClient) -> None:
-    """What is wrong with a request, and an id that is none, is refused as everywhere else; nothing is made."""
+    """Other faults of a request, and an invalid id, are refused as everywhere else; no webhook is created."""
     detail = "No webhook has that id; `/webhooks` lists all of them."
     item = {"parameter": "id", "code": "unknown-id", "detail": detail}
     for method, path in (("DELETE", "/webhooks/wh-none"), ("POST", "/webhooks/wh-none/resume")):
@@ -246,10 +246,10 @@ def test_requests_that_are_none(routing_admin: FlaskClient) -> None:
     assert routing_admin.get("/webhooks").get_json() == {"data": []}
 
 
-# One address of each kind; `test_a_literal_address_is_checked_at_once` has all of them.
+# One address of each kind; `test_a_literal_address_is_checked_at_once` has all.
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "0xa9fea9fe", "[::ffff:10.0.0.1]", "[64:ff9b::7f00:1]"])
 def test_private_addresses_are_no_receivers(routing_admin: FlaskClient, host: str) -> None:
-    """An address that is not public can't be a receiver's, in whatever form it is written; nothing is made, and nothing connects."""
+    """No form of an address that is not public can be a receiver; no webhook is created and no connection made."""
     with loopback() as (port, untouched):
         answer = routing_admin.post("/webhooks", json={"url": f"https://{host}:{port}/"})
         assert numberless(problem(answer)) == refusal(
@@ -260,13 +260,13 @@ def test_private_addresses_are_no_receivers(routing_admin: FlaskClient, host: st
 
 
 def test_removed_twice_at_once(admin: FlaskClient, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two requests that remove a webhook at the same moment, one finds it and the other does not, and neither is our mistake."""
+    """When two requests remove a webhook at once, one is a 204 and the other a 404; neither is a 500."""
     path, plain, looks = f"/webhooks/{subscribe(database).id}", webhooks.existing, itertools.count()
     others: list[Future[Any]] = []
     with ThreadPoolExecutor(1) as pool:
 
         def existing(webhook: Webhook | None) -> Webhook:
-            """Find it, and let the other request find it, too; or wait, if it does."""
+            """Return the webhook, and make the other request look at the same moment."""
             if next(looks) == 0:
                 others.append(pool.submit(other_client.delete, path))
                 wait(others, timeout=0.5)
