@@ -1,4 +1,4 @@
-"""The application under test, and clients of it that may write."""
+"""The application under test, and clients with keys for writing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

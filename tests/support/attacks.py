@@ -14,7 +14,7 @@ from api.settings import Settings
 from tests.support.processes import SERVE, listening, unused_port
 
 ATTACKER, GUEST = "127.0.0.2", "127.0.0.1"
-# How long the guest waits for an answer; machines are noisy.
+# The guest's timeout; machines are noisy.
 PATIENCE = 5.0
 # The same application without the gateway, as a control.
 PLAIN = (
@@ -25,7 +25,7 @@ PLAIN = (
 
 @contextmanager
 def server(settings: Settings, *, gateway: bool = True, **variables: object) -> Iterator[int]:
-    """Start a server with one process and return its port; without the gateway it has granian's own limits only."""
+    """Start a server with one process and return its port; without the gateway, only granian's limits apply."""
     port = unused_port()
     environ = {"DATABASE_URL": settings.database_url, "PORT": port, "WORKERS": 1, **variables}
     with listening(SERVE if gateway else (*PLAIN, str(port)), "127.0.0.1", port, **environ):
@@ -38,7 +38,7 @@ def server(settings: Settings, *, gateway: bool = True, **variables: object) -> 
 
 
 def answers(port: int, path: str, source: str = GUEST, patience: float = PATIENCE) -> bool:
-    """Return whether a path is answered with a 200 in time, over a connection of its own."""
+    """Tell whether a path answers 200 in time, on a new connection."""
     connection = HTTPConnection("127.0.0.1", port, timeout=patience, source_address=(source, 0))
     try:
         connection.request("GET", path)
@@ -73,7 +73,7 @@ DECLARED = head("POST /cities/search", "Content-Type: application/json", "Conten
 
 
 def status(connection: socket.socket, patience: float) -> int:
-    """Return the status of the next answer on a connection; 0 if it is closed without one."""
+    """Return the status of the next answer on a connection, or 0 if it is closed without one."""
     connection.settimeout(patience)
     line = connection.recv(4096).partition(b"\r\n")[0].split()
     return int(line[1]) if line else 0
@@ -96,14 +96,14 @@ class Guest:
     """A client that asks for health and for a list every 100 ms."""
 
     def __init__(self, port: int, source: str = GUEST) -> None:
-        """Ask the server at a port."""
+        """Prepare requests to the server at a port."""
         self.port, self.source = port, source
         self.waits: list[float] = []
         self.failed: list[str] = []
         self._stopped = threading.Event()
 
     def ask(self, path: str) -> None:
-        """Ask once, and note how long that took."""
+        """Send one request, and record its duration."""
         begun = time.monotonic()
         if not answers(self.port, path, self.source):
             self.failed.append(path)
@@ -111,7 +111,7 @@ class Guest:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """Ask for as long as the block runs, at least once each."""
+        """Send requests for as long as the block runs, at least one each."""
 
         def ask_on(path: str) -> None:
             self.ask(path)
@@ -136,7 +136,7 @@ class Guest:
 
 
 def suffered(port: int, name: str, during: Callable[[], object], source: str = GUEST) -> Guest:
-    """Return a guest who asked while something was done."""
+    """Return a guest whose requests ran during an attack."""
     guest = Guest(port, source)
     with guest.asking():
         during()

@@ -37,7 +37,7 @@ def pages(client: FlaskClient, path: str) -> Iterator[Json]:
 
 
 def apply(copy: Copy, page: Json) -> None:
-    """Do to a copy what a page says."""
+    """Apply a page of changes to a copy."""
     for row in page["data"]:
         if row["op"] == "upsert":
             copy[row["kind"], row["id"]] = row["document"]

@@ -75,7 +75,7 @@ class Store:
         name = f"test_{next(NUMBERS)}"
         if self.dialect == "sqlite":
             return Settings(database_url=f"sqlite:///{self.folder / name}.sqlite3", lock_timeout=30, cache_mb=0)
-        # A copy of the files costs half of what it costs to log them, which is the default.
+        # Copying the files costs half as much as logging the copy, which is the default.
         self._execute(f"create database {name} template {template} strategy file_copy")
         return Settings(database_url=self.server.replace("/postgres?", f"/{name}?"), lock_timeout=30, cache_mb=0)
 
@@ -102,7 +102,7 @@ class Store:
 
 @cache
 def template(store: Store) -> Settings:
-    """Return a database at the newest revision to make copies of: it is migrated once, and nobody stays connected to it."""
+    """Return a migrated database as a template for copies; it has no connections."""
     settings = store.empty()
     upgrade(settings)
     # A copy is another database, but no other future of this one.

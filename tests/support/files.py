@@ -1,4 +1,4 @@
-"""Files to import, and what is said of them."""
+"""Files to import, and the faults that their import reports."""
 
 import json
 from pathlib import Path

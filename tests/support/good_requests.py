@@ -1,4 +1,4 @@
-"""For each operation that needs a key, a request that works; and others that each go wrong in one way."""
+"""For each operation that needs a key, a valid request, and others with one fault each."""
 
 import json
 import re
@@ -23,7 +23,7 @@ READER = "reader"
 
 @dataclass(frozen=True)
 class Good:
-    """A request; ``secret`` is of the key that it is made with, if it is made with any."""
+    """A request; ``secret`` is its key's, if it has one."""
 
     method: str
     address: str
@@ -43,12 +43,12 @@ class Good:
 
 
 def example(resource: Resource, id: str) -> dict[str, Any]:
-    """Return a record to send, under an id of its own."""
+    """Return a record to send, with this id."""
     return {**example_of(resource), "id": id}
 
 
 def prepare(client: FlaskClient, database: Database, path: str, secret: str) -> Good:
-    """Make what an operation needs, and return a request for it that works."""
+    """Prepare the data that an operation needs, and return a valid request."""
     method, _, route = path.rpartition(" ")
     if route.startswith("/keys"):
         return _of_keys(client, database, method, route, secret)
@@ -89,7 +89,7 @@ def _of_webhooks(client: FlaskClient, method: str, route: str, secret: str) -> G
 
 
 def wrong(client: FlaskClient, good: Good, reader: str) -> Iterator[TestResponse]:
-    """Yield the answers to requests that each go wrong in one way; ``reader`` is a key that may not write."""
+    """Yield the answers to requests with one fault each; ``reader`` is a key without the scope to write."""
     yield good.send(client, secret="dca_x")  # noqa: S106 - nobody's
     yield good.send(client, secret=reader)
     yield good.send(client, address=f"{good.address}?limti=1")
@@ -165,7 +165,7 @@ def _of_records(client: FlaskClient, good: Good, resource: Resource) -> Iterator
 
 
 def _apart(resource: Resource) -> dict[str, Any]:
-    """Return members that make a second example one of its own."""
+    """Return members that make a second example unique."""
     members: dict[str, dict[str, Any]] = {
         "awards": {"city": "seattle-wa", "rank": 11},
         "citations": {"sentence": 77},

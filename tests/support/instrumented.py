@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlencode
 
-# Of the spans so far: their SQL statements. The list is emptied.
+# The SQL statements of the spans so far; the list is emptied.
 TakeStatements = Callable[[], list[str]]
 
 
 def start_sentry() -> TakeStatements:
-    """Initialize Sentry's SDK, with a transport that keeps what it would send."""
+    """Initialize Sentry's SDK, with a transport that keeps the events."""
     import sentry_sdk  # noqa: PLC0415
     from sentry_sdk.envelope import Envelope  # noqa: PLC0415
     from sentry_sdk.transport import Transport  # noqa: PLC0415
@@ -78,7 +78,7 @@ def requests(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def main(package: str) -> None:
-    """Answer the requests, and print what became of them."""
+    """Send the requests, and print their results."""
     take_statements = PACKAGES[package]()
     from api.app import create_app  # noqa: PLC0415
     from api.db.statements import connection_of  # noqa: PLC0415
@@ -106,7 +106,7 @@ def main(package: str) -> None:
 
 
 def error_without_context(connection: Any) -> str | None:
-    """Call the listeners by hand, without an execution context; return the name of the error that they raise."""
+    """Call the listeners without an execution context; return the name of the error that they raise."""
     try:
         for listener in connection.dispatch.before_cursor_execute:
             listener(connection, connection.connection.cursor(), "select 1", (), None, False)  # noqa: FBT003

@@ -1,4 +1,4 @@
-"""What the command line says in one line."""
+"""Messages of the command line."""
 
 CANNOT_BE_REACHED = "Error: The database cannot be reached."
 NOT_MIGRATED = "Error: The database is not migrated to this release: run `alembic upgrade head`."

@@ -58,7 +58,7 @@ def initiative(id: str, **members: Any) -> Json:
 
 
 Key = tuple[str, str]
-# What a client raises that gives up.
+# The errors of a client that gives up.
 GAVE_UP = (OSError, ValueError, EOFError, HTTPException, NodeError)
 on_sqlite = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 
@@ -79,7 +79,7 @@ class Copy(Protocol):
         """Return where it is."""
 
     def records(self) -> dict[Key, Json]:
-        """Return what it has."""
+        """Return its documents."""
 
     def hashes(self) -> dict[str, list[str]]:
         """Return the hashes of its buckets."""
@@ -116,7 +116,7 @@ class PythonCopy:
         return cursor
 
     def records(self) -> dict[Key, Json]:
-        """Return what it has."""
+        """Return its documents."""
         return {(kind, id): json.loads(text) for kind in self.store.kinds() for id, text in self.store.records(kind)}
 
     def hashes(self) -> dict[str, list[str]]:
@@ -136,7 +136,7 @@ class JavaScriptCopy:
     """In the memory of a process of Node, by the JavaScript client."""
 
     def __init__(self, node: Node) -> None:
-        """Hold the process."""
+        """Keep the process."""
         self.node = node
 
     def mirror(self, url: str, **options: Any) -> int:
@@ -160,7 +160,7 @@ class JavaScriptCopy:
         return cursor
 
     def records(self) -> dict[Key, Json]:
-        """Return what it has."""
+        """Return its documents."""
         rows = self.node.run("return [...store.records].flatMap(([kind, rows]) => [...rows].map((row) => [kind, ...row]))")
         return {(kind, id): document for kind, id, document in rows}
 
@@ -191,7 +191,7 @@ def published(database: Database) -> dict[Key, str]:
 
 
 def is_equal(server: Watched, copy: Copy) -> bool:
-    """Tell whether a copy has what the server has, and both have one root for it."""
+    """Tell whether a copy has the server's records and root."""
     theirs = {key: json.loads(text) for key, text in published(server.database).items()}
     return copy.records() == theirs and copy.root() == read(server.curator, "/digest")["data"]["root"]
 

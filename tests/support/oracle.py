@@ -1,6 +1,6 @@
-"""A second opinion on the query language: what a request means, in plain Python over the documents as they are served.
+"""A second opinion on the query language: the meaning of a request, in plain Python over served documents.
 
-It is written from the contract and from the operators' descriptions, and shares no code with what it judges.
+It is written from the contract and the operators' descriptions, and shares no code with the application.
 """
 
 import datetime as dt
@@ -22,7 +22,7 @@ from tests.support.databases import publishing
 Document = dict[str, Any]
 Conditions = Iterable[tuple[Sequence[str], str, Any]]
 
-# What a field is, which decides how it is compared. The same name is the same kind in every noun.
+# The kind of each field, which decides how values compare. Fields of one name have one kind in every noun.
 KINDS = {
     name: kind
     for kind, names in {
@@ -49,7 +49,7 @@ class World:
     """All documents, by noun and id."""
 
     def __init__(self, documents: Mapping[str, Mapping[str, Document]]) -> None:
-        """Take them as they are; what is related to what is found once."""
+        """Take the documents; related records are looked up once."""
         self.documents = documents
         self._related: dict[tuple[str, str, str], list[Document]] = {}
 
@@ -58,23 +58,23 @@ class World:
         return list(self.documents[noun].values())
 
     def related(self, noun: str, record: Document, prefix: str) -> list[Document]:
-        """Return what a relation leads to from a record."""
+        """Return the records to which a relation leads."""
         key = (noun, record["id"], prefix)
         if key not in self._related:
             self._related[key] = WAYS[noun][prefix].find(self, record)
         return self._related[key]
 
 
-# --- how nouns are related, read from what their documents say of each other
+# --- relations of the nouns, derived from their documents
 
 Find = Callable[[World, Document], list[Document]]
 
 
 @dataclass(frozen=True)
 class Way:
-    """A relation: what `include` calls it, the noun (or the part) that it leads to, and how to go there.
+    """A relation: its name in `include`, the noun (or the part) that it leads to, and the way there.
 
-    ``many``: its own name is a filter, by this key of what it leads to.
+    ``many``: its name is a filter by this key of the related records.
     """
 
     name: str
@@ -90,7 +90,7 @@ def _one(name: str, to: str) -> Way:
 
 
 def _back(name: str, to: str, member: str) -> Way:
-    """Return the way to the records of which a member names this one."""
+    """Return the way to the records with a member that names this one."""
     return Way(name, to, lambda world, record: [other for other in world.all(to) if other[member] == record["id"]])
 
 
@@ -100,7 +100,7 @@ def _each(name: str, to: str) -> Way:
 
 
 def _listing(name: str, to: str, member: str) -> Way:
-    """Return the way to the records of which a list names this one."""
+    """Return the way to the records with a list that names this one."""
     return Way(name, to, lambda world, record: [other for other in world.all(to) if record["id"] in other[member]])
 
 
@@ -194,7 +194,7 @@ WAYS: Mapping[str, Mapping[str, Way]] = {
 }
 
 
-# --- what a filter means
+# --- meaning of a filter
 
 
 def parsed(name: str) -> tuple[list[str], str]:
@@ -230,7 +230,7 @@ def _compares(name: str, operator: str, have: Any, value: Any) -> bool:
 
 
 def _all(world: World, noun: str, record: Document, conditions: Conditions) -> bool:
-    """Tell whether conditions hold; those that begin with the same relation hold of one and the same related record."""
+    """Tell whether conditions hold; those with the same first relation must hold for the same related record."""
     steps: dict[str, list[tuple[Sequence[str], str, Any]]] = defaultdict(list)
     for (first, *rest), operator, value in conditions:
         way = WAYS[noun].get(first)
@@ -254,7 +254,7 @@ def _all(world: World, noun: str, record: Document, conditions: Conditions) -> b
 
 
 def matches(world: World, noun: str, record: Document, expression: Mapping[str, Any]) -> bool:
-    """Tell whether an expression, as `filter=` takes it, holds of a record. Flat filters are an object of it."""
+    """Tell whether a record matches an expression of `filter=`. Flat filters are an object of it."""
     conditions = [(*parsed(name), value) for name, value in expression.items() if name not in CONNECTIVES]
     several = [(path, operator, _listed(operator, value)) for path, operator, value in conditions]
     return (
@@ -269,11 +269,11 @@ def _listed(operator: str, value: Any) -> Any:
     return value if operator not in {"", "not"} or isinstance(value, list) else [value]
 
 
-# --- what else a list is asked for
+# --- other parts of a request
 
 
 def ordered(records: Iterable[Document], keys: Sequence[str]) -> list[Document]:
-    """Order records: nulls last both ways, then by id in the direction of the last key; times as their versions."""
+    """Order records: nulls last both ways, then by id in the direction of the last key; times order by version."""
     rows = list(records)
     last = "-" if keys and keys[-1].startswith("-") else ""
     for key in reversed([*keys, f"{last}id"]):
@@ -297,7 +297,7 @@ def values(world: World, noun: str, record: Document, path: Sequence[str]) -> li
 
 
 def facet(world: World, noun: str, records: Iterable[Document], name: str) -> list[tuple[Any, int]]:
-    """Count records by the values that they have, the most frequent first, then by value, null last."""
+    """Count records by their values, the most frequent first, then by value, null last."""
     counts = Counter(value for record in records for value in values(world, noun, record, name.split(".")))
     null = counts.pop(None, 0)
     alike = sorted(counts.items())
@@ -305,7 +305,7 @@ def facet(world: World, noun: str, records: Iterable[Document], name: str) -> li
 
 
 def included(world: World, noun: str, records: Iterable[Document], paths: Iterable[str]) -> dict[str, dict[str, Document]]:
-    """Return the records that others are related to, and those on the way to them, by noun and id."""
+    """Return the related records and those on the way to them, by noun and id."""
     by_noun: dict[str, dict[str, Document]] = {}
     for path in paths:
         kind, reached = noun, list(records)
@@ -320,7 +320,7 @@ def included(world: World, noun: str, records: Iterable[Document], paths: Iterab
 
 # --- a world to ask about
 
-# What goes wrong in SQL, in LIKE, in lists by comma, in comparisons of text, and in what people think of letters.
+# Texts that break SQL, LIKE, lists by comma, comparisons of text, and assumptions about letters.
 ODD = [
     "' or '1'='1",
     "'; drop table cities; --",
@@ -356,7 +356,7 @@ ODD = [
 ]
 WORDS = ["San", "san", "SAN Diego", "diego", "Zz", "@", "[", "`", "{", "~", " ", "0", "10", "9"]
 SLUGS = ["a", "b", "0", "10", "9", "z", "a0", "zz"]
-# Columns that hold less than their types allow.
+# Columns with narrower bounds than their types.
 COLUMNS: Mapping[str, Sequence[Any]] = {
     "state": ["CA", "WA", "ZZ"],
     "country": ["MX", "US", "US"],
@@ -384,7 +384,7 @@ Row = dict[str, Any]
 
 
 def tables() -> list[Table]:
-    """Return the nouns' tables and those of their parts, in the order in which they can be filled."""
+    """Return the tables of nouns and their parts, in an order in which they can be filled."""
     ordered: list[Table] = []
     for table in Base.metadata.sorted_tables:
         if table.name in WAYS or any(key.column.table in ordered for key in table.foreign_keys):
@@ -393,7 +393,7 @@ def tables() -> list[Table]:
 
 
 def make_rows(seed: int) -> dict[str, list[Row]]:
-    """Return rows of every table, by table: nulls, ties, odd texts, and references to whatever is there."""
+    """Return rows of every table: with nulls, ties, odd texts, and references to existing rows."""
     random = Random(seed)  # noqa: S311 - nothing is secret
     made: dict[str, list[Row]] = {"records": []}
     for table in tables():
@@ -411,7 +411,7 @@ def make_rows(seed: int) -> dict[str, list[Row]]:
 
 
 def _row(random: Random, table: Table, made: Mapping[str, Sequence[Row]]) -> Row:
-    """Return a row of a table, nothing when it must refer to what there is none of."""
+    """Return a row of a table, or nothing if it must refer to a table without rows."""
     row: Row = {}
     for reference in table.foreign_key_constraints:
         others = made[reference.referred_table.name]
@@ -447,7 +447,7 @@ def clear(session: Session) -> None:
 
 
 def fill(database: Database, seed: int) -> None:
-    """Publish a world in many commits; some of them at the same time, which is the same on every database."""
+    """Publish a world in many commits, some at the same time; every database gets the same one."""
     statements: list[tuple[str, list[Row]]] = []
     made = make_rows(seed)
     for table in tables():

@@ -15,7 +15,7 @@ WALKTHROUGH = "From a blank survey to a published award"
 
 @dataclass(frozen=True)
 class Command:
-    """A command of a page: its section, its line without a comment, the comment, and the output that the page shows."""
+    """A command of a page: its section, its line without a comment, the comment, and the documented output."""
 
     page: str
     section: str

@@ -1,4 +1,4 @@
-"""How the database reads what a request asks for."""
+"""The database's plans for a request."""
 
 import json
 from typing import Any

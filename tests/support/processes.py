@@ -1,4 +1,4 @@
-"""Programs in processes of their own: the command line, servers that can be killed, and threads that start at once."""
+"""Separate processes: the command line and servers that can be killed; and threads that start at once."""
 
 import os
 import socket
@@ -29,10 +29,10 @@ PIPED: dict[str, Any] = {
     "stdout": subprocess.PIPE,
     "stderr": subprocess.STDOUT,
 }
-# The password of addresses that lead nowhere; no output may show it.
+# The password in addresses that lead nowhere; no output may show it.
 SECRET = "s3cret"  # noqa: S105 - it opens nothing
 
-# Runs a command; returns its exit status and the lines that it printed.
+# Runs a command; returns its exit status and its lines of output.
 Run = Callable[..., tuple[int, list[str]]]
 
 
@@ -89,7 +89,7 @@ def accepts(host: str, port: int) -> bool:
 
 
 def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """Call a function with 0, 1, … in `count` threads that start at the same moment; returns the results in order."""
+    """Call a function with 0, 1, … in `count` threads that start at once; returns the results in order."""
     barrier = threading.Barrier(count)
 
     def start(number: int) -> Any:
@@ -101,7 +101,7 @@ def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
 
 
 class Server:
-    """`serve` in processes of its own, to be killed."""
+    """`serve` in separate processes, to be killed."""
 
     def __init__(self, settings: Settings, **more: str) -> None:
         """Start it on a database, with more environment variables."""
@@ -128,7 +128,7 @@ class Server:
         self.process.wait()
 
     def send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
-        """Send a request until it gets an answer other than 503, as a client on a bad network does; returns status and body."""
+        """Send a request until its answer is not a 503, like a client on a bad network; returns status and body."""
         while True:
             connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
             try:

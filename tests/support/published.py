@@ -1,4 +1,4 @@
-"""What a change publishes."""
+"""Published changes."""
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
@@ -13,7 +13,7 @@ LAKE, VISION = "los-angeles-ca-data-lake", "los-angeles-ca-vision-ai"
 
 
 def published(session: Session, since: int) -> list[tuple[str, str, str]]:
-    """Return what was published after a version, in order."""
+    """Return the revisions after a version, in order."""
     rows = session.execute(
         select(Revision.op, Revision.kind, Revision.id).where(Revision.version > since).order_by(Revision.version)
     )
@@ -21,7 +21,7 @@ def published(session: Session, since: int) -> list[tuple[str, str, str]]:
 
 
 def changes(database: Database, *statements: str) -> list[tuple[str, str, str]]:
-    """Run SQL past the application, sweep, and return what that published; the ledger must then agree."""
+    """Run raw SQL, sweep, and return the published changes; the ledger must then agree."""
     before = head(database)
     with database.engine.begin() as connection:
         for statement in statements:

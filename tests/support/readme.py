@@ -131,7 +131,7 @@ def operators() -> str:
 
 
 def parameters() -> str:
-    """Return the table of the parameters of lists other than filters."""
+    """Return the table of a list's parameters other than filters."""
     initiatives = BY_NAME["initiatives"]
     examples = {row.name: f"`{row.example(initiatives)}`" if row.example else "" for row in PARAMETERS.values()}
     rows = [(f"`{row.name}`", examples[row.name], row.description) for row in PARAMETERS.values()]

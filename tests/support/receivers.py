@@ -44,7 +44,7 @@ Handler = Callable[[socket.socket], None]
 
 
 class Receiver:
-    """A socket that listens, and what it was sent."""
+    """A listening socket, and the request that it received."""
 
     def __init__(self) -> None:
         """Listen on a port of 127.0.0.1 that is free."""
@@ -53,7 +53,7 @@ class Receiver:
         self.requests: list[bytes] = []
 
     def untouched(self) -> bool:
-        """Tell whether no connection waits; one over loopback does as soon as its `connect` returns."""
+        """Tell whether no connection waits; a connection over loopback waits as soon as its `connect` returns."""
         self.listener.settimeout(0)
         try:
             self.listener.accept()[0].close()
@@ -85,11 +85,11 @@ def listening() -> Iterator[Receiver]:
 
 @contextmanager
 def answering(answer: bytes | Handler, tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
-    """Take one connection, read its request and answer it; a function answers by itself, and reads by itself."""
+    """Take one connection, read its request and send an answer; a function reads and answers by itself."""
     receiver = Receiver()
 
     def serve() -> None:
-        """Serve whoever comes; what is wrong with a connection is the sender's to tell."""
+        """Serve one connection; the sender reports its errors."""
         with contextlib.suppress(OSError):
             accepted = receiver.listener.accept()[0]
             with tls.wrap_socket(accepted, server_side=True) if tls else accepted as connection:
@@ -104,7 +104,7 @@ def answering(answer: bytes | Handler, tls: ssl.SSLContext | None = None) -> Ite
     try:
         yield receiver
     finally:
-        # Whoever still waits for a connection gets one, and ends.
+        # A connection ends a thread that still waits for one.
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", receiver.port), 1).close()
         thread.join(30)
@@ -118,7 +118,7 @@ def told(*addresses: str) -> Callable[..., list[Any]]:
 
 
 def by_name(host: str, port: int, **options: Any) -> list[Any]:
-    """Resolve as the system does, but a name as 127.0.0.1, since its first address may be ::1, where nobody listens."""
+    """Resolve like the system, but a name as 127.0.0.1, since nobody listens on ::1, which may come first."""
     return told("127.0.0.1")(host, port) if "localhost" in host.lower() else list(socket.getaddrinfo(host, port, **options))
 
 

@@ -14,7 +14,7 @@ FRESNO = {"id": "fresno-ca", "name": "Fresno", "state": "CA", "country": "US"}
 
 
 def copy_of_a_record(session: Session, resource: Resource) -> str:
-    """Insert a record like one that is there, under an id that nobody refers to, and return the id."""
+    """Insert a copy of a record under an id without references, and return the id."""
     table = Base.metadata.tables[resource.name]
     values = dict(session.execute(select(table).order_by(table.c.id).limit(1)).mappings().one())
     for constraint in (one for one in table.constraints if isinstance(one, UniqueConstraint)):

@@ -1,4 +1,4 @@
-"""PostgreSQL primaries and streaming standbys, each in a folder of its own: to be cut off, killed and promoted."""
+"""PostgreSQL primaries and streaming standbys in separate folders: to be disconnected, killed and promoted."""
 
 import shutil
 import tempfile
@@ -21,12 +21,12 @@ from tests.support.answers import Json, brief, read
 from tests.support.applications import serving
 from tests.support.copies import Copy, follow
 
-# Seconds after which what has not happened is taken for never.
+# The number of seconds after which a missing event fails the test.
 PATIENCE = 60
 
 
 def until(condition: Callable[[], object]) -> None:
-    """Look until something is so."""
+    """Wait until a condition holds."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, "it has not come to be"
@@ -35,7 +35,7 @@ def until(condition: Callable[[], object]) -> None:
 
 @dataclass(frozen=True)
 class Postgres:
-    """A PostgreSQL server that listens on a socket in its folder, and nowhere else."""
+    """A PostgreSQL server that listens only on a socket in its folder."""
 
     folder: Path
     server: PostgresServer
@@ -60,7 +60,7 @@ class Postgres:
 
     def start(self) -> None:
         """Start it. Nothing here outlives the tests, so nothing needs to reach the disk (-F)."""
-        # A base backup begins with a checkpoint, which would throw away what a standby may still have to get.
+        # A base backup begins with a checkpoint, which would remove log that a standby still needs.
         options = f"-F -h '' -k {self.folder} -c wal_keep_size=1GB -c wal_retrieve_retry_interval=20"
         self.control("start", f"--log={self.folder / 'log'}", f"--options={options}")
 
@@ -69,7 +69,7 @@ class Postgres:
         self.control("stop", f"--mode={mode}")
 
     def promote(self) -> None:
-        """Let a standby be a primary from now on."""
+        """Promote a standby."""
         self.control("promote")
 
     def ask(self, statement: str, *values: object) -> Any:
@@ -86,12 +86,12 @@ class Postgres:
     # --- standbys
 
     def pause(self) -> None:
-        """Go on receiving, and show nothing of it."""
+        """Receive log, but do not replay it."""
         self.ask("select pg_wal_replay_pause()")
         until(lambda: self.ask("select pg_get_wal_replay_pause_state()") == "paused")
 
     def resume(self) -> None:
-        """Show what was received."""
+        """Replay the received log."""
         self.ask("select pg_wal_replay_resume()")
 
     def cut(self) -> None:
@@ -109,7 +109,7 @@ class Postgres:
 
     def catch_up(self, primary: "Postgres") -> None:
         """Wait until it shows all that its primary has committed."""
-        # A message of our own, flushed: the end of the log can be the half of a record that nobody is about to complete.
+        # A flushed message completes the log's last record, which could otherwise stay unfinished.
         position = primary.ask("select pg_logical_emit_message(false, 'tests', 'here', true)")
         until(lambda: self.ask("select pg_last_wal_replay_lsn() >= %s::pg_lsn", position))
 
@@ -140,7 +140,7 @@ def primary() -> Iterator[Postgres]:
 
 @contextmanager
 def copy_of(original: Postgres, *options: str) -> Iterator[Postgres]:
-    """Start what a base backup of a running server makes: one more primary."""
+    """Start another primary from a base backup of a running server."""
     with _place() as made:
         made.data.rmdir()
         source = (f"--host={original.folder}", "--username=postgres", f"--pgdata={made.data}")
@@ -171,7 +171,7 @@ class Pair:
     secret: str
 
     def client(self, app: Flask) -> FlaskClient:
-        """Ask an application with the key."""
+        """Return a client with the key."""
         client = app.test_client()
         client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {self.secret}"
         return client
@@ -179,7 +179,7 @@ class Pair:
 
 @contextmanager
 def application(server: Postgres, *, asks: str = "", **changed: Any) -> Iterator[Flask]:
-    """Make an application on a server, which asks another address for what has not arrived there."""
+    """Serve an application on a server; ``asks`` is the address of its primary, if it has one."""
     settings = Settings(database_url=server.address, primary_url=asks, pool_size=20, lock_timeout=60, write_limit=MANY)
     with serving(replace(settings, **{"cache_mb": 0, **changed})) as app:
         try:
@@ -213,13 +213,13 @@ def state(client: FlaskClient, version: int) -> Copy:
 
 
 def proof(client: FlaskClient) -> str:
-    """Return what a complete copy proves itself with."""
+    """Return the root that proves a complete copy."""
     root: str = read(client, "/digest")["data"]["root"]
     return root
 
 
 def refusal(answer: TestResponse) -> tuple[int, str, list[Json], str | None]:
-    """Return what a refusal says, and when to come back."""
+    """Return a refusal's problem and its `Retry-After`."""
     return *brief(answer), answer.headers.get("Retry-After")
 
 
@@ -230,6 +230,6 @@ def whole(client: FlaskClient, path: str) -> tuple[int, bytes, str | None]:
 
 
 def diverged(client: FlaskClient, path: str) -> tuple[int, str, str]:
-    """Return what is said to who has seen what was lost."""
+    """Return the problem for a reader who saw a lost version."""
     status, name, _ = brief(answer := client.get(path))
     return status, name, answer.get_json()["restart"]

@@ -8,12 +8,12 @@ SAID = "not proved: "
 
 
 def unproved(reason: str) -> pytest.MarkDecorator:
-    """Return a mark that skips a test and lists it at the end of the run, with what it needs and does not have."""
+    """Return a mark that skips a test, and lists it with its missing requirement at the end of the run."""
     return pytest.mark.skip(reason=f"{SAID}{reason}")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """List each test that needs what this machine does not have."""
+    """List each test whose requirements this machine lacks."""
     skipped = [(report.nodeid, report.longrepr[2]) for report in terminalreporter.stats.get("skipped", [])]
     lines = [f"{test}: {reason.partition(SAID)[2]}" for test, reason in skipped if SAID in reason]
     if lines:

@@ -26,7 +26,7 @@ def as_it_is(_: Request, answer: Answer) -> Response:
 
 
 class Watched:
-    """A server in this process: what it is asked can be waited for, and how it answers can be changed."""
+    """A server in this process that records its requests; a test can wait for them and change the answers."""
 
     def __init__(self, app: Flask, name: str) -> None:
         """Prepare it."""
@@ -42,7 +42,7 @@ class Watched:
         self.address = f"http://127.0.0.1:{self.server.server_port}"
 
     def answer(self, environ: Any, start_response: Any) -> Iterable[bytes]:
-        """Answer as the application does, but for the fault."""
+        """Answer like the application, except for the fault."""
         request = Request(environ)
         with self.news:
             self.asked.append(request.full_path.rstrip("?"))
@@ -52,12 +52,12 @@ class Watched:
         return self.fault(request, lambda: Response.from_app(self.app, environ))(environ, start_response)
 
     def wait(self, is_so: Callable[[Sequence[str]], bool]) -> None:
-        """Wait until what was asked is as it should be."""
+        """Wait until the requests fulfil a condition."""
         with self.news:
             assert self.news.wait_for(lambda: is_so(self.asked), 30), self.asked
 
     def paths(self) -> list[str]:
-        """Return what was asked since the last time, without the parameters."""
+        """Return the paths requested since the last call, without parameters."""
         with self.news:
             paths = [re.sub(r"\?.*", "", path) for path in self.asked]
             self.asked.clear()
@@ -66,7 +66,7 @@ class Watched:
 
 @contextmanager
 def watching(settings: Settings, name: str = "curator") -> Iterator[Watched]:
-    """Run a server on a database; ``name`` is that of its key."""
+    """Run a server on a database; ``name`` is its key's."""
     with serving(replace(settings, write_limit="1000000/minute")) as app:
         watched = Watched(app, name)
         thread = threading.Thread(target=watched.server.serve_forever, args=(0.02,))

@@ -46,7 +46,7 @@ def after(**passed: float) -> dt.datetime:
 
 
 def change(database: Database, *kinds: str) -> int:
-    """Commit a change of a record of each noun, of a city by default; returns the version that the dataset is at."""
+    """Commit a change to a record of each noun, of a city by default; returns the dataset's version."""
     with publishing(database) as session:
         for kind in kinds or ["cities"]:
             statement = f"update {kind} set summary = :summary where id = (select min(id) from {kind})"
@@ -67,14 +67,14 @@ def every(database: Database) -> list[Webhook]:
 
 
 def resume(database: Database, id: str) -> None:
-    """Tell a receiver again, as its owner does."""
+    """Resume a receiver, as its owner does."""
     with database.writing() as session:
         assert subscriptions.resume(session, id)
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What a receiver was sent."""
+    """A request to a receiver."""
 
     url: str
     body: bytes
@@ -82,24 +82,24 @@ class Attempt:
 
     @property
     def message(self) -> tuple[str, bytes]:
-        """What stays the same when it is sent again."""
+        """The parts that every attempt of a message shares."""
         return self.headers["webhook-id"], self.body
 
     @property
     def data(self) -> Json:
-        """What the message says."""
+        """The message's data."""
         data: Json = json.loads(self.body)["data"]
         return data
 
 
 class Wire:
-    """Stands for the network and all receivers: keeps what is sent, and answers what it is told to."""
+    """Replaces the network and all receivers: records messages, and answers with the outcome."""
 
     def __init__(self, outcome: int | BaseException = 204) -> None:
-        """Answer with a status, or raise what goes wrong."""
+        """Answer with a status, or raise an error."""
         self.outcome = outcome
         self.sent: list[Attempt] = []
-        # What a test lets happen while a message is on its way.
+        # A test's action while a message is in flight.
         self.meanwhile: Callable[[], object] = lambda: None
 
     def __call__(self, url: str, body: bytes, headers: dict[str, str], **_: Any) -> int:
@@ -111,12 +111,12 @@ class Wire:
         return self.outcome
 
     def deliver(self, database: Database, now: dt.datetime = NOW) -> int:
-        """Send over it what is due at a moment."""
+        """Send the messages due at a moment."""
         return delivery.deliver(database, loopback=False, clock=lambda: now, post=self)
 
 
 class Receiver(HTTPServer):
-    """A receiver on this machine: keeps what it is sent, and does with it what it is told to."""
+    """A receiver on this machine that records requests and behaves as a test needs."""
 
     def __init__(self, port: int = 0) -> None:
         """Listen."""
@@ -132,10 +132,10 @@ class Handler(BaseHTTPRequestHandler):
     server: Receiver
 
     def do_POST(self) -> None:
-        """Keep the request, and answer; whoever was killed takes no answer."""
+        """Record the request, and answer; a killed sender reads no answer."""
         length = int(self.headers["Content-Length"])
         body = self.rfile.read(length)
-        # Whoever is killed while it sends has said nothing.
+        # A sender killed during a request has sent no message.
         if len(body) < length:
             return
         self.server.got.append(Attempt(self.path, body, dict(self.headers)))
@@ -159,7 +159,7 @@ def status(number: int, **headers: str) -> Callable[[Handler], None]:
 
 
 def noise(handler: Handler) -> None:
-    """Answer with what is not HTTP."""
+    """Answer with bytes that are not HTTP."""
     handler.wfile.write(b"220 mail.example ESMTP\r\n")
 
 
@@ -175,7 +175,7 @@ def silence(_: Handler) -> None:
 
 @contextmanager
 def receiving(port: int = 0) -> Iterator[Receiver]:
-    """Let a receiver take what it is sent."""
+    """Run a receiver."""
     with Receiver(port) as receiver:
         thread = threading.Thread(target=receiver.serve_forever, args=(0.01,))
         thread.start()
@@ -194,7 +194,7 @@ def remove(database: Database, id: str) -> None:
 
 @contextmanager
 def loopback() -> Iterator[tuple[int, Callable[[], bool]]]:
-    """Listen on one port of 127.0.0.1 and of ::1, if there is one; gives the port, and tells whether nobody has connected."""
+    """Listen on a port of 127.0.0.1 and, if it exists, of ::1; yields the port and a check that nobody connected."""
     with ExitStack() as stack:
         listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0)))]
         port: int = listeners[0].getsockname()[1]
@@ -204,4 +204,4 @@ def loopback() -> Iterator[tuple[int, Callable[[], bool]]]:
 
 
 class Killed(BaseException):
-    """Stands for a sender that ends while a message is on its way: nothing of it is noted."""
+    """Ends a sender while a message is in flight: none of it is recorded."""

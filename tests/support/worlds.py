@@ -22,14 +22,14 @@ Arguments = list[tuple[str, str]]
 
 
 class Place:
-    """A world, and who answers about it from SQLite and from PostgreSQL."""
+    """A world, served from SQLite and from PostgreSQL."""
 
     def __init__(self, world: World, clients: Sequence[FlaskClient]) -> None:
         """Join them."""
         self.world, self.clients = world, clients
 
     def get(self, path: str) -> TestResponse:
-        """Ask both, which say the same to the byte. Tags are compared without digits: the chains of the ledgers hold times."""
+        """Send a request to both; they answer the same bytes. Tags are compared without digits: chains contain times."""
         first, second = (client.get(path) for client in self.clients)
         tags = [DIGITS.sub("", response.headers.get("ETag", "")) for response in (first, second)]
         assert (first.status_code, tags[0]) == (second.status_code, tags[1]), path
@@ -38,7 +38,7 @@ class Place:
         return first
 
     def ask(self, address: str) -> dict[str, Any]:
-        """Ask for what is there."""
+        """Return the answer to a request for an existing path."""
         response = self.get(address.removeprefix(BASE))
         body: dict[str, Any] = response.get_json()
         assert response.status_code == 200, body
@@ -76,7 +76,7 @@ def flat(filters: Mapping[str, Any], *, repeated: bool = False) -> Arguments:
 
 
 def compare(place: Place, noun: Resource, arguments: Arguments, expected: Sequence[Document], limit: int) -> None:
-    """Ask for a list in pages and compare each of them."""
+    """Request a list in pages and compare each of them."""
     parameters = dict(arguments)
     counted = (None, None) if parameters.get("count") == "none" else (len(expected), "eq")
     paths = parameters["include"].split(",") if "include" in parameters else []
