@@ -1,1 +1,1 @@
-"""Tests of `api/web/`: what every endpoint shares."""
+"""Tests of `api/web/`: behaviour that all endpoints share."""

@@ -1,4 +1,4 @@
-"""Who may do what: every operation, with every kind of key; and what is never told."""
+"""Permissions: every operation with every kind of key; and secrets, which stay secret."""
 
 import datetime as dt
 import logging
@@ -20,7 +20,7 @@ from tests.support.databases import Store, template
 from tests.support.good_requests import Good, prepare
 
 NOW = dt.datetime.now(dt.UTC)
-# Kind of key: its scopes, or what is sent instead of one.
+# Kind of key: its scopes, or another header that is sent.
 KINDS: dict[str, list[str] | str | None] = {
     "none": None,
     "malformed": "Basic Y3VyYXRvcjpzZWNyZXQ=",
@@ -39,7 +39,7 @@ SOURCES = NOBODY | {"another noun": 200, "this noun": 403, "write": 200, "admin"
 OTHERS = NOBODY | {"another noun": 403, "this noun": 403, "write": 200, "admin": 200}
 ADMIN = NOBODY | {"another noun": 403, "this noun": 403, "write": 403, "admin": 200}
 OPEN = dict.fromkeys(KINDS, 200)
-# What each operation answers to each kind of key, 200 for any success: an operation that is not here fails.
+# Status of each operation for each kind of key, 200 for any success; an operation that is missing here fails.
 MATRIX = {
     **{f"{verb} /{row.name}{rest}": {"cities": CITIES, "sources": SOURCES}.get(row.name, OTHERS)
        for row in RESOURCES for verb, rest in (("POST", ""), ("PUT", "/{id}"), ("PATCH", "/{id}"), ("DELETE", "/{id}"))},
@@ -96,7 +96,7 @@ def test_matrix(routing_office: tuple[FlaskClient, Database, dict[str, str | Non
         for kind, authorization in sent.items():
             headers = {"Authorization": authorization} if authorization else {}
             if "security" in document["paths"][path][method.lower()]:
-                # What works uses up what was prepared.
+                # A successful request uses up its prepared data.
                 good = good or prepare(client, database, operation, admin)
                 answer = good.send(client, secret=None, headers=good.headers | headers)
                 good = None if answer.status_code < 300 else good
@@ -120,7 +120,7 @@ def known(path: str) -> str:
 
 
 def test_what_a_document_says_of_scopes(routing_office: tuple[FlaskClient, Database, dict[str, str | None]]) -> None:
-    """Each operation that needs a key names the scope, which is one that there is; the others name none."""
+    """Each operation that needs a key names an existing scope; the others name none."""
     document = routing_office[0].get("/openapi.json").get_json()
     scopes = {
         f"{method.upper()} {path}": operation["security"][0]["bearer"]
@@ -147,7 +147,7 @@ CHALLENGE = 'Bearer realm="digital-cities"'
     ],
 )
 def test_challenges(routing_office: tuple[FlaskClient, Database, dict[str, str | None]], kind: str, challenge: str) -> None:
-    """Who is turned away learns how to authenticate (RFC 6750), and which scope is missing."""
+    """A refusal says how to authenticate (RFC 6750), and names the missing scope."""
     client, _, sent = routing_office
     authorization = sent[kind]
     response = client.post("/cities", json={}, headers={"Authorization": authorization} if authorization else {})
@@ -175,7 +175,7 @@ def test_a_key_is_read_from_one_place(routing_office: tuple[FlaskClient, Databas
 
 
 def test_a_key_is_told_nobody(own_client: FlaskClient, database: Database, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither a log nor an answer but the first nor the database holds a secret, whatever goes wrong."""
+    """No log, no database and no answer but the first has a secret, even after errors."""
     caplog.set_level(logging.DEBUG)
     with database.writing() as session:
         admin = keys.issue(session, "admin", ["admin"], None)
@@ -199,7 +199,7 @@ def test_a_key_is_told_nobody(own_client: FlaskClient, database: Database, caplo
 
 
 def test_lists_wait_for_no_writer(admin: FlaskClient, database: Database) -> None:
-    """Keys and webhooks are listed while somebody else writes; the control, a new key, waits for that where only one can."""
+    """Keys and webhooks are listed during another write; the control, a new key, waits where only one writer is possible."""
     # The first use of a key is noted, which is a write.
     admin.get("/keys").close()
     with ThreadPoolExecutor(1) as pool:

@@ -33,7 +33,7 @@ class Pieces:
         self.pieces = list(pieces)
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next piece, or as much of it as fits; nothing at the end."""
+        """Return the next piece, or the part of it that fits; nothing at the end."""
         if not self.pieces:
             return b""
         piece = self.pieces.pop(0)
@@ -78,7 +78,7 @@ def chunked(client: FlaskClient, pieces: Sequence[bytes], path: str = DRY_RUN) -
 
 @pytest.fixture(scope="module")
 def writer(store: Store, migrated: Settings) -> Iterator[FlaskClient]:
-    """Asks an application with a key that may write."""
+    """A client with a key for writing."""
     with serving(replace(store.copy(migrated), write_limit="1000000/minute")) as app:
         yield curating(app.test_client(), app.extensions["database"])
 
@@ -93,7 +93,7 @@ def writer(store: Store, migrated: Settings) -> Iterator[FlaskClient]:
 @example(beyond=1, size=MAX_BODY)
 @example(beyond=MAX_BODY, size=MAX_BODY)
 def test_a_chunked_body_is_whole_or_refused(writer: FlaskClient, beyond: int, size: int) -> None:
-    """Up to the limit every operation of a chunked body is carried out; one byte more is a 413."""
+    """A chunked body within the limit is processed as a whole; one byte more is a 413."""
     response = chunked(writer, cut(changeset(MAX_BODY + beyond), size))
     if beyond <= 0:
         assert len(response.get_json()["data"]) == OPERATIONS
@@ -103,7 +103,7 @@ def test_a_chunked_body_is_whole_or_refused(writer: FlaskClient, beyond: int, si
 
 @pytest.mark.parametrize("first", [1, 5_000, MAX_BODY - 1])
 def test_a_line_that_ends_at_the_limit_is_no_end(writer: FlaskClient, first: int) -> None:
-    """A body whose first megabyte is valid by itself is refused all the same; the control: that megabyte alone."""
+    """A body is refused even if its first megabyte is valid alone; the control: that megabyte alone."""
     body = changeset(MAX_BODY)
     assert brief(chunked(writer, [body[:first], body[first:], b'{"op": "x"}\n']))[0] == 413
     assert chunked(writer, [body]).status_code == 200
@@ -119,7 +119,7 @@ def test_nothing_of_a_refused_body_is_written(writer: FlaskClient) -> None:
 @pytest.mark.parametrize("lost", [1, 200, 4_999])
 @pytest.mark.parametrize("terminated", [True, False])
 def test_a_body_that_is_shorter_than_announced(writer: FlaskClient, lost: int, terminated: bool) -> None:  # noqa: FBT001 - pytest passes it
-    """A connection that is lost in the middle of a body is a 400, also between two lines; the control: all of it."""
+    """A connection lost in the middle of a body is a 400, even between two lines; the control: the whole body."""
     body = changeset(5_000)
     announced = {"CONTENT_LENGTH": str(len(body)), **({"wsgi.input_terminated": True} if terminated else {})}
     statuses = []
@@ -136,7 +136,7 @@ GUNICORN = (sys.executable, "-m", "gunicorn", "wsgi:app", "--no-control-socket",
 
 
 def exchange(port: int, head: Sequence[str], pieces: Sequence[bytes], *, lost: bool = False) -> int:
-    """Send a request in pieces and return the status of the answer; ``lost``: the connection ends with the last piece."""
+    """Send a request in pieces and return the status; if ``lost``, the connection ends with the last piece."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.sendall("\r\n".join((*head, "", "")).encode())
         for piece in pieces:
@@ -150,7 +150,7 @@ def exchange(port: int, head: Sequence[str], pieces: Sequence[bytes], *, lost: b
 @ON_SQLITE
 @pytest.mark.parametrize("server", ["granian", "gunicorn"])
 def test_servers(store: Store, migrated: Settings, server: str) -> None:
-    """Real servers hand on chunked bodies whole, and what is too long or was cut is refused."""
+    """Real servers pass on chunked bodies whole, and refuse long or interrupted ones."""
     settings, port = store.copy(migrated), unused_port()
     with opened(settings) as database, database.writing() as session:
         secret = keys.issue(session, "curator", ["write"])

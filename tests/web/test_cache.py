@@ -1,4 +1,4 @@
-"""Answers that are kept: the same as those that are not, never older than promised, bounded, and computed once."""
+"""The cache of answers: equal to computed answers, never older than promised, limited in size, and computed once."""
 
 import json
 import random
@@ -38,7 +38,7 @@ from tests.support.processes import Server
 
 Json = dict[str, Any]
 ANY = {"If-Match": "*"}
-# What differs from one answer to the next, kept or not.
+# Headers that differ between any two answers, cached or not.
 OWN = {"X-Request-Id", "Server-Timing", "Age"}
 PATHS = (
     "/cities",
@@ -59,40 +59,40 @@ PATHS = (
 
 @pytest.fixture
 def kept(settings: Settings) -> Iterator[Flask]:
-    """An application that keeps its answers, on this test's own database, and serves none while that is away."""
+    """An application with a cache, on this test's own database; it serves no cached answer while the database is away."""
     with serving(replace(settings, cache_mb=4, write_limit="1000000/minute", stale_if_error=0)) as app:
         yield app
 
 
 @pytest.fixture
 def cached(kept: Flask) -> FlaskClient:
-    """Asks it."""
+    """A client of that application."""
     assert isinstance(kept.wsgi_app, Cache)
     return kept.test_client()
 
 
 @pytest.fixture
 def routing_kept(sqlite_store: Store) -> Iterator[tuple[FlaskClient, FlaskClient]]:
-    """Ask two applications on one database, of which the first keeps its answers: for what the headers of a request decide."""
+    """Two clients on one database, the first with a cache; for tests in which the request's headers decide."""
     settings = sqlite_store.copy(template(sqlite_store))
     with serving(replace(settings, cache_mb=4)) as kept, serving(settings) as plain:
         yield kept.test_client(), plain.test_client()
 
 
 def timing(answer: TestResponse) -> str:
-    """Return what an answer says of where it is from."""
+    """Return the source of an answer, as `Server-Timing` names it."""
     return answer.headers.get("Server-Timing", "").partition(";desc=")[2].partition(",")[0]
 
 
 def whole(answer: TestResponse) -> tuple[int, Json, bytes]:
-    """Return all of an answer that should not depend on where it is from."""
+    """Return everything of an answer that must not depend on the cache."""
     headers = {name: value for name, value in answer.headers.items() if name not in OWN}
     body = re.sub(rb'"request_id":"[^"]*"', b"", answer.get_data())
     return answer.status_code, headers, body
 
 
 def test_hit(cached: FlaskClient) -> None:
-    """The second of two equal requests is answered with what the first got, without a query, and says so."""
+    """The second of two equal requests gets the first one's answer without a query, and `Server-Timing` says so."""
     first, second = cached.get("/cities?limit=2"), cached.get("/cities?limit=2", headers={"X-Request-Id": "mine"})
     assert whole(second) == whole(first)
     assert (timing(first), timing(second)) == ("miss", "hit")
@@ -139,7 +139,7 @@ VARIANTS: list[tuple[str, Json]] = [
     "path", ["/cities", "/cities?fields=id", "/cities/boston-ma", "/cities.csv", "/search?q=san", "/docs", "/changes"]
 )
 def test_every_variant(routing_kept: tuple[FlaskClient, FlaskClient], path: str) -> None:
-    """By every method, `Accept`, coding and condition, kept answers are those of an application that keeps none."""
+    """For every method, `Accept`, coding and condition, a cached answer equals that of an application without a cache."""
     kept, plain = routing_kept
     tag = plain.get(path, buffered=True).headers["ETag"]
     tags = {"": tag, "gzip": f'{tag[:-1]}:gzip"', "apache": f'{tag[:-1]}-gzip"', "apache-gzip": f'{tag[:-1]}:gzip-gzip"'}
@@ -152,10 +152,10 @@ def test_every_variant(routing_kept: tuple[FlaskClient, FlaskClient], path: str)
 
 
 def test_unchanged_without_a_query(cached: FlaskClient, kept: Flask) -> None:
-    """A poll with the newest tag is a 304 without a query, also where nobody has read the answer itself."""
+    """A poll with the newest tag is a 304 without a query, even for a path that nobody has read."""
     tag = cached.get("/cities").headers["ETag"]
     cached.get("/surveys", headers={"If-None-Match": tag})
-    # PostgreSQL may be asked where it is.
+    # A longer lag keeps the cache from asking PostgreSQL for its position.
     kept.wsgi_app.watch.lag = 60  # type: ignore[attr-defined]
     with counted(kept.extensions["database"]) as statements:
         for path in ("/cities", "/surveys"):
@@ -169,13 +169,13 @@ def test_unchanged_without_a_query(cached: FlaskClient, kept: Flask) -> None:
     "path", ["/livez", "/readyz", "/cities/nowhere", "/cities?stat=CA", "/snapshot", "/cities.csv", "/cities?limit=1&wait=1"]
 )
 def test_never_kept(routing_kept: tuple[FlaskClient, FlaskClient], path: str) -> None:
-    """What may not be kept, has no end that is known, or is an error is computed each time."""
+    """Errors, streams without a known end, and answers that must not be cached are computed each time."""
     kept, _ = routing_kept
     assert [timing(kept.get(path, buffered=True)) for _ in range(2)] in (["miss", "miss"], ["", ""])
 
 
 def test_own_writes_are_seen_at_once(cached: FlaskClient, kept: Flask, database: Database) -> None:
-    """After each write by a process, that process's next answer has it, however little it looks at the database."""
+    """A process shows its own writes in its next answer, even if it rarely looks at the database."""
     kept.wsgi_app.watch.lag = 3600  # type: ignore[attr-defined]
     curator = curating(kept.test_client(), database)
     for number in range(20):
@@ -186,9 +186,9 @@ def test_own_writes_are_seen_at_once(cached: FlaskClient, kept: Flask, database:
 
 
 def test_others_writes_are_seen_in_time(cached: FlaskClient, kept: Flask, settings: Settings) -> None:
-    """What another process writes is seen by the next request on SQLite, and after `CACHE_LAG` on PostgreSQL.
+    """A write by another process is visible to the next request on SQLite, and after `CACHE_LAG` on PostgreSQL.
 
-    The control: one that would look after an hour sees nothing of it on PostgreSQL.
+    The control: with a lag of an hour, PostgreSQL's write stays invisible.
     """
     is_sqlite = settings.database_url.startswith("sqlite")
     watch = kept.wsgi_app.watch  # type: ignore[attr-defined]
@@ -205,14 +205,14 @@ def test_others_writes_are_seen_in_time(cached: FlaskClient, kept: Flask, settin
 
 
 def test_one_asks_early(cached: FlaskClient, kept: Flask) -> None:
-    """Before it is time to ask PostgreSQL again, one request does, and no other waits for it; when it is time, all do."""
+    """One request asks PostgreSQL for its position before the lag is over, without delaying others; after it, all wait."""
     watch = seen_long_ago(cached)
     if watch is None:
         return
     asking, go, statements = threading.Event(), threading.Event(), []
 
     def hold(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        """Hold up whoever asks where PostgreSQL is."""
+        """Hold up the query for PostgreSQL's position."""
         if statement == watch.statement:
             statements.append(1)
             asking.set()
@@ -225,7 +225,7 @@ def test_one_asks_early(cached: FlaskClient, kept: Flask) -> None:
         assert timing(cached.get("/cities")) == "hit"
         age(watch, 40)
         late = pool.submit(lambda: kept.test_client().get("/cities"))
-        # The control: whoever comes when it is time waits for the answer that is on its way, and gets nothing older.
+        # The control: after the lag, a request waits for the running query and gets no older answer.
         assert not late.done()
         go.set()
         assert [timing(answer.result(30)) for answer in (early, late)] == ["hit", "hit"]
@@ -233,7 +233,7 @@ def test_one_asks_early(cached: FlaskClient, kept: Flask) -> None:
 
 
 def test_nobody_answers_early(cached: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where PostgreSQL does not say early where it is, what is known is good until it is time, and not longer."""
+    """When the early query for PostgreSQL's position fails, cached answers are served until the lag is over, and no longer."""
     watch = seen_long_ago(cached)
     if watch is None:
         return
@@ -244,7 +244,7 @@ def test_nobody_answers_early(cached: FlaskClient, monkeypatch: pytest.MonkeyPat
 
 
 def seen_long_ago(client: FlaskClient) -> Any:
-    """Keep an answer, and have it soon be time to ask PostgreSQL again; returns what asks, None for SQLite, asked each time."""
+    """Cache an answer and move the end of the lag near; returns the watch, or None on SQLite, which is asked each time."""
     if client.application.extensions["database"].engine.dialect.name == "sqlite":
         return None
     watch = client.application.wsgi_app.watch  # type: ignore[attr-defined]
@@ -255,12 +255,12 @@ def seen_long_ago(client: FlaskClient) -> Any:
 
 
 def age(watch: Any, seconds: float) -> None:
-    """Let it be so long ago that a process has seen where the database is."""
+    """Move a process's last look at the database into the past."""
     watch.seen = (watch.seen[0] - seconds, *watch.seen[1:])
 
 
 def test_cut_and_unpublished(cached: FlaskClient, database: Database, settings: Settings) -> None:
-    """What was cut is not shown any more, and what raw SQL changed counts before it is published, as without a cache."""
+    """Erased data disappears from cached answers, and unpublished raw SQL shows, as without a cache."""
     with serving(settings) as app:
         plain = app.test_client()
         path, history = "/cities?state=ZZ&fields=id", "/cities/boston-ma/history"
@@ -286,7 +286,7 @@ def test_cut_and_unpublished(cached: FlaskClient, database: Database, settings: 
 
 
 def test_min_version(cached: FlaskClient, kept: Flask, settings: Settings) -> None:
-    """Who names a version gets an answer that has it, as soon as it is there, or a 503 that says when to come back."""
+    """A request with `min_version` gets an answer with that version, waiting for it, or a 503 with `Retry-After`."""
     kept.wsgi_app.watch.lag = 3600  # type: ignore[attr-defined]
     for path in (
         "/cities/boston-ma",
@@ -322,9 +322,9 @@ def test_min_version(cached: FlaskClient, kept: Flask, settings: Settings) -> No
 
 @pytest.mark.parametrize("lag", [50, 60_000])
 def test_two_processes(settings: Settings, lag: int) -> None:
-    """Of a server with two processes, each shows every write at once on SQLite, and on PostgreSQL within `CACHE_LAG`.
+    """Both processes of a server show every write, at once on SQLite and within `CACHE_LAG` on PostgreSQL.
 
-    The control, of a minute, shows what was before.
+    The control, with a lag of a minute, shows the old state.
     """
     is_sqlite = settings.database_url.startswith("sqlite")
     with opened(settings) as database, database.writing() as session:
@@ -341,7 +341,7 @@ def test_two_processes(settings: Settings, lag: int) -> None:
             assert server.send("PATCH", "/cities/boston-ma", body, headers)[0] == 200
             if not is_sqlite:
                 time.sleep(0.05)
-            # A connection each, so that both processes are asked.
+            # A new connection for each request reaches both processes.
             answers = [json.loads(server.send("GET", "/cities/boston-ma", b"", {})[1]) for _ in range(8)]
             late += sum(answer["data"]["summary"] != f"{number}" for answer in answers)
         assert (late > 0) == (lag > 50 and not is_sqlite)
@@ -381,7 +381,7 @@ def test_a_stampede_is_one_computation(kept: Flask) -> None:
 
 
 def test_who_computes_fails(kept: Flask) -> None:
-    """When the one who computes fails, the others compute by themselves, and nobody waits for ever."""
+    """When a computation fails, the requests that wait for it compute their answers themselves; none waits forever."""
     cache = kept.wsgi_app
     assert isinstance(cache, Cache)
     inner, gate, first = cache.app, threading.Event(), threading.Semaphore(1)
@@ -407,7 +407,7 @@ def test_who_computes_fails(kept: Flask) -> None:
 
 
 def test_spellings_share_an_answer(cached: FlaskClient, kept: Flask) -> None:
-    """However many spellings of `Accept` and `Accept-Encoding` are made up, each choice of ours is kept once."""
+    """All spellings of `Accept` and `Accept-Encoding` that choose the same representation share one cached answer."""
     for number in range(1, 500):
         spelling = {"Accept": f"application/json, x/y{number}, */*;q=0.{number}", "Accept-Encoding": f"gzip, x{number};q=.5"}
         assert timing(cached.get("/cities", headers=spelling)) == ("miss" if number == 1 else "hit")
@@ -455,7 +455,7 @@ def test_nobody_waits_for_ever(kept: Flask, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_flood_stays_within_its_bytes(cached: FlaskClient, kept: Flask) -> None:
-    """However many different addresses are asked for, the kept answers take no more than was allowed, and the newest are there."""
+    """Under a flood of different addresses, the cache stays within its limit and holds the newest answers."""
     cache: Any = kept.wsgi_app
     cache.answers = Answers(200_000)
     for number in range(1, 400):
@@ -468,14 +468,14 @@ def test_a_flood_stays_within_its_bytes(cached: FlaskClient, kept: Flask) -> Non
 
 
 def test_no_database(tmp_path: Path) -> None:
-    """Where the database can't be asked nothing is served from memory; when it is back, all is as it was."""
+    """While the database is away, no cached answer is served; when it is back, all is as before."""
     with serving(Settings(database_url=f"sqlite:///{tmp_path}/none.sqlite3")) as app:
         assert [app.test_client().get("/cities").status_code for _ in range(2)] == [503, 503]
         assert app.test_client().get("/livez").status_code == 200
 
 
 def test_gone_and_back(cached: FlaskClient, settings: Settings, store: Store) -> None:
-    """A file that is taken away is noticed by the next request, and so is that it is back; so are connections that end."""
+    """The next request notices that a SQLite file is gone or back, and that connections were cut."""
     cached.get("/cities")
     cached.application.extensions["database"].engine.dispose()
     if store.dialect == "sqlite":
@@ -491,7 +491,7 @@ def test_gone_and_back(cached: FlaskClient, settings: Settings, store: Store) ->
 
 @contextmanager
 def taken_away(settings: Settings, store: Store) -> Iterator[None]:
-    """Let nobody reach a database for a while."""
+    """Make the database unreachable in the block."""
     if store.dialect == "sqlite":
         path = Path(settings.sqlalchemy_url.database or "")
         away = path.rename(path.with_suffix(".away"))
@@ -507,7 +507,7 @@ def taken_away(settings: Settings, store: Store) -> Iterator[None]:
 
 
 def test_stale_while_the_database_is_away(settings: Settings, store: Store) -> None:
-    """Cached answers are served for a limited time while the database is away, and say so; all others, and the control, are a 503."""
+    """While the database is away, cached answers are served for a time, and marked; others and the control are a 503."""
     with (
         serving(replace(settings, cache_mb=4, cache_lag=0)) as app,
         serving(replace(settings, cache_mb=4, cache_lag=0, stale_if_error=0)) as without,
@@ -528,7 +528,7 @@ def test_stale_while_the_database_is_away(settings: Settings, store: Store) -> N
 
 
 class Interleaving(RuleBasedStateMachine):
-    """Two processes' applications on one database, one of which keeps its answers; and writers of every kind."""
+    """Two processes' applications on one database, the first with a cache, and every kind of writer."""
 
     make: Callable[[], Settings]
 
@@ -606,7 +606,7 @@ class Interleaving(RuleBasedStateMachine):
 
 @pytest.mark.parametrize("steps", [25, pytest.param(200, marks=pytest.mark.slow)])
 def test_any_interleaving(store: Store, migrated: Settings, steps: int) -> None:
-    """Whatever two processes read and write in whatever order, every kept answer is the one that is computed."""
+    """After any sequence of reads and writes by two processes, every cached answer equals the computed one."""
 
     class Own(Interleaving):
         make = staticmethod(lambda: store.copy(migrated))

@@ -19,7 +19,7 @@ DECODERS = {"gzip": gzip.decompress, "br": brotli.decompress, "zstd": zstd.decom
 @pytest.mark.parametrize("coding", DECODERS)
 @pytest.mark.parametrize("path", ["/cities", "/citations.csv"])
 def test_one_tag_names_the_same_bytes(client: FlaskClient, path: str, coding: str) -> None:
-    """A page and a stream decode to the plain body, under a tag of their own; no byte of them depends on the time."""
+    """Pages and streams decode to the plain body, have separate tags, and contain no time."""
     # Each is read to its end before the next one: one client may hold only some of the places for streams.
     plain, first, second = (
         client.get(path, headers={"Accept-Encoding": one}, buffered=True) for one in ("identity", coding, coding)
@@ -28,14 +28,14 @@ def test_one_tag_names_the_same_bytes(client: FlaskClient, path: str, coding: st
     assert DECODERS[coding](first.get_data()) == plain.get_data()
     assert first.headers["ETag"] == re.sub('"$', f':{coding}"', plain.headers["ETag"])
     assert (first.get_data(), first.headers["ETag"]) == (second.get_data(), second.headers["ETag"])
-    # The header of gzip has a field for the time of compression; 0 stands for no time (RFC 1952, 2.3).
+    # The header of gzip has a field for the time of compression; 0 means no time (RFC 1952, 2.3).
     assert coding != "gzip" or first.get_data()[4:8] == bytes(4)
     unchanged = client.get(path, headers={"Accept-Encoding": coding, "If-None-Match": first.headers["ETag"]})
     assert (unchanged.status_code, unchanged.get_data(), unchanged.headers["ETag"]) == (304, b"", first.headers["ETag"])
 
 
 def test_what_is_not_compressed(client: FlaskClient) -> None:
-    """A small body and a problem are sent as they are, whatever the client accepts."""
+    """A small body and a problem are sent uncompressed to every client."""
     for path in ("/cities?limit=1&fields=id", "/nowhere"):
         response = client.get(path, headers={"Accept-Encoding": "gzip"})
         assert (response.headers.get("Content-Encoding"), response.is_json) == (None, True)

@@ -17,7 +17,7 @@ def paths(app: Flask) -> dict[str, set[str]]:
 
 
 def test_preflights_name_the_methods_of_the_path(app: Flask) -> None:
-    """A preflight is told exactly the methods that `Allow` and the URL map have for the path, whichever it asks for."""
+    """A preflight's answer has exactly the methods of `Allow` and of the URL map for the path, for any method requested."""
     client = app.test_client()
     for path, methods in paths(app).items():
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
@@ -33,7 +33,7 @@ def test_preflights_name_the_methods_of_the_path(app: Flask) -> None:
 
 @pytest.mark.parametrize("path", ["/cities", "/nowhere", "/livez", "/docs/page.css"])
 def test_every_answer(client: FlaskClient, path: str) -> None:
-    """Success or not, an answer names its request, forbids to guess its type, and can be read from any origin."""
+    """Every answer has its request's id, forbids content sniffing, and is readable from any origin."""
     response = client.get(path, headers={"X-Request-Id": "abc"})
     response.close()
     assert response.headers["X-Request-Id"] == "abc"

@@ -10,7 +10,7 @@ from api.web import keys
 
 
 def test_last_use_is_noted_once_a_minute(own_client: FlaskClient, database: Database) -> None:
-    """The time of the last use is written at the first use and then not within a minute, whoever uses the key how often."""
+    """A key's last use is written at the first use and then at most once a minute, however often it is used."""
     with database.writing() as session:
         secret = keys.issue(session, "curator", ["write"], None)
     headers = {"Authorization": f"Bearer {secret}"}
@@ -33,5 +33,5 @@ def test_last_use_is_noted_once_a_minute(own_client: FlaskClient, database: Data
     ("write", "write:awards", True), ("write", "admin", False), ("admin", "write:awards", True), ("admin", "admin", True),
 ])  # fmt: skip
 def test_scopes(held: str, scope: str, allowed: bool) -> None:  # noqa: FBT001 - pytest passes it
-    """`write` is every noun's, `admin` everything, and nothing else is more than it says."""
+    """`write` covers every noun, `admin` everything, and other scopes only themselves."""
     assert keys.ApiKey(name="k", scopes=held).allows(scope) is allowed

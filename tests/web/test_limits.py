@@ -1,4 +1,4 @@
-"""How often: what a caller is told, and who is stopped."""
+"""Rate limits: the headers, and the refusals."""
 
 import logging
 import re
@@ -26,13 +26,13 @@ from tests.support.processes import unused_port
 
 @contextmanager
 def limited(settings: Settings, **changed: Any) -> Iterator[FlaskClient]:
-    """Ask an application with these limits, as a curator."""
+    """A curator's client of an application with these limits."""
     with serving(replace(settings, **changed)) as app:
         yield curating(app.test_client(), app.extensions["database"])
 
 
 def test_writes_are_limited(settings: Settings) -> None:
-    """Each write says which limit counts it and what is left; one too many is a 429 that says when to come back."""
+    """Each write's answer has its limit and the remaining number; one too many is a 429 with `Retry-After`."""
     with limited(settings, write_limit="3/hour") as client:
         answers = [client.post("/cities", json={}) for _ in range(4)]
         assert [answer.status_code for answer in answers] == [422, 422, 422, 429]
@@ -51,7 +51,7 @@ def test_writes_are_limited(settings: Settings) -> None:
 
 
 def test_wrong_keys_are_limited(settings: Settings) -> None:
-    """An address that tries keys is told to wait; a good key from there still works."""
+    """An address that tries wrong keys gets a 429; a valid key from there still works."""
     with limited(settings, refusal_limit="2/hour") as client:
         wrong = {"Authorization": "Bearer dca_wrong"}
         answers = [client.post("/cities", json={}, headers=wrong) for _ in range(3)]
@@ -63,7 +63,7 @@ def test_wrong_keys_are_limited(settings: Settings) -> None:
 
 
 def test_missing_scopes_are_limited(settings: Settings) -> None:
-    """An address that tries what its key may not do is told to wait; what the key may do still works."""
+    """An address that tries operations beyond its key's scopes gets a 429; permitted ones still work."""
     with limited(settings, refusal_limit="2/hour") as client:
         answers = [client.get("/keys") for _ in range(3)]
         assert [answer.status_code for answer in answers] == [403, 403, 429]
@@ -94,7 +94,7 @@ def test_the_limit_is_of_all_processes_with_redis(tmp_path: Path) -> None:
 
 
 def test_a_clock_that_is_set_back_stops_nobody(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the clock was set back by a day, nobody waits longer than the limit's own time; the control: the library alone."""
+    """After the clock is set back by a day, no client waits longer than the limit's period; the control: the library alone."""
     storage = storage_from_string("memory://")
     library, item = MovingWindowRateLimiter(storage), parse("1/minute")
     now = time.time
@@ -109,7 +109,7 @@ def test_a_clock_that_is_set_back_stops_nobody(settings: Settings, monkeypatch: 
 
 
 def test_a_redis_that_is_down_stops_nobody(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
-    """When nobody counts, curators go on, and the log says so, without the address."""
+    """When Redis is down, curators go on without a limit, and the log says so, without the address."""
     caplog.set_level(logging.WARNING)
     with limited(settings, write_limit="1/hour", limits_storage=f"redis://:secret@127.0.0.1:{unused_port()}/0") as client:
         assert [client.post("/cities", json={}).status_code for _ in range(2)] == [422, 422]

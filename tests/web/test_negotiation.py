@@ -54,7 +54,7 @@ def test_programs(client: FlaskClient, accept: str) -> None:
     ],
 )
 def test_which_types(accept: str, types: tuple[str, ...]) -> None:
-    """The types that a header allows come in the order of its weights, then the more specific first, then in ours."""
+    """The types that a header allows are ordered by weight, then by specificity, then by our preference."""
     assert preferred_types(accept) == types
 
 
@@ -83,5 +83,5 @@ def test_which_types(accept: str, types: tuple[str, ...]) -> None:
     ],
 )
 def test_which_coding(accept_encoding: str, coding: str | None) -> None:
-    """A client gets the coding that it prefers, with ours deciding among equals, and never one that it refuses."""
+    """A client gets the coding that it prefers, ours among equals, and never one that it refuses."""
     assert preferred_coding(accept_encoding) == coding

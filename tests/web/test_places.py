@@ -1,4 +1,4 @@
-"""Places for slow requests: who gets one, and what happens to those who get none."""
+"""Places for slow requests: their distribution, and the refusals."""
 
 import itertools
 import time
@@ -86,7 +86,7 @@ def test_without_a_place(settings: Settings) -> None:
         assert took < 5
         absent = client.get(ABSENT.format(version + 1))
         assert brief(absent) == (503, "unavailable", [])
-        # The control: what needs no place is answered as always, and a freed place is taken again.
+        # The control: requests that need no place are answered as always, and a freed place is taken again.
         assert client.get(ABSENT.format(version)).status_code == 200
         app.extensions["waiters"].release("192.0.2.1")
         assert seconds(lambda: client.get(ABSENT.format(version + 1))) > 0.9

@@ -1,4 +1,4 @@
-"""Bad input and bad days: every answer that is no success is a problem that says what would have worked."""
+"""Bad input and failures: every answer without success is a problem that suggests a solution."""
 
 import base64
 import json
@@ -82,7 +82,7 @@ ARGUMENTS = sorted([*parameters.parameters(BY_NAME["cities"]), *language.filters
     ],
 )
 def test_wrong_parameter(routing_client: FlaskClient, path: str, expected: object) -> None:
-    """A wrong parameter is refused with its name, what is allowed, and the nearest right name."""
+    """A wrong parameter is refused with its name, the allowed ones, and the nearest correct name."""
     assert brief(routing_client.get(path)) == expected
 
 
@@ -118,7 +118,7 @@ def test_forged_cursor_on_sqlite_and_postgresql(
     raw: bytes,
     forged: bool,  # noqa: FBT001 - hypothesis passes it
 ) -> None:
-    """Whatever a caller puts into a cursor, the answer is a page or a 400, on both databases alike."""
+    """Any content of a cursor gets a page or a 400, on both databases alike."""
     for app in (routing_app, postgresql_app):
         client = app.test_client()
         real = client.get("/cities?limit=1").get_json()["page"]["cursor"]
@@ -134,7 +134,7 @@ def test_forged_cursor_on_sqlite_and_postgresql(
 
 @pytest.mark.parametrize("value", [10**15, -1, True, None, 1.5, "x"])
 def test_forged_cursor_of_a_search(client: FlaskClient, value: Any) -> None:
-    """A number too wide for a column, or no number, in the cursor of a search is a page or a 400, never our mistake."""
+    """A number too wide for a column, or no number, in the cursor of a search gets a page or a 400, never a 500."""
     cursor = client.get("/search?q=city&limit=1").get_json()["page"]["cursor"]
     signature = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))[0]
     forged = base64.urlsafe_b64encode(json.dumps([signature, value, value, value]).encode()).decode().rstrip("=")
@@ -167,7 +167,7 @@ def postgresql_app(scratch: Path, postgresql: str) -> Iterator[Flask]:
     ],
 )
 def test_unknown_path(routing_client: FlaskClient, path: str, suggestion: str | None) -> None:
-    """An unknown path lists those that there are, and mends what is nearly one."""
+    """An unknown path lists the existing ones, and suggests the nearest."""
     status, name, (item,) = brief(routing_client.get(path))
     assert (status, name, item["code"], item["allowed"]) == (404, "not-found", "unknown-path", PATHS)
     assert item.get("suggestion") == suggestion or (suggestion is None and item.get("suggestion") in PATHS)
@@ -211,7 +211,7 @@ ALLOWED = {
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"])
 @pytest.mark.parametrize("path", ALLOWED)
 def test_wrong_method(routing_client: FlaskClient, method: str, path: str) -> None:
-    """A method that doesn't work is a 405 that lists those that do, in `Allow` too; the others do work."""
+    """A wrong method is a 405 that lists the working ones, also in `Allow`; they do work."""
     response, allowed = routing_client.open(path, method=method), ALLOWED[path]
     if method in allowed:
         assert response.status_code in {200, 401}
@@ -236,7 +236,7 @@ def test_not_acceptable(routing_client: FlaskClient, accept: str) -> None:
     "accept", ["", "*/*", "application/*", "application/json", "text/html, */*;q=0.1", "application/json;charset=utf-8"]
 )
 def test_acceptable(routing_client: FlaskClient, accept: str) -> None:
-    """What allows JSON gets JSON."""
+    """A client whose header allows JSON gets JSON."""
     assert routing_client.get("/cities", headers={"Accept": accept}).status_code == 200
 
 
@@ -264,14 +264,14 @@ def test_request_id(routing_client: FlaskClient) -> None:
 
 
 def test_echo_is_cut(routing_client: FlaskClient) -> None:
-    """What a caller sent comes back shortened."""
+    """Echoed input is shortened."""
     body = problem(routing_client.get("/cities?" + "x" * 5000 + "=1"))
     assert len(body["errors"][0]["parameter"]) == 81
     assert len(json.dumps(body)) < 1000 + len(json.dumps(ARGUMENTS))
 
 
 def test_internal_error(caplog: pytest.LogCaptureFixture) -> None:
-    """Our mistake is a 500 that tells the caller nothing of it; the log has the error with its place, on one line."""
+    """A bug is a 500 without details; the log has the error with its place, on one line."""
     with serving(NO_DATABASE) as app:
 
         def broken(path: str) -> str:
@@ -289,7 +289,7 @@ def test_internal_error(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_not_migrated(store: Store) -> None:
-    """Before the migration every read is a 503 that says what to run, and /livez is up; after it the next request works."""
+    """Before the migration every read is a 503 that names the command to run, and /livez is up; after it, requests work."""
     settings = store.empty()
     with opened(settings, create=True) as database, serving(settings) as app:
         with database.engine.connect():
@@ -310,7 +310,7 @@ def test_not_migrated(store: Store) -> None:
 
 
 def test_missing_file(sqlite_store: Store, tmp_path: Path) -> None:
-    """A SQLite file that isn't there is a 503 and is not created; once it is there, the next request works."""
+    """A missing SQLite file is a 503 and is not created; once it exists, the next request works."""
     path = tmp_path / "missing.sqlite3"
     with serving(Settings(database_url=f"sqlite:///{path}", retry_after=17)) as app:
         client = app.test_client()
@@ -323,7 +323,7 @@ def test_missing_file(sqlite_store: Store, tmp_path: Path) -> None:
 
 
 def test_unreachable_server() -> None:
-    """A PostgreSQL that nobody answers for is a 503, quickly, for data and for /readyz."""
+    """An unreachable PostgreSQL is a quick 503, for data and for /readyz."""
     away = Settings(database_url="postgresql://nobody:secret@127.0.0.1:1/none", connect_timeout=2)
     with serving(away) as app:
         client = app.test_client()
@@ -332,7 +332,7 @@ def test_unreachable_server() -> None:
 
 
 def test_cut_connections(store: Store, settings: Settings) -> None:
-    """When PostgreSQL has cut every connection, the next request connects anew; an open SQLite file has nobody to cut it."""
+    """After PostgreSQL has cut every connection, the next request connects again; an open SQLite file cannot be cut."""
     with serving(settings) as app, opened(settings) as database:
         client = app.test_client()
         assert client.get("/cities").status_code == 200
@@ -345,7 +345,7 @@ def test_cut_connections(store: Store, settings: Settings) -> None:
 
 
 def test_a_role_that_may_only_read(scratch: Path, postgresql: str) -> None:
-    """A write of a role without that privilege is a 503 that says so, and its reads work; the control: the owner writes."""
+    """A write by a role without the privilege is a 503 with that reason, and its reads work; the control: the owner writes."""
     store = Store("postgresql", scratch, postgresql)
     settings = store.copy(template(store))
     with serving(settings) as app:
@@ -370,14 +370,14 @@ def test_a_role_that_may_only_read(scratch: Path, postgresql: str) -> None:
 
 
 def test_busy_database(store: Store, settings: Settings) -> None:
-    """A reader who can't get through in time is told to come back, and gets through when the way is free."""
+    """A reader that waits too long gets a 503 with `Retry-After`, and an answer once the lock is gone."""
     with serving(replace(settings, lock_timeout=1)) as app, opened(settings) as database:
         client = app.test_client()
         with database.engine.connect() as connection:
             if store.dialect == "postgresql":
                 connection.execute(text("lock table ledger_head in access exclusive mode"))
             else:
-                # Readers of a WAL file wait for nobody; but it may be another program's, which is no WAL file.
+                # Readers of a WAL file wait for nobody, but another program's file may have another mode.
                 connection.connection.cursor().executescript("pragma journal_mode = delete; begin exclusive")
             assert problem(client.get("/cities"))["detail"] == "The database is locked by another writer: try again."
             connection.rollback()
@@ -386,7 +386,7 @@ def test_busy_database(store: Store, settings: Settings) -> None:
 
 @pytest.mark.parametrize("status", sorted({row.status for row in PROBLEMS.values()} | {417, 418, 501, 502, 504}))
 def test_every_abort_is_a_problem(status: int) -> None:
-    """Whatever a library aborts with is answered with a problem of ours, never with its own page or JSON."""
+    """Every abort by a library is answered with our problem, never with the library's page or JSON."""
     with serving(NO_DATABASE) as app:
         app.add_url_rule("/aborts", view_func=lambda: abort(status))
         response = app.test_client().get("/aborts")
@@ -404,7 +404,7 @@ def test_body_too_large() -> None:
 
 
 def test_asset_is_whole(routing_client: FlaskClient) -> None:
-    """An asset has no ranges, so it is never half; `If-Match` refuses it if it names another, as in every read."""
+    """An asset ignores ranges; `If-Match` refuses another tag, as in every read."""
     whole = (ROOT / "api" / "endpoints" / "static" / "page.css").read_bytes()
     for header in ({"Range": "bytes=0-1"}, {"Range": "bytes=999999-"}, {"If-Match": "*"}):
         response = routing_client.get("/docs/page.css", headers=header)
@@ -433,5 +433,5 @@ def test_replaced_file(sqlite_store: Store) -> None:
 
 
 def test_every_name_has_a_row() -> None:
-    """The names that code may raise, which mypy checks, are those of the table of problem types."""
+    """The names that code may raise, which mypy checks, are exactly those of the table of problem types."""
     assert list(get_args(ProblemName)) == [row.name for row in PROBLEMS.values()] == list(PROBLEMS)

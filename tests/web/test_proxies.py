@@ -1,4 +1,4 @@
-"""Trusted proxies say who the client is; nobody else does."""
+"""Only trusted proxies determine the client's address."""
 
 import logging
 from dataclasses import replace
@@ -12,7 +12,7 @@ from api.web.proxies import Proxies, networks
 from tests.support.applications import serving
 
 TRUSTED = "10.0.0.0/8,2001:db8::5"
-# The headers of a request from a peer, and what they make of client, scheme and host.
+# Headers of a request from a peer, and the client, scheme and host that follow from them.
 CASES: dict[str, tuple[str, dict[str, str], tuple[str, str, str]]] = {
     "none": ("10.0.0.1", {}, ("10.0.0.1", "http", "inner")),
     "for": ("10.0.0.1", {"X_FORWARDED_FOR": "192.0.2.9"}, ("192.0.2.9", "http", "inner")),
@@ -72,7 +72,7 @@ def test_links(settings: Settings, trusted: str) -> None:
 
 
 def test_settings_name_networks() -> None:
-    """What is no address and no network is refused, with what would have worked."""
+    """An entry that is no address and no network is refused, with a working example."""
     with pytest.raises(
         SettingsError, match=r"TRUSTED_PROXIES names 'proxy', which is no address or network such as 10\.0\.0\.0/8"
     ):
@@ -95,7 +95,7 @@ def test_one_client(address: str, client: str) -> None:
 
 
 def test_places() -> None:
-    """One client gets half of the places, all clients together all of them, and what is given back is free again."""
+    """One client gets half of the places, all clients together all of them, and a returned place is free again."""
     places = Places(4)
     assert [places.take("192.0.2.1") for _ in range(3)] == [True, True, False]
     assert [places.take(f"192.0.2.{number}") for number in (2, 3, 4)] == [True, True, False]

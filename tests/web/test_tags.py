@@ -111,7 +111,7 @@ def test_tags_of_proxies(client: FlaskClient, path: str) -> None:
 @ON_SQLITE
 @pytest.mark.parametrize("path", [RECORD, "/cities", "/cities.csv", "/openapi.json", "/changes"])
 def test_if_match_of_reads(client: FlaskClient, path: str) -> None:
-    """`If-Match` on a read that names another answer is a 412, also with a matching `If-None-Match`; the control passes."""
+    """On a read, `If-Match` with another tag is a 412, even with a matching `If-None-Match`; the control passes."""
     tag = tag_of(client, path)
     for written in ('"nope"', "", "nope", f'"{tag[1:-1]}0"'):
         refused = client.get(path, headers={"If-Match": written, "If-None-Match": tag})
@@ -126,7 +126,7 @@ def test_if_match_of_reads(client: FlaskClient, path: str) -> None:
 
 @ON_SQLITE
 def test_another_address_or_release(settings: Settings) -> None:
-    """After `PUBLIC_URL` changed or another release was deployed, an old tag gets a 200; the control, under neither, a 304."""
+    """With another `PUBLIC_URL` or another release, an old tag gets a 200; the control, under neither, a 304."""
     with ExitStack() as stack:
         urls = ("https://a.example", "https://a.example", "https://b.example", "https://a.example")
         apps = [stack.enter_context(serving(replace(settings, public_url=url))) for url in urls]
@@ -142,7 +142,7 @@ def test_another_address_or_release(settings: Settings) -> None:
 
 
 def test_unpublished_changes(own_client: FlaskClient, database: Database) -> None:
-    """A list that shows a change of raw SQL which is not published yet has a tag of its own."""
+    """A list that shows an unpublished change by raw SQL has a different tag for each state."""
     path = "/cities?state=ZZ&fields=id"
     before = tag_of(own_client, path)
     tags = {before}
@@ -176,7 +176,7 @@ def test_every_tag_of_a_record_may_write(own_client: FlaskClient, database: Data
 
 
 def test_writers_of_a_lost_future(futures: tuple[FlaskClient, FlaskClient]) -> None:
-    """A tag of a future that was lost changes nothing, though the version has the same number; the tag of now does."""
+    """A tag of a lost version changes nothing, even if the version's number is the same; the current tag works."""
     lost, kept = futures
     tags = [client.get(RECORD).headers["ETag"] for client in (lost, kept)]
     versions = {client.get(RECORD).get_json()["data"]["version"] for client in (lost, kept)}
@@ -201,7 +201,7 @@ def tags(client: FlaskClient) -> dict[str, dict[str | None, str]]:
 @limits(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_list_of_tags_misleads(client: FlaskClient, tags: dict[str, dict[str | None, str]], data: st.DataObject) -> None:
-    """Of any list of tags, changed by proxies or not, a 304 is sent only if one names the answer, and its tag is that of a 200."""
+    """Any list of tags, changed by proxies or not, gets a 304 only if one names the answer; its tag is that of a 200."""
     path = data.draw(st.sampled_from(LISTED))
     coding = data.draw(st.sampled_from(ACCEPTED))
     known: dict[str, tuple[str, str | None]] = {}
