@@ -1,1 +1,1 @@
-"""Tests of `api/cli/`: what operators type."""
+"""Tests of `api/cli/`: the operators' commands."""

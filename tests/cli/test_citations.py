@@ -1,4 +1,4 @@
-"""`citations check`: a text is compared with what is cited from it."""
+"""`citations check` compares a text with its citations."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.support.processes import Run
 
 @pytest.fixture
 def story(database: Database, tmp_path: Path) -> Path:
-    """A text of ours, known to the database as the source `zz-story` with two citations."""
+    """A text of ours, in the database as the source `zz-story` with two citations."""
     file = tmp_path / "story.txt"
     file.write_text(STORY, encoding="utf-8")
     paragraphs = fingerprints.paragraphs(STORY)
@@ -52,7 +52,7 @@ def story(database: Database, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("end_of_line", ["\n", "\r\n"], ids=repr)
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 def test_citations_agree(run: Run, story: Path, encoding: str, end_of_line: str) -> None:
-    """A source's own text draws one line and status 0, whatever ends its lines, with a byte-order mark or without."""
+    """A source's own text gets one line and status 0, with any line ends and with or without a byte order mark."""
     story.write_text(STORY, encoding=encoding, newline=end_of_line)
     assert run("citations", "check", "zz-story", story) == (0, ["Citations that match the text: 2."])
 
@@ -86,7 +86,7 @@ def test_citations_of_another_text(run: Run, story: Path, old: str, new: str, co
 
 
 def test_citations_of_an_unknown_source(run: Run, database: Database, story: Path) -> None:
-    """A source that isn't there is answered with those that are."""
+    """An unknown source is refused with a list of the known ones."""
     with database.reading() as session:
         known = ", ".join(sorted(session.scalars(select(Source.id))))
     assert "zz-story" in known

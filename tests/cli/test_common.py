@@ -35,7 +35,7 @@ def test_no_usable_database(store: Store, make: Callable[[Store], Settings], exp
 
 
 def test_a_newer_database(store: Store, tmp_path: Path) -> None:
-    """A command is refused on a database of a newer release, which may hold what this release does not know."""
+    """A command refuses a database of a newer release, whose data this release may not know."""
     (tmp_path / "story.txt").write_text(STORY, encoding="utf-8")
     with serving(later(store)) as app:
         for arguments in ("ledger verify", "ledger sweep", f"citations check zz-story {tmp_path / 'story.txt'}"):

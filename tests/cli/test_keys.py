@@ -17,7 +17,7 @@ def command(settings: Settings, *arguments: str) -> Result:
 
 
 def test_keys_on_the_command_line(settings: Settings) -> None:
-    """A key is made, listed, rotated and revoked; the secret that is printed is the one that works."""
+    """A key is created, listed, rotated and revoked; the printed secret works."""
     made = command(settings, "create", "part-two", "--scope", "write:cities", "--scope", "write:awards", "--expires", "90d")
     assert re.fullmatch(r"dca_[A-Za-z0-9_-]{43}", made.output.strip())
     turned = command(settings, "rotate", "part-two").output.strip()
@@ -48,7 +48,7 @@ def test_keys_on_the_command_line(settings: Settings) -> None:
     ],
 )
 def test_key_commands_that_are_wrong(settings: Settings, arguments: list[str], said: str) -> None:
-    """What can't be done is said in a line, and nothing is made."""
+    """An impossible command is refused in one line, and creates nothing."""
     command(settings, "create", "there", "--scope", "write")
     done = command(settings, *arguments)
     assert done.exit_code != 0

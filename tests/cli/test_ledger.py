@@ -1,4 +1,4 @@
-"""`ledger`: verify finds what was tampered with, sweep publishes what raw SQL changed; trim, erase and a new epoch."""
+"""`ledger`: verify finds tampering, sweep publishes raw SQL; trim, erase and a new epoch."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ def test_verify_agrees(run: Run) -> None:
 
 
 def test_raw_sql_is_swept(run: Run, database: Database) -> None:
-    """What raw SQL changed is listed by `verify` with status 1, until `sweep` has published it."""
+    """`verify` lists changes by raw SQL with status 1, until `sweep` has published them."""
     version, last = revision_of(database, "cities", "boston-ma"), head(database)
     with database.writing() as session:
         session.execute(text("update cities set summary = 'By hand.' where id = 'boston-ma'"))
@@ -51,7 +51,7 @@ def test_raw_sql_is_swept(run: Run, database: Database) -> None:
     assert run("ledger", "sweep") == (0, [f"Changes published: 0; the dataset is at version {last + 2}."])
 
 
-# By what was tampered with: the statement, and the lines that name it.
+# By kind of tampering: the statement, and the lines that name it.
 TAMPERED: dict[str, tuple[str, list[str]]] = {
     "document": (
         "update revision set document = replace(document, 'Boston', 'Bostom') where version = {version}",
@@ -143,7 +143,7 @@ TAMPERED: dict[str, tuple[str, list[str]]] = {
 
 @pytest.mark.parametrize("tampered", TAMPERED)
 def test_tampering_is_found(run: Run, database: Database, tampered: str) -> None:
-    """Whatever in the ledger was changed by hand is named, and the exit status is 1."""
+    """`verify` names every manual change of the ledger, with status 1."""
     statement, expected = TAMPERED[tampered]
     last = head(database)
     version = revision_of(database, "cities", "boston-ma")
@@ -158,7 +158,7 @@ def test_tampering_is_found(run: Run, database: Database, tampered: str) -> None
 
 
 def test_sweep_names_what_it_can_not_publish(run: Run, database: Database) -> None:
-    """A record that its schema forbids is named, with status 1; the rest of the sweep is published all the same."""
+    """`sweep` names a record that its schema forbids, with status 1, and publishes the rest."""
     last = head(database)
     with database.engine.begin() as connection:
         connection.execute(text("update cities set summary = 'Fine.' where id = 'boston-ma'"))
@@ -201,7 +201,7 @@ def test_looking_publishes_nothing(settings: Settings, database: Database) -> No
 
 
 def test_new_epoch(run: Run, settings: Settings, database: Database) -> None:
-    """A new epoch is said with the version that it begins with, and what is written next has it."""
+    """A new epoch is announced with its first version, which the next write gets."""
     said = "Epoch 1 has begun: its first version is 1000000000001. Clients that saw lost versions are told so."
     assert run("ledger", "new-epoch") == (0, [said])
     assert head(database) == 603
@@ -212,7 +212,7 @@ def test_new_epoch(run: Run, settings: Settings, database: Database) -> None:
 
 
 def test_trim(run: Run, settings: Settings, database: Database) -> None:
-    """Trimming cuts what was superseded for longer than that, and says how much."""
+    """Trimming removes documents superseded longer ago than the given time, and prints their number."""
     with serving(settings) as app:
         curator = curating(app.test_client(), database)
         for summary in ("One.", "Two."):
@@ -230,7 +230,7 @@ def test_trim(run: Run, settings: Settings, database: Database) -> None:
 
 
 def test_erase(run: Run, settings: Settings, database: Database) -> None:
-    """Erasing cuts the past of one record, and reminds of what it says now; a deleted one says nothing any more."""
+    """Erasing removes the past of one record and keeps its current document; a deleted record has none."""
     with serving(settings) as app:
         curator = curating(app.test_client(), database)
         curator.post("/cities", json={"id": "a-zz", "name": "A", "state": "ZZ", "country": "US"})

@@ -45,7 +45,7 @@ def test_serve_with_wrong_settings(variables: dict[str, object], expected: str) 
 
 
 def test_serve_without_a_migrated_database(store: Store) -> None:
-    """`serve` on an empty database says what to run in one line, and ends."""
+    """`serve` on an empty database ends with one line that names the command to run."""
     assert refusal(SERVE, DATABASE_URL=unmigrated(store).database_url, PORT=unused_port()) == NOT_MIGRATED
 
 
@@ -61,14 +61,14 @@ def test_serve_on_a_taken_port(file: str) -> None:
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "caf\u00e9..example", "::ffff"])
 def test_serve_on_an_address_of_others(file: str, host: str) -> None:
-    """`serve` on an address that this machine doesn't have, or that is none, names it in one line, and ends."""
+    """`serve` on an address that is invalid or not this machine's names it in one line, and ends."""
     port = unused_port()
     line = refusal(SERVE, DATABASE_URL=file, HOST=host, PORT=port)
     assert line.startswith(f"Error: can't listen on HOST={host} PORT={port}: ")
 
 
 def get(url: str) -> tuple[int, Any]:
-    """Ask a server over HTTP."""
+    """Send a request to a server over HTTP."""
     with urlopen(url, timeout=60) as response:
         return response.status, json.loads(response.read())
 
@@ -82,7 +82,7 @@ def answers(base: str) -> None:
 
 
 def end(process: subprocess.Popen[str], number: signal.Signals) -> str:
-    """Ask a server's whole group to stop, again and again, see that its processes are gone, and return what it said."""
+    """Signal a server's process group repeatedly, check that its processes are gone, and return its output."""
     workers = psutil.Process(process.pid).children()
     assert workers
     with suppress(ProcessLookupError):
@@ -96,10 +96,10 @@ def end(process: subprocess.Popen[str], number: signal.Signals) -> str:
 
 @pytest.mark.parametrize(("host", "number"), [("127.0.0.1", signal.SIGTERM), ("localhost", signal.SIGINT)])
 def test_serve(file: str, host: str, number: signal.Signals) -> None:
-    """`serve` answers over HTTP, on a name as on an address, until it is asked to stop, and leaves no process behind, however often it is asked."""
+    """`serve` answers over HTTP on a name and on an address; a signal, even repeated, leaves no process behind."""
     port = unused_port()
     with listening(SERVE, host, port, DATABASE_URL=file, HOST=host, PORT=port) as process:
-        # Before, granian forgets what a worker is told, and kills it ten seconds later.
+        # Until worker 2 has started, granian loses a signal to a worker and kills it ten seconds later.
         begun = list(itertools.takewhile(lambda line: "Started worker-2" not in line, process.stdout or []))
         answers(f"http://{host}:{port}")
         output = end(process, number)
@@ -124,7 +124,7 @@ def test_workers_inherit_no_connection(store: Store, settings: Settings) -> None
     """The connection that looked at the database before the start is closed before there are workers to share it."""
     port = unused_port()
     with listening(SERVE, "127.0.0.1", port, DATABASE_URL=settings.database_url, PORT=port) as process:
-        # Nobody has asked anything yet, so any connection would be the one from before.
+        # No request was sent yet, so any connection would be one from before.
         wait_until(lambda: connections(store, settings) == 0, process)
         # The control: one that a worker makes is counted.
         answers(f"http://127.0.0.1:{port}")
@@ -133,7 +133,7 @@ def test_workers_inherit_no_connection(store: Store, settings: Settings) -> None
 
 
 def connections(store: Store, settings: Settings) -> int:
-    """Count who is connected; for SQLite, whether anybody is."""
+    """Count the connections; on SQLite, tell whether there is any."""
     if store.dialect == "sqlite":
         # The last connection that closes takes this file away.
         return int(Path(f"{settings.database_url.removeprefix('sqlite:///')}-wal").exists())
@@ -152,7 +152,7 @@ def test_collector_spares_what_stays(file: str) -> None:
 
 
 def test_gunicorn(file: str) -> None:
-    """With threads, gunicorn serves the same, is not killed by a long poll, and leaves no process behind either."""
+    """With threads, gunicorn serves the same, survives a long poll, and leaves no process behind."""
     port = unused_port()
     arguments = (sys.executable, "-m", "gunicorn", "wsgi:app", "--bind", f"127.0.0.1:{port}", "--no-control-socket")
     threads = ("--worker-class", "gthread", "--threads", "4", "--limit-request-line", "0", "--timeout", "2")
@@ -174,7 +174,7 @@ def refused(address: str) -> tuple[int, str, bytes]:
 
 
 def test_long_query_on_the_wire(file: str) -> None:
-    """`serve` answers a long query with our problem; above 64 KiB its HTTP library says 414 before us, without a body."""
+    """A long query is our problem document; above 64 KiB granian's HTTP library answers a 414 without a body."""
     port = unused_port()
     with listening(SERVE, "127.0.0.1", port, DATABASE_URL=file, PORT=port) as process:
         ours = refused(f"http://127.0.0.1:{port}/cities?limit={'1' * 60_000}")

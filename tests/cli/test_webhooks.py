@@ -1,4 +1,4 @@
-"""`webhooks run`: it sends what is due, goes on, and ends when it is asked to."""
+"""`webhooks run` sends due messages, continues, and ends on a signal."""
 
 import itertools
 import random
@@ -28,7 +28,7 @@ from tests.support.webhooks import PLAIN, Killed, change, every, hold, receiving
 
 
 def test_run_once(settings: Settings, database: Database) -> None:
-    """`webhooks run --once` sends what is due and ends; to this machine itself only where that is set, and is said to be tried."""
+    """`webhooks run --once` sends due messages and ends; without the setting, one to this machine fails."""
     with receiving() as receiver, serving(settings) as strict, serving(replace(settings, webhooks_loopback=1)) as trying:
 
         def run(app: Flask) -> tuple[int, str]:
@@ -54,7 +54,7 @@ RUN = (*FLASK, "webhooks", "run")
 
 @contextmanager
 def running(arguments: tuple[str, ...], **variables: object) -> Iterator[subprocess.Popen[str]]:
-    """Run a program; nothing of it is left afterwards."""
+    """Run a program, and end all its processes."""
     with subprocess.Popen(arguments, **PIPED, env=environment(variables), start_new_session=True) as process:
         try:
             yield process
@@ -63,7 +63,7 @@ def running(arguments: tuple[str, ...], **variables: object) -> Iterator[subproc
 
 
 def test_run(store: Store, settings: Settings, database: Database) -> None:
-    """`webhooks run` tells of each change, until it is asked to stop: what is on its way then is noted, and the status is 0."""
+    """`webhooks run` sends each change until it gets a signal; it records messages in flight, and exits with status 0."""
     number = {"sqlite": signal.SIGTERM, "postgresql": signal.SIGINT}[store.dialect]
     held = threading.Event()
     with receiving() as receiver, running(RUN, DATABASE_URL=settings.database_url, WEBHOOKS_LOOPBACK=1) as process:
@@ -107,7 +107,7 @@ def test_run_goes_on(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Non
         app.test_cli_runner().invoke(args=["webhooks", "run"])
 
 
-# `webhooks run`, in a hurry: what was claimed is free again after a second, and what failed is tried again at once.
+# `webhooks run` with short times: claims expire after a second, and failures are retried at once.
 HASTY = """
 import datetime, sys
 from api.cli import webhooks
@@ -121,7 +121,7 @@ main()
 
 @pytest.mark.slow
 def test_killed_again_and_again(settings: Settings, database: Database) -> None:
-    """Senders are killed 40 times while the data changes and receivers fail: in the end each is told of the newest version."""
+    """Senders are killed 40 times during changes and failures: in the end each receiver has the newest version."""
     chance = random.Random(1)  # noqa: S311 - nothing is secret
     hasty = partial(running, (sys.executable, "-c", HASTY), DATABASE_URL=settings.database_url, WEBHOOKS_LOOPBACK=1)
     pause = threading.Event()
