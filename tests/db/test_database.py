@@ -12,7 +12,7 @@ from tests.support.databases import opened
 
 
 def test_reading_sees_one_state(database: Database) -> None:
-    """A read does not see what another session commits during it; the next read does."""
+    """A read does not see commits made during it; the next read does."""
     count = text("select count(*) from priorities")
     with database.reading() as session:
         before = session.scalar(count)
@@ -64,7 +64,7 @@ def test_a_failed_commit_releases_the_lock(database: Database) -> None:
 
 
 def test_a_read_that_cannot_be_ended_is_logged(database: Database, caplog: pytest.LogCaptureFixture) -> None:
-    """A read whose connection is cut after its last statement is answered, and logged; the next one is served."""
+    """A read whose connection is cut after its last statement is answered and logged; the next one is served."""
     if database.engine.dialect.name == "sqlite":
         # A read ends without a round trip there.
         return

@@ -1,4 +1,4 @@
-"""A statement that takes too long is stopped, on both databases; a stream that is read for a long time is not."""
+"""A statement above its time limit is stopped, on both databases; a stream may be read for longer."""
 
 import time
 from dataclasses import replace
@@ -18,7 +18,7 @@ COUNTED = text("with recursive n(i) as (select 1 union all select i + 1 from n w
 
 
 def test_statements_are_stopped(settings: Settings) -> None:
-    """A statement that takes longer than the limit fails in time, and says so; its connection goes on."""
+    """A statement above the time limit fails in time with a clear error; its connection stays usable."""
     with opened(replace(settings, statement_timeout=1)) as database:
         with database.reading() as session:
             begun = time.monotonic()
@@ -35,7 +35,7 @@ def test_statements_are_stopped(settings: Settings) -> None:
 
 
 def test_streams_are_not_stopped(settings: Settings) -> None:
-    """The rows of one statement may be fetched for longer than the limit, since each fetch has its own."""
+    """Fetching the rows of one statement may take longer than the limit, which holds for each fetch."""
     with opened(replace(settings, statement_timeout=1)) as database, database.reading() as session:
         until = time.monotonic() + 2.5
         with session.execute(text(ENDLESS.format("i")).execution_options(yield_per=1_000)) as rows:
@@ -49,7 +49,7 @@ def test_without_a_limit(settings: Settings) -> None:
 
 
 def test_an_answer_that_takes_too_long(settings: Settings) -> None:
-    """A query that is stopped is a 503 that says what to ask instead."""
+    """A stopped query is a 503 that suggests another request."""
     with serving(replace(settings, statement_timeout=1)) as app:
 
         @app.get("/endless")

@@ -1,4 +1,4 @@
-"""Connections: each is set up, is in a transaction, belongs to one process, and is replaced if it was cut."""
+"""Each connection is set up, is in a transaction, belongs to one process, and is replaced when cut."""
 
 import subprocess
 import sys
@@ -38,7 +38,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 
 def test_forked_process_has_its_own_connections(settings: Settings) -> None:
-    """A worker that is forked after the application connected opens connections of its own."""
+    """A worker forked after the application connected opens new connections."""
     environment = {"DATABASE_URL": settings.database_url, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
     done = subprocess.run([sys.executable, "-c", FORKED], env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -108,7 +108,7 @@ def test_a_cut_connection_is_replaced(database: Database, monkeypatch: pytest.Mo
         with opened_session() as session:
             assert session.scalar(pid) not in gone
     cut()
-    # The control: without the retry, a connection whose end was not seen fails.
+    # The control: without the retry, a connection whose end was not noticed fails.
     with nullcontext() if seen else pytest.raises(DBAPIError), database.engine.connect() as connection:
         connection.execute(pid)
 

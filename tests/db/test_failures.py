@@ -1,4 +1,4 @@
-"""Failures of a database are named for what they are, in answers, at the command line and by `/readyz`."""
+"""Answers, the command line and `/readyz` name the cause of a database's failure."""
 
 import shutil
 from dataclasses import replace
@@ -31,7 +31,7 @@ def patch(client: FlaskClient) -> Any:
     [("max_page_count = 1", "max_page_count = 1000000", FULL), ("query_only = on", "query_only = off", READ_ONLY)],
 )
 def test_a_database_that_cannot_be_written(sqlite_store: Store, pragma: str, undo: str, sentence: str) -> None:
-    """A full disk and a read-only file are named in the answer, and by `/readyz` until a write succeeds; reads go on."""
+    """Answers name a full disk and a read-only file, and `/readyz` does until a write succeeds; reads go on."""
     settings = sqlite_store.copy(template(sqlite_store))
     with serving(settings) as app:
         client = curating(app.test_client(), app.extensions["database"])
@@ -57,7 +57,7 @@ def test_a_damaged_file(tmp_path: Path) -> None:
 
 
 def test_a_lock(settings: Settings, database: Database) -> None:
-    """A writer that waits too long for another one is told so, which is over when that one ends: `/readyz` does not tell it."""
+    """A writer that waits too long for another gets a 503; `/readyz` is not affected, since the lock ends with that writer."""
     with serving(replace(settings, lock_timeout=1)) as app:
         client = curating(app.test_client(), database)
         with database.writing() as session:
@@ -67,7 +67,7 @@ def test_a_lock(settings: Settings, database: Database) -> None:
 
 
 def test_bugs_are_not_excused(database: Database) -> None:
-    """An error that an operator cannot mend has no reason, so it stays a 500; the control has one."""
+    """An error that an operator cannot repair has no reason and stays a 500; the control has one."""
     with database.reading() as session, pytest.raises(DBAPIError) as caught:
         session.execute(text("select nothing from nowhere"))
     assert reason(caught.value) is None
@@ -77,7 +77,7 @@ def test_bugs_are_not_excused(database: Database) -> None:
 
 
 def test_a_newer_database_is_served(settings: Settings, database: Database) -> None:
-    """A server of the old release reads a database that was migrated further; the control, one that is not migrated, is a 503."""
+    """A server of the old release reads a database migrated further; the control, one without migrations, is a 503."""
     revision = text("update alembic_version set version_num = :revision")
     with serving(settings) as app:
         client = app.test_client()
@@ -88,7 +88,7 @@ def test_a_newer_database_is_served(settings: Settings, database: Database) -> N
 
 
 def test_files_are_private(sqlite_store: Store, tmp_path: Path) -> None:
-    """A database that is made can be read by its owner only, with its WAL; one that there is keeps its mode."""
+    """A new database and its WAL are readable by their owner only; an existing one keeps its mode."""
     path = tmp_path / "new.sqlite3"
     with opened(Settings(database_url=f"sqlite:///{path}"), create=True) as database, database.writing() as session:
         session.execute(text("create table t (n int)"))

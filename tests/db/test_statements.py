@@ -36,7 +36,7 @@ def test_errors_of_cached_statements(database: Database) -> None:
 
 
 def test_statements_stay_prepared(database: Database) -> None:
-    """PostgreSQL keeps a prepared statement from one read to the next; the control, a read that is rolled back, loses it."""
+    """PostgreSQL keeps a prepared statement between reads; the control, a read that is rolled back, loses it."""
     if database.engine.dialect.name == "sqlite":
         # The driver keeps its statements, in this process.
         return
@@ -92,7 +92,7 @@ def test_a_statement_is_compiled_once(database: Database) -> None:
 
 
 def test_bytes_are_read_in_binary(database: Database) -> None:
-    """PostgreSQL sends the columns of a statement with bytes in binary format, and those of another as text."""
+    """PostgreSQL sends the columns of a statement with bytes in binary format, and those of other statements as text."""
     if database.engine.dialect.name == "sqlite":
         return
     formats: list[int] = []

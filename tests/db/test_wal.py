@@ -1,4 +1,4 @@
-"""SQLite's write-ahead log cannot grow without bound while somebody reads."""
+"""A reader cannot make SQLite's write-ahead log grow without bound."""
 
 from contextlib import ExitStack
 from dataclasses import replace
@@ -40,7 +40,7 @@ def size(app: Flask) -> int:
 
 @pytest.mark.parametrize("wal_mb", [5, 1000])
 def test_streams_are_cut_off(settings: Settings, wal_mb: int) -> None:
-    """Streams end when the log is full, and it is emptied before the next one; the control: with more room they go on."""
+    """When the log is full, streams end, and it is emptied before the next one; the control: with more room they go on."""
     with serving(replace(settings, wal_mb=wal_mb)) as app, ExitStack() as stack:
         client = app.test_client()
         write(app, 0)
