@@ -1,1 +1,1 @@
-"""Tests of `README.md` and `docs/`: the programs and the commands on these pages do what the pages say."""
+"""Tests of `README.md` and `docs/`: the pages' programs and commands work as documented."""

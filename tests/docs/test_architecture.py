@@ -1,4 +1,4 @@
-"""docs/architecture.md, line by line against the tree: its folders, its paths of requests, and its places for changes."""
+"""docs/architecture.md against the tree: its folders, its paths of requests, and its places for changes."""
 
 import ast
 import re
@@ -24,7 +24,7 @@ def tree_of(path: str) -> ast.Module:
 
 
 def definition(path: str, dotted: str) -> ast.AST | None:
-    """Return what a file defines by a name: a function, a class, a method, or an assignment."""
+    """Return the definition of a dotted name in a file: a function, a class, a method, or an assignment."""
     node: ast.AST | None = tree_of(path)
     for name in dotted.split("."):
         body = getattr(node, "body", [])
@@ -65,7 +65,7 @@ def used(path: str) -> set[str]:
 
 
 def calls() -> Iterator[tuple[str, str, str]]:
-    """Yield each step that another step calls: the caller's file, and the file and the name of what it calls."""
+    """Yield each call between steps: the caller's file, and the callee's file and name."""
     callers: dict[int, str] = {}
     for spaces, path, name in STEP.findall(PAGE):
         depth = len(spaces) // 2
@@ -83,7 +83,7 @@ def test_layers() -> None:
 
 
 def test_every_file_is_listed() -> None:
-    """The page names every file of api/, but for packages that only have a docstring, and no other file."""
+    """The page names every file of api/, except packages that only have a docstring, and no other file."""
     tracked = subprocess.run(["git", "ls-files", "api"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     files = {file for file in tracked if not file.endswith("__init__.py") or len(tree_of(file).body) > 1}
     listed = set()
@@ -100,7 +100,7 @@ def test_every_file_is_listed() -> None:
 
 @pytest.mark.parametrize(("path", "name"), PLACES, ids=lambda value: value.replace("/", "."))
 def test_places_exist(path: str, name: str) -> None:
-    """Each file, and each function, class or table in it, that the page names is there."""
+    """Each file that the page names exists, with each function, class or table named in it."""
     assert (ROOT / path).exists()
     assert not name or definition(path, name), f"{path} does not define {name}"
 

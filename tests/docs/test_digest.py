@@ -38,7 +38,7 @@ def blocks(language: str) -> list[str]:
 
 
 class Maths(Protocol):
-    """What the page explains, all hashes in hexadecimal digits."""
+    """The calculations that the page explains, with hashes in hexadecimal."""
 
     def canonical(self, document: Json) -> str:
         """Write a document."""
@@ -130,7 +130,7 @@ class JavaScript:
     """As the JavaScript client has it."""
 
     def __init__(self, node: Node) -> None:
-        """Hold its process."""
+        """Keep the process."""
         self.node = node
 
     def canonical(self, document: Json) -> str:
@@ -165,7 +165,7 @@ class JavaScript:
 
 
 def vectors(maths: Maths, documents: Sequence[Json]) -> Iterator[tuple[str, str, str]]:
-    """Yield the rows of the page's table: a hash, what it is of, and what it is."""
+    """Yield the rows of the page's table: a hash, its kind, and its input."""
     leaves = {}
     for kind, id in KEYS:
         yield "key", f"`{kind}`, `{id}`: bucket {maths.bucket_of(kind, id)}", maths.hash("key", f"{kind}\n{id}")
@@ -224,7 +224,7 @@ def test_labels() -> None:
 
 @pytest.fixture(scope="module")
 def server(store: Store, migrated: Settings) -> Iterator[Watched]:
-    """A server whose records are as nasty as can be."""
+    """A server with the most difficult records."""
     with watching(store.copy(migrated)) as server:
         documents = [initiative(f"t-{n}", title=f"Title {n}", summary=text) for n, text in enumerate(TEXTS)]
         metrics = [{"name": figure, "value": float(figure), "unit": "x", "qualifier": "exactly"} for figure in FIGURES]
@@ -245,7 +245,7 @@ def folder(server: Watched, tmp_path: Path) -> Path:
 
 
 def run(server: Watched, folder: Path, command: str) -> str:
-    """Run a command of the page; returns what it says."""
+    """Run a command of the page; returns its output."""
     path = os.pathsep.join([str(Path(sys.executable).parent), str(Path(NODE).parent), os.environ["PATH"]])
     command = command.replace("http://127.0.0.1:8000", server.address)
     done = subprocess.run(
@@ -255,12 +255,12 @@ def run(server: Watched, folder: Path, command: str) -> str:
 
 
 def commands() -> list[tuple[str, str]]:
-    """Return the commands of the page, with what they say."""
+    """Return the commands of the page, with their documented output."""
     return [(command, said) for block in blocks("console") for command, said in re.findall(r"^\$ (.*)\n([^$]*)", block)]
 
 
 def test_short_and_independent() -> None:
-    """Each program has less than 30 lines; Python's has the standard library only, and JavaScript's needs no Node."""
+    """Each program has less than 30 lines; Python's needs only the standard library, and JavaScript's needs no Node."""
     (python,), (javascript,) = blocks("python"), blocks("javascript")
     assert max(len(program.splitlines()) for program in (python, javascript)) < 30
     (imported,) = re.findall(r"^import (.*)$", python, re.MULTILINE)
@@ -269,7 +269,7 @@ def test_short_and_independent() -> None:
 
 
 def test_programs(server: Watched, folder: Path) -> None:
-    """The page's commands say what the page has them say: a copy is made, and both programs find that it is equal."""
+    """The page's commands print their documented output: a copy is made, and both programs find it equal."""
     (folder / "copy.ndjson").unlink()
     assert [run(server, folder, command) for command, _ in commands()] == [said for _, said in commands()]
 

@@ -1,4 +1,4 @@
-"""Copies that dlt, Singer and Airbyte keep, each told what `docs/sync.md` says and no more."""
+"""Copies kept by dlt, Singer and Airbyte, each set up exactly as `docs/sync.md` says."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def exact(text: str | bytes) -> Any:
 
 
 def bare(value: Any) -> Any:
-    """Return a record without what is null or empty, which a warehouse may have no column or no table for."""
+    """Return a record without null and empty members; a warehouse may have no column or table for them."""
     if isinstance(value, list):
         return [bare(item) for item in value]
     if isinstance(value, dict):
@@ -53,10 +53,10 @@ def bare(value: Any) -> Any:
 
 
 class Office:
-    """A real server, and who writes to it."""
+    """A real server with a client that writes to it."""
 
     def __init__(self, server: Server, secret: str) -> None:
-        """Hold both."""
+        """Keep both."""
         self.server, self.address = server, f"http://127.0.0.1:{server.port}"
         self.headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
 
@@ -68,7 +68,7 @@ class Office:
         return answer
 
     def records(self, noun: str) -> list[Json]:
-        """Return what there is of a noun, by id."""
+        """Return a noun's records, by id."""
         return sorted(map(exact, self.send("GET", f"/{noun}.ndjson").splitlines()), key=lambda record: str(record["id"]))
 
     def create(self, resource: Resource) -> None:
@@ -98,16 +98,16 @@ def office(settings: Settings) -> Iterator[Office]:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """What keeps all that a tool writes in this test's folder; nothing is left at home."""
+    """The environment that keeps all files of a tool in this test's folder, and none at home."""
     home = tmp_path / "home"
     yield {**os.environ, "HOME": str(home), "DLT_DATA_DIR": str(tmp_path / "dlt"), "RUNTIME__DLTHUB_TELEMETRY": "false"}
     assert not home.exists()
 
 
 def keep(office: Office, run: Callable[[], int], records: Callable[[str], list[Json]]) -> None:
-    """Bring a copy up to date over and over, while everything that can happen to a record happens to one of each noun.
+    """Bring a copy up to date repeatedly, while every kind of change happens to a record of each noun.
 
-    ``run`` returns how many rows it loaded, and ``records`` what the copy has of a noun.
+    ``run`` returns the number of rows loaded, and ``records`` the copy's records of a noun.
     """
     first, *others = RESOURCES
 
@@ -132,7 +132,7 @@ def keep(office: Office, run: Callable[[], int], records: Callable[[str], list[J
     metrics = [{"name": f"{value}", "value": value, "unit": "x", "qualifier": "exactly"} for value in (0.1, 2.500001, 3)]
     office.change("initiatives", "los-angeles-ca-myla311", {"metrics": metrics})
     check(loaded=2 * len(NOUNS) + 1)
-    # What was deleted is back, but the first is gone, and the last is both between two runs.
+    # The deleted records are back, except the first; the last is deleted and restored between two runs.
     for resource in others:
         office.create(resource)
     office.delete(first)
@@ -154,7 +154,7 @@ class Warehouse:
     """A DuckDB file that dlt loads into, by programs that run in its folder."""
 
     def __init__(self, office: Office, environment: dict[str, str], folder: Path) -> None:
-        """Hold where everything is."""
+        """Keep the paths."""
         self.office, self.environment, self.folder = office, environment, folder
 
     def program(self, number: int) -> str:
@@ -173,13 +173,13 @@ class Warehouse:
         )
 
     def run(self, program: str) -> str:
-        """Run a program; returns what it says."""
+        """Run a program; returns its output."""
         arguments = [sys.executable, "-c", program]
         done = subprocess.run(arguments, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, text=True, check=True)
         return done.stdout
 
     def tables(self, dataset: str, name: str) -> dict[str, list[Json]]:
-        """Read a table of a dataset, and those of the lists in it."""
+        """Read a table of a dataset, and the tables of its lists."""
         tables = {}
         with duckdb.connect(self.folder / "digital_cities.duckdb", read_only=True) as connection:
             connection.execute(f"SET schema = '{dataset}'")
@@ -212,12 +212,12 @@ def warehouse(office: Office, environment: dict[str, str], tmp_path: Path) -> Wa
 
 
 def test_dlt(office: Office, warehouse: Warehouse) -> None:
-    """The page's program for dlt keeps an exact copy in DuckDB, deletions and fractions included; nothing new loads nothing."""
+    """The page's program for dlt keeps an exact copy in DuckDB, with deletions and fractions; a second run loads nothing."""
     keep(office, lambda: int(warehouse.run(warehouse.program(0) + COUNT)), warehouse.records)
 
 
 def test_dlt_while_others_write(office: Office, warehouse: Warehouse) -> None:
-    """What changes, goes, and comes back after dlt has read it is on a later page, and counts."""
+    """Records changed, deleted or restored after dlt read them are on a later page, and count."""
     office.create(RESOURCES[-1])
     before = sorted(office.records("citations"), key=lambda record: int(record["version"]))
     changed, gone, back = before[:3]
@@ -239,7 +239,7 @@ def test_dlt_while_others_write(office: Office, warehouse: Warehouse) -> None:
 
 
 def test_dlt_by_itself(office: Office, warehouse: Warehouse) -> None:
-    """Of lists and feeds of many pages dlt has everything when it is told no more than their names."""
+    """Given only names, dlt loads lists and feeds of many pages completely."""
     for commit in range(10):
         documents = [
             {
@@ -263,7 +263,7 @@ def test_dlt_by_itself(office: Office, warehouse: Warehouse) -> None:
 
 
 class Target:
-    """Keeps what a tap says in memory, as a target keeps it in a database."""
+    """Keeps a tap's messages in memory, as a target keeps them in a database."""
 
     def __init__(self, tap: list[str], folder: Path, environment: dict[str, str]) -> None:
         """Begin with nothing."""
@@ -272,7 +272,7 @@ class Target:
         self.there: dict[str, dict[str, Json]] = {noun: {} for noun in NOUNS}
 
     def run(self) -> int:
-        """Run the tap from where it was; returns how many records it had."""
+        """Run the tap from its last state; returns the number of records."""
         state = self.folder / "state.json"
         arguments = [*self.tap, "--state", str(state)] if state.exists() else self.tap
         done = subprocess.run(arguments, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, check=True)
@@ -297,12 +297,12 @@ class Target:
             self.there[noun][row["id"]] = {k: v for k, v in row.items() if k not in {"changed_at", "deleted", "cursor"}}
 
     def records(self, noun: str) -> list[Json]:
-        """Return what there is of a noun, by id."""
+        """Return a noun's records, by id."""
         return [bare(record) for _, record in sorted(self.there[noun].items())]
 
 
 def test_singer(office: Office, environment: dict[str, str], tmp_path: Path) -> None:
-    """The page's tap, with its state, keeps an exact copy behind a target that upserts, and that deletes what is `deleted`."""
+    """The page's tap, with its state, keeps an exact copy behind a target that upserts and applies `deleted`."""
     (program,) = blocks("Singer", "python")
     (tmp_path / "tap.py").write_text(program, encoding="utf-8")
     (tmp_path / "config.json").write_text(json.dumps({"api_url": office.address}), encoding="utf-8")
@@ -340,7 +340,7 @@ def test_airbyte(client: FlaskClient) -> None:
 
 
 def described(schema: Json, records: Json) -> Any:
-    """Return a type without whether it can be null, and what is in it."""
+    """Return a type and its members' types, without nullability."""
     if "$ref" in schema:
         return described(records[schema["$ref"].rsplit("/", 1)[1]], records)
     types = {schema["type"]} if isinstance(schema["type"], str) else set(schema["type"])

@@ -29,7 +29,7 @@ MIRROR = (
 
 
 def environment(port: int) -> dict[str, str]:
-    """Return what a stranger's shell has: nothing of this run's virtual environment or coverage."""
+    """Return the environment of a new user's shell, without this run's virtual environment and coverage."""
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("COV", "PYTEST", "VIRTUAL", "PYTHON", "MAKE"))
     }
@@ -175,7 +175,7 @@ def test_ten_commands(clone: Path, port: int, tmp_path: Path) -> None:
     commands = [command.line for command in run_by("walkthrough")]
     assert len(commands) == 10
     script = "\necho\n".join(["set -euo pipefail", *commands]).replace(":8000", f":{port + 1}")
-    # The other tests must not see what these commands change.
+    # These changes must stay invisible to other tests.
     environ = environment(port + 1) | {"DATABASE_URL": f"sqlite:///{tmp_path}/curators.sqlite3"}
     with served(clone, environ):
         done = subprocess.run(["bash", "-c", script], cwd=clone, env=environ, capture_output=True, text=True, check=True)

@@ -49,7 +49,7 @@ def test_readme_links_to_every_page() -> None:
 
 @pages
 def test_tables(page: str) -> None:
-    """Every row of a table has as many cells as its header, so that a reader sees all of it."""
+    """Every row of a table has the same number of cells as its header, so that readers see all of it."""
     for table in re.findall(r"(?:^\|.*\|\n)+", FENCED.sub("", PAGES[page]), re.MULTILINE):
         rows = [len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()]
         assert len(set(rows)) == 1, table
