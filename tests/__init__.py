@@ -1,1 +1,1 @@
-"""The tests, in the rooms of `api/` that they test; what several of them use is in `tests/support/`."""
+"""The tests, in folders like those of `api/`; helpers that several of them use are in `tests/support/`."""

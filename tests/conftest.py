@@ -1,7 +1,7 @@
 """Fixtures that many tests use: migrated databases on SQLite and PostgreSQL, and clients of an application on them.
 
-A test that only reads shares `client` and its database; a test that writes gets a copy of its own (`settings`, `database`,
-`own_client`, `curator`). A test of what is decided before any SQL uses `routing_client`, which runs on SQLite alone.
+A test that only reads shares `client` and its database; a test that writes gets a copy (`settings`, `database`,
+`own_client`, `curator`). A test of decisions before any SQL uses `routing_client`, which runs on SQLite alone.
 """
 
 import logging
@@ -34,9 +34,9 @@ pytest_plugins = ["pytester", "tests.support.unproved"]
 # A slow machine is no fault of the code.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
-# Databases are made in memory if this many bytes are free there; on a slow disk, making them takes 30 times as long.
+# Databases are made in memory if this many bytes are free; on a slow disk, making them takes 30 times as long.
 MEMORY, ENOUGH = Path("/dev/shm"), 4_000_000_000  # noqa: S108 - what is made there has a name of its own
-# Files whose tests share a fixture that takes seconds, with the name of their group.
+# Files whose tests share a costly fixture, with the name of their group.
 COSTLY = {
     "tests/bench/test_dataset.py": "generated",
     "tests/query/test_filters.py": "worlds",
@@ -44,7 +44,7 @@ COSTLY = {
     "tests/query/test_parser.py": "worlds",
     "tests/query/test_plan.py": "plans",
 }
-# The longest other tests. They begin first, lest a process ends the run with one while the others idle.
+# The longest other tests. They start first, so that no process ends the run with one while the others idle.
 LONGEST = {"test_document_is_true", "test_documented_statuses_are_reached", "test_no_change_is_missed", "test_race"}
 # A test without the values of its parameters, but for the kind of its database, which comes first.
 FUNCTION = re.compile(r"[^\[]+(?:\[(?:sqlite|postgresql)\b)?")
@@ -117,7 +117,7 @@ def migrated(store: Store) -> Settings:
 
 @pytest.fixture(scope="session")
 def sqlite_store(scratch: Path) -> Store:
-    """Makes SQLite databases only, for tests of what does not depend on the database, such as routing, parsing and scopes."""
+    """Makes SQLite databases only, for tests that do not depend on the database, such as routing, parsing and scopes."""
     return Store("sqlite", scratch, "")
 
 
@@ -151,7 +151,7 @@ def client(app: Flask) -> FlaskClient:
 
 @pytest.fixture(scope="session")
 def routing_app(sqlite_store: Store) -> Iterator[Flask]:
-    """The application on one SQLite database that no test writes to, for tests of what is decided before any SQL."""
+    """The application on one SQLite database without writes, for tests of decisions before any SQL."""
     with serving(replace(sqlite_store.copy(template(sqlite_store)), public_url=BASE)) as app:
         yield app
 
@@ -196,7 +196,7 @@ def editor(curator: FlaskClient, database: Database) -> Iterator[FlaskClient]:
 
 @pytest.fixture(scope="session")
 def refused(store: Store, migrated: Settings) -> Iterator[FlaskClient]:
-    """A client whose requests are all refused, with a check at the end of the run that none changed the database."""
+    """A client whose requests are all refused; a check at the end of the run finds the database unchanged."""
     with serving(replace(store.copy(migrated), write_limit="1000000/minute")) as app:
         database = app.extensions["database"]
         client = curating(app.test_client(), database)

@@ -1,4 +1,4 @@
-"""Where tests are: in the room that they test, and what several of them use is in `tests/support/`."""
+"""Test files are in the folders of the code that they test, and shared helpers in `tests/support/`."""
 
 import ast
 import re
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.contract
 
 
 def test_only_helpers_are_imported() -> None:
-    """No file imports a test module or a conftest: what several tests use is in `tests/support/`."""
+    """No file imports a test module or a conftest; shared helpers are in `tests/support/`."""
     imported = {
         (file.name, name)
         for file in (ROOT / "tests").rglob("*.py")

@@ -20,12 +20,12 @@ from tests.support.processes import environment
 
 @pytest.fixture
 def logger(request: pytest.FixtureRequest) -> logging.Logger:
-    """A logger of its own for each test."""
+    """A new logger for each test."""
     return logs.sparing(f"api.tests.{request.node.name}")
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return what was logged, without times."""
+    """Return the logged lines, without times."""
     return [logs.LineFormatter().format(record).partition(" ")[2] for record in caplog.records]
 
 
@@ -42,7 +42,7 @@ def test_every_line_is_one() -> None:
 
 
 def test_database_errors_quote_no_values(database: Database, logger: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither parameters nor values of rows are in the line of a failed statement, whatever failed it."""
+    """The line of a failed statement has neither parameters nor values of rows, whatever the failure."""
     statements = (
         "insert into priorities (id, name) values ('cybersecurity', :value)",
         "insert into nowhere values (:value)",
@@ -67,7 +67,7 @@ def test_database_errors_quote_no_values(database: Database, logger: logging.Log
 
 
 def test_the_place_and_the_causes(logger: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
-    """The line of an error names the function that raised it and what caused it, and no file."""
+    """The line of an error names the function that raised it and its causes, and no file."""
 
     def outer() -> None:
         try:
@@ -89,7 +89,7 @@ def test_the_place_and_the_causes(logger: logging.Logger, caplog: pytest.LogCapt
 def test_a_repeated_warning_is_spared(
     logger: logging.Logger, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thousand equal warnings are one line a second, which counts the others; errors and a plain logger, the control, drop none."""
+    """A thousand equal warnings are one line a second with their count; errors and a plain logger, the control, drop none."""
     clock = iter([*[100.0] * 1000, *[101.5] * 2])
     monkeypatch.setattr("api.logs.time.monotonic", lambda: next(clock))
     for number in range(1001):
@@ -121,14 +121,14 @@ logging.getLogger("api.web.problems").error("it failed")
     ("arguments", "pattern"), [([], r"\S+Z ERROR api\.web\.problems: it failed\n"), (["x"], "theirs: it failed\n")]
 )
 def test_logging_is_set_up_once(arguments: list[str], pattern: str) -> None:
-    """An application writes its lines to standard error, once; a process that has set up logging itself has its own lines."""
+    """An application sets up logging to standard error once; in a process with logging of its own it sets up nothing."""
     command = [sys.executable, "-c", TWICE, *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment({}), capture_output=True, text=True, check=True)
     assert re.fullmatch(pattern, done.stderr), done.stderr
 
 
 def test_an_outage_is_few_lines(caplog: pytest.LogCaptureFixture) -> None:
-    """A hundred requests without a database are at most a line a second; the control of `test_a_repeated_warning_is_spared` logs each."""
+    """A hundred requests without a database log at most a line a second; `test_a_repeated_warning_is_spared` is the control."""
     begun = time.monotonic()
     with serving(Settings(database_url="postgresql://nobody:secret@127.0.0.1:1/none", connect_timeout=2)) as app:
         client = app.test_client()

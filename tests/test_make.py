@@ -18,7 +18,7 @@ def printed(*arguments: str) -> str:
 
 
 def recipe(target: str) -> list[str]:
-    """Return the commands of a target and of those that it depends on, as if the environment were set up."""
+    """Return the commands of a target and of its dependencies, as if the environment were set up."""
     return printed("--no-print-directory", "--just-print", "--old-file=.venv/.dev", target).splitlines()
 
 
@@ -28,7 +28,7 @@ def test_hooks_are_make_check() -> None:
     assert [repository["repo"] for repository in config["repos"]] == ["local"]
     hooks = config["repos"][0]["hooks"]
     assert [re.sub(r"^sh -c '(.*)'$", r"\1", hook["entry"]) for hook in hooks] == recipe("check")
-    # Each runs whatever is committed, on all files, and with what is installed.
+    # These commands run on all files, with installed tools, for every commit.
     assert {(hook["language"], hook["pass_filenames"], hook["always_run"]) for hook in hooks} == {("system", False, True)}
 
 
@@ -50,7 +50,7 @@ def test_help_lists_everything() -> None:
 
 
 def test_every_test_is_run_by_one_target() -> None:
-    """`make test`, `make test-slow` and `make campaign` share the tests out between them, and coverage is of those of `make test`."""
+    """Each test is in exactly one of `make test`, `make test-slow` and `make campaign`; coverage is of `make test`."""
     expressions = {target: recipe(target)[-1].partition(" -m ")[2] for target in ("test", "test-slow", "campaign", "coverage")}
     assert expressions.pop("coverage").startswith(f"{expressions['test']} --cov ")
     assert expressions == {"test": '"not slow"', "test-slow": '"slow and not campaign"', "campaign": "campaign"}
@@ -58,5 +58,5 @@ def test_every_test_is_run_by_one_target() -> None:
 
 @pytest.mark.parametrize("target", ["check", "test", "coverage"])
 def test_lint_comes_first(target: str) -> None:
-    """What is quick to check is checked before the tests run."""
+    """Quick checks run before the tests."""
     assert recipe(target)[:-1] == recipe("lint")

@@ -1,4 +1,4 @@
-"""What the environment may say, and how a mistake is answered: one line that names the variable."""
+"""Settings from the environment: a mistake gets one line that names the variable."""
 
 from dataclasses import fields, replace
 from typing import Any
@@ -45,7 +45,7 @@ HOSTS = ["sqlite://data/file.sqlite3", f"sqlite://me:{SECRET}@localhost/file.sql
 
 
 def wrong_numbers(low: int, high: int) -> list[str]:
-    """Return what a number's variable can't hold."""
+    """Return invalid values for a variable with a number."""
     return [
         "x",
         "1.5",
@@ -67,7 +67,7 @@ def wrong_numbers(low: int, high: int) -> list[str]:
 
 
 def test_defaults() -> None:
-    """With nothing set, the product is a file beside it, served to this machine only."""
+    """Without variables, the product uses a file in its folder, and serves this machine only."""
     expected = {
         "database_url": f"sqlite:///{ROOT / 'digital-cities.sqlite3'}",
         "primary_url": "",
@@ -110,7 +110,7 @@ def test_defaults() -> None:
 
 
 def test_every_setting_is_explained() -> None:
-    """Each variable says what it does, in a sentence for the operator."""
+    """Each variable has a sentence that explains it to operators."""
     assert [row.name for row in fields(Settings) if not row.metadata["help"].endswith(".")] == []
 
 
@@ -134,7 +134,7 @@ def test_numbers(row: Any) -> None:
 
 @pytest.mark.parametrize("row", NUMBERS, ids=lambda row: row.name)
 def test_wrong_numbers(row: Any) -> None:
-    """Whatever is not a whole number within the bounds is refused in one line that names variable, value and bounds."""
+    """Anything but a whole number within the bounds is refused in one line that names variable, value and bounds."""
     low, high = row.metadata["low"], row.metadata["high"]
     for value in wrong_numbers(low, high):
         with pytest.raises(SettingsError) as refusal:
@@ -160,7 +160,7 @@ def test_texts(row: Any) -> None:
 @pytest.mark.parametrize("value", ["10", "ten/minute", "10/fortnight", "-1/minute", "/", "10/minute;x"])
 @pytest.mark.parametrize("name", ["WRITE_LIMIT", "REFUSAL_LIMIT"])
 def test_wrong_limit(name: str, value: str) -> None:
-    """What is no limit is refused in one line."""
+    """An invalid limit is refused in one line."""
     with pytest.raises(SettingsError) as refusal:
         Settings.from_env({name: value})
     assert str(refusal.value) == f"{name}={value!r} is not a limit such as 600/minute"
@@ -187,7 +187,7 @@ def test_wrong_public_url(value: str) -> None:
 
 @pytest.mark.parametrize("url", WRONG_URLS)
 def test_wrong_database_url(url: str) -> None:
-    """A database that we can't use is refused in one line, which says what would work and shows no password."""
+    """An unusable database URL is refused in one line, which has a working example and no password."""
     with pytest.raises(SettingsError) as refusal:
         Settings.from_env({"DATABASE_URL": url})
     assert WRONG_URLS[url] == str(refusal.value)
@@ -236,7 +236,7 @@ def test_addresses_of_libpq(address: str, expected: dict[str, str]) -> None:
 
 
 def test_address_of_several_hosts_reaches_a_writer(store: Store) -> None:
-    """A server is found among several hosts of which the first does not answer."""
+    """With several hosts, the connection reaches the second if the first does not answer."""
     if store.dialect != "postgresql":
         return
     settings = store.copy(template(store))

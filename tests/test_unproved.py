@@ -1,4 +1,4 @@
-"""A test that needs what a machine does not have counts as no proof, and the run says so at its end."""
+"""The end of a run lists each test whose requirements the machine lacks."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from api.settings import ROOT
 
 
 def test_what_a_run_did_not_prove_is_listed(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test that is marked is named with its reason, in one worker or in several; other skipped tests are not."""
+    """Each marked test is listed with its reason, in one worker or in several; other skipped tests are not."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     # The plugins of other packages take most of the time of such a small run.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")

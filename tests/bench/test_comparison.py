@@ -31,7 +31,7 @@ def test_comparison() -> None:
 
 
 def test_machine(tmp_path: Path) -> None:
-    """A report names the processor, as far as the kernel does, the cores, the kernel and Python."""
+    """A report names the processor, if the kernel knows it, and the cores, the kernel and Python."""
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text("processor\t: 0\nmodel name\t: Some CPU @ 2.00GHz\ncpu MHz\t: 2000\n", encoding="utf-8")
     assert report.processor(cpuinfo) == "Some CPU @ 2.00GHz"

@@ -1,4 +1,4 @@
-"""Generated databases: what they hold is what the ledger would have published."""
+"""Generated databases equal those that the ledger would have made."""
 
 import re
 from collections.abc import Sequence
@@ -41,12 +41,12 @@ def schema(database: Database) -> Sequence[Any]:
     """Return everything that the database says of its tables."""
     with database.reading() as session:
         rows = session.execute(text(SCHEMA[database.engine.dialect.name])).all()
-    # The constraints of a table that alembic makes anew on SQLite come in any order.
+    # When alembic recreates a table on SQLite, it writes the constraints in any order.
     return [[sorted(re.split(r",\s*", str(value).rstrip("\n)"))) for value in row] for row in rows]
 
 
 def published(database: Database) -> Sequence[Any]:
-    """Return what every revision says, but not when it was published."""
+    """Return every revision without the time of its publication."""
     columns = (Revision.version, Revision.commit_version, Revision.kind, Revision.id, Revision.hash, Revision.superseded)
     with database.reading() as session:
         return session.execute(select(*columns).order_by(Revision.version)).all()
@@ -59,7 +59,7 @@ def test_a_generated_database_is_what_the_ledger_would_have_made(built: Settings
 
 
 def test_a_publication_after_it_finds_nothing_to_change(built: Settings, store: Store) -> None:
-    """Every generated record noted as changed is rendered by the ledger to what is there already."""
+    """The ledger renders every generated record, noted as changed, to the document that is already stored."""
     with opened(store.copy(built)) as database:
         before = published(database)
         with publishing(database) as session:
@@ -86,7 +86,7 @@ def test_its_triggers_work(built: Settings, store: Store) -> None:
 
 
 def test_the_api_lists_them(built: Settings) -> None:
-    """Every initiative is in the list, those of the seed besides, and California has the most."""
+    """Every initiative is in the list, seeded ones included, and California has the most."""
     with opened(built) as database, database.reading() as session:
         ids = session.scalars(select(Initiative.id).order_by(Initiative.id)).all()
         seeded = session.scalar(

@@ -8,7 +8,7 @@ from bench import report
 
 
 def measured() -> dict[str, Any]:
-    """Return what a bench has found, so to say."""
+    """Return example results of a bench."""
     ours, peer = (
         {"dialect": "sqlite", "size": 1000, "server": "this API"},
         {"dialect": "sqlite", "size": 1000, "server": "a peer"},
@@ -40,7 +40,7 @@ def measured() -> dict[str, Any]:
 
 
 def test_tables(tmp_path: Path) -> None:
-    """What was measured is told as ratios: of the race with their spread, and nothing where a server does not take part."""
+    """Results are shown as ratios, for races with their spread; a cell is empty if a server does not take part."""
     path = tmp_path / "results.json"
     path.write_text(json.dumps(measured()), encoding="utf-8")
     tables = report.tables(path)
@@ -61,7 +61,7 @@ def test_tables(tmp_path: Path) -> None:
 
 
 def test_tables_of_a_race_alone(tmp_path: Path) -> None:
-    """What was measured so far is told when the rest was not, yet."""
+    """A report of a race alone omits the tables of other measurements."""
     path = tmp_path / "results.json"
     path.write_text(json.dumps({name: measured()[name] for name in ("date", "machine", "race")}), encoding="utf-8")
     assert "Uncached" not in report.tables(path)

@@ -1,1 +1,1 @@
-"""Attacks on a real server process: whoever holds connections, threads or places must not keep others from being answered."""
+"""Attacks on a real server process: a client that holds connections, threads or places must not block others."""

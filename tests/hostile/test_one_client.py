@@ -1,4 +1,4 @@
-"""One client does not keep others from being answered, whatever it holds; without the gateway it does."""
+"""One client cannot block others, whatever it holds; without the gateway it can."""
 
 import json
 import socket
@@ -43,7 +43,7 @@ def stack() -> Iterator[ExitStack]:
 
 @pytest.mark.parametrize("source", [ATTACKER, GUEST])
 def test_half_sent_bodies(settings: Settings, stack: ExitStack, source: str) -> None:
-    """Bodies that never end are a 408 and a closed connection; health and lists are answered meanwhile."""
+    """Unfinished bodies are a 408 and a closed connection; meanwhile health and lists are answered."""
     with server(settings, BODY_TIMEOUT=3) as port:
 
         def attack() -> None:
@@ -65,7 +65,7 @@ def test_half_sent_bodies_without_the_gateway(settings: Settings, stack: ExitSta
 
 
 def test_bodies_of_one_client(settings: Settings, stack: ExitStack) -> None:
-    """One client sends half of the bodies that a process receives; the next is a 503, and another client's is received."""
+    """One client may send half of a process's bodies; its next is a 503, and another client's is received."""
     with server(settings, BODIES=4, BODY_TIMEOUT=30) as port:
         opened(stack, port, 2, DECLARED + b"{")
         (refused,) = opened(stack, port, 1, DECLARED + b"{")
@@ -74,7 +74,7 @@ def test_bodies_of_one_client(settings: Settings, stack: ExitStack) -> None:
 
 
 def test_bodies_that_are_not_carried_out(settings: Settings, stack: ExitStack) -> None:
-    """A chunked body is refused as soon as it is too large, and one that breaks off is a 400; neither is cut and read."""
+    """A chunked body is refused as soon as it is too large, and an interrupted one is a 400; neither is cut and processed."""
     with server(settings) as port:
         piece = b"10000\r\n" + b" " * 65536 + b"\r\n"
         (large,) = opened(stack, port, 1, CHUNKED)
@@ -93,7 +93,7 @@ def test_bodies_that_are_not_carried_out(settings: Settings, stack: ExitStack) -
 
 @pytest.mark.parametrize("source", [ATTACKER, GUEST])
 def test_silent_connections(settings: Settings, stack: ExitStack, source: str) -> None:
-    """Connections that send nothing are closed, those above one client's share at once; others get in meanwhile."""
+    """Silent connections are closed, at once if above one client's share; meanwhile others get in."""
     with server(settings, CONNECTIONS=200, KEEPALIVE_TIMEOUT=3) as port:
 
         def attack() -> None:
@@ -105,7 +105,7 @@ def test_silent_connections(settings: Settings, stack: ExitStack, source: str) -
 
 
 def test_silent_connections_without_the_gateway(settings: Settings, stack: ExitStack) -> None:
-    """The control: granian admits as many connections as its backlog, and closes none that is silent."""
+    """The control: granian admits as many connections as its backlog, and closes no silent one."""
     with server(settings, gateway=False) as port:
         connections = opened(stack, port, 1100)
         guest = suffered(port, "A2 without the gateway", lambda: time.sleep(1))
@@ -122,7 +122,7 @@ def test_connections_in_use_are_kept(settings: Settings, stack: ExitStack) -> No
 
 @pytest.mark.parametrize(("threads", "waiters"), [(1, 1), (4, 64)])
 def test_polls(settings: Settings, stack: ExitStack, threads: int, waiters: int) -> None:
-    """Polls wait apart from all others, and those without a place are answered at once, with nothing new."""
+    """Polls wait in separate places; a poll without a place is answered at once, without changes."""
     with server(settings, THREADS=threads, WAITERS=waiters) as port:
 
         def attack() -> None:
@@ -130,7 +130,7 @@ def test_polls(settings: Settings, stack: ExitStack, threads: int, waiters: int)
             waiting_polls = waiting(polls, 3)
             assert len(waiting_polls) == (waiters + 1) // 2
             assert statuses([poll for poll in polls if poll not in waiting_polls], 1) == {200}
-            # Readers of a version have places of their own.
+            # Readers of a version have separate places.
             versions = opened(stack, port, 2, head("GET /cities?min_version=604"), GUEST)
             assert len(waiting(versions, 0.5)) == 2
             assert statuses(versions, 10) == {503}
@@ -143,13 +143,13 @@ def test_polls(settings: Settings, stack: ExitStack, threads: int, waiters: int)
 
 @pytest.mark.slow
 def test_slow_readers(settings: Settings, database: Database, stack: ExitStack) -> None:
-    """Streams that nobody reads are cut off, so that the next one gets a place; other clients are answered meanwhile."""
+    """Unread streams are cut off, which frees places; meanwhile other clients are answered."""
     fill(database)
     with server(settings, STREAMS=4, SEND_TIMEOUT=5) as port:
 
         def attack() -> None:
             streams = opened(stack, port, 8, SNAPSHOT)
-            # One client gets half of the places; the others it asks for are refused, and another client gets the rest.
+            # One client gets half of the places and is refused more; another client gets the rest.
             assert sorted(status(stream, 10) for stream in streams) == [200, 200, *[503] * 6]
             assert answers(port, "/surveys.csv")
             assert not answers(port, "/surveys.csv", ATTACKER)
@@ -158,7 +158,7 @@ def test_slow_readers(settings: Settings, database: Database, stack: ExitStack) 
             assert not any(rest(stream).endswith(LAST_CHUNK) for stream in streams[:2])
 
         guest = suffered(port, "A4", attack)
-        # The control: who reads gets everything, with the mark of its end.
+        # The control: a client that reads gets everything, with the mark of its end.
         (reader,) = opened(stack, port, 1, SNAPSHOT)
         assert rest(reader).endswith(LAST_CHUNK)
     assert guest.failed == []
@@ -174,7 +174,7 @@ def fill(database: Database) -> None:
 
 
 def rest(connection: socket.socket) -> bytes:
-    """Return the end of what comes on a connection until it is closed, or nothing comes for a while."""
+    """Return the last bytes on a connection until it is closed or silent for a while."""
     connection.settimeout(2)
     end = b""
     try:
@@ -187,7 +187,7 @@ def rest(connection: socket.socket) -> bytes:
 
 @pytest.mark.slow
 def test_costly_searches(settings: Settings, database: Database, stack: ExitStack) -> None:
-    """The costliest searches of a client, again and again, keep nobody else waiting; costlier ones are refused unasked."""
+    """The costliest searches of one client, repeated, delay no other client; costlier ones are refused without a query."""
     fill(database)
     with server(settings) as port:
 

@@ -1,4 +1,4 @@
-"""The history: one head, up from anywhere, down and up again, whole or not at all, on both databases."""
+"""The history: one head, upgrades from any revision, downgrades, whole or not at all, on both databases."""
 
 import ast
 import functools
@@ -47,7 +47,7 @@ def ends_first(revisions: Sequence[str]) -> pytest.MarkDecorator:
 from_earlier = ends_first(EARLIER)
 EDITIONS = sorted(folder.name for folder in seeding.SEEDS.iterdir())
 LOADER = [ROOT / "migrations/seeding.py", ROOT / "migrations/tracking.py", *sorted((ROOT / "migrations/versions").glob("*.py"))]
-# Every name in the database that somebody gave, with what it stands for.
+# Every named object of the database, with its definition.
 OBJECTS = {
     "sqlite": "select type, name, coalesce(sql, '') from sqlite_master",
     "postgresql": """
@@ -59,7 +59,7 @@ OBJECTS = {
         union all select 'type', typname, '' from pg_type where typnamespace = 'public'::regnamespace
     """,
 }
-# A process that has loaded everything, and upgrades when it is told.
+# A process that loads everything, and upgrades on a signal.
 UPGRADER = """
 import sys
 import api.ledger
@@ -73,7 +73,7 @@ Document = tuple[str, str, int, str | None]
 
 
 class InterruptedUpgradeError(Exception):
-    """Stands for whatever may stop an upgrade."""
+    """Interrupts an upgrade."""
 
 
 def start_at(settings: Settings, revision: str) -> None:
@@ -92,7 +92,7 @@ def downgrade(settings: Settings, revision: str) -> None:
 
 
 def documents(settings: Settings) -> list[Document]:
-    """Return what is published, once it is proven to be what the tables say."""
+    """Return the published documents, after checking them against the tables."""
     with opened(settings) as database, database.reading() as session:
         assert list(verify(session)) == []
         rows = session.execute(select(Revision.kind, Revision.id, Revision.version, Revision.hash).where(*CURRENT))
@@ -100,7 +100,7 @@ def documents(settings: Settings) -> list[Document]:
 
 
 def objects(database: Database) -> set[tuple[str, str, str]]:
-    """Return whatever has a name in the database."""
+    """Return every named object of the database."""
     with database.engine.begin() as connection:
         return {(row[0], row[1], row[2]) for row in connection.execute(text(OBJECTS[database.engine.dialect.name]))}
 
@@ -116,7 +116,7 @@ def picture(settings: Settings) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> list[Document]:
-    """The documents of an upgrade from empty on SQLite: those that every way, on both databases, must give."""
+    """The documents of an upgrade from empty on SQLite; every path, on both databases, must give the same."""
     settings = Settings(database_url=f"sqlite:///{tmp_path_factory.mktemp('expected') / 'expected.sqlite3'}")
     upgrade(settings)
     return documents(settings)
@@ -126,7 +126,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> list[Document]:
     "check", ["test_single_head_revision", "test_upgrade", "test_up_down_consistency", "test_model_definitions_match_ddl"]
 )
 def test_alembic(store: Store, check: str, pytestconfig: pytest.Config) -> None:
-    """The history has one head, goes up, goes down again, and gives the schema that the models say."""
+    """The history has one head, upgrades, downgrades, and gives the models' schema."""
     # The plugin that would declare its marker is off.
     pytestconfig.addinivalue_line("markers", "alembic: checks of pytest-alembic")
     checks = importlib.import_module("pytest_alembic.tests.default")
@@ -195,7 +195,7 @@ def test_a_downgrade_orphans_nobody(settings: Settings, revision: str) -> None:
 
 @contextmanager
 def interrupted(engine: Engine, after: int) -> Iterator[list[str]]:
-    """Stop at the statement of that number; yields those that ran."""
+    """Stop at the statement of this number; yields the executed ones."""
     ran: list[str] = []
 
     def count(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
@@ -279,7 +279,7 @@ def drop_a_file(folder: Path) -> None:
 
 
 def add_a_file(folder: Path) -> None:
-    """Put an empty file beside the others."""
+    """Add an empty file."""
     (folder / "others.yaml").touch()
 
 
@@ -304,7 +304,7 @@ def seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @alterations
 @editions
 def test_changed_seeds_are_refused(store: Store, seeds: Path, edition: str, alter: Callable[[Path], None]) -> None:
-    """An edition that is not what was released is refused in one line that names it, and nothing is written."""
+    """A changed edition is refused in one line that names it, and nothing is written."""
     settings = store.empty()
     start_at(settings, "base")
     before = picture(settings)
@@ -320,7 +320,7 @@ def test_changed_seeds_are_refused(store: Store, seeds: Path, edition: str, alte
 
 @editions
 def test_changed_seeds_are_not_unloaded(settings: Settings, seeds: Path, edition: str) -> None:
-    """Nor is a changed edition taken as the list of what to delete."""
+    """A changed edition is refused as the list of records to delete, too."""
     before = picture(settings)
     change_a_byte(seeds / edition)
     with pytest.raises(CommandError, match=f"^seeds/{edition} differs from the released edition"):
@@ -329,7 +329,7 @@ def test_changed_seeds_are_not_unloaded(settings: Settings, seeds: Path, edition
 
 
 def test_copied_seeds_are_taken(store: Store, seeds: Path, expected: list[Document]) -> None:
-    """Where the files lie does not matter, nor what lies beside them that is no YAML: only what they say."""
+    """The location of the seed files and neighbours that are no YAML do not matter; only the contents do."""
     (seeds / EDITIONS[0] / "notes.txt").touch()
     settings = store.empty()
     upgrade(settings)
@@ -338,7 +338,7 @@ def test_copied_seeds_are_taken(store: Store, seeds: Path, expected: list[Docume
 
 @pytest.mark.parametrize("file", LOADER, ids=lambda file: file.name)
 def test_the_history_imports_nothing_from_the_api(file: Path) -> None:
-    """What replays the history does not depend on what the code has become."""
+    """The history's code does not depend on the current code of the API."""
     imported: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -389,7 +389,7 @@ def test_no_sql_scripts(settings: Settings) -> None:
 
 
 def described(database: Database) -> dict[str, Any]:
-    """Return every table that has a model with its columns, and every constraint and index with its name and what it says."""
+    """Return every table with a model, with its columns, constraints and indexes by name."""
     tables: dict[str, Any] = {}
     inspector = inspect(database.engine)
     for table in sorted(set(inspector.get_table_names()) - {"alembic_version"}):
@@ -418,7 +418,7 @@ def by_name(rows: Iterable[Any]) -> dict[str, Any]:
 
 
 def test_models_and_history_make_the_same_schema(store: Store, database: Database) -> None:
-    """The migrated schema has the models' tables, columns, constraints and indexes, of the same names, and no others."""
+    """The migrated schema has exactly the models' tables, columns, constraints and indexes, with the same names."""
     with opened(store.empty(), create=True) as other:
         schema_for(store.dialect).create_all(other.engine)
         modelled = described(other)
@@ -468,7 +468,7 @@ def noted(session: Session) -> set[tuple[str, str]]:
 
 
 def test_every_change_of_a_row_is_noted(database: Database) -> None:
-    """An update, a deletion and an insertion in each tracked table note the records that the rows belong to, and only those."""
+    """An update, deletion and insertion in each tracked table note exactly the records that own the rows."""
     tracked = owners()
     tables = [table for table in Base.metadata.sorted_tables if table.name in tracked]
     # Citations go with the records that they are about.
@@ -496,7 +496,7 @@ def test_every_change_of_a_row_is_noted(database: Database) -> None:
 
 
 def test_republish_notes_every_record(database: Database) -> None:
-    """A revision that changes a noun's documents can have all of them published anew."""
+    """A revision that changes a noun's documents can republish all of them."""
     with database.writing() as session:
         with Operations.context(MigrationContext.configure(session.connection())):
             seeding.republish("cities")

@@ -1,4 +1,4 @@
-"""A database of the release before whole numbers had more than 32 bits on PostgreSQL."""
+"""A database of the last release whose whole numbers had 32 bits on PostgreSQL."""
 
 import pytest
 from alembic import command
@@ -21,7 +21,7 @@ def paragraphs(database: Database) -> list[int]:
 
 
 def test_an_upgrade_widens_numbers(store: Store) -> None:
-    """After the upgrade every row is as it was, and a great number fits; the control: before, PostgreSQL refuses it."""
+    """An upgrade keeps every row and makes room for large numbers; the control: before, PostgreSQL refuses one."""
     settings = store.empty()
     upgrade(settings, FORMER)
     with opened(settings) as database:
@@ -37,7 +37,7 @@ def test_an_upgrade_widens_numbers(store: Store) -> None:
 
 
 def test_a_downgrade_loses_no_number(store: Store) -> None:
-    """The way back is refused while a number needs more than 32 bits; SQLite has room for it either way."""
+    """A downgrade is refused while a number needs more than 32 bits; SQLite has room for it at both revisions."""
     settings = store.empty()
     upgrade(settings, WIDE)
     with opened(settings) as database:

@@ -1,4 +1,4 @@
-"""Fingerprints: what counts as a paragraph and a sentence, and what a citation's locator and hash promise."""
+"""Fingerprints: the rules for paragraphs and sentences, and for a citation's locator and hash."""
 
 import hashlib
 from typing import Any
@@ -25,7 +25,7 @@ def citation(**changes: Any) -> dict[str, Any]:
 
 @given(st.text())
 def test_normalize_is_idempotent(text: str) -> None:
-    """What is normalized already stays as it is."""
+    """Normalizing a normalized text changes nothing."""
     once = fingerprints.normalize(text)
     assert once == fingerprints.normalize(once)
 
@@ -75,7 +75,7 @@ def test_paragraphs_survive_being_joined(text: str) -> None:
     ],
 )
 def test_sentences_end_where_the_rule_says(paragraph: str, expected: list[str]) -> None:
-    """A stop, its closing marks, white space and a fresh start end a sentence; an initialism's stop does not."""
+    """A stop with its closing marks, white space and a new start end a sentence; an initial's stop does not."""
     assert expected == fingerprints.sentences(paragraph)
 
 
@@ -104,7 +104,7 @@ def test_a_fingerprint_is_plain_sha256() -> None:
 
 
 def test_a_true_citation_draws_no_complaint() -> None:
-    """A citation whose locator and fingerprint fit the text is not mentioned."""
+    """A citation with a correct locator and fingerprint gets no complaint."""
     assert fingerprints.check(TEXT, [citation()]) == []
 
 
@@ -119,5 +119,5 @@ def test_a_true_citation_draws_no_complaint() -> None:
     ],
 )
 def test_a_false_citation_is_named_with_its_fault(changes: dict[str, int], complaint: str) -> None:
-    """The complaint says which citation is wrong and how, and the true one beside it stays unmentioned."""
+    """The complaint names the wrong citation and its fault; a correct one gets none."""
     assert [complaint] == fingerprints.check(TEXT, [citation(), citation(**changes)])

@@ -87,7 +87,7 @@ def test_ndjson_is_the_list(client: FlaskClient, resource: Resource) -> None:
 
 @nouns
 def test_suffix_and_accept_say_the_same(client: FlaskClient, resource: Resource) -> None:
-    """A form by its suffix is the form by `Accept`, named as a file, with a tag of its own, and HEAD has no body."""
+    """A format by suffix equals the format by `Accept`, with a file name and a separate tag; HEAD has no body."""
     tags = set()
     for media_type, row in BY_MEDIA_TYPE.items():
         path = f"/{resource.name}.{row.name}"
@@ -116,7 +116,7 @@ def odd_city(database: Database, names: list[str]) -> None:
 
 
 def test_odd_texts_survive(own_client: FlaskClient, database: Database, tmp_path: Path) -> None:
-    """Formulas, quotes, separators, line ends and empty texts come back from Python's csv and from DuckDB; none can run."""
+    """Formulas, quotes, separators, line ends and empty texts survive Python's csv and DuckDB; no formula can run."""
     odd_city(database, ODD)
     body = own_client.get("/cities.csv?state=ZZ&sort=id&fields=id,name,summary,state_capital").get_data(as_text=True)
     expected = {f"odd-{n}": name for n, name in enumerate(ODD)}
@@ -132,12 +132,12 @@ def test_odd_texts_survive(own_client: FlaskClient, database: Database, tmp_path
 
 @given(value=st.text() | st.lists(st.text(min_size=1)) | st.integers() | st.booleans() | st.none())
 def test_any_cell_comes_back(value: Any) -> None:
-    """What a cell says can be read back without loss, whatever the value."""
+    """Every value can be read back from its cell."""
     assert restored(cell(value), value) == value
 
 
 def test_cells_of_lists() -> None:
-    """The texts of a list have one separator, which is escaped within them; objects are JSON."""
+    """The texts of a list have one separator, which is escaped inside them; objects are JSON."""
     assert cell(["a", "b|c", "d\\"]) == r"a|b\|c|d\\"
     assert cell([{"b": 1, "a": None}]) == '[{"a":null,"b":1}]'
     assert SEPARATOR == "|"
@@ -145,7 +145,7 @@ def test_cells_of_lists() -> None:
 
 @pytest.mark.parametrize("row", STREAMED, ids=lambda row: row.name)
 def test_filters_apply_to_streams(client: FlaskClient, row: Any) -> None:
-    """A stream has the filters, the order, the fields and, if asked, the limit of its list."""
+    """A stream has the filters, order and fields of its list, and its limit if the request has one."""
     body = client.get(f"/cities.{row.name}?state=CA&sort=-name&fields=name,id&limit=2").get_data(as_text=True)
     expected = {
         "csv": "name,id\r\nSan Jose,san-jose-ca\r\nSan Diego,san-diego-ca\r\n",
@@ -156,7 +156,7 @@ def test_filters_apply_to_streams(client: FlaskClient, row: Any) -> None:
 
 @pytest.mark.parametrize("name", ["cursor=AAAA", "count=none", "include=awards", "facets=state"])
 def test_streams_have_no_pages(client: FlaskClient, name: str) -> None:
-    """What only a page can have is refused for a stream, and said to be for JSON."""
+    """A stream refuses parameters of pages, and says that they are for JSON."""
     parameter = name.partition("=")[0]
     detail = f"`{parameter}` is for pages; `.csv` is the whole list."
     item = {"parameter": parameter, "code": "not-in-this-format", "detail": detail, "allowed": ["json"]}
@@ -165,14 +165,14 @@ def test_streams_have_no_pages(client: FlaskClient, name: str) -> None:
 
 @pytest.mark.parametrize(("suffix", "suggestion"), [("csb", "/cities.csv"), ("xml", None), ("CSV", "/cities.csv")])
 def test_unknown_suffix(client: FlaskClient, suffix: str, suggestion: str | None) -> None:
-    """A form that there is not is a 404 that lists those that there are."""
+    """An unknown format is a 404 with a list of the existing ones."""
     status, name, (item,) = brief(client.get(f"/cities.{suffix}"))
     assert (status, name, item["allowed"]) == (404, "not-found", [f"/cities.{row}" for row in FORMATS])
     assert item.get("suggestion") == suggestion or suggestion is None
 
 
 def test_stream_is_one_state(own_client: FlaskClient, database: Database) -> None:
-    """A stream shows the state that it began with, whatever is written meanwhile, and its connection comes back."""
+    """A stream shows the state at its start, whatever is written meanwhile, and returns its connection."""
     odd_city(database, [f"City {n}" for n in range(3000)])
     response = own_client.get("/cities.ndjson?state=ZZ&sort=id", buffered=False)
     parts = response.iter_encoded()
@@ -197,7 +197,7 @@ def test_abandoned_stream_gives_its_connection_back(settings: Any, path: str) ->
 
 
 def test_streams_leave_a_thread_free(settings: Any) -> None:
-    """When all places for streams are taken, a further one is a 503 that says when to come back; pages go on."""
+    """When all places for streams are taken, another stream is a 503 with `Retry-After`; pages are served."""
     with serving(settings) as app:
         client, streams = app.test_client(), app.extensions["streams"]
         assert streams.total == settings.threads - 1

@@ -36,7 +36,7 @@ CHARACTERS = st.one_of([st.sampled_from(characters) for characters in BY_CATEGOR
 @limits(max_examples=2_000, deadline=None)
 @given(text=st.text(CHARACTERS, max_size=8))
 def test_a_name_has_one_form(text: str) -> None:
-    """A name that is accepted is in NFC, trimmed, has single spaces and nothing invisible, whichever way it was written."""
+    """An accepted name is in NFC, trimmed, with single spaces and no invisible characters, however it was sent."""
     try:
         name = canonical(text)
     except ValueError:
@@ -69,6 +69,6 @@ def test_names_that_mean_the_same(text: str, name: str) -> None:
     "text", ["", " ", "\u200b", "\u200d", "\u0301", "a\u200b", "a\u202eb", "a\nb", "a\tb", "a\x07", "\x1b[1m", "a\u2028b", "a \u200db", "\u3164"]
 )  # fmt: skip
 def test_names_that_nobody_could_read(text: str) -> None:
-    """Nothing visible, controls, bidirectional overrides, line breaks and stray joiners are refused."""
+    """Invisible names, controls, bidirectional overrides, line breaks and stray joiners are refused."""
     with pytest.raises(ValueError, match="name"):
         canonical(text)

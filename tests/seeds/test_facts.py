@@ -1,4 +1,4 @@
-"""The seed facts: complete, consistent, each with its warrant, and in our own words; no database needed."""
+"""The seed facts are complete, consistent, cited, and in our own words; these tests need no database."""
 
 import re
 from collections import Counter
@@ -96,7 +96,7 @@ def leaves(value: Any, pointer: str = "") -> Iterator[str]:
 
 
 def resolve(document: Any, pointer: str) -> Any:
-    """Return what a JSON Pointer points at, or None where that is nothing."""
+    """Return the target of a JSON Pointer, or None if there is none."""
     for token in pointer.split("/")[1:]:
         try:
             document = document[int(token) if isinstance(document, list) else token]
@@ -155,7 +155,7 @@ def test_ids_say_what_they_name() -> None:
 
 @pytest.mark.parametrize(("noun", "field"), ALLOWED)
 def test_values_come_from_their_list(noun: str, field: str) -> None:
-    """A type, a status or a basis is one of those that the documentation names."""
+    """Each type, status and basis is in the documentation's list."""
     assert set() == {row[field] for row in SEEDS[noun]} - ALLOWED[noun, field]
 
 
@@ -236,7 +236,7 @@ def test_citation_ids_follow_their_rule() -> None:
 
 
 def test_every_fact_has_a_citation() -> None:
-    """Each leaf that is not null is covered by a citation of itself or of what contains it."""
+    """Each leaf that is not null has a citation of itself or of an object that contains it."""
     cited = {(row["subject_kind"], row["subject_id"], row["field"]) for row in CITATIONS}
     uncovered = [
         f"{noun}/{row['id']}{pointer}"
@@ -283,7 +283,7 @@ def test_every_served_priority_has_one_citation() -> None:
 
 
 def test_the_survey_is_told_whole() -> None:
-    """How many cities were recognized, where, in which category, and the ten priorities in their order."""
+    """The survey has its counts of recognized cities by state, its categories, and the ten priorities in order."""
     (survey,) = SEEDS["surveys"]
     facts = {
         key: survey[key]
@@ -321,7 +321,7 @@ def test_the_survey_is_told_whole() -> None:
 
 
 def test_placings_and_the_capital() -> None:
-    """First San Diego, second Los Angeles and San Jose together, ninth Sacramento, which is the capital."""
+    """San Diego is first, Los Angeles and San Jose share the second place, and Sacramento, the capital, is ninth."""
     assert [(row["city"], row["rank"], row["tied"]) for row in SEEDS["awards"]] == [
         ("san-diego-ca", 1, False),
         ("los-angeles-ca", 2, True),
@@ -347,7 +347,7 @@ def test_who_belongs_to_whom() -> None:
 
 
 def test_every_figure_is_a_metric() -> None:
-    """All the figures of the four cities are there, each with its unit, qualifier and date, and no others."""
+    """The metrics are exactly the figures of the four cities, each with its unit, qualifier and date."""
     metrics = [
         (row["city"], part["value"], part["unit"], part["qualifier"], part["as_of"])
         for row in SEEDS["initiatives"]
@@ -375,13 +375,13 @@ def test_every_date_and_role_is_there() -> None:
     ("city", "least"), [("san-diego-ca", 9), ("los-angeles-ca", 6), ("san-jose-ca", 6), ("sacramento-ca", 4)]
 )
 def test_no_city_is_short_of_initiatives(city: str, least: int) -> None:
-    """Each city has at least as many initiatives as the source tells of without dividing them further."""
+    """Each city has at least the number of initiatives that the source describes separately."""
     assert sum(row["city"] == city for row in SEEDS["initiatives"]) >= least
 
 
 @pytest.mark.parametrize("article", ARTICLES)
 def test_citations_hold_against_the_article(article: Path) -> None:
-    """With the article at hand, every locator and fingerprint fits it, and no sentence of it goes uncited."""
+    """Against the article, every locator and fingerprint is correct, and every sentence is cited."""
     text = article.read_text(encoding="utf-8")
     (source,) = [row for row in SEEDS["sources"] if row["text_sha256"] == fingerprints.text_sha256(text)]
     mine = [row for row in CITATIONS if row["source"] == source["id"]]

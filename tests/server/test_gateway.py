@@ -53,7 +53,7 @@ def test_on_the_wire(settings: Settings) -> None:
 
 
 def test_cached_answers(settings: Settings, database: Database) -> None:
-    """A cached answer has the same bytes, is a 304 to its tag, has no body for HEAD, and is gone with the next commit."""
+    """A cached answer has the same bytes, is a 304 for its tag, has no body for HEAD, and ends with the next commit."""
     with server(settings, CACHE_LAG=0) as port:
 
         def ask(method: str = "GET", **headers: str) -> tuple[int, str, bytes]:

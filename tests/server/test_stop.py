@@ -1,4 +1,4 @@
-"""A server that is asked to stop tells those who wait, finishes what has begun, and then closes its port."""
+"""A server that is stopping answers its polls, finishes its requests, and then closes its port."""
 
 import signal
 from contextlib import ExitStack
@@ -13,7 +13,7 @@ POLL = head("GET /changes?since=603&wait=30")
 
 
 def test_sigterm(settings: Settings) -> None:
-    """On SIGTERM polls are answered, new requests and half-sent ones too, `/readyz` is a 503, and the process ends well."""
+    """On SIGTERM, polls, new requests and half-sent ones are answered, `/readyz` is a 503, and the process exits with 0."""
     port = unused_port()
     variables = {"DATABASE_URL": settings.database_url, "PORT": port, "STOP_DELAY": 3}
     with listening(SERVE, "127.0.0.1", port, **variables) as process, ExitStack() as stack:
@@ -34,7 +34,7 @@ def test_sigterm(settings: Settings) -> None:
 
 
 def test_sigterm_to_a_worker_alone(settings: Settings) -> None:
-    """The control: a worker that is not told leaves its polls waiting."""
+    """The control: a worker without the signal leaves its polls waiting."""
     port = unused_port()
     with listening(SERVE, "127.0.0.1", port, DATABASE_URL=settings.database_url, PORT=port, WORKERS=1) as process:
         wait_until(lambda: answers(port, "/readyz"), process)

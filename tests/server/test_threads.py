@@ -6,7 +6,7 @@ from api.server.threads import Threads
 
 
 def test_one_client_leaves_a_thread() -> None:
-    """With every other thread busy for one client, another client's job runs; the rest of the first one's waits."""
+    """When one client's jobs hold every other thread, another client's job runs, and the rest of the first one's wait."""
     threads, gate, begun, ran = Threads("test", 3, 2), threading.Event(), threading.Semaphore(0), threading.Event()
 
     def slow() -> None:
@@ -24,7 +24,7 @@ def test_one_client_leaves_a_thread() -> None:
 
 
 def test_clients_take_turns() -> None:
-    """A client that comes last is next but one, however many jobs of another wait; and a job that fails ends nothing."""
+    """A new client's job is the next but one, however many jobs of another wait; a failed job ends nothing."""
     threads, gate, order, done = Threads("test", 1, 1), threading.Event(), [], threading.Event()
 
     def fail() -> None:
