@@ -128,7 +128,7 @@ class Refused:
 
     @property
     def full(self) -> bool:
-        """Whether there are so many errors that further checks are not worth their time."""
+        """Whether one problem has the maximum number of errors, so that further checks can stop."""
         return any(items.full for items in self.items.values())
 
     @property

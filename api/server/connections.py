@@ -162,7 +162,7 @@ def _shut_down(connection: socket.socket) -> None:
 
 
 def allow_descriptors(connections: int) -> None:
-    """Raise this process's limit of open files, if it may, so that it can hold so many connections."""
+    """Raise this process's limit of open files, if it may, so that it can hold this number of connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = connections + SPARE_DESCRIPTORS
     if soft != resource.RLIM_INFINITY and soft < needed:
