@@ -101,7 +101,7 @@ def test_the_api_lists_them(built: Settings) -> None:
 
 
 def test_the_same_number_gives_the_same_data(built: Settings, tmp_path: Any) -> None:
-    """A second database, of whichever kind, holds the same records in the same versions."""
+    """A second database, of either kind, has the same records in the same versions."""
     again = Settings(database_url=f"sqlite:///{tmp_path / 'again.sqlite3'}")
     build(again, SIZE)
     with opened(built) as database, opened(again) as other:

@@ -165,7 +165,7 @@ def test_only_with_admin(own_client: FlaskClient, database: Database) -> None:
 
 
 def wrong_url(detail: str) -> Json:
-    """Return the item for an address that is none."""
+    """Return the item for an invalid address."""
     allowed = {"format": "uri", "pattern": "^https://"}
     return {"pointer": "/url", "code": "invalid-value", "detail": f"`url`: {detail}", "allowed": allowed}
 
@@ -174,7 +174,7 @@ MISSING = {**wrong_url(""), "code": "missing", "detail": "`url` is missing."}
 
 
 def unknown(name: str, pointer: str, suggestion: str | None = None) -> Json:
-    """Return the item for a member that is none."""
+    """Return the item for an unknown member."""
     item: Json = {"pointer": pointer, "code": "unknown-member", "detail": f"`{name}` is not a member here.", "allowed": ["url"]}
     meant = {"detail": f"`{name}` is not a member here; did you mean `{suggestion}`?", "suggestion": suggestion}
     return item | (meant if suggestion else {})

@@ -34,7 +34,7 @@ class Poller:
 
     @property
     def rows(self) -> list[Json]:
-        """All that there was on the pages."""
+        """All rows of the pages."""
         return [row for page in self.pages for row in page]
 
     def poll(self) -> int:

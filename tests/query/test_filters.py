@@ -78,7 +78,7 @@ def conditions(draw: Callable[[Any], Any], world: World, noun: Resource, most: i
 
 
 def expression(draw: Callable[[Any], Any], world: World, noun: Resource, depth: int) -> dict[str, Any]:
-    """Draw what `filter` takes."""
+    """Draw an expression for `filter`."""
     drawn = conditions(draw, world, noun, 2) if depth == 1 or draw(st.booleans()) else {}
     if depth > 1 and (not drawn or draw(st.booleans())):
         connective = draw(st.sampled_from(oracle.CONNECTIVES))

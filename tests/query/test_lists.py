@@ -206,7 +206,7 @@ class Misinformed(Planner):
 def test_how_many_there_are_changes_no_search(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch, sizes: dict[str, int]
 ) -> None:
-    """Whichever noun has most records, and whether there is one that is not known here, searches find the same."""
+    """Searches find the same, whichever noun has the most records, even with counts of an unknown noun."""
     paths = ["/initiatives?q=city", "/cities?q=san", "/search?q=data", "/search?q=-data&kind=cities", "/suggest?q=d"]
     expected = [client.get(path).get_json() for path in paths]
     monkeypatch.setitem(client.application.extensions, "planner", Misinformed(numbers=sizes))

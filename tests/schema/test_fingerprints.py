@@ -46,7 +46,7 @@ def test_normalize_makes_variants_alike(typed: str, expected: str) -> None:
 
 
 def test_paragraphs_are_the_lines_that_are_not_blank() -> None:
-    """Headings count and blank lines do not, whichever way the lines end."""
+    """Every line that is not blank is a paragraph, headings included, with any line ends."""
     expected = ["A heading", "The pier opened. It has 12 lamps.", "Nobody came."]
     assert expected == fingerprints.paragraphs(TEXT)
     assert expected == fingerprints.paragraphs(TEXT.replace("\n", "\r\n"))

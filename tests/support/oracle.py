@@ -213,7 +213,7 @@ def _compares(name: str, operator: str, have: Any, value: Any) -> bool:
     if operator == "isnull":
         return (have is None) is value
     if operator in {"", "not"}:
-        # Null is none of any values.
+        # Null equals no value.
         return bool(have in value) == (operator == "")
     if have is None:
         return False
@@ -224,7 +224,7 @@ def _compares(name: str, operator: str, have: Any, value: Any) -> bool:
     if kind == "instant":
         have, value = dt.datetime.fromisoformat(have), dt.datetime.fromisoformat(value)
     if kind == "date" and operator in {"gt", "lte"}:
-        # All that begins within a period is at it, and not after.
+        # A moment within a period equals it, and is not after it.
         have = have[: len(value)]
     return bool({"gt": have > value, "gte": have >= value, "lt": have < value, "lte": have <= value}[operator])
 

@@ -47,7 +47,7 @@ class Postgres:
 
     @property
     def address(self) -> str:
-        """What `DATABASE_URL` is for it."""
+        """The server's address, for `DATABASE_URL`."""
         return f"postgresql://postgres@/postgres?host={self.folder}"
 
     def run(self, command: str, *arguments: str) -> None:

@@ -1,4 +1,4 @@
-"""Webhooks to subscribe and to deliver: a network that is none, receivers on this machine, and changes to tell of."""
+"""Webhooks to subscribe and deliver: a simulated network, receivers on this machine, and changes."""
 
 import datetime as dt
 import itertools

@@ -57,7 +57,7 @@ MATRIX = {
 
 @pytest.fixture(scope="module")
 def routing_office(sqlite_store: Store) -> Iterator[tuple[FlaskClient, Database, dict[str, str | None]]]:
-    """An application on one database, and the `Authorization` header of each kind of key: who may do what is decided before any SQL of a view."""
+    """An application on one database, and each kind of key's `Authorization`; permissions are decided before any SQL."""
     settings = sqlite_store.copy(template(sqlite_store))
     with serving(
         Settings(database_url=settings.database_url, write_limit="100000/minute", refusal_limit="100000/minute")

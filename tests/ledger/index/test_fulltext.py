@@ -58,7 +58,7 @@ def finds(database: Database, query: str) -> list[str]:
 
 
 def complaints(database: Database) -> list[str]:
-    """Return what `verify` has to say."""
+    """Return the lines of `verify`."""
     with database.reading() as session:
         return list(verify(session))
 
