@@ -170,9 +170,9 @@ def unlimited() -> Flask:
 
 @pytest.fixture
 def own_client(unlimited: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlaskClient]:
-    """A client of an application on the database of this test, with connections of its own, as another process has.
+    """A client of an application on the database of this test, with separate connections, like another process.
 
-    To make an application for each test would take longer than most of them.
+    Making an application for each test would take longer than most of them.
     """
     with opened(settings) as served:
         for name, extension in (("database", served), ("news", News(served))):

@@ -168,7 +168,7 @@ def test_wrong_limit(name: str, value: str) -> None:
 
 @pytest.mark.parametrize("value", ["redi://x", "memcached://x", "x"])
 def test_wrong_storage(value: str) -> None:
-    """A storage that there is not is refused in one line, without its password."""
+    """An unknown storage is refused in one line, without its password."""
     with pytest.raises(SettingsError) as refusal:
         Settings.from_env({"LIMITS_STORAGE": value})
     assert (

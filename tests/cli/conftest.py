@@ -22,5 +22,5 @@ def run(own_client: FlaskClient) -> Run:
 
 @pytest.fixture(scope="session")
 def file(sqlite_store: Store) -> str:
-    """The address of a migrated file, where it doesn't matter which kind of database there is."""
+    """The address of a migrated SQLite file, for tests that do not depend on the kind of database."""
     return sqlite_store.copy(template(sqlite_store)).database_url

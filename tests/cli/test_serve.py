@@ -121,7 +121,7 @@ def test_serve_killed(file: str) -> None:
 
 
 def test_workers_inherit_no_connection(store: Store, settings: Settings) -> None:
-    """The connection that looked at the database before the start is closed before there are workers to share it."""
+    """`serve` closes its own connection to the database before it starts workers, which would share it."""
     port = unused_port()
     with listening(SERVE, "127.0.0.1", port, DATABASE_URL=settings.database_url, PORT=port) as process:
         # No request was sent yet, so any connection would be one from before.

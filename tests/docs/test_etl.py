@@ -116,7 +116,7 @@ def keep(office: Office, run: Callable[[], int], records: Callable[[str], list[J
         for noun in NOUNS:
             assert records(noun) == [bare(record) for record in office.records(noun)]
 
-    # The first load has all that there is, and hears of nothing that was gone before.
+    # The first load has every existing record, and no earlier deletion.
     for resource in RESOURCES:
         office.create(resource)
     office.delete(first)

@@ -130,7 +130,7 @@ def test_numbers_that_nothing_can_hold(writer: FlaskClient, path: str, template:
 @example("1e15")
 @example("-0")
 def test_decimals(writer: FlaskClient, written: str) -> None:
-    """A decimal comes back as the same number, or is refused: any that is taken has at most 6 fraction digits."""
+    """A decimal is returned as the same number, or is refused: accepted ones have at most 6 fraction digits."""
     metric = '{"name": "n", "value": %s, "unit": "u", "qualifier": "nearly"}' % written  # noqa: UP031 - braces
     record = '{"id": "zz", "city": "boston-ma", "title": "T", "summary": "S", "status": "pilot", "metrics": [%s]}' % metric  # noqa: UP031
     answer = post(writer, "/initiatives?dry_run=true", record)

@@ -13,7 +13,7 @@ from tests.support.copies import Copy, apply, follow, root, write
 
 
 def test_digest(curator: FlaskClient) -> None:
-    """The root is the one that anyone computes from a copy, at every version that there was."""
+    """At every version, the root equals the one computed from a copy."""
     copy: Copy = {}
     roots = {}
     cursor = follow(curator, copy, "/changes?since=0")
@@ -76,7 +76,7 @@ def test_what_is_not_there(client: FlaskClient, path: str) -> None:
 
 
 def test_snapshot(curator: FlaskClient) -> None:
-    """A snapshot is everything at one version, counted and proved, and the feed goes on from its cursor."""
+    """A snapshot has everything at one version, counted and proved, and the feed continues from its cursor."""
     write(curator, "a-zz")
     first, *rows = [json.loads(line) for line in curator.get("/snapshot").get_data().splitlines()]
     copy = {(row["kind"], row["id"]): row["document"] for row in rows}

@@ -57,7 +57,7 @@ def test_half_sent_bodies(settings: Settings, stack: ExitStack, source: str) -> 
 
 
 def test_half_sent_bodies_without_the_gateway(settings: Settings, stack: ExitStack) -> None:
-    """The control: on granian's own interface for WSGI, the same connections stop everybody."""
+    """The control: on granian's own interface for WSGI, the same connections block every client."""
     with server(settings, gateway=False) as port:
         opened(stack, port, 8, DECLARED + b"{")
         guest = suffered(port, "A1 without the gateway", lambda: time.sleep(1))

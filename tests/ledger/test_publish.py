@@ -235,7 +235,7 @@ def test_clock_never_runs_backwards(database: Database) -> None:
 
 
 def test_delete_and_return(database: Database) -> None:
-    """A record that is deleted and comes back has three revisions, each superseded by the next."""
+    """A record that is deleted and restored has three revisions, each superseded by the next."""
     insertion = "insert into priorities (id, name, description) values ('back', 'Back', 'Again.')"
     for statement in (insertion, "delete from priorities where id = 'back'", insertion):
         changes(database, statement)

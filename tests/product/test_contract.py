@@ -303,7 +303,7 @@ def test_deleted_record(own_client: FlaskClient, database: Database, resource: R
 
 @ON_SQLITE
 def test_total_is_capped(own_client: FlaskClient, database: Database) -> None:
-    """Above 10,000 records the total says that there are that many or more."""
+    """Above 10,000 records the total is 10,000 with the relation `gte`."""
     with publishing(database) as session:
         session.execute(
             text("insert into priorities (id, name, description) values (:id, :id, 'Made for this test.')"),

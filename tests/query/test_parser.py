@@ -40,7 +40,7 @@ def batches(leaves: list[Any], size: int) -> list[list[Any]]:
 
 @nouns
 def test_hostile_text_is_text(places: list[Place], resource: Resource) -> None:
-    """Where any text is a value, nothing in it has a meaning: exactly the records come back that have it."""
+    """Where any text is a value, no character has a special meaning: exactly the records with that text match."""
     place, noun = places[0], resource.name
     names = [name for name, row in filters(resource).items() if takes_text(row) and row.operator.name != "not"]
     # All texts for the noun's own fields, and a sample for each field of a relation, which compares the same way.
@@ -79,7 +79,7 @@ def test_hostile_value_is_refused(places: list[Place], resource: Resource) -> No
 
 
 def refused(response: TestResponse, names: Sequence[str]) -> None:
-    """Check that an answer is a problem about each of these parameters, if there are any."""
+    """Check that an answer is a problem about exactly these parameters, or a 200 if there are none."""
     if names:
         assert (response.status_code, response.content_type) == (400, "application/problem+json")
         assert {item["parameter"] for item in response.get_json()["errors"]} == set(names)
@@ -132,7 +132,7 @@ def test_hostile_search(places: list[Place], path: str) -> None:
     ],
 )
 def test_comma(own_client: FlaskClient, database: Database, values: list[str], expected: list[str]) -> None:
-    """A comma parts values unless a backslash is before it, a backslash is one by itself, and parameters can be repeated."""
+    """A comma separates values unless escaped by a backslash; other backslashes are plain, and parameters can be repeated."""
     names = ["", ",", "a", "b", "a,b", "a\\", r"a\,b", r"a\b", "a, b", "A"]
     with publishing(database) as session:
         rows = [{"id": f"w-{number}", "name": name} for number, name in enumerate(names)]

@@ -22,7 +22,7 @@ SIZES = [4_000, pytest.param(20_000, marks=pytest.mark.slow)]
 LEAST = 50
 # Lists by the index that finds their rows on SQLite, for each branch of the decision.
 LISTS = {
-    # No relation, or nothing but one: there is nothing to choose.
+    # Without a relation, or with nothing else, there is no choice.
     "/initiatives?status=pilot": Plan.DATABASE,
     "/initiatives?award.rank__lte=3": Plan.DATABASE,
     # The bitmap index knows both sizes.

@@ -70,7 +70,7 @@ def rows_of(body: str) -> list[dict[str, str]]:
 
 @nouns
 def test_csv_loses_nothing(client: FlaskClient, resource: Resource) -> None:
-    """Every record comes back from the CSV as it is in JSON, in the same order."""
+    """The CSV has every record with the values of its JSON, in the same order."""
     records = walk(client, f"/{resource.name}?limit=500")
     rows = rows_of(client.get(f"/{resource.name}.csv").get_data(as_text=True))
     assert [

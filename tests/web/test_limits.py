@@ -72,7 +72,7 @@ def test_missing_scopes_are_limited(settings: Settings) -> None:
 
 
 def test_the_limit_is_of_all_processes_with_redis(tmp_path: Path) -> None:
-    """With a Redis, applications count together; the control: each by itself without."""
+    """With Redis, applications count together; the control, without Redis, counts separately."""
     settings = Store("sqlite", tmp_path, "").empty()
     upgrade(settings)
     folder = tempfile.mkdtemp(prefix="redis")

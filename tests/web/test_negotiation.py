@@ -19,7 +19,7 @@ AXIOS, ANYTHING = "application/json, text/plain, */*", "*/*"
 
 @pytest.mark.parametrize("accept", [CHROME, FIREFOX, SAFARI])
 def test_browsers(client: FlaskClient, accept: str) -> None:
-    """A browser gets a page where there is one, and otherwise JSON."""
+    """A browser gets a page if the path has one, and otherwise JSON."""
     for path, media_type in (("/", HTML), ("/problems", HTML), ("/docs", HTML), ("/cities", JSON), ("/cities/boston-ma", JSON)):
         assert (path, client.get(path, headers={"Accept": accept}).mimetype) == (path, media_type)
 

@@ -189,7 +189,7 @@ def test_unknown_path(routing_client: FlaskClient, path: str, suggestion: str | 
     ],
 )
 def test_unknown_record(client: FlaskClient, id: str, suggestion: str | None) -> None:
-    """An unknown id is a 404 that suggests the nearest one that there is."""
+    """An unknown id is a 404 that suggests the nearest existing one."""
     status, name, (item,) = brief(client.get(f"/cities/{id}"))
     assert (status, name, item["code"], item.get("suggestion")) == (404, "record-not-found", "unknown-id", suggestion)
 
@@ -257,7 +257,7 @@ def test_wrong_host(host: str) -> None:
 
 
 def test_request_id(routing_client: FlaskClient) -> None:
-    """A caller's request id comes back when it is a plain token; anything else gets a new one."""
+    """A caller's request id is returned if it is a plain token; any other gets a new one."""
     assert routing_client.get("/cities", headers={"X-Request-Id": "abc-123_X"}).headers["X-Request-Id"] == "abc-123_X"
     for bad in ("", "a b", "a" * 129, "<script>", "é"):
         assert len(routing_client.get("/cities", headers={"X-Request-Id": bad}).headers["X-Request-Id"]) == 32

@@ -451,7 +451,7 @@ def test_sql_orders_the_same(
 
 @pytest.mark.parametrize("change", ["started = '2019'", "started = null", "status = 'draft'"])
 def test_a_tie_that_emptied(database: Database, own_client: FlaskClient, change: str) -> None:
-    """A cursor goes on behind its record when all that have its date are changed."""
+    """A cursor continues after its record, even when all records with its date have changed."""
     scattered(database)
     path = f"/initiatives?{LINKED}&sort=-started,-id&limit=3&fields=id,started"
     first = own_client.get(path).get_json()
