@@ -179,7 +179,7 @@ def text(description: str, example: str, **kwargs: Any) -> fields.String:
 
 def named(description: str, example: str) -> Name:
     """Return the field of a name: NFC, trimmed, with single spaces and without invisible characters."""
-    return Name(required=True, metadata={"description": description, "example": example})
+    return Name(required=True, metadata={"description": description, "example": example, "pattern": names.PATTERN})
 
 
 def slug(description: str, example: str, **kwargs: Any) -> fields.String:

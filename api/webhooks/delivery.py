@@ -84,7 +84,7 @@ class Senders:
         """Start no thread yet."""
         self.database, self.clock = database, clock
         self.tell = partial(_tell, database, loopback=loopback, clock=clock, post=post)
-        self.pools = {failed: ThreadPoolExecutor(SENDERS // 2) for failed in (False, True)}
+        self.pools = {failed: ThreadPoolExecutor(max(1, SENDERS // 2)) for failed in (False, True)}
         self.sending: dict[str, Future[bool]] = {}
 
     def __enter__(self) -> Self:

@@ -62,6 +62,9 @@ def config(database: Database) -> Config:
     return configuration
 
 
+HAS_ORIGIN = "select 1 from information_schema.columns where table_name = 'ledger_head' and column_name = 'origin'"
+
+
 @dataclass(frozen=True)
 class Store:
     """Makes databases of one dialect, empty or as a copy of a migrated one."""
@@ -82,7 +85,12 @@ class Store:
     def copy(self, migrated: Settings) -> Settings:
         """Return the settings of a copy; PostgreSQL copies a database only while no client is connected to it."""
         if self.dialect == "postgresql":
-            return self.empty(template=str(migrated.sqlalchemy_url.database))
+            settings = self.empty(template=str(migrated.sqlalchemy_url.database))
+            # A copy is another database, but no other future of the first one.
+            with psycopg.connect(settings.database_url, autocommit=True) as connection:
+                if connection.execute(HAS_ORIGIN).fetchone():
+                    connection.execute("update ledger_head set origin = null")
+            return settings
         settings = self.empty()
         shutil.copy(migrated.database_url.removeprefix("sqlite:///"), settings.database_url.removeprefix("sqlite:///"))
         return settings
@@ -105,9 +113,6 @@ def template(store: Store) -> Settings:
     """Return a migrated database as a template for copies; it has no connections."""
     settings = store.empty()
     upgrade(settings)
-    # A copy is another database, but no other future of this one.
-    with opened(settings) as database, database.writing() as session:
-        session.execute(text("update ledger_head set origin = null"))
     return settings
 
 
