@@ -116,9 +116,9 @@ class _SqliteFile:
 
     def create(self, *_: object) -> None:
         """Make a missing file that only its owner can read; SQLite gives its WAL the same mode."""
-        # If the file cannot be made, SQLite says why.
+        # If the file cannot be made, SQLite says why. One that exists is not opened: closing it would drop SQLite's locks.
         with suppress(OSError):
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
     def set_up(self, connection: Any, record: ConnectionPoolEntry) -> None:
         """Set the pragmas and the limit of a new connection, and note which file it opened."""

@@ -126,7 +126,7 @@ class Planner:
         is_dear = dialect == "postgresql" and query.search is None
         if most * (self.probe if is_dear else 1) >= number:
             return None
-        if is_dear and number <= self.hashed:
+        if is_dear and number <= self.hashed and size > number * self.probe:
             return Walk(None, 0)
         return Walk(self.tried * size // number if limit > self.tried else None, most)
 

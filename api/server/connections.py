@@ -128,24 +128,24 @@ class Connections:
         return trace if moved == trace.moved else Trace(moved, now, trace.since)
 
     def _sockets(self) -> Iterator[tuple[socket.socket, Peer]]:
-        """Yield the accepted connections, each as a duplicate that stays the same connection while it is looked at."""
+        """Yield the accepted connections.
+
+        None is duplicated: to close any descriptor of a file, a duplicate too, drops the process's locks on that file, and
+        SQLite's files are among the descriptors (sqlite.org/howtocorrupt.html, 2.2).
+        """
         for name in os.listdir(DESCRIPTORS):  # noqa: PTH208 - names, thousands of them
             try:
-                copy = os.dup(int(name))
+                connection = socket.socket(fileno=int(name))
             except OSError:
                 continue
             try:
-                connection = socket.socket(fileno=copy)
+                if connection.family in {socket.AF_INET, socket.AF_INET6} and connection.getsockname()[1] == self.port:
+                    address, port, *_ = connection.getpeername()
+                    yield connection, Peer(address.partition("%")[0], port)
             except OSError:
-                os.close(copy)
                 continue
-            with connection:
-                try:
-                    if connection.family in {socket.AF_INET, socket.AF_INET6} and connection.getsockname()[1] == self.port:
-                        address, port, *_ = connection.getpeername()
-                        yield connection, Peer(address.partition("%")[0], port)
-                except OSError:
-                    continue
+            finally:
+                connection.detach()
 
 
 def _moved(connection: socket.socket) -> int:

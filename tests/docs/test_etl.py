@@ -130,7 +130,7 @@ def keep(office: Office, run: Callable[[], int], records: Callable[[str], list[J
         office.delete(resource)
     office.create(first)
     metrics = [{"name": f"{value}", "value": value, "unit": "x", "qualifier": "exactly"} for value in (0.1, 2.500001, 3)]
-    office.change("initiatives", "los-angeles-ca-myla311", {"metrics": metrics})
+    office.change("initiatives", "san-diego-ca-chatbots", {"metrics": metrics})
     check(loaded=2 * len(NOUNS) + 1)
     # The deleted records are back, except the first; the last is deleted and restored between two runs.
     for resource in others:
