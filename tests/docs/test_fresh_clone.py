@@ -152,11 +152,11 @@ def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
         KEYS + "rotate curator": (0, outcomes[KEYS + "rotate curator"][1]),
         KEYS + "revoke curator": (0, "The key curator is revoked."),
         DATA + "export FOLDER --format yaml": (0, f"{tmp_path / 'out'}/citations.yaml: 526"),
-        DATA + 'import FOLDER --message "Restore the export." --dry-run': (
+        DATA + 'import FOLDER --message "Correct the names." --dry-run': (
             0,
             "Records: 0 created, 0 updated, 603 unchanged; this was a dry run: nothing was written.",
         ),
-        DATA + 'import FOLDER --message "Restore the export."': (
+        DATA + 'import FOLDER --message "Correct the names."': (
             0,
             "Records: 0 created, 0 updated, 603 unchanged; the dataset is at version 603.",
         ),
