@@ -30,7 +30,7 @@ def open_database(*, newer: bool = False) -> Iterator[Database]:
     served: Database = current_app.extensions["database"]
     database = Database(replace(served.settings, statement_timeout=0))
     try:
-        if reason := database.unreadiness():
+        if reason := database.readiness().reads:
             raise click.ClickException(reason)
         if not newer and database.is_newer():
             raise click.ClickException("The database is migrated to a newer release: use the command of that release.")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -23,6 +24,13 @@ from api.settings import ROOT, Settings
 # Names in the `info` of a session: the memory of its database, and a function that returns the version it is about to publish.
 MEMORY, HEAD = "memory", "head"
 logger = logs.sparing(__name__)
+
+
+class Readiness(NamedTuple):
+    """Sentences that say why a database cannot serve reads, or writes; None if it can."""
+
+    reads: str | None
+    writes: str | None
 
 
 class Database:
@@ -112,20 +120,22 @@ class Database:
         """The file of a SQLite database."""
         return str(Path(self.settings.sqlalchemy_url.database or "").resolve())
 
-    def unreadiness(self, *, writes: bool = False) -> str | None:
-        """Return a sentence that says why the database cannot serve reads, or ``writes``; None if it can.
+    def readiness(self) -> "Readiness":
+        """Return whether the database can serve reads and writes.
 
         Whether a write succeeds is known from the last one: to try it would wait for other writers.
         """
         try:
             with self._begun(begin_read) as connection:
                 heads = _heads(connection)
-                is_standby = writes and self._is_standby(connection)
+                is_standby = self._is_standby(connection)
         except (DBAPIError, PoolTimeoutError) as error:
-            return failures.reason(error) or failures.UNREACHABLE
+            reason = failures.reason(error) or failures.UNREACHABLE
+            return Readiness(reason, reason)
         if heads != release_heads() and not _are_newer(heads):
-            return "The database is not migrated to this release: run `alembic upgrade head`."
-        return (failures.STANDBY if is_standby else self.write_failure) if writes else None
+            reason = "The database is not migrated to this release: run `alembic upgrade head`."
+            return Readiness(reason, reason)
+        return Readiness(None, failures.STANDBY if is_standby else self.write_failure)
 
     def is_newer(self) -> bool:
         """Return whether the database is migrated to a newer release; the servers of both share it during a rolling deploy."""

@@ -6,7 +6,7 @@ from functools import cache
 
 from flask import Flask
 
-from api.endpoints import changes, changesets, edits, history, keys, proofs, records, search, webhooks
+from api.endpoints import changes, changesets, edits, health, history, keys, proofs, records, search, webhooks
 from api.endpoints.meta import assets, code, meta
 from api.resources import RESOURCES
 from api.schema.resource import Resource
@@ -20,7 +20,7 @@ def routes() -> Sequence[Blueprint]:
     """Return the blueprints of all routes; all applications of a process share them."""
     nouns = [_noun_routes(resource) for resource in RESOURCES]
     others = [module.blueprint for module in (search, changes, proofs, changesets, keys, webhooks)]
-    return (*nouns, *others, meta)
+    return (*nouns, *others, meta, health.blueprint)
 
 
 def _noun_routes(resource: Resource) -> Blueprint:

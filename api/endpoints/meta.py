@@ -1,4 +1,4 @@
-"""What describes the API: the index, the OpenAPI document, the interactive page, the problem pages, and health checks."""
+"""What describes the API: the index, the OpenAPI document, the interactive page and the problem pages."""
 
 import hashlib
 import json
@@ -17,13 +17,12 @@ from api import __version__
 from api.errors import ProblemError
 from api.resources import RESOURCES
 from api.web.blueprints import Blueprint, NoArguments, documents
-from api.web.headers import CONDITIONS, HEADERS, NOT_KEPT, UNCHANGED, VARY
+from api.web.headers import CONDITIONS, HEADERS, UNCHANGED, VARY
 from api.web.negotiation import HTML
-from api.web.news import news
 from api.web.openapi import SUMMARY, TITLE
 from api.web.problem_types import PROBLEMS
 from api.web.problems import ProblemSchema, base_url, example
-from api.web.responses import JSON, conditional, database, json_response, negotiate, no_store, tagged
+from api.web.responses import JSON, conditional, negotiate, tagged
 
 # Pages load nothing from other hosts; the interactive page's style sheet needs inline styles and pictures from data: URLs.
 POLICY = (
@@ -61,32 +60,6 @@ class IndexSchema(Schema):
     version = fields.String(required=True, metadata={"description": "Release of the software.", "example": __version__})
     nouns = fields.List(fields.Nested(LinkSchema), required=True, metadata={"description": "The lists, in reading order."})
     links = fields.List(fields.Nested(LinkSchema), required=True, metadata={"description": "All other links."})
-
-
-class HealthSchema(Schema):
-    """The answer of a health check that passed."""
-
-    status = fields.String(
-        required=True, metadata={"description": "Always `ok`: a failed check is a problem.", "example": "ok"}
-    )
-
-
-class ReadySchema(HealthSchema):
-    """The answer of a server that can answer."""
-
-    writes = fields.String(
-        required=True,
-        metadata={"description": "`ok`, or why this server cannot write at the moment.", "example": "ok"},
-    )
-
-
-class ReadyArguments(NoArguments):
-    """The parameters of the check that the server can answer."""
-
-    writes = fields.Boolean(
-        load_default=False,
-        metadata={"description": "Answer 503 also if the server can read but not write, as a standby does.", "example": False},
-    )
 
 
 class ProblemTypeSchema(Schema):
@@ -234,33 +207,6 @@ def docs(_arguments: dict[str, Any]) -> Response:
     return _stable(render_template("docs.html", title=TITLE).encode(), HTML)
 
 
-@meta.route("/livez")
-@meta.arguments(NoArguments, location="query")
-@meta.response(200, HealthSchema, description="The process runs.", headers=NOT_KEPT)
-@documents(meta, "invalid-query")
-@meta.doc(operationId="livez", summary="Check that the process runs")
-def livez(_arguments: dict[str, Any]) -> Response:
-    """Check that the process runs. The database is not queried."""
-    return _healthy()
-
-
-@meta.route("/readyz")
-@meta.arguments(ReadyArguments, location="query")
-@meta.response(200, ReadySchema, description="The server can answer.", headers=NOT_KEPT)
-@documents(meta, "invalid-query", "unavailable")
-@meta.doc(operationId="readyz", summary="Check that the server can answer")
-def readyz(arguments: dict[str, Any]) -> Response:
-    """Check that the server is not stopping, and that the database can be read and is migrated to what this release needs.
-
-    A database of a newer release can be read, too. `writes` says whether the server can write, as far as its last write shows.
-    """
-    reason = "The server is stopping." if news().has_ended else database().unreadiness()
-    writes = reason or database().unreadiness(writes=True)
-    if reason or (arguments["writes"] and writes):
-        raise ProblemError("unavailable", str(reason or writes))
-    return no_store(json_response({"status": "ok", "writes": writes or "ok"}))
-
-
 def assets(name: str) -> Response:
     """Serve a file of the interactive documentation. Raises a 404."""
     if name not in ASSETS:
@@ -276,12 +222,6 @@ def assets(name: str) -> Response:
 def _fingerprint(name: str) -> str:
     """Return the tag of a file; its time and size, which Flask takes, can be those of another release's file."""
     return hashlib.sha256((Path(ASSETS[name]) / name).read_bytes()).hexdigest()[:16]
-
-
-def _healthy() -> Response:
-    response = Response('{"status":"ok"}', content_type=JSON)
-    response.headers["Cache-Control"] = "no-store"
-    return response
 
 
 def code(text: str) -> Markup:

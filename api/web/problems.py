@@ -268,7 +268,7 @@ def _http(error: HTTPException) -> Response:
 def _database(error: DBAPIError | PoolTimeoutError) -> Response:
     database: Database = current_app.extensions["database"]
     # A missing table or column is a bug only if the database is migrated.
-    reason = failures.reason(error) or database.unreadiness()
+    reason = failures.reason(error) or database.readiness().reads
     if reason is None:
         return _unexpected(error)
     logger.warning("request %s is unavailable: %s", request_id(), logs.describe(error))

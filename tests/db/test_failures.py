@@ -101,3 +101,16 @@ def test_files_are_private(sqlite_store: Store, tmp_path: Path) -> None:
     with opened(Settings(database_url=f"sqlite:///{other}"), create=True) as database, database.reading() as session:
         session.execute(text("select 1"))
     assert other.stat().st_mode & 0o777 == 0o644
+
+
+def test_readiness_takes_a_flag(routing_client: FlaskClient) -> None:
+    """`writes` is true or false; another value, and another parameter, is a 400 that says what works."""
+    body = problem(routing_client.get("/readyz?writes=maybe"))
+    assert (body["status"], body["errors"][0]["code"], body["errors"][0]["allowed"]) == (
+        400,
+        "invalid-value",
+        ["true", "false"],
+    )
+    body = problem(routing_client.get("/readyz?write=true"))
+    assert (body["errors"][0]["code"], body["errors"][0]["suggestion"]) == ("unknown-parameter", "writes")
+    assert routing_client.get("/readyz?writes=false").status_code == 200
