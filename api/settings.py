@@ -49,7 +49,7 @@ class Settings:
     state_dir: str = setting(
         "",
         "Folder, outside of what a restore replaces, for a small file with the highest version that was published: a restored "
-        "database is noticed by it. When empty, the file is beside a SQLite database, and PostgreSQL has none.",
+        "database is noticed by it. When empty, the file is next to a SQLite database, and PostgreSQL has none.",
     )
     host: str = setting("127.0.0.1", "Address or name to listen on.")
     port: int = setting(8000, "Port to listen on.", low=1, high=65535)

@@ -96,7 +96,7 @@ def _read(file: int) -> Published:
 
 
 def memory_of(settings: Settings) -> Memory:
-    """Return the memory of a database: in `STATE_DIR`, else beside a SQLite file. Raises `SettingsError`."""
+    """Return the memory of a database: in `STATE_DIR`, else next to a SQLite file. Raises `SettingsError`."""
     url = settings.sqlalchemy_url
     if settings.state_dir:
         folder = Path(settings.state_dir).resolve()

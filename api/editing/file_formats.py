@@ -72,7 +72,7 @@ def _write_yaml(contents: Iterable[Content], _resource: Resource) -> Iterator[st
 
 
 class _JsonText:
-    """A JSON file, of which only a window is in memory: it begins at the next value, and has at least that value."""
+    """A JSON file with only a window of it in memory, which begins at the next value and has at least that value."""
 
     def __init__(self, path: Path, file: TextIO) -> None:
         self.path, self.file = path, file

@@ -31,6 +31,7 @@ from api.schema.resource import Resource
 CHUNK = 1_000
 # Faults of a chunk: all of them, because a curator mends a file as a whole.
 MAX_FAULTS = 100_000
+MOVED = "a unique value moves from one record to another: take it from the first in an import of its own"
 # Is called with the name of a step and the number of records that it has finished.
 Progress = Callable[[str, int], None]
 
@@ -117,8 +118,7 @@ def load(  # noqa: PLR0913 - the options of an import
                 published = partial(progress, "publish")
                 result.version = writer.publish(reason=message or "import", author=author, progress=published).version
         except IntegrityError:
-            detail = "a unique value moves from one record to another: take it from the first in an import of its own"
-            result.faults.append(FileFault(path, 1, "", detail))
+            result.faults.append(FileFault(path, 1, "", MOVED))
         if result.faults or dry_run:
             session.rollback()
     return result

@@ -291,7 +291,6 @@ FIND_PARAMETERS = {
     },
 }
 
-
 AS_OF = Parameter(
     "as_of",
     "As it was at a version of the dataset, or at a time (RFC 3339).",

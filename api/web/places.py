@@ -23,7 +23,7 @@ HELD = "digital_cities.held_place"
 def client_of(address: str) -> str:
     """Return the part of an address that stands for one client: an IPv4 address, or the /64 network of an IPv6 address.
 
-    Whoever has one IPv6 address usually has the whole /64.
+    A client with one IPv6 address usually has the whole /64.
     """
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])

@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the columns; whoever is told of changes today knows the current epoch."""
+    """Add the columns; a receiver that is told of changes today knows the current epoch."""
     op.add_column("webhooks", sa.Column("told_epoch", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("webhooks", sa.Column("message_epoch", sa.Integer(), nullable=True))
     op.execute("update webhooks set told_epoch = (select epoch from ledger_head)")

@@ -19,7 +19,7 @@ def published(version: int) -> Published:
 
 
 def test_many_writers(tmp_path: Path) -> None:
-    """Whoever writes in whichever order, the file has the highest version, and only its owner can read it."""
+    """After writes in any order by any process, the file has the highest version, and only its owner can read it."""
     path = tmp_path / "file"
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda version: Memory(path).keep(published(version * 7 % 101)), range(101)))

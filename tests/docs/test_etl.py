@@ -146,7 +146,7 @@ def keep(office: Office, run: Callable[[], int], records: Callable[[str], list[J
 
 COUNT = "\ncounts = pipeline.last_trace.last_normalize_info.row_counts\nprint(sum(counts.get(noun, 0) for noun in NOUNS))\n"
 # A record's own members, with times as text.
-OWN = """SELECT COLUMNS(lambda name: name NOT IN ('changed_at', 'cursor', 'deleted', 'updated_at')),
+MEMBERS = """SELECT COLUMNS(lambda name: name NOT IN ('changed_at', 'cursor', 'deleted', 'updated_at')),
 strftime(updated_at AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%S.%gZ') AS updated_at ORDER BY id"""
 
 
@@ -185,7 +185,7 @@ class Warehouse:
             connection.execute(f"SET schema = '{dataset}'")
             for (table,) in connection.execute("SELECT name FROM (SHOW TABLES)").fetchall():
                 if table == name or table.startswith(f"{name}__"):
-                    rows = connection.execute(f"FROM {table} {OWN if table == name else 'ORDER BY _dlt_list_idx'}")
+                    rows = connection.execute(f"FROM {table} {MEMBERS if table == name else 'ORDER BY _dlt_list_idx'}")
                     columns = [column[0] for column in rows.description or []]
                     tables[table] = [dict(zip(columns, row, strict=True)) for row in rows.fetchall()]
         return tables

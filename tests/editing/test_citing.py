@@ -168,7 +168,7 @@ def test_a_record_and_its_citation_in_one_changeset(curator: FlaskClient) -> Non
 
 
 def test_imports_obey(editor: FlaskClient, database: Database, tmp_path: Path) -> None:
-    """A file that reorders a list is refused, also with unchanged citations beside it; the control: changed ones."""
+    """A file that reorders a list is refused, even if it comes with unchanged citations; the control: changed ones."""
     record, cited = editor.get(MYLA311).get_json()["data"], citations_of(editor, "/metrics")
     first, second, third = record["metrics"]
     sent = {key: value for key, value in record.items() if key not in {"version", "updated_at"}}

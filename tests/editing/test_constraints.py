@@ -102,9 +102,9 @@ def test_what_others_refer_to_stays(refused: FlaskClient, path: str, kind: str, 
     before = version(refused)
     status, name, items = brief(refused.delete(path, headers={"If-Match": "*"}))
     assert (status, name, {item["code"] for item in items}) == (409, "conflict", {"in-use"})
-    found = [record["id"] for item in items for record in item["records"] if record["kind"] == kind]
-    assert 1 <= len(found) <= 20
-    assert ids is None or found == ids
+    named = [record["id"] for item in items for record in item["records"] if record["kind"] == kind]
+    assert 1 <= len(named) <= 20
+    assert ids is None or named == ids
     assert version(refused) == before
 
 

@@ -44,8 +44,8 @@ def colleague(database: Database, id: str, **members: Any) -> int:
 def city(database: Database, id: str) -> dict[str, Any]:
     """Return a published city."""
     with database.reading() as session:
-        found = select(Revision.document).where(Revision.kind == "cities", Revision.id == id, Revision.superseded.is_(None))
-        content: dict[str, Any] = json.loads(session.scalars(found).one() or "{}")
+        statement = select(Revision.document).where(Revision.kind == "cities", Revision.id == id, Revision.superseded.is_(None))
+        content: dict[str, Any] = json.loads(session.scalars(statement).one() or "{}")
     return content
 
 

@@ -45,8 +45,8 @@ def test_what_is_exported_is_imported(database: Database, empty: Database, tmp_p
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(path.name for path in counts)
     before = head(empty)
     # The records were deleted there.
-    found = load(empty, tmp_path / "out", overwrite=True)
-    assert (found.faults, dict(found.statuses)) == ([], {"created": 603})
+    imported = load(empty, tmp_path / "out", overwrite=True)
+    assert (imported.faults, dict(imported.statuses)) == ([], {"created": 603})
     assert hashes(empty) == hashes(database)
     with empty.reading() as session:
         assert list(verify(session)) == []
@@ -94,8 +94,8 @@ def tidy(database: Database) -> None:
 def test_seeds_change_nothing(database: Database) -> None:
     """The seeds are files of records: imported, they leave everything as it is, without a version."""
     before = head(database)
-    found = load(database, SEEDS)
-    assert (found.faults, dict(found.statuses), head(database)) == ([], {"unchanged": 603}, before)
+    imported = load(database, SEEDS)
+    assert (imported.faults, dict(imported.statuses), head(database)) == ([], {"unchanged": 603}, before)
 
 
 def test_upsert(database: Database, tmp_path: Path) -> None:
@@ -107,8 +107,8 @@ def test_upsert(database: Database, tmp_path: Path) -> None:
         *(record.content for record in records_of(SEEDS / "cities.yaml") if record.content["id"] == "boston-ma"),
     ]
     before = head(database)
-    found = load(database, write(tmp_path, "cities.json", rows))
-    assert (found.faults, dict(found.statuses)) == ([], {"updated": 1, "created": 1, "unchanged": 1})
+    imported = load(database, write(tmp_path, "cities.json", rows))
+    assert (imported.faults, dict(imported.statuses)) == ([], {"updated": 1, "created": 1, "unchanged": 1})
     assert head(database) == before + 2
 
 
@@ -136,8 +136,8 @@ def test_references_go_to_any_file_and_back(database: Database, tmp_path: Path, 
             }
         ],
     )
-    found = load(database, tmp_path)
-    assert (found.faults, dict(found.statuses)) == ([], {"created": 10})
+    imported = load(database, tmp_path)
+    assert (imported.faults, dict(imported.statuses)) == ([], {"created": 10})
 
 
 YAML = """

@@ -63,8 +63,8 @@ def test_a_commit_is_never_split(curator: FlaskClient) -> None:
     operations = [{"op": "create", "kind": "cities", "document": city(f"c-{n}-zz")} for n in range(7)]
     assert curator.post("/changesets", json={"operations": operations}).status_code == 200
     write(curator, "d-zz")
-    found = [[row["version"] for row in page["data"]] for page in pages(curator, "/changes?since=603&limit=3")]
-    assert found == [[604, 605], [*range(606, 613)], [613]]
+    versions = [[row["version"] for row in page["data"]] for page in pages(curator, "/changes?since=603&limit=3")]
+    assert versions == [[604, 605], [*range(606, 613)], [613]]
     assert [len(page["data"]) for page in pages(curator, "/changes?since=0&limit=1")] == [603, 1, 1, 7, 1]
 
 

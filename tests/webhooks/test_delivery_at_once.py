@@ -172,8 +172,8 @@ def test_two_note_at_once(database: Database, monkeypatch: pytest.MonkeyPatch, h
         # The other's claim has ended, so the first sends the same message.
         assert Wire(500).deliver(database, after(minutes=3)) == 1
         noted[0].result(30)
-    found = [(row.told, row.message, row.attempts, row.due_at) for row in every(database)]
-    assert found == ([] if happens == "removed" else [(version, None, 0, None)])
+    states = [(row.told, row.message, row.attempts, row.due_at) for row in every(database)]
+    assert states == ([] if happens == "removed" else [(version, None, 0, None)])
     assert Wire().deliver(database, after(days=9)) == 0
 
 
