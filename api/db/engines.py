@@ -65,9 +65,12 @@ def _forget_begin(_connection: Any, record: ConnectionPoolEntry, _proxy: object)
 def _renew_after_fork(engine: Engine) -> None:
     """Give each forked process its own connections: two processes that share one would read each other's results."""
     reference = weakref.ref(engine)
+    # Kept, because psycopg warns when an open connection is collected, and only the parent may close these.
+    kept = []
 
     def renew() -> None:
         if (inherited := reference()) is not None:
+            kept.append(inherited.pool)
             inherited.dispose(close=False)
 
     os.register_at_fork(after_in_child=renew)

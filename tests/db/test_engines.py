@@ -15,7 +15,7 @@ from api.settings import ROOT, Settings
 from tests.support.databases import opened
 
 FORKED = """
-import os, sys
+import gc, os, sys
 from api.db.database import Database
 from api.db.engines import autocommit, begin_read
 from api.settings import Settings
@@ -30,6 +30,7 @@ if child == 0:
     inherited = database.engine.pool.checkedin()
     with database.reading() as session:
         session.execute(text("select 1"))
+    gc.collect()
     os._exit(inherited)
 _, status = os.waitpid(child, 0)
 database.engine.dispose()
