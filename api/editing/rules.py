@@ -8,11 +8,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import Select, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
+from api.db import statements
+from api.db.statements import Among
 from api.editing import naming
 from api.editing.operations import IMPORTS, Change, Operation, RecordKey, Refused
 from api.editing.rows import Layout, layout
@@ -23,7 +26,7 @@ from api.resources import BY_NAME, RESOURCES
 from api.resources.citations import Citation
 from api.schema import pointers
 from api.schema.canonical import Content
-from api.schema.resource import Resource, Shared
+from api.schema.resource import Relation, Resource, Shared
 
 CITATIONS = Citation.__tablename__
 # Records that an error lists, and those that its text names.
@@ -127,12 +130,16 @@ def _check_tree(rules: Rules, resource: Resource, refused: Refused) -> None:
 def _ancestors(session: Session, resource: Resource, ids: Iterable[str]) -> dict[str, str | None]:
     """Return the parents of records, of their parents, and so on."""
     column = resource.fields[resource.tree].column
+
+    def build(ids: Among) -> Any:
+        return select(resource.model.id, column).where(ids.condition(resource.model.id))
+
     above: dict[str, str | None] = {}
     level = {*ids}
     while level:
         for chunk in chunks(level):
-            statement = select(resource.model.id, column).where(resource.model.id.in_(chunk))
-            above |= {row.id: row[1] for row in session.execute(statement)}
+            rows = statements.of_ids(session, ("parents", resource.name), chunk, build)
+            above |= dict(rows)
         level = {parent for id in level if (parent := above.get(id)) is not None and parent not in above}
     return above
 
@@ -152,23 +159,30 @@ def _check_agreement(rules: Rules, resource: Resource, name: str, member: str, r
     """Refuse relations to records that have another value of a member."""
     relation = resource.relation(name)
     assert relation
-    assert relation.to
-    assert relation.target is not None
-    related = BY_NAME[relation.to]
-    link, one, other = aliased(relation.link), aliased(resource.model), aliased(related.model)
-    owner, target = getattr(link, relation.owner.key), getattr(link, relation.target.key)
-    mine, theirs = (getattr(row, noun.fields[member].column.key) for row, noun in ((one, resource), (other, related)))
-    statement = select(one.id, mine, other.id, theirs).where(mine != theirs, one.id == owner, other.id == target)
-    owners, targets = rules.changed(resource.name, name, member), rules.changed(related.name, member)
-    for column, changed in ((one.id, owners), (other.id, targets)):
+    owners, targets = rules.changed(resource.name, name, member), rules.changed(str(relation.to), member)
+    for side, changed in (("owner", owners), ("target", targets)):
+        build = partial(_select_disagreeing, resource, relation, member, side)
         for chunk in chunks(changed):
-            for id, value, related_id, another in rules.session.execute(statement.where(column.in_(chunk))):
+            rows = statements.of_ids(rules.session, ("disagreeing", resource.name, name, side), chunk, build)
+            for id, value, related_id, another in rows:
                 detail = f"The {resource.singular} `{id}` has the {member} `{value}`, and `{related_id}` has `{another}`."
                 if changed is owners:
                     refused.value(owners[id], f"/{name}", "disagrees", detail)
                 elif id not in owners:
                     records = [{"kind": resource.name, "id": id}]
                     refused.value(targets[related_id], f"/{member}", "disagrees", detail, problem="conflict", records=records)
+
+
+def _select_disagreeing(resource: Resource, relation: Relation, member: str, side: str, ids: Among) -> Select[Any]:
+    """Select the pairs of related records with different values of a member; `ids` are those of a ``side``."""
+    related = BY_NAME[str(relation.to)]
+    link, one, other = aliased(relation.link), aliased(resource.model), aliased(related.model)
+    assert relation.target is not None
+    owner, target = getattr(link, relation.owner.key), getattr(link, relation.target.key)
+    mine, theirs = (getattr(row, noun.fields[member].column.key) for row, noun in ((one, resource), (other, related)))
+    return select(one.id, mine, other.id, theirs).where(
+        mine != theirs, one.id == owner, other.id == target, ids.condition(one.id if side == "owner" else other.id)
+    )
 
 
 # --- values in common

@@ -90,7 +90,7 @@ def stored_keys(
             listed = (
                 [known[0].in_([one for (one,) in chunk]) if len(known) == 1 else tuple_(*known).in_(chunk)] if known else []
             )
-            for row in session.execute(select(*key, *[table.c[name] for name in more]).where(*listed, *conditions)):
+            for row in session.execute(select(*key, *[table.c[name] for name in more]).where(*listed, *conditions)).all():
                 yield tuple(row[: len(key)]), tuple(row[len(key) :])
 
 
