@@ -17,6 +17,23 @@ webhook_commands = AppGroup("webhooks", help="Deliver messages to webhooks.")
 
 
 @webhook_commands.command()
+@click.argument("id")
+def test(id: str) -> None:
+    """Send the webhook ID a test message now, from this machine.
+
+    Prints the outcome, and exits with status 1 unless the receiver accepted the message.
+    """
+    with open_database() as database:
+        sent = delivery.send_test(database, id, loopback=bool(database.settings.webhooks_loopback))
+    if sent is None:
+        raise click.ClickException(f"there is no webhook {id!r}")
+    status, outcome = sent
+    if status not in delivery.ACCEPTED:
+        raise click.ClickException(outcome)
+    click.echo(outcome)
+
+
+@webhook_commands.command()
 @click.option("--once", is_flag=True, help="Send the messages that are due now, and exit.")
 def run(*, once: bool) -> None:
     """Deliver messages to webhooks until stopped.

@@ -1,6 +1,8 @@
 """`/webhooks`: receivers that are told of changes, managed with a key that has the scope `admin`."""
 
-from typing import Any
+import datetime as dt
+import threading
+from typing import Any, TypeVar
 
 from flask import Response
 from flask.views import MethodView
@@ -11,11 +13,15 @@ from api.schema.fields import SLUG, instant
 from api.web import auth, bodies
 from api.web.admin import ADMIN, BODY_PROBLEMS, HEADERS, answer, check_request, empty
 from api.web.blueprints import Blueprint, documents
+from api.web.parameters import NOUNS
 from api.web.responses import JSON, database
-from api.webhooks import outbound, subscriptions
+from api.webhooks import delivery, outbound, subscriptions
 from api.webhooks.subscriptions import Webhook, WebhookState
 
+T = TypeVar("T")
 EXAMPLE = "https://example.org/hooks/digital-cities"
+# A test message can occupy a thread as long as its receiver is slow, so a process sends one at a time.
+TESTING = threading.Lock()
 
 
 def _time(description: str) -> fields.String:
@@ -40,15 +46,23 @@ class WebhookSchema(Schema):
 
     id = fields.String(required=True, metadata={"description": "Its id.", "example": "wh-6f1ed002ab559585"})
     url = fields.String(required=True, metadata={"description": "Where messages go.", "example": EXAMPLE, "format": "uri"})
+    kinds = fields.List(
+        fields.String(validate=validate.OneOf(list(NOUNS))),
+        required=True,
+        allow_none=True,
+        metadata={"description": "The nouns that it is told of; null for all.", "example": ["cities"]},
+    )
     state = fields.String(
         required=True,
         validate=validate.OneOf([state.value for state in WebhookState]),
         metadata={"description": "`paused` after it answered 410, or failed for three days.", "example": "active"},
     )
     told = fields.Integer(
-        required=True, metadata={"description": "The last version that it received a message about.", "example": 603}
+        required=True,
+        metadata={"description": "The version up to which it was told of all changes to its nouns.", "example": 603},
     )
     created_at = _time("When it was added.")
+    previous_secret_expires_at = _time("Until when messages are signed with the previous secret, too; null if they are not.")
     attempts = fields.Integer(
         required=True, metadata={"description": "Number of failed attempts to send the current message.", "example": 0}
     )
@@ -72,6 +86,16 @@ class NewWebhookSchema(Schema):
             "allowed": {"format": "uri", "pattern": "^https://"},
         },
     )
+    kinds = fields.List(
+        fields.String(validate=validate.OneOf(list(NOUNS))),
+        allow_none=True,
+        validate=validate.Length(min=1, max=len(NOUNS)),
+        metadata={
+            "description": "Only changes of these nouns; null, or absent, for all. A new epoch is told in any case.",
+            "example": ["cities", "awards"],
+            "allowed": list(NOUNS),
+        },
+    )
 
 
 class WebhookAnswerSchema(Schema):
@@ -87,6 +111,25 @@ class NewWebhookAnswerSchema(WebhookAnswerSchema):
         required=True,
         metadata={"description": "The key that messages are signed with. No later answer has it.", "example": "whsec_…"},
     )
+
+
+class TestResultSchema(Schema):
+    """What came of a test message."""
+
+    status = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Status of the receiver's answer; null if there was none.", "example": 204},
+    )
+    outcome = fields.String(
+        required=True, metadata={"description": "The same in words, or why there was no answer.", "example": "status 204"}
+    )
+
+
+class TestAnswerSchema(Schema):
+    """An answer with the outcome of a test message."""
+
+    data = fields.Nested(TestResultSchema, required=True, metadata={"description": "The outcome."})
 
 
 class WebhookListSchema(Schema):
@@ -130,12 +173,12 @@ class Webhooks(MethodView):
         """Add a webhook that is told of every change from now on. Only this answer has its secret.
 
         Messages are `{"type": "dataset.changed", "timestamp", "data": {"version", "kinds"}}`, signed by the Standard Webhooks
-        specification. A message is a hint to read `/changes`.
+        specification. A message is a hint to read `/changes`. `data` has the `epoch`, too, if a new one has begun.
         """
         check_request()
         values = bodies.read(NewWebhookSchema())
         with database().writing() as session:
-            webhook = subscriptions.subscribe(session, values["url"])
+            webhook = subscriptions.subscribe(session, **values)
             return answer({"data": shown(webhook), "secret": webhook.secret}, 201)
 
 
@@ -170,12 +213,57 @@ class Resumption(MethodView):
             return answer({"data": shown(existing(subscriptions.resume(session, id)))})
 
 
-def existing(webhook: Webhook | None) -> Webhook:
-    """Return a webhook that exists. Raises a 404."""
-    if webhook is None:
+@blueprint.route("/webhooks/<string:id>/rotate", parameters=[ID])
+class Rotation(MethodView):
+    """A webhook's new secret."""
+
+    @blueprint.response(200, NewWebhookAnswerSchema, description="The webhook.", headers=HEADERS)
+    @documents(blueprint, "invalid-query", "not-acceptable", "record-not-found", "unavailable")
+    @auth.documented(blueprint, ADMIN)
+    @blueprint.doc(operationId="rotate_webhook", summary="Give a webhook a new secret")
+    def post(self, id: str) -> Response:
+        """Replace a webhook's secret. Only this answer has the new one.
+
+        For a day, messages are signed with both: `webhook-signature` then has several signatures, separated by spaces, and a
+        receiver that follows the specification accepts a message if it knows the secret of any of them.
+        """
+        check_request()
+        with database().writing() as session:
+            webhook = existing(subscriptions.rotate(session, id))
+            return answer({"data": shown(webhook), "secret": webhook.secret})
+
+
+@blueprint.route("/webhooks/<string:id>/test", parameters=[ID])
+class Test(MethodView):
+    """A test message."""
+
+    @blueprint.response(200, TestAnswerSchema, description="The outcome.", headers=HEADERS)
+    @documents(blueprint, "invalid-query", "not-acceptable", "record-not-found", "unavailable")
+    @auth.documented(blueprint, ADMIN)
+    @blueprint.doc(operationId="test_webhook", summary="Send a test message")
+    def post(self, id: str) -> Response:
+        """Send a webhook a test message now, paused or not, and answer with what its receiver said within 15 seconds.
+
+        The message is `{"type": "webhook.test", "timestamp", "data": {"webhook"}}`, signed like any other. It is sent once, and
+        changes nothing for the messages about changes. A server process sends one at a time; others get a 503.
+        """
+        check_request()
+        if not TESTING.acquire(blocking=False):
+            raise ProblemError("unavailable", "Another test message is on its way.")
+        try:
+            sent = delivery.send_test(database(), id, loopback=bool(database().settings.webhooks_loopback))
+        finally:
+            TESTING.release()
+        status, outcome = existing(sent)
+        return answer({"data": {"status": status or None, "outcome": outcome}})
+
+
+def existing(sought: T | None) -> T:
+    """Return a webhook that exists, or its result. Raises a 404."""
+    if sought is None:
         detail = "No webhook has that id; `/webhooks` lists all of them."
         raise ProblemError("record-not-found", detail, error_item("id", "unknown-id", detail))
-    return webhook
+    return sought
 
 
 def shown(webhook: Webhook) -> dict[str, Any]:
@@ -184,9 +272,11 @@ def shown(webhook: Webhook) -> dict[str, Any]:
     return {
         "id": webhook.id,
         "url": webhook.url,
+        "kinds": webhook.kinds,
         "state": webhook.state.value,
         "told": webhook.told,
         "created_at": instant(webhook.created_at),
+        "previous_secret_expires_at": max(webhook.previous(dt.datetime.now(dt.UTC)).values(), default=None),
         "attempts": webhook.attempts,
         **{name: value and instant(value) for name, value in times.items()},
         "last_outcome": webhook.last_outcome,

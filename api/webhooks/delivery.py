@@ -11,7 +11,7 @@ import random
 import secrets
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +28,7 @@ from api.schema.fields import instant
 from api.webhooks import outbound
 from api.webhooks.subscriptions import Webhook, WebhookState
 
-TYPE = "dataset.changed"
+CHANGED, TEST = "dataset.changed", "webhook.test"
 # Seconds between two attempts, from the specification's example schedule, and the random part of each wait, which keeps
 # webhooks that failed together from being retried together.
 SCHEDULE = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
@@ -36,7 +36,8 @@ JITTER = 0.2
 # Another sender takes a message over when its sender has not reported for this long, which means that it was killed.
 LEASE = dt.timedelta(minutes=2)
 SENDERS = 64
-GONE = 410
+# The statuses that HTTP calls successful, and the one of a receiver that wants no more messages.
+ACCEPTED, GONE = range(200, 300), 410
 # What the owner of a webhook is told of a message that got no answer: the text of the first class that matches.
 UNANSWERED = (
     (TimeoutError, "no answer in time"),
@@ -54,11 +55,11 @@ Clock = Callable[[], dt.datetime]
 
 @dataclass(frozen=True)
 class Message:
-    """A message to send: the webhook's id, address and secret, and the message's own id and body."""
+    """A message to send: the webhook's id, address and secrets, and the message's own id and body."""
 
     webhook: str
     url: str
-    secret: str
+    secrets: Sequence[str]
     id: str
     body: str
 
@@ -137,28 +138,64 @@ def _take(session: Session, id: str, now: dt.datetime) -> Message | None:
     webhook = session.scalar(select(Webhook).where(Webhook.id == id, _is_due(now)).with_for_update(skip_locked=True))
     if webhook is None:
         return None
-    if webhook.message is None:
-        version, epoch = session.execute(select(Head.version, Head.epoch)).one()
-        kinds = select(Revision.kind).where(Revision.version > webhook.told).distinct().order_by(Revision.kind)
-        data: dict[str, Any] = {"version": version, "kinds": list(session.scalars(kinds))}
-        if epoch != webhook.told_epoch:
-            data["epoch"] = epoch
-        webhook.message_epoch = epoch
-        webhook.message = f"msg_{secrets.token_urlsafe(16)}"
-        webhook.message_version = version
-        webhook.message_body = json.dumps({"type": TYPE, "timestamp": instant(now), "data": data}, separators=(",", ":"))
+    if webhook.message is None and not _begin(session, webhook, now):
+        return None
     webhook.due_at = now + LEASE
-    return Message(webhook.id, webhook.url, webhook.secret, webhook.message, webhook.message_body or "")
+    return _message(webhook, webhook.message or "", webhook.message_body or "", now)
+
+
+def _begin(session: Session, webhook: Webhook, now: dt.datetime) -> bool:
+    """Give a webhook its next message; returns False, and only moves its position, if no noun changed that it listens to."""
+    version, epoch = session.execute(select(Head.version, Head.epoch)).one()
+    changed = select(Revision.kind).where(Revision.version > webhook.told).distinct().order_by(Revision.kind)
+    if webhook.kinds:
+        changed = changed.where(Revision.kind.in_(webhook.kinds))
+    data: dict[str, Any] = {"version": version, "kinds": list(session.scalars(changed))}
+    if epoch != webhook.told_epoch:
+        data["epoch"] = epoch
+    elif webhook.kinds and not data["kinds"]:
+        webhook.told = version
+        return False
+    webhook.message_version, webhook.message_epoch = version, epoch
+    webhook.message, webhook.message_body = _new_id(), _body(CHANGED, data, now)
+    return True
+
+
+def _new_id() -> str:
+    return f"msg_{secrets.token_urlsafe(16)}"
+
+
+def _body(type: str, data: Mapping[str, Any], now: dt.datetime) -> str:
+    return json.dumps({"type": type, "timestamp": instant(now), "data": data}, separators=(",", ":"))
+
+
+def _message(webhook: Webhook, id: str, body: str, now: dt.datetime) -> Message:
+    """Return a message, to be signed with each secret that is in use now."""
+    return Message(webhook.id, webhook.url, (webhook.secret, *webhook.previous(now)), id, body)
+
+
+def send_test(
+    database: Database, id: str, *, loopback: bool, clock: Clock = utc_now, post: Post = outbound.post
+) -> tuple[int, str] | None:
+    """Send a webhook a test message now; returns the status of the answer, or 0, and the outcome in words.
+
+    Returns None if there is no such webhook. Nothing is recorded, so the messages about changes are not affected.
+    """
+    with database.reading() as session:
+        if (webhook := session.get(Webhook, id)) is None:
+            return None
+        message = _message(webhook, _new_id(), _body(TEST, {"webhook": id}, clock()), clock())
+    return _send(message, post, clock(), loopback=loopback)
 
 
 def headers(message: Message, now: dt.datetime) -> dict[str, str]:
-    """Return the headers of a message that is sent now; the signature covers its id, the time and the body."""
+    """Return the headers of a message that is sent now; each secret's signature covers its id, the time and the body."""
     return {
         "Content-Type": "application/json",
         "User-Agent": "digital-cities-api",
         "webhook-id": message.id,
         "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": Signer(message.secret).sign(message.id, now, message.body),
+        "webhook-signature": " ".join(Signer(secret).sign(message.id, now, message.body) for secret in message.secrets),
     }
 
 
@@ -181,7 +218,7 @@ def _note(session: Session, message: Message, status: int, outcome: str, now: dt
         return
     webhook.last_attempt_at, webhook.last_outcome = now, outcome
     webhook.attempts = min(webhook.attempts + 1, len(SCHEDULE))
-    if 200 <= status < 300:  # noqa: PLR2004 - what HTTP calls successful
+    if status in ACCEPTED:
         webhook.told = webhook.told if webhook.message_version is None else webhook.message_version
         webhook.told_epoch = webhook.told_epoch if webhook.message_epoch is None else webhook.message_epoch
         webhook.message = webhook.message_version = webhook.message_body = webhook.due_at = None

@@ -49,6 +49,24 @@ def test_run_once(settings: Settings, database: Database) -> None:
     assert [(row.told, row.last_outcome) for row in every(database)] == [(version, "status 204")]
 
 
+def test_a_test_message(settings: Settings, database: Database) -> None:
+    """`webhooks test` prints what the receiver answered; its status is 1 unless that was a success, and for an unknown id."""
+    with receiving() as receiver, serving(settings) as strict, serving(replace(settings, webhooks_loopback=1)) as trying:
+        id = subscribe(database, receiver.url).id
+
+        def test(app: Flask, id: str) -> tuple[int, str]:
+            result = app.test_cli_runner().invoke(args=["webhooks", "test", id])
+            return result.exit_code, result.output
+
+        assert test(trying, id) == (0, "status 204\n")
+        receiver.behave = status(500)
+        assert test(trying, id) == (1, "Error: status 500\n")
+        assert test(strict, id) == (1, f"Error: {PLAIN}\n")
+        assert test(trying, "wh-none") == (1, "Error: there is no webhook 'wh-none'\n")
+    assert [attempt.data for attempt in receiver.got] == [{"webhook": id}] * 2
+    assert [row.last_outcome for row in every(database)] == [None]
+
+
 RUN = (*FLASK, "webhooks", "run")
 
 

@@ -5,17 +5,22 @@ import itertools
 import json
 import logging
 import re
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from standardwebhooks import Webhook as Verifier
 
 from api.db.database import Database
 from api.endpoints import webhooks
 from api.schema.fields import instant
+from api.settings import Settings
+from api.web.parameters import NOUNS
 from api.web.problem_types import PROBLEMS
 from api.webhooks.subscriptions import Webhook, WebhookState
 from tests.support.answers import Json, brief, problem
@@ -26,14 +31,20 @@ from tests.support.webhooks import (
     NOW,
     PLAIN,
     URL,
+    Handler,
     Wire,
     after,
     change,
     every,
+    hold,
     loopback,
+    noise,
+    receiving,
+    status,
     subscribe,
 )
 
+VERBS = ("resume", "rotate", "test")
 FORM = "An address has the form https://host:port/path, where the port may be left out, with no user name and no fragment."
 
 
@@ -65,9 +76,11 @@ def test_a_webhook_from_its_beginning_to_its_end(admin: FlaskClient, database: D
         "data": {
             "id": webhook["id"],
             "url": URL,
+            "kinds": None,
             "state": "active",
             "told": begun,
             "created_at": webhook["created_at"],
+            "previous_secret_expires_at": None,
             "attempts": 0,
             "next_attempt_at": None,
             "last_attempt_at": None,
@@ -112,6 +125,103 @@ def test_resumed_over_http(admin: FlaskClient, database: Database) -> None:
     assert waiting["next_attempt_at"] is not None
 
 
+def test_kinds_over_http(admin: FlaskClient, database: Database) -> None:
+    """A webhook of some nouns is created and listed with them, each once; null stands for all, as an absent list does."""
+    some = admin.post("/webhooks", json={"url": URL, "kinds": ["awards", "cities", "awards"]}).get_json()["data"]
+    every_noun = admin.post("/webhooks", json={"url": URL, "kinds": None}).get_json()["data"]
+    assert (some["kinds"], every_noun["kinds"]) == (["awards", "cities"], None)
+    assert admin.get("/webhooks").get_json() == {"data": [some, every_noun]}
+    change(database, "initiatives")
+    assert Wire().deliver(database) == 1
+
+
+def test_rotated_over_http(admin: FlaskClient, database: Database) -> None:
+    """A rotation answers with a new secret once, and lists until when the previous one is in use; nothing else changes."""
+    made = admin.post("/webhooks", json={"url": URL}).get_json()
+    answer = admin.post(f"/webhooks/{made['data']['id']}/rotate")
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
+    webhook, secret = answer.get_json()["data"], answer.get_json()["secret"]
+    (row,) = every(database)
+    assert (secret, [*row.previous_secrets]) == (row.secret, [made["secret"]])
+    assert secret != made["secret"]
+    assert webhook == {**made["data"], "previous_secret_expires_at": row.previous_secrets[made["secret"]]}
+    listed = admin.get("/webhooks")
+    assert listed.get_json() == {"data": [webhook]}
+    assert not any(key.removeprefix("whsec_") in listed.get_data(as_text=True) for key in (secret, made["secret"]))
+    with database.writing() as session:
+        session.get_one(Webhook, row.id).previous_secrets = {made["secret"]: instant(NOW.replace(year=2020))}
+    assert admin.get("/webhooks").get_json() == {"data": [made["data"]]}
+
+
+@pytest.fixture
+def local_admin(settings: Settings) -> Iterator[FlaskClient]:
+    """A client with an admin key of an application that may send to this machine."""
+    with serving(replace(settings, webhooks_loopback=1)) as app:
+        yield curating(app.test_client(), app.extensions["database"], "admin")
+
+
+def test_a_test_message(local_admin: FlaskClient) -> None:
+    """A test message is sent at once, signed, with a type of its own, also to a paused receiver; nothing else changes."""
+    with receiving() as receiver:
+        made = local_admin.post("/webhooks", json={"url": receiver.url}).get_json()
+        id = made["data"]["id"]
+        database: Database = local_admin.application.extensions["database"]
+        change(database)
+        Wire(410).deliver(database)
+        before = local_admin.get("/webhooks").get_json()
+        assert before["data"][0]["state"] == "paused"
+        answers = [local_admin.post(f"/webhooks/{id}/test")]
+        receiver.behave = status(500)
+        answers.append(local_admin.post(f"/webhooks/{id}/test"))
+        receiver.behave = noise
+        answers.append(local_admin.post(f"/webhooks/{id}/test"))
+        assert local_admin.get("/webhooks").get_json() == before
+    answers.append(local_admin.post(f"/webhooks/{id}/test"))
+    assert [answer.get_json() for answer in answers] == [
+        {"data": {"status": 204, "outcome": "status 204"}},
+        {"data": {"status": 500, "outcome": "status 500"}},
+        {"data": {"status": None, "outcome": "no valid answer"}},
+        {"data": {"status": None, "outcome": "connection refused"}},
+    ]
+    assert {(answer.status_code, answer.headers["Cache-Control"]) for answer in answers} == {(200, "no-store")}
+    said = Verifier(made["secret"]).verify(receiver.got[0].body, receiver.got[0].headers)
+    assert said == {"type": "webhook.test", "timestamp": said["timestamp"], "data": {"webhook": id}}
+    assert len({attempt.message for attempt in receiver.got}) == 3
+
+
+def test_a_test_message_goes_nowhere_private(local_admin: FlaskClient, admin: FlaskClient) -> None:
+    """A test message to this machine is refused without the setting, and no connection is made; with it, it is sent."""
+    with receiving() as receiver:
+        id = local_admin.post("/webhooks", json={"url": receiver.url}).get_json()["data"]["id"]
+        assert admin.post(f"/webhooks/{id}/test").get_json() == {"data": {"status": None, "outcome": PLAIN}}
+        assert receiver.got == []
+        assert local_admin.post(f"/webhooks/{id}/test").get_json()["data"]["status"] == 204
+
+
+def hold_from(begun: threading.Event, end: threading.Event, handler: Handler) -> None:
+    """Say that a request has come, and answer it when something has happened."""
+    begun.set()
+    hold(end, handler)
+
+
+def test_one_test_message_at_a_time(local_admin: FlaskClient) -> None:
+    """While a receiver is slow, another test is a 503 at once, and messages about changes are sent; then tests go on."""
+    begun, end, database = threading.Event(), threading.Event(), local_admin.application.extensions["database"]
+    with receiving() as receiver, ThreadPoolExecutor(1) as pool:
+        id = local_admin.post("/webhooks", json={"url": receiver.url}).get_json()["data"]["id"]
+        receiver.behave = partial(hold_from, begun, end)
+        try:
+            slow = pool.submit(local_admin.post, f"/webhooks/{id}/test")
+            assert begun.wait(30)
+            assert brief(local_admin.post(f"/webhooks/{id}/test"))[:2] == (503, "unavailable")
+            change(database)
+            assert Wire().deliver(database) == 1
+        finally:
+            end.set()
+        assert slow.result(30).get_json()["data"]["status"] == 204
+        assert local_admin.post(f"/webhooks/{id}/test").get_json()["data"]["status"] == 204
+
+
 def test_many_are_listed(admin: FlaskClient) -> None:
     """All webhooks are listed, oldest first; one address can have two, with different secrets."""
     made = [admin.post("/webhooks", json={"url": URL}).get_json() for _ in range(4)]
@@ -146,7 +256,7 @@ def test_only_with_admin(own_client: FlaskClient, database: Database) -> None:
     before = own_client.get("/changes?since=0").get_json()["head"]
     paths = [("GET", "/webhooks"), ("POST", "/webhooks")]
     for id in (webhook.id, "wh-none"):
-        paths += [("DELETE", f"/webhooks/{id}"), ("POST", f"/webhooks/{id}/resume")]
+        paths += [("DELETE", f"/webhooks/{id}"), *(("POST", f"/webhooks/{id}/{verb}") for verb in VERBS)]
 
     def ask(method: str, path: str) -> Json:
         return numberless(problem(own_client.open(path, method=method, json={"url": URL} if path == "/webhooks" else None)))
@@ -170,12 +280,25 @@ def wrong_url(detail: str) -> Json:
     return {"pointer": "/url", "code": "invalid-value", "detail": f"`url`: {detail}", "allowed": allowed}
 
 
+NOT_A_NOUN = f"`kinds/1`: Must be one of: {', '.join(NOUNS)}; did you mean `cities`?"
+
+
+def wrong_kinds(place: str = "", **members: Any) -> Json:
+    """Return the item for invalid nouns."""
+    return {"pointer": f"/kinds{place}", "code": "invalid-value", **members}
+
+
 MISSING = {**wrong_url(""), "code": "missing", "detail": "`url` is missing."}
 
 
 def unknown(name: str, pointer: str, suggestion: str | None = None) -> Json:
     """Return the item for an unknown member."""
-    item: Json = {"pointer": pointer, "code": "unknown-member", "detail": f"`{name}` is not a member here.", "allowed": ["url"]}
+    item: Json = {
+        "pointer": pointer,
+        "code": "unknown-member",
+        "detail": f"`{name}` is not a member here.",
+        "allowed": ["url", "kinds"],
+    }
     meant = {"detail": f"`{name}` is not a member here; did you mean `{suggestion}`?", "suggestion": suggestion}
     return item | (meant if suggestion else {})
 
@@ -191,6 +314,12 @@ def unknown(name: str, pointer: str, suggestion: str | None = None) -> Json:
         ({"url": None}, [wrong_url("Field may not be null.")]),
         *(({"url": url}, [wrong_url("Not a valid string.")]) for url in (5, [URL], {"href": URL}, True)),
         ({"url": ""}, [wrong_url(FORM)]),
+        ({"url": URL, "kinds": []}, [wrong_kinds(detail="`kinds`: Length must be between 1 and 8.", allowed=NOUNS)]),
+        ({"url": URL, "kinds": "cities"}, [wrong_kinds(detail="`kinds` is a list.")]),
+        (
+            {"url": URL, "kinds": ["cities", "citys"]},
+            [wrong_kinds("/1", detail=NOT_A_NOUN, allowed=NOUNS, suggestion="cities")],
+        ),
         ({"ulr": URL}, [unknown("ulr", "/ulr", "url"), MISSING]),
         ({"url": URL, "URL": URL}, [unknown("URL", "/URL", "url")]),
         ({"url": URL, "secret": "whsec_x"}, [unknown("secret", "/secret")]),
@@ -225,7 +354,7 @@ def test_requests_that_are_none(routing_admin: FlaskClient) -> None:
     """Other faults of a request, and an invalid id, are refused as everywhere else; no webhook is created."""
     detail = "No webhook has that id; `/webhooks` lists all of them."
     item = {"parameter": "id", "code": "unknown-id", "detail": detail}
-    for method, path in (("DELETE", "/webhooks/wh-none"), ("POST", "/webhooks/wh-none/resume")):
+    for method, path in (("DELETE", "/webhooks/wh-none"), *(("POST", f"/webhooks/wh-none/{verb}") for verb in VERBS)):
         assert numberless(problem(routing_admin.open(path, method=method))) == refusal("record-not-found", path, detail, item)
     refused = [
         routing_admin.post("/webhooks?x=1", json={"url": URL}),

@@ -183,7 +183,8 @@ def test_every_route_is_documented(app: Flask, document: Json) -> None:
     assert set(document["paths"]) == {re.sub(r"<(?:[^:<>]+:)?(\w+)>", r"{\1}", rule) for rule in rules - {ASSETS}}
     of_nouns = ("POST /{}/search", "POST /{}", "PUT /{}/{{id}}", "PATCH /{}/{{id}}", "DELETE /{}/{{id}}")
     others = {"POST /changesets", "POST /keys", "DELETE /keys/{name}", "POST /keys/{name}/rotate"}
-    others |= {"POST /webhooks", "DELETE /webhooks/{id}", "POST /webhooks/{id}/resume"}
+    others |= {"POST /webhooks", "DELETE /webhooks/{id}"}
+    others |= {f"POST /webhooks/{{id}}/{verb}" for verb in ("resume", "rotate", "test")}
     assert {path for path, _ in operations(document) if path not in document["paths"]} == others | {
         path.format(resource.name) for path in of_nouns for resource in RESOURCES
     }

@@ -54,10 +54,18 @@ def change(database: Database, *kinds: str) -> int:
     return head(database)
 
 
-def subscribe(database: Database, url: str = URL) -> Webhook:
-    """Add a receiver, as its owner does."""
+def subscribe(database: Database, url: str = URL, *kinds: str) -> Webhook:
+    """Add a receiver, as its owner does, of some nouns or of all."""
     with database.writing() as session:
-        return subscriptions.subscribe(session, url, now=NOW)
+        return subscriptions.subscribe(session, url, kinds=kinds or None, now=NOW)
+
+
+def rotate(database: Database, id: str, now: dt.datetime = NOW) -> str:
+    """Give a receiver a new secret at a moment, as its owner does; returns the secret."""
+    with database.writing() as session:
+        webhook = subscriptions.rotate(session, id, now=now)
+        assert webhook
+        return webhook.secret
 
 
 def every(database: Database) -> list[Webhook]:

@@ -58,7 +58,7 @@ def signature(secret: str, id: str, moment: str, body: bytes) -> str:
 REFERENCE = delivery.Message(
     webhook="wh-1",
     url=URL,
-    secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",  # noqa: S106 - the specification's own
+    secrets=("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",),
     id="msg_p5jXN8AQM9LWM0D4loKWxJek",
     body='{"test": 2432232314}',
 )
@@ -78,9 +78,9 @@ def test_signatures() -> None:
         delivery.headers(REFERENCE, moment) == delivery.headers(REFERENCE, moment + dt.timedelta(milliseconds=999)) == expected
     )
     for secret, body in itertools.product((bytes(24), bytes(range(64))), ("", "{}", '{"a":"ä"}')):
-        message = replace(REFERENCE, secret="whsec_" + base64.b64encode(secret).decode(), body=body)
+        message = replace(REFERENCE, secrets=["whsec_" + base64.b64encode(secret).decode()], body=body)
         signed = delivery.headers(message, moment)["webhook-signature"]
-        assert signed == signature(message.secret, message.id, "1614265330", body.encode())
+        assert signed == signature(message.secrets[0], message.id, "1614265330", body.encode())
 
 
 @pytest.mark.parametrize("changed", [None, "body", "id", "timestamp", "secret", "before", "later"])
@@ -88,7 +88,7 @@ def test_what_is_not_ours_is_not_taken(changed: str | None) -> None:
     """Where the body, the id, the time or the secret is another, or the time is past or to come, the message is not taken."""
     moment = dt.datetime.now(dt.UTC)
     moment += {"before": -dt.timedelta(seconds=302), "later": dt.timedelta(seconds=302)}.get(changed or "", dt.timedelta())
-    sent, body, secret = delivery.headers(REFERENCE, moment), REFERENCE.body, REFERENCE.secret
+    sent, body, secret = delivery.headers(REFERENCE, moment), REFERENCE.body, REFERENCE.secrets[0]
     if changed == "id":
         sent["webhook-id"] += "x"
     elif changed == "timestamp":
