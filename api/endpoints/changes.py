@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from api.ledger import feed, head, history
 from api.ledger.head import DatasetState
+from api.ledger.models import ERASE
 from api.query import parser
 from api.query.parameters import AS_OF, MIN_VERSION, Parameter, read_names
 from api.schema.formats import chunks
@@ -58,9 +59,9 @@ class ChangeSchema(Schema):
     kind = kind_field()
     id = id_field()
     op = op_field(
-        "`upsert`: the record is now `document`; `delete`: it is deleted; `erase`, with `history=true`: its document of that "
-        "time was erased, so delete what you have of it.",
-        envelopes.ERASE,
+        "`upsert`: the record is now `document`; `delete`: it is deleted; `erase`: its past was erased, so delete all that you "
+        "have of it up to this version. If the record lives on, its `upsert` follows in the same commit.",
+        ERASE,
     )
     reason = reason_field()
     changed_at = changed_at_field()
@@ -81,6 +82,13 @@ class FlatChangeSchema(Schema):
     version = version_field("Version of the change: unique and ascending.")
     changed_at = changed_at_field()
     deleted = fields.Boolean(required=True, metadata={"description": "Whether the record is deleted.", "example": False})
+    erased = fields.Boolean(
+        metadata={
+            "description": "True in the row of an erasure: delete all that you have of the record up to this version. If it "
+            "lives on, it follows in the same commit. No other row has this member.",
+            "example": True,
+        }
+    )
     cursor = cursor_field()
 
 

@@ -8,7 +8,7 @@ from flask import Response, request
 from marshmallow import Schema, fields
 
 from api.ledger import head, history
-from api.ledger.models import Op, Revision
+from api.ledger.models import ERASE, Revision
 from api.query import parser
 from api.query.language import DEFAULT_LIMIT, MAX_LIMIT
 from api.query.parameters import MIN_VERSION, VERSION, Parameter
@@ -50,7 +50,7 @@ class RevisionSchema(Schema):
 
     version = version_field("Version of the revision.")
     commit = version_field("First version of its commit, which names the commit.")
-    op = op_field("`upsert`: the record was created or changed; `delete`: it was deleted.")
+    op = op_field("`upsert`: the record was created or changed; `delete`: it was deleted; `erase`: its past was erased.", ERASE)
     author = fields.String(
         required=True, allow_none=True, metadata={"description": "Name of the API key that wrote it.", "example": "curator"}
     )
@@ -136,23 +136,19 @@ def read_history(resource: Resource, id: str, query: dict[str, Any]) -> Response
 
 
 def _row(revision: Revision, before: Revision | None) -> dict[str, Any]:
-    is_known = not _is_cut(revision) and not (before and _is_cut(before))
+    is_known = not history.is_cut(revision) and not (before and history.is_cut(before))
     return {
         "version": revision.version,
         "commit": revision.commit_version,
-        "op": revision.op.value,
+        "op": history.effect(revision),
         "author": revision.author,
         "reason": revision.reason,
         "changed_at": instant(revision.changed_at),
         "hash": revision.leaf and revision.leaf.hex(),
         "document": revision.document and json.loads(revision.document),
-        "cut": _is_cut(revision),
+        "cut": history.is_cut(revision),
         "changes": differences(_content(before), _content(revision)) if is_known else None,
     }
-
-
-def _is_cut(revision: Revision) -> bool:
-    return revision.op is Op.UPSERT and revision.document is None
 
 
 def _content(revision: Revision | None) -> dict[str, Any]:

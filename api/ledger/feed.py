@@ -109,8 +109,9 @@ def proof_of_change(chain: bytes) -> str:
 class Feed:
     """A request to the feed: the changes of some nouns (none for all) after a position and up to a version.
 
-    Without ``history``, a record that changed several times up to there appears once, with its last change. A reader that has
-    read to the end therefore has the state of that version; before the end, it lacks records that change again on the way.
+    Without ``history``, a record that changed several times up to there appears once, with its last change, and after an
+    erasure of its past. A reader that has read to the end therefore has the state of that version; before the end, it lacks
+    records that change again on the way.
     """
 
     since: Position
@@ -138,7 +139,7 @@ class Feed:
         since, until = (bindparam(name, type_=Revision.version.type) for name in ("since", "until"))
         yield Revision.version > since
         if not self.history:
-            yield or_(Revision.superseded.is_(None), Revision.superseded > until)
+            yield or_(Revision.superseded.is_(None), Revision.superseded > until, Revision.erases)
             # A document that was cut since has been superseded, so a later change of its record is still to come.
             yield or_(Revision.op == Op.DELETE, Revision.document.is_not(None))
             if self.fresh:

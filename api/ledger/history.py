@@ -12,7 +12,7 @@ from api.db import statements
 from api.errors import nearest
 from api.ledger import head
 from api.ledger.head import AheadError, TrimmedError
-from api.ledger.models import BATCH, CURRENT, Head, Op, Revision
+from api.ledger.models import BATCH, CURRENT, ERASE, Head, Op, Revision
 from api.resources import BY_NAME
 
 
@@ -24,10 +24,21 @@ class RevisionRow(NamedTuple):
     kind: str
     id: str
     op: Op
+    erases: bool
     reason: str | None
     changed_at: dt.datetime
     leaf: bytes | None
     document: str | None
+
+
+def effect(row: RevisionRow | Revision) -> str:
+    """Return the effect of a revision as readers are told it."""
+    return ERASE if row.erases else row.op.value
+
+
+def is_cut(row: RevisionRow | Revision) -> bool:
+    """Tell whether the document of a revision was trimmed or erased."""
+    return row.op is Op.UPSERT and row.document is None
 
 
 def revision_columns() -> list[Any]:
@@ -101,7 +112,7 @@ def revision_at(session: Session, kind: str, id: str, version: int) -> RevisionR
     revision = RevisionRow(*row) if row else None
     if version < (trimmed := head.state(session).trimmed):
         raise TrimmedError(trimmed)
-    if revision and revision.op is Op.UPSERT and revision.document is None:
+    if revision and is_cut(revision):
         raise TrimmedError(None)
     return revision
 

@@ -3,7 +3,7 @@
 import datetime as dt
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, Index, LargeBinary, SmallInteger
+from sqlalchemy import CheckConstraint, Index, LargeBinary, SmallInteger, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db.statements import constant
@@ -11,6 +11,8 @@ from api.db.types import Base, Version, choice
 
 # The versions of epoch n are above n times this.
 EPOCH = 10**12
+# What readers are told of an erasure, and of a document that was erased.
+ERASE = "erase"
 # Revisions that are read or published at once.
 BATCH = 500
 
@@ -23,7 +25,11 @@ class Op(StrEnum):
 
 
 class Revision(Base):
-    """One published state of one record; the last one is not superseded."""
+    """One published state of one record; the last one is not superseded.
+
+    A deletion that ``erases`` tells copies to delete all that they have of the record; if it lives on, it is published again in
+    the same commit.
+    """
 
     __tablename__ = "revision"
     version: Mapped[int] = mapped_column(Version, primary_key=True, autoincrement=False)
@@ -31,6 +37,7 @@ class Revision(Base):
     kind: Mapped[str]
     id: Mapped[str]
     op: Mapped[Op] = mapped_column(choice(Op, "op"))
+    erases: Mapped[bool] = mapped_column(server_default=false())
     reason: Mapped[str | None]
     author: Mapped[str | None]
     changed_at: Mapped[dt.datetime]

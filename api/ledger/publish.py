@@ -25,7 +25,7 @@ from api.ledger.index import bitmaps, fulltext
 from api.ledger.index.versions import UnreadableError
 from api.ledger.models import BATCH, Dirty, Head, Op, Revision
 from api.ledger.rendering import document_of, publishable
-from api.resources import RESOURCES
+from api.resources import BY_NAME, RESOURCES
 from api.schema.canonical import Content, canonical_members, sha256
 from api.schema.fields import instant
 from api.schema.resource import Resource
@@ -106,6 +106,25 @@ def publish(
         return Publication(locked.version, locked.version, faults)
     _advance_head(session, commit)
     return Publication(commit.before, commit.version, faults)
+
+
+def publish_erasure(session: Session, kind: str, id: str) -> None:
+    """Append a deletion that erases a record's past, and publish the record again in the same commit if it lives on.
+
+    Copies therefore need to know no revision: what came before is to be deleted, and what is right follows.
+    """
+    locked, old = lock_head(session), current(session, kind, [id])[id]
+    commit = _Commit(locked.before, locked.chain, locked.now, "erase", None, indexed=locked.indexed)
+    content = json.loads(old.document) if old.document else None
+    rows = [{**commit.revision(kind, id, None), "erases": True, "superseded": None}]
+    if content:
+        again = commit.revision(kind, id, canonical_members(content))
+        rows[0]["superseded"] = again["version"]
+        rows.append({**again, "erases": False, "superseded": None})
+    _write(session, rows, {rows[0]["version"]: old})
+    if content:
+        _index(session, BY_NAME[kind], commit, [old], {commit.version: content})
+    _advance_head(session, commit)
 
 
 def _advance_head(session: Session, commit: "_Commit") -> None:

@@ -1,17 +1,18 @@
 """Removes superseded documents: old ones, and those of a record that the law requires to be erased.
 
-Only documents are cut. Versions, hashes and the chain stay, so the feed, the digest and every cursor remain valid.
+Only documents are cut. Versions, hashes and the chain stay, so the feed, the digest and every cursor remain valid. An erasure
+is published, so that it reaches copies, too.
 """
 
 import datetime as dt
 
-from sqlalchemy import Engine, func, select, text, update
+from sqlalchemy import ColumnElement, Engine, func, select, text, update
 from sqlalchemy.orm import Session
 
 from api.db.engines import autocommit
 from api.ledger import head
-from api.ledger.models import Head, Revision
-from api.ledger.publish import settle
+from api.ledger.models import Head, Op, Revision
+from api.ledger.publish import publish_erasure, settle
 
 SUPERSEDED = (Revision.superseded.is_not(None), Revision.document.is_not(None))
 COUNT_CUT = update(Head).values(cuts=Head.cuts + 1)
@@ -32,16 +33,29 @@ def trim(session: Session, before: dt.datetime) -> int:
 
 
 def erase(session: Session, kind: str, id: str) -> int:
-    """Cut every superseded document of a record; returns their number. The current document is left to editors.
+    """Cut every superseded document of a record that differs from the current one; returns their number.
 
-    The caller erases copies elsewhere, such as stored answers to writes.
+    Readers of the feed are told, unless they were told of all that is past already. The current document is left to editors,
+    with earlier ones that are equal to it. The caller erases copies elsewhere, such as stored answers to writes.
     """
     settle(session)
-    cut = update(Revision).where(*SUPERSEDED, Revision.kind == kind, Revision.id == id).values(document=None)
-    versions = session.scalars(cut.returning(Revision.version), execution_options={"synchronize_session": False}).all()
+    past = _past(session, kind, id)
+    told = select(func.max(Revision.version)).where(Revision.kind == kind, Revision.id == id, Revision.erases)
+    newest = session.scalar(select(func.max(Revision.version)).where(*past)) or 0
+    cut = update(Revision).where(*SUPERSEDED, *past).values(document=None).returning(Revision.version)
+    versions = session.scalars(cut, execution_options={"synchronize_session": False}).all()
+    if newest > (session.scalar(told) or 0):
+        publish_erasure(session, kind, id)
     session.execute(COUNT_CUT)
     head.forget(session)
     return len(versions)
+
+
+def _past(session: Session, kind: str, id: str) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of a record's superseded states that differ from its current one."""
+    last = select(Revision.hash).where(Revision.kind == kind, Revision.id == id, Revision.superseded.is_(None))
+    differs = Revision.hash.is_distinct_from(session.scalar(last))
+    return Revision.kind == kind, Revision.id == id, Revision.op == Op.UPSERT, Revision.superseded.is_not(None), differs
 
 
 def vacuum(engine: Engine, *tables: str) -> None:

@@ -8,8 +8,9 @@ from urllib.parse import quote_plus
 
 from flask import Response, request
 
+from api.ledger import history
 from api.ledger.history import RevisionRow
-from api.ledger.models import Op, Revision
+from api.ledger.models import ERASE, Revision
 from api.query import language
 from api.query.facets import Facet
 from api.query.language import DEFAULT_LIMIT, Filter, Query
@@ -20,8 +21,6 @@ from api.schema.formats import select as select_members
 from api.schema.operators import escape
 from api.web.responses import JSON, SAFE, address, link_header
 
-# The operation of a revision whose document was erased. The feed shows no revision that was trimmed.
-ERASE = "erase"
 Included = Mapping[str, Mapping[str, str]]
 
 
@@ -79,7 +78,8 @@ def change(row: RevisionRow, cursor: str) -> str:
         "commit": row.commit_version,
         "kind": row.kind,
         "id": row.id,
-        "op": ERASE if row.op is Op.UPSERT and row.document is None else row.op.value,
+        # The feed shows no revision that was trimmed.
+        "op": ERASE if history.is_cut(row) else history.effect(row),
         "reason": row.reason,
         "changed_at": instant(row.changed_at),
         "hash": row.leaf and row.leaf.hex(),
@@ -89,10 +89,14 @@ def change(row: RevisionRow, cursor: str) -> str:
 
 
 def flat_change(row: RevisionRow, cursor: str) -> str:
-    """Return a change as JSON: the record with three more members; without a document, its id and version with them."""
+    """Return a change as JSON: the record with three more members; without a document, its id and version with them.
+
+    Only an erasure has `erased`, so that tools make no column for it in vain.
+    """
     members: dict[str, Any] = {"changed_at": instant(row.changed_at), "deleted": row.document is None, "cursor": cursor}
     if row.document is None:
-        return _compact({"id": row.id, "version": row.version, **members})
+        erased = {"erased": True} if row.erases or history.is_cut(row) else {}
+        return _compact({"id": row.id, "version": row.version, **members, **erased})
     return f"{row.document[:-1]},{_compact(members)[1:]}"
 
 

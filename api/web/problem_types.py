@@ -218,7 +218,8 @@ PROBLEMS: dict[str, ProblemType] = {
             "That part of the history was trimmed",
             "The server no longer has the state of the dataset at that time. `version` is the first version that it has in "
             "full; it is null if the history of one record was erased, as privacy law can require. Trimming never removes "
-            "current records or the list of changes.",
+            "current records or the list of changes, so a copy stays right: keep it, and follow `/changes` without "
+            "`history=true`.",
             "The past below version 1204 was cut.",
             ({"parameter": "as_of", "code": "history-trimmed", "detail": "The past below version 1204 was cut."},),
             {"version": 1204},

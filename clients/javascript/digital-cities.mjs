@@ -137,10 +137,12 @@ export async function mirror(url, store, { follow = false, limit = 1000, patienc
       // The server may refuse to wait because too many clients do, so ask again without `wait`.
       [failures, wait] = [failures + 1, 0];
       const status = error instanceof DifferenceError ? 0 : (error.answer?.status ?? 503);
-      if (![410, 429, 502, 503, 504].includes(status) || failures > patience + (status === 410 ? 1 : 0)) throw error;
-      if (status === 410) await store.save(null, []);
+      // If only a proof is gone, its past was trimmed; the copy stays, and a later version has another.
+      const isLost = status === 410 && error.answer.url.includes("/changes?");
+      if (![410, 429, 502, 503, 504].includes(status) || failures > patience + isLost) throw error;
+      if (isLost) await store.save(null, []);
       const pause = error.answer?.headers.get("Retry-After") ?? "";
-      await new Promise((done) => setTimeout(done, 1000 * (/^\d+$/.test(pause) ? pause : status !== 410)));
+      await new Promise((done) => setTimeout(done, 1000 * (/^\d+$/.test(pause) ? pause : !isLost)));
     }
   }
 }

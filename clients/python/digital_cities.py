@@ -20,10 +20,10 @@ class SQLiteStore:
 
     def __init__(self, path):
         self.db = sqlite3.connect(path, isolation_level=None)
-        # Damaged text must be readable, so that it can be found and repaired.
+        # Damaged text must be readable, so that it is found and repaired, and deleted text must be gone from the file.
         self.db.text_factory = lambda raw: raw.decode(errors="replace")
         self.db.executescript("""create table if not exists record (kind text, id text, document text, primary key (kind, id));
-            create table if not exists position (one integer primary key, cursor text)""")
+            create table if not exists position (one integer primary key, cursor text); pragma secure_delete = on""")
 
     def cursor(self):
         """Return the last saved cursor, or None."""
@@ -92,8 +92,7 @@ def root(store):
 
 def ask(url):
     """Yield each line of the server's answer, decoded from JSON as it arrives."""
-    request = urllib.request.Request(url, headers={"Accept-Encoding": "gzip"})
-    with urllib.request.urlopen(request, timeout=90) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept-Encoding": "gzip"}), timeout=90) as answer:
         lines = gzip.GzipFile(fileobj=answer) if answer.headers["Content-Encoding"] == "gzip" else answer
         yield json.loads(lines.readline())
         yield from map(json.loads, lines)
@@ -129,8 +128,8 @@ def mirror(url, store, *, follow=False, limit=1000, patience=5):
                 first = next(lines := ask(f"{url}/snapshot"))
                 whole = zip(range(first["count"]), lines, strict=True)
                 store.save(first["cursor"], ((row["kind"], row["id"], row["document"]) for _, row in whole), clear=None)
-            query = urllib.parse.urlencode({"cursor": store.cursor(), "limit": limit, "wait": wait})
-            [page] = ask(f"{url}/changes?{query}")
+            query = {"cursor": store.cursor(), "limit": limit, "wait": wait}
+            [page] = ask(f"{url}/changes?{urllib.parse.urlencode(query)}")
             store.save(page["cursor"], [(row["kind"], row["id"], row["document"]) for row in page["data"]])
             if page["links"]["next"] is None and page["cursor"] != proved:
                 verify(url, store, page["head"])
@@ -141,9 +140,10 @@ def mirror(url, store, *, follow=False, limit=1000, patience=5):
         except (OSError, EOFError, ValueError, http.client.HTTPException) as error:
             # The server may refuse to wait because too many clients do, so ask again without `wait`.
             failures, wait, code = failures + 1, 0, getattr(error, "code", 503)
-            if code not in {410, 429, 502, 503, 504} or failures > patience + (code == 410):
+            is_lost = code == 410 and "/changes?" in error.url  # Where only a proof is gone, a later version has another.
+            if code not in {410, 429, 502, 503, 504} or failures > patience + is_lost:
                 raise
-            if code == 410:
+            if is_lost:
                 store.save(None, [])
             pause = getattr(error, "headers", {}).get("Retry-After") or ""
-            time.sleep(int(pause) if pause.isdecimal() else code != 410)
+            time.sleep(int(pause) if pause.isdecimal() else not is_lost)

@@ -9,8 +9,9 @@ from api.db.database import Database
 from api.ledger import retention
 from api.ledger.models import Revision
 from api.ledger.verify import verify
-from tests.support.answers import ANY, brief, read
-from tests.support.copies import city, write
+from tests.support.answers import ANY, Json, brief, read
+from tests.support.copies import Copy, city, follow, root, write
+from tests.support.databases import head
 
 
 def test_trim(curator: FlaskClient, database: Database) -> None:
@@ -73,4 +74,124 @@ def test_erase(curator: FlaskClient, database: Database) -> None:
     assert read(curator, "/cities/boston-ma?as_of=604")["data"]["summary"] != "Other."
     assert brief(curator.get("/snapshot?as_of=604"))[:2] == (410, "history-trimmed")
     rows = read(curator, "/changes?since=603&history=true")["data"]
-    assert [(row["op"], row["document"] is None) for row in rows] == [("erase", True), ("upsert", False), ("delete", True)]
+    assert [(row["op"], row["document"] is None) for row in rows] == [
+        ("erase", True),
+        ("upsert", False),
+        ("delete", True),
+        ("erase", True),
+    ]
+
+
+def erase(database: Database, id: str) -> int:
+    """Erase the past of a city, as the operator's command does."""
+    with database.writing() as session:
+        return retention.erase(session, "cities", id)
+
+
+def is_verified(database: Database) -> bool:
+    """Tell whether the ledger agrees with the tables, with its own hashes and with its indexes."""
+    with database.reading() as session:
+        return list(verify(session)) == []
+
+
+def change(row: Json) -> Json:
+    """Return the parts of a change that say what happened to its record."""
+    return {name: row[name] for name in ("version", "commit", "id", "op")} | {"summary": (row["document"] or {}).get("summary")}
+
+
+def test_an_erasure_is_told(curator: FlaskClient, database: Database) -> None:
+    """Who has an erased document is told to delete it, with and without `history`, and then what the record is now."""
+    write(curator, "a-zz")
+    for summary in ("Secret.", "Corrected."):
+        curator.patch("/cities/a-zz", json={"summary": summary}, headers=ANY)
+    cursor = read(curator, "/changes?since=604&as_of=605")["cursor"]
+    seen = read(curator, "/changes?since=606")["cursor"]
+    assert erase(database, "a-zz") == 2
+    told = [
+        {"version": 607, "commit": 607, "id": "a-zz", "op": "erase", "summary": None},
+        {"version": 608, "commit": 607, "id": "a-zz", "op": "upsert", "summary": "Corrected."},
+    ]
+    current = {"version": 606, "commit": 606, "id": "a-zz", "op": "upsert", "summary": "Corrected."}
+    for query, rows in (
+        (f"cursor={seen}", told),
+        (f"cursor={cursor}", told),
+        (f"cursor={cursor}&history=true", [current, *told]),
+        ("since=605&history=true", [current, *told]),
+        ("since=607", told[1:]),
+    ):
+        assert [change(row) for row in read(curator, f"/changes?{query}")["data"]] == rows
+    flat = read(curator, f"/changes/cities?cursor={seen}")["data"]
+    assert [(row["id"], row["deleted"], row.get("erased"), row.get("summary")) for row in flat] == [
+        ("a-zz", True, True, None),
+        ("a-zz", False, None, "Corrected."),
+    ]
+    assert set(flat[0]) == {"id", "version", "changed_at", "deleted", "cursor", "erased"}
+    # Who begins now has nothing to delete.
+    assert not [row for row in read(curator, "/changes?since=0&kinds=cities&limit=1000")["data"] if row["op"] != "upsert"]
+    assert [row["op"] for row in read(curator, "/changesets/607")["data"]["changes"]] == ["erase", "upsert"]
+    assert [row["op"] for row in read(curator, "/cities/a-zz/history")["data"]] == ["upsert", "erase", *["upsert"] * 3]
+    assert is_verified(database)
+
+
+def test_an_erasure_is_told_once(curator: FlaskClient, database: Database) -> None:
+    """A second erasure publishes nothing, unless there is more to erase; documents equal to the current one stay readable."""
+    write(curator, "a-zz")
+    curator.patch("/cities/a-zz", json={"summary": "Second."}, headers=ANY)
+    assert (erase(database, "a-zz"), head(database)) == (1, 607)
+    assert (erase(database, "a-zz"), head(database)) == (0, 607)
+    assert read(curator, "/cities/a-zz?as_of=605")["data"]["summary"] == "Second."
+    curator.patch("/cities/a-zz", json={"summary": "Third."}, headers=ANY)
+    assert (erase(database, "a-zz"), head(database)) == (2, 610)
+    curator.delete("/cities/a-zz", headers=ANY)
+    assert (erase(database, "a-zz"), head(database)) == (2, 612)
+    assert (erase(database, "a-zz"), head(database)) == (0, 612)
+    assert brief(curator.get("/cities/a-zz"))[:2] == (410, "record-deleted")
+    assert (erase(database, "boston-ma"), head(database)) == (0, 612)
+    assert is_verified(database)
+
+
+def test_what_was_trimmed_is_erased_in_copies(curator: FlaskClient, database: Database) -> None:
+    """Copies are told of an erasure even if the server itself has trimmed the documents before."""
+    write(curator, "a-zz")
+    curator.patch("/cities/a-zz", json={"summary": "Second."}, headers=ANY)
+    with database.writing() as session:
+        moment = session.scalars(select(Revision.changed_at).where(Revision.version == 605)).one()
+        assert retention.trim(session, moment.replace(year=2999)) == 1
+    assert (erase(database, "a-zz"), head(database)) == (0, 607)
+    assert [row["op"] for row in read(curator, "/changes?since=605")["data"]] == ["erase", "upsert"]
+    assert is_verified(database)
+
+
+def test_copies_stay_proved(curator: FlaskClient, database: Database) -> None:
+    """A copy that follows the feed has the server's root before and after an erasure, and old roots do not change."""
+    write(curator, "a-zz", "b-zz")
+    curator.patch("/cities/a-zz", json={"summary": "Second."}, headers=ANY)
+    curator.delete("/cities/b-zz", headers=ANY)
+    copy: Copy = {}
+    cursor, before = follow(curator, copy, "/changes?since=0"), read(curator, "/digest")["data"]["root"]
+    assert root(copy) == before
+    for id in ("a-zz", "b-zz"):
+        assert erase(database, id) == 1
+        cursor = follow(curator, copy, f"/changes?cursor={cursor}&limit=1")
+        assert root(copy) == read(curator, "/digest")["data"]["root"]
+    assert read(curator, "/digest?at=607")["data"]["root"] == before
+    # The erased record is found as before.
+    assert [row["id"] for row in read(curator, "/cities?q=second")["data"]] == ["a-zz"]
+
+
+def test_a_trimmed_history_goes_on(curator: FlaskClient, database: Database) -> None:
+    """A reader of the whole history whose position was trimmed goes on without it to the end, and from there with it."""
+    write(curator, "a-zz")
+    cursor = read(curator, "/changes?since=603")["cursor"]
+    for summary in ("One.", "Two."):
+        curator.patch("/cities/a-zz", json={"summary": summary}, headers=ANY)
+    with database.writing() as session:
+        moment = session.scalars(select(Revision.changed_at).where(Revision.version == 606)).one()
+        retention.trim(session, moment.replace(year=2999))
+    trimmed = curator.get(f"/changes?cursor={cursor}&history=true")
+    assert (*brief(trimmed)[:2], trimmed.get_json()["version"]) == (410, "history-trimmed", 606)
+    assert "restart" not in trimmed.get_json()
+    page = read(curator, f"/changes?cursor={cursor}")
+    assert [row["version"] for row in page["data"]] == [606]
+    curator.patch("/cities/a-zz", json={"summary": "Three."}, headers=ANY)
+    assert [row["version"] for row in read(curator, f"/changes?cursor={page['cursor']}&history=true")["data"]] == [607]

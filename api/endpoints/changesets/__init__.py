@@ -138,5 +138,5 @@ def commit_of(session: Session, version: int) -> dict[str, Any]:
         "author": first.author,
         "message": first.reason,
         "committed_at": instant(first.changed_at),
-        "changes": [{"version": row.version, "kind": row.kind, "id": row.id, "op": row.op.value} for row in revisions],
+        "changes": [{"version": row.version, "kind": row.kind, "id": row.id, "op": history.effect(row)} for row in revisions],
     }

@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from api.ledger.models import Op
+from api.ledger.models import ERASE, Op
 
 STATUSES = ("created", "updated", "unchanged", "deleted")
 
@@ -50,7 +50,7 @@ class CommitChangeSchema(Schema):
     id = fields.String(required=True, metadata={"description": "The record's id.", "example": "san-diego-ca"})
     op = fields.String(
         required=True,
-        validate=validate.OneOf([op.value for op in Op]),
+        validate=validate.OneOf([*(op.value for op in Op), ERASE]),
         metadata={"description": "What the change did.", "example": "upsert"},
     )
 
