@@ -120,6 +120,7 @@ WRITES: tuple[tuple[str, str, Json | None], ...] = (
     ("DELETE", "/keys/curator", None),
     ("POST", "/webhooks", {"url": "https://example.org/written"}),
     ("POST", "/webhooks/{webhook}/resume", None),
+    ("POST", "/webhooks/{webhook}/rotate", None),
     ("DELETE", "/webhooks/{webhook}", None),
 )
 

@@ -82,7 +82,8 @@ def _of_keys(client: FlaskClient, database: Database, method: str, route: str, s
 
 
 def _of_webhooks(client: FlaskClient, method: str, route: str, secret: str) -> Good:
-    body = {"url": "https://example.org/hook"}
+    # A test message goes nowhere: this name has no address.
+    body = {"url": "https://receiver.invalid/hook"}
     id = Good("POST", "/webhooks", body, {}, secret).send(client).get_json()["data"]["id"]
     is_new = method == "POST" and route == "/webhooks"
     return Good(method or "GET", route.replace("{id}", id), body if is_new else None, {}, secret)

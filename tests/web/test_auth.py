@@ -51,7 +51,8 @@ MATRIX = {
     # Its example changes a city.
     "POST /changesets": CITIES,
     **{f"{path}": ADMIN for path in ("GET /keys", "POST /keys", "POST /keys/{name}/rotate", "DELETE /keys/{name}")},
-    **{f"{verb} /webhooks{rest}": ADMIN for verb, rest in (("GET", ""), ("POST", ""), ("DELETE", "/{id}"), ("POST", "/{id}/resume"))},
+    **{f"{verb} /webhooks{rest}": ADMIN for verb, rest in (("GET", ""), ("POST", ""), ("DELETE", "/{id}"))},
+    **{f"POST /webhooks/{{id}}/{verb}": ADMIN for verb in ("resume", "rotate", "test")},
 }  # fmt: skip
 
 
