@@ -1,12 +1,14 @@
 """``ledger``: verify, repair and trim the ledger."""
 
 import datetime as dt
+from itertools import chain
 
 import click
 from flask.cli import AppGroup
 
 from api.cli.common import DaysAgo, open_database, report_differences
 from api.editing import idempotency
+from api.editing.audit import audit
 from api.ledger import epochs, history, models, publish, rebuild, retention
 from api.ledger import verify as verification
 from api.resources import BY_NAME
@@ -16,13 +18,14 @@ ledger_commands = AppGroup("ledger", help="Verify, repair and trim the ledger.")
 
 @ledger_commands.command()
 def verify() -> None:
-    """Verify that the ledger and the tables agree.
+    """Verify that the ledger and the tables agree, and that every record is one that could be written.
 
     Renders every record again and compares it with its published document, and checks the hashes, the chain and the indexes.
-    Prints each difference, and exits with status 1 if there is any.
+    Checks each record by the rules of writing, which raw SQL can break. Prints each difference, and exits with status 1 if
+    there is any.
     """
     with open_database() as database, database.reading() as session:
-        report_differences(verification.verify(session))
+        report_differences(chain(verification.verify(session), audit(session)))
     click.echo("The ledger and the tables agree.")
 
 

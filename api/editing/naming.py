@@ -3,8 +3,11 @@
 The database knows only equal texts: no two databases fold the letters of all scripts alike.
 """
 
+import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import closing
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -12,6 +15,7 @@ from sqlalchemy.orm import Session
 from api.editing.operations import Operation, Refused
 from api.editing.rows import layout, unique_keys
 from api.editing.staging import KeyValues, chunks, stored_keys
+from api.ledger.models import BATCH
 from api.schema import names
 from api.schema.resource import Resource
 
@@ -22,15 +26,37 @@ Changed = Callable[..., Mapping[str, Operation]]
 def check(session: Session, resource: Resource, changed: Changed, refused: Refused) -> None:
     """Refuse changed records that have the name of another record with the same values of the rest of the key."""
     below = layout(resource)
-    for columns in unique_keys(below.table):
-        called = [name for name in columns if name in below.called]
-        if called and (operations := changed(resource.name, *(below.names[name] for name in columns))):
-            rest = [name for name in columns if name not in called]
+    for rest, called in _keys(resource):
+        if operations := changed(resource.name, *(below.names[name] for name in (*rest, *called))):
             for ids in _namesakes(session, resource, rest, called, operations):
                 for id in (id for id in ids if id in operations):
                     other = next(other for other in ids if other != id)
                     members = [below.names[name] for name in (*rest, *called)]
                     _refuse(operations[id], members, other, refused)
+
+
+def suspects(session: Session, resource: Resource) -> AbstractSet[str]:
+    """Return the ids of all records that have a name in common, sorted in a file and not in memory."""
+    table, ids = layout(resource).table, set()
+    for rest, called in _keys(resource):
+        columns = [table.c[name] for name in ("id", *rest, *called)]
+        rows = session.execute(select(*columns).execution_options(yield_per=BATCH))
+        keyed = ((id, repr((values[: len(rest)], [*map(names.key, values[len(rest) :])]))) for id, *values in rows)
+        # SQLite deletes a file without a name when it is closed.
+        with closing(sqlite3.connect("")) as disk:
+            disk.execute("create table called (id, key)")
+            disk.executemany("insert into called values (?, ?)", keyed)
+            shared = "select key from called group by key having count(*) > 1"
+            ids |= {id for (id,) in disk.execute(f"select id from called where key in ({shared})")}  # noqa: S608
+    return ids
+
+
+def _keys(resource: Resource) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
+    """Yield the columns of each key of a noun that has names: those of its other values, and those of names."""
+    below = layout(resource)
+    for columns in unique_keys(below.table):
+        if called := [name for name in columns if name in below.called]:
+            yield [name for name in columns if name not in called], called
 
 
 def _namesakes(

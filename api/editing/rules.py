@@ -75,6 +75,12 @@ class Rules:
 
     def check(self, refused: Refused) -> None:
         """Add an error to ``refused`` for each rule that the written changes break."""
+        self.check_related(refused)
+        for resource in RESOURCES:
+            naming.check(self.session, resource, self.changed, refused)
+
+    def check_related(self, refused: Refused) -> None:
+        """Do the same for the rules about references: trees, values in common, and citations."""
         for resource in RESOURCES:
             if resource.tree:
                 _check_tree(self, resource, refused)
@@ -82,7 +88,6 @@ class Rules:
                 _check_agreement(self, resource, relation, member, refused)
             for rule in resource.shared:
                 _check_shared(self, resource, rule, refused)
-            naming.check(self.session, resource, self.changed, refused)
         _check_citations(self, refused)
 
     def changed(self, kind: str, *members: str) -> dict[str, Operation]:

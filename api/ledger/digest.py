@@ -1,9 +1,11 @@
 """The digest: what proves that a copy of a noun is complete, at any version, from the stored hashes of its buckets."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from sqlalchemy import ColumnElement, delete, insert, select
 from sqlalchemy.orm import Session
@@ -27,7 +29,7 @@ def digests(session: Session, version: int) -> Mapping[str, NounDigest]:
     """Return the digests of the nouns that had records at a version: the stored hashes, with later changes taken back."""
     buckets = _stored_buckets(session)
     for kind, numbers in _changed_since(session, version).items():
-        leaves = leaves_of(session, kind, numbers, was_current(version))
+        leaves = dict(leaves_of(session, kind, numbers, was_current(version)))
         for number in numbers:
             buckets[kind][number] = (len(leaves.get(number, ())), merkle.bucket(leaves.get(number, ())))
     result = {}
@@ -80,7 +82,7 @@ def hash_buckets(session: Session, kind: str, numbers: AbstractSet[int]) -> None
     """Replace the stored hashes of some of a noun's buckets, whose records have changed."""
     rows = [
         {"kind": kind, "number": number, "records": len(leaves), "sha256": merkle.bucket(leaves)}
-        for number, leaves in leaves_of(session, kind, numbers, *CURRENT).items()
+        for number, leaves in leaves_of(session, kind, numbers, *CURRENT)
     ]
     session.execute(delete(Bucket).where(Bucket.kind == kind, Bucket.number.in_(numbers)))
     if rows:
@@ -88,14 +90,20 @@ def hash_buckets(session: Session, kind: str, numbers: AbstractSet[int]) -> None
 
 
 def leaves_of(
-    session: Session, kind: str, numbers: AbstractSet[int], *conditions: ColumnElement[bool]
-) -> dict[int, list[bytes]]:
-    """Return the leaves of a noun's buckets by number, in the order of their ids; empty buckets are left out."""
+    session: Session,
+    kind: str,
+    numbers: AbstractSet[int],
+    *conditions: ColumnElement[bool],
+    batch: int | None = None,
+) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield the number and the leaves of each bucket of a noun that is not empty; ``batch`` rows are read at once, or all.
+
+    Buckets come in the order of their numbers, and leaves in the order of their ids.
+    """
     statement = select(Revision.bucket, Revision.leaf).where(
         Revision.kind == kind, Revision.bucket.in_(numbers), Revision.leaf.is_not(None), *conditions
     )
-    result: dict[int, list[bytes]] = {}
-    for number, leaf in session.execute(statement.order_by(Revision.bucket, Revision.id)):
-        assert leaf is not None
-        result.setdefault(number, []).append(leaf)
-    return result
+    options = {"yield_per": batch} if batch else {}
+    rows = session.execute(statement.order_by(Revision.bucket, Revision.id), execution_options=options)
+    for number, some in groupby(rows, itemgetter(0)):
+        yield number, [leaf for _, leaf in some if leaf is not None]

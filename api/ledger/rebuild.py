@@ -52,9 +52,9 @@ def batches(session: Session, resource: Resource) -> Iterator[Sequence[Revision]
 
 
 def contents(session: Session, resource: Resource) -> Iterator[tuple[int, Content]]:
-    """Yield the version and the document of each current revision of a noun, by id."""
+    """Yield the version and the document of each current revision of a noun, by version."""
     versions = select(Revision.version, Revision.document).where(Revision.kind == resource.name, *CURRENT)
-    for version, document in session.execute(versions.order_by(Revision.id).execution_options(yield_per=BATCH)):
+    for version, document in session.execute(versions.order_by(Revision.version).execution_options(yield_per=BATCH)):
         yield version, json.loads(document or "")
 
 

@@ -7,7 +7,6 @@ from sqlalchemy import exists, func, select, text
 from sqlalchemy.orm import Session
 
 from api.ledger import merkle
-from api.ledger.dangling import dangling
 from api.ledger.digest import leaves_of
 from api.ledger.index import bitmaps, fulltext
 from api.ledger.models import BATCH, CURRENT, EPOCH, Bucket, Dirty, Head, Revision
@@ -24,7 +23,7 @@ REINDEX = "run `flask --app wsgi ledger reindex`"
 def verify(session: Session) -> Iterator[str]:
     """Yield a line for each fault.
 
-    Renders every document and computes every hash again. Memory grows by a few bytes for each record.
+    Renders every document and computes every hash again, piece by piece: memory does not grow with the number of records.
     """
     unpublished = session.scalar(select(func.count()).select_from(Dirty))
     if unpublished:
@@ -35,8 +34,6 @@ def verify(session: Session) -> Iterator[str]:
     for resource in RESOURCES:
         yield from _verify_documents(session, resource)
         yield from _verify_all_published(session, resource)
-    for _, fault in dangling(session):
-        yield fault
     yield from _verify_index(session)
     yield from _verify_buckets(session)
 
@@ -130,7 +127,8 @@ def _fault(revision: Revision, content: Content | None) -> str | None:
 
 def _verify_all_published(session: Session, resource: Resource) -> Iterator[str]:
     is_published = exists().where(Revision.kind == resource.name, Revision.id == resource.model.id, *CURRENT)
-    for id in session.scalars(select(resource.model.id).where(~is_published).order_by(resource.model.id)):
+    missing = select(resource.model.id).where(~is_published).order_by(resource.model.id)
+    for id in session.scalars(missing.execution_options(yield_per=BATCH)):
         yield f"{resource.name}/{id}: in the table, but not published"
 
 
@@ -150,9 +148,8 @@ def _verify_index(session: Session) -> Iterator[str]:
 def _verify_buckets(session: Session) -> Iterator[str]:
     every = frozenset(range(merkle.BUCKETS))
     for kind in session.scalars(select(Revision.kind).union(select(Bucket.kind))).all():
-        actual = {
-            number: (len(leaves), merkle.bucket(leaves)) for number, leaves in leaves_of(session, kind, every, *CURRENT).items()
-        }
+        buckets = leaves_of(session, kind, every, *CURRENT, batch=BATCH)
+        actual = {number: (len(leaves), merkle.bucket(leaves)) for number, leaves in buckets}
         rows = session.execute(select(Bucket.number, Bucket.records, Bucket.sha256).where(Bucket.kind == kind))
         stored = {number: (records, sha256) for number, records, sha256 in rows}
         for number in sorted(number for number in every if actual.get(number) != stored.get(number)):

@@ -51,6 +51,15 @@ def test_raw_sql_is_swept(run: Run, database: Database) -> None:
     assert run("ledger", "sweep") == (0, [f"Changes published: 0; the dataset is at version {last + 2}."])
 
 
+def test_a_broken_rule_is_a_difference(run: Run, database: Database) -> None:
+    """`verify` also lists the records that no request could write, with status 1."""
+    with database.writing() as session:
+        session.execute(text("update cities set name = 'Boston ' where id = 'boston-ma'"))
+    assert run("ledger", "sweep")[0] == 0
+    line = 'cities/boston-ma, name: Stored as "Boston ", which is written "Boston". Correct it with `PATCH /cities/boston-ma`.'
+    assert run("ledger", "verify") == (1, [line, "Error: differences: 1"])
+
+
 # By kind of tampering: the statement, and the lines that name it.
 TAMPERED: dict[str, tuple[str, list[str]]] = {
     "document": (

@@ -4,10 +4,8 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import text
 
 from api.db.database import Database
-from api.ledger import publish
 from api.ledger.verify import verify
 from tests.support.answers import ANY, Json, brief
 from tests.support.files import load, said, write
@@ -185,14 +183,3 @@ def test_imports_obey(editor: FlaskClient, database: Database, tmp_path: Path) -
     ]
     write(tmp_path, "citations.json", [{**rows[0], "field": "/metrics/1"}, {**rows[1], "field": "/metrics/0"}])
     assert said(load(database, tmp_path), tmp_path) == []
-
-
-def test_verify_reports_what_sql_left(database: Database) -> None:
-    """A citation that raw SQL made point to nothing is a line of `ledger verify`."""
-    with database.writing() as session:
-        session.execute(text("delete from initiative_metrics where initiative_id = 'los-angeles-ca-myla311' and position = 2"))
-        publish.publish(session)
-    with database.reading() as session:
-        (fault,) = verify(session)
-    assert fault.startswith("citations/initiatives-los-angeles-ca-myla311-metrics-2-")
-    assert fault.endswith("initiatives/los-angeles-ca-myla311 has nothing at /metrics/2")

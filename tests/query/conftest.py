@@ -31,6 +31,6 @@ def places(scratch: Path, postgresql: str) -> Iterator[list[Place]]:
                     oracle.fill(database, seed)
                     with database.reading() as session:
                         # A random citation points to anything.
-                        assert [fault for fault in verify(session) if "has nothing at" not in fault] == []
+                        assert list(verify(session)) == []
                 clients[-1].append(stack.enter_context(serving(settings)).test_client())
         yield [Place(served(pair), pair) for pair in zip(*clients, strict=True)]

@@ -8,9 +8,8 @@ revisions.
 
 from bisect import bisect_right, insort
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from itertools import pairwise
-from operator import itemgetter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, groupby, islice, pairwise
 from typing import Any
 
 from pyroaring import BitMap
@@ -28,6 +27,10 @@ PIECE = 10_000
 BLOCK = 1 << 16
 # Keys in one statement, because databases limit the number of parameters.
 KEYS = 1_000
+# Records whose sets `faults` holds in memory at once.
+WINDOW = 1 << 15
+# Above every version.
+END = 2**63 - 1
 PLACE = ("kind", "dimension", "value", "first")
 
 # A dimension and a value.
@@ -85,27 +88,48 @@ def rebuild(session: Session, resource: Resource, contents: Iterable[tuple[int, 
 
 
 def faults(session: Session, resource: Resource, contents: Iterable[tuple[int, Content]]) -> Iterator[ValueKey]:
-    """Yield each dimension and value of a noun whose set differs from the current revisions, or whose pieces are misplaced."""
-    stored: dict[ValueKey, list[tuple[int, BitMap]]] = defaultdict(list)
-    wrong = set()
+    """Yield each dimension and value of a noun whose set differs from the current revisions, or whose pieces are misplaced.
+
+    ``contents`` come in the order of their versions. The sets of `WINDOW` records are in memory at a time.
+    """
+    rows, start, due, wrong = iter(contents), 0, dict[ValueKey, Versions](), set[ValueKey]()
+    for version, content in rows:
+        wrong |= _differences(session, resource, due, start, version)
+        start, due = version, sets(resource, chain([(version, content)], islice(rows, WINDOW - 1)))
+    wrong |= _differences(session, resource, due, start, END)
+    yield from sorted(wrong)
+
+
+def _differences(session: Session, resource: Resource, due: dict[ValueKey, Versions], start: int, end: int) -> set[ValueKey]:
+    """Return the keys whose sets differ between two versions, and those with misplaced pieces before the second."""
     columns = (Bitmap.dimension, Bitmap.value, Bitmap.first, Bitmap.records, Bitmap.versions)
-    for dimension, value, first, records, data in session.execute(select(*columns).where(Bitmap.kind == resource.name)):
-        try:
-            piece = read_piece(data)
-        except UnreadableError:
-            piece = BitMap()
-        stored[dimension, value].append((first, piece))
-        if len(piece) != records or not piece or piece.min() < first % WIDTH:
-            wrong.add((dimension, value))
-    expected = sets(resource, contents)
-    for key in sorted(stored.keys() | expected.keys()):
-        pieces = sorted(stored.get(key, ()), key=itemgetter(0))
-        overlap = any(
-            piece and first // WIDTH * WIDTH + piece.max() >= after for (first, piece), (after, _) in pairwise(pieces)
-        )
-        actual, due = Versions.of((first // WIDTH, piece) for first, piece in pieces), expected.get(key, Versions())
-        if key in wrong or overlap or not len(actual) == len(due) == actual.common(due):
-            yield key
+    statement = select(*columns).where(Bitmap.kind == resource.name, Bitmap.first < end)
+    ordered = statement.order_by(*columns[:3]).execution_options(yield_per=KEYS)
+    wrong = set()
+    for key, rows in groupby(session.execute(ordered), lambda row: (row.dimension, row.value)):
+        pieces = [_piece(row) for row in rows]
+        stored = Versions.of((first // WIDTH, piece) for first, piece in pieces).within(start, end)
+        expected = due.pop(key, Versions())
+        if _are_misplaced(pieces) or not len(stored) == len(expected) == stored.common(expected):
+            wrong.add(key)
+    return wrong | due.keys()
+
+
+def _piece(row: Any) -> tuple[int, BitMap]:
+    """Return the first version of a stored piece, and the piece; an empty one if it is damaged."""
+    try:
+        piece = read_piece(row.versions)
+    except UnreadableError:
+        return row.first, BitMap()
+    is_whole = len(piece) == row.records and piece and piece.min() >= row.first % WIDTH
+    return row.first, piece if is_whole else BitMap()
+
+
+def _are_misplaced(pieces: Sequence[tuple[int, BitMap]]) -> bool:
+    """Tell whether a piece of a set is empty or reaches into the next one; no stored piece is empty."""
+    return not all(piece for _, piece in pieces) or any(
+        first // WIDTH * WIDTH + piece.max() >= after for (first, piece), (after, _) in pairwise(pieces)
+    )
 
 
 def sets(resource: Resource, contents: Iterable[tuple[int, Content]]) -> dict[ValueKey, Versions]:

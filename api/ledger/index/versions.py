@@ -101,6 +101,16 @@ class Versions:
         parts = ((part, other.parts[high]) for high, part in self.parts.items() if high in other.parts)
         return sum(part.intersection_cardinality(theirs) for part, theirs in parts)
 
+    def within(self, start: int, end: int) -> "Versions":
+        """Return the versions from the first of two versions up to, and without, the second."""
+        result = Versions()
+        for high, part in self.parts.items():
+            some = part.copy()
+            some.remove_range(0, min(max(start - high * WIDTH, 0), WIDTH))
+            some.remove_range(min(max(end - high * WIDTH, 0), WIDTH), WIDTH)
+            result.parts[high] = some
+        return result
+
     def meets(self, other: "Versions") -> bool:
         """Tell whether the sets have a version in common."""
         return any(part.intersect(other.parts[high]) for high, part in self.parts.items() if high in other.parts)

@@ -2,8 +2,9 @@
 
 import itertools
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import tracemalloc
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 from pyroaring import BitMap
 from sqlalchemy import select, text
+from sqlalchemy.orm import Session
 
 from api.db.database import Database
 from api.ledger import epochs, rebuild
@@ -28,7 +30,7 @@ from api.query.plan import PLANNER, Planner
 from api.resources import BY_NAME, RESOURCES
 from api.resources.initiatives import initiatives
 from api.schema.canonical import Content
-from tests.support.databases import counted, publishing
+from tests.support.databases import ON_SQLITE, counted, publishing
 
 REINDEX = "run `flask --app wsgi ledger reindex`"
 # The indexed dimensions of each noun.
@@ -116,8 +118,8 @@ def test_pieces(database: Database, steps: list[tuple[list[int], dict[int, str]]
     assert all(piece.first <= piece.versions[0] for piece in stored)
     assert all(piece.versions[-1] < after.first for piece, after in itertools.pairwise(stored) if piece[:2] == after[:2])
     with database.reading() as session:
-        assert list(bitmaps.faults(session, initiatives, there.items())) == []
-        assert list(bitmaps.faults(session, initiatives, [*there.items(), (EPOCH * 3, content("draft"))]))
+        assert list(bitmaps.faults(session, initiatives, sorted(there.items()))) == []
+        assert list(bitmaps.faults(session, initiatives, [*sorted(there.items()), (EPOCH * 3, content("draft"))]))
 
 
 @pytest.mark.usefixtures("small")
@@ -146,6 +148,31 @@ def test_sets(one: set[int], other: set[int]) -> None:
     assert ((mine | yours) & mine).common(mine) == len(one)
 
 
+@ON_SQLITE
+def test_faults_are_found_in_bounded_memory(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The memory that the comparison takes does not grow with the records; with a window for all of them, it does."""
+
+    def contents(count: int) -> Iterator[tuple[int, Content]]:
+        return ((number, {**content("draft"), "city": f"city-{number}"}) for number in range(1, count + 1))
+
+    def peak(session: Session, count: int) -> int:
+        tracemalloc.start()
+        assert list(bitmaps.faults(session, initiatives, contents(count))) == []
+        _, highest = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return highest
+
+    peaks: dict[int, list[int]] = defaultdict(list)
+    for count in (2_000, 8_000):
+        with database.writing() as session:
+            bitmaps.rebuild(session, initiatives, contents(count))
+            for window in (1_000, 10_000):
+                monkeypatch.setattr(bitmaps, "WINDOW", window)
+                peaks[window].append(peak(session, count))
+    assert peaks[1_000][1] < 1.3 * peaks[1_000][0]
+    assert peaks[10_000][1] > 2 * peaks[10_000][0]
+
+
 # --- in step with the ledger
 
 
@@ -165,9 +192,16 @@ TAMPERINGS = {
 NOTHING = {"sqlite": "x'00'", "postgresql": "decode('00', 'hex')"}
 
 
+@pytest.mark.parametrize("window", [7, bitmaps.WINDOW])
 @pytest.mark.parametrize("tampering", TAMPERINGS)
-def test_verify_finds(database: Database, own_client: FlaskClient, tampering: str) -> None:
-    """`verify` names a value whose set differs from the published records, writes go on, and `ledger reindex` repairs it."""
+def test_verify_finds(
+    database: Database, own_client: FlaskClient, monkeypatch: pytest.MonkeyPatch, tampering: str, window: int
+) -> None:
+    """`verify` names a value whose set differs from the published records, writes go on, and `ledger reindex` repairs it.
+
+    That holds for sets that are compared in many pieces, too.
+    """
+    monkeypatch.setattr(bitmaps, "WINDOW", window)
     before = own_client.get("/initiatives?status=pilot").get_json()["page"]
     with database.engine.begin() as connection:
         connection.execute(text(TAMPERINGS[tampering].format(nothing=NOTHING[connection.dialect.name])))
