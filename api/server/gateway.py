@@ -76,6 +76,7 @@ class Gateway:
         self.proxies = proxies_of(app)
         self.places = on_gateway(settings)
         app.extensions |= self.places
+        self.must_end: Callable[[], bool] = app.extensions["database"].wal.is_full
         self.connections = Connections(settings, self.proxies.is_trusted)
         self.bodies = Bodies(settings)
         # One client leaves a thread for the others.
@@ -172,7 +173,7 @@ class Gateway:
         if first is None:
             proto.response_bytes(int(start.status), start.headers, b"")
             return
-        with closing(Pipe(self.settings)) as pipe:
+        with closing(Pipe(self.settings, self.must_end)) as pipe:
             proto.response_file(int(start.status), start.headers, pipe.path)
             try:
                 pipe.send(itertools.chain([first], pieces))

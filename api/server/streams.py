@@ -10,23 +10,24 @@ import select
 import struct
 import termios
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from api.settings import Settings
 
-# Between two looks whether granian has opened the pipe.
-PAUSE = 0.001
+# Seconds between two looks whether granian has opened the pipe, and whether a stream has to end.
+PAUSE, LOOK = 0.001, 0.5
 
 
 class StalledError(Exception):
-    """The client did not read in time, or is gone."""
+    """The client did not read in time, is gone, or keeps others waiting."""
 
 
 class Pipe:
     """A pipe from which granian reads an answer."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Open the pipe. The whole answer may take ``stream_timeout`` from now on."""
+    def __init__(self, settings: Settings, must_end: Callable[[], bool]) -> None:
+        """Open the pipe. The whole answer may take ``stream_timeout`` from now on, and ends when ``must_end`` says so."""
+        self.must_end = must_end
         self.patience = settings.send_timeout
         self.deadline = time.monotonic() + settings.stream_timeout
         self.reader, self.writer = os.pipe()
@@ -53,14 +54,20 @@ class Pipe:
     def _write(self, piece: bytes) -> None:
         rest = memoryview(piece)
         while rest:
-            limit = min(self.patience, self.deadline - time.monotonic())
-            if limit <= 0 or not self._room.poll(limit * 1000):
-                raise StalledError
+            self._await_room()
             try:
                 rest = rest[os.write(self.writer, rest) :]
             except BrokenPipeError:
                 raise StalledError from None
             self._await_reader()
+
+    def _await_room(self) -> None:
+        """Wait until the pipe takes more. A client that reads little by little keeps a piece for long, so each wait looks."""
+        limit = min(time.monotonic() + self.patience, self.deadline)
+        while (rest := limit - time.monotonic()) > 0 and not self.must_end():
+            if self._room.poll(min(rest, LOOK) * 1000):
+                return
+        raise StalledError
 
     def _await_reader(self) -> None:
         """Wait until granian has the pipe open, then close our own end for reading, so that writing fails when granian's is."""

@@ -2,9 +2,11 @@
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -25,10 +27,12 @@ from tests.support.attacks import (
     suffered,
     waiting,
 )
-from tests.support.databases import publishing
+from tests.support.databases import ON_SQLITE, publishing
 
 CHUNKED = head("POST /cities/search", "Content-Type: application/json", "Transfer-Encoding: chunked")
 SNAPSHOT = head("GET /snapshot")
+# Costly searches that one client sends at once.
+SEARCHES = 60
 # The end of a chunked answer that is complete.
 LAST_CHUNK = b"\r\n0\r\n\r\n"
 POLL = head("GET /changes?since=603&wait=30")
@@ -142,6 +146,25 @@ def test_polls(settings: Settings, stack: ExitStack, threads: int, waiters: int)
 
 
 @pytest.mark.slow
+def test_polls_without_the_gateway(settings: Settings, stack: ExitStack) -> None:
+    """The control: on the threads that answer requests, and without a share for one client, polls block every client."""
+    with server(settings, gateway=False, THREADS=64) as port:
+        opened(stack, port, 8, POLL)
+        guest = suffered(port, "A6 without the gateway", lambda: time.sleep(1))
+    assert {*guest.failed} == {"/livez", "/cities"}
+
+
+@pytest.mark.slow
+def test_slow_readers_without_the_gateway(settings: Settings, database: Database, stack: ExitStack) -> None:
+    """The control: on the threads that answer requests, and without a share for one client, unread streams block every client."""
+    fill(database)
+    with server(settings, gateway=False, THREADS=64) as port:
+        opened(stack, port, 8, SNAPSHOT)
+        guest = suffered(port, "A4 without the gateway", lambda: time.sleep(1))
+    assert {*guest.failed} == {"/livez", "/cities"}
+
+
+@pytest.mark.slow
 def test_slow_readers(settings: Settings, database: Database, stack: ExitStack) -> None:
     """Unread streams are cut off, which frees places; meanwhile other clients are answered."""
     fill(database)
@@ -194,13 +217,20 @@ def test_costly_searches(settings: Settings, database: Database, stack: ExitStac
         def attack() -> None:
             refused = opened(stack, port, 8, search(49))
             assert statuses(refused, 2) == {400}
-            until = time.monotonic() + 5
-            while time.monotonic() < until:
-                with ExitStack() as some:
-                    assert statuses(opened(some, port, 8, search(10)), 60) <= {200, 503}
+            assert statuses(opened(stack, port, SEARCHES, search(10)), 60) <= {200, 503}
 
         guest = suffered(port, "A3", attack)
     assert guest.failed == []
+
+
+@pytest.mark.slow
+def test_costly_searches_without_the_gateway(settings: Settings, database: Database, stack: ExitStack) -> None:
+    """The control: if the requests of all clients share one queue, the same searches keep every other client waiting."""
+    fill(database)
+    with server(settings, gateway=False, STATEMENT_TIMEOUT=0) as port:
+        opened(stack, port, SEARCHES, search(10))
+        guest = suffered(port, "A3 without the gateway", lambda: time.sleep(1))
+    assert {*guest.failed} == {"/livez", "/cities"}
 
 
 def search(count: int) -> bytes:
@@ -208,3 +238,39 @@ def search(count: int) -> bytes:
     body = json.dumps({"not": {"or": [{"summary__contains": f"q1z{number}"} for number in range(count)]}}).encode()
     path = "/cities/search?count=exact&facets=state,country"
     return head(f"POST {path}", "Content-Type: application/json", f"Content-Length: {len(body)}") + body
+
+
+@pytest.mark.slow
+@ON_SQLITE
+@pytest.mark.parametrize(("megabytes", "is_bounded"), [(5, True), (1000, False)])
+def test_the_log_under_slow_readers(settings: Settings, database: Database, megabytes: int, *, is_bounded: bool) -> None:
+    """Slow readers, one after the other, cannot make SQLite's log grow far above its limit; the control: a high limit."""
+    fill(database)
+    database.wal.empty()
+    log, sizes, stopped = Path(f"{settings.sqlalchemy_url.database}-wal"), [], threading.Event()
+    with server(settings, WAL_MB=megabytes, SEND_TIMEOUT=5) as port:
+        reader = threading.Thread(target=read_slowly, args=(port, stopped))
+        reader.start()
+        try:
+            for number in range(80):
+                rows = [{"id": f"zz-{n}", "text": f"{number} " + "news " * 400} for n in range(50)]
+                with publishing(database) as session:
+                    session.execute(text("update cities set summary = :text where id = :id"), rows)
+                sizes.append(log.stat().st_size)
+        finally:
+            stopped.set()
+            reader.join()
+    print(f"WAL with a limit of {megabytes} MB: {max(sizes) / 1e6:.1f} MB")  # noqa: T201
+    assert (max(sizes) < 20_000_000) == is_bounded
+
+
+def read_slowly(port: int, stopped: threading.Event) -> None:
+    """Read snapshots, each a little at a time and from its beginning when it ends, until told to stop."""
+    while not stopped.is_set():
+        with ExitStack() as stack:
+            (stream,) = opened(stack, port, 1, SNAPSHOT)
+            try:
+                while stream.recv(4096) and not stopped.wait(0.01):
+                    pass
+            except (TimeoutError, ConnectionResetError):
+                pass
