@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from api.db.database import Database
 from api.db.types import Base
 from api.editing.changes import checked
+from api.editing.derived import Derived
 from api.editing.file_faults import FileError, FileFault
 from api.editing.files import FileRecord, files_in, noun_of, records_of, write
 from api.editing.operations import Change, Exported, Operation, Refused, shown
@@ -48,13 +49,15 @@ def unseen(*_told: object) -> None:
 class Imported:
     """The result of an import: the number of records by status, every fault, and the version if anything was published.
 
-    ``lines`` has the file and the line of each record, whose number in the import is its JSON Pointer.
+    ``lines`` has the file and the line of each record, whose number in the import is its JSON Pointer. ``derived`` are the
+    members that other records decide.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
     faults: list[FileFault] = field(default_factory=list)
     version: int = 0
     lines: list[tuple[Path, int]] = field(default_factory=list)
+    derived: Derived = field(default_factory=Derived)
 
 
 def read(paths: Sequence[Path]) -> tuple[list[Path], Mapping[str, set[str]], list[FileFault]]:
@@ -113,6 +116,7 @@ def load(  # noqa: PLR0913 - the options of an import
             if not result.faults:
                 refused = Refused(MAX_FAULTS)
                 writer.rules.check(refused)
+                result.derived.check(session, refused)
                 result.faults += _faults(refused, result)
             if not result.faults:
                 published = partial(progress, "publish")
@@ -132,7 +136,8 @@ def _load_file(writer: Writer, path: Path, verb: str, result: Imported, *, overw
         operations = []
         for number, record in enumerate(chunk, len(result.lines)):
             operation = Operation(verb=verb, resource=noun, place=f"/{number}", pointer=f"/{number}")
-            operations.append(_with_record(operation, record, refused, overwrite=overwrite))
+            with_record = _with_record(operation, record, refused, overwrite=overwrite)
+            operations.append(result.derived.taken(with_record))
         result.lines += [(record.file, record.line) for record in chunk]
         changes = writer.apply(checked(operations, refused), refused)
         result.statuses.update(change.status for change in changes)
