@@ -9,11 +9,13 @@ from typing import Any
 
 import click
 from flask import current_app
+from marshmallow import ValidationError
 from sqlalchemy.exc import DBAPIError
 
 from api import logs
 from api.db import failures
 from api.db.database import Database
+from api.editing.inputs import MESSAGE_CHECKS
 from api.schema.fields import is_slug
 from api.schema.names import canonical
 from api.schema.operators import TYPES
@@ -88,6 +90,16 @@ def require_name(_context: click.Context, _parameter: click.Parameter, value: st
         return value and canonical(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
+
+
+def require_message(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """Return the reason of a change. Raises `click.BadParameter` for one that a request could not have."""
+    try:
+        for check in MESSAGE_CHECKS:
+            check(value or "")
+    except ValidationError as error:
+        raise click.BadParameter(str(error.messages[0])) from None
+    return value
 
 
 def require_slug(_context: click.Context, _parameter: click.Parameter, value: str) -> str:

@@ -12,7 +12,7 @@ import click
 from flask.cli import AppGroup
 from tqdm import tqdm
 
-from api.cli.common import open_database, require_name
+from api.cli.common import open_database, require_message, require_name
 from api.editing import transfer
 from api.editing.file_formats import FILE_FORMATS
 from api.resources import BY_NAME
@@ -55,7 +55,7 @@ def files_at_hand() -> Iterator[None]:
 
 @data_commands.command("import")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--message", help="Reason for the change, stored with the commit.")
+@click.option("--message", callback=require_message, help="Reason for the change, stored with the commit.")
 @click.option("--author", callback=require_name, help="Name stored with the commit.  [default: user of the system]")
 @click.option("--replace", is_flag=True, help="Empty the members that a record of a file lacks.")
 @click.option("--overwrite", is_flag=True, help="Undo what others changed since the files were exported.")

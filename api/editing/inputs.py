@@ -23,8 +23,19 @@ MAX_TEXT, MAX_PROSE = 400, 20_000
 # Items of a list within a record.
 MAX_ITEMS = 500
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+NOT_STORABLE = "A text holds no null character and no half of a surrogate pair."
 # The JSON Pointer of a fault, and a sentence about it.
 InputFault = tuple[str, str]
+
+
+def _check_storable(text: str) -> None:
+    if UNSTORABLE.search(text):
+        raise ValidationError(NOT_STORABLE)
+
+
+# The reason of a change: its characters, and the checks of one that is sent.
+MAX_MESSAGE = 500
+MESSAGE_CHECKS = (validate.Length(max=MAX_MESSAGE), _check_storable)
 
 
 class Input(Schema):
@@ -147,7 +158,7 @@ def _unstorable_texts(value: Any, pointer: str) -> Iterator[InputFault]:
     if isinstance(value, str):
         if UNSTORABLE.search(value) is None:
             return
-        yield pointer, "A text holds no null character and no half of a surrogate pair."
+        yield pointer, NOT_STORABLE
     elif isinstance(value, list | dict):
         for key, below in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _unstorable_texts(below, f"{pointer}/{escaped(str(key))}")

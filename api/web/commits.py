@@ -15,6 +15,7 @@ from werkzeug.http import parse_list_header, unquote_header_value
 from api.db.types import broken_check
 from api.editing import idempotency
 from api.editing.changes import checked
+from api.editing.inputs import MAX_MESSAGE
 from api.editing.operations import Expected, Operation, Refused
 from api.editing.writer import Outcome, Writer, examined, outcomes_of
 from api.errors import ProblemError, error_item
@@ -31,7 +32,6 @@ from api.web.problem_types import PROBLEMS
 from api.web.problems import base_url, respond
 from api.web.responses import JSON, database, negotiate, no_store
 
-MAX_MESSAGE = 500
 TOKEN = re.compile(r'"?([\x21\x23-\x7e]{1,255}?)"?')
 # Returns the answer to a write from its outcomes.
 Answering = Callable[[Sequence[Outcome], publish.Publication], Response]

@@ -51,6 +51,21 @@ def test_commands(settings: Settings, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("x" * 501, "Longer than maximum length 500."),
+        ("\udc80", "A text holds no null character and no half of a surrogate pair."),
+    ],
+)
+def test_the_message_of_an_import(settings: Settings, tmp_path: Path, message: str, reason: str) -> None:
+    """`--message` takes what a request's message may be, and nothing is written with another; the control has 500 characters."""
+    path = str(write(tmp_path, "cities.json", [city("fresno-ca")]))
+    wrong = run(settings, "import", path, "--message", message)
+    assert (wrong.exit_code, wrong.stderr.splitlines()[-1]) == (2, f"Error: Invalid value for '--message': {reason}")
+    assert run(settings, "import", path, "--message", "x" * 500).output.splitlines()[-1].startswith("Records: 1 created")
+
+
 def test_the_author_of_an_import(settings: Settings, tmp_path: Path) -> None:
     """`--author` names the author of the commit, in the form of all names."""
     path = str(write(tmp_path, "cities.json", [city("fresno-ca")]))

@@ -7,25 +7,19 @@ from typing import Any
 from flask import request
 from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validate, validates_schema
 
-from api.editing.inputs import UNSTORABLE
+from api.editing.inputs import MESSAGE_CHECKS
 from api.editing.operations import Expected, Operation
 from api.errors import MAX_REFUSALS, ErrorList, ProblemError, error_item
 from api.resources import BY_NAME
 from api.schema.fields import MAX_INTEGER
 from api.schema.validation import load
 from api.web import tags
-from api.web.commits import MAX_MESSAGE
 from api.web.responses import JSON, read_body
 
 NDJSON = "application/x-ndjson"
 MAX_OPERATIONS = 1_000
 QUOTED = re.compile(r'^(?:W/)?"([^"]+)"$')
 VERBS = ("create", "put", "patch", "delete")
-
-
-def _check_storable(text: str) -> None:
-    if UNSTORABLE.search(text):
-        raise ValidationError("A text holds no null character and no half of a surrogate pair.")
 
 
 def _expected(value: Any) -> Expected:
@@ -106,7 +100,7 @@ class ChangesetSchema(LenientSchema):
     """Operations that are carried out together."""
 
     message = fields.String(
-        validate=[validate.Length(max=MAX_MESSAGE), _check_storable],
+        validate=MESSAGE_CHECKS,
         metadata={"description": "Why the changes are made.", "example": "Part two of the series."},
     )
     operations = fields.List(
