@@ -64,29 +64,49 @@ class LineFormatter(logging.Formatter):
 
 
 class Sparing(logging.Filter):
-    """Lets a warning pass at most once in `PAUSE` seconds and says how many it has dropped. Errors pass always."""
+    """Lets a warning pass at most once in `PAUSE` seconds, and then tells how many it has dropped. Errors pass always."""
 
     def __init__(self) -> None:
         """Begin without a warning."""
         super().__init__()
         self.lock = threading.Lock()
-        # By the text of the warning without its arguments: when it passed, and how many were dropped since.
-        self.passed: dict[str, tuple[float, int]] = {}
+        # By the text of a warning without its arguments: when it passed, and since then the last dropped one and their number.
+        self.passed: dict[str, float] = {}
+        self.dropped: dict[str, tuple[logging.LogRecord, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether to log an event."""
         if record.levelno >= logging.ERROR:
             return True
-        now = time.monotonic()
+        text, now = record.msg, time.monotonic()
         with self.lock:
-            at, dropped = self.passed.get(record.msg, (now - PAUSE, 0))
-            if now - at < PAUSE:
-                self.passed[record.msg] = (at, dropped + 1)
+            wait = self.passed.get(text, now - PAUSE) + PAUSE - now
+            if wait > 0:
+                _, count = self.dropped.get(text, (record, 0))
+                self.dropped[text] = (record, count + 1)
+                if not count:
+                    # The process waits for this thread before it ends.
+                    threading.Timer(wait, self._tell, [text]).start()
                 return False
-            self.passed[record.msg] = (now, 0)
-        if dropped:
-            record.msg, record.args = f"{record.getMessage()} ({dropped} more since the last line)", ()
+            self.passed[text] = now
+            _, count = self.dropped.pop(text, (record, 0))
+        _add_count(record, count)
         return True
+
+    def _tell(self, text: str) -> None:
+        """Log the last dropped warning of a text, unless another one has told of it since."""
+        with self.lock:
+            record, count = self.dropped.pop(text, (None, 0))
+            if record is None:
+                return
+            self.passed[text] = time.monotonic()
+        _add_count(record, count - 1)
+        logging.getLogger(record.name).callHandlers(record)
+
+
+def _add_count(record: logging.LogRecord, count: int) -> None:
+    if count:
+        record.msg, record.args = f"{record.getMessage()} ({count} more since the last line)", ()
 
 
 def sparing(name: str) -> logging.Logger:

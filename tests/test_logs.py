@@ -4,6 +4,7 @@ import logging
 import re
 import subprocess
 import sys
+import threading
 import time
 import unicodedata
 
@@ -105,6 +106,41 @@ def test_a_repeated_warning_is_spared(
         logger.error("request %s failed", number)
         logging.getLogger(f"{logger.name}.plain").warning("plain")
     assert len(caplog.records) == 6
+
+
+def test_dropped_warnings_are_told_in_time(
+    logger: logging.Logger, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of dropped warnings is logged after a pause also if no other event comes; without a dropped one, nothing is."""
+    monkeypatch.setattr("api.logs.PAUSE", 0.2)
+    logger.warning("alone")
+    for number in range(1000):
+        logger.warning("request %s is unavailable", number)
+    for thread in [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]:
+        thread.join()
+    messages = [record.getMessage() for record in caplog.records if record.name == logger.name]
+    assert messages[:2] == ["alone", "request 0 is unavailable"]
+    assert messages[-1].startswith("request 999 is unavailable")
+    # A slow machine may need several pauses.
+    told = [int(match[1]) for message in messages if (match := re.search(r"\((\d+) more since the last line\)", message))]
+    assert len(messages) - 1 + sum(told) == 1000
+
+
+LEAVING = """
+from api import logs
+logs.register()
+for number in range(10):
+    logs.sparing("api.leaving").warning("request %s is unavailable", number)
+"""
+
+
+def test_dropped_warnings_are_told_at_the_end() -> None:
+    """A process that ends in between logs the number first."""
+    done = subprocess.run([sys.executable, "-c", LEAVING], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert [line.partition(": ")[2] for line in done.stderr.splitlines()] == [
+        "request 0 is unavailable",
+        "request 9 is unavailable (8 more since the last line)",
+    ]
 
 
 TWICE = """
