@@ -17,7 +17,7 @@ from api.web import keys
 from tests.support.answers import ANY, Json
 from tests.support.applications import serving
 from tests.support.copies import city, undo, write
-from tests.support.databases import opened
+from tests.support.databases import SQLITE_FIRST, opened
 from tests.support.mirrors import CLIENT, JAVASCRIPT, PYTHON, Copy, JavaScriptCopy, PythonCopy, bucket, is_equal, on_sqlite
 from tests.support.node import Node
 from tests.support.processes import Server
@@ -49,6 +49,7 @@ def kept(url: str, send: Callable[..., Any], copies: Sequence[Copy]) -> None:
     check()
 
 
+@SQLITE_FIRST
 def test_both_clients(server: Watched, tmp_path: Path, node: Node) -> None:
     """Both copies are equal to the server and to each other, from nothing, and after everything that can happen."""
 

@@ -19,7 +19,7 @@ from api.resources.cities import City
 from api.settings import Settings
 from tests.support.answers import ANY, brief
 from tests.support.applications import curating, serving
-from tests.support.databases import Store
+from tests.support.databases import SQLITE_FIRST, Store
 from tests.support.records import FRESNO
 
 MAX_ANSWER = 100_000
@@ -162,6 +162,7 @@ def is_small(response: TestResponse) -> None:
     assert len(response.get_data()) <= MAX_ANSWER
 
 
+@SQLITE_FIRST
 @pytest.mark.parametrize("body", HUGE.values(), ids=HUGE)
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
 def test_refusals_of_a_body_are_small_and_wait_for_nobody(busy: FlaskClient, method: str, body: dict[str, Any]) -> None:

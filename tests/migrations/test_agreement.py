@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from api.schema.names import canonical, key
 from migrations import names
-from tests.support.databases import Store, config, opened, upgrade
+from tests.support.databases import SQLITE_FIRST, Store, config, opened, upgrade
 
 FORMER, AGREEMENT = "0009", "0010"
 ORGANIZATIONS = "insert into organizations (id, name, type) values ('zz-0', 'Twin', 'company'), ('zz-1', 'Twin', 'company')"
@@ -67,6 +67,7 @@ FAULTS = {
 }
 
 
+@SQLITE_FIRST
 @pytest.mark.parametrize("name", FAULTS)
 def test_an_upgrade_names_what_breaks_a_rule(store: Store, name: str) -> None:
     """An upgrade stops at records that break a rule, names them and the SQL that mends them, and changes nothing."""

@@ -30,7 +30,7 @@ from api.web.problem_types import PROBLEMS
 from api.web.problems import MEDIA_TYPE
 from tests.support.answers import walk
 from tests.support.applications import NO_DATABASE, serving
-from tests.support.databases import ON_SQLITE, publishing
+from tests.support.databases import ON_SQLITE, SQLITE_FIRST, publishing
 from tests.support.good_requests import prepare, wrong
 from tests.support.plans import written
 from tests.support.records import copy_of_a_record, nouns
@@ -350,6 +350,7 @@ def test_problem_types_are_as_documented(client: FlaskClient, document: Json) ->
         assert complaints(schema, client.get(path.replace("{name}", "not-found")).get_json()) == []
 
 
+@SQLITE_FIRST
 def test_example_requests_work(client: FlaskClient, document: Json) -> None:
     """Every path answers 200, in full, to the request that its examples make: the one that the interactive page offers."""
     statuses = {}
@@ -436,6 +437,7 @@ def ask_by_post(client: FlaskClient, path: str) -> dict[int, TestResponse]:
     return {answer.status_code: answer for answer in reversed(answers)}
 
 
+@SQLITE_FIRST
 def test_documented_statuses_are_reached(own_client: FlaskClient, database: Database, document: Json) -> None:
     """Every path answers with each of its documented statuses (our own failures apart) and no other, as documented."""
     for resource in RESOURCES:

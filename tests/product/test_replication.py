@@ -203,6 +203,7 @@ def let_loose(
             future.result()
 
 
+@pytest.mark.slow
 def test_race(own_pair: Pair) -> None:
     """While 8 writers commit, pollers of both servers get whole commits, once, in order; `id > last` misses some."""
     race(own_pair, 200, 0.1)

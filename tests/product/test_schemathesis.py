@@ -186,6 +186,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return settings
 
 
+@pytest.mark.slow
 def test_document_is_true(file: Settings) -> None:
     """No generated request fails a check, and every operation answers 200 at least once."""
     with campaigned(file) as app:

@@ -200,7 +200,7 @@ def test_numbers_as_json_has_them(places: list[Place], operator: str, written: s
 
 
 @given(data=st.data())
-@limits(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@limits(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_list(places: list[Place], data: st.DataObject) -> None:
     """For any request, the pages of a list equal the second opinion, on both databases."""
     check_list(places, data)
@@ -234,7 +234,7 @@ def check_facets(places: list[Place], data: st.DataObject) -> None:
 
 
 @given(data=st.data())
-@limits(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@limits(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 def test_facets(places: list[Place], data: st.DataObject) -> None:
     """A facet counts the whole filtered set, whatever the page; each link leads to the number of records counted."""
     check_facets(places, data)
@@ -250,7 +250,7 @@ def test_many_facets(places: list[Place], data: st.DataObject) -> None:
 
 
 @given(data=st.data())
-@limits(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@limits(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_shape(places: list[Place], data: st.DataObject) -> None:
     """A page has exactly the requested members and the included records of its own records."""
     draw = data.draw
@@ -359,7 +359,7 @@ CELLS = st.fixed_dictionaries(
 
 @pytest.mark.parametrize("noun", ["initiatives", "awards"])
 @given(data=st.data())
-@limits(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@limits(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 def test_walk_while_others_write(own_client: FlaskClient, database: Database, noun: str, data: st.DataObject) -> None:
     """In any order, with ties and nulls: a record that stays is seen once, in order, while others come and go."""
     check_walk(own_client, database, noun, data.draw)

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from api.db.database import Database
 from api.settings import Settings
 from tests.support.attacks import GUEST, opened, server
-from tests.support.databases import publishing
+from tests.support.databases import SQLITE_FIRST, publishing
 
 BODY = b'{"filter":{"id":"boston-ma"}}'
 # Requests as they are on the wire, with the status and a part of the answer.
@@ -37,6 +37,7 @@ CASES: dict[str, tuple[bytes, int, bytes]] = {
 }
 
 
+@SQLITE_FIRST
 def test_on_the_wire(settings: Settings) -> None:
     """Every form of a request is answered as the application answers it."""
     with server(settings) as port, ExitStack() as stack:
@@ -52,6 +53,7 @@ def test_on_the_wire(settings: Settings) -> None:
             assert (name, int(answer.split()[1]), part in answer, answer) == (name, status, True, answer)
 
 
+@SQLITE_FIRST
 def test_cached_answers(settings: Settings, database: Database) -> None:
     """A cached answer has the same bytes, is a 304 for its tag, has no body for HEAD, and ends with the next commit."""
     with server(settings, CACHE_LAG=0) as port:

@@ -7,11 +7,13 @@ import psutil
 
 from api.settings import Settings
 from tests.support.attacks import DECLARED, answers, head, opened, status, waiting
+from tests.support.databases import SQLITE_FIRST
 from tests.support.processes import SERVE, accepts, listening, unused_port, wait_until
 
 POLL = head("GET /changes?since=603&wait=30")
 
 
+@SQLITE_FIRST
 def test_sigterm(settings: Settings) -> None:
     """On SIGTERM, polls, new requests and half-sent ones are answered, `/readyz` is a 503, and the process exits with 0."""
     port = unused_port()
@@ -33,6 +35,7 @@ def test_sigterm(settings: Settings) -> None:
     assert "refused to gracefully stop" not in output
 
 
+@SQLITE_FIRST
 def test_sigterm_to_a_worker_alone(settings: Settings) -> None:
     """The control: a worker without the signal leaves its polls waiting."""
     port = unused_port()

@@ -26,6 +26,8 @@ from tests.support.processes import SECRET, unused_port
 DIALECTS = ("sqlite", "postgresql")
 # Runs a test on SQLite alone, because its claim does not depend on the database.
 ON_SQLITE = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+# For long tests of what hardly depends on the database: PostgreSQL's turn comes in the long run.
+SQLITE_FIRST = pytest.mark.parametrize("store", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True)
 NUMBERS = itertools.count()
 # Every revision of the schema, the oldest first.
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()][::-1]
