@@ -21,7 +21,7 @@ from api.web import keys
 from api.webhooks import subscriptions
 
 # These models are imported only so that their tables are known.
-TABLES = (idempotency.Answer, keys.ApiKey, subscriptions.Webhook)
+TABLES = (idempotency.StoredAnswer, keys.ApiKey, subscriptions.Webhook)
 # An arbitrary number that every release uses.
 UPGRADE_LOCK = 7_309_453
 MEND = (

@@ -16,8 +16,8 @@ from api import logs
 from api.db import failures
 from api.db.database import Database
 from api.editing.inputs import MESSAGE_CHECKS
+from api.schema import names
 from api.schema.fields import is_slug
-from api.schema.names import canonical
 from api.schema.operators import TYPES
 
 
@@ -87,7 +87,7 @@ class Expiry(click.ParamType[dt.datetime]):
 def require_name(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
     """Return a name in its canonical form. Raises `click.BadParameter` for a text that is none."""
     try:
-        return value and canonical(value)
+        return value and names.canonical(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 

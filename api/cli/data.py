@@ -18,13 +18,13 @@ from api.editing.file_formats import FILE_FORMATS
 from api.resources import BY_NAME
 
 # More faults than this would not be read; their number is printed in any case.
-MAX_FAULTS = 1_000
+MAX_PRINTED = 1_000
 STEPS = {"write": "Writing", "publish": "Publishing", "export": "Exporting"}
 data_commands = AppGroup("data", help="Import and export records as files.")
 
 
 @contextmanager
-def progress_bars(total: int | None = None) -> Iterator[transfer.Progress]:
+def progress_bars(total: int | None = None) -> Iterator[transfer.StepProgress]:
     """Yield a callback that shows one progress bar per step on a terminal, and nothing elsewhere."""
     bars: dict[str, tqdm[Any]] = {}
 
@@ -87,7 +87,7 @@ def import_data(  # noqa: PLR0913 - the options of the command
             progress=progress,
             report=click.echo if dry_run else transfer.unseen,
         )
-    for fault in [*faults, *result.faults][:MAX_FAULTS]:
+    for fault in [*faults, *result.faults][:MAX_PRINTED]:
         click.echo(str(fault), err=True)
     if count := len(faults) + len(result.faults):
         raise click.ClickException(f"faults: {count}; nothing was written")

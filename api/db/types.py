@@ -79,7 +79,7 @@ def broken_check(error: IntegrityError) -> str | None:
     return None
 
 
-def folded(column: InstrumentedAttribute[str]) -> Index:
+def folded_index(column: InstrumentedAttribute[str]) -> Index:
     """Return an index of a text in lower case, for prefix searches that ignore the case of ASCII letters."""
     return Index(f"ix_{column.class_.__tablename__}_{column.key}_folded", func.lower(column))
 

@@ -17,7 +17,7 @@ from api.ledger.models import Op, Revision
 from api.resources import RESOURCES
 from api.schema.canonical import PUBLICATION, Content
 from api.schema.fields import RESERVED, SLUG, instant, is_slug
-from api.schema.strict_json import escaped
+from api.schema.pointers import token_of
 
 UNPUBLISHED = "SQL changed it directly, and the next write, or `ledger sweep`, publishes that"
 
@@ -79,7 +79,7 @@ def last_revisions(session: Session, records: Iterable[RecordKey]) -> dict[Recor
     for resource in RESOURCES:
         ids = [id for kind, id in keys if kind == resource.name]
         for start in range(0, len(ids), CHUNK):
-            revisions = publish.current(session, resource.name, ids[start : start + CHUNK])
+            revisions = publish.last_revisions(session, resource.name, ids[start : start + CHUNK])
             result |= {(resource.name, id): revision for id, revision in revisions.items()}
     return result
 
@@ -198,4 +198,4 @@ def _name_differences(operation: Operation, document: Content, refused: Refused)
     for member, value in operation.body.items() if isinstance(operation.body, dict) else ():
         if member in document and member not in PUBLICATION and document[member] != value:
             detail = f"The current value of `{member}` differs from yours."
-            refused.value(operation, f"/{escaped(member)}", "differs", detail, problem="precondition-failed")
+            refused.value(operation, f"/{token_of(member)}", "differs", detail, problem="precondition-failed")

@@ -16,7 +16,7 @@ from api.db.types import Base
 KEPT = dt.timedelta(hours=24)
 
 
-class Answer(Base):
+class StoredAnswer(Base):
     """The answer to a request with an `Idempotency-Key`."""
 
     __tablename__ = "idempotency_keys"
@@ -35,7 +35,7 @@ class Answer(Base):
 
 
 @dataclass(frozen=True)
-class Request:
+class RequestIdentity:
     """The identity of a request: the name of its API key, its `Idempotency-Key`, and a hash of its method, path and body."""
 
     api_key: str
@@ -43,20 +43,20 @@ class Request:
     sha256: str
 
 
-def recall(session: Session, request: Request, now: dt.datetime) -> Answer | None:
+def recall(session: Session, request: RequestIdentity, now: dt.datetime) -> StoredAnswer | None:
     """Return the answer of the last 24 hours to a request with the same keys, which may be another request."""
-    session.execute(delete(Answer).where(Answer.created_at < now - KEPT))
-    return session.scalar(select(Answer).where(Answer.api_key == request.api_key, Answer.key == request.key))
+    session.execute(delete(StoredAnswer).where(StoredAnswer.created_at < now - KEPT))
+    return session.scalar(select(StoredAnswer).where(StoredAnswer.api_key == request.api_key, StoredAnswer.key == request.key))
 
 
 def remember(  # noqa: PLR0913 - the columns of an answer
-    session: Session, request: Request, now: dt.datetime, *, status: int, headers: Sequence[tuple[str, str]], body: str
+    session: Session, request: RequestIdentity, now: dt.datetime, *, status: int, headers: Sequence[tuple[str, str]], body: str
 ) -> None:
     """Store an answer."""
     values = {"created_at": now, "status": status, "headers": json.dumps(headers), "body": body}
-    session.add(Answer(api_key=request.api_key, key=request.key, request_sha256=request.sha256, **values))
+    session.add(StoredAnswer(api_key=request.api_key, key=request.key, request_sha256=request.sha256, **values))
 
 
 def forget(session: Session, id: str) -> None:
     """Delete the stored answers that name a record, because they may have its document."""
-    session.execute(delete(Answer).where(Answer.body.contains(f'"{id}"', autoescape=True)))
+    session.execute(delete(StoredAnswer).where(StoredAnswer.body.contains(f'"{id}"', autoescape=True)))

@@ -14,8 +14,8 @@ from marshmallow import RAISE, Schema, ValidationError, fields, missing, validat
 from api.errors import ErrorList
 from api.schema.canonical import PUBLICATION, Content
 from api.schema.fields import Name, Prose
+from api.schema.pointers import token_of
 from api.schema.resource import Resource
-from api.schema.strict_json import escaped
 from api.schema.validation import Explainer, is_list, misshapen
 
 # Characters of a text, which every index has room for, and of one made of sentences.
@@ -161,7 +161,7 @@ def _unstorable_texts(value: Any, pointer: str) -> Iterator[InputFault]:
         yield pointer, NOT_STORABLE
     elif isinstance(value, list | dict):
         for key, below in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _unstorable_texts(below, f"{pointer}/{escaped(str(key))}")
+            yield from _unstorable_texts(below, f"{pointer}/{token_of(str(key))}")
 
 
 def _broken_rules(schema: Schema, row: Mapping[str, Any], pointer: str) -> Iterator[InputFault]:

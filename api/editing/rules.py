@@ -53,7 +53,7 @@ class Rules:
 
     session: Session
     touched: dict[RecordKey, Touched] = field(default_factory=dict)
-    places: dict[str, "Place"] = field(default_factory=dict)
+    places: dict[str, "ValuePath"] = field(default_factory=dict)
     left: dict[Shared, dict[KeyValues, RecordKey]] = field(default_factory=lambda: defaultdict(dict))
 
     def note(self, changes: Iterable[Change]) -> None:
@@ -225,10 +225,10 @@ def _refuse_shared(rules: Rules, rule: Shared, key: KeyValues, ids: Sequence[Rec
 # --- citations
 
 # The way to a value: names of members, and of each list's item the key that tells it from the others.
-Place = tuple[Any, ...]
+ValuePath = tuple[Any, ...]
 
 
-def place_of(below: Layout, value: Any, pointer: str) -> Place | None:
+def place_of(below: Layout, value: Any, pointer: str) -> ValuePath | None:
     """Return the way to the value that a pointer leads to, with keys for the numbers of items; None if it leads nowhere."""
     place = []
     for token in pointers.tokens(pointer):

@@ -34,7 +34,7 @@ CHUNK = 1_000
 MAX_FAULTS = 100_000
 MOVED = "a unique value moves from one record to another: take it from the first in an import of its own"
 # Is called with the name of a step and the number of records that it has finished.
-Progress = Callable[[str, int], None]
+StepProgress = Callable[[str, int], None]
 
 
 # Is called with a line about each change.
@@ -95,7 +95,7 @@ def load(  # noqa: PLR0913 - the options of an import
     replace: bool = False,
     overwrite: bool = False,
     dry_run: bool = False,
-    progress: Progress = unseen,
+    progress: StepProgress = unseen,
     report: Report = unseen,
 ) -> Imported:
     """Create and update the records of files as one commit; if there are faults, find all of them and write nothing.
@@ -195,7 +195,7 @@ def _fault(item: Item, result: Imported) -> FileFault:
 
 
 def export(
-    database: Database, folder: Path, form: str, nouns: Sequence[Resource] = RESOURCES, progress: Progress = unseen
+    database: Database, folder: Path, form: str, nouns: Sequence[Resource] = RESOURCES, progress: StepProgress = unseen
 ) -> dict[Path, int]:
     """Write a file for each noun, all from the same version of the dataset; returns the number of records of each file.
 
@@ -221,7 +221,7 @@ def export(
     return written
 
 
-def _documents(session: Session, noun: Resource, progress: Progress) -> Iterator[Content]:
+def _documents(session: Session, noun: Resource, progress: StepProgress) -> Iterator[Content]:
     published = select(Revision.document).where(Revision.kind == noun.name, *CURRENT).order_by(Revision.id)
     with session.execute(published.execution_options(yield_per=BATCH)) as rows:
         for document in rows.scalars():

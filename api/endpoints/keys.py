@@ -14,8 +14,9 @@ from api.errors import ProblemError, error_item
 from api.schema.fields import SLUG, Pattern, instant, is_slug
 from api.schema.operators import TYPES
 from api.web import auth, bodies, keys
-from api.web.admin import ADMIN, BODY_PROBLEMS, HEADERS, answer, check_request, empty
+from api.web.admin import ADMIN, HEADERS, answer, check_request, empty
 from api.web.blueprints import Blueprint, documents
+from api.web.bodies import BODY_PROBLEMS
 from api.web.keys import SCOPES, ApiKey
 from api.web.responses import JSON, database
 

@@ -14,7 +14,7 @@ from api.errors import ProblemError, error_item
 from api.ledger import digest, feed, head, history, merkle
 from api.query import parser
 from api.query.parameters import AS_OF, MIN_VERSION, VERSION, Parameter
-from api.schema.formats import FORMATS, chunks
+from api.schema.formats import chunks
 from api.schema.operators import TYPES
 from api.web import envelopes, tags
 from api.web.blueprints import Blueprint, documents
@@ -22,7 +22,7 @@ from api.web.consistency import ReadView, as_of_version, chain_of, reading, vers
 from api.web.headers import CONDITIONS, HEADERS, UNCHANGED
 from api.web.parameters import NOUN, noun_named, query_parameters
 from api.web.places import streaming
-from api.web.responses import JSON, conditional, json_response, negotiate, streamed, tagged
+from api.web.responses import JSON, NDJSON, conditional, json_response, negotiate, streamed, tagged
 from api.web.schemas import document_field, hash_field, id_field, kind_field, version_field
 
 
@@ -75,7 +75,6 @@ class BucketAnswerSchema(Schema):
     version = version_field("Version of the dataset that the bucket is of.")
 
 
-NDJSON = FORMATS["ndjson"].media_type
 AT = Parameter("at", "Version of the dataset; the newest by default.", VERSION, example=lambda _: "603")
 DIGEST_PARAMETERS = {
     row.name: row

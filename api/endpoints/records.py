@@ -19,6 +19,7 @@ from api.schema.formats import BY_MEDIA_TYPE, FORMATS, Format, chunks
 from api.schema.resource import Resource
 from api.web import envelopes, tags
 from api.web.blueprints import Blueprint, Decorators, documents, noun_view
+from api.web.bodies import BODY_PROBLEMS
 from api.web.consistency import ReadView, as_of_version, reading, unknown_record, version_problems
 from api.web.headers import CONDITIONS, HEADERS, LINK, NOT_KEPT, UNCHANGED, VARY, header
 from api.web.parameters import filter_body, id_parameter, parameter_name, query_parameters
@@ -39,7 +40,6 @@ from api.web.schemas import list_of, record_of
 CONTENT_DISPOSITION = header("Content-Disposition", "Name of the file.", 'inline; filename="cities.json"')
 LIST_HEADERS = HEADERS | LINK | CONTENT_DISPOSITION
 LIST_PROBLEMS = ("invalid-query", "invalid-cursor", "too-many-included", "unavailable")
-BODY_PROBLEMS = ("invalid-json", "invalid-body", "content-too-large", "unsupported-media-type")
 RECORD_PROBLEMS = (
     *("invalid-query", "too-many-included", "record-not-found", "record-deleted", "history-trimmed"),
     *("method-not-allowed", "not-acceptable", "precondition-failed", "unavailable"),
@@ -90,7 +90,7 @@ class RecordSearch(ReadView):
         return read_list(self.resource, FORMATS["json"], read_body(JSON))
 
 
-class Record(ReadView):
+class OneRecord(ReadView):
     """One record."""
 
     resource: ClassVar[Resource]
@@ -111,7 +111,7 @@ def blueprint_of(resource: Resource) -> Blueprint:
     record_list = noun_view(RecordList, resource, get=_list_docs(blp, resource))
     export = noun_view(RecordExport, resource, get=_export_docs(blp, resource))
     search = noun_view(RecordSearch, resource, post=_search_docs(blp, resource))
-    record = noun_view(Record, resource, get=_record_docs(blp, resource))
+    record = noun_view(OneRecord, resource, get=_record_docs(blp, resource))
     blp.add_url_rule(f"/{name}", "list", record_list)
     blp.add_url_rule(f"/{name}.<string:format>", "export", export, parameters=[FORMAT, *CONDITIONS])
     blp.add_url_rule(f"/{name}/search", "search", search)

@@ -11,8 +11,9 @@ from marshmallow import Schema, ValidationError, fields, validate
 from api.errors import ProblemError, error_item
 from api.schema.fields import SLUG, instant
 from api.web import auth, bodies
-from api.web.admin import ADMIN, BODY_PROBLEMS, HEADERS, answer, check_request, empty
+from api.web.admin import ADMIN, HEADERS, answer, check_request, empty
 from api.web.blueprints import Blueprint, documents
+from api.web.bodies import BODY_PROBLEMS
 from api.web.parameters import NOUNS
 from api.web.responses import JSON, database
 from api.webhooks import delivery, outbound, subscriptions

@@ -192,7 +192,7 @@ def linked(before: bytes, row: Mapping[str, Any]) -> bytes:
     return merkle.link(before, *facts, leaf=row["leaf"])
 
 
-def current(session: Session, kind: str, ids: Sequence[str]) -> dict[str, Revision]:
+def last_revisions(session: Session, kind: str, ids: Sequence[str]) -> dict[str, Revision]:
     """Return the last revisions of some records by id, deletions included."""
     revisions = session.scalars(
         select(Revision).where(Revision.kind == kind, Revision.id.in_(ids), Revision.superseded.is_(None)),
@@ -223,7 +223,7 @@ def _take_dirty(session: Session) -> Iterator[tuple[Resource, list[str]]]:
 def _append(session: Session, resource: Resource, ids: Sequence[str], commit: _Commit, checked: AbstractSet[bytes]) -> None:
     """Add a revision for each record whose content differs from its last revision; refuse what cannot be published."""
     contents, refused = publishable(session, resource, ids, checked)
-    last = current(session, resource.name, ids)
+    last = last_revisions(session, resource.name, ids)
     rows: list[dict[str, Any]] = []
     superseded: dict[int, Revision] = {}
     for id in (id for id in ids if id not in refused):

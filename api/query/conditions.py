@@ -75,7 +75,7 @@ def every(
     kind: str, model: Any, rows: Sequence[Rest], *, probing: bool = False, unindexed: bool = False
 ) -> ColumnElement[bool]:
     """Join conditions, each with the rest of its path; those with the same next step are about the same related row."""
-    unrelated = [_own(kind, model, row, unindexed=unindexed) for path, row in rows if not path]
+    unrelated = [_on_column(kind, model, row, unindexed=unindexed) for path, row in rows if not path]
     steps: dict[str, list[Rest]] = {}
     wholes = []
     for path, row in rows:
@@ -93,7 +93,7 @@ def every(
     return and_(true(), *unrelated, *wholes, *related)
 
 
-def _own(kind: str, model: Any, row: Condition, *, unindexed: bool = False) -> ColumnElement[bool]:
+def _on_column(kind: str, model: Any, row: Condition, *, unindexed: bool = False) -> ColumnElement[bool]:
     """Return a condition on a column of a row."""
     field, operator = row.filter.field, row.filter.operator
     if field.column.class_ is Revision:
@@ -146,7 +146,7 @@ def holding(relation: Relation, rows: Sequence[Rest], link: Any, *, probing: boo
     # Conditions on the columns of the link are tested there, the others on the related record.
     linked = [(path, row) for path, row in rows if not path and row.filter.linked]
     beyond = [rest for rest in rows if rest not in linked]
-    conditions = [_own(relation.to or "", link, row) for _, row in linked]
+    conditions = [_on_column(relation.to or "", link, row) for _, row in linked]
     if beyond:
         target = BY_NAME[relation.to or ""]
         if is_target(relation):

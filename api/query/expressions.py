@@ -8,8 +8,8 @@ from api.errors import ErrorList
 from api.query.language import MAX_DEPTH, MAX_NODES, Condition, Conditions, Expression, Filter, Group, filters
 from api.query.values import filter_value
 from api.schema.operators import MAX_VALUES
+from api.schema.pointers import token_of
 from api.schema.resource import Resource
-from api.schema.strict_json import escaped
 
 CONNECTIVES = ("and", "or", "not")
 
@@ -20,7 +20,7 @@ def similar(name: str, known: Iterable[str]) -> list[str]:
     return [other for other in known if other.partition("__")[0] == field]
 
 
-def read_body(resource: Resource, value: Any) -> Expression:
+def body_expression(resource: Resource, value: Any) -> Expression:
     """Return the expression in the JSON body of a request. Raises a 422 with every error."""
     errors = ErrorList()
     expression = ExpressionReader(resource, errors).read(value)
@@ -56,7 +56,7 @@ class ExpressionReader:
             return Conditions(())
         joined = [self._group(name, value[name], f"{pointer}/{name}", depth) for name in CONNECTIVES if name in value]
         conditions = [
-            self._conditions(name, below, f"{pointer}/{escaped(name)}")
+            self._conditions(name, below, f"{pointer}/{token_of(name)}")
             for name, below in value.items()
             if name not in CONNECTIVES
         ]

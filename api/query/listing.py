@@ -16,7 +16,7 @@ from api.query import conditions
 from api.query.language import Query, SortKey
 from api.query.plan import Planner
 
-Answer = TypeVar("Answer")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,14 +72,14 @@ def part_of(whole: Listing, part: Query) -> Listing:
     return listing(whole.session, replace(part, sort=(), cursor=None), whole.planner)
 
 
-def once(function: Callable[[Listing], Answer]) -> Callable[[Listing], Answer]:
+def once(function: Callable[[Listing], Value]) -> Callable[[Listing], Value]:
     """Keep the answer of a function for each list, unless it raises."""
 
     @wraps(function)
-    def kept(listing: Listing) -> Answer:
+    def kept(listing: Listing) -> Value:
         if function not in listing.answers:
             listing.answers[function] = function(listing)
-        answer: Answer = listing.answers[function]
+        answer: Value = listing.answers[function]
         return answer
 
     return kept
@@ -88,8 +88,8 @@ def once(function: Callable[[Listing], Answer]) -> Callable[[Listing], Answer]:
 def lookup(session: Session, query: Query, planner: Planner, tier: int | None = None) -> fulltext.Lookup:
     """Return the full-text lookup for a query's search, or for one tier of its ranking."""
     assert query.search is not None
-    wanted = fulltext.term_query(query.search) if tier is None else fulltext.tiers(query.search)[tier]
-    return fulltext.matching(wanted, planner.nouns(session, (query.resource.name,)), dialect_of(session))
+    term_query = fulltext.term_query(query.search) if tier is None else fulltext.tiers(query.search)[tier]
+    return fulltext.matching(term_query, planner.nouns(session, (query.resource.name,)), dialect_of(session))
 
 
 def is_of_ledger(key: SortKey) -> bool:

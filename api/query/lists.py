@@ -13,7 +13,7 @@ from api.query import counts, pages, selects
 from api.query.facets import Facet, facet
 from api.query.language import Query
 from api.query.listing import Listing, listing
-from api.query.pages import Page
+from api.query.pages import ListPage
 from api.query.plan import PLANNER, Planner
 from api.query.related import related
 
@@ -29,7 +29,7 @@ class Result:
     does not ask for them.
     """
 
-    page: Page
+    page: ListPage
     total: int | None
     relation: str | None
     facets: Mapping[str, Facet]
@@ -47,7 +47,7 @@ def read(session: Session, query: Query, planner: Planner = PLANNER) -> Result:
     return Result(page, number, relation, facets, included, _highlights(query, page) if query.highlights else None)
 
 
-def _highlights(query: Query, page: Page) -> dict[str, Any]:
+def _highlights(query: Query, page: ListPage) -> dict[str, Any]:
     if query.search is None:
         return {}
     rows = zip(page.ids, page.documents, strict=True)

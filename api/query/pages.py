@@ -27,7 +27,7 @@ NO_VERSION = 0
 
 
 @dataclass(frozen=True)
-class Page:
+class ListPage:
     """One page: the ids of its records, their documents as stored, and the cursor of the next page.
 
     ``related`` has the documents, by id, of the relations to include that were read with the rows.
@@ -39,7 +39,7 @@ class Page:
     cursor: str | None
 
 
-class Row(NamedTuple):
+class PageRow(NamedTuple):
     """A row of a page: ``related`` has the id and document of the related record, both None if there is none."""
 
     id: str
@@ -48,7 +48,7 @@ class Row(NamedTuple):
     keys: Sequence[Any]
 
 
-def page(listing: Listing, number: int | None) -> Page:
+def page(listing: Listing, number: int | None) -> ListPage:
     """Return a page of a list of this number of records, at least; None if they are not counted.
 
     Runs as many statements as the place of the page in the order needs. Raises a 400 for a cursor of another list.
@@ -56,7 +56,7 @@ def page(listing: Listing, number: int | None) -> Page:
     query = listing.query
     signature, limit = cursors.signature(query), query.limit or DEFAULT_LIMIT
     places = cursors.decode(query.cursor, signature, cursors.keys(query)) if query.cursor else []
-    way, rows = _way(listing, number), list[Row]()
+    way, rows = _way(listing, number), list[PageRow]()
     for segment in segments(listing, places):
         rows += way(listing, segment, places, limit + 1 - len(rows))
         if len(rows) > limit:
@@ -64,7 +64,7 @@ def page(listing: Listing, number: int | None) -> Page:
     return _page(rows[:limit], signature if len(rows) > limit else None)
 
 
-def _page(rows: Sequence[Row], signature: str | None) -> Page:
+def _page(rows: Sequence[PageRow], signature: str | None) -> ListPage:
     """Return a page with these rows; the last page has no ``signature``."""
     related: dict[Relation, dict[str, str]] = {relation: {} for relation in (rows[0].related if rows else ())}
     for row in rows:
@@ -72,10 +72,10 @@ def _page(rows: Sequence[Row], signature: str | None) -> Page:
             if id is not None and document is not None:
                 related[relation][id] = document
     cursor = cursors.encode(signature, rows[-1].keys) if signature else None
-    return Page([row.id for row in rows], [row.document for row in rows], related, cursor)
+    return ListPage([row.id for row in rows], [row.document for row in rows], related, cursor)
 
 
-def _way(listing: Listing, number: int | None) -> Callable[[Listing, Segment, Sequence[Any], int], list[Row]]:
+def _way(listing: Listing, number: int | None) -> Callable[[Listing, Segment, Sequence[Any], int], list[PageRow]]:
     """Return the function that reads the first rows of a segment."""
     query, planner = listing.query, listing.planner
     if is_walkable(query):
@@ -85,7 +85,7 @@ def _way(listing: Listing, number: int | None) -> Callable[[Listing, Segment, Se
     return _find
 
 
-def _walk(walk: Walk, listing: Listing, segment: Segment, places: Sequence[Any], most: int) -> list[Row]:
+def _walk(walk: Walk, listing: Listing, segment: Segment, places: Sequence[Any], most: int) -> list[PageRow]:
     """Return the first rows of a segment, by the bitmap index or in the order of the list.
 
     The latter gives up after a number of rows, so it costs little if the rows of the list come late. Rows that tie in the first
@@ -103,7 +103,7 @@ def _walk(walk: Walk, listing: Listing, segment: Segment, places: Sequence[Any],
     return rows if len(rows) == most else _find(listing, segment, places, most)
 
 
-def _find(listing: Listing, segment: Segment, places: Sequence[Any], most: int) -> list[Row]:
+def _find(listing: Listing, segment: Segment, places: Sequence[Any], most: int) -> list[PageRow]:
     """Return the first rows of a segment, by the list's plan."""
     plan = counts.plan_of(listing)
     entries = None if segment.tier is None else selects.lookup_of(listing, segment.tier)
@@ -119,17 +119,17 @@ def _run(  # noqa: PLR0913, PLR0917 - a statement and its parameters
     places: Sequence[Any],
     values: Mapping[str, Any],
     most: int,
-) -> list[Row]:
+) -> list[PageRow]:
     near, parameters = _near(listing), bounds(segment, places)
     shape = (name, tuple(parameters), (*near,))
     rows = listing.rows(shape, partial(build, listing, segment, places), **parameters, **values, limit=most)
     return [_row(row, near) for row in rows]
 
 
-def _row(values: Iterable[Any], near: Mapping[Relation, Any]) -> Row:
+def _row(values: Iterable[Any], near: Mapping[Relation, Any]) -> PageRow:
     """Name the values of a row, in the order of `_columns`."""
     rest = iter(values)
-    return Row(next(rest), next(rest), {relation: (next(rest), next(rest)) for relation in near}, tuple(rest))
+    return PageRow(next(rest), next(rest), {relation: (next(rest), next(rest)) for relation in near}, tuple(rest))
 
 
 @once

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from api.errors import ErrorList
-from api.query.expressions import read_body, similar
+from api.query.expressions import body_expression, similar
 from api.query.language import (
     COUNTS,
     DEFAULT_LIMIT,
@@ -56,7 +56,7 @@ def parse(resource: Resource, arguments: Arguments, *bodies: Any) -> Query:
     if values.get("highlights") and "q" not in values:
         errors.add("highlights", "needs-q", "`highlights` shows where the words of `q` are, and there is no `q`.")
     errors.raise_any()
-    where = _joined(conditions, values.get("filter"), [read_body(resource, body) for body in bodies])
+    where = _joined(conditions, values.get("filter"), [body_expression(resource, body) for body in bodies])
     _price(where, errors)
     errors.raise_any()
     return Query(

@@ -36,7 +36,7 @@ class Hit:
     document: str
 
 
-class Place(NamedTuple):
+class HitPlace(NamedTuple):
     """The place of a record among all that a search finds: its tier, its noun's place in `SEARCHABLE`, and its version."""
 
     tier: int
@@ -44,7 +44,7 @@ class Place(NamedTuple):
     version: int
 
 
-class Row(NamedTuple):
+class HitRow(NamedTuple):
     """A row of a search."""
 
     kind: str
@@ -60,9 +60,9 @@ class Row(NamedTuple):
         return Hit(self.kind, self.id, self.document or "")
 
     @property
-    def place(self) -> Place:
+    def place(self) -> HitPlace:
         """Its place."""
-        return Place(self.tier, self.noun, self.version)
+        return HitPlace(self.tier, self.noun, self.version)
 
 
 def find(session: Session, query: Find, planner: Planner = PLANNER) -> tuple[list[Hit], str | None]:
@@ -71,13 +71,13 @@ def find(session: Session, query: Find, planner: Planner = PLANNER) -> tuple[lis
     Raises a 400 for a cursor of another search.
     """
     signature = cursors.digest(["search", repr(query.search), sorted(query.kinds)])
-    place = Place(*cursors.decode(query.cursor, signature, (int, int, int))) if query.cursor else None
-    kinds, rows = _kinds(session, query, planner), list[Row]()
-    for tier, wanted in fulltext.tiers(query.search).items():
+    place = HitPlace(*cursors.decode(query.cursor, signature, (int, int, int))) if query.cursor else None
+    kinds, rows = _kinds(session, query, planner), list[HitRow]()
+    for tier, term_query in fulltext.tiers(query.search).items():
         if place and tier < place.tier:
             continue
         behind = place if place and tier == place.tier else _start(tier)
-        lookup = partial(fulltext.matching, wanted)
+        lookup = partial(fulltext.matching, term_query)
         rows += _newest(session, lookup, kinds, behind, query.limit + 1 - len(rows))
         if len(rows) > query.limit:
             break
@@ -89,18 +89,18 @@ def _kinds(session: Session, query: Find, planner: Planner) -> Mapping[str, Noun
     return {kind: planner.nouns(session, (kind,)) for kind in query.kinds}
 
 
-def _start(tier: int) -> Place:
+def _start(tier: int) -> HitPlace:
     """Return the place before the newest record of the first noun."""
-    return Place(tier, 0, MAX_INTEGER)
+    return HitPlace(tier, 0, MAX_INTEGER)
 
 
 def _newest(
     session: Session,
     lookup: Callable[[Nouns, str, str], fulltext.Lookup],
     kinds: Mapping[str, Nouns],
-    behind: Place,
+    behind: HitPlace,
     limit: int,
-) -> list[Row]:
+) -> list[HitRow]:
     """Return the newest entries behind a place, noun by noun, and up to this number of each noun."""
     statements.replan(session)
     dialect = session.get_bind().dialect.name
@@ -116,11 +116,11 @@ def _newest(
         values |= entries.values
     values |= {"limit": limit, "tier": behind.tier}
     shape = ("newest", *[(n, entries.shape) for n, entries in lookups.items()])
-    return [Row(*row) for row in statements.rows(session, shape, partial(_select_newest, lookups, dialect), values)]
+    return [HitRow(*row) for row in statements.rows(session, shape, partial(_select_newest, lookups, dialect), values)]
 
 
 def _select_newest(lookups: Mapping[int, fulltext.Lookup], dialect: str) -> Any:
-    """Select the columns of `Row` from the newest entries of each noun."""
+    """Select the columns of `HitRow` from the newest entries of each noun."""
     every = union_all(*[_select_of(n, lookup, fulltext.ENGINES[dialect]) for n, lookup in lookups.items()]).subquery()
     return select(*every.c).order_by(every.c.noun, every.c.version.desc())
 
@@ -137,8 +137,8 @@ def _select_of(n: int, lookup: fulltext.Lookup, engine: FullTextEngine) -> Selec
         return select(*columns, newest.c.version).join(newest, newest.c.version == Revision.version)
     # An entry can be of another noun that was not left out, so the limit applies to the revisions of this noun.
     revision = and_(Revision.version == engine.version + 0, is_of(SEARCHABLE[n]))
-    found = entries.with_only_columns(*columns, engine.version.label("version")).join(Revision, revision)
-    return select(*found.subquery().c)
+    revisions = entries.with_only_columns(*columns, engine.version.label("version")).join(Revision, revision)
+    return select(*revisions.subquery().c)
 
 
 def find_total(session: Session, query: Find, planner: Planner = PLANNER) -> tuple[int | None, str | None]:

@@ -9,6 +9,7 @@ from api.errors import ErrorList, nearest, shorten
 from api.query.language import Filter
 from api.schema.fields import SLUG
 from api.schema.operators import MAX_TEXT, TYPES
+from api.schema.strict_json import printable
 
 
 def only_value(name: str, values: Sequence[str], errors: ErrorList) -> str | None:
@@ -31,16 +32,13 @@ def filter_value(filter: Filter, text: str, errors: ErrorList, parameter: str, p
         pass
     if errors.full:
         return None
-    detail = f"`{filter.name}` is {type.description}{bounds(schema)}; `{shorten(_printable(text))}` is not."
+    # `expressions` marks a JSON value of the wrong type by a null character.
+    rejected = shorten(printable(text.removeprefix("\0")))
+    detail = f"`{filter.name}` is {type.description}{bounds(schema)}; `{rejected}` is not."
     allowed = schema.get("enum") or (["true", "false"] if type.name == "flag" else None) or limits(schema)
     suggestion = nearest(text, [str(value) for value in allowed]) if isinstance(allowed, list) else None
     errors.add(parameter, "invalid-value", detail, allowed=allowed, suggestion=suggestion, pointer=pointer)
     return None
-
-
-def _printable(text: str) -> str:
-    """Return a text that UTF-8 can encode, without the null that marks a JSON value of the wrong type."""
-    return text.removeprefix("\0").encode(errors="replace").decode()
 
 
 def valid(value: Any, schema: Mapping[str, Any]) -> bool:

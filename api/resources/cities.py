@@ -3,7 +3,7 @@
 from sqlalchemy import Boolean, CheckConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db.types import Record, folded
+from api.db.types import Record, folded_index
 from api.resources.awards import Award
 from api.resources.citations import about
 from api.resources.initiatives import Initiative
@@ -31,7 +31,7 @@ class City(Record):
     )
 
 
-folded(City.name)
+folded_index(City.name)
 
 
 class CitySchema(Document):

@@ -6,7 +6,7 @@ from marshmallow import fields, validate
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from api.db.types import Base, Record, choice, folded
+from api.db.types import Base, Record, choice, folded_index
 from api.resources.citations import about
 from api.schema.fields import MAX_INTEGER, Document, Number, Part, Rule, edtf, identifier, named, prose, slug
 from api.schema.resource import Relation, Resource
@@ -69,7 +69,7 @@ class Initiative(Record):
     )
 
 
-folded(Initiative.title)
+folded_index(Initiative.title)
 # SQLite reads one index in both directions with nulls last; PostgreSQL needs an index for each.
 Index("ix_initiatives_started_nulls_last", Initiative.started.desc().nulls_last(), Initiative.id.desc()).ddl_if("postgresql")
 
@@ -134,8 +134,8 @@ class InitiativeMetric(Base):
     )
 
 
-folded(InitiativeMetric.name)
-folded(InitiativeMetric.unit)
+folded_index(InitiativeMetric.name)
+folded_index(InitiativeMetric.unit)
 
 
 class InitiativeAwardSchema(Part):
@@ -191,9 +191,7 @@ class InitiativeSchema(Document):
     id = identifier("san-diego-ca-records-digitization")
     city = slug("Id of the city.", "san-diego-ca", attribute="city_id")
     title = named("Title of the initiative, in a few words.", "Records digitization")
-    summary = prose(
-        "What it is and does, in a sentence or two of our own.", "The city is turning paper records into searchable files."
-    )
+    summary = prose("What it is and does, in our words.", "The city is turning paper records into searchable files.")
     status = fields.Enum(
         Status,
         by_value=fields.String,

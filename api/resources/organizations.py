@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db.types import Record, choice, folded
+from api.db.types import Record, choice, folded_index
 from api.resources.citations import about
 from api.resources.initiatives import InitiativePartner, PartnerSchema
 from api.resources.sources import Source
@@ -50,7 +50,7 @@ class Organization(Record):
     )
 
 
-folded(Organization.name)
+folded_index(Organization.name)
 
 
 class OrganizationSchema(Document):

@@ -4,7 +4,7 @@ from marshmallow import fields
 from sqlalchemy import Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, relationship
 
-from api.db.types import Record, folded
+from api.db.types import Record, folded_index
 from api.resources.citations import about
 from api.resources.initiatives import InitiativePriority
 from api.resources.surveys import SurveyPriority
@@ -22,7 +22,7 @@ class Priority(Record):
     __table_args__ = (UniqueConstraint("name"), Index(None, "name", "id"))
 
 
-folded(Priority.name)
+folded_index(Priority.name)
 
 
 class PriorityPlaceSchema(Part):

@@ -6,7 +6,7 @@ from marshmallow import fields
 from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db.types import Record, Whole, choice, folded, whole_number
+from api.db.types import Record, Whole, choice, folded_index, whole_number
 from api.resources.citations import about
 from api.schema.fields import SHA256, Document, Pattern, Rule, identifier, named, prose, slug, text, whole
 from api.schema.resource import Relation, Resource
@@ -47,7 +47,7 @@ class Source(Record):
     )
 
 
-folded(Source.title)
+folded_index(Source.title)
 
 
 class SourceSchema(Document):

@@ -6,7 +6,7 @@ from marshmallow import fields
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from api.db.types import Base, Record, Whole, choice, folded, whole_number
+from api.db.types import Base, Record, Whole, choice, folded_index, whole_number
 from api.resources.awards import Award
 from api.resources.citations import about
 from api.schema.fields import Document, Part, Pattern, Rule, identifier, named, prose, slug, text, whole
@@ -44,7 +44,7 @@ class Survey(Record):
     )
 
 
-folded(Survey.name)
+folded_index(Survey.name)
 
 
 class SurveyState(Base):

@@ -3,12 +3,19 @@
 import re
 from typing import Any
 
+from api.schema.strict_json import printable
+
 INDEX = re.compile("0|[1-9][0-9]{0,8}")
 
 
 def tokens(pointer: str) -> list[str]:
     """Return the names and numbers that lead to a value."""
     return [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
+
+
+def token_of(name: str) -> str:
+    """Return the token of a member's name."""
+    return printable(name).replace("~", "~0").replace("/", "~1")
 
 
 def step(value: Any, token: str) -> Any:

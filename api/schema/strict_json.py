@@ -60,11 +60,6 @@ def load(text: str | bytes, *, exact: bool = False) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
-def escaped(name: str) -> str:
-    """Return a member's name as a token of a JSON Pointer (RFC 6901)."""
-    return printable(name).replace("~", "~0").replace("/", "~1")
-
-
 def printable(text: str) -> str:
     """Return a text with `?` for each half of a surrogate pair, which JSON allows and UTF-8 does not."""
     return text.encode(errors="replace").decode()

@@ -12,7 +12,8 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from api.errors import ErrorList, nearest
 from api.schema.operators import TYPES, value_schema
-from api.schema.strict_json import escaped, printable
+from api.schema.pointers import token_of
+from api.schema.strict_json import printable
 
 ANYTHING = TYPES["text"].schema["pattern"]
 # Only these have a JSON Schema of their own.
@@ -85,7 +86,7 @@ class Explainer:
         """Explain what is wrong with the members of an object, in the order in which they were sent; missing ones come last."""
         places = {name: place for place, name in enumerate(content)}
         for name, below in sorted(messages.items(), key=lambda item: places.get(item[0], len(places))):
-            place, field = f"{pointer}/{escaped(str(name))}", schema.fields.get(name)
+            place, field = f"{pointer}/{token_of(str(name))}", schema.fields.get(name)
             if field is None:
                 self._unknown(schema, str(name), place)
             else:

@@ -7,7 +7,7 @@ from api.settings import Settings
 from api.web.places import Places
 
 # The methods without a body; if a client sends one, it is not read.
-BODILESS = ("GET", "HEAD", "OPTIONS")
+BODILESS_METHODS = ("GET", "HEAD", "OPTIONS")
 # A reason not to carry a request out: the arguments of a `ProblemError`.
 Refusal = tuple[Any, ...]
 
@@ -23,7 +23,7 @@ class Bodies:
         """Return the body of a request, or why it is refused; for a body that is cut off, the client is gone."""
         is_chunked = environ.pop("HTTP_TRANSFER_ENCODING", None) is not None
         length = None if is_chunked else int(environ.get("CONTENT_LENGTH") or 0)
-        if environ["REQUEST_METHOD"] in BODILESS or length == 0:
+        if environ["REQUEST_METHOD"] in BODILESS_METHODS or length == 0:
             return b"", None
         if length is not None and length > self.limit:
             return b"", self._too_large()

@@ -36,7 +36,7 @@ HEALTH = ("/livez", "/readyz")
 # Tells a worker that it will be stopped. One that does not know the signal yet dies of it, and has no requests either.
 STOPPING = signal.SIGUSR1
 # The statuses of answers without a body.
-BODILESS = ("204", "304")
+BODILESS_STATUSES = ("204", "304")
 # Variables of PEP 3333 that are the same for all requests, and one of ours: a request whose parameters we don't recognize as
 # those that wait, such as `%77ait=1`, has no place, so it does not wait in a thread for the others.
 COMMON = {
@@ -138,8 +138,8 @@ class Gateway:
 
     def _place(self, environ: Environ) -> str:
         """Take a place for what a request waits for, and return its kind; nothing if it does not wait, or may not."""
-        asked = [kind for kind, pattern in WAITS.items() if pattern.search(environ["QUERY_STRING"])]
-        environ[HELD] = next((kind for kind in asked if self.places[kind].take(environ["REMOTE_ADDR"])), "")
+        kinds = [kind for kind, pattern in WAITS.items() if pattern.search(environ["QUERY_STRING"])]
+        environ[HELD] = next((kind for kind in kinds if self.places[kind].take(environ["REMOTE_ADDR"])), "")
         return str(environ[HELD])
 
     def _run(self, environ: Environ, proto: Any, peer: str, done: asyncio.Future[None]) -> None:
@@ -233,7 +233,7 @@ VARIABLES = {
 
 def is_whole(environ: Environ, start: Start, body: Iterable[bytes]) -> bool:
     """Return whether an answer is complete already, and not made while it is sent."""
-    if isinstance(body, list) or environ["REQUEST_METHOD"] == "HEAD" or start.status in BODILESS:
+    if isinstance(body, list) or environ["REQUEST_METHOD"] == "HEAD" or start.status in BODILESS_STATUSES:
         return True
     return any(name == "Content-Length" for name, _ in start.headers)
 

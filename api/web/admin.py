@@ -11,7 +11,6 @@ from api.web.headers import NOT_KEPT, RATE_LIMIT
 from api.web.responses import JSON, negotiate
 
 ADMIN = "admin"
-BODY_PROBLEMS = ("invalid-json", "invalid-body", "content-too-large", "unsupported-media-type")
 HEADERS = NOT_KEPT | RATE_LIMIT
 
 

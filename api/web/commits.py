@@ -25,6 +25,7 @@ from api.query.parameters import Parameter
 from api.schema.fields import instant
 from api.schema.operators import TYPES
 from api.web import auth, tags
+from api.web.bodies import BODY_PROBLEMS
 from api.web.headers import COUNTED, NOT_KEPT, header
 from api.web.keys import ApiKey
 from api.web.parameters import query_parameters
@@ -84,8 +85,10 @@ LOCATION = header("Location", "URL of the record, or of the changeset.", "https:
 ETAG = header("ETag", "Tag of the record, for `If-Match`.", tags.EXAMPLE)
 PREFERENCE = header("Preference-Applied", "The preference that the answer follows.", "return=minimal")
 WRITTEN = NOT_KEPT | COUNTED
-REFUSALS = ("invalid-query", "invalid-json", "not-acceptable", "content-too-large", "unsupported-media-type", "unavailable")
-WRITE_REFUSALS = ("bad-request", *REFUSALS, "invalid-body", "idempotency-mismatch")
+WRITE_REFUSALS = (
+    *("bad-request", "invalid-query", *BODY_PROBLEMS),
+    *("not-acceptable", "idempotency-mismatch", "unavailable"),
+)
 
 
 # --- the commit
@@ -180,7 +183,7 @@ def record_written(outcomes: Sequence[Outcome], _publication: publish.Publicatio
 # --- idempotency
 
 
-def _idempotent_request(key: ApiKey) -> idempotency.Request | None:
+def _idempotent_request(key: ApiKey) -> idempotency.RequestIdentity | None:
     """Return this request as it is stored; None without `Idempotency-Key`. Raises a 400 for an invalid one."""
     text = request.headers.get("Idempotency-Key")
     if text is None:
@@ -192,10 +195,10 @@ def _idempotent_request(key: ApiKey) -> idempotency.Request | None:
     headers = [request.headers.get(name) for name in ("If-Match", "If-None-Match", "Prefer", "Content-Type")]
     facts = [request.method, request.path, sorted(request.args.items(multi=True)), headers]
     digest = hashlib.sha256(json.dumps(facts).encode() + b"\0" + request.get_data())
-    return idempotency.Request(key.name, token[1], digest.hexdigest())
+    return idempotency.RequestIdentity(key.name, token[1], digest.hexdigest())
 
 
-def _replay(known: idempotency.Request, stored: idempotency.Answer) -> Response:
+def _replay(known: idempotency.RequestIdentity, stored: idempotency.StoredAnswer) -> Response:
     """Return a stored answer. Raises a 422 if it is the answer to another request."""
     if stored.request_sha256 != known.sha256:
         detail = f"This `Idempotency-Key` was used for another request, at {instant(stored.created_at)}."

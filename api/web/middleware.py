@@ -6,7 +6,7 @@ from flask_cors import CORS
 from api.web import problems
 from api.web.compression import compress
 
-READS = ("GET", "HEAD", "OPTIONS")
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 # Scripts of other origins can read only these headers, and the few that browsers always show.
 EXPOSED = [
     "ETag",
@@ -33,13 +33,13 @@ def register(app: Flask) -> None:
 def _name_methods(response: Response) -> Response:
     """Name the methods of the path in a preflight's answer: Flask takes `Allow` from the URL map, flask-cors names all."""
     if "Access-Control-Allow-Methods" in response.headers:
-        response.headers["Access-Control-Allow-Methods"] = ", ".join(sorted(response.allow or READS))
+        response.headers["Access-Control-Allow-Methods"] = ", ".join(sorted(response.allow or SAFE_METHODS))
     return response
 
 
 def finish(response: Response) -> Response:
     """Name the request, forbid browsers to guess the media type, and compress what clients can revalidate by its tag."""
-    if "ETag" in response.headers and request.method in READS:
+    if "ETag" in response.headers and request.method in SAFE_METHODS:
         response = compress(request, response)
     response.headers["X-Request-Id"] = problems.request_id()
     response.headers["X-Content-Type-Options"] = "nosniff"

@@ -20,7 +20,7 @@ from api.web.cache import CACHE_CONTROL
 from api.web.negotiation import preferred_types
 from api.web.problems import base_url
 
-JSON = "application/json"
+JSON, NDJSON = (FORMATS[name].media_type for name in ("json", "ndjson"))
 # Not every proxy passes a longer header; `links` in the body always has both links.
 MAX_LINK = 4_000
 # Characters that a query need not escape, and that are easier to read as they are.
@@ -93,7 +93,7 @@ def read_body(*media_types: str, exact: bool = False) -> Any:
         item = error_item("Content-Type", "unsupported-media-type", detail, allowed=list(media_types))
         raise ProblemError("unsupported-media-type", detail, item)
     # Windows programs begin a file with a byte order mark, which a reader may ignore (RFC 8259, 8.1).
-    body, lines = request.get_data().removeprefix(codecs.BOM_UTF8), request.mimetype == FORMATS["ndjson"].media_type
+    body, lines = request.get_data().removeprefix(codecs.BOM_UTF8), request.mimetype == NDJSON
     values = []
     for number, line in enumerate(body.split(b"\n") if lines else [body]):
         try:

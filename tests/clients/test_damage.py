@@ -24,7 +24,7 @@ def flipped(chance: random.Random, text: str) -> bytes:
 
 def changed(chance: random.Random, text: str) -> str:
     """Change a letter of a text within a document, which is one still."""
-    place = chance.choice([found.start(1) for found in re.finditer(r'":"[^"\\]*?([a-z])', text)])
+    place = chance.choice([match.start(1) for match in re.finditer(r'":"[^"\\]*?([a-z])', text)])
     return text[:place] + ("x" if text[place] == "y" else "y") + text[place + 1 :]
 
 

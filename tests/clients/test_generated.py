@@ -83,8 +83,8 @@ def understood(text: str | bytes) -> Any:
     """Read JSON with times as times: a client may write one in another form."""
     return json.loads(
         text,
-        object_hook=lambda found: {
-            name: datetime.fromisoformat(value) if name == "updated_at" else value for name, value in found.items()
+        object_hook=lambda members: {
+            name: datetime.fromisoformat(value) if name == "updated_at" else value for name, value in members.items()
         },
     )
 
@@ -104,7 +104,7 @@ def check(server: str, printed: str) -> None:
     assert understood(printed) == {"data": expected["data"], "included": expected["included"], **rest}
     # The control: there is a record that only the filter by state leaves out.
     more = page(server, {name: value for name, value in ASKED.items() if name != "city.state"})
-    ids, fewer = ({record["id"] for record in found["data"]} for found in (more, expected))
+    ids, fewer = ({record["id"] for record in answer["data"]} for answer in (more, expected))
     assert ids - fewer == {"zz-boston"}
 
 

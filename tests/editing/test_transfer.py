@@ -115,9 +115,10 @@ def test_upsert(database: Database, tmp_path: Path) -> None:
 def test_references_go_to_any_file_and_back(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Records refer to those of later files and of later pieces of the same file."""
     monkeypatch.setattr(transfer, "CHUNK", 2)
-    own = {"city": "fresno-ca", "summary": "S", "status": "pilot"}
+    members = {"city": "fresno-ca", "summary": "S", "status": "pilot"}
     rows = [
-        {"id": f"fresno-ca-{n}", "title": str(n), "parent": f"fresno-ca-{n + 1}" if n < 6 else None, **own} for n in range(7)
+        {"id": f"fresno-ca-{n}", "title": str(n), "parent": f"fresno-ca-{n + 1}" if n < 6 else None, **members}
+        for n in range(7)
     ]
     write(tmp_path, "initiatives.ndjson", "".join(json.dumps(row) + "\n" for row in rows))
     write(tmp_path, "cities.yaml", [city("fresno-ca")])
@@ -171,13 +172,13 @@ def test_wrong_rows(database: Database, tmp_path: Path, name: str) -> None:
 
 def test_wrong_together(database: Database, tmp_path: Path) -> None:
     """What is wrong with rows only together, or with what is there, is said of each, in every file, beside the others."""
-    own = {"summary": "S", "status": "pilot"}
+    members = {"summary": "S", "status": "pilot"}
     write(
         tmp_path,
         "initiatives.json",
         [
-            {"id": "a", "city": "bostn-ma", "title": "T", **own},
-            {"id": "b", "city": "los-angeles-ca", "title": "MyLA311", **own},
+            {"id": "a", "city": "bostn-ma", "title": "T", **members},
+            {"id": "b", "city": "los-angeles-ca", "title": "MyLA311", **members},
         ],
     )
     write(tmp_path, "cities.json", [city("a-ca", name="San Diego"), city("b-ca", name=5)])

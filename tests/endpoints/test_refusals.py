@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 from werkzeug.test import TestResponse
 
 from api.db.database import Database
-from api.editing.idempotency import Answer
+from api.editing.idempotency import StoredAnswer
 from api.errors import MAX_REFUSALS
 from api.ledger import publish
 from api.ledger.models import Bucket, Dirty, Head, Revision
@@ -23,7 +23,7 @@ from tests.support.databases import SQLITE_FIRST, Store
 from tests.support.records import FRESNO
 
 MAX_ANSWER = 100_000
-MODELS = (City, Revision, Head, Dirty, Bucket, Answer)
+MODELS = (City, Revision, Head, Dirty, Bucket, StoredAnswer)
 
 
 @pytest.fixture(scope="module")

@@ -154,9 +154,9 @@ def test_order_by_flag(places: list[Place], name: str, sign: str) -> None:
 @pytest.mark.parametrize("first", ["id", "name"])
 def test_order_by_the_ledger_second(places: list[Place], first: str, key: str) -> None:
     """A key of the ledger may follow one of the noun, also where the rows that a page needs are bounded by the first."""
-    asked = {"initiative__isnull": False}
+    linked = {"initiative__isnull": False}
     for place in places:
-        left = [record for record in place.world.all("priorities") if oracle.matches(place.world, "priorities", record, asked)]
+        left = [record for record in place.world.all("priorities") if oracle.matches(place.world, "priorities", record, linked)]
         arguments = [("initiative__isnull", "false"), ("sort", f"{first},{key}")]
         compare(place, BY_NAME["priorities"], arguments, oracle.ordered(left, [first, key]), 2)
 
@@ -296,7 +296,7 @@ def test_facet_links_of_one_of_many(places: list[Place]) -> None:
 @nouns
 def test_extremes(places: list[Place], resource: Resource) -> None:
     """Numbers and times at the limits of their range compare like others."""
-    for place, (name, row) in ((places[0], found) for found in filters(resource).items()):
+    for place, (name, row) in ((places[0], item) for item in filters(resource).items()):
         if row.field.type.name == "instant":
             edges: list[Any] = ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"]
         elif {"minimum", "maximum"} <= row.schema.keys():

@@ -27,13 +27,13 @@ def settings(shared: Settings) -> Settings:
 @pytest.fixture
 def connections(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Where connections would have gone; none is made."""
-    found: list[tuple[str, int]] = []
+    connected: list[tuple[str, int]] = []
 
     def connect(address: tuple[str, int], timeout: float) -> None:
         """Note an address and refuse the connection."""
         assert 0 < timeout <= 20
-        found.append(address)
+        connected.append(address)
         raise ConnectionRefusedError
 
     monkeypatch.setattr(socket, "create_connection", connect)
-    return found
+    return connected

@@ -9,7 +9,7 @@ from flask.views import MethodView
 from sqlalchemy.orm import Session
 
 from api.editing.writer import Outcome
-from api.endpoints.changesets.reading import NDJSON, ChangesetSchema, read_changeset
+from api.endpoints.changesets.reading import ChangesetSchema, read_changeset
 from api.endpoints.changesets.schemas import ChangesetAnswerSchema, CommitAnswerSchema
 from api.errors import ProblemError, error_item
 from api.ledger import head, history, publish
@@ -30,7 +30,7 @@ from api.web.commits import (
 from api.web.consistency import ReadView, reading
 from api.web.headers import CONDITIONS, HEADERS, UNCHANGED
 from api.web.problems import base_url
-from api.web.responses import JSON, conditional, json_response, negotiate, tagged
+from api.web.responses import JSON, NDJSON, conditional, json_response, negotiate, tagged
 
 MAX_SHOWN = 1_000
 
@@ -95,12 +95,7 @@ class Commits(ReadView):
         """Read who changed what, when and why."""
         negotiate(JSON)
         parser.parse_named({}, request.args.lists())
-        with reading() as session:
-            if version > head.state(session).version and head.is_standby(session):
-                raise head.AheadError(version)
-            commit = commit_of(session, version)
-            etag = tags.of_version(head.state(session), version, head.chain_at(session, commit["last_version"]))
-        return conditional(etag) or tagged(json_response({"data": commit}), etag)
+        return read_commit(version)
 
 
 def committed(outcomes: Sequence[Outcome], publication: publish.Publication) -> Response:
@@ -121,6 +116,16 @@ def committed(outcomes: Sequence[Outcome], publication: publish.Publication) -> 
         response.headers["Location"] = f"{base_url()}/changesets/{commit}"
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def read_commit(version: int) -> Response:
+    """Answer with the commit whose first version this is. Raises a 404."""
+    with reading() as session:
+        if version > head.state(session).version and head.is_standby(session):
+            raise head.AheadError(version)
+        commit = commit_of(session, version)
+        etag = tags.of_version(head.state(session), version, head.chain_at(session, commit["last_version"]))
+    return conditional(etag) or tagged(json_response({"data": commit}), etag)
 
 
 def commit_of(session: Session, version: int) -> dict[str, Any]:

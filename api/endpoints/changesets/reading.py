@@ -14,9 +14,8 @@ from api.resources import BY_NAME
 from api.schema.fields import MAX_INTEGER
 from api.schema.validation import load
 from api.web import tags
-from api.web.responses import JSON, read_body
+from api.web.responses import JSON, NDJSON, read_body
 
-NDJSON = "application/x-ndjson"
 MAX_OPERATIONS = 1_000
 QUOTED = re.compile(r'^(?:W/)?"([^"]+)"$')
 VERBS = ("create", "put", "patch", "delete")
