@@ -48,8 +48,8 @@ class Settings:
     )
     state_dir: str = setting(
         "",
-        "Folder, outside of what a restore replaces, for a small file with the highest version that was published: a restored "
-        "database is noticed by it. When empty, the file is next to a SQLite database, and PostgreSQL has none.",
+        "Folder for a small file with the highest published version, by which the server notices a restored database. Choose "
+        "one that a restore does not replace. When empty, the file is next to a SQLite database, and PostgreSQL has none.",
     )
     host: str = setting("127.0.0.1", "Address or name to listen on.")
     port: int = setting(8000, "Port to listen on.", low=1, high=65535)
@@ -78,8 +78,8 @@ class Settings:
     )
     wal_mb: int = setting(
         256,
-        "Size in megabytes of SQLite's write-ahead log above which streams are cut off and refused, since they keep it from "
-        "being used again.",
+        "Greatest size in megabytes of SQLite's write-ahead log. Above it, streams are cut off and refused, because they keep "
+        "SQLite from reusing the log.",
         low=1,
         high=1_000_000,
     )
@@ -102,8 +102,8 @@ class Settings:
     )
     keepalive_timeout: int = setting(
         15,
-        "Time in seconds after which a connection is closed that has no request and on which nothing moves. A proxy in front "
-        "should close its own sooner.",
+        "Time in seconds after which an idle connection is closed: one that has no request and moves no bytes. A proxy in "
+        "front should close its own sooner.",
         low=1,
         high=3600,
     )
@@ -198,7 +198,7 @@ class Settings:
                 ip_network(part)
             except ValueError:
                 raise SettingsError(
-                    f"TRUSTED_PROXIES names {part!r}, which is no address or network such as 10.0.0.0/8"
+                    f"TRUSTED_PROXIES names {part!r}, which is not an address or network such as 10.0.0.0/8"
                 ) from None
         public = urlsplit(self.public_url)
         if self.public_url and not (public.scheme in {"http", "https"} and public.netloc):

@@ -33,7 +33,7 @@ def verify() -> None:
 def sweep() -> None:
     """Publish changes that raw SQL made.
 
-    Exits with status 1 if a changed record cannot be published; the others are published all the same.
+    Exits with status 1 if a changed record cannot be published; it still publishes the others.
     """
     with open_database() as database:
         publication = publish.sweep(database)

@@ -183,7 +183,9 @@ def _may_change(change: Change, old: Revision, document: Content, refused: Refus
     elif not operation.expected.holds(old):
         is_published = old.version <= refused.published
         state = (
-            f"is at version {old.version}, which is another state than yours" if is_published else f"has changed: {UNPUBLISHED}"
+            f"is at version {old.version}, which is not the state that you named"
+            if is_published
+            else f"has changed: {UNPUBLISHED}"
         )
         refused.operation("precondition-failed", operation, "If-Match", f"{name} {state}.")
         refused.members.setdefault("current", refused.current(document))

@@ -99,7 +99,7 @@ class _JsonText:
                 raise FileError(self.path, self.line, "it is nested too deeply") from None
             except json.JSONDecodeError as error:
                 if len(self.window) - self.place > MAX_RECORD:
-                    raise FileError(self.path, self.line, f"{TOO_LONG}, or here is no JSON: {error.msg}") from None
+                    raise FileError(self.path, self.line, f"{TOO_LONG}, or this is not JSON: {error.msg}") from None
                 line = self.line + self.window.count("\n", self.place, error.pos)
                 if not self._read():
                     raise FileError(self.path, line, error.msg) from None

@@ -23,7 +23,7 @@ MAX_TEXT, MAX_PROSE = 400, 20_000
 # Items of a list within a record.
 MAX_ITEMS = 500
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-NOT_STORABLE = "A text holds no null character and no half of a surrogate pair."
+NOT_STORABLE = "A text cannot contain a null character or half of a surrogate pair."
 # The JSON Pointer of a fault, and a sentence about it.
 InputFault = tuple[str, str]
 

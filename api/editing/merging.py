@@ -51,7 +51,7 @@ def refuse_deleted(change: Change, old: Revision, refused: Refused) -> None:
 def merged(session: Session, change: Change, base: Revision | None, refused: Refused) -> Content | None:
     """Return a record with the edits of a file, and with what others changed since; None if both changed the same member.
 
-    ``change`` is what the file has; a member that the revision ``base`` has as well is no edit.
+    ``change`` is what the file has; a member with the same value in the revision ``base`` is not an edit.
     """
     operation, name = change.operation, f"The {change.operation.resource.singular} `{change.id}`"
     if base is None or base.document is None:

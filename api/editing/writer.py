@@ -85,7 +85,7 @@ def examined(
     """Return the changes that operations make in the dataset as a session sees it, and their rows; adds to ``refused``."""
     changes = changes_of(session, operations, refused)
     staging = staged(changes)
-    # A reference to a record that was refused for another reason is no error of its own.
+    # A reference to a record that was refused for another reason is not a second error.
     coming = _with_ids_of(operations, coming) if refused else coming
     constraints.check(session, staging, coming, refused)
     return changes, staging

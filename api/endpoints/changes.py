@@ -122,12 +122,12 @@ FLAT_PARAMETERS = {
         ),
         Parameter(
             "cursor",
-            "Continue here: `cursor` of the last answer or change. It never expires. A `since` before it changes nothing.",
+            "Continue here: `cursor` of the last answer or change. It never expires. An earlier `since` has no effect.",
             {"type": "string", "maxLength": 400},
         ),
         Parameter(
             "limit",
-            f"About how many changes a page has; {DEFAULT_LIMIT} by default. A commit is never split, so there can be more.",
+            f"About this number of changes on a page; {DEFAULT_LIMIT} by default. No commit is split, so there can be more.",
             {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
             example=lambda _: "100",
         ),

@@ -82,7 +82,7 @@ PARAMETERS = {
     for row in (
         Parameter(
             "limit",
-            f"Number of revisions, at most; {DEFAULT_LIMIT} by default.",
+            f"Greatest number of revisions; {DEFAULT_LIMIT} by default.",
             {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
             example=lambda _: "10",
         ),

@@ -113,7 +113,7 @@ def publish_erasure(session: Session, kind: str, id: str) -> None:
 
     Copies therefore need to know no revision: what came before is to be deleted, and what is right follows.
     """
-    locked, old = lock_head(session), current(session, kind, [id])[id]
+    locked, old = lock_head(session), last_revisions(session, kind, [id])[id]
     commit = _Commit(locked.before, locked.chain, locked.now, "erase", None, indexed=locked.indexed)
     content = json.loads(old.document) if old.document else None
     rows = [{**commit.revision(kind, id, None), "erases": True, "superseded": None}]

@@ -136,8 +136,8 @@ def _row(values: Iterable[Any], near: Mapping[Relation, Any]) -> PageRow:
 def _near(listing: Listing) -> Mapping[Relation, Any]:
     """Return the relations to include whose target is a column of the noun's own table, so the row can bring the document.
 
-    Long pages have none, because their many records lead to few others; nor have lists that join the ledger to find or order
-    rows, which look at more rows than they show.
+    A long page has none: its many records share few related ones, which one more statement reads once. A list that joins the
+    ledger has none, because it would read the documents of rows that it does not show.
     """
     if listing.joined or (listing.query.limit or DEFAULT_LIMIT) > DEFAULT_LIMIT:
         return {}

@@ -64,7 +64,7 @@ def read_names(row: "Parameter", resource: Resource, values: Sequence[str], erro
     choices, names = list(row.choices(resource)), _split(values)
     for name in dict.fromkeys(names):
         if name not in choices:
-            detail = f"`{shorten(name)}` is nothing that `{row.name}` takes here."
+            detail = f"`{row.name}` does not take `{shorten(name)}` here."
             sign = "-" if name.startswith("-") else ""
             near = nearest(name.removeprefix("-"), choices)
             suggestion = near if near is None or near.startswith("-") else f"{sign}{near}"
@@ -149,7 +149,7 @@ def _sort_names(resource: Resource) -> list[str]:
 VERSION = {**TYPES["version"].schema, "maximum": MAX_INTEGER}
 MIN_VERSION = Parameter(
     "min_version",
-    "Wait until the dataset is at this version, such as that of your own write; 503 when it is not within a second.",
+    "Wait for this version of the dataset, such as that of your own write; a 503 if it does not arrive within a second.",
     VERSION,
     example=lambda _: "1",
 )
@@ -160,7 +160,7 @@ PARAMETERS = {
             "q",
             (
                 'Full text: words in any form, without regard to case and accents; `"a phrase"`, `-word`. Best first, '
-                "of those that are alike the newest, unless `sort` is given."
+                "and among equals the newest, unless you set `sort`."
             ),
             {"type": "string", "maxLength": MAX_TEXT},
             read=read_search,
@@ -194,7 +194,7 @@ PARAMETERS = {
         ),
         Parameter(
             "limit",
-            f"How many records a page has at most, {DEFAULT_LIMIT} by itself. CSV and NDJSON have all records by themselves.",
+            f"Greatest number of records on a page; {DEFAULT_LIMIT} by default. CSV and NDJSON have all records by default.",
             {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
             example=lambda _: "20",
         ),
@@ -232,7 +232,7 @@ PARAMETERS = {
         ),
         Parameter(
             "facets",
-            "Count the values of these over the whole filtered set, each with a label and the link that applies it.",
+            "Count the records of the whole list by the values of these fields, each with a label and a filtered link.",
             {"type": "string"},
             lambda resource: resource.facets,
             read=read_names,
@@ -282,7 +282,7 @@ FIND_PARAMETERS = {
             _kind(SUGGESTED),
             Parameter(
                 "limit",
-                f"How many records there are at most, {MAX_SUGGESTED} by itself.",
+                f"Greatest number of records; {MAX_SUGGESTED} by default.",
                 {"type": "integer", "minimum": 1, "maximum": MAX_SUGGESTED},
                 example=lambda _: "5",
             ),

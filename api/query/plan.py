@@ -39,9 +39,10 @@ class Plan(Enum):
 
 
 class Walk(NamedTuple):
-    """A page reads at most ``most`` rows in the list's order, but only ``tried`` rows if none of these is in the list.
+    """A walk reads at most ``most`` rows in the list's order.
 
-    If ``most`` is 0, the page is read in order only by the bitmap index.
+    It gives up after ``tried`` rows if none of these is in the list. If ``most`` is 0, only the bitmap index reads the
+    page in order.
     """
 
     tried: int | None
@@ -76,10 +77,10 @@ class Planner:
     weighed: tuple[int, ...] = (60, 480, 3_840)
     # Testing a relation on one row costs this multiple of reading one row in a scan.
     probe: int = 4
-    # Read in order, a page gives up where this number of its list's records is expected, but none has come. If the order has
-    # nothing to do with the list, that happens to one page in 20. A page of no more records does not try.
+    # A walk in the list's order gives up if it has met none of the list's records where it should have met this number. By
+    # chance alone, one page in 20 gives up. Pages of at most this number of records never give up.
     tried: int = 3
-    # PostgreSQL finds at most this number of records by a relation for fewer pages than it reads to give up a table's order.
+    # On PostgreSQL, finding at most this number of records by a relation reads fewer pages than a walk that gives up.
     hashed: int = 1_500
     # Without a total, a page's list is counted up to this limit.
     sampled: int = 10_000

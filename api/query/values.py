@@ -16,7 +16,7 @@ def only_value(name: str, values: Sequence[str], errors: ErrorList) -> str | Non
     """Return the only value of a parameter; None, with an error added, if the request has several."""
     if len(values) == 1:
         return values[0]
-    errors.add(name, "invalid-value", f"`{name}` takes one value, and is given {len(values)} times.")
+    errors.add(name, "invalid-value", f"`{name}` takes one value, but the request has {len(values)}.")
     return None
 
 

@@ -14,8 +14,8 @@ from api.schema.canonical import canonical
 
 CHUNK = 65_536
 SEPARATOR = "|"
-# Texts that get a guard: those that a spreadsheet runs as a formula, the empty text, which would be read as null, and texts
-# that are one of these after apostrophes of their own.
+# Texts that get an apostrophe in front as a guard: formulas, which a spreadsheet would run; the empty text, which would be
+# read as null; and texts that already look guarded, because one of these follows their apostrophes.
 GUARDED = re.compile(r"'*([=+\-@\t\r\n＝＋－＠]|\Z)")  # noqa: RUF001 - spreadsheets take the full-width ones too
 
 
@@ -67,9 +67,8 @@ def cell(value: Any) -> str:
     r"""Return one value as the text of a cell.
 
     Null is empty; true, false and numbers are as in JSON; the values of a list are joined by ``|``, which is ``\|``
-    within a value (a backslash is ``\\``); a list of objects is JSON. A text that a spreadsheet would run as a formula
-    gets an apostrophe in front, and so do the empty text and a text that is such a text after apostrophes of its own.
-    Removing one apostrophe from each of these gives the text back.
+    within a value (a backslash is ``\\``); a list of objects is JSON. An apostrophe guards each text that matches
+    `GUARDED`. A reader who removes one apostrophe from a cell that still matches gets the text back.
     """
     if value is None:
         return ""

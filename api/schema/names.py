@@ -21,14 +21,14 @@ def canonical(text: str) -> str:
     """
     for character in text:
         if character in BLANKS or (unicodedata.category(character) in REFUSED and character not in JOINERS):
-            raise ValueError(f"A name does not hold the character {_called(character)}.")
+            raise ValueError(f"A name cannot contain the character {_called(character)}.")
     words = "".join(" " if unicodedata.category(c) == "Zs" else c for c in unicodedata.normalize("NFC", text)).split(" ")
     name = " ".join(word for word in words if word)
     if not any(unicodedata.category(character)[0] in VISIBLE for character in name):
-        raise ValueError("A name has at least one letter, digit or sign.")
+        raise ValueError("A name needs at least one letter, digit or sign.")
     for before, character, after in zip(f" {name[:-1]}", name, f"{name[1:]} ", strict=True):
         if character in JOINERS and " " in {before, after}:
-            raise ValueError(f"In a name, {_called(character)} only stands between two other characters.")
+            raise ValueError(f"In a name, {_called(character)} can only stand between two other characters.")
     return name
 
 

@@ -208,7 +208,7 @@ OPERATORS = {
         Operator("lte", "is less or equal, or not later", operator.le, holds=_unless_null(operator.le), period=True),
         Operator(
             "contains",
-            "has this text in it; the case of ASCII letters does not matter",
+            "contains this text; the case of ASCII letters does not matter",
             lambda column, pattern: column.like(pattern, escape="/"),
             _pattern,
             folds=True,

@@ -159,7 +159,7 @@ class Gateway:
                 self.loop.call_soon_threadsafe(done.set_result, None)
 
     def _stream(self, start: Start, body: Any, proto: Any, peer: str, done: asyncio.Future[None]) -> None:
-        """Send an answer while it is made; if it cannot be completed, cut the connection, so that nobody takes it for whole."""
+        """Send an answer while it is made; if it fails, cut the connection, so that the client sees that it is incomplete."""
         try:
             with closing(body):
                 self._send(start, filter(None, body), proto, peer)

@@ -189,7 +189,7 @@ def may_be_kept(environ: Environ) -> bool:
 
 
 def answer_key(environ: Environ, state: WatchedState) -> AnswerKey:
-    """Return all on which an answer depends. Different spellings of one preference share an answer."""
+    """Return everything that an answer depends on. Different spellings of one preference share an answer."""
     get = environ.get
     return (
         state,

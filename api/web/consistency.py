@@ -130,7 +130,11 @@ def version_problems(session: Session, parameter: str) -> Iterator[None]:
         item = error_item(parameter, "cursor-diverged", detail)
         raise ProblemError("cursor-diverged", detail, item, restart=f"{base_url()}/snapshot") from None
     except head.TrimmedError as error:
-        detail = f"The past below version {error.version} was cut." if error.version else "That past of a record was erased."
+        detail = (
+            f"The history before version {error.version} was trimmed."
+            if error.version
+            else "That part of a record's history was erased."
+        )
         item = error_item(parameter, "history-trimmed", detail)
         raise ProblemError("history-trimmed", detail, item, version=error.version) from None
 

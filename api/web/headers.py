@@ -44,7 +44,7 @@ RETRY_AFTER = header("Retry-After", "Seconds to wait before trying again.", "5")
 IF_NONE_MATCH = {
     "name": "If-None-Match",
     "in": "header",
-    "description": "`ETag` of your copy: the answer is a 304 if it would be the same as the copy.",
+    "description": "`ETag` of your copy: the answer is a 304 if the copy is up to date.",
     "schema": {"type": "string"},
     # Nothing has version 0, so the interactive page, which sends the example, gets a whole answer.
     "example": tags.EXAMPLE_OF_NOTHING,
@@ -52,7 +52,7 @@ IF_NONE_MATCH = {
 IF_MATCH = {
     "name": "If-Match",
     "in": "header",
-    "description": "`ETag` of your copy, or `*`: the answer is a 412 if it would be another than the copy.",
+    "description": "`ETag` of your copy, or `*`: the answer is a 412 if the copy is not up to date.",
     "schema": {"type": "string"},
     "example": "*",
 }

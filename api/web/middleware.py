@@ -1,4 +1,4 @@
-"""What happens to every answer: the request's id, CORS headers, and compression."""
+"""The middleware of every answer: the request's id, CORS headers, and compression."""
 
 from flask import Flask, Response, request
 from flask_cors import CORS

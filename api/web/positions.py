@@ -47,7 +47,7 @@ def _of_page(session: Session, cursor: str) -> feed.Position:
         position, proof = feed.Position.read(cursor)
     except feed.NoCursorError:
         hint = "Take it from `cursor` or `links.next` of an answer."
-        raise invalid_cursor("The cursor is none of ours.", hint) from None
+        raise invalid_cursor("This API did not make the cursor.", hint) from None
     _require(session, "cursor", position, lambda chain: position.holds(proof, chain))
     return position
 

@@ -80,12 +80,12 @@ PROBLEMS: dict[str, ProblemType] = {
             400,
             "The body is not JSON",
             "The body must be JSON (RFC 8259) in UTF-8, without duplicate keys and without NaN.",
-            "The body is no JSON: Expecting value at character 0.",
+            "The body is not JSON: Expecting value at character 0.",
             (
                 {
                     "pointer": "",
                     "code": "invalid-json",
-                    "detail": "The body is no JSON: Expecting value at character 0.",
+                    "detail": "The body is not JSON: Expecting value at character 0.",
                 },
             ),
         ),
@@ -220,8 +220,8 @@ PROBLEMS: dict[str, ProblemType] = {
             "full; it is null if the history of one record was erased, as privacy law can require. Trimming never removes "
             "current records or the list of changes, so a copy stays right: keep it, and follow `/changes` without "
             "`history=true`.",
-            "The past below version 1204 was cut.",
-            ({"parameter": "as_of", "code": "history-trimmed", "detail": "The past below version 1204 was cut."},),
+            "The history before version 1204 was trimmed.",
+            ({"parameter": "as_of", "code": "history-trimmed", "detail": "The history before version 1204 was trimmed."},),
             {"version": 1204},
         ),
         ProblemType(
@@ -243,16 +243,16 @@ PROBLEMS: dict[str, ProblemType] = {
         ProblemType(
             "precondition-failed",
             412,
-            "The state is another than you expect",
+            "The state is not the one that you expect",
             "A record is not in the state that `If-Match` or `if_match` names, or exists in spite of `If-None-Match`. "
             "`current` is the record as it is now, or null; `errors` names the members that differ from yours. Merge the two "
-            "and send the request again. When you read, the answer is another than `If-Match` names.",
-            "The city `san-diego-ca` is at version 620, which is another state than yours.",
+            "and send the request again. On a read, the answer is not the one that `If-Match` names.",
+            "The city `san-diego-ca` is at version 620, which is not the state that you named.",
             (
                 {
                     "parameter": "If-Match",
                     "code": "precondition-failed",
-                    "detail": "The city `san-diego-ca` is at version 620, which is another state than yours.",
+                    "detail": "The city `san-diego-ca` is at version 620, which is not the state that you named.",
                 },
                 {"pointer": "/summary", "code": "differs", "detail": "The current value of `summary` differs from yours."},
             ),

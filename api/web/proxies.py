@@ -40,7 +40,7 @@ class Proxies:
             return
         peer = environ.get("REMOTE_ADDR", "")
         if not self.is_trusted(peer):
-            self._hint(f"{peer} is no trusted proxy, so its X-Forwarded-For is ignored; if it is yours, set TRUSTED_PROXIES")
+            self._hint(f"{peer} is not a trusted proxy, so its X-Forwarded-For is ignored; if it is yours, set TRUSTED_PROXIES")
             return
         hops = [self._client_hop(hops) for hops in (_forwarded(environ), _x_forwarded(environ)) if hops]
         # A proxy sets one of the two headers and may pass on the other, which then is whatever the client wrote.
@@ -53,7 +53,7 @@ class Proxies:
             environ["HTTP_HOST"] = host
 
     def _client_hop(self, hops: Sequence[Hop]) -> Hop:
-        """Return the hop of the last address that is no trusted proxy: what is before it, the client could have made up."""
+        """Return the hop of the last address that is not a trusted proxy: the client could have invented those before it."""
         return next((hop for hop in reversed(hops) if not self.is_trusted(hop.client)), hops[0])
 
     def _is_trusted(self, address: str) -> bool:

@@ -55,7 +55,7 @@ def conditional(etag: str) -> Response | None:
     selected = tags.coded(etag, accept_encoding)
     if_match, if_none_match = (request.headers.get(name) for name in ("If-Match", "If-None-Match"))
     if if_match is not None and not tags.matches(if_match, selected, accept_encoding):
-        detail = f'The answer is another than `If-Match` names: its `ETag` is `"{selected}"`.'
+        detail = f'The answer is not the one that `If-Match` names: its `ETag` is `"{selected}"`.'
         raise ProblemError("precondition-failed", detail, error_item("If-Match", "precondition-failed", detail))
     if if_none_match is None or not tags.matches(if_none_match, selected, accept_encoding):
         return None
@@ -100,7 +100,7 @@ def read_body(*media_types: str, exact: bool = False) -> Any:
             if line.strip() or not lines:
                 values.append(strict_json.load(line, exact=exact))
         except ValueError as error:
-            detail = f"{f'Line {number + 1}' if lines else 'The body'} is no JSON: {error}."
+            detail = f"{f'Line {number + 1}' if lines else 'The body'} is not JSON: {error}."
             pointer = f"/{number}" if lines else ""
             raise ProblemError("invalid-json", detail, error_item("", "invalid-json", detail, pointer=pointer)) from None
     return values if lines else values[0]

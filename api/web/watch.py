@@ -20,7 +20,7 @@ EARLY = 0.5
 
 
 class WatchedState(NamedTuple):
-    """All on which answers depend: version, chain hash, number of cuts, and the last change that is not published yet."""
+    """Everything that answers depend on: version, chain hash, number of cuts, and the last change that is not published yet."""
 
     version: int
     chain: bytes
@@ -124,7 +124,7 @@ class PostgresWatch:
         return seen[2]
 
     def state_at_once(self) -> WatchedState | None:
-        """Return the state without asking the server; None if that is due, and nobody asks already."""
+        """Return the state without asking the server; None if it is due to be asked, and no other request does so."""
         seen = self._seen_within(self.lag * EARLY) or (self._seen_within(self.lag) if self.lock.locked() else None)
         return seen[2] if seen else None
 

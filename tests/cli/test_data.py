@@ -75,7 +75,7 @@ def test_the_author_of_an_import(settings: Settings, tmp_path: Path) -> None:
     wrong = run(settings, "import", path, "--author", "\x1b[31m")
     assert (wrong.exit_code, wrong.stderr.splitlines()[-1]) == (
         2,
-        "Error: Invalid value for '--author': A name does not hold the character U+001B.",
+        "Error: Invalid value for '--author': A name cannot contain the character U+001B.",
     )
 
 

@@ -68,7 +68,7 @@ FILES = [
     (
         "cities.json",
         f'[\n{{"id": "{LONG}}}]',
-        f"cities.json:2: {TOO_LONG}, or here is no JSON: Unterminated string starting at",
+        f"cities.json:2: {TOO_LONG}, or this is not JSON: Unterminated string starting at",
     ),
     ("cities.json", '[\n\n{"id": {{ city_id }}}]', "cities.json:3: Expecting property name enclosed in double quotes"),
     ("cities.json", "[{},{}", "cities.json:1: the records of a list are separated by one comma each"),

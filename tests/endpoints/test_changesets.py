@@ -50,7 +50,7 @@ def test_a_changeset_in_lines(editor: FlaskClient) -> None:
     assert answer.status_code == 200
     assert editor.get(answer.headers["Location"]).get_json()["data"]["message"] == "Lines"
     broken = editor.post("/changesets", data=lines + "{", content_type="application/x-ndjson")
-    assert brief(broken)[2][0]["detail"].startswith("Line 6 is no JSON")
+    assert brief(broken)[2][0]["detail"].startswith("Line 6 is not JSON")
 
 
 def test_all_or_nothing_with_every_error(refused: FlaskClient) -> None:

@@ -89,7 +89,7 @@ def is_untold(item: dict[str, Any]) -> bool:
         return True
     # A pattern of every invisible character would be longer than the rest of the schema.
     if item["code"] == "invalid-value" and (
-        "does not hold the character" in item["detail"] or "at least one letter" in item["detail"]
+        "cannot contain the character" in item["detail"] or "at least one letter" in item["detail"]
     ):
         return True
     together = ("/id", "/parts", "/parent", "/url", "/max_population", "/started", "/as_of", "/value", "/expires_at")

@@ -67,7 +67,7 @@ ARGUMENTS = sorted([*parameters.parameters(BY_NAME["cities"]), *language.filters
         ("/livez?x=1", (400, "invalid-query", [unknown("x", [])])),
         (
             "/cities?limit=2&limit=3",
-            (400, "invalid-query", [invalid("limit", "`limit` takes one value, and is given 2 times.")]),
+            (400, "invalid-query", [invalid("limit", "`limit` takes one value, but the request has 2.")]),
         ),
         (
             "/cities?limit=0&offset=2",

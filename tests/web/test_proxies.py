@@ -44,7 +44,7 @@ CASES: dict[str, tuple[str, dict[str, str], tuple[str, str, str]]] = {
 
 @pytest.mark.parametrize(("peer", "headers", "expected"), CASES.values(), ids=CASES)
 def test_client(peer: str, headers: dict[str, str], expected: tuple[str, str, str]) -> None:
-    """The client is the last address that is no trusted proxy, and it used the scheme and host that its proxy names."""
+    """The client is the last address that is not a trusted proxy, and it used the scheme and host that its proxy names."""
     environ: dict[str, Any] = {"REMOTE_ADDR": peer, "wsgi.url_scheme": "http", "HTTP_HOST": "inner"}
     environ |= {f"HTTP_{name}": value for name, value in headers.items()}
     Proxies(networks(TRUSTED)).read(environ)
@@ -74,7 +74,7 @@ def test_links(settings: Settings, trusted: str) -> None:
 def test_settings_name_networks() -> None:
     """An entry that is no address and no network is refused, with a working example."""
     with pytest.raises(
-        SettingsError, match=r"TRUSTED_PROXIES names 'proxy', which is no address or network such as 10\.0\.0\.0/8"
+        SettingsError, match=r"TRUSTED_PROXIES names 'proxy', which is not an address or network such as 10\.0\.0\.0/8"
     ):
         Settings(trusted_proxies="10.0.0.1, proxy")
 
