@@ -74,7 +74,7 @@ def follow(copy: Copy, url: str) -> None:
 def test_follows(server: Watched, copy: Copy) -> None:
     """Who follows has a change long before their wait of 25 seconds is over."""
     ending = following(copy, server.address)
-    server.wait(lambda asked: any("wait=25" in url for url in asked))
+    server.wait(lambda urls: any("wait=25" in url for url in urls))
     write(server.curator, "a-zz")
     committed = time.monotonic()
     ending.result(20)
@@ -92,7 +92,7 @@ def test_follows_without_a_place_to_wait(server: Watched, copy: Copy) -> None:
 
     server.fault = fault
     ending = following(copy, server.address)
-    server.wait(lambda asked: sum("wait=25" in url for url in asked) >= 10)
+    server.wait(lambda urls: sum("wait=25" in url for url in urls) >= 10)
     write(server.curator, "a-zz")
     ending.result(20)
     assert is_equal(server, copy)

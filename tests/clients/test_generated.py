@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 CLIENTS = Path(__file__).parent / "generated"
 # What the clients ask for, as one page.
-ASKED = {
+QUERY = {
     "city.state": "CA",
     "priority": "cybersecurity,modernization",
     "include": "city",
@@ -89,21 +89,21 @@ def understood(text: str | bytes) -> Any:
     )
 
 
-def page(server: str, asked: dict[str, str]) -> Any:
+def page(server: str, query: dict[str, str]) -> Any:
     """Ask for initiatives."""
-    with urlopen(f"{server}/initiatives?{urlencode(asked)}", timeout=60) as response:
+    with urlopen(f"{server}/initiatives?{urlencode(query)}", timeout=60) as response:
         return understood(response.read())
 
 
 def check(server: str, printed: str) -> None:
     """Assert that a client has read, page by page, what the API answers at once, and understood a refusal."""
-    expected = page(server, ASKED)
+    expected = page(server, QUERY)
     pages = -(-len(expected["data"]) // 4)
     assert pages > 2
     rest = {"pages": pages, "refused": [400, "limit"]}
     assert understood(printed) == {"data": expected["data"], "included": expected["included"], **rest}
     # The control: there is a record that only the filter by state leaves out.
-    more = page(server, {name: value for name, value in ASKED.items() if name != "city.state"})
+    more = page(server, {name: value for name, value in QUERY.items() if name != "city.state"})
     ids, fewer = ({record["id"] for record in answer["data"]} for answer in (more, expected))
     assert ids - fewer == {"zz-boston"}
 

@@ -46,8 +46,8 @@ def killed(server: Watched, file: Path, kills: int) -> None:
     for _ in range(kills):
         before = len(server.asked)
         with start(MIRROR, server.address, file) as process:
-            wanted = before + chance.randint(1, 6)
-            server.wait(lambda asked, wanted=wanted: len(asked) >= wanted)  # type: ignore[misc]
+            target = before + chance.randint(1, 6)
+            server.wait(lambda urls, target=target: len(urls) >= target)  # type: ignore[misc]
             time.sleep(chance.random() / 100)
             process.kill()
         assert process.returncode == -9

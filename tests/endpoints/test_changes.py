@@ -199,9 +199,9 @@ def test_wait(curator: FlaskClient, database: Database) -> None:
     began = threading.Event()
     plain = feed.page
 
-    def noted(*given: Any) -> feed.Page:
+    def noted(*arguments: Any) -> feed.Page:
         began.set()
-        return plain(*given)
+        return plain(*arguments)
 
     with ThreadPoolExecutor(1) as pool, pytest.MonkeyPatch.context() as patch:
         patch.setattr(feed, "page", noted)

@@ -39,7 +39,7 @@ from tests.support.processes import Server
 Json = dict[str, Any]
 ANY = {"If-Match": "*"}
 # Headers that differ between any two answers, cached or not.
-OWN = {"X-Request-Id", "Server-Timing", "Age"}
+VOLATILE = {"X-Request-Id", "Server-Timing", "Age"}
 PATHS = (
     "/cities",
     "/cities?state=CA&fields=id,name",
@@ -86,7 +86,7 @@ def timing(answer: TestResponse) -> str:
 
 def whole(answer: TestResponse) -> tuple[int, Json, bytes]:
     """Return everything of an answer that must not depend on the cache."""
-    headers = {name: value for name, value in answer.headers.items() if name not in OWN}
+    headers = {name: value for name, value in answer.headers.items() if name not in VOLATILE}
     body = re.sub(rb'"request_id":"[^"]*"', b"", answer.get_data())
     return answer.status_code, headers, body
 
@@ -608,7 +608,7 @@ class Interleaving(RuleBasedStateMachine):
 def test_any_interleaving(store: Store, migrated: Settings, steps: int) -> None:
     """After any sequence of reads and writes by two processes, every cached answer equals the computed one."""
 
-    class Own(Interleaving):
+    class OfStore(Interleaving):
         make = staticmethod(lambda: store.copy(migrated))
 
-    run_state_machine_as_test(Own, settings=limits(max_examples=4, stateful_step_count=steps, deadline=None))
+    run_state_machine_as_test(OfStore, settings=limits(max_examples=4, stateful_step_count=steps, deadline=None))
