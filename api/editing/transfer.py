@@ -114,10 +114,7 @@ def load(  # noqa: PLR0913 - the options of an import
                         report(line)
                     progress("write", len(changes))
             if not result.faults:
-                refused = Refused(MAX_FAULTS)
-                writer.rules.check(refused)
-                result.derived.check(session, refused)
-                result.faults += _faults(refused, result)
+                result.faults += _broken_rules(writer, result)
             if not result.faults:
                 published = partial(progress, "publish")
                 result.version = writer.publish(reason=message or "import", author=author, progress=published).version
@@ -126,6 +123,14 @@ def load(  # noqa: PLR0913 - the options of an import
         if result.faults or dry_run:
             session.rollback()
     return result
+
+
+def _broken_rules(writer: Writer, result: Imported) -> list[FileFault]:
+    """Return a fault for each rule between records, and each derived member, that the whole import breaks."""
+    refused = Refused(MAX_FAULTS)
+    writer.rules.check(refused)
+    result.derived.check(writer.session, refused)
+    return _faults(refused, result)
 
 
 def _load_file(writer: Writer, path: Path, verb: str, result: Imported, *, overwrite: bool) -> Iterator[list[Change]]:

@@ -235,7 +235,7 @@ class Rotation(MethodView):
 
 
 @blueprint.route("/webhooks/<string:id>/test", parameters=[ID])
-class Test(MethodView):
+class TestMessage(MethodView):
     """A test message."""
 
     @blueprint.response(200, TestAnswerSchema, description="The outcome.", headers=HEADERS)
@@ -249,22 +249,26 @@ class Test(MethodView):
         changes nothing for the messages about changes. A server process sends one at a time; others get a 503.
         """
         check_request()
-        if not TESTING.acquire(blocking=False):
-            raise ProblemError("unavailable", "Another test message is on its way.")
-        try:
-            sent = delivery.send_test(database(), id, loopback=bool(database().settings.webhooks_loopback))
-        finally:
-            TESTING.release()
-        status, outcome = existing(sent)
+        status, outcome = existing(send_test(id))
         return answer({"data": {"status": status or None, "outcome": outcome}})
 
 
-def existing(sought: T | None) -> T:
+def send_test(id: str) -> tuple[int, str] | None:
+    """Return the status and the outcome of a test message; None for an unknown webhook. Raises a 503 during another one."""
+    if not TESTING.acquire(blocking=False):
+        raise ProblemError("unavailable", "Another test message is on its way.")
+    try:
+        return delivery.send_test(database(), id, loopback=bool(database().settings.webhooks_loopback))
+    finally:
+        TESTING.release()
+
+
+def existing(value: T | None) -> T:
     """Return a webhook that exists, or its result. Raises a 404."""
-    if sought is None:
+    if value is None:
         detail = "No webhook has that id; `/webhooks` lists all of them."
         raise ProblemError("record-not-found", detail, error_item("id", "unknown-id", detail))
-    return sought
+    return value
 
 
 def shown(webhook: Webhook) -> dict[str, Any]:

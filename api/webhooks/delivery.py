@@ -69,12 +69,6 @@ def utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-def deliver(database: Database, *, loopback: bool, clock: Clock = utc_now, post: Post = outbound.post) -> int:
-    """Send each message that is due, once; returns the number of messages that this sender took."""
-    with Senders(database, loopback=loopback, clock=clock, post=post) as senders:
-        return sum(sent.result() for sent in senders.start())
-
-
 class Senders:
     """Threads that send messages. None waits for another: a slow receiver delays only its own messages.
 

@@ -55,7 +55,7 @@ def test_commands(settings: Settings, tmp_path: Path) -> None:
     ("message", "reason"),
     [
         ("x" * 501, "Longer than maximum length 500."),
-        ("\udc80", "A text holds no null character and no half of a surrogate pair."),
+        ("\udc80", "A text cannot contain a null character or half of a surrogate pair."),
     ],
 )
 def test_the_message_of_an_import(settings: Settings, tmp_path: Path, message: str, reason: str) -> None:

@@ -59,7 +59,7 @@ BROKEN: dict[str, tuple[list[str], list[tuple[str, str]], list[tuple[str, Json]]
     ),
     "character": (
         ["update priorities set name = 'Cyber\u202esecurity' where id = 'cybersecurity'"],
-        [("priorities/cybersecurity, name", "A name does not hold the character U+202E RIGHT-TO-LEFT OVERRIDE.")],
+        [("priorities/cybersecurity, name", "A name cannot contain the character U+202E RIGHT-TO-LEFT OVERRIDE.")],
         [("priorities/cybersecurity", {"name": "Cybersecurity"})],
     ),
     "part": (

@@ -100,6 +100,12 @@ class Attempt:
         return data
 
 
+def deliver(database: Database, **options: Any) -> int:
+    """Send each message that is due, once; returns the number of messages that this sender took."""
+    with delivery.Senders(database, **{"loopback": False, **options}) as senders:
+        return sum(sent.result() for sent in senders.start())
+
+
 class Wire:
     """Replaces the network and all receivers: records messages, and answers with the outcome."""
 
@@ -120,7 +126,7 @@ class Wire:
 
     def deliver(self, database: Database, now: dt.datetime = NOW) -> int:
         """Send the messages due at a moment."""
-        return delivery.deliver(database, loopback=False, clock=lambda: now, post=self)
+        return deliver(database, clock=lambda: now, post=self)
 
 
 class Receiver(HTTPServer):

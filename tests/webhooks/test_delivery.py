@@ -16,7 +16,7 @@ from sqlalchemy import text
 from standardwebhooks import Webhook as Verifier
 
 from api.db.database import Database
-from api.webhooks import delivery, outbound, subscriptions
+from api.webhooks import outbound, subscriptions
 from api.webhooks.subscriptions import WebhookState
 from tests.support.answers import Json
 from tests.support.databases import head, publishing
@@ -31,6 +31,7 @@ from tests.support.webhooks import (
     Wire,
     after,
     change,
+    deliver,
     every,
     hold,
     loopback,
@@ -139,7 +140,7 @@ def test_told_when_it_is_back(database: Database) -> None:
             return outbound.post(url, body, headers, loopback=loopback, timeout=0.3 if urls[url] == "no answer in time" else 20)
 
         begun, first = head(database), change(database)
-        assert delivery.deliver(database, loopback=True, clock=lambda: moments[0], post=post) == len(urls)
+        assert deliver(database, loopback=True, clock=lambda: moments[0], post=post) == len(urls)
         tried = {row.url: row for row in every(database)}
         assert {url: row.last_outcome for url, row in tried.items()} == {url: said.strip() for url, said in urls.items()}
         assert {(row.state, row.attempts, row.told, row.last_attempt_at) for row in tried.values()} == {
@@ -151,7 +152,7 @@ def test_told_when_it_is_back(database: Database) -> None:
             receiver.behave = status(204)
         receivers["closed"] = stack.enter_context(receiving(port))
         second = change(database)
-        assert delivery.deliver(database, loopback=True, clock=lambda: moments[1], post=post) == len(urls)
+        assert deliver(database, loopback=True, clock=lambda: moments[1], post=post) == len(urls)
         for receiver in receivers.values():
             said = tried[receiver.url].message_body or ""
             messages = [attempt.message for attempt in receiver.got]
@@ -160,7 +161,7 @@ def test_told_when_it_is_back(database: Database) -> None:
                 assert attempt.headers["webhook-timestamp"] == str(int(moment.timestamp()))
                 assert Verifier(secrets[receiver.url]).verify(attempt.body, attempt.headers) == json.loads(said)
         assert {(row.attempts, row.told, row.last_outcome) for row in every(database)} == {(0, first, "status 204")}
-        assert delivery.deliver(database, loopback=True, clock=lambda: moments[1], post=post) == len(urls)
+        assert deliver(database, loopback=True, clock=lambda: moments[1], post=post) == len(urls)
         assert {row.told for row in every(database)} == {second}
 
 
@@ -236,9 +237,7 @@ def test_a_name_that_changes_its_meaning(database: Database, monkeypatch: pytest
 
     def outcomes(now: dt.datetime, *, loopback: bool = False) -> Json:
         assert (
-            delivery.deliver(
-                database, loopback=loopback, clock=lambda: now, post=partial(outbound.post, resolve=resolve, timeout=0.5)
-            )
+            deliver(database, loopback=loopback, clock=lambda: now, post=partial(outbound.post, resolve=resolve, timeout=0.5))
             == 3
         )
         return {row.url.partition(".")[0]: row.last_outcome for row in every(database)}
@@ -269,12 +268,12 @@ def test_nothing_goes_to_private_addresses(database: Database) -> None:
                 subscriptions.subscribe(session, url)
         change(database)
         refused = dict.fromkeys([*ours, *others], NOT_PUBLIC) | dict.fromkeys(plain, PLAIN)
-        assert delivery.deliver(database, loopback=False, clock=lambda: NOW) == len(refused)
+        assert deliver(database, loopback=False, clock=lambda: NOW) == len(refused)
         assert {row.url: row.last_outcome for row in every(database)} == refused
         assert untouched()
         # The control: with loopback, this machine's own are connected to, where nobody answers; the others still are not.
         post = partial(outbound.post, timeout=0.1)
-        assert delivery.deliver(database, loopback=True, clock=lambda: after(seconds=6), post=post) == len(refused)
+        assert deliver(database, loopback=True, clock=lambda: after(seconds=6), post=post) == len(refused)
         said = {row.url: row.last_outcome for row in every(database)}
         assert {url: said[url] for url in others} == dict.fromkeys(others, NOT_PUBLIC)
         assert {said[url] for url in (*ours, *plain)} & {NOT_PUBLIC, PLAIN} == set()

@@ -20,7 +20,7 @@ from api.webhooks import delivery
 from api.webhooks.subscriptions import WebhookState
 from tests.support.databases import Store, opened
 from tests.support.processes import at_once
-from tests.support.webhooks import NOW, Killed, Wire, after, change, every, remove, resume, subscribe
+from tests.support.webhooks import NOW, Killed, Wire, after, change, deliver, every, remove, resume, subscribe
 
 
 @pytest.mark.parametrize("careless", [False, True])
@@ -189,7 +189,7 @@ def test_a_receiver_that_is_unlike_any_other(database: Database) -> None:
         return 204
 
     with suppress(RuntimeError):
-        delivery.deliver(database, loopback=False, clock=lambda: NOW, post=post)
+        deliver(database, loopback=False, clock=lambda: NOW, post=post)
     assert {row.url for row in every(database) if row.told == version} == {*urls} - {first}
 
 

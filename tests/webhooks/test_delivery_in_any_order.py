@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from api.db.database import Database
-from api.webhooks import delivery, outbound
+from api.webhooks import outbound
 from api.webhooks.subscriptions import Webhook, WebhookState
 from tests.support.databases import head
-from tests.support.webhooks import ATTEMPTS, NOW, Killed, change, every, resume, subscribe
+from tests.support.webhooks import ATTEMPTS, NOW, Killed, change, deliver, every, resume, subscribe
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Story:
             return outcome
 
         with suppress(Killed):
-            return delivery.deliver(self.database, loopback=False, clock=lambda: self.now, post=post)
+            return deliver(self.database, loopback=False, clock=lambda: self.now, post=post)
         return 0
 
     def late(self, other: int | BaseException) -> None:

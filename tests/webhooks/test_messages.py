@@ -16,7 +16,7 @@ from standardwebhooks import WebhookVerificationError
 from api.db.database import Database
 from api.schema.fields import instant
 from api.webhooks import delivery
-from tests.support.webhooks import URL, change, receiving, subscribe
+from tests.support.webhooks import URL, change, deliver, receiving, subscribe
 
 
 def test_a_message(database: Database) -> None:
@@ -26,7 +26,7 @@ def test_a_message(database: Database) -> None:
         version = change(database, "initiatives", "cities")
         # The verifier refuses a time that is long ago or to come.
         sent = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=1)
-        assert delivery.deliver(database, loopback=True, clock=lambda: sent) == 1
+        assert deliver(database, loopback=True, clock=lambda: sent) == 1
     (got,) = receiver.got
     said = f'{{"type":"dataset.changed","timestamp":"{instant(sent)}","data":{{"version":{version},"kinds":["cities","initiatives"]}}}}'
     assert got.body == said.encode()
