@@ -188,8 +188,10 @@ def curator(own_client: FlaskClient, database: Database) -> FlaskClient:
 
 @pytest.fixture
 def editor(curator: FlaskClient, database: Database) -> Iterator[FlaskClient]:
-    """`curator`, with a check after the test that the ledger and the tables agree."""
+    """`curator`, with a check after the test that the ledger and the tables agree: on SQLite, where it takes less time."""
     yield curator
+    if database.engine.dialect.name != "sqlite":
+        return
     with database.reading() as session:
         assert list(verify(session)) == []
 

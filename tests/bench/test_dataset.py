@@ -15,7 +15,7 @@ from api.resources.initiatives import Initiative
 from api.settings import Settings
 from bench.dataset import build
 from tests.support.applications import serving
-from tests.support.databases import Store, opened, publishing
+from tests.support.databases import SQLITE_FIRST, Store, opened, publishing
 
 SIZE = 300
 SCHEMA = {
@@ -52,12 +52,14 @@ def published(database: Database) -> Sequence[Any]:
         return session.execute(select(*columns).order_by(Revision.version)).all()
 
 
+@SQLITE_FIRST
 def test_a_generated_database_is_what_the_ledger_would_have_made(built: Settings) -> None:
     """Rows, references, documents, versions and the index of full text agree, as far as `ledger verify` can see."""
     with opened(built) as database, database.reading() as session:
         assert list(verify(session)) == []
 
 
+@SQLITE_FIRST
 def test_a_publication_after_it_finds_nothing_to_change(built: Settings, store: Store) -> None:
     """The ledger renders every generated record, noted as changed, to the document that is already stored."""
     with opened(store.copy(built)) as database:
@@ -100,6 +102,7 @@ def test_the_api_lists_them(built: Settings) -> None:
     assert facet["values"][0]["value"] == "CA"
 
 
+@SQLITE_FIRST
 def test_the_same_number_gives_the_same_data(built: Settings, tmp_path: Any) -> None:
     """A second database, of either kind, has the same records in the same versions."""
     again = Settings(database_url=f"sqlite:///{tmp_path / 'again.sqlite3'}")

@@ -26,6 +26,7 @@ def datasets(scratch: Path) -> Iterator[DatasetStore]:
     ("dialect", "expected"),
     [("sqlite", "journal_mode=wal, synchronous=FULL"), ("postgresql", "fsync=on, synchronous_commit=on")],
 )
+@pytest.mark.slow
 def test_writes_are_durable(datasets: DatasetStore, tmp_path: Path, dialect: str, expected: str) -> None:
     """This API and the peers on SQLAlchemy write to a copy of a dataset with the same durability; PostgreSQL's fsync is on."""
     with writable(datasets.get(dialect, 60), tmp_path, "durable") as copy:
@@ -38,6 +39,7 @@ def test_writes_are_durable(datasets: DatasetStore, tmp_path: Path, dialect: str
         )
 
 
+@pytest.mark.slow
 def test_a_write_that_can_be_lost_does_not_race(datasets: DatasetStore, tmp_path: Path) -> None:
     """The control: when PostgreSQL does not wait for the disk, the race does not start."""
     with writable(datasets.get("postgresql", 60), tmp_path, "careless") as copy:

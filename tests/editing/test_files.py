@@ -116,7 +116,7 @@ def test_aliases_are_copies(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", FILE_FORMATS)
 def test_a_file_is_not_read_whole(tmp_path: Path, form: str) -> None:
     """A file of any format takes no more memory than a few of its records."""
-    noun, number = BY_NAME["sources"], 20_000
+    noun, number = BY_NAME["sources"], 6_000
     contents = (
         {**dict.fromkeys([*members(noun.schema), *PUBLICATION]), "id": f"a-{n}", "title": "x" * 300} for n in range(number)
     )

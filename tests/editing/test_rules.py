@@ -9,7 +9,7 @@ from sqlalchemy import text
 from api.db.database import Database
 from tests.support.answers import ANY, Json, brief
 from tests.support.applications import curating, serving
-from tests.support.databases import Store, opened, template
+from tests.support.databases import SQLITE_FIRST, Store, opened, template
 from tests.support.files import load, said, write
 from tests.support.processes import at_once
 
@@ -65,6 +65,7 @@ def test_no_circle_of_new_records(curator: FlaskClient, database: Database, tmp_
     assert len(said(load(database, write(tmp_path, f"{kind}.json", circle)), tmp_path)) == 3
 
 
+@SQLITE_FIRST
 def test_a_long_chain_is_no_circle(curator: FlaskClient) -> None:
     """A thousand records, each the parent of the next, are checked at once; the control: the last closes the circle."""
     row = {"op": "create", "kind": "organizations"}

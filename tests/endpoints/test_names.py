@@ -14,6 +14,7 @@ from api.editing.inputs import example_of, members
 from api.resources import BY_NAME, RESOURCES
 from api.schema.fields import Name
 from tests.support.answers import ANY, brief
+from tests.support.databases import SQLITE_FIRST
 from tests.support.files import load, said, write
 from tests.support.records import FRESNO
 
@@ -94,6 +95,7 @@ def wide(name: str) -> str:
     return "".join(chr(ord(character) + 0xFEE0) if "!" <= character <= "~" else character for character in name)
 
 
+@SQLITE_FIRST
 @pytest.mark.parametrize("spelling", [str.upper, str.lower, wide], ids=["upper", "lower", "wide"])
 @pytest.mark.parametrize("noun", TWINS)
 def test_a_name_is_unique_in_every_spelling(

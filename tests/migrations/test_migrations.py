@@ -31,7 +31,7 @@ from api.ledger.verify import verify
 from api.resources import RESOURCES
 from api.settings import ROOT, Settings
 from migrations import seeding
-from tests.support.databases import Store, config, opened, publishing, upgrade
+from tests.support.databases import SQLITE_FIRST, Store, config, opened, publishing, upgrade
 
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()][::-1]
 EARLIER = ["base", *REVISIONS[:-1]]
@@ -121,6 +121,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> list[Document]:
     return documents(settings)
 
 
+@SQLITE_FIRST
 @pytest.mark.parametrize(
     "check", ["test_single_head_revision", "test_upgrade", "test_up_down_consistency", "test_model_definitions_match_ddl"]
 )
@@ -352,6 +353,7 @@ def test_the_history_imports_nothing_from_the_api(file: Path) -> None:
     }
 
 
+@SQLITE_FIRST
 def test_upgrades_at_once(store: Store, expected: list[Document]) -> None:
     """Two processes that upgrade the same empty database at the same moment both succeed, and the facts are there once."""
     settings = store.empty()

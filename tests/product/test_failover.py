@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, text, update
@@ -163,6 +164,7 @@ def test_control_without_an_epoch(spare: Pair) -> None:
         assert {diverged(successor, path) for path in cursors} == {DIVERGED}
 
 
+@pytest.mark.slow
 def test_failover_in_the_middle_of_a_load(spare: Pair) -> None:
     """A reader whose load or target version was lost is told to begin again, and ends with a whole copy."""
     with application(spare.primary) as app, application(spare.standby) as follower:
@@ -204,6 +206,7 @@ def test_answers_of_a_lost_primary(spare: Pair) -> None:
         assert {path: diverged(reader, path) for path in paths} == dict.fromkeys(paths, DIVERGED)
 
 
+@pytest.mark.slow
 def test_switchover(own_pair: Pair) -> None:
     """After a switchover without loss, every cursor, integer and digest holds, and readers get nothing twice.
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from api.settings import ROOT, Settings
+from tests.support.databases import SQLITE_FIRST
 from tests.support.processes import environment
 
 # Paths that read nothing of the database.
@@ -26,6 +27,7 @@ def report(request: pytest.FixtureRequest, settings: Settings) -> dict[str, Any]
     return output
 
 
+@SQLITE_FIRST
 def test_instrumentation_sees_every_statement(report: dict[str, Any]) -> None:
     """Each endpoint answers 200 and its statements have spans; the control, a listener without context, fails."""
     answers: dict[str, tuple[int, list[str]]] = report["answers"]

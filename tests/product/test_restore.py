@@ -187,7 +187,7 @@ def lose(place: Place) -> Followers:
     return followers
 
 
-@pytest.mark.parametrize("told", [False, True], ids=["forgotten", "new-epoch"])
+@pytest.mark.parametrize("told", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["forgotten", "new-epoch"])
 @pytest.mark.parametrize("place", PLACES, indirect=True)
 def test_nobody_is_misled(place: Place, told: bool) -> None:  # noqa: FBT001 - pytest passes it
     """Every follower of the lost commits is refused, before the next write and after more commits than were lost."""

@@ -30,7 +30,7 @@ from api.query.plan import PLANNER, Planner
 from api.resources import BY_NAME, RESOURCES
 from api.resources.initiatives import initiatives
 from api.schema.canonical import Content
-from tests.support.databases import ON_SQLITE, counted, publishing
+from tests.support.databases import ON_SQLITE, SQLITE_FIRST, counted, publishing
 
 REINDEX = "run `flask --app wsgi ledger reindex`"
 # The indexed dimensions of each noun.
@@ -192,6 +192,7 @@ TAMPERINGS = {
 NOTHING = {"sqlite": "x'00'", "postgresql": "decode('00', 'hex')"}
 
 
+@SQLITE_FIRST
 @pytest.mark.parametrize("window", [7, bitmaps.WINDOW])
 @pytest.mark.parametrize("tampering", TAMPERINGS)
 def test_verify_finds(
@@ -455,6 +456,7 @@ def segment(statement: str) -> str:
     return "tie" if "initiatives.started = " in statement else "behind" if re.search("started [<>] ", statement) else "first"
 
 
+@SQLITE_FIRST
 @pytest.mark.parametrize("sort", ["-started", "started", "-started,-title", "-started,-id"])
 @pytest.mark.parametrize("query", [LINKED, "q=-city", f"q=-city&{LINKED}", f"q=data&{LINKED}"])
 @pytest.mark.usefixtures("small")

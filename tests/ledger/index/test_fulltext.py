@@ -26,7 +26,7 @@ from api.resources.cities import cities
 from api.resources.initiatives import initiatives
 from api.settings import Settings
 from tests.support.applications import serving
-from tests.support.databases import Store, config, opened, publishing, upgrade
+from tests.support.databases import SQLITE_FIRST, Store, config, opened, publishing, upgrade
 
 INSERT = "insert into priorities (id, name, description) values (:id, :name, :description)"
 
@@ -196,6 +196,7 @@ NAMES = {
 }
 
 
+@SQLITE_FIRST
 @pytest.mark.parametrize("tampering", TAMPERINGS)
 def test_verify_finds(database: Database, tampering: str) -> None:
     """`verify` names missing, different and orphaned entries; `ledger reindex` repairs them."""

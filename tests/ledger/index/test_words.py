@@ -1,6 +1,5 @@
 """Words: folding of characters, and its cost."""
 
-import sys
 import tracemalloc
 from collections.abc import Callable
 
@@ -20,13 +19,13 @@ def memory(work: Callable[[], object]) -> int:
 
 
 def test_folded_characters_take_little_memory() -> None:
-    """Folding every Unicode character takes a few megabytes; the control, a cache of all of them, takes more."""
-    codes, before = range(sys.maxunicode + 1), fold("ÀÉ'Ω")
+    """Folding characters of most scripts takes little memory; the control, a cache of all of them, takes more."""
+    codes, before = range(0x20000), fold("ÀÉ'Ω")
 
     def fold_all() -> None:
         for code in codes:
             fold(chr(code))
 
-    assert memory(fold_all) < 5_000_000
-    assert memory(lambda: {code: fold(chr(code)) for code in codes}) > 50_000_000
+    assert memory(fold_all) < 2_000_000
+    assert memory(lambda: {code: fold(chr(code)) for code in codes}) > 8_000_000
     assert fold("ÀÉ'Ω") == before == "ae'ω"
