@@ -75,6 +75,7 @@ def test_its_schema_is_the_migrated_one(built: Settings, migrated: Settings, sto
         assert schema(database) == schema(other)
 
 
+@SQLITE_FIRST
 def test_its_triggers_work(built: Settings, store: Store) -> None:
     """A change by raw SQL afterwards is published by the next sweep."""
     with opened(store.copy(built)) as database:

@@ -14,7 +14,7 @@ from api.ledger.models import CURRENT, Revision
 from api.settings import ROOT, Settings
 from tests.support.answers import ANY
 from tests.support.applications import curating, serving
-from tests.support.databases import head
+from tests.support.databases import SQLITE_FIRST, head
 from tests.support.processes import Run
 
 
@@ -150,6 +150,7 @@ TAMPERED: dict[str, tuple[str, list[str]]] = {
 }
 
 
+@SQLITE_FIRST
 @pytest.mark.parametrize("tampered", TAMPERED)
 def test_tampering_is_found(run: Run, database: Database, tampered: str) -> None:
     """`verify` names every manual change of the ledger, with status 1."""

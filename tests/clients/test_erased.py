@@ -9,6 +9,7 @@ from werkzeug import Request, Response
 from api.ledger import retention
 from tests.support.answers import ANY
 from tests.support.copies import city, write
+from tests.support.databases import SQLITE_FIRST
 from tests.support.mirrors import Copy, PythonCopy, bucket, is_equal, on_sqlite
 from tests.support.watched import Answer, Watched
 
@@ -22,6 +23,7 @@ def erase(server: Watched, id: str) -> int:
         return retention.erase(session, "cities", id)
 
 
+@SQLITE_FIRST
 @pytest.mark.parametrize("lives", [True, False])
 def test_erased(server: Watched, copy: Copy, *, lives: bool) -> None:
     """A copy that has an erased document deletes it, whether the record lives on or not, and is equal to the server again."""

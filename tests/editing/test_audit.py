@@ -11,7 +11,7 @@ from api.db.database import Database
 from api.editing.audit import audit
 from api.ledger import publish
 from tests.support.answers import ANY, Json
-from tests.support.databases import ON_SQLITE, publishing
+from tests.support.databases import ON_SQLITE, SQLITE_FIRST, publishing
 
 INITIATIVE, AWARD = "los-angeles-ca-myla311", "digital-cities-2024-sacramento-ca"
 OTHER, CITY = "san-diego-ca-ai-adoption", "san-diego-ca"
@@ -90,6 +90,7 @@ def test_the_seeds_break_no_rule(database: Database) -> None:
         assert list(audit(session)) == []
 
 
+@SQLITE_FIRST
 @pytest.mark.parametrize("rule", BROKEN)
 def test_a_broken_rule_is_named(editor: FlaskClient, database: Database, rule: str) -> None:
     """A record that raw SQL made break a rule is a line with its place and its cure, and the cure works."""

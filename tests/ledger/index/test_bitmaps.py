@@ -163,7 +163,7 @@ def test_faults_are_found_in_bounded_memory(database: Database, monkeypatch: pyt
         return highest
 
     peaks: dict[int, list[int]] = defaultdict(list)
-    for count in (2_000, 8_000):
+    for count in (1_000, 4_000):
         with database.writing() as session:
             bitmaps.rebuild(session, initiatives, contents(count))
             for window in (1_000, 10_000):
