@@ -180,7 +180,12 @@ class Cache:
 
 
 def may_be_kept(environ: Environ) -> bool:
-    """Tell whether a request is a plain read, which neither waits for changes nor asks for the health."""
+    """Tell whether a request is a plain read, which neither waits for changes nor asks for the health.
+
+    Without a `Host`, HTTP/1.0 gets an answer and HTTP/1.1 a refusal, which is not made here.
+    """
+    if not environ.get("HTTP_HOST"):
+        return False
     if environ["REQUEST_METHOD"] not in READS or "wait=" in environ["QUERY_STRING"] or environ["PATH_INFO"] in UNCACHED:
         return False
     if "HTTP_AUTHORIZATION" in environ or "HTTP_IF_MATCH" in environ or "HTTP_TRANSFER_ENCODING" in environ:

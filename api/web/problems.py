@@ -12,6 +12,7 @@ from marshmallow import Schema, fields
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.wsgi import get_path_info
 
 from api import logs
 from api.db import failures
@@ -152,7 +153,7 @@ def example(row: ProblemType) -> Item:
 
 def respond(row: ProblemType, detail: str, *errors: Item, headers: Iterable[tuple[str, str]] = (), **members: Any) -> Response:
     """Return the answer with a problem of the current request."""
-    instance = {"instance": shorten(request.path, 200), "request_id": request_id()}
+    instance = {"instance": shorten(get_path_info(request.environ), 200), "request_id": request_id()}
     body = json.dumps(_bounded(base_url(), row, detail, errors, instance | members), separators=(",", ":"))
     response = Response(body, row.status, content_type=MEDIA_TYPE)
     response.headers["Cache-Control"] = "no-store"
@@ -216,12 +217,13 @@ def _request_line() -> None:
     """Refuse requests that no view could answer. Raises 400, 404, 408, 413, 414 and 503."""
     if refusal := request.environ.get(REFUSAL):
         raise ProblemError(*refusal)
-    is_host_missing = "Host" not in request.headers and request.environ["SERVER_PROTOCOL"] == "HTTP/1.1"
+    is_host_missing = not request.headers.get("Host") and request.environ["SERVER_PROTOCOL"] == "HTTP/1.1"
     if is_host_missing or (request.headers.get("Host") and not request.host):
         detail = "The `Host` header is missing." if is_host_missing else "The `Host` header is not a host name."
         raise ProblemError("bad-request", detail, error_item("Host", "invalid-value", detail))
-    if "\0" in request.path:
-        # PostgreSQL takes no text with a null character, so no view looks one up.
+    if "\0" in request.path or request.environ["PATH_INFO"].startswith("//"):
+        # PostgreSQL takes no text with a null character, so no view looks one up. werkzeug reads `//keys` as `/keys`, which a
+        # proxy that lets only some paths pass does not.
         raise NotFound
     length = len(request.query_string)
     if length > MAX_QUERY_STRING:
@@ -236,7 +238,7 @@ def _problem(error: ProblemError) -> Response:
 
 
 def _not_found(_error: NotFound) -> Response:
-    path = shorten(request.path)
+    path = shorten(get_path_info(request.environ))
     detail = f"There is nothing at `{path}`."
     paths = sorted({rule.rule for rule in current_app.url_map.iter_rules() if not rule.arguments})
     item = error_item("path", "unknown-path", detail, allowed=paths, suggestion=_nearest_path(path, paths))

@@ -22,7 +22,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from sqlalchemy import event, text
-from werkzeug.test import TestResponse
+from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 
 from api.db.database import Database
 from api.db.engines import autocommit
@@ -149,6 +149,20 @@ def test_every_variant(routing_kept: tuple[FlaskClient, FlaskClient], path: str)
         expected = whole(plain.open(path, method=method, headers=headers, buffered=True))
         answer = whole(kept.open(path, method=method, headers=headers, buffered=True))
         assert (method, headers, answer) == (method, headers, expected)
+
+
+@pytest.mark.parametrize("host", [{}, {"HTTP_HOST": ""}], ids=["missing", "empty"])
+def test_no_host(routing_kept: tuple[FlaskClient, FlaskClient], host: dict[str, str]) -> None:
+    """HTTP/1.1 without a `Host` is refused, also after HTTP/1.0, which needs none, got the same answer."""
+    kept, _ = routing_kept
+    environ = EnvironBuilder("/cities").get_environ()
+    del environ["HTTP_HOST"]
+
+    def status(protocol: str) -> str:
+        _, status, _ = run_wsgi_app(kept.application, environ | host | {"SERVER_PROTOCOL": protocol}, buffered=True)
+        return status.partition(" ")[0]
+
+    assert [status(protocol) for protocol in ("HTTP/1.0", "HTTP/1.1", "HTTP/1.1")] == ["200", "400", "400"]
 
 
 def test_unchanged_without_a_query(cached: FlaskClient, kept: Flask) -> None:

@@ -164,6 +164,8 @@ def postgresql_app(scratch: Path, postgresql: str) -> Iterator[Flask]:
         ("/cities/%00", None),
         ("/%ff%fe", None),
         ("/docs/nothing.js", None),
+        ("/%2fkeys", "/keys"),
+        ("/%2fcities/boston-ma", "/cities/boston-ma"),
     ],
 )
 def test_unknown_path(routing_client: FlaskClient, path: str, suggestion: str | None) -> None:
@@ -254,6 +256,13 @@ def test_wrong_host(host: str) -> None:
         response = app.test_client().get("/cities", headers={"Host": host})
     detail = "The `Host` header is not a host name."
     assert brief(response) == (400, "bad-request", [{"parameter": "Host", "code": "invalid-value", "detail": detail}])
+
+
+@pytest.mark.parametrize(("protocol", "status"), [("HTTP/1.1", 400), ("HTTP/1.0", 200)])
+def test_empty_host(routing_app: Flask, protocol: str, status: int) -> None:
+    """An empty `Host`, with which no link could be absolute, is refused as a missing one is; HTTP/1.0 needs none."""
+    environ = {"HTTP_HOST": "", "SERVER_PROTOCOL": protocol}
+    assert routing_app.test_client().get("/livez", environ_overrides=environ).status_code == status
 
 
 def test_request_id(routing_client: FlaskClient) -> None:
