@@ -143,13 +143,17 @@ class Gateway:
         return str(environ[HELD])
 
     def _run(self, environ: Environ, proto: Any, peer: str, done: asyncio.Future[None]) -> None:
-        """Run the application, and send its answer or begin to stream it."""
+        """Run the application, and send its answer or begin to stream it.
+
+        An answer is closed after it was sent: then the use of a key is noted, which can wait for another writer.
+        """
+        body: Iterable[bytes] = ()
         is_streaming = False
         try:
             start = Start()
             body = self.app(environ, start)
             if is_whole(environ, start, body):
-                proto.response_bytes(int(start.status), start.headers, joined(body))
+                proto.response_bytes(int(start.status), start.headers, b"".join(body))
             else:
                 stream = threading.Thread(target=self._stream, args=(start, body, proto, peer, done), daemon=True)
                 stream.start()
@@ -157,6 +161,8 @@ class Gateway:
         finally:
             if not is_streaming:
                 self.loop.call_soon_threadsafe(done.set_result, None)
+                if hasattr(body, "close"):
+                    body.close()
 
     def _stream(self, start: Start, body: Any, proto: Any, peer: str, done: asyncio.Future[None]) -> None:
         """Send an answer while it is made; if it fails, cut the connection, so that the client sees that it is incomplete."""
@@ -236,12 +242,3 @@ def is_whole(environ: Environ, start: Start, body: Iterable[bytes]) -> bool:
     if isinstance(body, list) or environ["REQUEST_METHOD"] == "HEAD" or start.status in BODILESS_STATUSES:
         return True
     return any(name == "Content-Length" for name, _ in start.headers)
-
-
-def joined(body: Iterable[bytes]) -> bytes:
-    """Return all pieces of an answer, and close it."""
-    try:
-        return b"".join(body)
-    finally:
-        if hasattr(body, "close"):
-            body.close()

@@ -26,6 +26,8 @@ from api.web.places import client_of
 from api.web.responses import database
 
 REALM = 'Bearer realm="digital-cities"'
+# The keys whose use is being noted: at most one thread waits for other writers to note a key's use.
+NOTING: set[str] = set()
 logger = logs.sparing(__name__)
 
 
@@ -147,8 +149,13 @@ def _note_use(key: ApiKey, now: dt.datetime) -> None:
 
 
 def _touch(database: Database, name: str, now: dt.datetime) -> None:
+    if name in NOTING:
+        return
+    NOTING.add(name)
     try:
         with database.writing() as session:
             keys.touch(session, name, now)
     except (SQLAlchemyError, LookupError) as error:
         logger.warning("the last use of the key %s is not noted: %s", name, logs.describe(error))
+    finally:
+        NOTING.discard(name)

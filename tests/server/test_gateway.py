@@ -7,8 +7,9 @@ from sqlalchemy import text
 
 from api.db.database import Database
 from api.settings import Settings
+from api.web import keys
 from tests.support.attacks import GUEST, opened, server
-from tests.support.databases import SQLITE_FIRST, publishing
+from tests.support.databases import ON_SQLITE, SQLITE_FIRST, publishing
 
 BODY = b'{"filter":{"id":"boston-ma"}}'
 # Requests as they are on the wire, with the status and a part of the answer.
@@ -75,3 +76,17 @@ def test_cached_answers(settings: Settings, database: Database) -> None:
         changed = ask()
         assert (changed[0], changed[1] == tag, b"Another." in changed[2]) == (200, False, True)
         assert ask(If_None_Match=tag) == changed
+
+
+@ON_SQLITE
+def test_nobody_waits_until_a_use_is_noted(settings: Settings, database: Database) -> None:
+    """A key's first use is noted after the answer, and by one thread, so its client does not wait for another writer."""
+    with database.writing() as session:
+        secret = keys.issue(session, "reader", ["admin"], None)
+    with server(settings, LOCK_TIMEOUT=5) as port, database.writing():
+        # More requests than threads.
+        for _ in range(5):
+            connection = HTTPConnection("127.0.0.1", port, timeout=3)
+            with closing(connection):
+                connection.request("GET", "/keys", headers={"Authorization": f"Bearer {secret}"})
+                assert connection.getresponse().status == 200
