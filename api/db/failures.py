@@ -8,6 +8,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from api.logs import code_of
 
 UNREACHABLE = "The database cannot be reached."
+NOT_OPENED = "The file of the database cannot be opened: it is missing, or its folder can only be read."
 BUSY = "The database is busy."
 LOCKED = "The database is locked by another writer: try again."
 TOO_LONG = "The query took too long: ask for less, such as fewer conditions or facets, or no exact total."
@@ -25,7 +26,7 @@ REASONS: Mapping[str, str] = {
     "SQLITE_IOERR": BROKEN,
     "SQLITE_CORRUPT": DAMAGED,
     "SQLITE_NOTADB": DAMAGED,
-    "SQLITE_CANTOPEN": UNREACHABLE,
+    "SQLITE_CANTOPEN": NOT_OPENED,
     "08": UNREACHABLE,
     "25006": STANDBY,
     "28": "The database does not let this server in.",
@@ -42,7 +43,7 @@ REASONS: Mapping[str, str] = {
     "XX002": DAMAGED,
 }
 # Failures that a writer can expect again until an operator does something.
-LASTING = frozenset(REASONS.values()) - {UNREACHABLE, BUSY, LOCKED, TOO_LONG, STANDBY}
+LASTING = frozenset(REASONS.values()) - {UNREACHABLE, NOT_OPENED, BUSY, LOCKED, TOO_LONG, STANDBY}
 
 DatabaseError = DBAPIError | PoolTimeoutError
 

@@ -21,7 +21,7 @@ from sqlalchemy import text
 from api.errors import MAX_QUERY_STRING
 from api.settings import ROOT, Settings
 from tests.support.databases import Store, opened, unmigrated
-from tests.support.messages import CANNOT_BE_REACHED, NOT_MIGRATED
+from tests.support.messages import CANNOT_BE_OPENED, NOT_MIGRATED
 from tests.support.processes import SECRET, SERVE, accepts, listening, refusal, unused_port, wait_until
 
 
@@ -35,7 +35,7 @@ from tests.support.processes import SECRET, SERVE, accepts, listening, refusal, 
         ),
         ({"DATABASE_URL": f"mysql://me:{SECRET}@h/n"}, "digital-cities-api: DATABASE_URL names the database 'mysql', .*"),
         ({"DATABASE_URL": "sqlite://folder/file.sqlite3"}, "digital-cities-api: DATABASE_URL .*"),
-        ({"DATABASE_URL": "sqlite:///missing/file.sqlite3"}, re.escape(CANNOT_BE_REACHED)),
+        ({"DATABASE_URL": "sqlite:///missing/file.sqlite3"}, re.escape(CANNOT_BE_OPENED)),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
 )

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from api.db.failures import NOT_OPENED
 from api.errors import MAX_QUERY_STRING, ProblemName
 from api.logs import LineFormatter
 from api.query import language, parameters
@@ -324,7 +325,7 @@ def test_missing_file(sqlite_store: Store, tmp_path: Path) -> None:
     with serving(Settings(database_url=f"sqlite:///{path}", retry_after=17)) as app:
         client = app.test_client()
         response = client.get("/cities")
-        assert problem(response)["detail"] == "The database cannot be reached."
+        assert problem(response)["detail"] == NOT_OPENED
         assert response.headers["Retry-After"] == "17"
         assert not path.exists()
         shutil.copy(sqlite_store.copy(template(sqlite_store)).sqlalchemy_url.database or "", path)
@@ -436,7 +437,7 @@ def test_replaced_file(sqlite_store: Store) -> None:
             session.execute(text("update cities set summary = 'Newer.' where id = 'boston-ma'"))
         assert client.get("/cities/boston-ma").get_json()["data"]["summary"] == "Newer."
         path.rename(path.with_suffix(".away"))
-        assert problem(client.get("/cities"))["detail"] == "The database cannot be reached."
+        assert problem(client.get("/cities"))["detail"] == NOT_OPENED
         backup.rename(path)
         assert client.get("/cities/boston-ma").get_json()["data"]["summary"] is None
 
