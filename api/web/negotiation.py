@@ -24,9 +24,16 @@ WEIGHT = re.compile(r"0?\.\d+|[01]\.?|1\.0+")
 JAVA = {"text/html,image/gif,image/jpeg,*;q=.2,*/*;q=.2", "text/html,image/gif,image/jpeg,*/*;q=0.2"}
 # Choices for longer headers are not remembered, so that nobody can fill the memory with them.
 MAX_REMEMBERED = 500
+# Characters of a header that are read: werkzeug's time grows with their square, and the event loop waits for it.
+MAX_READ = 1_000
 
 
 Choice = TypeVar("Choice")
+
+
+def beginning(header: str) -> str:
+    """Return the whole items among the characters of a header that are read."""
+    return header if len(header) <= MAX_READ else header[:MAX_READ].rpartition(",")[0]
 
 
 def _remembered(choose: Callable[[str], Choice]) -> Callable[[str], Choice]:
@@ -35,7 +42,7 @@ def _remembered(choose: Callable[[str], Choice]) -> Callable[[str], Choice]:
 
     @wraps(choose)
     def choice(header: str) -> Choice:
-        return remembering(header) if len(header) <= MAX_REMEMBERED else choose(header)
+        return remembering(header) if len(header) <= MAX_REMEMBERED else choose(beginning(header))
 
     return choice
 
@@ -63,7 +70,7 @@ def preferred_coding(accept_encoding: str) -> str | None:
 
 def accepts_coding(accept_encoding: str | None, coding: str) -> bool:
     """Tell whether a client can decode a coding. Without the header it can decode any (RFC 9110, 12.5.3)."""
-    return accept_encoding is None or Accept(_weighed(accept_encoding)).quality(coding) > 0
+    return accept_encoding is None or Accept(_weighed(beginning(accept_encoding))).quality(coding) > 0
 
 
 def _weighed(header: str) -> Iterator[tuple[str, float]]:

@@ -16,7 +16,7 @@ from werkzeug.http import parse_etags
 from api.ledger.head import DatasetState
 from api.ledger.history import RevisionRow
 from api.ledger.models import Revision
-from api.web.negotiation import CODINGS, accepts_coding, preferred_coding
+from api.web.negotiation import CODINGS, accepts_coding, beginning, preferred_coding
 from api.web.problems import base_url
 
 DIGITS = 8
@@ -70,7 +70,7 @@ def matches(header: str, selected: str, accept_encoding: str | None) -> bool:
     if header[1:-1] == selected or header.strip() == "*":
         return True
     # werkzeug reads an empty tag as None.
-    return any(_names(tag or "", selected, accept_encoding) for tag in parse_etags(header).as_set(include_weak=True))
+    return any(_names(tag or "", selected, accept_encoding) for tag in parse_etags(beginning(header)).as_set(include_weak=True))
 
 
 def _names(tag: str, selected: str, accept_encoding: str | None) -> bool:

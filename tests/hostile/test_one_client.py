@@ -35,6 +35,8 @@ SNAPSHOT = head("GET /snapshot")
 SEARCHES = 60
 # The end of a chunked answer that is complete.
 LAST_CHUNK = b"\r\n0\r\n\r\n"
+# Characters of a header that granian still takes.
+LONG = 350_000
 POLL = head("GET /changes?since=603&wait=30")
 # The gateway keeps these from the database, so one is enough.
 BEFORE_SQL = ON_SQLITE
@@ -99,6 +101,21 @@ def test_bodies_that_are_not_carried_out(settings: Settings, stack: ExitStack) -
         assert statuses(cut, 10) == {400}
         (whole,) = opened(stack, port, 1, CHUNKED + b"2\r\n{}\r\n0\r\n\r\n")
         assert status(whole, 10) == 422
+
+
+@BEFORE_SQL
+@pytest.mark.parametrize("name", ["Accept", "Accept-Encoding", "If-None-Match"])
+def test_long_headers(settings: Settings, stack: ExitStack, name: str) -> None:
+    """A header as long as the server takes it, which the event loop reads, keeps nobody waiting."""
+    with server(settings) as port:
+
+        def attack() -> None:
+            blank, repeated = f"{name}: x{' ' * LONG}x", f"{name}: {'a,' * (LONG // 2)}"
+            for header in (blank, repeated):
+                assert statuses(opened(stack, port, 2, head("GET /cities", header)), 5) <= {200, 406}
+
+        guest = suffered(port, f"{name} of {LONG} characters", attack)
+    assert guest.failed == []
 
 
 @BEFORE_SQL

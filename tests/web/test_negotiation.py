@@ -3,7 +3,7 @@
 import pytest
 from flask.testing import FlaskClient
 
-from api.web.negotiation import preferred_coding, preferred_types
+from api.web.negotiation import accepts_coding, preferred_coding, preferred_types
 
 JSON, CSV, NDJSON, HTML = "application/json", "text/csv", "application/x-ndjson", "text/html"
 CHROME = (
@@ -56,6 +56,14 @@ def test_programs(client: FlaskClient, accept: str) -> None:
 def test_which_types(accept: str, types: tuple[str, ...]) -> None:
     """The types that a header allows are ordered by weight, then by specificity, then by our preference."""
     assert preferred_types(accept) == types
+
+
+def test_only_the_beginning_is_read() -> None:
+    """An item behind the first 1,000 characters of a header has no effect; the control: one before them has."""
+    for padding, is_read in ((" " * 900, True), (" " * 1_000, False), ("a/b;" + " " * 1_000, False)):
+        assert (CSV in preferred_types(f"image/png,{padding},text/csv")) == is_read
+        assert (preferred_coding(f"identity;q=0.5,{padding},gzip") == "gzip") == is_read
+        assert accepts_coding(f"identity,{padding},gzip", "gzip") == is_read
 
 
 @pytest.mark.parametrize(

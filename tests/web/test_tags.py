@@ -16,6 +16,7 @@ from sqlalchemy import text
 from api.db.database import Database
 from api.settings import Settings
 from api.web.negotiation import CODINGS
+from api.web.tags import matches
 from tests.support.answers import brief
 from tests.support.applications import curating, serving
 from tests.support.databases import ON_SQLITE, Store, opened, publishing
@@ -106,6 +107,14 @@ def test_tags_of_proxies(client: FlaskClient, path: str) -> None:
     plain = tag_of(client, path)
     answer = client.get(path, headers={"Accept-Encoding": "gzip", "If-None-Match": f'{plain[:-1]}-gzip"'})
     assert (answer.status_code, answer.headers["ETag"]) == (304, tag_of(client, path, "gzip"))
+
+
+def test_only_the_beginning_is_read() -> None:
+    """A tag behind the first 1,000 characters of a header has no effect, and none is cut to another tag."""
+    tag = "5f1c0d7a-618-3c59dc04"
+    assert matches(f'"{"x" * 900}", "{tag}"', tag, None)
+    assert not matches(f'"{"x" * 1_000}", "{tag}"', tag, None)
+    assert not matches(f"{'x' * (999 - len(tag))},{tag}:gzip", tag, None)
 
 
 @ON_SQLITE
