@@ -12,11 +12,12 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 
+from api.errors import MAX_QUERY_STRING
 from api.server.gateway import STOPPING, Gateway
 from api.settings import ROOT, Settings
 
-# Milliseconds from the first byte of a request to the end of its headers.
-HEADERS_TIMEOUT = 10_000
+# Milliseconds from the first byte of a request to the end of its headers, and the bytes that may wait to be read meanwhile.
+HEADERS_TIMEOUT, HEADERS_SIZE = 10_000, 2 * MAX_QUERY_STRING
 # Connections that the kernel keeps until a process accepts them, at least.
 BACKLOG = 1024
 
@@ -54,7 +55,7 @@ def run(target: str, address: str, settings: Settings) -> None:
         interface=Interfaces.RSGI,
         # A slow client of HTTP/2 would need limits of its own; proxies speak HTTP/1.1 to us.
         http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADERS_TIMEOUT),
+        http1_settings=HTTP1Settings(header_read_timeout=HEADERS_TIMEOUT, max_buffer_size=HEADERS_SIZE),
         backlog=max(BACKLOG, settings.connections),
         backpressure=settings.connections,
         workers=settings.workers,

@@ -28,6 +28,8 @@ CASES: dict[str, tuple[bytes, int, bytes]] = {
         b"content-encoding: br",
     ),
     "header beyond ASCII": (b"POST /cities HTTP/1.1\r\nHost: a\r\nAuthorization: \xe9\r\n\r\n", 401, b"This needs a key"),
+    "long headers": (b"GET /cities HTTP/1.1\r\nHost: a\r\nX-Long: %s\r\n\r\n" % (b"a" * 50_000), 200, b'"data":['),
+    "longer headers": (b"GET /cities HTTP/1.1\r\nHost: a\r\nX-Long: %s\r\n\r\n" % (b"a" * 200_000), 431, b"content-length: 0"),
     "body of a GET": (b"GET /cities HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}", 200, b'"data":['),
     "chunks": (
         b"POST /cities/search HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
