@@ -9,13 +9,17 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db.types import Base, Record, Whole, choice, whole_number
 from api.schema.fields import SHA256, Document, Pattern, identifier, slug, text, whole
+from api.schema.fingerprints import ABBREVIATIONS, SENTENCE_RULE
 from api.schema.resource import Relation, Resource
 
+_ABBREVIATED = " ".join(f"{word}." for words in ABBREVIATIONS.values() for word in words.split())
 HOW_TO_CHECK = (
     "Anyone who has the source can check a citation: split the text into lines and "
-    "drop the empty ones (paragraphs); split a paragraph after `.`, `!` or `?`, with any closing quotes or brackets, where "
-    "white space and an upper-case letter, a digit or an opening quote or bracket follow, but not after an initial such as "
-    "`L.A.`; normalize by Unicode NFKC, straight quotes for curly ones, one space for each run of white space, trimmed; "
+    f"drop the empty ones (paragraphs); split a paragraph by the rule for sentences, version {SENTENCE_RULE}: "
+    "after `.`, `!` or `?`, with any closing quotes or brackets, where "
+    "white space and an upper-case letter, a digit or an opening quote or bracket follow, but not after the one full stop "
+    f"of an initial such as `L.A.`, or of one of these abbreviations: `{_ABBREVIATED}`; "
+    "normalize by Unicode NFKC, straight quotes for curly ones, one space for each run of white space, trimmed; "
     "take the SHA-256 of the UTF-8 bytes."
 )
 

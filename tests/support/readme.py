@@ -19,6 +19,7 @@ from api.db.database import Database, alembic_config
 from api.query.language import filters, includable
 from api.query.parameters import PARAMETERS
 from api.resources import BY_NAME, RESOURCES
+from api.schema.fingerprints import ABBREVIATIONS
 from api.schema.formats import FORMATS
 from api.schema.operators import OPERATORS, TYPES
 from api.settings import ROOT, Settings
@@ -155,6 +156,12 @@ def fields_of_nouns() -> str:
 
 def _codes(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
+
+
+def abbreviations() -> str:
+    """Return the table of the abbreviations that end no sentence."""
+    rows = [(kind, " ".join(f"`{word}.`" for word in words.split())) for kind, words in ABBREVIATIONS.items()]
+    return _table(("kind", "abbreviations"), rows)
 
 
 def formats() -> str:
