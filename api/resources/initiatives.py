@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from api.db.types import Base, Record, choice, folded_index
 from api.resources.citations import about
-from api.schema.fields import MAX_INTEGER, Document, Number, Part, Rule, edtf, identifier, named, prose, slug
+from api.schema.fields import MAX_INTEGER, Document, Number, Part, Rule, edtf, identifier, named, prose, slug, titled
 from api.schema.resource import Relation, Resource
 
 
@@ -165,7 +165,7 @@ class PartnerSchema(Part):
 class MetricSchema(Part):
     """A figure as data: what is measured, its value and unit, and how the source qualifies it."""
 
-    name = named("What is measured.", "contacts handled")
+    name = titled("What is measured.", "contacts handled")
     value = Number(
         required=True,
         validate=validate.Range(min=-MAX_INTEGER, max=MAX_INTEGER),
@@ -190,7 +190,7 @@ class InitiativeSchema(Document):
     rules = (Rule("parent", "is another initiative", lambda row: row["parent_id"] != row["id"]),)
     id = identifier("san-diego-ca-records-digitization")
     city = slug("Id of the city.", "san-diego-ca", attribute="city_id")
-    title = named("Title of the initiative, in a few words.", "Records digitization")
+    title = titled("Title of the initiative, in a few words.", "Records digitization")
     summary = prose("What it is and does, in our words.", "The city is turning paper records into searchable files.")
     status = fields.Enum(
         Status,
@@ -229,6 +229,7 @@ initiatives = Resource(
     label=Initiative.title,
     search=("title", "summary"),
     tree="parent",
+    judged=("priorities",),
     agree={"parent": "city", "awards": "city"},
     facets=("city", "city.state", "status", "priority", "award", "award.survey", "partner", "partner.role", "metric.unit"),
     relations=(

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db.types import Record, Whole, choice, folded_index, whole_number
 from api.resources.citations import about
-from api.schema.fields import SHA256, Document, Pattern, Rule, identifier, named, prose, slug, text, whole
+from api.schema.fields import SHA256, Document, Pattern, Rule, identifier, prose, slug, text, titled, whole
 from api.schema.resource import Relation, Resource
 
 
@@ -61,7 +61,7 @@ class SourceSchema(Document):
         ),
     )
     id = identifier("industry-insider-digital-cities-2024-part-1")
-    title = named("Title of the document, in our words.", "Article on California's largest cities in the 2024 survey")
+    title = titled("Title of the document, in our words.", "Article on California's largest cities in the 2024 survey")
     type = fields.Enum(
         SourceType, by_value=fields.String, required=True, metadata={"description": "Kind of document.", "example": "article"}
     )
@@ -87,6 +87,8 @@ sources = Resource(
     default_sort="title",
     label=Source.title,
     search=("title", "summary"),
+    # The document itself shows them.
+    unsourced=("title", "type", "summary", "language", "text_sha256"),
     facets=("type", "publisher", "language"),
     relations=(
         Relation(

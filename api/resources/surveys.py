@@ -199,6 +199,7 @@ surveys = Resource(
     default_sort="-year",
     label=Survey.name,
     search=("name", "summary"),
+    unsourced=("year_basis",),
     facets=("name", "year", "conducted_by", "state", "priority"),
     relations=(
         Relation(

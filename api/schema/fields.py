@@ -163,6 +163,10 @@ class Name(fields.String):
             raise ValidationError(str(error)) from None
 
 
+class Title(Name):
+    """A title in our own words, unlike a name, which the world gives."""
+
+
 class Prose(fields.String):
     """A text of sentences: it can be searched for words, but not compared as a whole."""
 
@@ -180,6 +184,11 @@ def text(description: str, example: str, **kwargs: Any) -> fields.String:
 def named(description: str, example: str) -> Name:
     """Return the field of a name: NFC, trimmed, with single spaces and without invisible characters."""
     return Name(required=True, metadata={"description": description, "example": example, "pattern": names.PATTERN})
+
+
+def titled(description: str, example: str) -> Title:
+    """Return the field of a title in our own words, in the form of a name."""
+    return Title(required=True, metadata={"description": description, "example": example, "pattern": names.PATTERN})
 
 
 def slug(description: str, example: str, **kwargs: Any) -> fields.String:

@@ -27,11 +27,17 @@ def step(value: Any, token: str) -> Any:
     raise LookupError(token)
 
 
+def follow(value: Any, pointer: str) -> Any:
+    """Return the part of a value that a pointer leads to. Raises LookupError if there is none."""
+    for token in tokens(pointer):
+        value = step(value, token)
+    return value
+
+
 def resolves(value: Any, pointer: str) -> bool:
     """Tell whether a pointer leads to a part of a value."""
     try:
-        for token in tokens(pointer):
-            value = step(value, token)
+        follow(value, pointer)
     except LookupError:
         return False
     return True

@@ -94,7 +94,8 @@ class Resource:
 
     ``tree`` is the relation to the record that a record is part of; no record is part of itself, through others either.
     ``agree`` maps relations to the member that a record has in common with the related ones. ``shared`` are rules about
-    records with values in common.
+    records with values in common. ``unsourced`` are the members that need no citation, because we or the record itself are the
+    source. ``judged`` are the lists whose items are our judgement, so that each needs a citation of its own.
     """
 
     model: type[Record]
@@ -112,6 +113,8 @@ class Resource:
     tree: str = ""
     agree: Mapping[str, str] = field(default_factory=dict)
     shared: Sequence[Shared] = ()
+    unsourced: Sequence[str] = ()
+    judged: Sequence[str] = ()
 
     @property
     def name(self) -> str:

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 
 KEYS, DATA, LEDGER, HOOKS = (f".venv/bin/flask --app wsgi {group} " for group in ("keys", "data", "ledger", "webhooks"))
 CHECK = ".venv/bin/flask --app wsgi citations check industry-insider-digital-cities-2024-part-1 FILE"
+LOCATE = CHECK.replace("check", "locate")
 REVALIDATION = next(command.line for command in run_by("shell") if "If-None-Match" in command.line)
 MIRROR = (
     "PYTHONPATH=clients/python python3 -c "
@@ -163,7 +164,10 @@ def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
         REVALIDATION: (0, "304"),
         # The article is not in the repository: here the command tells another text from it.
         CHECK: (1, outcomes[CHECK][1]),
+        LOCATE: (0, outcomes[LOCATE][1]),
     }
+    assert outcomes[CHECK][1].startswith("Error: faults: ")
+    assert outcomes[LOCATE][1].startswith("Warning: this is not the text of ")
     assert outcomes[LEDGER + "sweep"][1].startswith("Changes published: 0;")
     secrets = [outcomes[KEYS + command][1] for command in ("create curator --scope write --expires 90d", "rotate curator")]
     assert all(re.fullmatch(r"dca_[A-Za-z0-9_-]{43}", secret) for secret in secrets)

@@ -164,6 +164,12 @@ def abbreviations() -> str:
     return _table(("kind", "abbreviations"), rows)
 
 
+def evidence() -> str:
+    """Return the table of members that need no citation, and of those whose items each need one."""
+    rows = [(f"`{row.name}`", _codes(row.unsourced), _codes(row.judged)) for row in RESOURCES if row.unsourced or row.judged]
+    return _table(("records", "need no citation", "are judgements"), rows)
+
+
 def formats() -> str:
     """Return the table of formats."""
     return _table(
