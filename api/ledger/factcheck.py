@@ -42,14 +42,15 @@ Finding = tuple[Section, str]
 
 
 def findings(session: Session, source: Source, text: str, declared: Iterable[str]) -> Iterator[Finding]:
-    """Yield what is to be said about a source's citations and about our words, given its text and declared proper names."""
+    """Yield each finding about a source's citations, facts and our words, from its text and declared proper names."""
     yield from _of_citations(session, source, text)
     wording = Wording(text, [*declared, *_names(session)])
+    schemas = {resource: resource.schema() for resource in SUBJECTS}
     for resource, id, content, citations in _subjects(session):
         record = f"{resource.name}/{id}"
         for section, place in _of_record(resource, content, citations, source.id):
             yield section, f"{record}: {place}"
-        for ours in (ours for ours in texts(resource.schema(), content) if ours.is_ours):
+        for ours in (ours for ours in texts(schemas[resource], content) if ours.is_ours):
             for shared in wording.shared(ours):
                 section = COPIED_WORDS if shared.length >= COPIED else SHARED_WORDS
                 yield section, f'{record}: {ours.pointer}: {shared.length} words: "{shared.text}"'

@@ -20,7 +20,8 @@ from typing import Any
 FIRST_WORDS = 5
 # The version of the rule for sentences. Version 1 knew no abbreviations, and took the `t` of `don't` for a single letter.
 SENTENCE_RULE = 2
-# The words that American newspapers write with a full stop, as the AP Stylebook has them: a closed list, in one spelling.
+# The words that American newspapers write with a full stop; months and states as in the AP Stylebook. The list is closed, since
+# another one would cut the sources that are cited already at other places: it needs a new version of the rule.
 ABBREVIATIONS = {
     "titles": "Mr Mrs Ms Dr Prof Rev Gov Sen Rep Gen Col Capt Lt Sgt Jr Sr",
     "places": "St Mt Ft Ave Blvd",

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,14 +75,13 @@ class Wording:
     """The words of a source, and the proper names that a text may share with it."""
 
     def __init__(self, source: str, names: Iterable[str]) -> None:
-        """Index each sequence of `LISTED` words by its places, and each name by its first word."""
+        """Index each sequence of `LISTED` words by its places, and the names by their words."""
         self._source = _folded(words(source))
         self._places: dict[Words, list[int]] = defaultdict(list)
         for start in range(len(self._source) - LISTED + 1):
             self._places[self._source[start : start + LISTED]].append(start)
-        self._names: dict[str, set[Words]] = defaultdict(set)
-        for name in filter(None, map(words, names)):
-            self._names[name[0]].add(name)
+        self._names = set(filter(None, map(words, names)))
+        self._sizes = {len(name) for name in self._names}
 
     def shared(self, text: Text) -> Iterator[Shared]:
         """Yield the longest sequences of at least `LISTED` words that a text shares; words of proper names do not count.
@@ -91,7 +90,7 @@ class Wording:
         """
         spelled = words(text.text)
         ours, end = _folded(spelled), 0
-        named = set(self._named(spelled, {spelled}))
+        named = set(self._named(spelled))
         for start in range(len(ours) - LISTED + 1):
             reach = self._reach(ours, start)
             if reach > end:
@@ -110,12 +109,12 @@ class Wording:
             reach = max(reach, start + size)
         return reach
 
-    def _named(self, spelled: Words, excluded: Collection[Words]) -> Iterator[int]:
-        """Yield the places of the words that belong to a proper name."""
-        for start, word in enumerate(spelled):
-            for name in self._names.get(word, set()).difference(excluded):
-                if spelled[start : start + len(name)] == name:
-                    yield from range(start, start + len(name))
+    def _named(self, spelled: Words) -> Iterator[int]:
+        """Yield the places of the words that belong to a proper name, unless that is the whole text."""
+        for size in self._sizes:
+            for start in range(len(spelled) - size + 1):
+                if size < len(spelled) and spelled[start : start + size] in self._names:
+                    yield from range(start, start + size)
 
 
 def _folded(spelled: Words) -> Words:

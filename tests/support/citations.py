@@ -55,3 +55,13 @@ def operations() -> list[Json]:
     ]
     documents = [*RECORDS.items(), *(("citations", row) for row in citations)]
     return [{"op": "create", "kind": kind, "document": document} for kind, document in documents]
+
+
+def patch(kind: str, id: str, **document: object) -> Json:
+    """Return an operation that changes members of a record."""
+    return {"op": "patch", "kind": kind, "id": id, "if_match": "*", "document": document}
+
+
+def delete(id: str) -> Json:
+    """Return an operation that deletes a citation."""
+    return {"op": "delete", "kind": "citations", "id": id, "if_match": "*"}
