@@ -140,10 +140,7 @@ def test_citations_of_no_text(run: Run, story: Path, command: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
-        (
-            [delete(citation("initiatives", "/status"))],
-            {"uncited": [f"{LAMPS}: /status"]},
-        ),
+        ([delete(citation("initiatives", "/status"))], {"uncited": [f"{LAMPS}: /status"]}),
         ([delete(TO_METRICS)], {"uncited": [f"{LAMPS}: /metrics"]}),
         (
             [patch("citations", TO_METRICS, field="/metrics/0/value")],
@@ -219,11 +216,7 @@ COST = {"id": "zz-cost", "name": "Cost to the City", "type": "company"}
             "",
             {"shared": [f'{LAMPS}: /summary: 6 words: "all night at no cost to"']},
         ),
-        (
-            [summary("They burn all night at no Cost to the City.")],
-            "Something else\n\n  Cost to the  City \n",
-            {},
-        ),
+        ([summary("They burn all night at no Cost to the City.")], "Something else\n\n  Cost to the  City \n", {}),
         (
             [patch("initiatives", "zz-lamps", title="Lamps that burn all night at no cost to the city")],
             "",
