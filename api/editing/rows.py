@@ -10,7 +10,8 @@ from sqlalchemy import Table, UniqueConstraint
 from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
 
 from api.resources import RESOURCES
-from api.schema.fields import Name
+from api.schema import dates
+from api.schema.fields import Date, Name
 from api.schema.resource import Resource
 
 Values = dict[str, Any]
@@ -22,7 +23,8 @@ class Layout:
 
     ``names`` maps the table's columns to the members that hold their values. Of a part, ``member`` is the document's list of
     its rows, ``owner`` maps its columns to those of the table that it belongs to, and ``position`` is the column that counts
-    its rows, from ``first``. ``plucked``: a row is a single value in the document. ``called`` are the columns that hold names.
+    its rows, from ``first``. ``plucked``: a row is a single value in the document. ``called`` are the columns that hold names,
+    ``dated`` those that hold dates.
     """
 
     table: Table
@@ -34,6 +36,7 @@ class Layout:
     first: int = 0
     plucked: bool = False
     called: frozenset[str] = frozenset()
+    dated: frozenset[str] = frozenset()
 
     @cached_property
     def key(self) -> Sequence[str]:
@@ -110,6 +113,8 @@ def rows(resource: Resource, data: Values) -> Iterator[Row]:
 
 def _rows(below: Layout, data: Values, fixed: Values, pointer: str) -> Iterator[Row]:
     values = {**fixed, **{column: data[column] for column in below.names if column not in fixed}}
+    for column in below.dated:
+        values |= {f"{column}{suffix}": value for suffix, value in dates.derived(values[column]).items()}
     yield Row(below, values, pointer)
     for part in below.parts:
         owner = {column: values[above] for column, above in part.owner.items()}
@@ -124,8 +129,11 @@ def _layout(mapper: Mapper[Any], schema: Schema, **of_part: Any) -> Layout:
     assert isinstance(table, Table)
     columns = {column.name: names.get(column.name, column.name) for column in table.c if column.name in names}
     parts = tuple(_part(relationship, schema) for relationship in mapper.relationships if not relationship.viewonly)
-    called = frozenset(column for column, member in columns.items() if isinstance(schema.fields.get(member), Name))
-    return Layout(table=table, names=columns, parts=parts, called=called, **of_part)
+    called, dated = (
+        frozenset(column for column, member in columns.items() if isinstance(schema.fields.get(member), kind))
+        for kind in (Name, Date)
+    )
+    return Layout(table=table, names=columns, parts=parts, called=called, dated=dated, **of_part)
 
 
 def _part(relationship: RelationshipProperty[Any], schema: Schema) -> Layout:

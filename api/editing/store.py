@@ -53,7 +53,7 @@ def _update(session: Session, staging: Staging, layout: Layout, changes: Sequenc
     values = [row.row.values for row in staging.rows_of(table.name) if row.change.id in changed]
     _free_unique_values(session, layout, changes)
     if values:
-        new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in layout.names if name != "id"}
+        new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in values[0] if name != "id"}
         statement = update(table).where(table.c.id == bindparam("key")).values(new)
         parameters = [{"key": row["id"], **{f"new_{name}": row[name] for name in new}} for row in values]
         session.connection().execute(statement, parameters)

@@ -18,7 +18,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from api.db.database import Database
-from api.ledger import head, merkle
+from api.ledger import head, merkle, periods
 from api.ledger.digest import hash_buckets
 from api.ledger.epochs import lock_head
 from api.ledger.index import bitmaps, fulltext
@@ -95,10 +95,14 @@ def publish(
     session.flush()
     locked = lock_head(session)
     commit = _Commit(locked.before, locked.chain, locked.now, reason, author, indexed=locked.indexed)
-    for resource, ids in _take_dirty(session):
-        _append(session, resource, ids, commit, checked)
-        if progress:
-            progress(len(ids))
+    filled = True
+    while filled:
+        # To fill the columns of dates that raw SQL has written is a change itself, which the triggers note.
+        filled = False
+        for resource, ids in _take_dirty(session):
+            filled |= _append(session, resource, ids, commit, checked)
+            if progress:
+                progress(len(ids))
     if commit.refused:
         session.execute(insert(Dirty), [{"kind": kind, "id": id} for kind, id in commit.refused])
     faults = [*commit.refused.values()]
@@ -220,8 +224,11 @@ def _take_dirty(session: Session) -> Iterator[tuple[Resource, list[str]]]:
                 yield resource, ids[start : start + BATCH]
 
 
-def _append(session: Session, resource: Resource, ids: Sequence[str], commit: _Commit, checked: AbstractSet[bytes]) -> None:
-    """Add a revision for each record whose content differs from its last revision; refuse what cannot be published."""
+def _append(session: Session, resource: Resource, ids: Sequence[str], commit: _Commit, checked: AbstractSet[bytes]) -> bool:
+    """Add a revision for each record whose content differs from its last revision; refuse what cannot be published.
+
+    Returns whether it filled columns of dates.
+    """
     contents, refused = publishable(session, resource, ids, checked)
     last = last_revisions(session, resource.name, ids)
     rows: list[dict[str, Any]] = []
@@ -236,6 +243,7 @@ def _append(session: Session, resource: Resource, ids: Sequence[str], commit: _C
     added = {row["version"]: contents[row["id"]] for row in rows if row["op"] is Op.UPSERT}
     _index(session, resource, commit, superseded.values(), added)
     commit.refused |= {(resource.name, id): fault for id, fault in refused.items()}
+    return periods.fill(session, resource, [*contents]) > 0
 
 
 def _write(session: Session, rows: Sequence[Mapping[str, Any]], superseded: Mapping[int, Revision]) -> None:

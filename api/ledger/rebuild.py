@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import ColumnElement, Select, exists, select, update
 from sqlalchemy.orm import Session
 
-from api.ledger import head
+from api.ledger import head, periods
 from api.ledger.epochs import lock_head
 from api.ledger.index import bitmaps, fulltext
-from api.ledger.models import BATCH, CURRENT, Head, Revision
+from api.ledger.models import BATCH, CURRENT, Dirty, Head, Revision
+from api.ledger.publish import publish
 from api.resources import RESOURCES
 from api.schema.canonical import Content
 from api.schema.resource import Resource
@@ -18,6 +19,8 @@ from api.schema.resource import Resource
 def reindex(session: Session) -> int:
     """Rebuild all indexes within the session's transaction; returns the number of records that full text holds."""
     lock_head(session)
+    if sum(_refill(session, resource) for resource in RESOURCES):
+        publish(session, reason="sweep")
     fulltext.engine_of(session).clear(session)
     count = 0
     for resource in (resource for resource in RESOURCES if resource.search):
@@ -27,6 +30,15 @@ def reindex(session: Session) -> int:
             count += len(revisions)
     reindex_bitmaps(session)
     return count
+
+
+def _refill(session: Session, resource: Resource) -> int:
+    """Fill the columns of dates of the records that are published as they are; returns the number of rows that change."""
+    noted = set(session.scalars(select(Dirty.id).where(Dirty.kind == resource.name)))
+    return sum(
+        periods.fill(session, resource, [revision.id for revision in revisions if revision.id not in noted])
+        for revisions in batches(session, resource)
+    )
 
 
 def reindex_bitmaps(session: Session) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from sqlalchemy import exists, func, select, text
 from sqlalchemy.orm import Session
 
-from api.ledger import merkle
+from api.ledger import merkle, periods
 from api.ledger.digest import leaves_of
 from api.ledger.index import bitmaps, fulltext
 from api.ledger.models import BATCH, CURRENT, EPOCH, Bucket, Dirty, Head, Revision
@@ -109,6 +109,8 @@ def _verify_documents(session: Session, resource: Resource) -> Iterator[str]:
             elif content is not None:
                 agreed[revision.version] = content
         ids = {revision.version: revision.id for revision in revisions}
+        for id in periods.faults(session, resource, [ids[version] for version in agreed]):
+            yield f"{resource.name}/{id}: its filters and sort keys do not stand for its dates; {REINDEX}"
         for version, fault in fulltext.faults(session, resource, agreed).items():
             yield f"{resource.name}/{ids[version]}: {fault}; {REINDEX}"
 

@@ -35,7 +35,7 @@ class NotIndexedError(Exception):
 
 def dimension_at(resource: Resource, path: Sequence[Relation], filter: Filter) -> Dimension | None:
     """Return the dimension of a filter's field at the end of a path; None if the noun's documents do not contain the field."""
-    return dimension_of(resource, filter.field.column) if not path or (len(path) == 1 and filter.linked) else None
+    return dimension_of(resource, filter.column) if not path or (len(path) == 1 and filter.linked) else None
 
 
 def forward(resource: Resource, relation: Relation) -> Dimension | None:

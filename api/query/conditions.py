@@ -49,7 +49,7 @@ def _parameters(row: Condition, names: Iterator[int]) -> Any:
     if operator.of_null:
         return row.value
     count, _ = _named(row, {})
-    type = WIDE.get(field.type.name) or field.column.type
+    type = WIDE.get(field.type.name) or row.filter.column.type
     return tuple([bindparam(f"v{next(names)}", type_=type) for _ in range(count)])
 
 
@@ -99,7 +99,7 @@ def _on_column(kind: str, model: Any, row: Condition, *, unindexed: bool = False
     if field.column.class_ is Revision:
         return _of_ledger(kind, _hidden(model.id) if unindexed else model.id, row)
     values = (row.value,) if operator.of_null else row.value
-    column = getattr(model, field.column.key)
+    column = getattr(model, row.filter.column.key)
     return condition(field.type, operator, _hidden(column) if unindexed else column, values)
 
 

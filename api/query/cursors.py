@@ -9,6 +9,7 @@ from typing import Any
 
 from api.errors import ProblemError, error_item
 from api.query.language import Expression, Group, Query, SortKey
+from api.schema import dates
 from api.schema.fields import MAX_INTEGER
 
 # The JSON types of sort keys that are not text.
@@ -53,11 +54,17 @@ def decode(cursor: str, signature: str, keys: Sequence[SortKey | type]) -> list[
         if content[0] == signature and len(values) == len(keys):
             for value, key in zip(values, keys, strict=True):
                 _check(value, key)
-            return values
+            return [_place(value, key) for value, key in zip(values, keys, strict=True)]
     except (ValueError, KeyError, TypeError, RecursionError, IndexError, binascii.Error):
         pass
     item = error_item("cursor", "invalid-cursor", "Take it from `links.next` or `page.cursor` of this list.")
     raise ProblemError("invalid-cursor", "The cursor was not made by this list.", item)
+
+
+def _place(value: Any, key: SortKey | type) -> Any:
+    """Return the value that orders the list; cursors of former releases have a date as its record has it."""
+    is_date = isinstance(key, SortKey) and key.field.type.name == "date" and value is not None
+    return dates.known_period(value) if is_date else value
 
 
 def _check(value: Any, key: SortKey | type) -> None:

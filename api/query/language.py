@@ -13,8 +13,8 @@ from api.ledger.index.words import Search
 from api.ledger.models import Revision
 from api.resources import BY_NAME, RESOURCES
 from api.schema.fields import Document
-from api.schema.operators import OPERATORS, TYPES, Operator
-from api.schema.resource import Field, Relation, Resource
+from api.schema.operators import OPERATORS, TYPES, Operator, Type, operator_of
+from api.schema.resource import Column, Field, Relation, Resource
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
@@ -66,17 +66,23 @@ class Filter:
     @property
     def example(self) -> Any:
         """A value that the filter takes."""
-        if self.operator.of_null:
-            return False
-        return self.field.example
+        return self.field.example if self.operator.example is None else self.operator.example
 
     @property
     def schema(self) -> dict[str, Any]:
         """The JSON Schema of one value."""
-        if self.operator.of_null:
-            return dict(TYPES["flag"].schema)
         # A search text is only a part of a value, so it need not match the pattern of the field.
-        return dict(TYPES["text"].schema if self.operator.folds else self.field.schema)
+        return dict(TYPES[self.operator.takes].schema if self.operator.takes else self.field.schema)
+
+    @property
+    def type(self) -> Type:
+        """The type of a value."""
+        return TYPES[self.operator.takes] if self.operator.takes else self.field.type
+
+    @property
+    def column(self) -> Column:
+        """The column that the operator compares."""
+        return self.field.compared(self.operator.suffix)
 
 
 def is_many(relation: Relation) -> bool:
@@ -92,7 +98,7 @@ def filters(resource: Resource) -> Mapping[str, Filter]:
         operators = (*row.field.type.operators, "isnull") if row.whole else row.field.operators
         for operator in operators:
             name = f"{row.name}__{operator}" if operator else row.name
-            named[name] = replace(row, name=name, operator=OPERATORS[operator])
+            named[name] = replace(row, name=name, operator=operator_of(row.field.type, operator))
     return named
 
 

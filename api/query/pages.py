@@ -178,7 +178,7 @@ def _date_of(listing: Listing) -> Dimension | None:
     key = listing.query.order[0]
     if listing.query.search is not None or key.field.type.name != "date":
         return None
-    return dimension_of(listing.query.resource, key.field.column)
+    return dimension_of(listing.query.resource, key.field.ordered)
 
 
 def _select_versions(versions: Among, listing: Listing, segment: Segment, places: Sequence[Any]) -> Select[Any]:

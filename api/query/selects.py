@@ -148,7 +148,7 @@ def keys(listing: Listing, plan: Plan) -> tuple[ColumnElement[Any], ...]:
 
 def _key(key: SortKey) -> Any:
     # The times in the ledger have the same order as its versions, which have no ties.
-    column = Revision.version if is_of_ledger(key) else key.field.column
+    column = Revision.version if is_of_ledger(key) else key.field.ordered
     return type_coerce(column, WIDE[key.field.type.name]) if key.field.type.name in WIDE else column
 
 

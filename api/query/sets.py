@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from functools import partial, reduce
 from operator import and_, or_
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import Select, literal_column, select
 from sqlalchemy.orm import Session
@@ -34,12 +34,12 @@ def cardinality(session: Session, resource: Resource, expression: Expression) ->
     Raises NotIndexedError if the index does not know the set either.
     """
     rows = [(row.filter.path, row) for row in expression.all] if isinstance(expression, Conditions) else []
-    if len(rows) == 1 and rows[0][1].filter.operator.name == "":
+    if len(rows) == 1 and (equal := _equal(rows[0][1])):
         ((path, row),) = rows
         dimension = dimension_at(resource, path, row.filter)
-        if dimension and not (dimension.many and len(row.value) > 1):
+        if dimension and not (dimension.many and len(equal) > 1):
             # A record has only one of these values, so the numbers add up.
-            return sum(bitmap_sets.cardinalities(session, resource, dimension, row.value).values())
+            return sum(bitmap_sets.cardinalities(session, resource, dimension, equal).values())
     steps = {path[:1] for path, _ in rows}
     if len(steps) == 1 and (step := steps.pop()) and (referring := reverse(step[0])):
         targets = _all(referring[0], _beyond(rows))(session)
@@ -60,8 +60,8 @@ def values(session: Session, resource: Resource, expression: Expression, dimensi
     if isinstance(expression, Conditions) and not dimension.many:
         for rows in _steps([(row.filter.path, row) for row in expression.all]):
             path, row = rows[0]
-            if dimension_at(resource, path, row.filter) is dimension and row.filter.operator.name == "":
-                return cast("Collection[Any]", row.value)
+            if dimension_at(resource, path, row.filter) is dimension and (equal := _equal(row)):
+                return equal
             if path and forward(resource, path[0]) is dimension:
                 return _Targets(path[0], _beyond(rows)).ids(session)
     return None
@@ -100,8 +100,8 @@ def _all(resource: Resource, rows: Sequence[Rest]) -> Reader:
 def _step(resource: Resource, rows: Sequence[Rest]) -> Reader:
     path, row = rows[0]
     dimension = dimension_at(resource, path, row.filter) if len(rows) == 1 else None
-    if dimension and row.filter.operator.name == "":
-        return lambda session: bitmap_sets.holding(session, resource, dimension, row.value)
+    if dimension and (equal := _equal(row)):
+        return lambda session: bitmap_sets.holding(session, resource, dimension, equal)
     if dimension and not dimension.many and row.filter.operator.holds:
         return lambda session: Versions.union(
             members
@@ -113,6 +113,12 @@ def _step(resource: Resource, rows: Sequence[Rest]) -> Reader:
         raise NotIndexedError
     targets = _Targets(path[0], _beyond(rows))
     return lambda session: targets.referring(session, resource, ids)
+
+
+def _equal(row: Condition) -> Sequence[Any]:
+    """Return the values that a condition asks for; none if it compares in another way."""
+    operator = row.filter.operator
+    return bound(row.filter.field.type, operator, row.value) if operator.name in {"", "month"} else ()
 
 
 def _holds(row: Condition, value: Any) -> bool:

@@ -22,8 +22,7 @@ def only_value(name: str, values: Sequence[str], errors: ErrorList) -> str | Non
 
 def filter_value(filter: Filter, text: str, errors: ErrorList, parameter: str, pointer: str | None = None) -> Any:
     """Return one value of a filter; None, with an error added at the given place, if it is not valid."""
-    type = TYPES["flag"] if filter.operator.of_null else TYPES["text"] if filter.operator.folds else filter.field.type
-    schema = filter.schema
+    type, schema = filter.type, filter.schema
     try:
         value = type.read(text)
         if valid(value, schema):
@@ -59,6 +58,9 @@ def bounds(schema: Mapping[str, Any]) -> str:
     """Return the bounds of a JSON Schema in words, to follow the description of a type."""
     if "minimum" in schema:
         return f" from {schema['minimum']} to {schema['maximum']}"
+    if "examples" in schema:
+        # The description has them, and they say more than a long pattern.
+        return ""
     if schema.get("pattern") not in {None, TYPES["text"].schema["pattern"], SLUG}:
         return f" that matches `{schema['pattern']}`"
     return " in lower-case letters, digits and single hyphens" if schema.get("pattern") == SLUG else ""
@@ -66,4 +68,6 @@ def bounds(schema: Mapping[str, Any]) -> str:
 
 def limits(schema: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the bounds of a JSON Schema as an error shows them; None if it has none."""
-    return {key: schema[key] for key in ("minimum", "maximum", "maxLength", "pattern", "format") if key in schema} or None
+    return {
+        key: schema[key] for key in ("minimum", "maximum", "maxLength", "pattern", "format", "examples") if key in schema
+    } or None

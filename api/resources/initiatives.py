@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from api.db.types import Base, Record, choice, folded_index
 from api.resources.citations import about
+from api.schema.dates import LONGEST
 from api.schema.fields import MAX_INTEGER, Document, Number, Part, Rule, edtf, identifier, named, prose, slug, titled
 from api.schema.resource import Relation, Resource
 
@@ -51,6 +52,8 @@ class Initiative(Record):
     summary: Mapped[str]
     status: Mapped[Status] = mapped_column(choice(Status, "status"))
     started: Mapped[str | None]
+    started_period: Mapped[str | None]
+    started_month: Mapped[int | None]
     parent_id: Mapped[str | None] = mapped_column(ForeignKey("initiatives.id"))
     awards: Mapped[list["InitiativeAward"]] = relationship(order_by="InitiativeAward.award_id", lazy="raise")
     priorities: Mapped[list["InitiativePriority"]] = relationship(order_by="InitiativePriority.position", lazy="raise")
@@ -58,20 +61,24 @@ class Initiative(Record):
     metrics: Mapped[list["InitiativeMetric"]] = relationship(order_by="InitiativeMetric.position", lazy="raise")
     __table_args__ = (
         UniqueConstraint("city_id", "title"),
-        CheckConstraint("length(started) between 4 and 10", name="started"),
+        CheckConstraint(f"length(started) between 4 and {LONGEST}", name="started"),
         CheckConstraint("parent_id <> id", name="parent"),
         Index(None, "title", "id"),
         Index(None, "city_id", "title", "id"),
-        Index(None, "city_id", "started", "id"),
+        Index(None, "city_id", "started_period", "id"),
         Index(None, "status", "title", "id"),
         Index(None, "parent_id", "title", "id"),
         Index(None, "started", "id"),
+        Index(None, "started_period", "id"),
+        Index(None, "started_month", "id"),
     )
 
 
 folded_index(Initiative.title)
 # SQLite reads one index in both directions with nulls last; PostgreSQL needs an index for each.
-Index("ix_initiatives_started_nulls_last", Initiative.started.desc().nulls_last(), Initiative.id.desc()).ddl_if("postgresql")
+Index("ix_initiatives_started_period_nulls_last", Initiative.started_period.desc().nulls_last(), Initiative.id.desc()).ddl_if(
+    "postgresql"
+)
 
 
 def _owner() -> Mapped[str]:
@@ -123,6 +130,8 @@ class InitiativeMetric(Base):
     unit: Mapped[str]
     qualifier: Mapped[Qualifier] = mapped_column(choice(Qualifier, "qualifier"))
     as_of: Mapped[str | None]
+    as_of_period: Mapped[str | None]
+    as_of_month: Mapped[int | None]
     __table_args__ = (
         UniqueConstraint("initiative_id", "name"),
         CheckConstraint(f"value between -{MAX_INTEGER} and {MAX_INTEGER}", name="value"),
@@ -131,6 +140,8 @@ class InitiativeMetric(Base):
         Index(None, "unit", "initiative_id"),
         Index(None, "qualifier", "initiative_id"),
         Index(None, "as_of", "initiative_id"),
+        Index(None, "as_of_period", "initiative_id"),
+        Index(None, "as_of_month", "initiative_id"),
     )
 
 
@@ -198,7 +209,7 @@ class InitiativeSchema(Document):
         required=True,
         metadata={"description": "How far it has progressed.", "example": "in_operation"},
     )
-    started = edtf("When it began, as an EDTF year, month or day; null if no source says so.", "2024-07")
+    started = edtf("When it began, in EDTF; null if no source says so.", "2024-07")
     parent = slug(
         "Id of the initiative that it is part of, if any.", "san-diego-ca-ai-adoption", attribute="parent_id", allow_none=True
     )

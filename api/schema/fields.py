@@ -9,10 +9,9 @@ from typing import Any, ClassVar
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from api.schema import names
+from api.schema import dates, names
 
 SLUG = r"^[a-z0-9]+(-[a-z0-9]+)*$"
-EDTF = r"^\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?$"
 SHA256 = r"^[0-9a-f]{64}$"
 INSTANT = "%Y-%m-%dT%H:%M:%S"
 MAX_INTEGER = 2**53 - 1
@@ -167,6 +166,18 @@ class Title(Name):
     """A title in our own words, unlike a name, which the world gives."""
 
 
+class Date(fields.String):
+    """A date in EDTF."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            dates.parse(text)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+        return text
+
+
 class Prose(fields.String):
     """A text of sentences: it can be searched for words, but not compared as a whole."""
 
@@ -196,17 +207,11 @@ def slug(description: str, example: str, **kwargs: Any) -> fields.String:
     return text(description, example, validate=Pattern(SLUG), **kwargs)
 
 
-def edtf(description: str, example: str) -> fields.String:
-    """Return the field of a date that is as precise as its source: a year, a month or a day (EDTF level 0)."""
-    return text(description, example, validate=[Pattern(EDTF), _is_in_calendar], allow_none=True)
-
-
-def _is_in_calendar(value: str) -> None:
-    """Raise a ValidationError for a day that does not exist, such as 30 February."""
-    try:
-        dt.date(*[int(part) or 1 for part in [*value.split("-"), "1", "1"][:3]])
-    except ValueError:
-        raise ValidationError("Not a day of the calendar.") from None
+def edtf(description: str, example: str) -> "Date":
+    """Return the field of a date that is as precise, and as certain, as its source."""
+    form = {"pattern": dates.EDTF, "maxLength": dates.LONGEST, "examples": [*dates.EXAMPLES]}
+    metadata = {"description": description, "example": example, **form, "allowed": form}
+    return Date(required=True, allow_none=True, metadata=metadata)
 
 
 def whole(description: str, example: int, *, low: int = 0, high: int = MAX_INTEGER, **kwargs: Any) -> Whole:

@@ -4,14 +4,15 @@ import datetime as dt
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from marshmallow import fields, validate
 from sqlalchemy import BigInteger, ColumnElement, and_, func, not_, or_, type_coerce
 
-from api.schema.fields import EDTF, MAX_INTEGER, SLUG, Number, Pattern, Prose
+from api.schema import dates
+from api.schema.fields import MAX_INTEGER, SLUG, Date, Number, Pattern, Prose
 
 MAX_VALUES = 500
 MAX_TEXT = 1000
@@ -55,6 +56,16 @@ def _instant(text: str) -> dt.datetime:
     return dt.datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text).upper()).astimezone(dt.UTC)
 
 
+def _date(text: str) -> str:
+    dates.known_period(text)
+    return text
+
+
+def _beginning(text: str) -> str:
+    dates.beginning(text)
+    return text
+
+
 @dataclass(frozen=True)
 class Type:
     """A row of the table of types: a description and the JSON Schema of a value, and the operators that take it.
@@ -72,6 +83,20 @@ class Type:
 EQUAL, ORDERED = ("", "not"), ("gt", "gte", "lt", "lte")
 WHOLE_SCHEMA = {"type": "integer", "minimum": -MAX_INTEGER, "maximum": MAX_INTEGER}
 TEXT_SCHEMA = {"type": "string", "maxLength": MAX_TEXT, "pattern": r"^[^\x00]*$"}
+BEGINNINGS = ("202", "2024", "2024-0")
+KNOWN = [date for date in dates.EXAMPLES if dates.UNKNOWN not in date]
+DATE_SCHEMA = {
+    "type": "string",
+    "maxLength": dates.LONGEST,
+    "pattern": dates.PERIOD,
+    "examples": KNOWN,
+}
+BEGINNING_SCHEMA = {
+    "type": "string",
+    "maxLength": len("2024-07-31"),
+    "pattern": dates.BEGINNING,
+    "examples": [*BEGINNINGS],
+}
 TYPES = {
     row.name: row
     for row in (
@@ -84,8 +109,14 @@ TYPES = {
         Type("whole", "a whole number", _whole, WHOLE_SCHEMA, (*EQUAL, *ORDERED)),
         Type("number", "a number", _number, {**WHOLE_SCHEMA, "type": "number"}, (*EQUAL, *ORDERED)),
         Type(
-            "date", "a date as `2024`, `2024-07` or `2024-07-31`", _text, {"type": "string"}, (*EQUAL, *ORDERED, "startswith")
+            "date",
+            f"a date of a known year as {dates.listed(KNOWN)} (a month of any year: `__month`)",
+            _date,
+            DATE_SCHEMA,
+            (*EQUAL, *ORDERED, "startswith", "month"),
         ),
+        Type("beginning", f"the first characters of a day, as {dates.listed(BEGINNINGS)}", _beginning, BEGINNING_SCHEMA, ()),
+        Type("month", "the number of a month", _whole, {"type": "integer", "minimum": 1, "maximum": 12}, ()),
         Type("version", "a version of the dataset", _whole, {**WHOLE_SCHEMA, "minimum": 0}, ORDERED),
         Type("instant", "a time as `2025-01-31T12:00:00Z`", _instant, {"type": "string", "format": "date-time"}, ORDERED),
     )
@@ -96,11 +127,12 @@ def type_of(field: fields.Field[Any]) -> Type:
     """Return the type of a document's scalar field."""
     if any(isinstance(validator, validate.OneOf) for validator in field.validators):
         return TYPES["choice"]
-    if isinstance(field, fields.String) and not isinstance(field, Prose):
+    if isinstance(field, fields.String) and not isinstance(field, Prose | Date):
         patterns = [str(validator.regex.pattern) for validator in field.validators if isinstance(validator, Pattern)]
-        return TYPES[{SLUG: "reference", EDTF: "date"}.get(patterns[0], "code") if patterns else "text"]
+        return TYPES[{SLUG: "reference"}.get(patterns[0], "code") if patterns else "text"]
     by_class: Sequence[tuple[type, str]] = (
         (Prose, "prose"),
+        (Date, "date"),
         (fields.Enum, "choice"),
         (fields.Boolean, "flag"),
         (fields.Integer, "whole"),
@@ -174,7 +206,8 @@ class Operator:
 
     ``build`` returns the condition of a column, given the parameters that ``bind`` returns for a value. ``many``: the value is
     a list, and any of its items may match. ``folds``: case is ignored, so both get folded texts. ``holds`` tests a value of the
-    bitmap index, which can be None, against the same parameters; without it, the index is not used.
+    bitmap index, which can be None, against the same parameters; without it, the index is not used. ``takes`` is the type of
+    the value, if it is not that of the field, with an ``example``. ``suffix``: it compares the column whose name ends with it.
     """
 
     name: str
@@ -186,8 +219,9 @@ class Operator:
     folds: bool = False
     # Only fields that can be null take it.
     of_null: bool = False
-    # A date stands for its whole period, so that `started__lte=2024` includes July 2024.
-    period: bool = False
+    takes: str | None = None
+    example: Any = None
+    suffix: str = ""
 
 
 OPERATORS = {
@@ -202,16 +236,17 @@ OPERATORS = {
             lambda value, *values: value not in values,
             many=True,
         ),
-        Operator("gt", "is greater, or later", operator.gt, holds=_unless_null(operator.gt), period=True),
+        Operator("gt", "is greater, or later", operator.gt, holds=_unless_null(operator.gt)),
         Operator("gte", "is greater or equal, or not earlier", operator.ge, holds=_unless_null(operator.ge)),
         Operator("lt", "is less, or earlier", operator.lt, holds=_unless_null(operator.lt)),
-        Operator("lte", "is less or equal, or not later", operator.le, holds=_unless_null(operator.le), period=True),
+        Operator("lte", "is less or equal, or not later", operator.le, holds=_unless_null(operator.le)),
         Operator(
             "contains",
             "contains this text; the case of ASCII letters does not matter",
             lambda column, pattern: column.like(pattern, escape="/"),
             _pattern,
             folds=True,
+            takes="text",
         ),
         Operator(
             "startswith",
@@ -220,16 +255,65 @@ OPERATORS = {
             _range,
             _unless_null(lambda value, begin, end=None: value >= begin and (end is None or value < end)),
             folds=True,
+            takes="text",
         ),
+        Operator("month", "is in one of these months, of any year", _is_any, tuple, many=True, takes="month", example=12),
         Operator(
             "isnull",
             "is null (`true`) or is not (`false`)",
             lambda column, value: column.is_(None) if value else column.is_not(None),
             holds=lambda value, is_null: (value is None) is is_null,
             of_null=True,
+            takes="flag",
+            example=False,
         ),
     )
 }
+
+
+def _within(column: ColumnElement[Any], first: Any, end: Any, last: Any) -> ColumnElement[bool]:
+    return and_(column >= first, column < end, func.substr(column, LAST_DAY) <= last)
+
+
+def _bounds(text: str) -> tuple[str, str, str]:
+    first, last = dates.beginning(text)
+    return first, last + BEHIND, last
+
+
+def _of_period(name: str, bind: Callable[[Any], tuple[Any, ...]]) -> Operator:
+    """Return an operator for a column of periods, which are texts as `2024-07-01/2024-07-31`."""
+    return replace(OPERATORS[name], bind=bind, suffix="_period")
+
+
+# Sorts behind every character of a period: behind a day, it sorts behind all periods that begin on this day.
+BEHIND = "~"
+# The place of the last day in a period.
+LAST_DAY = len("2024-07-01/") + 1
+# The operators of dates compare the period of the field with that of the value.
+OF_DATES = {
+    row.name: row
+    for row in (
+        *(_of_period(name, lambda values: tuple(map(dates.known_period, values))) for name in EQUAL),
+        *(_of_period(name, lambda value: (dates.known_period(value)[: LAST_DAY - 2],)) for name in ("gte", "lt")),
+        *(_of_period(name, lambda value: (dates.known_period(value)[LAST_DAY - 1 :] + BEHIND,)) for name in ("gt", "lte")),
+        Operator(
+            "startswith",
+            OPERATORS["startswith"].description,
+            _within,
+            _bounds,
+            _unless_null(lambda value, first, end, last: first <= value < end and value[LAST_DAY - 1 :] <= last),
+            takes="beginning",
+            example="2024",
+            suffix="_period",
+        ),
+        replace(OPERATORS["month"], suffix="_month"),
+    )
+}
+
+
+def operator_of(type: Type, name: str) -> Operator:
+    """Return the operator of a name for fields of a type."""
+    return OF_DATES.get(name, OPERATORS[name]) if type.name == "date" else OPERATORS[name]
 
 
 FOLDED = ("text", "prose")
@@ -242,9 +326,6 @@ def bound(type: Type, operator: Operator, value: Any) -> tuple[Any, ...]:
         return ()
     if operator.folds and type.name in FOLDED:
         value = fold(value)
-    if operator.period and type.name == "date":
-        # Every character of a date sorts before `~`.
-        value = f"{value}~"
     return operator.bind(value)
 
 

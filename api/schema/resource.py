@@ -33,6 +33,15 @@ class Field:
         return bool(self.column.property.columns[0].nullable)
 
     @property
+    def ordered(self) -> Column:
+        """The column that orders records by the field: of a date, that with its period."""
+        return self.compared("_period") if self.type.name == "date" else self.column
+
+    def compared(self, suffix: str) -> Column:
+        """Return the column that an operator with this suffix compares."""
+        return cast("Column", getattr(self.column.class_, f"{self.column.key}{suffix}"))
+
+    @property
     def operators(self) -> tuple[str, ...]:
         """Names of the operators that its filters take."""
         return (*self.type.operators, *(["isnull"] if self.nullable else []))

@@ -20,6 +20,7 @@ from api.ledger import digest, merkle, models, rebuild
 from api.ledger.index.engine import TABLE
 from api.ledger.index.entries import IndexEntry
 from api.resources.initiatives import initiatives
+from api.schema import dates
 from api.schema.canonical import Content
 from api.schema.fields import instant
 from api.settings import Settings
@@ -30,13 +31,20 @@ from bench.dataset.world import YEARS, populate
 SEED = 20_241_202
 # The feed never splits a commit, so commits stay small.
 COMMIT = 100
+
+
+def dated_columns(name: str) -> Sequence[str]:
+    """Return a date's columns, in the order of the values of `dated`."""
+    return name, *(f"{name}{suffix}" for suffix in dates.derived(None))
+
+
 COLUMNS: Mapping[str, Sequence[str]] = {
     "records": ("kind", "id"),
-    "initiatives": ("id", "city_id", "title", "summary", "status", "started", "parent_id"),
+    "initiatives": ("id", "city_id", "title", "summary", "status", "parent_id", *dated_columns("started")),
     "initiative_awards": ("initiative_id", "award_id"),
     "initiative_priorities": ("initiative_id", "priority_id", "position"),
     "initiative_partners": ("initiative_id", "organization_id", "role", "position"),
-    "initiative_metrics": ("initiative_id", "position", "name", "value", "unit", "qualifier", "as_of"),
+    "initiative_metrics": ("initiative_id", "position", "name", "value", "unit", "qualifier", *dated_columns("as_of")),
     "revision": (
         *("version", "commit_version", "kind", "id", "op", "reason", "changed_at", "document", "hash"),
         *("bucket", "leaf", "chain"),
@@ -58,7 +66,8 @@ def rows_of(content: Content) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """Yield the rows that hold a document: (table, row)."""
     id = content["id"]
     yield "records", (initiatives.name, id)
-    yield "initiatives", (id, *(content[name] for name in ("city", "title", "summary", "status", "started", "parent")))
+    members = ("city", "title", "summary", "status", "parent")
+    yield "initiatives", (id, *(content[name] for name in members), *dated(content["started"]))
     for award in content["awards"]:
         yield "initiative_awards", (id, award)
     for position, priority in enumerate(content["priorities"]):
@@ -66,7 +75,13 @@ def rows_of(content: Content) -> Iterator[tuple[str, tuple[Any, ...]]]:
     for position, partner in enumerate(content["partners"]):
         yield "initiative_partners", (id, partner["organization"], partner["role"], position)
     for position, metric in enumerate(content["metrics"]):
-        yield "initiative_metrics", (id, position, *(metric[name] for name in ("name", "value", "unit", "qualifier", "as_of")))
+        values = (metric[name] for name in ("name", "value", "unit", "qualifier"))
+        yield "initiative_metrics", (id, position, *values, *dated(metric["as_of"]))
+
+
+def dated(date: str | None) -> tuple[Any, ...]:
+    """Return the values of a date's columns."""
+    return date, *dates.derived(date).values()
 
 
 def load(loader: Loader, contents: Sequence[Content], moment: Moment) -> None:

@@ -35,10 +35,19 @@ def known(world: World, noun: str, name: str) -> list[Any]:
     """Return values for a filter: existing ones, and some that may not exist."""
     path, _ = oracle.parsed(name)
     there = {value for record in world.all(noun) for value in oracle.values(world, noun, record, path)} - {None}
+    if oracle.KINDS[field_of(noun, path)] == "date":
+        there = {date for date in there if oracle.period(date)}
     return sorted(there) + {"text": ODD, "instant": INSTANTS}.get(oracle.KINDS[field_of(noun, path)], [])
 
 
 INSTANTS = ["2099-12-31T23:59:59Z", "2100-01-01T02:00:00.000+02:00", "2100-01-01T00:00:01.500001Z", "9999-12-31T23:59:59Z"]
+
+
+# Values of operators that take another type than their field's.
+VALUES: dict[str, list[Any]] = {
+    "month": [*range(1, 13)],
+    "beginning": ["2", "0", "20", "202", "2024", "2024-", "2024-0", "2024-1", "2024-07", "2024-07-", "2024-07-3", "2024-12-31"],
+}
 
 
 def field_of(noun: str, path: Sequence[str]) -> str:
@@ -53,7 +62,7 @@ def value(draw: Callable[[Any], Any], world: World, noun: str, row: Filter) -> A
     """Draw a value for a filter, a list if it takes many."""
     if row.operator.of_null:
         return draw(st.booleans())
-    there = known(world, noun, row.name) or [row.example]
+    there = VALUES.get(row.operator.takes or "") or known(world, noun, row.name) or [row.example]
     if row.operator.many:
         return draw(st.lists(st.sampled_from(there), min_size=1, max_size=3))
     drawn = draw(st.sampled_from(there))
@@ -166,6 +175,8 @@ def test_order_by_the_ledger_second(places: list[Place], first: str, key: str) -
     [
         ("initiatives", {"started__lte": "2100"}),
         ("initiatives", {"started__startswith": "2024"}),
+        ("initiatives", {"started__month": [12]}),
+        ("initiatives", {"started": ["2024", "2023-12"]}),
         ("initiatives", {"metric.as_of": ["2024"]}),
         ("initiatives", {"parent.title__contains": "a"}),
         ("organizations", {"city": ["a", "b"]}),

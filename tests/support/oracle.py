@@ -4,10 +4,13 @@ It is written from the contract and the operators' descriptions, and shares no c
 """
 
 import datetime as dt
+import re
 import string
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from operator import itemgetter
 from random import Random
 from typing import Any
 
@@ -194,6 +197,76 @@ WAYS: Mapping[str, Mapping[str, Way]] = {
 }
 
 
+# --- meaning of a date
+
+SEASONS = {"21": "03 04 05", "22": "06 07 08", "23": "09 10 11", "24": "12 01 02"}
+
+
+def _of_years(years: Iterable[int]) -> list[dt.date]:
+    return [dt.date(year, 1, 1) + dt.timedelta(number) for year in years for number in range(365 + is_leap(year))]
+
+
+def is_leap(year: int) -> bool:
+    """Tell whether a year has 366 days."""
+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+
+
+def possible(date: str) -> list[dt.date]:
+    """Return all days that a date of EDTF, without an interval, can mean; in the year 2000, if the year is not known."""
+    written = re.sub("^XXXX", "2000", date.rstrip("?~%"))
+    years = [year for year in range(1, 10_000) if fits(written[:4], f"{year:04}")]
+    if (season := written[5:]) in SEASONS and "X" in written:
+        return []
+    if season in SEASONS:
+        days = [day for day in _of_years([*years, years[0] + 1]) if f"{day:%m}" in SEASONS[season].split()]
+        # Winter begins in December of its year.
+        return [day for day in days if (day.year == years[0]) != (season == "24" and day.month < 12)]
+    return [day for day in _of_years(years) if fits(written, day.isoformat()[: len(written)])]
+
+
+def fits(digits: str, text: str) -> bool:
+    """Tell whether a text has these digits, where `X` is any."""
+    return all(digit in {"X", other} for digit, other in zip(digits, text, strict=True))
+
+
+@cache
+def period(date: str | None) -> tuple[dt.date, dt.date] | None:
+    """Return the earliest and the latest day of a date; None if its year is not known."""
+    if date is None or date.startswith("XXXX"):
+        return None
+    ends = [[] if end.rstrip("?~%") in {"", ".."} else possible(end) for end in date.split("/")]
+    return min(ends[0], default=dt.date.min), max(ends[-1], default=dt.date.max)
+
+
+@cache
+def month(date: str | None) -> int | None:
+    """Return the month of all days of a date; None if they are in several."""
+    if date is None or (".." in date or date.startswith("/") or date.endswith("/")):
+        return None
+    if "/" in date:
+        ends = {f"{day.year:04}-{day:%m}" for day in period(date) or ()}
+        return int(ends.pop()[5:]) if len(ends) == 1 else None
+    months = {day.month for day in possible(date)}
+    return months.pop() if len(months) == 1 else None
+
+
+def _compares_dates(operator: str, have: str | None, value: Any) -> bool:
+    """Compare periods: equal ones have the same ends, and the order is that of the earliest days."""
+    held = period(have)
+    if operator == "month":
+        return month(have) in value
+    if operator in {"", "not"}:
+        return (held is not None and held in map(period, value)) == (operator == "")
+    if held is None:
+        return False
+    if operator == "startswith":
+        return all(f"{day.year:04}-{day:%m-%d}".startswith(value) for day in held)
+    ends = period(value)
+    assert ends
+    first, last = ends
+    return bool({"gt": held[0] > last, "gte": held[0] >= first, "lt": held[0] < first, "lte": held[0] <= last}[operator])
+
+
 # --- meaning of a filter
 
 
@@ -212,6 +285,8 @@ def _compares(name: str, operator: str, have: Any, value: Any) -> bool:
     kind = KINDS[name]
     if operator == "isnull":
         return (have is None) is value
+    if kind == "date":
+        return _compares_dates(operator, have, value)
     if operator in {"", "not"}:
         # Null equals no value.
         return bool(have in value) == (operator == "")
@@ -223,9 +298,6 @@ def _compares(name: str, operator: str, have: Any, value: Any) -> bool:
         return bool(value in have if operator == "contains" else have.startswith(value))
     if kind == "instant":
         have, value = dt.datetime.fromisoformat(have), dt.datetime.fromisoformat(value)
-    if kind == "date" and operator in {"gt", "lte"}:
-        # A moment within a period equals it, and is not after it.
-        have = have[: len(value)]
     return bool({"gt": have > value, "gte": have >= value, "lt": have < value, "lte": have <= value}[operator])
 
 
@@ -266,23 +338,31 @@ def matches(world: World, noun: str, record: Document, expression: Mapping[str, 
 
 
 def _listed(operator: str, value: Any) -> Any:
-    return value if operator not in {"", "not"} or isinstance(value, list) else [value]
+    return value if operator not in {"", "not", "month"} or isinstance(value, list) else [value]
 
 
 # --- other parts of a request
 
 
 def ordered(records: Iterable[Document], keys: Sequence[str]) -> list[Document]:
-    """Order records: nulls last both ways, then by id in the direction of the last key; times order by version."""
+    """Order records: nulls last both ways, then by id in the direction of the last key; times order by version.
+
+    Dates order by their earliest day, then by their latest; those of an unknown year are last, with the nulls.
+    """
     rows = list(records)
     last = "-" if keys and keys[-1].startswith("-") else ""
     for key in reversed([*keys, f"{last}id"]):
         name = key.removeprefix("-")
         name = "version" if name == "updated_at" else name
-        there = [(member(record, name), record) for record in rows if member(record, name) is not None]
-        there.sort(key=lambda row: row[0], reverse=key.startswith("-"))
-        rows = [*(record for _, record in there), *(record for record in rows if member(record, name) is None)]
+        places = [(_place(record, name), record) for record in rows]
+        there = sorted((row for row in places if row[0] is not None), key=itemgetter(0), reverse=key.startswith("-"))
+        rows = [record for _, record in [*there, *(row for row in places if row[0] is None)]]
     return rows
+
+
+def _place(record: Document, name: str) -> Any:
+    value = member(record, name)
+    return period(value) if KINDS[name] == "date" else value
 
 
 def values(world: World, noun: str, record: Document, path: Sequence[str]) -> list[Any]:
@@ -364,8 +444,38 @@ COLUMNS: Mapping[str, Sequence[Any]] = {
     "field": ["/name", "/name/0", "/a b\\", "/metrics/~0~1", "/Name", "/"],
     "text_sha256": [letter * 64 for letter in "0af"],
     "sentence_sha256": [letter * 64 for letter in "0af"],
-    "started": ["0999", "2023-12", "2024", "2024-07", "2024-07-31", "2024-07-30", "2024-12", "2025"],
-    "as_of": ["2023", "2024", "2024-07", "2024-07-31"],
+    "started": [
+        *(
+            "0999",
+            "2023-12",
+            "2024",
+            "2024-07",
+            "2024-07-31",
+            "2024-07-30",
+            "2024-12",
+            "2025",
+            "2024-01-01",
+            "2024?",
+            "2023-12~",
+        ),
+        *(
+            "XXXX-12",
+            "XXXX-12-25%",
+            "XXXX",
+            "202X",
+            "2024-XX-31",
+            "2024-12-XX",
+            "202X-02-29",
+            "2024-21",
+            "2024-24",
+            "2023/2024",
+        ),
+        *("2024/..", "2024-07/", "../2023", "/2024-07-31", "2024-12-01/2024-12-31", "2023-12-31/2024-01-01"),
+    ],
+    "as_of": ["2023", "2024", "2024-07", "2024-07-31", "2024~", "2023/2024", "XXXX-07", "2024/..", "2024-23"],
+    # Publication puts these right.
+    **{f"{name}_period": ["1999-01-01/1999-01-01", "2024"] for name in ("started", "as_of")},
+    **{f"{name}_month": [0, 12] for name in ("started", "as_of")},
     "value": [-1.5, 0, 0.1, 0.000001, 1, 2.5, 2400000, 123456789.123456],
     "year": [1000, 2023, 2024, 2024, 9999],
     "min_population": [0, 100],

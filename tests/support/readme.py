@@ -26,6 +26,7 @@ from api.settings import ROOT, Settings
 from api.web.keys import SCOPES
 from api.web.problem_types import PROBLEMS
 from bench.report import FILE, summary
+from tests.support.dates import FILTERS, MEANINGS, REFUSED
 
 # Records are published when a reader migrates their own database, so the pages show this time instead.
 MOMENT = "2026-11-22T09:00:00.000Z"
@@ -111,6 +112,7 @@ EXAMPLES = {
     "lte": "award.rank__lte=3",
     "contains": "name__contains=san",
     "startswith": "name__startswith=los",
+    "month": "initiative.started__month=6,7,8",
     "isnull": "award__isnull=true",
 }
 
@@ -129,6 +131,20 @@ def operators() -> str:
         allowed = ", ".join(types) or "all that can be null, and relations to many"
         rows.append((f"`{row.name}`" if row.name else "(none)", f"`{EXAMPLES[row.name]}`", row.description, allowed))
     return _table(("operator", "example", "the field", "types of fields"), rows)
+
+
+def dates() -> str:
+    """Return the table of the meaning of dates."""
+    rows = [
+        (f"`{date}`", row.earliest, row.latest, row.month, *("yes" if name in row.found_by else "" for name in FILTERS))
+        for date, row in MEANINGS.items()
+    ]
+    return _table(("date", "earliest", "latest", "month", *(f"`{name}`" for name in FILTERS)), rows)
+
+
+def wrong_dates() -> str:
+    """Return the list of texts that are refused as dates, and why."""
+    return "\n".join(f"- `{text}`: {why}" for text, why in REFUSED.items())
 
 
 def parameters() -> str:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import class_mapper
 
 from api.ledger.index.entries import IndexEntry
 from api.resources import RESOURCES
+from api.schema import dates
 from api.schema.canonical import Content
 from api.schema.resource import Column, Resource
 
@@ -57,11 +58,27 @@ class _Words(Dimension):
         return map(encode, IndexEntry.of(self.resource, content).words)
 
 
+@dataclass(frozen=True, eq=False)
+class _Derived(Dimension):
+    """A column that stands for a date in filters and sort keys."""
+
+    suffix: str = field(kw_only=True)
+
+    def values(self, content: Content) -> Iterator[str]:
+        """Yield the value of a document's date, encoded."""
+        yield encode(dates.derived(content.get(self.member))[self.suffix])
+
+
 @cache
 def dimensions(resource: Resource) -> Mapping[str, Dimension]:
     """Return the dimensions of a noun by name: facets that its documents answer by themselves, dates, and words."""
-    dates = (name for name, field in resource.fields.items() if field.type.name == "date")
-    candidates = [_dimension(resource, *name.split(".")[:2]) for name in dict.fromkeys([*resource.facets, *dates])]
+    dated = {name: field for name, field in resource.fields.items() if field.type.name == "date"}
+    candidates = [_dimension(resource, *name.split(".")[:2]) for name in dict.fromkeys([*resource.facets, *dated])]
+    candidates += [
+        _Derived(f"{name}{suffix}", field.compared(suffix), field.name, suffix=suffix)
+        for name, field in dated.items()
+        for suffix in dates.derived(None)
+    ]
     candidates += [_Words(WORDS, None, "", many=True, resource=resource)] if resource.search else []
     return {dimension.name: dimension for dimension in candidates if dimension}
 

@@ -38,7 +38,10 @@ INDEXED = {
     "surveys": ["name", "year", "conducted_by", "state", "priority", "q"],
     "cities": ["state", "country", "q"],
     "awards": ["survey", "category", "city", "rank", "q"],
-    "initiatives": ["city", "status", "priority", "award", "partner", "partner.role", "metric.unit", "started", "q"],
+    "initiatives": [
+        *("city", "status", "priority", "award", "partner", "partner.role", "metric.unit"),
+        *("started", "started_period", "started_month", "q"),
+    ],
     "priorities": ["survey", "q"],
     "organizations": ["type", "city", "q"],
     "sources": ["type", "publisher", "language", "q"],
@@ -283,6 +286,7 @@ FILTERS = {
         *("", "status=pilot", "status=pilot,planned", "status__not=pilot", "priority=cybersecurity", "city.state=CA", "q=data"),
         *("priority=cybersecurity,modernization", "partner.role=builder", "city.name__startswith=S&priority=cybersecurity"),
         *("started__gte=2024", "started__lt=2024", "started__startswith=2024", "started__isnull=true", "q=data&city.state=CA"),
+        *("started=2024,2024-07", "started__not=2024", "started__month=7,12", "started__gt=2023&started__lte=2024-07"),
         *(
             "q=data+city",
             "q=data+-city+-of",
@@ -447,13 +451,19 @@ LINKED = "priority=cybersecurity,modernization,data-governance,digital-equity"
 
 
 # Statements for a page of versions from the index, and for a page from the tables.
-BY_INDEX = re.compile(r"FROM revision JOIN initiatives .*ORDER BY initiatives\.started", re.DOTALL)
-BY_TABLES = re.compile(r"FROM initiatives\s.*EXISTS.*ORDER BY initiatives\.started", re.DOTALL)
+BY_INDEX = re.compile(r"FROM revision JOIN initiatives .*ORDER BY initiatives\.started_period", re.DOTALL)
+BY_TABLES = re.compile(r"FROM initiatives\s.*EXISTS.*ORDER BY initiatives\.started_period", re.DOTALL)
 
 
 def segment(statement: str) -> str:
     """Return the part of a list that a statement reads."""
-    return "tie" if "initiatives.started = " in statement else "behind" if re.search("started [<>] ", statement) else "first"
+    return (
+        "tie"
+        if "initiatives.started_period = " in statement
+        else "behind"
+        if re.search("started_period [<>] ", statement)
+        else "first"
+    )
 
 
 @SQLITE_FIRST
