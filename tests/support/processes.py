@@ -1,6 +1,7 @@
 """Separate processes: the command line and servers that can be killed; and threads that start at once."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -53,7 +54,7 @@ def environment(variables: dict[str, object]) -> dict[str, str]:
 
 @contextmanager
 def listening(arguments: Sequence[str], host: str, port: int, **variables: object) -> Iterator[subprocess.Popen[str]]:
-    """Start a server, wait until it accepts connections, and kill it afterwards."""
+    """Start a server, wait until it accepts connections, and kill it afterwards, with the processes of its group."""
     process = subprocess.Popen(
         arguments,
         **PIPED,
@@ -65,7 +66,8 @@ def listening(arguments: Sequence[str], host: str, port: int, **variables: objec
             wait_until(lambda: accepts(host, port), process)
             yield process
         finally:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def wait_until(holds: Callable[[], bool], process: subprocess.Popen[str]) -> None:
