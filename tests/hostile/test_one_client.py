@@ -36,7 +36,7 @@ SEARCHES = 60
 # The end of a chunked answer that is complete.
 LAST_CHUNK = b"\r\n0\r\n\r\n"
 # Characters of a header that granian still takes.
-LONG = 350_000
+LONG = 60_000
 POLL = head("GET /changes?since=603&wait=30")
 # The gateway keeps these from the database, so one is enough.
 BEFORE_SQL = ON_SQLITE
