@@ -5,6 +5,7 @@ A test that only reads shares `client` and its database; a test that writes gets
 """
 
 import logging
+import os
 import re
 import shutil
 import tempfile
@@ -63,6 +64,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
     """Hand out the tests by groups, in their order: to change the kind of database makes shared fixtures again."""
     config.option.loadscopereorder = False
     return Groups(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one process more than there are processors, because tests wait for the servers that they start."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(trylast=True)

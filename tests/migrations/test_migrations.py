@@ -136,6 +136,7 @@ def test_alembic(store: Store, check: str, pytestconfig: pytest.Config) -> None:
             getattr(checks, check)(runner)
 
 
+@SQLITE_FIRST
 @from_earlier
 def test_up_from_anywhere(store: Store, expected: list[Document], revision: str) -> None:
     """An upgrade from empty, or from any earlier revision, gives the same documents on both databases."""
@@ -145,6 +146,7 @@ def test_up_from_anywhere(store: Store, expected: list[Document], revision: str)
     assert expected == documents(settings)
 
 
+@SQLITE_FIRST
 @from_earlier
 def test_down_and_up_again(settings: Settings, expected: list[Document], revision: str) -> None:
     """Down to any revision and up again, the documents are the same, in the same versions."""
@@ -168,6 +170,7 @@ def test_down_to_nothing(settings: Settings) -> None:
     assert after["rows"] == {"alembic_version": []}
 
 
+@SQLITE_FIRST
 @last_first(REVISIONS[:-1])
 def test_own_records_survive_the_way_down(settings: Settings, revision: str) -> None:
     """A record that someone added is still there, unchanged, after a downgrade of the facts and an upgrade."""
@@ -220,6 +223,7 @@ def length(store: Store, revision: str) -> int:
     return len(ran)
 
 
+@SQLITE_FIRST
 @from_earlier
 def test_an_interrupted_upgrade_leaves_no_trace(store: Store, expected: list[Document], revision: str) -> None:
     """Wherever an upgrade stops, schema and rows are as they were before, and the next one succeeds."""
@@ -236,6 +240,7 @@ def test_an_interrupted_upgrade_leaves_no_trace(store: Store, expected: list[Doc
     assert expected == documents(settings)
 
 
+@SQLITE_FIRST
 def test_control_without_a_transaction_an_interrupted_upgrade_leaves_traces(store: Store) -> None:
     """The same interruption, on connections that commit each statement, leaves half a schema: the test above can fail."""
     settings = store.empty()
@@ -301,6 +306,7 @@ def seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return copy
 
 
+@SQLITE_FIRST
 @alterations
 @editions
 def test_changed_seeds_are_refused(store: Store, seeds: Path, edition: str, alter: Callable[[Path], None]) -> None:
@@ -318,6 +324,7 @@ def test_changed_seeds_are_refused(store: Store, seeds: Path, edition: str, alte
     assert before == picture(settings)
 
 
+@SQLITE_FIRST
 @editions
 def test_changed_seeds_are_not_unloaded(settings: Settings, seeds: Path, edition: str) -> None:
     """A changed edition is refused as the list of records to delete, too."""
@@ -328,6 +335,7 @@ def test_changed_seeds_are_not_unloaded(settings: Settings, seeds: Path, edition
     assert before == picture(settings)
 
 
+@SQLITE_FIRST
 def test_copied_seeds_are_taken(store: Store, seeds: Path, expected: list[Document]) -> None:
     """The location of the seed files and neighbours that are no YAML do not matter; only the contents do."""
     (seeds / EDITIONS[0] / "notes.txt").touch()

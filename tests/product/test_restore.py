@@ -129,6 +129,8 @@ PLACES = {
     "dump-into-another-cluster": other_cluster,
     "postgresql-folder": postgresql_folder,
 }
+# A second cluster takes long to start.
+LATER = dict.fromkeys(["dump-into-another-cluster", "postgresql-folder"], pytest.mark.slow)
 # Those that only a folder elsewhere can remember.
 FOLDERS = ["sqlite-folder", "postgresql-folder"]
 
@@ -188,7 +190,7 @@ def lose(place: Place) -> Followers:
 
 
 @pytest.mark.parametrize("told", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["forgotten", "new-epoch"])
-@pytest.mark.parametrize("place", PLACES, indirect=True)
+@pytest.mark.parametrize("place", [pytest.param(name, marks=LATER.get(name, ())) for name in PLACES], indirect=True)
 def test_nobody_is_misled(place: Place, told: bool) -> None:  # noqa: FBT001 - pytest passes it
     """Every follower of the lost commits is refused, before the next write and after more commits than were lost."""
     followers = lose(place)

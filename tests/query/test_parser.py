@@ -16,9 +16,9 @@ from api.query.parameters import parameters
 from api.schema.operators import MAX_VALUES
 from api.schema.resource import Resource
 from tests.support import oracle
-from tests.support.databases import publishing
+from tests.support.databases import SQLITE_FIRST, publishing
 from tests.support.oracle import ODD
-from tests.support.records import nouns
+from tests.support.records import few_nouns
 from tests.support.worlds import Place, compare, escaped, flat
 
 # --- hostile values
@@ -38,7 +38,7 @@ def batches(leaves: list[Any], size: int) -> list[list[Any]]:
     return [leaves[start : start + size] for start in range(0, len(leaves), size)]
 
 
-@nouns
+@few_nouns
 def test_hostile_text_is_text(places: list[Place], resource: Resource) -> None:
     """Where any text is a value, no character has a special meaning: exactly the records with that text match."""
     place, noun = places[0], resource.name
@@ -60,7 +60,7 @@ def test_hostile_text_is_text(places: list[Place], resource: Resource) -> None:
         compare(place, resource, [*flat({name: ODD}), ("sort", "id")], oracle.ordered(expected, ["id"]), 500)
 
 
-@nouns
+@few_nouns
 def test_hostile_value_is_refused(places: list[Place], resource: Resource) -> None:
     """Where only some values are possible, any other is a 400 that names each parameter that has it."""
     refusing = [*filters(resource), *sorted(parameters(resource).keys() - {"q", "cursor"})]
@@ -87,7 +87,7 @@ def refused(response: TestResponse, names: Sequence[str]) -> None:
         assert response.status_code == 200
 
 
-@nouns
+@few_nouns
 def test_hostile_search_and_path(places: list[Place], resource: Resource) -> None:
     """Search terms are text and an invalid id is a 404; no input causes a 500."""
     place = places[0]
@@ -114,6 +114,7 @@ def test_hostile_search(places: list[Place], path: str) -> None:
 # --- lists of values
 
 
+@SQLITE_FIRST
 @pytest.mark.parametrize(
     ("values", "expected"),
     [

@@ -327,6 +327,7 @@ def answers(client: FlaskClient, noun: str, query: str) -> Mapping[str, Any]:
 MANY = Planner(few=0, rare=0.1, values=1)
 
 
+@SQLITE_FIRST
 @pytest.mark.parametrize(("noun", "query"), [(noun, query) for noun, filters in FILTERS.items() for query in filters])
 def test_sql_counts_the_same(client: FlaskClient, monkeypatch: pytest.MonkeyPatch, noun: str, query: str) -> None:
     """Totals and facets, with their values, links and order, are the same from the index and from the tables.
