@@ -83,8 +83,8 @@ def _operation(resource: Resource, id: str) -> Operation:
 
 
 def _lines(refused: Refused) -> Iterator[str]:
-    found = ((problem, item) for problem, items in refused.items.items() for item in items)
-    return (_line(item) for problem, item in found if (problem, item["code"]) not in ELSEWHERE)
+    errors = ((problem, item) for problem, items in refused.items.items() for item in items)
+    return (_line(item) for problem, item in errors if (problem, item["code"]) not in ELSEWHERE)
 
 
 def _line(item: Item) -> str:

@@ -67,7 +67,6 @@ def bounds(schema: Mapping[str, Any]) -> str:
 
 
 def limits(schema: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the bounds of a JSON Schema as an error shows them; None if it has none."""
-    return {
-        key: schema[key] for key in ("minimum", "maximum", "maxLength", "pattern", "format", "examples") if key in schema
-    } or None
+    """Return the bounds of a JSON Schema as an error shows them, with examples in place of a pattern; None if it has none."""
+    form = "examples" if "examples" in schema else "pattern"
+    return {key: schema[key] for key in ("minimum", "maximum", "maxLength", form, "format") if key in schema} or None

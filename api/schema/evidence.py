@@ -18,7 +18,7 @@ def is_nothing(value: Any) -> bool:
 def uncited(resource: Resource, content: Mapping[str, Any], cited: Collection[str]) -> Iterator[str]:
     """Yield a pointer to each fact of a record without a citation of itself, or of a list or an object that contains it.
 
-    ``cited`` are the pointers of the record's citations. A list or an object of which nothing is cited is named as a whole.
+    ``cited`` are the pointers of the record's citations. A list or an object without any citation is named as a whole.
     The id is ours, so it needs none.
     """
     for name in resource.facts:

@@ -209,8 +209,8 @@ def slug(description: str, example: str, **kwargs: Any) -> fields.String:
 
 def edtf(description: str, example: str) -> "Date":
     """Return the field of a date that is as precise, and as certain, as its source."""
-    form = {"pattern": dates.EDTF, "maxLength": dates.LONGEST, "examples": [*dates.EXAMPLES]}
-    metadata = {"description": description, "example": example, **form, "allowed": form}
+    examples = {"maxLength": dates.LONGEST, "examples": [*dates.EXAMPLES]}
+    metadata = {"description": description, "example": example, "pattern": dates.EDTF, **examples, "allowed": examples}
     return Date(required=True, allow_none=True, metadata=metadata)
 
 

@@ -36,7 +36,7 @@ TO_METRICS, TO_PRIORITIES = citation("initiatives", "/metrics/0"), citation("ini
 
 @pytest.fixture
 def story(curator: FlaskClient, tmp_path: Path) -> Path:
-    """A text of ours, in the database as the source `zz-story`, with records of which every fact is cited from it."""
+    """A text of ours, in the database as the source `zz-story`, with records whose facts are all cited from it."""
     answer = curator.post("/changesets", json={"operations": operations()})
     assert answer.status_code == 200, answer.get_json()
     file = tmp_path / "story.txt"

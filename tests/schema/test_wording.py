@@ -69,8 +69,8 @@ def test_no_sequence_is_missed(text: list[str], source: list[str]) -> None:
         for start, end in everywhere
         if not any(a <= start and end <= b and (a, b) != (start, end) for a, b in everywhere)
     )
-    found = wording.Wording(" ".join(source), []).shared(ours(" ".join(text)))
-    assert [row.text for row in found] == [" ".join(text[start:end]) for start, end in longest]
+    shared = wording.Wording(" ".join(source), []).shared(ours(" ".join(text)))
+    assert [row.text for row in shared] == [" ".join(text[start:end]) for start, end in longest]
 
 
 def test_texts_of_a_record() -> None:
