@@ -8,9 +8,10 @@ requests ask for the same answer at once, one of them computes it and the others
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from http import HTTPStatus
+from typing import Any, NamedTuple
 
 from cachetools import LRUCache
 from werkzeug.datastructures import Headers
@@ -36,12 +37,52 @@ MIN_VERSION = re.compile(r"(?:^|&)min_version=([0-9]{1,19})(?:&|$)")
 # Any cache may keep an answer, but has to ask each time whether it is still the latest: that costs one small query.
 CACHE_CONTROL = "public, no-cache"
 
+# The headers that decide whether an answer may come from the cache, and which: their variables in PEP 3333.
+VARIABLES = {
+    "accept": "HTTP_ACCEPT",
+    "accept-encoding": "HTTP_ACCEPT_ENCODING",
+    "authorization": "HTTP_AUTHORIZATION",
+    "content-length": "CONTENT_LENGTH",
+    "host": "HTTP_HOST",
+    "if-match": "HTTP_IF_MATCH",
+    "if-none-match": "HTTP_IF_NONE_MATCH",
+    "transfer-encoding": "HTTP_TRANSFER_ENCODING",
+    "x-request-id": "HTTP_X_REQUEST_ID",
+}
+
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 # Seconds to wait for another request that computes the same answer; then a request computes it itself.
 PATIENCE = 10.0
-# The parts of a request, and the state of the dataset.
-AnswerKey = tuple[Any, ...]
+# The state of the dataset, and the key of a plain read.
+AnswerKey = tuple[WatchedState, tuple[Any, ...]]
+
+
+class PlainRead(NamedTuple):
+    """What a request asks for that may be answered from the cache.
+
+    ``key`` is everything that an answer depends on besides the state; different spellings of one preference share it.
+    """
+
+    key: tuple[Any, ...]
+    query: str
+    is_head: bool
+    if_none_match: str | None
+    accept_encoding: str | None
+    request_id: str
+
+    def is_behind(self, state: WatchedState) -> bool:
+        """Return whether `min_version` names a version that the dataset has not reached."""
+        match = MIN_VERSION.search(self.query) if "min_version" in self.query else None
+        return match is not None and int(match[1]) > state.version
+
+
+class Answer(NamedTuple):
+    """An answer as it is sent."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,44 +152,66 @@ class Cache:
 
     def __call__(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         """Answer a request, from the cache if possible."""
-        is_plain = may_be_kept(environ)
-        state = self.watch.state() if is_plain else None
-        if is_plain and state is None and (body := self._stale(environ, start)) is not None:
-            return body
-        if state is None or is_behind(environ["QUERY_STRING"], state):
-            return self.app(environ, start)
-        self.reached = (time.monotonic(), state)
-        key = answer_key(environ, state)
-        if (body := answer_from(self.answers, key, environ, start)) is not None:
-            return body
-        if environ["REQUEST_METHOD"] != "GET":
-            return self.app(environ, start)
+        if (read := read_of(environ)) is None:
+            answer = None
+        elif (state := self.watch.state()) is None:
+            answer = self._stale(read)
+        elif not read.is_behind(state):
+            self.reached = (time.monotonic(), state)
+            answer = self._find(read, state)
+            if answer is None and not read.is_head:
+                return self._once(read, state, environ, start)
+        else:
+            answer = None
+        return sent(answer, start) if answer else self.app(environ, start)
+
+    def _once(self, read: PlainRead, state: WatchedState, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        """Compute an answer, or wait for another request that does so."""
+        key = (state, read.key)
         if flight := self.answers.board(key):
             flight.wait(PATIENCE)
-            body = answer_from(self.answers, key, environ, start)
-            return self.app(environ, start) if body is None else body
+            answer = self._find(read, state)
+            return sent(answer, start) if answer else self.app(environ, start)
         try:
             # Another request may have cached it after the first look.
-            body = answer_from(self.answers, key, environ, start)
-            return self._compute(key, environ, start) if body is None else body
+            answer = self._find(read, state)
+            return sent(answer, start) if answer else self._compute(key, environ, start)
         finally:
             self.answers.land(key)
 
-    def at_once(self, environ: Environ, start: StartResponse) -> list[bytes] | None:
-        """Answer a request without waiting for anything; None if the answer is not cached, or the state must be looked up."""
-        state = self.watch.state_at_once() if may_be_kept(environ) else None
-        if state is None or is_behind(environ["QUERY_STRING"], state):
+    def at_once(self, read: PlainRead, state: WatchedState | None) -> Answer | None:
+        """Answer a request without waiting for anything; None if the answer is not cached, or the state is not known."""
+        if state is None or read.is_behind(state):
             return None
         self.reached = (time.monotonic(), state)
-        return answer_from(self.answers, answer_key(environ, state), environ, start)
+        return self._find(read, state)
 
-    def _stale(self, environ: Environ, start: StartResponse) -> list[bytes] | None:
+    def _stale(self, read: PlainRead) -> Answer | None:
         """Answer by the last known state if that is recent enough (RFC 5861, 4) and the answer is cached; else None."""
         moment, state = self.reached
         is_recent = time.monotonic() - moment <= self.stale_if_error
-        if state is None or not is_recent or is_behind(environ["QUERY_STRING"], state):
+        if state is None or not is_recent or read.is_behind(state):
             return None
-        return answer_from(self.answers, answer_key(environ, state), environ, start, "stale")
+        return self._find(read, state, "stale")
+
+    def _find(self, read: PlainRead, state: WatchedState, kind: str = "hit") -> Answer | None:
+        """Answer a request from the cache; None if the answer is not cached, or its body is needed and only its tag is known.
+
+        ``kind`` tells the client whether the answer is fresh or stale.
+        """
+        kept = self.answers.find((state, read.key))
+        if kept is None:
+            return None
+        is_known = read.if_none_match is not None and tags.matches(read.if_none_match, kept.etag, read.accept_encoding)
+        if not is_known and kept.body is None:
+            return None
+        headers = [row for row in kept.headers if row[0].lower() not in BODY_HEADERS] if is_known else [*kept.headers]
+        headers += (
+            ("X-Request-Id", request_name(read.request_id)),
+            ("Age", str(int(time.monotonic() - kept.computed))),
+            ("Server-Timing", f"cache;desc={kind}"),
+        )
+        return Answer(304, headers, b"") if is_known else Answer(200, headers, b"" if read.is_head else kept.body or b"")
 
     def _compute(self, key: AnswerKey, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         """Answer a request by the application, and cache the answer if that is allowed and it is small enough."""
@@ -179,62 +242,38 @@ class Cache:
         return status.startswith("304") or (status.startswith("200") and is_small)
 
 
-def may_be_kept(environ: Environ) -> bool:
-    """Tell whether a request is a plain read, which neither waits for changes nor asks for the health.
+def read_of(environ: Environ) -> PlainRead | None:
+    """Return the plain read that a WSGI request asks for; None if it asks for something else."""
+    headers = {name: value for name, variable in VARIABLES.items() if (value := environ.get(variable)) is not None}
+    path = environ["SCRIPT_NAME"], environ["PATH_INFO"]
+    return plain_read(environ["REQUEST_METHOD"], environ["wsgi.url_scheme"], path, environ["QUERY_STRING"], headers)
 
-    Without a `Host`, HTTP/1.0 gets an answer and HTTP/1.1 a refusal, which is not made here.
+
+def plain_read(method: str, scheme: str, path: tuple[str, str], query: str, headers: Mapping[str, str]) -> PlainRead | None:
+    """Return what a request asks for if it is a plain read, which neither waits for changes nor asks for the health; else None.
+
+    ``path`` has two parts, as in PEP 3333; ``headers`` have small letters. Without a `Host`, HTTP/1.0 gets an answer and
+    HTTP/1.1 a refusal, which is not made here.
     """
-    if not environ.get("HTTP_HOST"):
-        return False
-    if environ["REQUEST_METHOD"] not in READS or "wait=" in environ["QUERY_STRING"] or environ["PATH_INFO"] in UNCACHED:
-        return False
-    if "HTTP_AUTHORIZATION" in environ or "HTTP_IF_MATCH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
-        return False
-    return environ.get("CONTENT_LENGTH") in (None, "", "0")
-
-
-def answer_key(environ: Environ, state: WatchedState) -> AnswerKey:
-    """Return everything that an answer depends on. Different spellings of one preference share an answer."""
-    get = environ.get
-    return (
-        state,
-        environ["wsgi.url_scheme"],
-        get("HTTP_HOST"),
-        environ["SCRIPT_NAME"],
-        environ["PATH_INFO"],
-        environ["QUERY_STRING"],
-        preferred_types(get("HTTP_ACCEPT", "")),
-        preferred_coding(get("HTTP_ACCEPT_ENCODING", "")),
+    get = headers.get
+    if not (host := get("host")) or method not in READS or "wait=" in query or path[1] in UNCACHED:
+        return None
+    if "authorization" in headers or "if-match" in headers or "transfer-encoding" in headers:
+        return None
+    if get("content-length") not in {None, "", "0"}:
+        return None
+    coding = get("accept-encoding", "")
+    return PlainRead(
+        (scheme, host, path, query, preferred_types(get("accept", "")), preferred_coding(coding)),
+        query,
+        method == "HEAD",
+        get("if-none-match"),
+        get("accept-encoding"),
+        get("x-request-id", ""),
     )
 
 
-def is_behind(query: str, state: WatchedState) -> bool:
-    """Return whether `min_version` names a version that the dataset has not reached."""
-    match = MIN_VERSION.search(query) if "min_version" in query else None
-    return match is not None and int(match[1]) > state.version
-
-
-def answer_from(
-    answers: Answers, key: AnswerKey, environ: Environ, start: StartResponse, kind: str = "hit"
-) -> list[bytes] | None:
-    """Answer a request from the cache; None if the answer is not cached, or its body is needed and only its tag is known.
-
-    ``kind`` tells the client whether the answer is fresh or stale.
-    """
-    answer = answers.find(key)
-    if answer is None:
-        return None
-    if_none_match = environ.get("HTTP_IF_NONE_MATCH")
-    is_known = if_none_match is not None and tags.matches(if_none_match, answer.etag, environ.get("HTTP_ACCEPT_ENCODING"))
-    if not is_known and answer.body is None:
-        return None
-    added = [
-        ("X-Request-Id", request_name(environ.get("HTTP_X_REQUEST_ID", ""))),
-        ("Age", str(int(time.monotonic() - answer.computed))),
-        ("Server-Timing", f"cache;desc={kind}"),
-    ]
-    if is_known:
-        start("304 NOT MODIFIED", [*(row for row in answer.headers if row[0].lower() not in BODY_HEADERS), *added])
-        return []
-    start("200 OK", [*answer.headers, *added])
-    return [answer.body or b""] if environ["REQUEST_METHOD"] == "GET" else []
+def sent(answer: Answer, start: StartResponse) -> list[bytes]:
+    """Start to send an answer by PEP 3333, and return its body."""
+    start("304 NOT MODIFIED" if answer.status == HTTPStatus.NOT_MODIFIED else "200 OK", answer.headers)
+    return [answer.body]

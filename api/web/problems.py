@@ -1,8 +1,8 @@
 """Turns every exception into an answer by RFC 9457 (`application/problem+json`)."""
 
 import json
+import random
 import re
-import secrets
 from collections.abc import Iterable, Sequence
 from http.client import INTERNAL_SERVER_ERROR, SERVICE_UNAVAILABLE
 from typing import TYPE_CHECKING, Any
@@ -198,7 +198,10 @@ def request_id() -> str:
 
 def request_name(name: str) -> str:
     """Return a client's name for a request if it is a plain token, which is safe in a log, else a new name."""
-    return name if re.fullmatch(r"[A-Za-z0-9_-]{1,128}", name) else secrets.token_hex(16)
+    if name and re.fullmatch(r"[A-Za-z0-9_-]{1,128}", name):
+        return name
+    # It tells requests apart and protects nothing, so it need not come from the system, which takes three times as long.
+    return f"{random.getrandbits(128):032x}"
 
 
 def register(app: Flask) -> None:

@@ -1,13 +1,19 @@
 """The gateway passes requests on as they were sent, and answers as the application does."""
 
+import asyncio
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from http.client import HTTPConnection
+from types import SimpleNamespace
 
+import pytest
 from sqlalchemy import text
 
 from api.db.database import Database
+from api.server.gateway import Gateway
 from api.settings import Settings
 from api.web import keys
+from tests.support.applications import serving
 from tests.support.attacks import GUEST, opened, server
 from tests.support.databases import ON_SQLITE, SQLITE_FIRST, publishing
 
@@ -78,6 +84,46 @@ def test_cached_answers(settings: Settings, database: Database) -> None:
         changed = ask()
         assert (changed[0], changed[1] == tag, b"Another." in changed[2]) == (200, False, True)
         assert ask(If_None_Match=tag) == changed
+
+
+class Proto:
+    """What granian sends an answer with: keeps the answers."""
+
+    def __init__(self) -> None:
+        """Keep nothing yet."""
+        self.answers: list[tuple[int, dict[str, str]]] = []
+
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], _body: bytes) -> None:
+        """Keep the status and the headers."""
+        self.answers.append((status, dict(headers)))
+
+
+@ON_SQLITE
+def test_requests_that_wait_together_share_a_look(settings: Settings, database: Database) -> None:
+    """The state is looked up once for all requests that wait for the loop, and anew for those that come later."""
+    with serving(replace(settings, cache_mb=10)) as app:
+        gateway, proto = Gateway(app, settings), Proto()
+        scope = SimpleNamespace(
+            client="127.0.0.1:5", server="127.0.0.1:8000", scheme="http", method="GET", path="/cities", query_string="limit=1"
+        )
+        scope.headers, scope.http_version = {"host": "a"}, "1.1"
+
+        async def ask_again_and_again() -> None:
+            gateway.loop = asyncio.get_running_loop()
+            await gateway.__rsgi__(scope, proto)
+            # An answer from the cache needs no task, and so no turn of the loop.
+            for _ in range(2):
+                with pytest.raises(StopIteration):
+                    gateway.__rsgi__(scope, proto).send(None)
+                with publishing(database) as session:
+                    session.execute(text("update cities set summary = 'Another.' where id = 'boston-ma'"))
+            await asyncio.sleep(0)
+            await gateway.__rsgi__(scope, proto)
+
+        asyncio.run(ask_again_and_again())
+    first, second, third, last = ((headers["ETag"], headers["Server-Timing"].partition(",")[0]) for _, headers in proto.answers)
+    assert (second, third) == ((first[0], "cache;desc=hit"), second)
+    assert (last[0] != first[0], last[1]) == (True, "cache;desc=miss")
 
 
 @ON_SQLITE
