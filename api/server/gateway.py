@@ -133,10 +133,12 @@ class Gateway:
         return self.cache.at_once(read, self._state(self.cache)) if read else None
 
     def _state(self, cache: Cache) -> WatchedState | None:
-        """Return the state of the dataset, looked up once for all requests that wait for the loop now.
+        """Return the state of the dataset; where a look is dear, one for all requests that wait for the loop now.
 
         None of them arrived later than it was looked up, so each sees what was committed before it was sent.
         """
+        if not cache.watch.is_dear:
+            return cache.watch.state_at_once()
         if not self.is_state_fresh:
             # Called after those that wait now. It has to be scheduled first: a request may arrive while the state is looked up.
             self.loop.call_soon(self._forget_state)

@@ -205,12 +205,13 @@ class Cache:
         is_known = read.if_none_match is not None and tags.matches(read.if_none_match, kept.etag, read.accept_encoding)
         if not is_known and kept.body is None:
             return None
-        headers = [row for row in kept.headers if row[0].lower() not in BODY_HEADERS] if is_known else [*kept.headers]
-        headers += (
+        headers = [row for row in kept.headers if row[0].lower() not in BODY_HEADERS] if is_known else kept.headers
+        headers = [
+            *headers,
             ("X-Request-Id", request_name(read.request_id)),
             ("Age", str(int(time.monotonic() - kept.computed))),
             ("Server-Timing", f"cache;desc={kind}"),
-        )
+        ]
         return Answer(304, headers, b"") if is_known else Answer(200, headers, b"" if read.is_head else kept.body or b"")
 
     def _compute(self, key: AnswerKey, environ: Environ, start: StartResponse) -> Iterable[bytes]:
