@@ -77,6 +77,8 @@ class Planner:
     weighed: tuple[int, ...] = (60, 480, 3_840)
     # Testing a relation on one row costs this multiple of reading one row in a scan.
     probe: int = 4
+    # On PostgreSQL, the most rows of a walk cost this multiple of finding and sorting as many by a relation.
+    walked: int = 2
     # A walk in the list's order gives up if it has met none of the list's records where it should have met this number. By
     # chance alone, one page in 20 gives up. Pages of at most this number of records never give up.
     tried: int = 3
@@ -125,7 +127,7 @@ class Planner:
         limit = query.limit or DEFAULT_LIMIT
         most = 2 * limit * size // max(number, 1)
         is_dear = dialect == "postgresql" and query.search is None
-        if most * (self.probe if is_dear else 1) >= number:
+        if most * (self.walked if is_dear else 1) >= number:
             return None
         if is_dear and number <= self.hashed and size > number * self.probe:
             return Walk(None, 0)
