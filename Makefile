@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DOCS := README.md docs/*.md
+# Each test that starts a program would compile the project again if this were set.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help run check lint test coverage test-slow campaign format docs hooks lock bench clean
 .DEFAULT_GOAL := help
