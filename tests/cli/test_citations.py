@@ -13,9 +13,11 @@ from sqlalchemy import select, text
 from api.db.database import Database
 from api.resources.sources import Source
 from api.schema import fingerprints
+from api.settings import Settings
 from tests.support.answers import Json
+from tests.support.applications import curating, serving
 from tests.support.citations import CITED, STORY, citation, delete, operations, patch
-from tests.support.databases import publishing
+from tests.support.databases import Store, publishing
 from tests.support.processes import Run
 
 Checked = Callable[..., tuple[int, list[str]]]
@@ -34,11 +36,20 @@ WHOLE = "the text has another fingerprint than the source"
 TO_METRICS, TO_PRIORITIES = citation("initiatives", "/metrics/0"), citation("initiatives", "/priorities/0")
 
 
+@pytest.fixture(scope="module")
+def migrated(store: Store, migrated: Settings) -> Settings:
+    """The template, with the source `zz-story` and records whose facts are all cited from it."""
+    settings = store.copy(migrated)
+    with serving(settings) as app:
+        client = curating(app.test_client(), app.extensions["database"], name="author")
+        answer = client.post("/changesets", json={"operations": operations()})
+        assert answer.status_code == 200, answer.get_json()
+    return settings
+
+
 @pytest.fixture
-def story(curator: FlaskClient, tmp_path: Path) -> Path:
-    """A text of ours, in the database as the source `zz-story`, with records whose facts are all cited from it."""
-    answer = curator.post("/changesets", json={"operations": operations()})
-    assert answer.status_code == 200, answer.get_json()
+def story(tmp_path: Path) -> Path:
+    """The text of `zz-story`."""
     file = tmp_path / "story.txt"
     file.write_text(STORY, encoding="utf-8")
     return file

