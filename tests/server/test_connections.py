@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
+from api.db.engines import engine_for
 from api.server.connections import Connections
 from api.settings import Settings
-from tests.support.databases import opened
 
 # Exits with 1 if another process holds the lock.
 TRY = """
@@ -53,8 +53,9 @@ def test_locks_survive_a_look(locked: Path) -> None:
 def test_locks_survive_another_connection(locked: Path) -> None:
     """A file that exists is not opened and closed before SQLite opens it, even if a missing one would be made."""
     states: list[bool] = []
-    with opened(Settings(database_url=f"sqlite:///{locked}"), create=True) as database:
-        # SQLite itself drops the locks of the process, so look before it opens the file.
-        event.listen(database.engine, "do_connect", lambda *_: states.append(is_locked(locked)))
-        with database.engine.connect():
-            assert states == [True]
+    engine = engine_for(Settings(database_url=f"sqlite:///{locked}"), create=True)
+    # SQLite itself drops the locks of the process, so look before it opens the file.
+    event.listen(engine, "do_connect", lambda *_: states.append(is_locked(locked)))
+    with engine.connect():
+        assert states == [True]
+    engine.dispose()

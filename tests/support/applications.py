@@ -10,6 +10,7 @@ from api.app import create_app
 from api.db.database import Database
 from api.settings import Settings
 from api.web import keys
+from tests.support.databases import share_compiled
 
 BASE = "https://api.example.org"
 # A file that does not exist, for tests of answers that need no database.
@@ -20,6 +21,7 @@ NO_DATABASE = Settings(database_url="sqlite:///nowhere.sqlite3")
 def serving(settings: Settings) -> Iterator[Flask]:
     """Make an application, and close its database connections afterwards."""
     app = create_app(settings)
+    share_compiled(app.extensions["database"].engine)
     try:
         yield app
     finally:
