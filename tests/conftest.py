@@ -30,7 +30,7 @@ from api.settings import Settings
 from api.web.news import News
 from tests.support.answers import version
 from tests.support.applications import BASE, NO_DATABASE, curating, serving
-from tests.support.databases import DIALECTS, Store, opened, template
+from tests.support.databases import DIALECTS, Store, connected, opened, template
 
 pytest_plugins = ["pytester", "tests.support.unproved"]
 # A slow machine is no fault of the code.
@@ -115,6 +115,7 @@ def postgresql(scratch: Path) -> Iterator[str]:
         server.psql(f"alter system set {setting} = off")
     server.psql("select pg_reload_conf()")
     yield server.get_uri()
+    connected(server.get_uri()).close()
     server.cleanup()
 
 
