@@ -110,11 +110,9 @@ def picture(settings: Settings) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> list[Document]:
+def expected(sqlite_store: Store) -> list[Document]:
     """The documents of an upgrade from empty on SQLite; every path, on both databases, must give the same."""
-    settings = Settings(database_url=f"sqlite:///{tmp_path_factory.mktemp('expected') / 'expected.sqlite3'}")
-    upgrade(settings)
-    return documents(settings)
+    return documents(template(sqlite_store))
 
 
 @SQLITE_FIRST
