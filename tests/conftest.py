@@ -87,6 +87,12 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(20_000)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """Let modules end as usual: some complain of leaks if nobody collects them."""
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def first_warnings() -> None:
     """Let each test see warnings that the log repeats at most once a second."""
