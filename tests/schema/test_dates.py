@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 from edtf import parse_edtf
 from edtf.parser.parser_classes import Season
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from api.schema import dates
@@ -76,6 +76,8 @@ def opinion(text: str) -> tuple[str | None, int | None] | None:
 
 
 @given(text=TEXTS)
+@example("9999-21")
+@example("9999-24")
 def test_days(text: str) -> None:
     """The earliest and the latest day, and the month, are those of all days that a date can mean; without a day, it is none."""
     try:

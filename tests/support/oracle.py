@@ -203,7 +203,8 @@ SEASONS = {"21": "03 04 05", "22": "06 07 08", "23": "09 10 11", "24": "12 01 02
 
 
 def _of_years(years: Iterable[int]) -> list[dt.date]:
-    return [dt.date(year, 1, 1) + dt.timedelta(number) for year in years for number in range(365 + is_leap(year))]
+    known = [year for year in years if year <= dt.MAXYEAR]
+    return [dt.date(year, 1, 1) + dt.timedelta(number) for year in known for number in range(365 + is_leap(year))]
 
 
 def is_leap(year: int) -> bool:
@@ -246,7 +247,8 @@ def month(date: str | None) -> int | None:
     if "/" in date:
         ends = {f"{day.year:04}-{day:%m}" for day in period(date) or ()}
         return int(ends.pop()[5:]) if len(ends) == 1 else None
-    months = {day.month for day in possible(date)}
+    # A season has three months, even where the calendar ends in its first.
+    months = {day.month for day in possible(date)} if date.rstrip("?~%")[5:] not in SEASONS else set()
     return months.pop() if len(months) == 1 else None
 
 
