@@ -115,11 +115,12 @@ def scratch() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def postgresql(scratch: Path) -> Iterator[str]:
     """The address of a PostgreSQL server, started for this run."""
-    server = get_server(str(scratch / "postgresql"), cleanup_mode="delete")
-    # No data outlives the run, so none needs to reach the disk.
-    for setting in ("fsync", "full_page_writes"):
-        server.psql(f"alter system set {setting} = off")
-    server.psql("select pg_reload_conf()")
+    server = get_server(scratch / "postgresql", cleanup_mode="delete", start=False)
+    server.ensure_pgdata_inited()
+    # No data outlives the run, so none needs to reach the disk. Tests of many senders or writers open a pool for each of them.
+    with (server.pgdata / "postgresql.auto.conf").open("a", encoding="utf-8") as file:
+        file.write("fsync = off\nfull_page_writes = off\nmax_connections = 300\n")
+    server.start()
     yield server.get_uri()
     connected(server.get_uri()).close()
     server.cleanup()
