@@ -100,7 +100,7 @@ class Proto:
 
 @ON_SQLITE
 def test_requests_that_wait_together_share_a_look(settings: Settings, database: Database) -> None:
-    """The state is looked up once for all requests that wait for the loop, and anew for those that come later."""
+    """The state is looked up once for all requests that wait for the loop, and again for those that come later."""
     with serving(replace(settings, cache_mb=10)) as app:
         gateway, proto = Gateway(app, settings), Proto()
         scope = SimpleNamespace(
