@@ -43,7 +43,7 @@ PEAK = "peak"
 
 def initiative(id: str) -> dict[str, Any]:
     """Return a record to send."""
-    metric = {"name": "cost", "value": 2500000, "unit": "USD", "qualifier": "more_than"}
+    metric = {"name": "cost", "kind": "money", "value": 2500000, "unit": "USD", "qualifier": "more_than"}
     return {
         "id": id,
         "city": "boston-ma",

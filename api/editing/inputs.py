@@ -7,7 +7,7 @@ cannot be sent.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
-from typing import Any
+from typing import Any, cast
 
 from marshmallow import RAISE, Schema, ValidationError, fields, missing, validate
 
@@ -48,6 +48,9 @@ class Input(Schema):
             field_obj.validators = [*field_obj.validators, validate.Length(max=MAX_ITEMS)]
             if isinstance(field_obj, fields.List) and isinstance(field_obj.inner, fields.Nested):
                 field_obj.inner = fields.Nested(input_of(type(field_obj.inner.schema)))
+            elif isinstance(field_obj, fields.Pluck):
+                # Its `schema` is made from this when it is first read.
+                field_obj.nested = input_of(cast("type[Schema]", field_obj.nested))
         elif field_obj.allow_none:
             field_obj.load_default, field_obj.required = None, False
         if isinstance(field_obj, Name):

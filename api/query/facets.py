@@ -19,6 +19,7 @@ from api.query.bitmap_sets import NotIndexedError
 from api.query.language import Filter, is_many
 from api.query.listing import Listing
 from api.resources import BY_NAME
+from api.schema.choices import label_of
 from api.schema.resource import Relation, Resource
 
 MAX_VALUES = 100
@@ -166,7 +167,7 @@ def _labels(session: Session, filter: Filter, values: Sequence[Any]) -> dict[Any
             )
         )
     if filter.field.type.name == "choice":
-        return {value: str(value).replace("_", " ").capitalize() for value in values}
+        return {value: label_of(str(value)) for value in values}
     return {value: json.dumps(value) if isinstance(value, bool) else str(value) for value in values}
 
 

@@ -1,46 +1,39 @@
 """Initiatives of cities, with the priorities that they serve, their awards, partners and metrics."""
 
-from enum import StrEnum
-
 from marshmallow import fields, validate
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from api.db.types import Base, Record, choice, folded_index
 from api.resources.citations import about
+from api.resources.lists import Alias, Gap, aliases, incomplete, left_open, named_also
+from api.resources.metrics import InitiativeMetric, MetricSchema
+from api.schema.choices import Choice
 from api.schema.dates import LONGEST
-from api.schema.fields import MAX_INTEGER, Document, Number, Part, Rule, edtf, identifier, named, prose, slug, titled
+from api.schema.fields import Document, Part, Rule, edtf, flag, identifier, one_of, prose, slug, text, titled
 from api.schema.resource import Relation, Resource
 
 
-class Status(StrEnum):
+class Status(Choice):
     """The progress of an initiative."""
 
-    PLANNED = "planned"
-    DRAFT = "draft"
-    PILOT = "pilot"
-    IN_PROGRESS = "in_progress"
-    IN_OPERATION = "in_operation"
-    COMPLETED = "completed"
+    PLANNED = "planned", "It is intended, or money is set aside or granted for it; it has not begun."
+    DRAFT = "draft", "A text of it is written, but not in force."
+    IN_DEVELOPMENT = "in_development", "It is being made, and not in use yet."
+    PILOT = "pilot", "It is tried out."
+    IN_OPERATION = "in_operation", "It is in use."
+    COMPLETED = "completed", "It has ended, as planned."
 
 
-class PartnerRole(StrEnum):
+class PartnerRole(Choice):
     """The part that a partner plays in an initiative."""
 
-    COORDINATOR = "coordinator"
-    BUILDER = "builder"
-    FUNDER = "funder"
-    PARTNER = "partner"
-    MEMBER = "member"
-
-
-class Qualifier(StrEnum):
-    """How a source qualifies a figure."""
-
-    EXACTLY = "exactly"
-    MORE_THAN = "more_than"
-    NEARLY = "nearly"
-    AT_LEAST = "at_least"
+    LEADER = "leader", "It leads the initiative."
+    COORDINATOR = "coordinator", "It brings the others together."
+    BUILDER = "builder", "It makes what the initiative needs."
+    FUNDER = "funder", "It gives money."
+    PARTNER = "partner", "It takes part; the source does not say how."
+    MEMBER = "member", "It is a member of the group that the initiative is about."
 
 
 class Initiative(Record):
@@ -49,8 +42,9 @@ class Initiative(Record):
     __tablename__ = "initiatives"
     city_id: Mapped[str] = mapped_column(ForeignKey("cities.id"))
     title: Mapped[str]
-    summary: Mapped[str]
-    status: Mapped[Status] = mapped_column(choice(Status, "status"))
+    summary: Mapped[str | None]
+    status: Mapped[Status | None] = mapped_column(choice(Status, "status"))
+    evolving: Mapped[bool | None] = mapped_column(Boolean(create_constraint=True, name="evolving"))
     started: Mapped[str | None]
     started_period: Mapped[str | None]
     started_month: Mapped[int | None]
@@ -58,7 +52,9 @@ class Initiative(Record):
     awards: Mapped[list["InitiativeAward"]] = relationship(order_by="InitiativeAward.award_id", lazy="raise")
     priorities: Mapped[list["InitiativePriority"]] = relationship(order_by="InitiativePriority.position", lazy="raise")
     partners: Mapped[list["InitiativePartner"]] = relationship(order_by="InitiativePartner.position", lazy="raise")
-    metrics: Mapped[list["InitiativeMetric"]] = relationship(order_by="InitiativeMetric.position", lazy="raise")
+    metrics: Mapped[list[InitiativeMetric]] = relationship(order_by=InitiativeMetric.position, lazy="raise")
+    aliases: Mapped[list["InitiativeAlias"]] = relationship(order_by="InitiativeAlias.alias", lazy="raise")
+    incomplete: Mapped[list["InitiativeGap"]] = relationship(order_by="InitiativeGap.pointer", lazy="raise")
     __table_args__ = (
         UniqueConstraint("city_id", "title"),
         CheckConstraint(f"length(started) between 4 and {LONGEST}", name="started"),
@@ -67,6 +63,7 @@ class Initiative(Record):
         Index(None, "city_id", "title", "id"),
         Index(None, "city_id", "started_period", "id"),
         Index(None, "status", "title", "id"),
+        Index(None, "evolving", "title", "id"),
         Index(None, "parent_id", "title", "id"),
         Index(None, "started", "id"),
         Index(None, "started_period", "id"),
@@ -119,34 +116,23 @@ class InitiativePartner(Base):
     )
 
 
-class InitiativeMetric(Base):
-    """A figure that a source gives for the initiative."""
+class InitiativeAlias(Alias, Base):
+    """Another name of the initiative."""
 
-    __tablename__ = "initiative_metrics"
+    __tablename__ = "initiative_aliases"
     initiative_id: Mapped[str] = _owner()
-    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    name: Mapped[str]
-    value: Mapped[float]
-    unit: Mapped[str]
-    qualifier: Mapped[Qualifier] = mapped_column(choice(Qualifier, "qualifier"))
-    as_of: Mapped[str | None]
-    as_of_period: Mapped[str | None]
-    as_of_month: Mapped[int | None]
-    __table_args__ = (
-        UniqueConstraint("initiative_id", "name"),
-        CheckConstraint(f"value between -{MAX_INTEGER} and {MAX_INTEGER}", name="value"),
-        Index(None, "name", "initiative_id"),
-        Index(None, "value", "initiative_id"),
-        Index(None, "unit", "initiative_id"),
-        Index(None, "qualifier", "initiative_id"),
-        Index(None, "as_of", "initiative_id"),
-        Index(None, "as_of_period", "initiative_id"),
-        Index(None, "as_of_month", "initiative_id"),
-    )
+    __table_args__ = (Index(None, "alias", "initiative_id"),)
 
 
-folded_index(InitiativeMetric.name)
-folded_index(InitiativeMetric.unit)
+folded_index(InitiativeAlias.alias)
+
+
+class InitiativeGap(Gap, Base):
+    """A list of the initiative that its source leaves open."""
+
+    __tablename__ = "initiative_incomplete"
+    initiative_id: Mapped[str] = _owner()
+    __table_args__ = (Index(None, "pointer", "initiative_id"),)
 
 
 class InitiativeAwardSchema(Part):
@@ -165,34 +151,17 @@ class PartnerSchema(Part):
     """An organization that takes part in an initiative."""
 
     organization = slug("Id of the organization.", "amazon-web-services", attribute="organization_id")
-    role = fields.Enum(
-        PartnerRole,
-        by_value=fields.String,
-        required=True,
-        metadata={"description": "Its part in the initiative.", "example": "builder"},
-    )
+    role = one_of(PartnerRole, "Its part in the initiative.", "builder")
 
 
-class MetricSchema(Part):
-    """A figure as data: what is measured, its value and unit, and how the source qualifies it."""
+class InitiativeGapSchema(Part):
+    """A list that the source leaves open."""
 
-    name = titled("What is measured.", "contacts handled")
-    value = Number(
-        required=True,
-        validate=validate.Range(min=-MAX_INTEGER, max=MAX_INTEGER),
-        metadata={
-            "description": "The number: a whole number up to 2^53 - 1, or one with at most 6 decimals.",
-            "example": 2400000,
-        },
+    pointer = text(
+        "JSON Pointer to the list.",
+        "/partners",
+        validate=validate.OneOf(["/awards", "/priorities", "/partners", "/metrics"]),
     )
-    unit = named("The unit of the number; for money, the ISO 4217 code.", "contacts")
-    qualifier = fields.Enum(
-        Qualifier,
-        by_value=fields.String,
-        required=True,
-        metadata={"description": "How the source qualifies the number.", "example": "more_than"},
-    )
-    as_of = edtf("Date or period of the number, in EDTF; null if the source gives none.", "2025")
 
 
 class InitiativeSchema(Document):
@@ -202,13 +171,11 @@ class InitiativeSchema(Document):
     id = identifier("san-diego-ca-records-digitization")
     city = slug("Id of the city.", "san-diego-ca", attribute="city_id")
     title = titled("Title of the initiative, in a few words.", "Records digitization")
-    summary = prose("What it is and does, in our words.", "The city is turning paper records into searchable files.")
-    status = fields.Enum(
-        Status,
-        by_value=fields.String,
-        required=True,
-        metadata={"description": "How far it has progressed.", "example": "in_operation"},
+    summary = prose(
+        "What it is and does, in our words.", "The city is turning paper records into searchable files.", allow_none=True
     )
+    status = one_of(Status, "How far it has progressed; null if no source says so.", "in_operation", allow_none=True)
+    evolving = flag("Whether it is still being extended; null if no source says so.", example=True, allow_none=True)
     started = edtf("When it began, in EDTF; null if no source says so.", "2024-07")
     parent = slug(
         "Id of the initiative that it is part of, if any.", "san-diego-ca-ai-adoption", attribute="parent_id", allow_none=True
@@ -229,6 +196,8 @@ class InitiativeSchema(Document):
         fields.Nested(PartnerSchema), metadata={"description": "Organizations that take part, with their roles."}
     )
     metrics = fields.List(fields.Nested(MetricSchema), metadata={"description": "Figures that a source gives for it."})
+    aliases = aliases("Other names of the initiative", "Paper to files")
+    incomplete = incomplete(InitiativeGapSchema, "/partners")
 
 
 initiatives = Resource(
@@ -238,11 +207,14 @@ initiatives = Resource(
     description="Initiatives of cities: status, start, priorities, awards, partners and figures.",
     default_sort="title",
     label=Initiative.title,
-    search=("title", "summary"),
+    search=("title", "summary", "aliases"),
     tree="parent",
     judged=("priorities",),
     agree={"parent": "city", "awards": "city"},
-    facets=("city", "city.state", "status", "priority", "award", "award.survey", "partner", "partner.role", "metric.unit"),
+    facets=(
+        *("city", "city.state", "status", "evolving", "priority", "award", "award.survey", "partner", "partner.role"),
+        *("metric.kind", "metric.unit", "incomplete"),
+    ),
     relations=(
         Relation(
             name="city",
@@ -306,6 +278,8 @@ initiatives = Resource(
             part=MetricSchema,
             description="Its figures.",
         ),
+        named_also(InitiativeAlias.initiative_id, InitiativeAlias.alias),
+        left_open(InitiativeGap.initiative_id, InitiativeGap.pointer, InitiativeGapSchema),
         about("initiatives"),
     ),
 )

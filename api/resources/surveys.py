@@ -112,6 +112,12 @@ class SurveyStateSchema(Part):
     cities_recognized = whole("Number of cities of that state that were recognized.", 13)
 
 
+class SurveyCompetitorSchema(Part):
+    """A competing city."""
+
+    city = slug("Id of the city.", "seattle-wa", attribute="city_id")
+
+
 class SurveyCategorySchema(Part):
     """A population category of the survey."""
 
@@ -129,7 +135,7 @@ class SurveyCategorySchema(Part):
     min_population = whole("Smallest population, inclusive; null if there is no lower bound.", 250000, allow_none=True)
     max_population = whole("Largest population, inclusive; null if there is no upper bound.", 499999, allow_none=True)
     also_competing = fields.Pluck(
-        "SurveyCompetitorSchema",
+        SurveyCompetitorSchema,
         "city",
         many=True,
         metadata={
@@ -137,12 +143,6 @@ class SurveyCategorySchema(Part):
             "example": ["seattle-wa"],
         },
     )
-
-
-class SurveyCompetitorSchema(Part):
-    """A competing city."""
-
-    city = slug("Id of the city.", "seattle-wa", attribute="city_id")
 
 
 class SurveyPrioritySchema(Part):

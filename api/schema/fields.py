@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from api.schema import dates, names
+from api.schema.choices import Choice
 
 SLUG = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 SHA256 = r"^[0-9a-f]{64}$"
@@ -192,9 +193,15 @@ def text(description: str, example: str, **kwargs: Any) -> fields.String:
     return fields.String(required=True, metadata={"description": description, "example": example}, **kwargs)
 
 
-def named(description: str, example: str) -> Name:
+def one_of(values: type[Choice], description: str, example: str, **kwargs: Any) -> "fields.Enum[Any]":
+    """Return the field of one of these values."""
+    metadata = {"description": description, "example": example}
+    return fields.Enum(values, by_value=fields.String, required=True, metadata=metadata, **kwargs)
+
+
+def named(description: str, example: str, **kwargs: Any) -> Name:
     """Return the field of a name: NFC, trimmed, with single spaces and without invisible characters."""
-    return Name(required=True, metadata={"description": description, "example": example, "pattern": names.PATTERN})
+    return Name(required=True, metadata={"description": description, "example": example, "pattern": names.PATTERN}, **kwargs)
 
 
 def titled(description: str, example: str) -> Title:

@@ -44,7 +44,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     "initiative_awards": ("initiative_id", "award_id"),
     "initiative_priorities": ("initiative_id", "priority_id", "position"),
     "initiative_partners": ("initiative_id", "organization_id", "role", "position"),
-    "initiative_metrics": ("initiative_id", "position", "name", "value", "unit", "qualifier", *dated_columns("as_of")),
+    "initiative_metrics": ("initiative_id", "position", "name", "kind", "value", "unit", "qualifier", *dated_columns("as_of")),
     "revision": (
         *("version", "commit_version", "kind", "id", "op", "reason", "changed_at", "document", "hash"),
         *("bucket", "leaf", "chain"),
@@ -75,7 +75,7 @@ def rows_of(content: Content) -> Iterator[tuple[str, tuple[Any, ...]]]:
     for position, partner in enumerate(content["partners"]):
         yield "initiative_partners", (id, partner["organization"], partner["role"], position)
     for position, metric in enumerate(content["metrics"]):
-        values = (metric[name] for name in ("name", "value", "unit", "qualifier"))
+        values = (metric[name] for name in ("name", "kind", "value", "unit", "qualifier"))
         yield "initiative_metrics", (id, position, *values, *dated(metric["as_of"]))
 
 

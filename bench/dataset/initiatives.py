@@ -4,7 +4,18 @@ import itertools
 import random
 
 from api.schema.canonical import Content
-from bench.dataset.vocabulary import COMMON, METRICS, QUALIFIERS, ROLES, STATUSES, WeightedChoice, invented_words, slug, zipf
+from bench.dataset.vocabulary import (
+    COMMON,
+    KINDS,
+    METRICS,
+    QUALIFIERS,
+    ROLES,
+    STATUSES,
+    WeightedChoice,
+    invented_words,
+    slug,
+    zipf,
+)
 from bench.dataset.world import References
 
 HAS_PARENT = 0.03
@@ -39,6 +50,7 @@ class InitiativeGenerator:
             "title": title,
             "summary": " ".join(self.words.some(chance.randint(10, 25))).capitalize() + ".",
             "status": self.statuses.one(),
+            "evolving": None,
             "started": None if draw < 1 / 3 else str(year) if draw < 1 / 2 else f"{year}-{chance.randint(1, 12):02}",
             "parent": parent,
             "awards": [award] if award and chance.random() < 1 / 2 else [],
@@ -48,6 +60,8 @@ class InitiativeGenerator:
                 for organization in dict.fromkeys(references.organizations.some(chance.randint(0, 2)))
             ],
             "metrics": [self._metric(name, year) for name in chance.sample(list(METRICS), chance.randint(0, 2))],
+            "aliases": [],
+            "incomplete": [],
         }
 
     def _title(self, city: str) -> tuple[str, str]:
@@ -63,8 +77,11 @@ class InitiativeGenerator:
         value = chance.randint(1, 200) / 2 if unit == "percent" else int(10 ** chance.uniform(1, 7))
         return {
             "name": name,
+            "kind": KINDS.get(unit, "count"),
             "value": int(value) if value == int(value) else value,
             "unit": unit,
             "qualifier": self.qualifiers.one(),
+            "direction": None,
+            "period": None,
             "as_of": str(year) if chance.random() < 1 / 2 else None,
         }

@@ -13,7 +13,7 @@ STATES = (
     "WV18 WI59 WY6"
 )
 CATEGORIES = (("500000-or-more", 500_000), ("250000-to-499999", 250_000), ("125000-to-249999", 125_000), ("under-125000", 0))
-STATUSES = {"in_operation": 40, "in_progress": 25, "completed": 18, "planned": 9, "pilot": 6, "draft": 2}
+STATUSES = {"in_operation": 40, "in_development": 25, "completed": 18, "planned": 9, "pilot": 6, "draft": 2}
 ROLES = {"builder": 50, "partner": 25, "funder": 13, "coordinator": 8, "member": 4}
 QUALIFIERS = {"exactly": 55, "more_than": 30, "nearly": 10, "at_least": 5}
 MORE_PRIORITIES = (
@@ -34,6 +34,8 @@ METRICS = {
     "grant": "USD",
     "sensors installed": "sensors",
 }
+# The kinds of metrics by their units; all others are counts.
+KINDS = {"percent": "share", "USD": "money"}
 # The most frequent words of titles, most frequent first; invented words with falling frequency follow them.
 COMMON = (
     "digital city data services portal community online public platform management network smart program permits mobile "

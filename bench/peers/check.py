@@ -27,6 +27,7 @@ from bench.writes import initiative
 
 SIZE, PAGE = 1_000, 20
 Row = dict[str, Any]
+METRIC = ("name", "kind", "unit", "qualifier", "as_of")
 SAME = ("id", "title", "summary", "status", "started")
 
 
@@ -46,9 +47,14 @@ def of_product(content: Any) -> Iterator[Row]:
     """Read the product's."""
     data = content["data"] if isinstance(content["data"], list) else [content["data"]]
     for row in data:
-        # A single record comes without its city.
+        # A single record comes without its city; the peers have no directions and periods.
+        metrics = [{name: part[name] for name in (*METRIC, "value")} for part in row["metrics"]] if "metrics" in row else []
         yield nested(
-            row | {"city": content.get("included", {}).get("cities", {}).get(row["city"], {"id": row["city"], "name": None})}
+            row
+            | {
+                "metrics": metrics,
+                "city": content.get("included", {}).get("cities", {}).get(row["city"], {"id": row["city"], "name": None}),
+            }
         )
 
 
@@ -83,10 +89,7 @@ def of_directus(content: Any) -> Iterator[Row]:
             "awards": [part["award_id"] for part in row["awards"]],
             "priorities": [part["priority_id"] for part in row["priorities"]],
             "partners": [{"organization": part["organization_id"], "role": part["role"]} for part in row["partners"]],
-            "metrics": [
-                {name: part[name] for name in ("name", "unit", "qualifier", "as_of")} | {"value": float(part["value"])}
-                for part in row["metrics"]
-            ],
+            "metrics": [{name: part[name] for name in METRIC} | {"value": float(part["value"])} for part in row["metrics"]],
         }
         yield nested(row | parts | {"parent": row["parent_id"], "city": row["city_id"]})
 

@@ -40,9 +40,10 @@ LINKS = {
 SHOWN = ("initiatives", "cities", *LINKS)
 # Directus prints a warning for each of these tables, which it does not serve, unless it is told to ignore it.
 HIDDEN = (
-    "alembic_version api_keys digest_bucket idempotency_keys ledger_dirty ledger_head records revision search_index "
-    "search_index_config search_index_content search_index_data search_index_idx survey_categories survey_competitors "
-    "survey_priorities survey_states webhooks"
+    "alembic_version api_keys city_aliases city_identifiers digest_bucket idempotency_keys initiative_aliases "
+    "initiative_incomplete ledger_dirty ledger_head organization_aliases organization_identifiers records revision "
+    "search_index search_index_config search_index_content search_index_data search_index_idx survey_categories "
+    "survey_competitors survey_incomplete survey_priorities survey_states webhooks"
 )
 NOTES = {
     "sqlite": "select name from sqlite_master where type = 'trigger' and name like '%\\_note\\_%' escape '\\'",

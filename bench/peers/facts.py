@@ -5,7 +5,8 @@ from sqlalchemy import func, select
 from api.app import create_app
 from api.db.database import Database
 from api.ledger.models import Head
-from api.resources.initiatives import Initiative, InitiativeMetric, InitiativePartner, InitiativePriority
+from api.resources.initiatives import Initiative, InitiativePartner, InitiativePriority
+from api.resources.metrics import InitiativeMetric
 from api.settings import Settings
 from bench.peers import Facts
 

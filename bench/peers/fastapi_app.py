@@ -55,9 +55,10 @@ class Metric(Model):
     """A figure."""
 
     name: Text
-    value: int | float
+    value: int | float | None
     unit: Text
-    qualifier: Literal["exactly", "more_than", "nearly", "at_least"]
+    kind: Literal["count", "money", "share", "change", "record"]
+    qualifier: Literal["exactly", "more_than", "nearly", "at_least"] | None
     as_of: Edtf | None = None
 
 
@@ -67,7 +68,7 @@ class InitiativeBase(Model):
     id: Slug
     title: Text
     summary: Text
-    status: Literal["planned", "draft", "pilot", "in_progress", "in_operation", "completed"]
+    status: Literal["planned", "draft", "in_development", "pilot", "in_operation", "completed"] | None
     started: Edtf | None = None
     parent: Slug | None = None
     awards: list[Slug] = []

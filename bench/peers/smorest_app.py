@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from bench.peers.tables import (
+    KINDS,
     QUALIFIERS,
     ROLES,
     STATUSES,
@@ -55,6 +56,7 @@ class MetricSchema(Schema):
     name = fields.String(required=True, validate=validate.Length(min=1))
     value = fields.Float(required=True)
     unit = fields.String(required=True, validate=validate.Length(min=1))
+    kind = fields.String(required=True, validate=validate.OneOf(KINDS))
     qualifier = fields.String(required=True, validate=validate.OneOf(QUALIFIERS))
     as_of = fields.String(load_default=None, allow_none=True, validate=EDTF)
 

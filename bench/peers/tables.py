@@ -6,8 +6,9 @@ from typing import Any
 from sqlalchemy import Engine, ForeignKey, Select, create_engine, event, func, make_url, or_, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, joinedload, mapped_column, relationship, selectinload
 
-STATUSES = ("planned", "draft", "pilot", "in_progress", "in_operation", "completed")
+STATUSES = ("planned", "draft", "in_development", "pilot", "in_operation", "completed")
 ROLES = ("coordinator", "builder", "funder", "partner", "member")
+KINDS = ("count", "money", "share", "change", "record")
 QUALIFIERS = ("exactly", "more_than", "nearly", "at_least")
 VALUES = 100
 
@@ -64,7 +65,8 @@ class InitiativeMetric(Base):
     name: Mapped[str]
     value: Mapped[float]
     unit: Mapped[str]
-    qualifier: Mapped[str]
+    kind: Mapped[str]
+    qualifier: Mapped[str | None]
     as_of: Mapped[str | None]
 
 

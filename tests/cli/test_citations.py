@@ -155,7 +155,7 @@ def test_citations_of_no_text(run: Run, story: Path, command: str) -> None:
         ([delete(TO_METRICS)], {"uncited": [f"{LAMPS}: /metrics"]}),
         (
             [patch("citations", TO_METRICS, field="/metrics/0/value")],
-            {"uncited": [f"{LAMPS}: /metrics/0/{name}" for name in ("name", "qualifier", "unit")]},
+            {"uncited": [f"{LAMPS}: /metrics/0/{name}" for name in ("kind", "name", "unit")]},
         ),
         ([patch("citations", TO_METRICS, field="/metrics")], {}),
         ([patch("citations", TO_PRIORITIES, field="/priorities")], {"unjudged": [f"{LAMPS}: /priorities/0"]}),
@@ -238,7 +238,15 @@ COST = {"id": "zz-cost", "name": "Cost to the City", "type": "company"}
                 patch(
                     "initiatives",
                     "zz-lamps",
-                    metrics=[{"name": "burn all night at no cost to the", "value": 12, "unit": "l", "qualifier": "exactly"}],
+                    metrics=[
+                        {
+                            "name": "burn all night at no cost to the",
+                            "value": 12,
+                            "unit": "l",
+                            "kind": "count",
+                            "qualifier": None,
+                        }
+                    ],
                 ),
                 patch("citations", TO_METRICS),
             ],

@@ -24,7 +24,7 @@ def test_nasty_records(server: Watched, node: Node, tmp_path: Path) -> None:
     documents = [initiative(f"t-{number}", title=f"Title {number}", summary=text) for number, text in enumerate(TEXTS)]
     documents.append(initiative("long", summary=long[:20_000]))
     marks = [f"MARK{number}" for number in range(len(FIGURES))]
-    figures = [{"name": mark, "value": mark, "unit": "x", "qualifier": "exactly"} for mark in marks]
+    figures = [{"name": mark, "value": mark, "unit": "x", "kind": "count", "qualifier": None} for mark in marks]
     documents.append(initiative("figures", metrics=figures))
     body = json.dumps({"operations": [{"op": "create", "kind": "initiatives", "document": row} for row in documents]})
     # As they are written, which no language's numbers keep.

@@ -227,7 +227,9 @@ def server(store: Store, migrated: Settings) -> Iterator[Watched]:
     """A server with the most difficult records."""
     with watching(store.copy(migrated)) as server:
         documents = [initiative(f"t-{n}", title=f"Title {n}", summary=text) for n, text in enumerate(TEXTS)]
-        metrics = [{"name": figure, "value": float(figure), "unit": "x", "qualifier": "exactly"} for figure in FIGURES]
+        metrics = [
+            {"name": figure, "value": float(figure), "unit": "x", "kind": "count", "qualifier": None} for figure in FIGURES
+        ]
         documents.append(initiative("figures", metrics=metrics))
         operations = [{"op": "create", "kind": "initiatives", "document": document} for document in documents]
         assert server.curator.post("/changesets", json={"operations": operations}).status_code == 200

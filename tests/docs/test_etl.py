@@ -142,7 +142,9 @@ def keep(office: Office, run: Callable[[], int], records: Callable[[str], list[J
     for resource in others:
         office.delete(resource)
     office.create(first)
-    metrics = [{"name": f"{value}", "value": value, "unit": "x", "qualifier": "exactly"} for value in (0.1, 2.500001, 3)]
+    metrics = [
+        {"name": f"{value}", "value": value, "unit": "x", "kind": "count", "qualifier": None} for value in (0.1, 2.500001, 3)
+    ]
     office.change("initiatives", "san-diego-ca-chatbots", {"metrics": metrics})
     check(loaded=2 * len(NOUNS) + 1)
     # The deleted records are back, except the first; the last is deleted and restored between two runs.

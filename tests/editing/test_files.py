@@ -167,7 +167,7 @@ def test_lists_of_texts_come_back(values: list[str]) -> None:
 def test_any_text_and_number_comes_back(tmp_path_factory: pytest.TempPathFactory, form: str, title: str, value: Any) -> None:
     """Whatever a text and a number are, a file holds them."""
     noun = BY_NAME["initiatives"]
-    metric = {"name": title, "value": float(value), "unit": "x", "qualifier": "exactly", "as_of": None}
+    metric = {"name": title, "value": float(value), "unit": "x", "kind": "count", "qualifier": None, "as_of": None}
     names = members(noun.schema)
     content = {
         **dict.fromkeys(names),

@@ -51,7 +51,7 @@ NUMBERS = ["9007199254740993", "9007199254740992", "1e400", "0.1234567", "0.1000
 @pytest.mark.parametrize("written", NUMBERS)
 def test_numbers_that_would_be_others(refused: FlaskClient, written: str) -> None:
     """A number that no reader could get back as it was sent is refused, and so is what only looks like one."""
-    metric = '{"name": "a", "value": %s, "unit": "x", "qualifier": "exactly"}' % written  # noqa: UP031 - braces
+    metric = '{"name": "a", "value": %s, "unit": "x", "kind": "count"}' % written  # noqa: UP031 - braces
     body = '{"id": "a", "city": "boston-ma", "title": "T", "summary": "S", "status": "pilot", "metrics": [%s]}' % metric  # noqa: UP031
     _, _, items = brief(refused.post("/initiatives", data=body, content_type="application/json"))
     assert [(item["pointer"], item["code"]) for item in items] == [("/metrics/0/value", "invalid-value")]
@@ -61,7 +61,7 @@ def test_numbers_that_stay(editor: FlaskClient) -> None:
     """A number that is exact comes back as it was sent."""
     numbers = ["9007199254740991", "-0.000001", "2.5e3", "123456789.123456", "0"]
     record = '{"id": "a-%d", "city": "boston-ma", "title": "T %d", "summary": "S", "status": "pilot", "metrics": [%s]}'
-    metric = '{"name": "a", "value": %s, "unit": "x", "qualifier": "exactly"}'
+    metric = '{"name": "a", "value": %s, "unit": "x", "kind": "count"}'
     for n, written in enumerate(numbers):
         body = record % (n, n, metric % written)
         answer = editor.post("/initiatives", data=body, content_type="application/json")

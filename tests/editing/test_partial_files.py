@@ -92,7 +92,7 @@ def test_a_dry_run_shows_each_change(database: Database, tmp_path: Path) -> None
     lines: list[str] = []
     transfer.load(database, files, ids, dry_run=True, report=lines.append)
     assert [line.removeprefix(f"{tmp_path}/") for line in lines] == [
-        f'initiatives.csv:2: {RICH}: status: "in_progress" -> "pilot"',
+        f'initiatives.csv:2: {RICH}: status: null -> "pilot"',
         f'initiatives.csv:2: {RICH}: summary: {json.dumps(before)} -> "Two\\nlines."',
         "initiatives.csv:4: a: created",
     ]

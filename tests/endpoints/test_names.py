@@ -19,7 +19,7 @@ from tests.support.files import load, said, write
 from tests.support.records import FRESNO
 
 PARTS: dict[str, dict[str, Any]] = {
-    "metrics": {"name": "n", "value": 1, "unit": "u", "qualifier": "nearly"},
+    "metrics": {"name": "n", "value": 1, "unit": "u", "kind": "count"},
     "categories": {"category": "all", "name": "All"},
 }
 

@@ -101,7 +101,7 @@ def test_whole_numbers_at_their_edges(writer: FlaskClient, noun: str, part: str,
 
 HOPELESS = ["1e999999999", "-1e999999999", "1E+99999999999999999999", "1e-99999999999999999999", "1e400", "1e-400", "9" * 5_000, "0." + "1" * 5_000]  # fmt: skip
 PLACES = [
-    ("/initiatives", '{"metrics": [{"name": "n", "value": %s, "unit": "u", "qualifier": "nearly"}]}'),
+    ("/initiatives", '{"metrics": [{"name": "n", "value": %s, "unit": "u", "kind": "count"}]}'),
     ("/citations", '{"id": "a", "paragraph": %s}'),
     ("/surveys", '{"id": "a", "year": %s}'),
     ("/cities", '{"id": "a", "zz": [{"b": %s}]}'),
@@ -136,7 +136,7 @@ def test_numbers_that_nothing_can_hold(writer: FlaskClient, path: str, template:
 @example("-0")
 def test_decimals(writer: FlaskClient, written: str) -> None:
     """A decimal is returned as the same number, or is refused: accepted ones have at most 6 fraction digits."""
-    metric = '{"name": "n", "value": %s, "unit": "u", "qualifier": "nearly"}' % written  # noqa: UP031 - braces
+    metric = '{"name": "n", "value": %s, "unit": "u", "kind": "count"}' % written  # noqa: UP031 - braces
     record = '{"id": "zz", "city": "boston-ma", "title": "T", "summary": "S", "status": "pilot", "metrics": [%s]}' % metric  # noqa: UP031
     answer = post(writer, "/initiatives?dry_run=true", record)
     if answer.status_code == 201:

@@ -200,7 +200,7 @@ def test_the_length_comes_first(busy: FlaskClient) -> None:
         ("/metrics", "`metrics` has 60000 items; at most 500 are allowed.")
     ]
     _, _, items = brief(busy.post("/initiatives", json=initiative(metrics=[{}])))
-    assert {item["pointer"] for item in items} == {f"/metrics/0/{name}" for name in ("name", "value", "unit", "qualifier")}
+    assert {item["pointer"] for item in items} == {f"/metrics/0/{name}" for name in ("name", "kind", "unit")}
 
 
 # --- odd names
@@ -217,7 +217,7 @@ def test_pointers_of_odd_names(busy: FlaskClient, name: str) -> None:
         ("/changesets", {"operations": [{**operation, "document": city}]}, "/operations/0/document"),
         ("/changesets", {"operations": [{**operation, name: 1}]}, "/operations/0"),
         ("/changesets", {"operations": [operation], name: 1}, ""),
-        ("/initiatives", initiative(metrics=[{"name": "n", "value": 1, "unit": "u", "qualifier": "nearly", name: 1}]), "/metrics/0"),
+        ("/initiatives", initiative(metrics=[{"name": "n", "value": 1, "unit": "u", "kind": "count", name: 1}]), "/metrics/0"),
         ("/cities/search", {"or": [{"not": {name: 1}}]}, "/or/0/not"),
     ):  # fmt: skip
         _, _, items = brief(busy.post(path, json=body))

@@ -16,10 +16,12 @@ from api.ledger.rendering import publishable
 from api.ledger.verify import verify
 from api.resources import RESOURCES
 from api.resources.cities import City
-from api.resources.initiatives import InitiativeMetric, InitiativeSchema, initiatives
+from api.resources.initiatives import InitiativeSchema, initiatives
+from api.resources.metrics import InitiativeMetric
 from api.schema.canonical import content_sha256
 from tests.support.databases import counted, head, publishing
 from tests.support.published import LAKE, VISION, changes, published
+from tests.support.tables import fill_if_empty
 
 NOUNS = {resource.name for resource in RESOURCES}
 MEASURED = "los-angeles-ca-myla311"
@@ -117,7 +119,7 @@ def test_cascade_is_published(database: Database) -> None:
 
 def test_every_column_is_tracked(database: Database) -> None:
     """A change of any column of any table of a noun or of its parts publishes the record that it belongs to."""
-    owners = {"survey": "surveys", "initiative": "initiatives"}
+    owners = {"survey": "surveys", "initiative": "initiatives", "city": "cities", "organization": "organizations"}
     for table in Base.metadata.sorted_tables:
         kind = table.name if table.name in NOUNS else owners.get(table.name.split("_")[0])
         if kind is None or table.name == "records":
@@ -127,6 +129,8 @@ def test_every_column_is_tracked(database: Database) -> None:
             if column.name in {"id", owner}:
                 continue
             with database.engine.connect() as connection:
+                if table.name not in NOUNS:
+                    fill_if_empty(connection, table, {owner: kind})
                 key = {
                     name: value
                     for name, value in connection.execute(table.select().limit(1)).mappings().one().items()
@@ -186,9 +190,7 @@ def test_writing_publishes_and_commits_together(database: Database) -> None:
     with publishing(database, reason="a test") as session:
         session.execute(update(City).where(City.id == "boston-ma").values(summary="Once."))
         session.add(
-            InitiativeMetric(
-                initiative_id="los-angeles-ca-myla311", position=9, name="x", value=0.5, unit="x", qualifier="exactly"
-            )
+            InitiativeMetric(initiative_id="los-angeles-ca-myla311", position=9, name="x", value=0.5, unit="x", kind="count")
         )
     with database.reading() as session:
         rows = session.execute(
@@ -202,7 +204,10 @@ def test_writing_publishes_and_commits_together(database: Database) -> None:
             "name": "x",
             "value": 0.5,
             "unit": "x",
-            "qualifier": "exactly",
+            "kind": "count",
+            "qualifier": None,
+            "direction": None,
+            "period": None,
             "as_of": None,
         }
         assert list(verify(session)) == []

@@ -36,9 +36,9 @@ def migrated(store: Store, migrated: Settings) -> Settings:
             text(f"insert into initiatives ({columns}) values (:id, 'boston-ma', :id, 'S.', 'pilot', :date)"),
             rows,
         )
-        columns = "initiative_id, position, name, value, unit, qualifier, as_of"
+        columns = "initiative_id, position, name, value, unit, kind, as_of"
         session.execute(
-            text(f"insert into initiative_metrics ({columns}) values (:id, 0, 'n', 1, 'u', 'exactly', :date)"),
+            text(f"insert into initiative_metrics ({columns}) values (:id, 0, 'n', 1, 'u', 'count', :date)"),
             rows,
         )
     with opened(settings) as database, database.reading() as session:
@@ -187,7 +187,7 @@ def test_verified(database: Database, tampering: str) -> None:
 def test_written(editor: FlaskClient) -> None:
     """A date that is written is served as it was written, and can be found at once; a wrong one is refused with a sentence."""
     path, tag = "/initiatives/dated", {"If-Match": "*"}
-    metric = {"name": "n", "value": 1, "unit": "u", "qualifier": "exactly", "as_of": "XXXX-06"}
+    metric = {"name": "n", "value": 1, "unit": "u", "kind": "count", "qualifier": None, "as_of": "XXXX-06"}
     record = {"id": "dated", "city": "boston-ma", "title": "T", "summary": "S.", "status": "pilot", "metrics": [metric]}
     assert editor.post("/initiatives", json={**record, "started": "XXXX-06"}).status_code == 201
     assert [row["id"] for row in editor.get("/initiatives?started__month=6").get_json()["data"]] == ["dated"]

@@ -33,7 +33,7 @@ LISTS = {
     "/initiatives?priority=cybersecurity&city=boston-ma": Plan.DIRECT,
     "/initiatives?city.state=WY&priority=cybersecurity": Plan.DIRECT,
     # The relation is smaller, but not small.
-    "/initiatives?partner.role=funder&status=in_operation,in_progress&limit=2": "order",
+    "/initiatives?partner.role=funder&status=in_operation,in_development&limit=2": "order",
     "/initiatives?partner.role=funder&status=in_operation&limit=30": Plan.DATABASE,
     # The bitmap index does not know the size of one of them, or of either.
     "/initiatives?partner.role=builder&partner.type=company&status=draft": Plan.DIRECT,

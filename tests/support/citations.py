@@ -20,7 +20,7 @@ RECORDS: dict[str, Json] = {
         "summary": "Twelve lamps light the pier.",
         "status": "in_operation",
         "priorities": ["modernization"],
-        "metrics": [{"name": "lamps in use", "value": 12, "unit": "lamps", "qualifier": "exactly"}],
+        "metrics": [{"name": "lamps in use", "value": 12, "unit": "lamps", "kind": "count", "qualifier": None}],
     },
 }
 # The facts that are cited, by noun, each with the number of its sentence in the second paragraph.

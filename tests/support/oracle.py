@@ -29,18 +29,18 @@ Conditions = Iterable[tuple[Sequence[str], str, Any]]
 KINDS = {
     name: kind
     for kind, names in {
-        "text": "name title summary description unit",
+        "text": "name title summary description unit alias",
         "code": (
             "id survey city category subject_kind conducted_by parent publisher source subject subject_id "
             "state country field language "
-            "text_sha256 sentence_sha256 status type role qualifier basis year_basis"
+            "text_sha256 sentence_sha256 status type role qualifier basis year_basis kind direction pointer"
         ),
-        "date": "started as_of",
+        "date": "started as_of period",
         "instant": "updated_at",
         "number": (
             "year cities_recognized rank min_population max_population place value part parts paragraph sentence version"
         ),
-        "flag": "tied state_capital",
+        "flag": "tied state_capital evolving",
     }.items()
     for name in names.split()
 }
@@ -105,6 +105,11 @@ def _each(name: str, to: str) -> Way:
 def _listing(name: str, to: str, member: str) -> Way:
     """Return the way to the records with a list that names this one."""
     return Way(name, to, lambda world, record: [other for other in world.all(to) if record["id"] in other[member]])
+
+
+def _texts(name: str, key: str) -> Way:
+    """Return the way to the items of a list of texts, as rows with one member."""
+    return Way(name, "", lambda _, record: [{key: item} for item in record[name]], key=key)
 
 
 def _part(name: str, key: str = "") -> Way:
@@ -176,6 +181,8 @@ WAYS: Mapping[str, Mapping[str, Way]] = {
         "priority": _each("priorities", "priorities"),
         "partner": Way("partners", "organizations", _partners),
         "metric": _part("metrics"),
+        "alias": _texts("aliases", "alias"),
+        "incomplete": _texts("incomplete", "pointer"),
         "citation": _warrants("initiatives"),
     },
     "priorities": {
@@ -474,10 +481,12 @@ COLUMNS: Mapping[str, Sequence[Any]] = {
         ),
         *("2024/..", "2024-07/", "../2023", "/2024-07-31", "2024-12-01/2024-12-31", "2023-12-31/2024-01-01"),
     ],
+    "period": ["2005/..", "2023", "2024-07", "XXXX-07"],
+    "pointer": ["/awards", "/metrics", "/partners"],
     "as_of": ["2023", "2024", "2024-07", "2024-07-31", "2024~", "2023/2024", "XXXX-07", "2024/..", "2024-23"],
     # Publication puts these right.
-    **{f"{name}_period": ["1999-01-01/1999-01-01", "2024"] for name in ("started", "as_of")},
-    **{f"{name}_month": [0, 12] for name in ("started", "as_of")},
+    **{f"{name}_period": ["1999-01-01/1999-01-01", "2024"] for name in ("started", "as_of", "period")},
+    **{f"{name}_month": [0, 12] for name in ("started", "as_of", "period")},
     "value": [-1.5, 0, 0.1, 0.000001, 1, 2.5, 2400000, 123456789.123456],
     "year": [1000, 2023, 2024, 2024, 9999],
     "min_population": [0, 100],
@@ -535,6 +544,17 @@ def _row(random: Random, table: Table, made: Mapping[str, Sequence[Row]]) -> Row
     for column in table.columns:
         if column.name not in row:
             row[column.name] = None if column.nullable and random.random() < 0.3 else _cell(random, column)
+    return _metric(random, row) if table.name == "initiative_metrics" else row
+
+
+def _metric(random: Random, row: Row) -> Row:
+    """Return a metric whose members go with its kind."""
+    kind = random.choice(["count", "money", "share", "change", "record"])
+    directions = {"change": ["increase", "decrease"], "record": ["highest", "lowest"]}.get(kind, [None])
+    row |= {"kind": kind, "direction": random.choice(directions)}
+    row["value"] = None if kind == "record" else row["value"] or 0
+    row["period"] = row["period"] or ("2005/.." if kind == "record" else None)
+    row["unit"] = random.choice(["USD", "EUR"]) if kind == "money" else row["unit"]
     return row
 
 

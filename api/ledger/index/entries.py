@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from api.ledger.index.words import BODY_WORDS, GAP, OCCURRENCES, TITLE_WORDS, names, stems
 from api.schema.canonical import Content
@@ -28,13 +28,18 @@ class IndexEntry:
     @classmethod
     def of(cls, resource: Resource, content: Content) -> Self:
         """Return the entry of a document, published or about to be."""
-        title, *rest = (content.get(field) or "" for field in resource.search)
+        title, *rest = (text for field in resource.search for text in texts(content.get(field)))
         # A tsvector has room for this many characters of 4 bytes each.
         title, rest = title[: TITLE_WORDS * 10], [text[: BODY_WORDS * 10] for text in rest]
         body = [word for text in rest for word in (*stems(text), GAP)][:-1]
         return cls(
             resource.name, _limited(stems(title), TITLE_WORDS), _limited(body, BODY_WORDS), _limited(names(title), TITLE_WORDS)
         )
+
+
+def texts(value: Any) -> Sequence[str]:
+    """Return the texts of a member: the items of a list, or one text."""
+    return value if isinstance(value, list) else [value or ""]
 
 
 def _limited(words: Sequence[str], most: int) -> list[str]:

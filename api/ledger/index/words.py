@@ -142,7 +142,9 @@ def highlights(search: Search, resource: Resource, document: Content) -> dict[st
     """Return each searched field that contains a word of the search, cut into segments that join to its text."""
     matched = {}
     for field in resource.search:
-        segments = _segments(document.get(field) or "", search.words)
+        value = document.get(field) or ""
+        # The items of a list are shown as one text.
+        segments = _segments(", ".join(value) if isinstance(value, list) else value, search.words)
         if any(segment["match"] for segment in segments):
             matched[field] = segments
     return matched

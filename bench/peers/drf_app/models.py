@@ -64,7 +64,7 @@ class Initiative(models.Model):
     title = models.TextField()
     summary = models.TextField()
     status = models.TextField(
-        choices=[(name, name) for name in ("planned", "draft", "pilot", "in_progress", "in_operation", "completed")]
+        choices=[(name, name) for name in ("planned", "draft", "in_development", "pilot", "in_operation", "completed")]
     )
     started = models.TextField(null=True)
     parent = models.ForeignKey("self", models.PROTECT, null=True)
@@ -135,6 +135,7 @@ class InitiativeMetric(models.Model):
     name = models.TextField()
     value = models.FloatField()
     unit = models.TextField()
+    kind = models.TextField(choices=[(name, name) for name in ("count", "money", "share", "change", "record")])
     qualifier = models.TextField(choices=[(name, name) for name in ("exactly", "more_than", "nearly", "at_least")])
     as_of = models.TextField(null=True)
 

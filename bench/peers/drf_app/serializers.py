@@ -49,7 +49,7 @@ class MetricSerializer(serializers.ModelSerializer):
         """Its members."""
 
         model = InitiativeMetric
-        fields = ("name", "value", "unit", "qualifier", "as_of")
+        fields = ("name", "kind", "value", "unit", "qualifier", "as_of")
 
 
 class InitiativeSerializer(serializers.ModelSerializer):

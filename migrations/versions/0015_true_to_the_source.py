@@ -1,0 +1,170 @@
+"""What a source says, and no more: null for what it leaves open, kinds of figures, other names, and open lists."""
+
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+from alembic import op
+
+from migrations import seeding, tracking
+from migrations.altering import is_sqlite, one_of, set_check, set_nullable
+
+revision = "0015"
+down_revision = "0014"
+branch_labels = None
+depends_on = None
+
+TEXT = sa.String().with_variant(sa.String(collation="C"), "postgresql")
+CHOICE = sa.String(40)
+# All nouns, because all documents change.
+NOUNS = ("initiatives",)
+NULLABLE = {"initiatives": ("summary", "status"), "initiative_metrics": ("value", "qualifier")}
+ADDED: Mapping[str, Mapping[str, sa.types.TypeEngine[object]]] = {
+    "initiatives": {"evolving": sa.Boolean()},
+    "initiative_metrics": {
+        "kind": CHOICE,
+        "direction": CHOICE,
+        "period": TEXT,
+        "period_period": TEXT,
+        "period_month": sa.Integer(),
+    },
+}
+# Columns that are filled before they are required.
+REQUIRED = (("initiative_metrics", "kind"),)
+# Table and name of each check that changes: the former condition and the new one.
+CHECKS = {
+    ("initiatives", "status"): (
+        one_of("status", "planned", "draft", "pilot", "in_progress", "in_operation", "completed"),
+        one_of("status", "planned", "draft", "in_development", "pilot", "in_operation", "completed"),
+    ),
+    ("initiative_partners", "role"): (
+        one_of("role", "coordinator", "builder", "funder", "partner", "member"),
+        one_of("role", "leader", "coordinator", "builder", "funder", "partner", "member"),
+    ),
+    ("initiative_metrics", "kind"): (None, one_of("kind", "count", "money", "share", "change", "record")),
+    ("initiative_metrics", "qualifier"): (
+        one_of("qualifier", "exactly", "more_than", "nearly", "at_least"),
+        one_of("qualifier", "exactly", "more_than", "less_than", "nearly", "at_least", "about", "up_to"),
+    ),
+    ("initiative_metrics", "direction"): (None, one_of("direction", "increase", "decrease", "highest", "lowest")),
+    ("initiative_metrics", "record"): (None, "(kind = 'record') = (value is null)"),
+    ("initiative_metrics", "period"): (None, "kind <> 'record' or period is not null"),
+    ("initiative_metrics", "unit"): (None, "kind <> 'money' or (length(unit) = 3 and unit = upper(unit))"),
+    ("initiative_metrics", "kind_direction"): (
+        None,
+        (
+            "case kind when 'change' then direction is not null and direction in ('increase', 'decrease') "
+            "when 'record' then direction is not null and direction in ('highest', 'lowest') else direction is null end"
+        ),
+    ),
+}
+# PostgreSQL has a type for these.
+FLAGS = {("initiatives", "evolving"): "evolving IN (0, 1)"}
+INDEXES: Mapping[str, Sequence[Sequence[str]]] = {
+    "initiatives": [("evolving", "title", "id")],
+    "initiative_metrics": [
+        (column, "initiative_id") for column in ("kind", "direction", "period", "period_period", "period_month")
+    ],
+}
+# Tables of lists of texts: the noun, the column that refers to it, and the column of the texts.
+LISTS = {
+    "initiative_aliases": ("initiatives", "initiative_id", "alias"),
+    "initiative_incomplete": ("initiatives", "initiative_id", "pointer"),
+}
+# Facts in their new form, and back.
+CONVERTED = (
+    "update initiatives set status = null where status = 'in_progress'",
+    "update initiative_metrics set qualifier = null where qualifier = 'exactly'",
+    """
+    update initiative_metrics set kind = case
+        when lower(name) like 'best year %' and unit = 'year' then 'record'
+        when unit <> 'percent' then case when length(unit) = 3 and unit = upper(unit) then 'money' else 'count' end
+        when lower(name) like '%decrease%' or lower(name) like '%reduction%' or lower(name) like '%fewer%' then 'change'
+        else 'share' end
+    """,
+    "update initiative_metrics set direction = 'decrease' where kind = 'change'",
+    """
+    update initiative_metrics
+    set period = cast(cast(value as integer) as varchar) || '/..', value = null, qualifier = null, direction = 'highest'
+    where kind = 'record'
+    """,
+)
+RESTORED = (
+    "update initiatives set status = 'in_progress' where status is null or status = 'in_development'",
+    "delete from initiative_metrics where kind = 'record' and (unit <> 'year' or period not like '____/..' or period like '%X%')",
+    "update initiative_metrics set value = cast(substr(period, 1, 4) as integer) where kind = 'record'",
+    "update initiative_metrics set qualifier = 'exactly' where qualifier is null or qualifier in ('about', 'less_than', 'up_to')",
+    "update initiative_partners set role = 'coordinator' where role = 'leader'",
+)
+
+
+def upgrade() -> None:
+    """Change the tables, convert what is in them, and publish every record in its new form."""
+    for table, columns in ADDED.items():
+        for column, type in columns.items():
+            op.add_column(table, sa.Column(column, type, nullable=True))
+    _alter(new=True)
+    for table, columns_of_indexes in INDEXES.items():
+        for names in columns_of_indexes:
+            op.create_index(f"ix_{table}_{'_'.join(names)}", table, list(names))
+    for table, (noun, owner, column) in LISTS.items():
+        _create_list(table, noun, owner, column)
+    for noun in NOUNS:
+        seeding.republish(noun)
+
+
+def downgrade() -> None:
+    """Restore the former tables; what they cannot hold becomes the nearest value that they can."""
+    for table in LISTS:
+        op.drop_table(table)
+    for table, columns_of_indexes in INDEXES.items():
+        for names in columns_of_indexes:
+            op.drop_index(f"ix_{table}_{'_'.join(names)}", table)
+    _alter(new=False)
+    for table, columns in ADDED.items():
+        for column in columns:
+            op.drop_column(table, column)
+
+
+def _alter(*, new: bool) -> None:
+    """Convert the facts between the former checks and the new ones."""
+    flags = {check: (None, condition) for check, condition in FLAGS.items() if is_sqlite()}
+    checks = {**CHECKS, **flags}
+    for table, name in checks:
+        set_check(table, name, None)
+    if new:
+        _allow_nulls(nullable=True)
+    for statement in CONVERTED if new else RESTORED:
+        op.execute(statement)
+    if not new:
+        _allow_nulls(nullable=False)
+    for table, column in REQUIRED:
+        set_nullable(table, column, nullable=not new)
+    for (table, name), conditions in checks.items():
+        if condition := conditions[new]:
+            set_check(table, name, condition)
+
+
+def _allow_nulls(*, nullable: bool) -> None:
+    for table, columns in NULLABLE.items():
+        for column in columns:
+            set_nullable(table, column, nullable=nullable)
+
+
+def _create_list(table: str, noun: str, owner: str, column: str) -> None:
+    """Create the table of a list of texts."""
+    op.create_table(
+        table,
+        sa.Column(owner, TEXT, nullable=False),
+        sa.Column(column, TEXT, nullable=False),
+        sa.ForeignKeyConstraint([owner], [f"{noun}.id"], name=op.f(f"fk_{table}_{owner}"), ondelete="CASCADE", **_deferrable()),
+        sa.PrimaryKeyConstraint(owner, column, name=op.f(f"pk_{table}")),
+    )
+    op.create_index(f"ix_{table}_{column}_{owner}", table, [column, owner])
+    if column == "alias":
+        op.create_index(f"ix_{table}_{column}_folded", table, [sa.text(f"lower({column})")])
+    tracking.track(table, (noun, owner))
+
+
+def _deferrable() -> Mapping[str, object]:
+    """Return the options of a foreign key: PostgreSQL's are declared deferrable, and SQLite can defer any."""
+    return {} if is_sqlite() else {"deferrable": True, "initially": "IMMEDIATE"}
