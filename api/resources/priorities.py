@@ -25,11 +25,11 @@ class Priority(Record):
 folded_index(Priority.name)
 
 
-class PriorityPlaceSchema(Part):
-    """The place of a priority in one survey."""
+class PriorityListingSchema(Part):
+    """A survey whose respondents named the priority."""
 
     survey = slug("Id of the survey.", "digital-cities-2024", attribute="survey_id")
-    place = whole("Place in the order in which the source lists them: 1 is the first.", 1, low=1)
+    listed = whole("Its number in the list of the source, counted from 1; the list is no ranking.", 1, low=1)
 
 
 class PrioritySchema(Document):
@@ -40,8 +40,11 @@ class PrioritySchema(Document):
     description = prose("What it covers, in our words.", "Protecting systems and data from attack.")
     # Derived from the priorities that each survey lists.
     surveys = fields.List(
-        fields.Nested(PriorityPlaceSchema),
-        metadata={"description": "The surveys whose respondents named it, and its place in each.", "readOnly": True},
+        fields.Nested(PriorityListingSchema),
+        metadata={
+            "description": "The surveys whose respondents named it, and its number in the list of each.",
+            "readOnly": True,
+        },
     )
 
 
@@ -49,7 +52,7 @@ priorities = Resource(
     model=Priority,
     schema=PrioritySchema,
     singular="priority",
-    description="Near-term priorities that a survey's respondents named, with their place in each survey.",
+    description="Near-term priorities that a survey's respondents named, and where each survey lists them.",
     default_sort="name",
     label=Priority.name,
     search=("name", "description"),
@@ -61,7 +64,7 @@ priorities = Resource(
             owner=SurveyPriority.priority_id,
             target=SurveyPriority.survey_id,
             to="surveys",
-            part=PriorityPlaceSchema,
+            part=PriorityListingSchema,
             offers=("name", "year"),
             description="The editions whose respondents named it.",
         ),

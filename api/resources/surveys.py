@@ -1,23 +1,22 @@
 """Surveys: the editions of surveys of cities, with their categories and priorities."""
 
-from enum import StrEnum
+import re
+from collections.abc import Mapping
+from typing import Any
 
 from marshmallow import fields
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from api.db.types import Base, Record, Whole, choice, folded_index, whole_number
+from api.db.types import Base, Record, Whole, folded_index, whole_number
 from api.resources.awards import Award
 from api.resources.citations import about
+from api.resources.lists import Gap, incomplete, left_open
 from api.schema.fields import Document, Part, Pattern, Rule, identifier, named, prose, slug, text, whole
 from api.schema.resource import Relation, Resource
 
-
-class YearBasis(StrEnum):
-    """Whether a source states the year of an edition."""
-
-    STATED = "stated"
-    INFERRED = "inferred"
+# The pointers to lists of a survey.
+LISTS = "/(states|categories|priorities|categories/(0|[1-9][0-9]{0,2})/also_competing)"
 
 
 class Survey(Record):
@@ -26,19 +25,18 @@ class Survey(Record):
     __tablename__ = "surveys"
     name: Mapped[str]
     year: Mapped[int] = mapped_column(Whole)
-    year_basis: Mapped[YearBasis] = mapped_column(choice(YearBasis, "year_basis"))
     conducted_by_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
     summary: Mapped[str | None]
     cities_recognized: Mapped[int | None] = mapped_column(Whole)
     states: Mapped[list["SurveyState"]] = relationship(order_by="SurveyState.state", lazy="raise")
     categories: Mapped[list["SurveyCategory"]] = relationship(order_by="SurveyCategory.position", lazy="raise")
-    priorities: Mapped[list["SurveyPriority"]] = relationship(order_by="SurveyPriority.place", lazy="raise")
+    priorities: Mapped[list["SurveyPriority"]] = relationship(order_by="SurveyPriority.listed", lazy="raise")
+    incomplete: Mapped[list["SurveyGap"]] = relationship(order_by="SurveyGap.pointer", lazy="raise")
     __table_args__ = (
         UniqueConstraint("name", "year"),
         whole_number("year", "year between 1000 and 9999"),
         whole_number("cities_recognized", "cities_recognized >= 0"),
         Index(None, "year", "id"),
-        Index(None, "year_basis", "year", "id"),
         Index(None, "conducted_by_id", "year", "id"),
         Index(None, "cities_recognized", "year", "id"),
     )
@@ -93,16 +91,24 @@ class SurveyCompetitor(Base):
 
 
 class SurveyPriority(Base):
-    """The place of a priority among those that an edition's respondents named."""
+    """A priority that an edition's respondents named, and its number in the list of the source, which ranks nothing."""
 
     __tablename__ = "survey_priorities"
     survey_id: Mapped[str] = mapped_column(ForeignKey("surveys.id", ondelete="CASCADE"), primary_key=True)
     priority_id: Mapped[str] = mapped_column(ForeignKey("priorities.id", ondelete="CASCADE"), primary_key=True, index=True)
-    place: Mapped[int] = mapped_column(Whole, info={"first": 1})
+    listed: Mapped[int] = mapped_column(Whole, info={"first": 1})
     __table_args__ = (
-        UniqueConstraint("survey_id", "place"),
-        whole_number("place", "place >= 1"),
+        UniqueConstraint("survey_id", "listed"),
+        whole_number("listed", "listed >= 1"),
     )
+
+
+class SurveyGap(Gap, Base):
+    """A list of the edition that its source leaves open."""
+
+    __tablename__ = "survey_incomplete"
+    survey_id: Mapped[str] = mapped_column(ForeignKey("surveys.id", ondelete="CASCADE"), primary_key=True)
+    __table_args__ = (Index(None, "pointer", "survey_id"),)
 
 
 class SurveyStateSchema(Part):
@@ -151,18 +157,25 @@ class SurveyPrioritySchema(Part):
     priority = slug("Id of the priority.", "cybersecurity", attribute="priority_id")
 
 
+class SurveyGapSchema(Part):
+    """A list that the source leaves open."""
+
+    pointer = text("JSON Pointer to the list.", "/priorities", validate=Pattern(f"^{LISTS}$"))
+
+
+def _has_lists(row: Mapping[str, Any]) -> bool:
+    """Tell whether the lists of categories that a record names as open belong to categories that it has."""
+    numbers = (re.fullmatch(LISTS, gap["pointer"]) for gap in row["incomplete"])
+    return all(int(match[2]) < len(row["categories"]) for match in numbers if match and match[2])
+
+
 class SurveySchema(Document):
     """One edition of a survey."""
 
+    rules = (Rule("incomplete", "names only lists of categories that the record has", _has_lists),)
     id = identifier("digital-cities-2024")
     name = named("Name of the survey, the same for every edition.", "Digital Cities Survey")
     year = whole("Year of the edition.", 2024, low=1000, high=9999)
-    year_basis = fields.Enum(
-        YearBasis,
-        by_value=fields.String,
-        required=True,
-        metadata={"description": "Whether a source states the year or we infer it.", "example": "inferred"},
-    )
     conducted_by = slug(
         "Id of the organization that conducts it.", "center-for-digital-government", attribute="conducted_by_id"
     )
@@ -185,10 +198,11 @@ class SurveySchema(Document):
         "priority",
         many=True,
         metadata={
-            "description": "Ids of the near-term priorities that respondents named, in the source's order.",
+            "description": "Ids of the near-term priorities that respondents named, in the order of the source's list.",
             "example": ["cybersecurity", "customer-experience"],
         },
     )
+    incomplete = incomplete(SurveyGapSchema, "/priorities")
 
 
 surveys = Resource(
@@ -199,7 +213,6 @@ surveys = Resource(
     default_sort="-year",
     label=Survey.name,
     search=("name", "summary"),
-    unsourced=("year_basis",),
     facets=("name", "year", "conducted_by", "state", "priority"),
     relations=(
         Relation(
@@ -254,6 +267,7 @@ surveys = Resource(
             part=SurveyCategorySchema,
             description="The population categories.",
         ),
+        left_open(SurveyGap.survey_id, SurveyGap.pointer, SurveyGapSchema),
         about("surveys"),
     ),
 )

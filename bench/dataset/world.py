@@ -57,7 +57,7 @@ def populate(database: Database, size: int, chance: random.Random) -> References
         {"id": slug(name), "name": f"{name.title()} Systems", "type": types.one()} for name in invented_words(ORGANIZATIONS)
     ]
     with database.writing() as session:
-        seeded = list(session.scalars(select(SurveyPriority.priority_id).order_by(SurveyPriority.place)))
+        seeded = list(session.scalars(select(SurveyPriority.priority_id).order_by(SurveyPriority.listed)))
         ranked = [*seeded, *(row["id"] for row in priorities)]
         rows = list(_surveys(cities, ranked, organizations[0]["id"], chance))
         session.execute(insert(City), cities)
@@ -110,12 +110,11 @@ def _surveys(
                 "id": id,
                 "name": "City Technology Survey",
                 "year": year,
-                "year_basis": "stated",
                 "conducted_by_id": conductor,
                 "cities_recognized": recognized.total(),
             },
         )
         for state, count in recognized.items():
             yield SurveyState, {"survey_id": id, "state": state, "cities_recognized": count}
-        for place, priority in enumerate(ranked, 1):
-            yield SurveyPriority, {"survey_id": id, "priority_id": priority, "place": place}
+        for listed, priority in enumerate(ranked, 1):
+            yield SurveyPriority, {"survey_id": id, "priority_id": priority, "listed": listed}

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from migrations import seeding, tracking
-from migrations.altering import is_sqlite, one_of, set_check, set_nullable
+from migrations.altering import is_sqlite, one_of, rename_constraint, set_check, set_nullable, whole
 
 revision = "0015"
 down_revision = "0014"
@@ -16,7 +16,7 @@ depends_on = None
 TEXT = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 CHOICE = sa.String(40)
 # All nouns, because all documents change.
-NOUNS = ("initiatives",)
+NOUNS = ("initiatives", "surveys", "priorities")
 NULLABLE = {"initiatives": ("summary", "status"), "initiative_metrics": ("value", "qualifier")}
 ADDED: Mapping[str, Mapping[str, sa.types.TypeEngine[object]]] = {
     "initiatives": {"evolving": sa.Boolean()},
@@ -28,10 +28,16 @@ ADDED: Mapping[str, Mapping[str, sa.types.TypeEngine[object]]] = {
         "period_month": sa.Integer(),
     },
 }
+# Table, column and new name.
+RENAMED = (("survey_priorities", "place", "listed"),)
+RENAMED_CONSTRAINTS = (("survey_priorities", "uq_survey_priorities_survey_id_place", "uq_survey_priorities_survey_id_listed"),)
 # Columns that are filled before they are required.
 REQUIRED = (("initiative_metrics", "kind"),)
 # Table and name of each check that changes: the former condition and the new one.
-CHECKS = {
+CHECKS: Mapping[tuple[str, str], tuple[str | None, str | None]] = {
+    ("surveys", "year_basis"): (one_of("year_basis", "stated", "inferred"), None),
+    ("survey_priorities", "place"): ("place >= 1", None),
+    ("survey_priorities", "listed"): (None, "listed >= 1"),
     ("initiatives", "status"): (
         one_of("status", "planned", "draft", "pilot", "in_progress", "in_operation", "completed"),
         one_of("status", "planned", "draft", "in_development", "pilot", "in_operation", "completed"),
@@ -57,6 +63,8 @@ CHECKS = {
         ),
     ),
 }
+# Columns of these checks are whole numbers.
+WHOLE = {("survey_priorities", "place"), ("survey_priorities", "listed")}
 # PostgreSQL has a type for these.
 FLAGS = {("initiatives", "evolving"): "evolving IN (0, 1)"}
 INDEXES: Mapping[str, Sequence[Sequence[str]]] = {
@@ -69,6 +77,7 @@ INDEXES: Mapping[str, Sequence[Sequence[str]]] = {
 LISTS = {
     "initiative_aliases": ("initiatives", "initiative_id", "alias"),
     "initiative_incomplete": ("initiatives", "initiative_id", "pointer"),
+    "survey_incomplete": ("surveys", "survey_id", "pointer"),
 }
 # Facts in their new form, and back.
 CONVERTED = (
@@ -103,6 +112,8 @@ def upgrade() -> None:
         for column, type in columns.items():
             op.add_column(table, sa.Column(column, type, nullable=True))
     _alter(new=True)
+    op.drop_index("ix_surveys_year_basis_year_id", "surveys")
+    op.drop_column("surveys", "year_basis")
     for table, columns_of_indexes in INDEXES.items():
         for names in columns_of_indexes:
             op.create_index(f"ix_{table}_{'_'.join(names)}", table, list(names))
@@ -119,6 +130,10 @@ def downgrade() -> None:
     for table, columns_of_indexes in INDEXES.items():
         for names in columns_of_indexes:
             op.drop_index(f"ix_{table}_{'_'.join(names)}", table)
+    op.add_column("surveys", sa.Column("year_basis", CHOICE, nullable=True))
+    op.create_index("ix_surveys_year_basis_year_id", "surveys", ["year_basis", "year", "id"])
+    op.execute("update surveys set year_basis = 'inferred'")
+    set_nullable("surveys", "year_basis", nullable=False)
     _alter(new=False)
     for table, columns in ADDED.items():
         for column in columns:
@@ -131,6 +146,12 @@ def _alter(*, new: bool) -> None:
     checks = {**CHECKS, **flags}
     for table, name in checks:
         set_check(table, name, None)
+    for table, *names in RENAMED:
+        former, column = names if new else reversed(names)
+        op.execute(f"alter table {table} rename column {former} to {column}")
+    for table, *names in RENAMED_CONSTRAINTS:
+        former, constraint = names if new else reversed(names)
+        rename_constraint(table, former, constraint)
     if new:
         _allow_nulls(nullable=True)
     for statement in CONVERTED if new else RESTORED:
@@ -141,7 +162,7 @@ def _alter(*, new: bool) -> None:
         set_nullable(table, column, nullable=not new)
     for (table, name), conditions in checks.items():
         if condition := conditions[new]:
-            set_check(table, name, condition)
+            set_check(table, name, whole(name, condition) if (table, name) in WHOLE else condition)
 
 
 def _allow_nulls(*, nullable: bool) -> None:

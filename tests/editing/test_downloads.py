@@ -33,7 +33,7 @@ def test_an_edited_derived_member_is_refused(own_client: FlaskClient, database: 
     for name, value in (("edited", []), ("text", "x"), ("missing", None)):
         record = {**document, "name": name, "surveys": value}
         (line,) = said(load(database, write(tmp_path, "priorities.json", [record])), tmp_path)
-        assert line.startswith(f'priorities.json:1: surveys: {SET}[{{"survey": "{SURVEY}", "place": 1}}]; leave it out')
+        assert line.startswith(f'priorities.json:1: surveys: {SET}[{{"survey": "{SURVEY}", "listed": 1}}]; leave it out')
     assert own_client.get(f"/priorities/{PRIORITY}").get_json()["data"] == document
 
 
@@ -51,13 +51,13 @@ def test_a_derived_member_that_others_changed(curator: FlaskClient, database: Da
     assert line.startswith(f"priorities.json:1: surveys: {SET}[]; leave it out")
 
 
-@pytest.mark.parametrize(("place", "is_refused"), [(1, False), (2, True)])
+@pytest.mark.parametrize(("listed", "is_refused"), [(1, False), (2, True)])
 def test_new_records_that_decide_each_other(
-    own_client: FlaskClient, database: Database, tmp_path: Path, place: int, *, is_refused: bool
+    own_client: FlaskClient, database: Database, tmp_path: Path, listed: int, *, is_refused: bool
 ) -> None:
     """A derived member of a new record is compared with what the whole import makes of it."""
     survey = {**own_client.get(f"/surveys/{SURVEY}").get_json()["data"], "id": "zz", "name": "Z", "priorities": ["zz"]}
-    priority = {"id": "zz", "name": "Z", "description": "Z.", "surveys": [{"survey": "zz", "place": place}]}
+    priority = {"id": "zz", "name": "Z", "description": "Z.", "surveys": [{"survey": "zz", "listed": listed}]}
     write(tmp_path, "surveys.json", [{name: survey[name] for name in survey if name not in {"version", "updated_at"}}])
     write(tmp_path, "priorities.ndjson", json.dumps(priority))
     assert bool(said(load(database, tmp_path), tmp_path)) == is_refused

@@ -74,7 +74,7 @@ def test_names_are_one_by_every_route(curator: FlaskClient, database: Database, 
 
 
 TWINS: dict[str, tuple[str, dict[str, Any]]] = {
-    "surveys": ("name", {"id": "zz", "year": 2024, "year_basis": "stated", "conducted_by": "e-republic"}),
+    "surveys": ("name", {"id": "zz", "year": 2024, "conducted_by": "e-republic"}),
     "cities": ("name", {"id": "zz-ca", "state": "CA", "country": "US"}),
     "initiatives": ("title", {"id": "zz", "city": "los-angeles-ca", "summary": "S.", "status": "pilot"}),
     "priorities": ("name", {"id": "zz", "description": "D."}),

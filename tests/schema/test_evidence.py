@@ -9,7 +9,6 @@ from api.schema.resource import Resource
 SURVEY = {
     "id": "a-1",
     "name": "A",
-    "year_basis": "stated",
     "cities_recognized": 0,
     "summary": None,
     "states": [],

@@ -1,5 +1,6 @@
 """The facts of the released edition in today's form, which the history of the schema gives them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import yaml
@@ -13,7 +14,11 @@ Record = dict[str, Any]
 def seeded(noun: str) -> dict[str, Record]:
     """Return the edition's records of a noun by id."""
     rows = yaml.safe_load((EDITION / f"{noun}.yaml").read_text(encoding="utf-8"))
-    return {row["id"]: {**row, **CHANGED.get(noun, lambda _: {})(row)} for row in rows}
+    return {row["id"]: _without({**row, **CHANGED[noun](row)} if noun in CHANGED else row) for row in rows}
+
+
+def _without(row: Record) -> Record:
+    return {name: value for name, value in row.items() if name not in DROPPED}
 
 
 def _initiative(row: Record) -> Record:
@@ -36,4 +41,5 @@ def _metric(name: str, value: float, unit: str, qualifier: str, as_of: str | Non
 
 
 # What the history changes of a noun's records.
-CHANGED = {"initiatives": _initiative}
+CHANGED: dict[str, Callable[[Record], Record]] = {"initiatives": _initiative, "surveys": lambda _: {"incomplete": []}}
+DROPPED = {"year_basis"}

@@ -33,12 +33,12 @@ KINDS = {
         "code": (
             "id survey city category subject_kind conducted_by parent publisher source subject subject_id "
             "state country field language "
-            "text_sha256 sentence_sha256 status type role qualifier basis year_basis kind direction pointer"
+            "text_sha256 sentence_sha256 status type role qualifier basis kind direction pointer"
         ),
         "date": "started as_of period",
         "instant": "updated_at",
         "number": (
-            "year cities_recognized rank min_population max_population place value part parts paragraph sentence version"
+            "year cities_recognized rank min_population max_population listed value part parts paragraph sentence version"
         ),
         "flag": "tied state_capital evolving",
     }.items()
@@ -140,8 +140,8 @@ def _partnerships(world: World, organization: Document) -> list[Document]:
 
 
 def _places(world: World, priority: Document) -> list[Document]:
-    """Return the surveys that a priority is in, with its place."""
-    return [{**world.documents["surveys"][row["survey"]], "place": row["place"]} for row in priority["surveys"]]
+    """Return the surveys that list a priority, with its number in each list."""
+    return [{**world.documents["surveys"][row["survey"]], "listed": row["listed"]} for row in priority["surveys"]]
 
 
 def _competitors(world: World, survey: Document) -> list[Document]:
@@ -159,6 +159,7 @@ WAYS: Mapping[str, Mapping[str, Way]] = {
         "competitor": Way("competitors", "cities", _competitors),
         "state": _part("states", "state"),
         "category": _part("categories", "category"),
+        "incomplete": _texts("incomplete", "pointer"),
         "citation": _warrants("surveys"),
     },
     "cities": {
@@ -482,7 +483,7 @@ COLUMNS: Mapping[str, Sequence[Any]] = {
         *("2024/..", "2024-07/", "../2023", "/2024-07-31", "2024-12-01/2024-12-31", "2023-12-31/2024-01-01"),
     ],
     "period": ["2005/..", "2023", "2024-07", "XXXX-07"],
-    "pointer": ["/awards", "/metrics", "/partners"],
+    "pointer": ["/priorities"],
     "as_of": ["2023", "2024", "2024-07", "2024-07-31", "2024~", "2023/2024", "XXXX-07", "2024/..", "2024-23"],
     # Publication puts these right.
     **{f"{name}_period": ["1999-01-01/1999-01-01", "2024"] for name in ("started", "as_of", "period")},

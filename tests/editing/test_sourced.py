@@ -1,0 +1,95 @@
+"""Members that say how much a source says: kinds of figures, other names, and lists that it leaves open."""
+
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.support.answers import ANY, Json, brief
+
+LAKE = "/initiatives/los-angeles-ca-data-lake"
+SURVEY = "/surveys/digital-cities-2024"
+COUNT: Json = {"name": "n", "kind": "count", "value": 5, "unit": "u"}
+RECORD: Json = {"name": "r", "kind": "record", "unit": "permits", "direction": "highest", "period": "2005/.."}
+
+
+@pytest.mark.parametrize(
+    ("member", "metric"),
+    [
+        ("value", {**COUNT, "value": None}),
+        ("value", {**RECORD, "value": 2005}),
+        ("unit", {**COUNT, "kind": "money", "unit": "dollars"}),
+        ("direction", {**COUNT, "kind": "change"}),
+        ("direction", {**COUNT, "kind": "change", "direction": "highest"}),
+        ("direction", {**COUNT, "direction": "increase"}),
+        ("direction", {**RECORD, "direction": None}),
+        ("period", {**RECORD, "period": None}),
+        ("period", {**RECORD, "period": "since 2005"}),
+        ("qualifier", {**COUNT, "qualifier": "roughly"}),
+        ("kind", {"name": "n", "value": 5, "unit": "u"}),
+    ],
+)
+def test_members_of_a_figure_go_together(refused: FlaskClient, member: str, metric: Json) -> None:
+    """What a kind of figure needs, and what it cannot have, is a 422 that names the member."""
+    status, name, (item,) = brief(refused.patch(LAKE, json={"metrics": [metric]}, headers=ANY))
+    assert (status, name, item["pointer"]) == (422, "invalid-body", f"/metrics/0/{member}")
+
+
+def test_figures_of_each_kind(curator: FlaskClient) -> None:
+    """Figures of each kind are served as they were sent, with null for what was left out."""
+    sent: list[Json] = [
+        COUNT,
+        {"name": "m", "kind": "money", "value": 2.5, "unit": "EUR", "qualifier": "up_to", "as_of": "2024"},
+        {"name": "s", "kind": "share", "value": 9, "unit": "percent", "qualifier": "less_than"},
+        {"name": "c", "kind": "change", "value": 4, "unit": "percent", "direction": "decrease", "period": "2023/2024"},
+        RECORD,
+    ]
+    nulls = dict.fromkeys(["value", "qualifier", "direction", "period", "as_of"])
+    answer = curator.patch(LAKE, json={"metrics": sent}, headers=ANY)
+    assert answer.get_json()["data"]["metrics"] == [{**nulls, **metric} for metric in sent]
+    found = curator.get("/initiatives?metric.kind=record&metric.period__lte=2006&metric.direction=highest&fields=id").get_json()
+    assert {"id": "los-angeles-ca-data-lake"} in found["data"]
+
+
+def test_other_names(curator: FlaskClient) -> None:
+    """Other names are stored clean and sorted, each once, and found by their words, their beginning and as a whole."""
+    answer = curator.patch(LAKE, json={"aliases": [" Lago  de datos ", "DL-1"]}, headers=ANY)
+    assert answer.get_json()["data"]["aliases"] == ["DL-1", "Lago de datos"]
+    for query in ("q=lago", "alias=DL-1", "alias__startswith=lago", "alias__contains=de%20datos", "alias__isnull=false"):
+        assert [row["id"] for row in curator.get(f"/initiatives?{query}").get_json()["data"]] == ["los-angeles-ca-data-lake"]
+    assert curator.get("/initiatives?q=lago&highlights=true").get_json()["highlights"]["los-angeles-ca-data-lake"] == {
+        "aliases": [
+            {"text": "DL-1, ", "match": False},
+            {"text": "Lago", "match": True},
+            {"text": " de datos", "match": False},
+        ]
+    }
+    for aliases, pointer in ((["a", "A"], "/aliases/1"), (["a\u202eb"], "/aliases/0"), ([5], "/aliases/0")):
+        status, _, (item,) = brief(curator.patch(LAKE, json={"aliases": aliases}, headers=ANY))
+        assert (status, item["pointer"]) == (422, pointer)
+
+
+@pytest.mark.parametrize(
+    ("path", "incomplete", "pointer"),
+    [
+        (LAKE, ["/summary"], "/incomplete/0"),
+        (LAKE, ["/awards", "/awards"], "/incomplete/1"),
+        (SURVEY, ["/name"], "/incomplete/0"),
+        (SURVEY, ["/categories/1/also_competing"], "/incomplete"),
+    ],
+)
+def test_open_lists_that_are_none(refused: FlaskClient, path: str, incomplete: list[Any], pointer: str) -> None:
+    """Only lists of the record can be left open, each once."""
+    status, _, (item,) = brief(refused.patch(path, json={"incomplete": incomplete}, headers=ANY))
+    assert (status, item["pointer"]) == (422, pointer)
+
+
+@pytest.mark.parametrize(
+    ("path", "incomplete"), [(LAKE, ["/priorities", "/partners"]), (SURVEY, ["/priorities", "/categories/0/also_competing"])]
+)
+def test_open_lists(curator: FlaskClient, path: str, incomplete: list[str]) -> None:
+    """The lists that a source leaves open are sorted, and a filter finds the record by them."""
+    answer = curator.patch(path, json={"incomplete": incomplete}, headers=ANY)
+    assert answer.get_json()["data"]["incomplete"] == sorted(incomplete)
+    noun, id = path.strip("/").split("/")
+    assert curator.get(f"/{noun}?incomplete=/priorities&fields=id").get_json()["data"] == [{"id": id}]
