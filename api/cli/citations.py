@@ -51,7 +51,8 @@ def _reading() -> Iterator[Session]:
 def check(source: str, text: str, names: str | None) -> None:
     """Check a source's citations, and our own words, against its text.
 
-    SOURCE is the id of the source. FILE is its text in UTF-8, one paragraph on each line; empty lines do not count. The
+    SOURCE is the id of the source. FILE is its text in UTF-8, one paragraph on each line; empty lines do not count. Of a data
+    set, it is a JSON object of records by id, or CSV with a header and the ids in its first column. The
     command exits with status 1 if a citation does not match the text or supports nothing, if a fact has no citation, or if a
     text of ours shares eight words in a row with the source. It also lists shared sequences of six and seven words, and
     sentences that no citation uses.
@@ -62,8 +63,11 @@ def check(source: str, text: str, names: str | None) -> None:
         if record is None:
             known = ", ".join(session.scalars(select(Source.id).order_by(Source.id)))
             raise click.ClickException(f"there is no source {source!r}; the sources are: {known}")
-        for section, line in findings(session, record, text, (names or "").splitlines()):
-            found[section].append(line)
+        try:
+            for section, line in findings(session, record, text, (names or "").splitlines()):
+                found[section].append(line)
+        except ValueError as error:
+            raise click.ClickException(f"the data set cannot be read: {error}") from None
     for section, lines in found.items():
         click.echo(f"{section.title}: {len(lines)}.")
         for line in lines:

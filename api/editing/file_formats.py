@@ -15,7 +15,7 @@ from api.editing.file_faults import FileError
 from api.editing.inputs import members
 from api.editing.yaml_records import YamlRecords
 from api.schema.canonical import PUBLICATION, Content
-from api.schema.fields import Flag, Number
+from api.schema.fields import Flag, Number, Object
 from api.schema.formats import FORMATS, GUARDED, SEPARATOR
 from api.schema.resource import Resource
 from api.schema.strict_json import DECODER, load
@@ -226,7 +226,7 @@ def value_of(cell: str, field: fields.Field[Any] | None) -> Any:
     if field is not None and is_list(field):
         if isinstance(field, fields.Pluck) or not text.startswith("["):
             return _items(text)
-    elif not isinstance(field, Flag | fields.Integer | Number):
+    elif not isinstance(field, Flag | fields.Integer | Number | Object):
         return text
     try:
         return load(cell, exact=True)

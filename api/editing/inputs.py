@@ -13,7 +13,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, missing, validat
 
 from api.errors import ErrorList
 from api.schema.canonical import PUBLICATION, Content
-from api.schema.fields import Name, Prose
+from api.schema.fields import Name, Object, Prose
 from api.schema.pointers import token_of
 from api.schema.resource import Resource
 from api.schema.validation import Explainer, is_list, misshapen
@@ -48,11 +48,11 @@ class Input(Schema):
             field_obj.validators = [*field_obj.validators, validate.Length(max=MAX_ITEMS)]
             if isinstance(field_obj, fields.List) and isinstance(field_obj.inner, fields.Nested):
                 field_obj.inner = fields.Nested(input_of(type(field_obj.inner.schema)))
-            elif isinstance(field_obj, fields.Pluck):
-                # Its `schema` is made from this when it is first read.
-                field_obj.nested = input_of(cast("type[Schema]", field_obj.nested))
         elif field_obj.allow_none:
             field_obj.load_default, field_obj.required = None, False
+        if isinstance(field_obj, fields.Pluck | Object):
+            # Its `schema` is made from this when it is first read.
+            field_obj.nested = input_of(cast("type[Schema]", field_obj.nested))
         if isinstance(field_obj, Name):
             field_obj.is_sent = True
         if isinstance(field_obj, fields.String):
@@ -120,7 +120,9 @@ def check_patch(resource: Resource, patch: Any, errors: ErrorList, pointer: str 
     """Add to a list what is wrong with the members of a patch by themselves."""
     values = {name: value for name, value in patch.items() if value is not None} if isinstance(patch, dict) else patch
     # Names, and not True, which would also allow the items of lists to lack members.
-    _load(resource, values, errors, pointer, optional=tuple(_schema(resource).fields))
+    known = _schema(resource).fields
+    within = (f"{name}.{below}" for name, field in known.items() if isinstance(field, Object) for below in field.schema.fields)
+    _load(resource, values, errors, pointer, optional=(*known, *within))
 
 
 def _load(

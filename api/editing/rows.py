@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
 
 from api.resources import RESOURCES
 from api.schema import dates
-from api.schema.fields import Date, Name
+from api.schema.fields import Date, Name, Object
 from api.schema.resource import Resource
 
 Values = dict[str, Any]
@@ -21,10 +21,10 @@ Values = dict[str, Any]
 class Layout:
     """A table of a noun: the noun's own table, or the table of one of its parts.
 
-    ``names`` maps the table's columns to the members that hold their values. Of a part, ``member`` is the document's list of
-    its rows, ``owner`` maps its columns to those of the table that it belongs to, and ``position`` is the column that counts
-    its rows, from ``first``. ``plucked``: a row is a single value in the document. ``called`` are the columns that hold names,
-    ``dated`` those that hold dates.
+    ``names`` maps the table's columns to the members that hold their values, as `location/latitude` within an object. Of a
+    part, ``member`` is the document's list of its rows, ``owner`` maps its columns to those of the table that it belongs to,
+    and ``position`` is the column that counts its rows, from ``first``. ``plucked``: a row is a single value in the document.
+    ``called`` are the columns that hold names, ``dated`` those that hold dates.
     """
 
     table: Table
@@ -112,7 +112,7 @@ def rows(resource: Resource, data: Values) -> Iterator[Row]:
 
 
 def _rows(below: Layout, data: Values, fixed: Values, pointer: str) -> Iterator[Row]:
-    values = {**fixed, **{column: data[column] for column in below.names if column not in fixed}}
+    values = {**fixed, **{column: _value(data, column, name) for column, name in below.names.items() if column not in fixed}}
     for column in below.dated:
         values |= {f"{column}{suffix}": value for suffix, value in dates.derived(values[column]).items()}
     yield Row(below, values, pointer)
@@ -123,8 +123,18 @@ def _rows(below: Layout, data: Values, fixed: Values, pointer: str) -> Iterator[
             yield from _rows(part, item, {**owner, **place}, f"{pointer}/{part.member}/{number}")
 
 
+def _value(data: Values, column: str, member: str) -> Any:
+    """Return the value of a column, which may be in an object, or null with it."""
+    name, _, below = member.partition("/")
+    if not below:
+        return data[column]
+    return None if data[name] is None else data[name][below]
+
+
 def _layout(mapper: Mapper[Any], schema: Schema, **of_part: Any) -> Layout:
     names = {member.attribute or name: name for name, member in schema.fields.items()}
+    objects = {name: member for name, member in schema.fields.items() if isinstance(member, Object)}
+    names |= {column: f"{name}/{below}" for name, member in objects.items() for below, column in member.columns(name).items()}
     table = mapper.local_table
     assert isinstance(table, Table)
     columns = {column.name: names.get(column.name, column.name) for column in table.c if column.name in names}

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, aliased
 
 from api.db import statements
 from api.db.statements import Among
-from api.editing import naming
+from api.editing import locators, naming
 from api.editing.operations import IMPORTS, Change, Operation, RecordKey, Refused
 from api.editing.rows import Layout, layout
 from api.editing.staging import KeyValues, chunks
@@ -89,6 +89,8 @@ class Rules:
             for rule in resource.shared:
                 _check_shared(self, resource, rule, refused)
         _check_citations(self, refused)
+        citations = self.changed(CITATIONS, "source", "paragraph", "locator")
+        locators.check(self.session, citations, self.changed("sources", "type"), refused)
 
     def changed(self, kind: str, *members: str) -> dict[str, Operation]:
         """Return the operations that changed one of these members of a noun's records, by id."""

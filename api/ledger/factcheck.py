@@ -1,4 +1,4 @@
-"""Checks the published records against the text of a source: citations, facts without one, and words that are not ours."""
+"""Checks the published records against a source, a text or a data set: citations, facts without one, and words not ours."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,8 +13,8 @@ from api.ledger.models import BATCH, CURRENT, Revision
 from api.ledger.rebuild import contents
 from api.resources import SUBJECTS
 from api.resources.citations import Citation
-from api.resources.sources import Source
-from api.schema import fingerprints
+from api.resources.sources import Source, SourceType
+from api.schema import datasets, fingerprints
 from api.schema.canonical import Content
 from api.schema.evidence import is_nothing, uncited, unjudged
 from api.schema.pointers import follow, resolves
@@ -44,7 +44,8 @@ Finding = tuple[Section, str]
 def findings(session: Session, source: Source, text: str, declared: Iterable[str]) -> Iterator[Finding]:
     """Yield each finding about a source's citations, facts and our words, from its text and declared proper names."""
     yield from _of_citations(session, source, text)
-    wording = Wording(text, [*declared, *_names(session)])
+    # The values of a data set are nobody's wording.
+    wording = Wording("" if source.type is SourceType.DATASET else text, [*declared, *_names(session)])
     schemas = {resource: resource.schema() for resource in SUBJECTS}
     for resource, id, content, citations in _subjects(session):
         record = f"{resource.name}/{id}"
@@ -57,18 +58,27 @@ def findings(session: Session, source: Source, text: str, declared: Iterable[str
 
 
 def _of_citations(session: Session, source: Source, text: str) -> Iterator[Finding]:
-    """Compare the source's citations with its text and with the records."""
-    columns = (Citation.id, Citation.paragraph, Citation.sentence, Citation.sentence_sha256)
+    """Compare the source's citations with its text, or its values, and with the records."""
+    of_value = (Citation.locator_record, Citation.locator_column, Citation.value_sha256)
+    columns = (Citation.id, Citation.paragraph, Citation.sentence, Citation.sentence_sha256, *of_value)
     mine = Citation.source_id == source.id
     citations = [row._asdict() for row in session.execute(select(*columns).where(mine).order_by(Citation.id))]
-    if fingerprints.text_sha256(text) != source.text_sha256:
-        yield MISMATCHED, "the text has another fingerprint than the source"
-    yield from ((MISMATCHED, fault) for fault in fingerprints.check(text, citations))
+    if source.type is SourceType.DATASET:
+        yield from ((MISMATCHED, fault) for fault in datasets.check(datasets.read(text), citations))
+    else:
+        yield from _of_sentences(source, text, citations)
     yield from ((POINTLESS, fault) for _, fault in dangling(session, mine))
     is_published = exists().where(Revision.kind == Citation.subject_kind, Revision.id == Citation.subject_id, *CURRENT)
     lost = select(Citation.id, Citation.subject_kind, Citation.subject_id).where(mine, ~is_published).order_by(Citation.id)
     for id, kind, subject in session.execute(lost):
         yield POINTLESS, f"citations/{id}: {kind}/{subject} is not published"
+
+
+def _of_sentences(source: Source, text: str, citations: Sequence[dict[str, Any]]) -> Iterator[Finding]:
+    """Compare citations with the sentences of a text."""
+    if fingerprints.text_sha256(text) != source.text_sha256:
+        yield MISMATCHED, "the text has another fingerprint than the source"
+    yield from ((MISMATCHED, fault) for fault in fingerprints.check(text, citations))
     used = {(row["paragraph"], row["sentence"]) for row in citations}
     for sentence in fingerprints.located(text):
         if (sentence.paragraph, sentence.number) not in used:

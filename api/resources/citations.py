@@ -1,14 +1,15 @@
-"""Citations: the sentence of a source that supports a fact."""
+"""Citations: the sentence of a text, or the value of a data set, that supports a fact."""
 
-from collections.abc import Sequence
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from marshmallow import fields, validate
+from marshmallow import validate
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db.types import Base, Record, Whole, choice, whole_number
-from api.schema.fields import SHA256, Document, Pattern, identifier, slug, text, whole
+from api.schema.choices import Choice
+from api.schema.fields import SHA256, Document, Part, Pattern, Rule, identifier, object_of, one_of, slug, text, whole
 from api.schema.fingerprints import ABBREVIATIONS, SENTENCE_RULE
 from api.schema.resource import Relation, Resource
 
@@ -24,12 +25,14 @@ HOW_TO_CHECK = (
 )
 
 
-class Basis(StrEnum):
-    """How a fact follows from its sentence."""
+class Basis(Choice):
+    """How a fact follows from its source."""
 
-    STATED = "stated"
-    INFERRED = "inferred"
-    EDITORIAL = "editorial"
+    STATED = "stated", "The source says so."
+    ATTRIBUTED = "attributed", "It is an opinion of the source, and served as such."
+    INFERRED = "inferred", "It follows from what the source says."
+    EDITORIAL = "editorial", "It is our judgement, based on what the source says."
+    EXTERNAL = "external", "A second source says so, which is not the one that the record comes from."
 
 
 class Subject(Base):
@@ -53,14 +56,19 @@ class Citation(Record):
     subject_id: Mapped[str]
     field: Mapped[str]
     source_id: Mapped[str] = mapped_column(ForeignKey("sources.id"))
-    paragraph: Mapped[int] = mapped_column(Whole)
-    sentence: Mapped[int] = mapped_column(Whole)
-    sentence_sha256: Mapped[str]
+    paragraph: Mapped[int | None] = mapped_column(Whole)
+    sentence: Mapped[int | None] = mapped_column(Whole)
+    sentence_sha256: Mapped[str | None]
+    locator_record: Mapped[str | None]
+    locator_column: Mapped[str | None]
+    value_sha256: Mapped[str | None]
     basis: Mapped[Basis] = mapped_column(choice(Basis, "basis"))
     __table_args__ = (
         ForeignKeyConstraint(["subject_kind", "subject_id"], ["records.kind", "records.id"], ondelete="CASCADE"),
         UniqueConstraint(
-            "subject_kind", "subject_id", "field", "source_id", "paragraph", "sentence", name="uq_citations_locator"
+            *("subject_kind", "subject_id", "field", "source_id"),
+            *("paragraph", "sentence", "locator_record", "locator_column"),
+            name="uq_citations_locator",
         ),
         Index(None, "subject_id", "id"),
         Index(None, "subject_kind", "id"),
@@ -76,12 +84,44 @@ class Citation(Record):
         whole_number("paragraph", "paragraph >= 1"),
         whole_number("sentence", "sentence >= 1"),
         CheckConstraint("length(sentence_sha256) = 64", name="sentence_sha256"),
+        CheckConstraint("length(value_sha256) = 64", name="value_sha256"),
+        CheckConstraint(
+            "(paragraph is null) = (sentence is null) and (paragraph is null) = (sentence_sha256 is null) "
+            "and (locator_record is null) = (locator_column is null) and (locator_record is null) = (value_sha256 is null) "
+            "and (paragraph is null) <> (locator_record is null)",
+            name="evidence",
+        ),
     )
 
 
-class CitationSchema(Document):
-    """The sentence that supports a fact: its locator and fingerprint, never the sentence itself."""
+class LocatorSchema(Part):
+    """The place of a value in a data set."""
 
+    record = text("Id of the record in the data set.", "5391811")
+    column = text("Name of the column.", "latitude")
+
+
+# The members that place and prove a sentence, and those that do so for a value.
+OF_SENTENCE, OF_VALUE = ("paragraph", "sentence", "sentence_sha256"), ("locator", "value_sha256")
+
+
+def _is_evidence(row: Mapping[str, Any]) -> bool:
+    """Tell whether a citation has all members of a sentence and none of a value, or the other way round."""
+    nulls = [{row[name] is None for name in names} for names in (OF_SENTENCE, OF_VALUE)]
+    return nulls in ([{True}, {False}], [{False}, {True}])
+
+
+class CitationSchema(Document):
+    """The sentence or the value that supports a fact: its locator and fingerprint, never the sentence itself."""
+
+    rules = (
+        Rule(
+            "locator",
+            "and `value_sha256` are given for a value of a data set, and `paragraph`, `sentence` and `sentence_sha256` for a "
+            "sentence: all of the one, and none of the other",
+            _is_evidence,
+        ),
+    )
     id = identifier("organizations-e-republic-name-p22-s1")
     subject_kind = text("Plural noun of the record that has the fact.", "initiatives")
     subject_id = slug("Id of that record.", "los-angeles-ca-myla311")
@@ -91,22 +131,31 @@ class CitationSchema(Document):
         validate=Pattern(r"^(/([^/~,\x00]|~[01])*)+$"),
     )
     source = slug("Id of the source.", "industry-insider-digital-cities-2024-part-1", attribute="source_id")
-    paragraph = whole("Number of the paragraph in the source, counted from 1; headings count, empty lines do not.", 11, low=1)
-    sentence = whole("Number of the sentence in that paragraph, counted from 1.", 3, low=1)
+    paragraph = whole(
+        "Number of the paragraph in the source, counted from 1; headings count, empty lines do not. Null for a data set.",
+        11,
+        low=1,
+        allow_none=True,
+    )
+    sentence = whole(
+        "Number of the sentence in that paragraph, counted from 1. Null for a data set.", 3, low=1, allow_none=True
+    )
     sentence_sha256 = text(
-        "SHA-256 of the normalized sentence, in lower-case hexadecimal.",
+        "SHA-256 of the normalized sentence, in lower-case hexadecimal. Null for a data set.",
         "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         validate=Pattern(SHA256),
+        allow_none=True,
     )
-    basis = fields.Enum(
-        Basis,
-        by_value=fields.String,
-        required=True,
-        metadata={
-            "description": "`stated` by the sentence, `inferred` from it, or `editorial`: our judgement, based on it.",
-            "example": "stated",
-        },
+    locator = object_of(
+        LocatorSchema, "The place of the value in a data set; null for a sentence.", {"record": "5391811", "column": "latitude"}
     )
+    value_sha256 = text(
+        "SHA-256 of the value as the data set writes it, as UTF-8, in lower-case hexadecimal. Null for a sentence.",
+        "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        validate=Pattern(SHA256),
+        allow_none=True,
+    )
+    basis = one_of(Basis, "How the fact follows.", "stated")
 
 
 def about(kind: str) -> Relation:
@@ -132,12 +181,14 @@ def citations_about(nouns: Sequence[Resource]) -> Resource:
         model=Citation,
         schema=schema,
         singular="citation",
-        description="The sentences that support the facts: for every fact, a locator, a fingerprint, and how the fact follows.",
+        description="The sentences and values that support the facts: their places and fingerprints, and how the facts follow.",
         details=HOW_TO_CHECK,
         default_sort="id",
         label=Citation.id,
         aliases={"subject": "subject_id"},
         facets=("subject_kind", "source", "basis"),
+        # A citation has the members of a sentence or those of a value.
+        example={"locator": None, "value_sha256": None},
         relations=(
             Relation(
                 name="source",
@@ -145,8 +196,8 @@ def citations_about(nouns: Sequence[Resource]) -> Resource:
                 owner=Citation.id,
                 target=Citation.source_id,
                 to="sources",
-                offers=("title", "type", "publisher", "publisher.name"),
-                description="The source that has the sentence.",
+                offers=("label", "type", "publisher", "publisher.name"),
+                description="The source that has the sentence or the value.",
             ),
         ),
     )

@@ -135,7 +135,7 @@ organizations = Resource(
             owner=Source.publisher_id,
             target=Source.id,
             to="sources",
-            offers=("title", "type"),
+            offers=("label", "type"),
             description="The sources that it published.",
         ),
         about("organizations"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, missing, validate
 
 from api.schema import dates, names
 from api.schema.choices import Choice
@@ -179,6 +179,21 @@ class Date(fields.String):
         return text
 
 
+class Object(fields.Nested):
+    """An object of single values, which the columns `<member>_<name>` of the record's table hold; null if all of them are."""
+
+    def get_value(self, obj: Any, attr: str, accessor: Any = None, default: Any = missing) -> Any:
+        """Return the object of a row, or the member of a mapping."""
+        if isinstance(obj, Mapping):
+            return super().get_value(obj, attr, accessor, default)
+        values = {name: getattr(obj, column) for name, column in self.columns(attr).items()}
+        return None if set(values.values()) == {None} else values
+
+    def columns(self, member: str) -> Mapping[str, str]:
+        """Return the columns of the values by their names."""
+        return {name: f"{member}_{name}" for name in self.schema.fields}
+
+
 class Prose(fields.String):
     """A text of sentences: it can be searched for words, but not compared as a whole."""
 
@@ -212,6 +227,11 @@ def titled(description: str, example: str) -> Title:
 def slug(description: str, example: str, **kwargs: Any) -> fields.String:
     """Return a field that holds an id."""
     return text(description, example, validate=Pattern(SLUG), **kwargs)
+
+
+def object_of(schema: type["Part"], description: str, example: Mapping[str, Any]) -> Object:
+    """Return the field of an object of single values, which can be null."""
+    return Object(schema, required=True, allow_none=True, metadata={"description": description, "example": example})
 
 
 def edtf(description: str, example: str) -> "Date":

@@ -10,7 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute, RelationshipProperty, class_ma
 
 from api.db.types import Base, Record
 from api.schema.canonical import PUBLICATION
-from api.schema.fields import Document, Part
+from api.schema.fields import Document, Object, Part
 from api.schema.operators import Type, type_of, value_schema
 
 Column = InstrumentedAttribute[Any]
@@ -159,20 +159,31 @@ class Resource:
 
 def scalars(schema: type[Document | Part], model: type[Base]) -> dict[str, Field]:
     """Return the fields of a schema that have a single value and a column in a table, by name."""
-    result = {}
+    result: dict[str, Field] = {}
     for name, member in schema().fields.items():
         key = member.attribute or name
+        if isinstance(member, Object):
+            columns = member.columns(name)
+            result |= {
+                f"{name}.{below}": _field(f"{name}.{below}", getattr(model, columns[below]), field)
+                for below, field in member.schema.fields.items()
+            }
         if name in PUBLICATION or key not in class_mapper(model).columns or isinstance(member, fields.List | fields.Nested):
             continue
-        result[name] = Field(
-            name=name,
-            column=getattr(model, key),
-            type=type_of(member),
-            schema=value_schema(member),
-            description=member.metadata["description"],
-            example=member.metadata["example"],
-        )
+        result[name] = _field(name, getattr(model, key), member)
     return result
+
+
+def _field(name: str, column: Column, member: fields.Field[Any]) -> Field:
+    description, example = member.metadata["description"], member.metadata["example"]
+    return Field(
+        name=name,
+        column=column,
+        type=type_of(member),
+        schema=value_schema(member),
+        description=description,
+        example=example,
+    )
 
 
 def _paths(model: type) -> list[tuple[RelationshipProperty[object], ...]]:

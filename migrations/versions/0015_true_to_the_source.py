@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from migrations import seeding, tracking
-from migrations.altering import is_sqlite, one_of, rename_constraint, set_check, set_nullable, whole
+from migrations.altering import is_sqlite, one_of, rename_constraint, set_check, set_nullable, set_unique, whole
 
 revision = "0015"
 down_revision = "0014"
@@ -16,8 +16,13 @@ depends_on = None
 TEXT = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 CHOICE = sa.String(40)
 # All nouns, because all documents change.
-NOUNS = ("initiatives", "surveys", "priorities")
-NULLABLE = {"initiatives": ("summary", "status"), "initiative_metrics": ("value", "qualifier")}
+NOUNS = ("initiatives", "surveys", "priorities", "sources", "citations")
+NULLABLE = {
+    "initiatives": ("summary", "status"),
+    "initiative_metrics": ("value", "qualifier"),
+    "sources": ("text_sha256",),
+    "citations": ("paragraph", "sentence", "sentence_sha256"),
+}
 ADDED: Mapping[str, Mapping[str, sa.types.TypeEngine[object]]] = {
     "initiatives": {"evolving": sa.Boolean()},
     "initiative_metrics": {
@@ -27,9 +32,22 @@ ADDED: Mapping[str, Mapping[str, sa.types.TypeEngine[object]]] = {
         "period_period": TEXT,
         "period_month": sa.Integer(),
     },
+    "sources": {
+        "headline": TEXT,
+        "url": TEXT,
+        **{f"{date}{suffix}": TEXT for date in ("published", "retrieved") for suffix in ("", "_period")},
+        **{f"{date}_month": sa.Integer() for date in ("published", "retrieved")},
+        "licence": TEXT,
+        "attribution": TEXT,
+    },
+    "citations": {"locator_record": TEXT, "locator_column": TEXT, "value_sha256": TEXT},
 }
 # Table, column and new name.
-RENAMED = (("survey_priorities", "place", "listed"),)
+RENAMED = (("survey_priorities", "place", "listed"), ("sources", "title", "label"))
+# The first columns of the indexes that have the title of a source, of which they also have the name.
+TITLED = ((), ("type",), ("publisher_id",), ("part",), ("parts",), ("language",), ("text_sha256",))
+SENTENCE = ("subject_kind", "subject_id", "field", "source_id", "paragraph", "sentence")
+LOCATOR = ("locator_record", "locator_column")
 RENAMED_CONSTRAINTS = (("survey_priorities", "uq_survey_priorities_survey_id_place", "uq_survey_priorities_survey_id_listed"),)
 # Columns that are filled before they are required.
 REQUIRED = (("initiative_metrics", "kind"),)
@@ -38,6 +56,24 @@ CHECKS: Mapping[tuple[str, str], tuple[str | None, str | None]] = {
     ("surveys", "year_basis"): (one_of("year_basis", "stated", "inferred"), None),
     ("survey_priorities", "place"): ("place >= 1", None),
     ("survey_priorities", "listed"): (None, "listed >= 1"),
+    ("sources", "type"): (
+        one_of("type", "article", "report", "press_release", "list"),
+        one_of("type", "article", "report", "press_release", "list", "dataset"),
+    ),
+    ("sources", "dataset"): (None, "(type = 'dataset') = (text_sha256 is null)"),
+    ("citations", "basis"): (
+        one_of("basis", "stated", "inferred", "editorial"),
+        one_of("basis", "stated", "attributed", "inferred", "editorial", "external"),
+    ),
+    ("citations", "value_sha256"): (None, "length(value_sha256) = 64"),
+    ("citations", "evidence"): (
+        None,
+        (
+            "(paragraph is null) = (sentence is null) and (paragraph is null) = (sentence_sha256 is null) "
+            "and (locator_record is null) = (locator_column is null) and (locator_record is null) = (value_sha256 is null) "
+            "and (paragraph is null) <> (locator_record is null)"
+        ),
+    ),
     ("initiatives", "status"): (
         one_of("status", "planned", "draft", "pilot", "in_progress", "in_operation", "completed"),
         one_of("status", "planned", "draft", "in_development", "pilot", "in_operation", "completed"),
@@ -103,6 +139,9 @@ RESTORED = (
     "update initiative_metrics set value = cast(substr(period, 1, 4) as integer) where kind = 'record'",
     "update initiative_metrics set qualifier = 'exactly' where qualifier is null or qualifier in ('about', 'less_than', 'up_to')",
     "update initiative_partners set role = 'coordinator' where role = 'leader'",
+    "delete from citations where paragraph is null",
+    "delete from sources where type = 'dataset'",
+    "update citations set basis = 'stated' where basis in ('attributed', 'external')",
 )
 
 
@@ -152,6 +191,8 @@ def _alter(*, new: bool) -> None:
     for table, *names in RENAMED_CONSTRAINTS:
         former, constraint = names if new else reversed(names)
         rename_constraint(table, former, constraint)
+    _index_sources(new=new)
+    set_unique("citations", "uq_citations_locator", (*SENTENCE, *LOCATOR) if new else SENTENCE)
     if new:
         _allow_nulls(nullable=True)
     for statement in CONVERTED if new else RESTORED:
@@ -163,6 +204,16 @@ def _alter(*, new: bool) -> None:
     for (table, name), conditions in checks.items():
         if condition := conditions[new]:
             set_check(table, name, whole(name, condition) if (table, name) in WHOLE else condition)
+
+
+def _index_sources(*, new: bool) -> None:
+    """Create the indexes that are named after the title of a source, or after its label."""
+    former, column = ("title", "label") if new else ("label", "title")
+    for first in TITLED:
+        op.drop_index(f"ix_sources_{'_'.join([*first, former])}_id", "sources")
+        op.create_index(f"ix_sources_{'_'.join([*first, column])}_id", "sources", [*first, column, "id"])
+    op.drop_index(f"ix_sources_{former}_folded", "sources")
+    op.create_index(f"ix_sources_{column}_folded", "sources", [sa.text(f"lower({column})")])
 
 
 def _allow_nulls(*, nullable: bool) -> None:

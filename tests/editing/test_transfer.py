@@ -77,21 +77,24 @@ def tidy(database: Database) -> None:
     with publishing(database) as session:
         for row in RESOURCES:
             for name, field in members(row.schema).items():
-                if field.required and name in {"name", "title", "summary", "description"}:
+                if isinstance(field, Name) or (field.required and name in {"summary", "description"}):
                     # Names are in a canonical form, which odd texts are not.
                     odd = "'x'" if isinstance(field, Name) else f"{name} || ' x '"
-                    session.execute(text(f"update {row.name} set {name} = {odd} || id"))
+                    session.execute(text(f"update {row.name} set {name} = {odd} || id where {name} is not null"))
         session.execute(text("update survey_categories set name = 'x'"))
         session.execute(
             text("update initiative_metrics set name = 'x' || position, unit = case kind when 'money' then 'USD' else 'x' end")
         )
-        for table in ("cities", "organizations", "awards", "sources", "surveys"):
+        for table in ("cities", "organizations", "awards", "initiatives", "sources", "surveys"):
             session.execute(text(f"update {table} set summary = null where summary = ''"))
         session.execute(text("update awards set tied = null"))
         session.execute(text("update initiatives set parent_id = null"))
         session.execute(text("delete from initiative_awards"))
         number = "(select 1000 + count(*) from citations as other where other.id < citations.id)"
-        session.execute(text(f"update citations set field = '/id', sentence = {number}"))
+        session.execute(text(f"update citations set field = '/id', sentence = {number} where sentence is not null"))
+        session.execute(
+            text("update citations set field = '/id', locator_record = id, locator_column = 'c' where sentence is null")
+        )
 
 
 def test_seeds_change_nothing(database: Database, tmp_path: Path) -> None:
@@ -161,7 +164,7 @@ BROKEN = {
     "cities.json": ('[\n {"id": "a-ca", "name": "A", "state": "ca", "country": "US"},\n {"id": "b-wa",\n  "name": 5, "state": "WA", "country": "US"}\n]', ["cities.json:2: state: `state`: String does not match expected pattern. ({'pattern': '^[A-Z]{2}$'})", "cities.json:3: name: `name`: Not a valid string."]),
     "priorities.ndjson": ('{"id": "a", "name": "A", "description": "D", "surveys": []}\n\n{"id": "b", "name": "Cybersecurity", "description": "D"}\n', ["priorities.ndjson:3: name: `name` is that of the priority `cybersecurity`."]),
     "initiatives.csv": ('id,city,title,summary,status,metrics\r\na,boston-ma,T,S,pilot,\r\nb,bostn-ma,T2,"S\r\n2",pilot,[1]\r\nc,boston-ma,T3,S,piloted,\r\n', ["initiatives.csv:3: metrics/0: `metrics/0` is an object.", "initiatives.csv:5: status: `status`: Must be one of: planned, draft, in_development, pilot, in_operation, completed; did you mean `pilot`? (allowed: planned, draft, in_development, pilot, in_operation, completed)"]),
-    "sources.json": ('{"data": [{"id": "a", "title": "T", "type": "article", "language": "en", "text_sha256": "0"}]}', ["sources.json:1: text_sha256: `text_sha256`: String does not match expected pattern. ({'pattern': '^[0-9a-f]{64}$'})"]),
+    "sources.json": ('{"data": [{"id": "a", "label": "T", "type": "article", "language": "en", "text_sha256": "0"}]}', ["sources.json:1: text_sha256: `text_sha256`: String does not match expected pattern. ({'pattern': '^[0-9a-f]{64}$'})"]),
 }  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def test_a_record_from_its_beginning_to_its_end(editor: FlaskClient, resource: R
     replaced = editor.put(path, json=example, headers=tag(record, resource.name))
     assert (replaced.status_code, replaced.get_json()["data"]) == (200, record), "what says the same has no new version"
 
-    label = next((name for name in ("title", "name", "summary", "field") if name in members(resource.schema)), "")
+    label = next((name for name in ("title", "name", "label", "summary", "field") if name in members(resource.schema)), "")
     changed = editor.patch(path, json={label: "/title"}, headers=tag(record, resource.name))
     assert changed.status_code == 200
     after = changed.get_json()["data"]

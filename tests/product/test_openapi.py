@@ -493,7 +493,9 @@ def test_required_members(document: Json, resource: Resource) -> None:
     published, sent, patch = (schemas[f"{resource.singular.title()}{kind}"] for kind in ("", "Input", "Patch"))
     assert published["required"] == sorted(published["properties"])
     optional = {
-        name for name, schema in sent["properties"].items() if schema.get("type") == "array" or "null" in schema.get("type", ())
+        name
+        for name, schema in sent["properties"].items()
+        if schema.get("type") == "array" or "null" in schema.get("type", ()) or {"type": "null"} in schema.get("anyOf", ())
     }
     assert set(sent["required"]) == {*sent["properties"]} - optional
     assert "required" not in patch

@@ -40,7 +40,7 @@ def full(store: Store, migrated: Settings) -> Iterator[Database]:
                 "insert into priorities (id, name, description) values (:id, :id, 'x')",
                 "insert into organizations (id, name, type) values (:id, :id, 'company')",
                 "insert into initiatives (id, city_id, title, summary, status) values (:id, :id, :id, 'x', 'draft')",
-                f"insert into sources (id, title, type, language, text_sha256) values (:id, :id, 'list', 'en', '{'0' * 64}')",
+                f"insert into sources (id, label, type, language, text_sha256) values (:id, :id, 'list', 'en', '{'0' * 64}')",
                 "insert into surveys (id, name, year, conducted_by_id) values (:id, :id, 1000 + :n, :id)",
                 "insert into survey_categories (survey_id, category, position, name) values (:id, 'all', 0, 'x')",
                 "insert into awards (id, survey_id, category, city_id, rank) values (:id, :id, 'all', :id, 1)",

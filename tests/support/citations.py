@@ -7,7 +7,7 @@ STORY = "The pier\n\nThe pier of St. Mary opened. It has 12 lamps that burn all 
 RECORDS: dict[str, Json] = {
     "sources": {
         "id": "zz-story",
-        "title": "A story of ours",
+        "label": "A story of ours",
         "type": "article",
         "language": "en",
         "text_sha256": fingerprints.text_sha256(STORY),

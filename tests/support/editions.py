@@ -14,11 +14,11 @@ Record = dict[str, Any]
 def seeded(noun: str) -> dict[str, Record]:
     """Return the edition's records of a noun by id."""
     rows = yaml.safe_load((EDITION / f"{noun}.yaml").read_text(encoding="utf-8"))
-    return {row["id"]: _without({**row, **CHANGED[noun](row)} if noun in CHANGED else row) for row in rows}
+    return {row["id"]: _without(noun, {**row, **CHANGED[noun](row)} if noun in CHANGED else row) for row in rows}
 
 
-def _without(row: Record) -> Record:
-    return {name: value for name, value in row.items() if name not in DROPPED}
+def _without(noun: str, row: Record) -> Record:
+    return {name: value for name, value in row.items() if name not in DROPPED.get(noun, ())}
 
 
 def _initiative(row: Record) -> Record:
@@ -41,5 +41,13 @@ def _metric(name: str, value: float, unit: str, qualifier: str, as_of: str | Non
 
 
 # What the history changes of a noun's records.
-CHANGED: dict[str, Callable[[Record], Record]] = {"initiatives": _initiative, "surveys": lambda _: {"incomplete": []}}
-DROPPED = {"year_basis"}
+CHANGED: dict[str, Callable[[Record], Record]] = {
+    "initiatives": _initiative,
+    "surveys": lambda _: {"incomplete": []},
+    "sources": lambda row: {
+        "label": row["title"],
+        **dict.fromkeys(["headline", "url", "published", "retrieved", "licence", "attribution"]),
+    },
+    "citations": lambda _: {"locator": None, "value_sha256": None},
+}
+DROPPED = {"surveys": {"year_basis"}, "sources": {"title"}}

@@ -29,13 +29,13 @@ Conditions = Iterable[tuple[Sequence[str], str, Any]]
 KINDS = {
     name: kind
     for kind, names in {
-        "text": "name title summary description unit alias",
+        "text": "name title label headline summary description unit alias licence attribution record column",
         "code": (
             "id survey city category subject_kind conducted_by parent publisher source subject subject_id "
             "state country field language "
-            "text_sha256 sentence_sha256 status type role qualifier basis kind direction pointer"
+            "text_sha256 sentence_sha256 status type role qualifier basis kind direction pointer url value_sha256"
         ),
-        "date": "started as_of period",
+        "date": "started as_of period published retrieved",
         "instant": "updated_at",
         "number": (
             "year cities_recognized rank min_population max_population listed value part parts paragraph sentence version"
@@ -110,6 +110,11 @@ def _listing(name: str, to: str, member: str) -> Way:
 def _texts(name: str, key: str) -> Way:
     """Return the way to the items of a list of texts, as rows with one member."""
     return Way(name, "", lambda _, record: [{key: item} for item in record[name]], key=key)
+
+
+def _object(name: str, *members: str) -> Way:
+    """Return the way to the values of an object, which are null without it."""
+    return Way(name, "", lambda _, record: [record[name] or dict.fromkeys(members)], many=False)
 
 
 def _part(name: str, key: str = "") -> Way:
@@ -201,7 +206,7 @@ WAYS: Mapping[str, Mapping[str, Way]] = {
         "citation": _warrants("organizations"),
     },
     "sources": {"publisher": _one("publisher", "organizations"), "citation": _warrants("sources")},
-    "citations": {"source": _one("source", "sources")},
+    "citations": {"source": _one("source", "sources"), "locator": _object("locator", "record", "column")},
 }
 
 
@@ -288,7 +293,9 @@ def parsed(name: str) -> tuple[list[str], str]:
 
 def member(record: Document, name: str) -> Any:
     """Return the value of a field."""
-    return record["subject_id" if name == "subject" else name]
+    name, _, below = name.partition(".")
+    value = record["subject_id" if name == "subject" else name]
+    return (value or {}).get(below) if below else value
 
 
 def _compares(name: str, operator: str, have: Any, value: Any) -> bool:
@@ -372,7 +379,7 @@ def ordered(records: Iterable[Document], keys: Sequence[str]) -> list[Document]:
 
 def _place(record: Document, name: str) -> Any:
     value = member(record, name)
-    return period(value) if KINDS[name] == "date" else value
+    return period(value) if KINDS[name.rpartition(".")[2]] == "date" else value
 
 
 def values(world: World, noun: str, record: Document, path: Sequence[str]) -> list[Any]:
@@ -454,6 +461,10 @@ COLUMNS: Mapping[str, Sequence[Any]] = {
     "field": ["/name", "/name/0", "/a b\\", "/metrics/~0~1", "/Name", "/"],
     "text_sha256": [letter * 64 for letter in "0af"],
     "sentence_sha256": [letter * 64 for letter in "0af"],
+    "value_sha256": [letter * 64 for letter in "0af"],
+    "url": ["https://a.example/", "http://b.example/c"],
+    "alias": ["L.A.", "CPUC", "San José", "100%_", "a,b"],
+    **{name: ["2023", "2024-07", "XXXX-07", "2024/.."] for name in ("published", "retrieved")},
     "started": [
         *(
             "0999",
@@ -486,8 +497,10 @@ COLUMNS: Mapping[str, Sequence[Any]] = {
     "pointer": ["/priorities"],
     "as_of": ["2023", "2024", "2024-07", "2024-07-31", "2024~", "2023/2024", "XXXX-07", "2024/..", "2024-23"],
     # Publication puts these right.
-    **{f"{name}_period": ["1999-01-01/1999-01-01", "2024"] for name in ("started", "as_of", "period")},
-    **{f"{name}_month": [0, 12] for name in ("started", "as_of", "period")},
+    **{
+        f"{name}_period": ["1999-01-01/1999-01-01", "2024"] for name in ("started", "as_of", "period", "published", "retrieved")
+    },
+    **{f"{name}_month": [0, 12] for name in ("started", "as_of", "period", "published", "retrieved")},
     "value": [-1.5, 0, 0.1, 0.000001, 1, 2.5, 2400000, 123456789.123456],
     "year": [1000, 2023, 2024, 2024, 9999],
     "min_population": [0, 100],
@@ -503,6 +516,7 @@ TOUCHES = (
     "update citations set sentence = sentence + 100 where basis = 'editorial'",
 )
 Row = dict[str, Any]
+Made = Mapping[str, Sequence[Row]]
 
 
 def tables() -> list[Table]:
@@ -545,10 +559,10 @@ def _row(random: Random, table: Table, made: Mapping[str, Sequence[Row]]) -> Row
     for column in table.columns:
         if column.name not in row:
             row[column.name] = None if column.nullable and random.random() < 0.3 else _cell(random, column)
-    return _metric(random, row) if table.name == "initiative_metrics" else row
+    return RULED[table.name](random, row, made) if table.name in RULED else row
 
 
-def _metric(random: Random, row: Row) -> Row:
+def _metric(random: Random, row: Row, _: Made) -> Row:
     """Return a metric whose members go with its kind."""
     kind = random.choice(["count", "money", "share", "change", "record"])
     directions = {"change": ["increase", "decrease"], "record": ["highest", "lowest"]}.get(kind, [None])
@@ -571,6 +585,29 @@ def _cell(random: Random, column: Column[Any]) -> Any:
     if isinstance(column.type, Integer):
         return random.randint(1, 4)
     return "".join(random.choices([*ODD, *WORDS, *WORDS], k=random.choice([0, 1, 1, 1, 2, 3])))
+
+
+def _source(random: Random, row: Row, _: Made) -> Row:
+    """Return a source whose text has a fingerprint, unless it is a data set."""
+    row["type"] = random.choice(["article", "list", "dataset"])
+    row["text_sha256"] = None if row["type"] == "dataset" else row["text_sha256"] or "0" * 64
+    return row
+
+
+def _citation(_: Random, row: Row, made: Made) -> Row:
+    """Return a citation of a value, if its source is a data set, or of a sentence."""
+    of_sentence = ["paragraph", "sentence", "sentence_sha256"]
+    of_value = ["locator_record", "locator_column", "value_sha256"]
+    is_value = {"id": row["source_id"], "type": "dataset"}.items() <= next(
+        source.items() for source in made["sources"] if source["id"] == row["source_id"]
+    )
+    row |= dict.fromkeys(of_sentence if is_value else of_value)
+    given = {"locator_record": "r", "locator_column": "c", "value_sha256": "a" * 64, "sentence_sha256": "a" * 64}
+    needed = of_value if is_value else of_sentence
+    return row | {name: given.get(name, 1) for name in needed if row[name] is None}
+
+
+RULED = {"initiative_metrics": _metric, "sources": _source, "citations": _citation}
 
 
 def clear(session: Session) -> None:

@@ -27,7 +27,7 @@ def copy_of_a_record(session: Session, resource: Resource) -> str:
     table = Base.metadata.tables[resource.name]
     values = dict(session.execute(select(table).order_by(table.c.id).limit(1)).mappings().one())
     for constraint in (one for one in table.constraints if isinstance(one, UniqueConstraint)):
-        free = [column for column in constraint.columns if not column.foreign_keys]
+        free = [column for column in constraint.columns if not column.foreign_keys and values[column.name] is not None]
         if free:
             old = values[free[-1].name]
             values[free[-1].name] = old + 1 if isinstance(old, int) else f"{old} (copy)"
