@@ -196,14 +196,14 @@ def _select_disagreeing(resource: Resource, relation: Relation, member: str, sid
 
 
 def _check_shared(rules: Rules, resource: Resource, rule: Shared, refused: Refused) -> None:
-    """Refuse values that cannot stand together in the records that have the same values of other members."""
+    """Refuse values that cannot stand together in records with the same values of other members; null is no such value."""
     columns = [resource.fields[name].column for name in rule.by]
     changed = rules.changed(resource.name, rule.member, *rule.by)
     keys = {*rules.left[rule]}
     for chunk in chunks(changed):
         keys |= {tuple(row) for row in rules.session.execute(select(*columns).where(resource.model.id.in_(chunk)))}
     groups: dict[KeyValues, dict[str, Any]] = defaultdict(dict)
-    for chunk in chunks(keys):
+    for chunk in chunks(key for key in keys if None not in key):
         statement = select(resource.model.id, resource.fields[rule.member].column, *columns).where(tuple_(*columns).in_(chunk))
         for row in rules.session.execute(statement):
             groups[tuple(row[2:])][row.id] = row[1]

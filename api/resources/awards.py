@@ -1,12 +1,12 @@
 """Awards: a city's placing in one category of one survey."""
 
-from sqlalchemy import Boolean, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy import Boolean, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db.types import Record, Whole, whole_number
 from api.resources.citations import about
 from api.resources.initiatives import InitiativeAward
-from api.schema.fields import Document, flag, identifier, prose, slug, whole
+from api.schema.fields import Document, Rule, flag, identifier, named, prose, slug, whole
 from api.schema.resource import Relation, Resource, Shared
 
 
@@ -17,13 +17,15 @@ class Award(Record):
     survey_id: Mapped[str]
     category: Mapped[str]
     city_id: Mapped[str] = mapped_column(ForeignKey("cities.id"))
-    rank: Mapped[int] = mapped_column(Whole)
+    rank: Mapped[int | None] = mapped_column(Whole)
+    placement: Mapped[str | None]
     tied: Mapped[bool | None] = mapped_column(Boolean(create_constraint=True, name="tied"))
     summary: Mapped[str | None]
     __table_args__ = (
         ForeignKeyConstraint(["survey_id", "category"], ["survey_categories.survey_id", "survey_categories.category"]),
         UniqueConstraint("survey_id", "category", "city_id"),
         whole_number("rank", "rank >= 1"),
+        CheckConstraint("rank is not null or placement is not null", name="placing"),
         Index(None, "survey_id", "category", "rank", "id"),
         Index(None, "category", "survey_id", "rank", "id"),
         Index(None, "city_id", "survey_id", "category", "rank", "id"),
@@ -35,11 +37,13 @@ class Award(Record):
 class AwardSchema(Document):
     """A city's placing in one category of one survey."""
 
+    rules = (Rule("rank", "or `placement` is given", lambda row: row["rank"] is not None or row["placement"] is not None),)
     id = identifier("digital-cities-2024-san-diego-ca")
     survey = slug("Id of the survey.", "digital-cities-2024", attribute="survey_id")
     category = slug("The population category of the survey in which the award was won.", "500000-or-more")
     city = slug("Id of the city.", "san-diego-ca", attribute="city_id")
-    rank = whole("Placing, counted from 1 for the first.", 1, low=1)
+    rank = whole("Placing, counted from 1 for the first; null if the source gives no number.", 1, low=1, allow_none=True)
+    placement = named("Placing in the source's words; null if it gives only a number.", "finalist", allow_none=True)
     tied = flag("Whether other cities share the placing; null if no source says so.", example=False, allow_none=True)
     summary = prose(
         "The reasons that the source gives for the placing, in our words.", "A broad year of digital work.", allow_none=True
@@ -62,7 +66,7 @@ awards = Resource(
             description="If several awards of a category have a placing, none is untied, and if one has it, it is not tied",
         ),
     ),
-    facets=("survey", "category", "city", "rank", "city.state", "initiative.priority"),
+    facets=("survey", "category", "city", "rank", "placement", "city.state", "initiative.priority"),
     # San Diego already has an award in that category.
     example={"city": "boston-ma", "rank": 10},
     relations=(

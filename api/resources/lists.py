@@ -1,9 +1,11 @@
-"""Lists that several nouns have: aliases, and the lists of a record that its source leaves open."""
+"""Lists that several nouns have: aliases, ids elsewhere, and the lists of a record that its source leaves open."""
+
+from typing import Any
 
 from marshmallow import fields
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.schema.fields import Part, named
+from api.schema.fields import Part, named, slug, text
 from api.schema.resource import Column, Relation
 
 
@@ -35,6 +37,33 @@ def named_also(owner: Column, alias: Column) -> Relation:
         target=alias,
         part=AliasSchema,
         description="Other names, as people write them.",
+    )
+
+
+class Identifier:
+    """The columns of an id that a record has elsewhere."""
+
+    scheme: Mapped[str] = mapped_column(primary_key=True, sort_order=1)
+    value: Mapped[str] = mapped_column(primary_key=True, sort_order=2)
+
+
+class IdentifierSchema(Part):
+    """An id that a record has elsewhere."""
+
+    scheme = slug("The list of ids, as a slug.", "geonames")
+    value = text("The id in that list.", "5391811")
+
+
+def identifiers() -> fields.List[Any]:
+    """Return the field of the ids that a record has elsewhere."""
+    description = "Ids of the record elsewhere, as join keys; sorted by scheme and value."
+    return fields.List(fields.Nested(IdentifierSchema), metadata={"description": description})
+
+
+def identified(owner: Column) -> Relation:
+    """Return a noun's relation to the ids that its records have elsewhere."""
+    return Relation(
+        name="identifiers", prefix="identifier", owner=owner, part=IdentifierSchema, description="Ids that it has elsewhere."
     )
 
 

@@ -1,32 +1,31 @@
 """Organizations that conduct surveys, publish sources, or fund, build and coordinate initiatives."""
 
-from enum import StrEnum
-
-from marshmallow import fields
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy import text as sql
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from api.db.types import Record, choice, folded_index
+from api.db.types import Base, Record, choice, folded_index
 from api.resources.citations import about
 from api.resources.initiatives import InitiativePartner, PartnerSchema
+from api.resources.lists import Alias, Identifier, aliases, identified, identifiers, named_also
 from api.resources.sources import Source
 from api.resources.surveys import Survey
-from api.schema.fields import Document, Rule, identifier, named, prose, slug
+from api.schema.choices import Choice
+from api.schema.fields import Document, Rule, identifier, named, one_of, prose, slug
 from api.schema.resource import Relation, Resource
 
 NOWHERE = sql("city_id is null")
 
 
-class OrganizationType(StrEnum):
+class OrganizationType(Choice):
     """The kinds of organizations."""
 
-    COMPANY = "company"
-    GOVERNMENT_AGENCY = "government_agency"
-    CITY_OFFICE = "city_office"
-    COALITION = "coalition"
-    RESEARCH_CENTER = "research_center"
-    PUBLISHER = "publisher"
+    COMPANY = "company", "A business."
+    GOVERNMENT_AGENCY = "government_agency", "An agency of a state, a country or a region."
+    CITY_OFFICE = "city_office", "An office or a department of a city's government."
+    COALITION = "coalition", "A group of organizations."
+    RESEARCH_CENTER = "research_center", "An organization that does research."
+    PUBLISHER = "publisher", "A newspaper, a magazine, a site, or their publisher."
 
 
 class Organization(Record):
@@ -38,6 +37,10 @@ class Organization(Record):
     parent_id: Mapped[str | None] = mapped_column(ForeignKey("organizations.id"))
     city_id: Mapped[str | None] = mapped_column(ForeignKey("cities.id"))
     summary: Mapped[str | None]
+    aliases: Mapped[list["OrganizationAlias"]] = relationship(order_by="OrganizationAlias.alias", lazy="raise")
+    identifiers: Mapped[list["OrganizationIdentifier"]] = relationship(
+        order_by="(OrganizationIdentifier.scheme, OrganizationIdentifier.value)", lazy="raise"
+    )
     __table_args__ = (
         UniqueConstraint("name", "city_id"),
         # The constraint takes nulls for distinct.
@@ -53,23 +56,38 @@ class Organization(Record):
 folded_index(Organization.name)
 
 
+class OrganizationAlias(Alias, Base):
+    """Another name of the organization."""
+
+    __tablename__ = "organization_aliases"
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True)
+    __table_args__ = (Index(None, "alias", "organization_id"),)
+
+
+folded_index(OrganizationAlias.alias)
+
+
+class OrganizationIdentifier(Identifier, Base):
+    """An id that the organization has elsewhere."""
+
+    __tablename__ = "organization_identifiers"
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), index=True)
+
+
 class OrganizationSchema(Document):
     """An organization that conducts surveys, publishes sources, or takes part in initiatives."""
 
     rules = (Rule("parent", "is another organization", lambda row: row["parent_id"] != row["id"]),)
     id = identifier("amazon-web-services")
     name = named("Name of the organization.", "Amazon Web Services")
-    type = fields.Enum(
-        OrganizationType,
-        by_value=fields.String,
-        required=True,
-        metadata={"description": "Kind of organization.", "example": "company"},
-    )
+    type = one_of(OrganizationType, "Kind of organization.", "company")
     parent = slug("Id of the organization that it belongs to, if any.", "e-republic", attribute="parent_id", allow_none=True)
     city = slug(
         "Id of the city whose government it is an office of, if any.", "san-diego-ca", attribute="city_id", allow_none=True
     )
     summary = prose("What a source says about it, in our words.", "A provider of computing services.", allow_none=True)
+    aliases = aliases("Other names of the organization", "AWS")
+    identifiers = identifiers()
 
 
 organizations = Resource(
@@ -79,7 +97,7 @@ organizations = Resource(
     description="Organizations that conduct surveys, publish sources, or fund, build and coordinate initiatives.",
     default_sort="name",
     label=Organization.name,
-    search=("name", "summary"),
+    search=("name", "summary", "aliases"),
     tree="parent",
     facets=("type", "city", "initiative.role"),
     relations=(
@@ -138,6 +156,8 @@ organizations = Resource(
             offers=("label", "type"),
             description="The sources that it published.",
         ),
+        named_also(OrganizationAlias.organization_id, OrganizationAlias.alias),
+        identified(OrganizationIdentifier.organization_id),
         about("organizations"),
     ),
 )

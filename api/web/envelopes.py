@@ -138,10 +138,11 @@ def _filtered_by(filter: Filter) -> Callable[[Any], str]:
     start = address(request.args, without="cursor", **{"filter" if is_apart else filter.name: ""})
 
     def link(value: Any) -> str:
-        if value is None:
-            return address(request.args, without="cursor", **{f"{filter.name}__isnull": "true"})
         if is_apart:
-            text = json.dumps({**expression, "and": [*expression.get("and", []), {filter.name: value}]})
+            condition = {f"{filter.name}__isnull": True} if value is None else {filter.name: value}
+            text = json.dumps({**expression, "and": [*expression.get("and", []), condition]})
+        elif value is None:
+            return address(request.args, without="cursor", **{f"{filter.name}__isnull": "true"})
         else:
             text = escape(value) if isinstance(value, str) else json.dumps(value)
         return start + quote_plus(text, safe=SAFE)

@@ -15,13 +15,16 @@ depends_on = None
 
 TEXT = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 CHOICE = sa.String(40)
+NUMBER = sa.Numeric(21, 6).with_variant(sa.Numeric(22, 6), "postgresql")
 # All nouns, because all documents change.
-NOUNS = ("initiatives", "surveys", "priorities", "sources", "citations")
+NOUNS = ("surveys", "cities", "awards", "initiatives", "priorities", "organizations", "sources", "citations")
 NULLABLE = {
     "initiatives": ("summary", "status"),
     "initiative_metrics": ("value", "qualifier"),
     "sources": ("text_sha256",),
     "citations": ("paragraph", "sentence", "sentence_sha256"),
+    "cities": ("state",),
+    "awards": ("rank",),
 }
 ADDED: Mapping[str, Mapping[str, sa.types.TypeEngine[object]]] = {
     "initiatives": {"evolving": sa.Boolean()},
@@ -40,6 +43,8 @@ ADDED: Mapping[str, Mapping[str, sa.types.TypeEngine[object]]] = {
         "licence": TEXT,
         "attribution": TEXT,
     },
+    "cities": {"location_latitude": NUMBER, "location_longitude": NUMBER},
+    "awards": {"placement": TEXT},
     "citations": {"locator_record": TEXT, "locator_column": TEXT, "value_sha256": TEXT},
 }
 # Table, column and new name.
@@ -65,6 +70,21 @@ CHECKS: Mapping[tuple[str, str], tuple[str | None, str | None]] = {
         one_of("basis", "stated", "inferred", "editorial"),
         one_of("basis", "stated", "attributed", "inferred", "editorial", "external"),
     ),
+    ("cities", "state"): (
+        "length(state) = 2 and state = upper(state)",
+        (
+            "state = upper(state) and length(state) between case country when 'US' then 2 else 1 end "
+            "and case country when 'US' then 2 else 3 end"
+        ),
+    ),
+    ("cities", "location"): (
+        None,
+        (
+            "(location_latitude is null) = (location_longitude is null) "
+            "and location_latitude between -90 and 90 and location_longitude between -180 and 180"
+        ),
+    ),
+    ("awards", "placing"): (None, "rank is not null or placement is not null"),
     ("citations", "value_sha256"): (None, "length(value_sha256) = 64"),
     ("citations", "evidence"): (
         None,
@@ -114,7 +134,11 @@ LISTS = {
     "initiative_aliases": ("initiatives", "initiative_id", "alias"),
     "initiative_incomplete": ("initiatives", "initiative_id", "pointer"),
     "survey_incomplete": ("surveys", "survey_id", "pointer"),
+    "city_aliases": ("cities", "city_id", "alias"),
+    "organization_aliases": ("organizations", "organization_id", "alias"),
 }
+IDENTIFIERS = {"city_identifiers": ("cities", "city_id"), "organization_identifiers": ("organizations", "organization_id")}
+NOWHERE = sa.text("state is null")
 # Facts in their new form, and back.
 CONVERTED = (
     "update initiatives set status = null where status = 'in_progress'",
@@ -158,14 +182,20 @@ def upgrade() -> None:
             op.create_index(f"ix_{table}_{'_'.join(names)}", table, list(names))
     for table, (noun, owner, column) in LISTS.items():
         _create_list(table, noun, owner, column)
+    for table, (noun, owner) in IDENTIFIERS.items():
+        _create_identifiers(table, noun, owner)
+    op.create_index(
+        "ix_cities_country_name", "cities", ["country", "name"], unique=True, sqlite_where=NOWHERE, postgresql_where=NOWHERE
+    )
     for noun in NOUNS:
         seeding.republish(noun)
 
 
 def downgrade() -> None:
     """Restore the former tables; what they cannot hold becomes the nearest value that they can."""
-    for table in LISTS:
+    for table in (*LISTS, *IDENTIFIERS):
         op.drop_table(table)
+    op.drop_index("ix_cities_country_name", "cities")
     for table, columns_of_indexes in INDEXES.items():
         for names in columns_of_indexes:
             op.drop_index(f"ix_{table}_{'_'.join(names)}", table)
@@ -234,6 +264,20 @@ def _create_list(table: str, noun: str, owner: str, column: str) -> None:
     op.create_index(f"ix_{table}_{column}_{owner}", table, [column, owner])
     if column == "alias":
         op.create_index(f"ix_{table}_{column}_folded", table, [sa.text(f"lower({column})")])
+    tracking.track(table, (noun, owner))
+
+
+def _create_identifiers(table: str, noun: str, owner: str) -> None:
+    """Create the table of the ids that a noun's records have elsewhere."""
+    op.create_table(
+        table,
+        sa.Column(owner, TEXT, nullable=False),
+        sa.Column("scheme", TEXT, nullable=False),
+        sa.Column("value", TEXT, nullable=False),
+        sa.ForeignKeyConstraint([owner], [f"{noun}.id"], name=op.f(f"fk_{table}_{owner}"), ondelete="CASCADE", **_deferrable()),
+        sa.PrimaryKeyConstraint("scheme", "value", name=op.f(f"pk_{table}")),
+    )
+    op.create_index(f"ix_{table}_{owner}", table, [owner])
     tracking.track(table, (noun, owner))
 
 

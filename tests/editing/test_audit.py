@@ -130,4 +130,7 @@ def test_names_are_compared_on_the_disk(database: Database) -> None:
         places = [line.partition(": ")[0] for line in audit(session)]
         last = next(audit(session))
     assert places == ["cities/zz, id", "organizations/zz-1000, name", "organizations/zz-0, name", "organizations/zz-1000, name"]
-    assert last == "cities/zz, id: `id` ends with the `state`, in lower case. Create it again with another id."
+    assert (
+        last
+        == "cities/zz, id: `id` ends with the `state`, or with the `country` if that is null, in lower case. Create it again with another id."
+    )

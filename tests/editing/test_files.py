@@ -118,7 +118,7 @@ def test_a_file_is_not_read_whole(tmp_path: Path, form: str) -> None:
     """A file of any format takes no more memory than a few of its records."""
     noun, number = BY_NAME["sources"], 6_000
     contents = (
-        {**dict.fromkeys([*members(noun.schema), *PUBLICATION]), "id": f"a-{n}", "title": "x" * 300} for n in range(number)
+        {**dict.fromkeys([*members(noun.schema), *PUBLICATION]), "id": f"a-{n}", "label": "x" * 300} for n in range(number)
     )
     path = tmp_path / f"sources.{form}"
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -177,6 +177,8 @@ def test_any_text_and_number_comes_back(tmp_path_factory: pytest.TempPathFactory
         "priorities": [title],
         "partners": [],
         "metrics": [metric],
+        "aliases": [title],
+        "incomplete": [],
         "version": 1,
         "updated_at": "2026-01-31T12:00:00.000Z",
     }

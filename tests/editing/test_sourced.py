@@ -93,3 +93,57 @@ def test_open_lists(curator: FlaskClient, path: str, incomplete: list[str]) -> N
     assert answer.get_json()["data"]["incomplete"] == sorted(incomplete)
     noun, id = path.strip("/").split("/")
     assert curator.get(f"/{noun}?incomplete=/priorities&fields=id").get_json()["data"] == [{"id": id}]
+
+
+ABROAD: Json = {"id": "genova-ge", "name": "Genova", "country": "IT", "state": "GE"}
+
+
+def test_cities_abroad(curator: FlaskClient) -> None:
+    """A city can have a region of any country, or none; its id ends with it, or with the country, and names stay unique."""
+    assert curator.post("/cities", json=ABROAD).status_code == 201
+    monaco: Json = {"id": "monaco-mc", "name": "Monaco", "country": "MC", "location": {"latitude": 43.738, "longitude": 7.424}}
+    created = curator.post("/cities", json=monaco).get_json()["data"]
+    assert (created["state"], created["location"]) == (None, monaco["location"])
+    assert [row["id"] for row in curator.get("/cities?location.latitude__gte=43").get_json()["data"]] == ["monaco-mc"]
+    status, name, (item,) = brief(curator.post("/cities", json={**monaco, "id": "monaco-2-mc", "name": "MONACO"}))
+    assert (status, name, item["code"]) == (409, "conflict", "not-unique")
+    twice = {"identifiers": [{"scheme": "geonames", "value": "1"}]}
+    assert curator.patch("/cities/monaco-mc", json=twice, headers=ANY).get_json()["data"]["identifiers"] == twice["identifiers"]
+    assert curator.get("/cities?identifier.scheme=geonames&identifier.value=1&fields=id").get_json()["data"] == [
+        {"id": "monaco-mc"}
+    ]
+    status, name, (item,) = brief(curator.patch("/cities/genova-ge", json=twice, headers=ANY))
+    assert (status, name, item["code"]) == (409, "conflict", "not-unique")
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [
+        ({"id": "genova-it"}, "/id"),
+        ({"state": None}, "/id"),
+        ({"state": "Ge"}, "/state"),
+        ({"id": "genova-ca1", "state": "CA1", "country": "US"}, "/state"),
+        ({"location": {"latitude": 90.5, "longitude": 0}}, "/location/latitude"),
+        ({"location": {"latitude": 1.0000001, "longitude": 0}}, "/location/latitude"),
+        ({"location": {"latitude": 1}}, "/location/longitude"),
+        ({"location": [1, 2]}, "/location"),
+        ({"identifiers": [{"scheme": "Geo Names", "value": "1"}]}, "/identifiers/0/scheme"),
+        ({"identifiers": [{"scheme": "a", "value": "1"}, {"scheme": "a", "value": "1"}]}, "/identifiers/1/value"),
+    ],
+)
+def test_cities_that_are_none(refused: FlaskClient, changes: Json, pointer: str) -> None:
+    """A region, a point or an id elsewhere that cannot be is a 422 that names it."""
+    status, _, (item,) = brief(refused.post("/cities", json={**ABROAD, **changes}))
+    assert (status, item["pointer"]) == (422, pointer)
+
+
+def test_a_placing_in_words(curator: FlaskClient) -> None:
+    """An award has a rank, or the source's words for the placing; those without a rank come last."""
+    award: Json = {"survey": "digital-cities-2024", "category": "500000-or-more", "city": "boston-ma"}
+    words = {**award, "id": "digital-cities-2024-boston-ma", "placement": "finalist"}
+    assert curator.post("/awards", json=words).get_json()["data"]["rank"] is None
+    for sort in ("rank", "-rank"):
+        assert curator.get(f"/awards?sort={sort}&fields=rank").get_json()["data"][-1] == {"rank": None}
+    assert curator.get("/awards?placement=finalist&fields=id").get_json()["data"] == [{"id": words["id"]}]
+    status, _, (item,) = brief(curator.patch(f"/awards/{words['id']}", json={"placement": None}, headers=ANY))
+    assert (status, item["pointer"]) == (422, "/rank")

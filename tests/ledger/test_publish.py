@@ -72,7 +72,7 @@ def test_seeds_are_published(database: Database) -> None:
             [("upsert", "initiatives", LAKE), ("upsert", "initiatives", VISION)],
         ),
         (
-            ["delete from survey_priorities where place = 10"],
+            ["delete from survey_priorities where listed = 10"],
             [("upsert", "surveys", "digital-cities-2024"), ("upsert", "priorities", "modernization")],
         ),
         (
@@ -131,18 +131,15 @@ def test_every_column_is_tracked(database: Database) -> None:
             with database.engine.connect() as connection:
                 if table.name not in NOUNS:
                     fill_if_empty(connection, table, {owner: kind})
-                key = {
-                    name: value
-                    for name, value in connection.execute(table.select().limit(1)).mappings().one().items()
-                    if name in table.primary_key.columns
-                }
+                row = connection.execute(table.select().limit(1)).mappings().one()
+                key = {name: value for name, value in row.items() if name in table.primary_key.columns}
                 connection.execute(text("delete from ledger_dirty"))
                 connection.execute(
                     update(table).where(*(table.c[name] == value for name, value in key.items())).values({column.name: column})
                 )
                 noted = set(connection.execute(text("select kind, id from ledger_dirty")))
                 connection.rollback()
-            assert (kind, key[owner]) in noted, f"{table.name}.{column.name}"
+            assert (kind, row[owner]) in noted, f"{table.name}.{column.name}"
 
 
 def test_truncate_is_published(database: Database) -> None:

@@ -43,6 +43,9 @@ def _metric(name: str, value: float, unit: str, qualifier: str, as_of: str | Non
 # What the history changes of a noun's records.
 CHANGED: dict[str, Callable[[Record], Record]] = {
     "initiatives": _initiative,
+    "cities": lambda _: {"location": None, "aliases": [], "identifiers": []},
+    "organizations": lambda _: {"aliases": [], "identifiers": []},
+    "awards": lambda _: {"placement": None},
     "surveys": lambda _: {"incomplete": []},
     "sources": lambda row: {
         "label": row["title"],

@@ -29,16 +29,16 @@ Conditions = Iterable[tuple[Sequence[str], str, Any]]
 KINDS = {
     name: kind
     for kind, names in {
-        "text": "name title label headline summary description unit alias licence attribution record column",
+        "text": "name title label headline summary description unit alias licence attribution record column placement",
         "code": (
             "id survey city category subject_kind conducted_by parent publisher source subject subject_id "
             "state country field language "
-            "text_sha256 sentence_sha256 status type role qualifier basis kind direction pointer url value_sha256"
+            "text_sha256 sentence_sha256 status type role qualifier basis kind direction pointer scheme url value_sha256"
         ),
         "date": "started as_of period published retrieved",
         "instant": "updated_at",
         "number": (
-            "year cities_recognized rank min_population max_population listed value part parts paragraph sentence version"
+            "latitude longitude year cities_recognized rank min_population max_population listed value part parts paragraph sentence version"
         ),
         "flag": "tied state_capital evolving",
     }.items()
@@ -171,6 +171,9 @@ WAYS: Mapping[str, Mapping[str, Way]] = {
         "award": _back("awards", "awards", "city"),
         "initiative": _back("initiatives", "initiatives", "city"),
         "organization": _back("organizations", "organizations", "city"),
+        "location": _object("location", "latitude", "longitude"),
+        "alias": _texts("aliases", "alias"),
+        "identifier": _part("identifiers"),
         "citation": _warrants("cities"),
     },
     "awards": {
@@ -203,6 +206,8 @@ WAYS: Mapping[str, Mapping[str, Way]] = {
         "initiative": Way("initiatives", "initiatives", _partnerships),
         "survey": _back("surveys", "surveys", "conducted_by"),
         "source": _back("sources", "sources", "publisher"),
+        "alias": _texts("aliases", "alias"),
+        "identifier": _part("identifiers"),
         "citation": _warrants("organizations"),
     },
     "sources": {"publisher": _one("publisher", "organizations"), "citation": _warrants("sources")},
@@ -299,7 +304,8 @@ def member(record: Document, name: str) -> Any:
 
 
 def _compares(name: str, operator: str, have: Any, value: Any) -> bool:
-    kind = KINDS[name]
+    # An id elsewhere has a `value`, too.
+    kind = "text" if name == "value" and isinstance(have, str) else KINDS[name]
     if operator == "isnull":
         return (have is None) is value
     if kind == "date":
@@ -463,6 +469,9 @@ COLUMNS: Mapping[str, Sequence[Any]] = {
     "sentence_sha256": [letter * 64 for letter in "0af"],
     "value_sha256": [letter * 64 for letter in "0af"],
     "url": ["https://a.example/", "http://b.example/c"],
+    "scheme": ["geonames", "wikidata"],
+    "location_latitude": [-90, 0, 32.71571],
+    "location_longitude": [-117.16472, 0, 180],
     "alias": ["L.A.", "CPUC", "San José", "100%_", "a,b"],
     **{name: ["2023", "2024-07", "XXXX-07", "2024/.."] for name in ("published", "retrieved")},
     "started": [
@@ -607,7 +616,31 @@ def _citation(_: Random, row: Row, made: Made) -> Row:
     return row | {name: given.get(name, 1) for name in needed if row[name] is None}
 
 
-RULED = {"initiative_metrics": _metric, "sources": _source, "citations": _citation}
+def _city(random: Random, row: Row, _: Made) -> Row:
+    """Return a city with a whole location, or with none."""
+    coordinates = ("location_latitude", "location_longitude")
+    is_known = random.random() < 0.5
+    return row | {name: row[name] or 0 if is_known else None for name in coordinates}
+
+
+def _award(_random: Random, row: Row, _: Made) -> Row:
+    """Return an award with a placing."""
+    return row | ({"placement": "finalist"} if row["rank"] is None else {})
+
+
+def _identifier(random: Random, row: Row, _: Made) -> Row:
+    """Return an id elsewhere."""
+    return row | {"value": random.choice(["5391811", "Q65", "q65", "a b"])}
+
+
+RULED = {
+    "initiative_metrics": _metric,
+    "sources": _source,
+    "citations": _citation,
+    "cities": _city,
+    "awards": _award,
+    **dict.fromkeys(["city_identifiers", "organization_identifiers"], _identifier),
+}
 
 
 def clear(session: Session) -> None:
