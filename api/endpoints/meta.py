@@ -16,6 +16,8 @@ from werkzeug.exceptions import NotFound
 from api import __version__
 from api.errors import ProblemError
 from api.resources import RESOURCES
+from api.schema.choices import Choice
+from api.schema.resource import choices
 from api.web.blueprints import Blueprint, NoArguments, documents
 from api.web.headers import CONDITIONS, HEADERS, UNCHANGED, VARY
 from api.web.negotiation import HTML
@@ -87,6 +89,30 @@ class ProblemTypeListSchema(Schema):
     data = fields.List(fields.Nested(ProblemTypeSchema), required=True, metadata={"description": "The types of problem."})
 
 
+class ChoiceSchema(Schema):
+    """A value that a member can have."""
+
+    value = fields.String(required=True, metadata={"description": "The value, as records have it.", "example": "pilot"})
+    label = fields.String(required=True, metadata={"description": "The value in words.", "example": "Pilot"})
+    description = fields.String(required=True, metadata={"description": "What it means.", "example": "It is tried out."})
+
+
+class ChoicesSchema(Schema):
+    """A member that has one of several values."""
+
+    noun = fields.String(required=True, metadata={"description": "The noun.", "example": "initiatives"})
+    member = fields.String(
+        required=True, metadata={"description": "The member; of a part, after the list that has it.", "example": "status"}
+    )
+    values = fields.List(fields.Nested(ChoiceSchema), required=True, metadata={"description": "The values that it can have."})
+
+
+class ChoicesListSchema(Schema):
+    """Every member that has one of several values."""
+
+    data = fields.List(fields.Nested(ChoicesSchema), required=True, metadata={"description": "The members, by noun."})
+
+
 class Link(NamedTuple):
     """A row of the table of links: a path that anyone can read, what it is for, and a query that it needs."""
 
@@ -109,6 +135,7 @@ LINKS = (
     Link("/snapshot", "All records in one answer."),
     Link("/docs", "Interactive documentation."),
     Link("/openapi.json", "The OpenAPI 3.1 document."),
+    Link("/enums", "Every value of a member that has one of several, with its label and its meaning."),
     Link("/problems", "Every type of error, and what to do about it."),
     Link("/livez", "Whether the process runs."),
     Link("/readyz", "Whether the server can answer."),
@@ -152,6 +179,24 @@ def index(_arguments: dict[str, Any]) -> Response:
 def problem_types(_arguments: dict[str, Any]) -> Response:
     """List every `type` that an error can have, with its meaning and what to do about it."""
     return _either("problems.html", {"data": [_problem_type(name) for name in PROBLEMS]})
+
+
+@meta.route("/enums", parameters=CONDITIONS)
+@meta.arguments(NoArguments, location="query")
+@meta.response(200, ChoicesListSchema, description="The members with their values.", headers=HEADERS)
+@meta.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
+@documents(meta, "invalid-query", "not-acceptable", "precondition-failed")
+@meta.doc(operationId="list_enums", summary="List the values of members with their labels")
+def enums(_arguments: dict[str, Any]) -> Response:
+    """List every member that has one of several values: each value with a label and a sentence that says what it means."""
+    negotiate(JSON)
+    rows = [(noun.name, *row) for noun in RESOURCES for row in choices(noun.schema())]
+    data = [{"noun": noun, "member": member, "values": [*map(_choice, values)]} for noun, member, values in rows]
+    return _stable(json.dumps({"data": data}, separators=(",", ":")).encode(), JSON)
+
+
+def _choice(choice: Choice) -> dict[str, str]:
+    return {"value": choice.value, "label": choice.label, "description": choice.description}
 
 
 NAME = {

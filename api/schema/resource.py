@@ -1,15 +1,16 @@
 """The declaration of a noun: data that routes, the query language, its SQL and the ledger read; nothing here executes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, cast
 
-from marshmallow import fields
+from marshmallow import Schema, fields
 from sqlalchemy.orm import InstrumentedAttribute, RelationshipProperty, class_mapper
 
 from api.db.types import Base, Record
 from api.schema.canonical import PUBLICATION
+from api.schema.choices import Choice
 from api.schema.fields import Document, Object, Part
 from api.schema.operators import Type, type_of, value_schema
 
@@ -155,6 +156,16 @@ class Resource:
     def parts(self) -> tuple[tuple[RelationshipProperty[object], ...], ...]:
         """Paths of relationships to all rows of a document's parts."""
         return tuple(_paths(self.model))
+
+
+def choices(schema: Schema, place: str = "") -> Iterator[tuple[str, type[Choice]]]:
+    """Yield each member of a document that has one of several values, as `metrics.kind` within a part, with the values."""
+    for name, member in schema.fields.items():
+        inner = getattr(member, "inner", member)
+        if isinstance(inner, fields.Enum) and issubclass(inner.enum, Choice):
+            yield f"{place}{name}", inner.enum
+        elif isinstance(inner, fields.Nested) and not isinstance(inner, fields.Pluck):
+            yield from choices(inner.schema, f"{place}{name}.")
 
 
 def scalars(schema: type[Document | Part], model: type[Base]) -> dict[str, Field]:

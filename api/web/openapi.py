@@ -9,10 +9,12 @@ from apispec import BasePlugin
 from apispec.ext.marshmallow.common import resolve_schema_instance
 from flask import Flask
 from flask_smorest import Api as SmorestApi
+from marshmallow import fields
 
 from api import __version__
 from api.editing.inputs import Input
 from api.resources import RESOURCES
+from api.schema.choices import Choice
 from api.schema.fields import Document, Part
 from api.web import schemas
 from api.web.blueprints import Blueprint, response_name
@@ -47,6 +49,14 @@ class RequiredProperties(BasePlugin):
         schema = resolve_schema_instance(kwargs["schema"])
         is_published = isinstance(schema, Document | Part) and not isinstance(schema, Input)
         return {"required": sorted(schema.fields)} if is_published else {}
+
+
+def described(_converter: Any, field: fields.Field[Any], ret: dict[str, Any]) -> dict[str, Any]:
+    """Return the description of a field of choices, with a line for each of its values."""
+    if not isinstance(field, fields.Enum) or not issubclass(field.enum, Choice):
+        return {}
+    lines = [f"- `{choice.value}`: {choice.description}" for choice in field.enum]
+    return {"description": "\n".join([f"{ret['description']}\n", *lines])}
 
 
 class Api(SmorestApi):
@@ -94,6 +104,7 @@ def document(routes: Sequence[Blueprint]) -> bytes:
         },
     )
     api = Api(app, spec_kwargs={"extra_plugins": [RequiredProperties()]})
+    api.ma_plugin.converter.add_attribute_function(described)
     for resource in RESOURCES:
         for name, parameter in parameter_components(resource).items():
             api.spec.components.parameter(name, "query", parameter)

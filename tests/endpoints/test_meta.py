@@ -1,6 +1,7 @@
 """Descriptions for people: the index, the interactive documentation, and the pages of the problem types."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -14,7 +15,7 @@ from werkzeug.test import TestResponse
 
 from api import __version__
 from api.endpoints.meta import ASSETS, LINKS
-from api.resources import RESOURCES
+from api.resources import BY_NAME, RESOURCES
 from api.schema.operators import OPERATORS
 from api.web.openapi import SUMMARY, TITLE
 from api.web.problem_types import PROBLEMS
@@ -140,7 +141,20 @@ def test_neither(site: FlaskClient, path: str) -> None:
 def test_index(client: FlaskClient) -> None:
     """The index links every noun and everything else, and each link answers."""
     index = fetch(client, "/").get_json()
-    names = ("example", "search", "suggest", "changes", "digest", "snapshot", "docs", "openapi", "problems", "livez", "readyz")
+    names = (
+        "example",
+        "search",
+        "suggest",
+        "changes",
+        "digest",
+        "snapshot",
+        "docs",
+        "openapi",
+        "enums",
+        "problems",
+        "livez",
+        "readyz",
+    )
     paths = (
         "/initiatives/los-angeles-ca-myla311",
         "/search?q=digital",
@@ -150,6 +164,7 @@ def test_index(client: FlaskClient) -> None:
         "/snapshot",
         "/docs",
         "/openapi.json",
+        "/enums",
         "/problems",
         "/livez",
         "/readyz",
@@ -375,3 +390,26 @@ def test_readme_shows_every_operator(client: FlaskClient) -> None:
     assert {query: fetch(client, f"/cities?{query}").status_code for query in EXAMPLES.values()} == dict.fromkeys(
         EXAMPLES.values(), 200
     )
+
+
+def test_every_value_has_a_label_and_a_meaning(client: FlaskClient) -> None:
+    """Each value that OpenAPI lists for a member of choices is explained at one address, and in OpenAPI itself."""
+    rows = client.get("/enums").get_json()["data"]
+    schemas = client.get("/openapi.json").get_json()["components"]["schemas"]
+    places = [(row["noun"], row["member"]) for row in rows]
+    assert places == [
+        *(("initiatives", member) for member in ("status", "partners.role")),
+        *(("initiatives", f"metrics.{member}") for member in ("kind", "qualifier", "direction")),
+        ("organizations", "type"),
+        ("sources", "type"),
+        ("citations", "basis"),
+    ]
+    parts = {"partners": "Partner", "metrics": "Metric"}
+    for row in rows:
+        head, _, below = row["member"].partition(".")
+        schema = schemas[parts[head] if below else BY_NAME[row["noun"]].singular.title()]["properties"][below or head]
+        assert [value["value"] for value in row["values"]] == [value for value in schema["enum"] if value is not None]
+        for value in row["values"]:
+            assert value["label"] == value["value"].replace("_", " ").capitalize()
+            assert re.fullmatch(r"[A-Z].+\.", value["description"])
+            assert f"- `{value['value']}`: {value['description']}" in schema["description"]

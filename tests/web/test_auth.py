@@ -46,7 +46,7 @@ MATRIX = {
     **{f"GET /{row.name}{rest}": OPEN for row in RESOURCES for rest in ("", ".{format}", "/{id}", "/{id}/history")},
     **{f"POST /{row.name}/search": OPEN for row in RESOURCES},
     **{f"GET {path}": OPEN for path in ("/", "/docs", "/openapi.json", "/livez", "/readyz", "/search", "/suggest")},
-    **{f"GET {path}": OPEN for path in ("/problems", "/problems/{name}", "/changesets/{version}")},
+    **{f"GET {path}": OPEN for path in ("/enums", "/problems", "/problems/{name}", "/changesets/{version}")},
     **{f"GET {path}": OPEN for path in ("/changes", "/changes/{noun}", "/digest", "/digest/buckets/{noun}/{number}", "/snapshot")},
     # Its example changes a city.
     "POST /changesets": CITIES,

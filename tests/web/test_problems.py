@@ -31,7 +31,7 @@ from tests.support.records import nouns
 pytestmark = pytest.mark.contract
 
 PATHS = sorted(
-    ["/", "/changesets", "/docs", "/keys", "/livez", "/openapi.json", "/problems", "/readyz", "/search", "/suggest"]
+    ["/", "/changesets", "/docs", "/enums", "/keys", "/livez", "/openapi.json", "/problems", "/readyz", "/search", "/suggest"]
     + ["/changes", "/digest", "/snapshot", "/webhooks"]
     + [path for row in RESOURCES for path in (f"/{row.name}", f"/{row.name}/search")]
 )

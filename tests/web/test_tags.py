@@ -27,7 +27,7 @@ PATHS = (
     *("/cities?limit=1&fields=id", "/cities.csv", "/cities.ndjson", "/search?q=boston", "/suggest?q=bos", "/changes?since=600"),
     *("/digest", "/digest?at=604", "/digest/buckets/cities/0", "/snapshot", "/snapshot?as_of=604", "/changesets/604"),
 )
-UNCHANGING = ("/openapi.json", "/docs", "/", "/problems", "/problems/conflict", "/docs/page.css")
+UNCHANGING = ("/openapi.json", "/enums", "/docs", "/", "/problems", "/problems/conflict", "/docs/page.css")
 ACCEPTED = (None, "identity", *CODINGS)
 
 
