@@ -12,10 +12,12 @@ from click.testing import Result
 from sqlalchemy import select
 
 from api.ledger.models import Revision
+from api.resources import RESOURCES
 from api.settings import ROOT, Settings
 from tests.support.applications import serving
 from tests.support.databases import Store, opened, template
-from tests.support.files import SEEDS, city, write
+from tests.support.editions import seeded
+from tests.support.files import city, write
 
 
 def run(settings: Settings, *arguments: str) -> Result:
@@ -45,7 +47,10 @@ def test_commands(settings: Settings, tmp_path: Path) -> None:
         f"{tmp_path}/cities.json:1: name: `name`: Not a valid string.",
         "Error: faults: 1; nothing was written",
     ]
-    dry = run(settings, "import", str(SEEDS), "--dry-run")
+    (tmp_path / "all").mkdir()
+    for resource in RESOURCES:
+        write(tmp_path / "all", f"{resource.name}.json", list(seeded(resource.name).values()))
+    dry = run(settings, "import", str(tmp_path / "all"), "--dry-run")
     assert (
         dry.output.splitlines()[-1] == "Records: 0 created, 0 updated, 603 unchanged; this was a dry run: nothing was written."
     )
