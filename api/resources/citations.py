@@ -48,6 +48,10 @@ class Subject(Base):
     )
 
 
+# A fact and its source.
+CITED = ("subject_kind", "subject_id", "field", "source_id")
+
+
 class Citation(Record):
     """The sentence that supports a fact."""
 
@@ -66,10 +70,13 @@ class Citation(Record):
     __table_args__ = (
         ForeignKeyConstraint(["subject_kind", "subject_id"], ["records.kind", "records.id"], ondelete="CASCADE"),
         UniqueConstraint(
-            *("subject_kind", "subject_id", "field", "source_id"),
+            *CITED,
             *("paragraph", "sentence", "locator_record", "locator_column"),
             name="uq_citations_locator",
         ),
+        # The constraint takes nulls for distinct; one of these has none.
+        Index("ix_citations_of_sentences", *CITED, "paragraph", "sentence", unique=True),
+        Index("ix_citations_of_values", *CITED, "locator_record", "locator_column", unique=True),
         Index(None, "subject_id", "id"),
         Index(None, "subject_kind", "id"),
         Index(None, "field", "id"),

@@ -53,6 +53,8 @@ RENAMED = (("survey_priorities", "place", "listed"), ("sources", "title", "label
 TITLED = ((), ("type",), ("publisher_id",), ("part",), ("parts",), ("language",), ("text_sha256",))
 SENTENCE = ("subject_kind", "subject_id", "field", "source_id", "paragraph", "sentence")
 LOCATOR = ("locator_record", "locator_column")
+# The unique constraint takes nulls for distinct; one of these has none.
+UNIQUE = {"ix_citations_of_sentences": SENTENCE, "ix_citations_of_values": (*SENTENCE[:4], *LOCATOR)}
 RENAMED_CONSTRAINTS = (("survey_priorities", "uq_survey_priorities_survey_id_place", "uq_survey_priorities_survey_id_listed"),)
 # Columns that are filled before they are required.
 REQUIRED = (("initiative_metrics", "kind"),)
@@ -187,6 +189,8 @@ def upgrade() -> None:
     op.create_index(
         "ix_cities_country_name", "cities", ["country", "name"], unique=True, sqlite_where=NOWHERE, postgresql_where=NOWHERE
     )
+    for name, columns_of_index in UNIQUE.items():
+        op.create_index(name, "citations", list(columns_of_index), unique=True)
     for noun in NOUNS:
         seeding.republish(noun)
 
@@ -196,6 +200,8 @@ def downgrade() -> None:
     for table in (*LISTS, *IDENTIFIERS):
         op.drop_table(table)
     op.drop_index("ix_cities_country_name", "cities")
+    for name in UNIQUE:
+        op.drop_index(name, "citations")
     for table, columns_of_indexes in INDEXES.items():
         for names in columns_of_indexes:
             op.drop_index(f"ix_{table}_{'_'.join(names)}", table)

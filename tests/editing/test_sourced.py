@@ -1,10 +1,15 @@
 """Members that say how much a source says: kinds of figures, other names, and lists that it leaves open."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
 
+from api.db.database import Database
+from api.db.types import Base
 from tests.support.answers import ANY, Json, brief
 
 LAKE = "/initiatives/los-angeles-ca-data-lake"
@@ -147,3 +152,21 @@ def test_a_placing_in_words(curator: FlaskClient) -> None:
     assert curator.get("/awards?placement=finalist&fields=id").get_json()["data"] == [{"id": words["id"]}]
     status, _, (item,) = brief(curator.patch(f"/awards/{words['id']}", json={"placement": None}, headers=ANY))
     assert (status, item["pointer"]) == (422, "/rank")
+
+
+def test_the_database_refuses_a_citation_twice(database: Database) -> None:
+    """Raw SQL cannot cite a fact twice from one place, although the places of the other form are null."""
+    table = Base.metadata.tables["citations"]
+    with database.reading() as session:
+        row = dict(session.execute(select(table).limit(1)).mappings().one())
+    value = {"paragraph": None, "sentence": None, "sentence_sha256": None, "value_sha256": "0" * 64}
+    of_value = {**row, **value, "id": "zz-value", "locator_record": "1", "locator_column": "name"}
+    for rows, is_refused in (
+        ([{**row, "id": "zz"}], True),
+        ([{**row, "id": "zz", "sentence": 99}], False),
+        ([of_value], False),
+        ([{**of_value, "id": "zz-other", "locator_column": "code"}], False),
+        ([{**of_value, "id": "zz-again"}], True),
+    ):
+        with pytest.raises(IntegrityError) if is_refused else nullcontext(), database.writing() as session:
+            session.execute(insert(table), rows)
