@@ -226,7 +226,7 @@ def value_of(cell: str, field: fields.Field[Any] | None) -> Any:
     if field is not None and is_list(field):
         if isinstance(field, fields.Pluck) or not text.startswith("["):
             return _items(text)
-    elif not isinstance(field, Flag | fields.Integer | Number | Object):
+    elif not isinstance(field, Flag | fields.Integer | Number | Object | fields.Dict):
         return text
     try:
         return load(cell, exact=True)

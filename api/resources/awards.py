@@ -4,9 +4,10 @@ from sqlalchemy import Boolean, CheckConstraint, ForeignKey, ForeignKeyConstrain
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db.types import Record, Whole, whole_number
+from api.resources.bases import FactBasis, SubjectDocument, bases_of
 from api.resources.citations import about
 from api.resources.initiatives import InitiativeAward
-from api.schema.fields import Document, Rule, flag, identifier, named, prose, slug, whole
+from api.schema.fields import Rule, flag, identifier, named, prose, slug, whole
 from api.schema.resource import Relation, Resource, Shared
 
 
@@ -21,6 +22,7 @@ class Award(Record):
     placement: Mapped[str | None]
     tied: Mapped[bool | None] = mapped_column(Boolean(create_constraint=True, name="tied"))
     summary: Mapped[str | None]
+    bases: Mapped[list[FactBasis]] = bases_of("Award", "awards")
     __table_args__ = (
         ForeignKeyConstraint(["survey_id", "category"], ["survey_categories.survey_id", "survey_categories.category"]),
         UniqueConstraint("survey_id", "category", "city_id"),
@@ -34,7 +36,7 @@ class Award(Record):
     )
 
 
-class AwardSchema(Document):
+class AwardSchema(SubjectDocument):
     """A city's placing in one category of one survey."""
 
     rules = (Rule("rank", "or `placement` is given", lambda row: row["rank"] is not None or row["placement"] is not None),)
@@ -66,7 +68,7 @@ awards = Resource(
             description="If several awards of a category have a placing, none is untied, and if one has it, it is not tied",
         ),
     ),
-    facets=("survey", "category", "city", "rank", "placement", "city.state", "initiative.priority"),
+    facets=("survey", "category", "city", "rank", "placement", "city.state", "initiative.priority", "basis"),
     # San Diego already has an award in that category.
     example={"city": "boston-ma", "rank": 10},
     relations=(
@@ -97,6 +99,6 @@ awards = Resource(
             offers=("status", "priority"),
             description="The initiatives that it credits.",
         ),
-        about("awards"),
+        *about("awards"),
     ),
 )

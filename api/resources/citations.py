@@ -8,7 +8,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index,
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db.types import Base, Record, Whole, choice, whole_number
-from api.schema.choices import Choice
+from api.resources.bases import POINTER, Basis, FactBasis, FactBasisSchema
 from api.schema.fields import SHA256, Document, Part, Pattern, Rule, identifier, object_of, one_of, slug, text, whole
 from api.schema.fingerprints import ABBREVIATIONS, SENTENCE_RULE
 from api.schema.resource import Relation, Resource
@@ -23,16 +23,6 @@ HOW_TO_CHECK = (
     "normalize by Unicode NFKC, straight quotes for curly ones, one space for each run of white space, trimmed; "
     "take the SHA-256 of the UTF-8 bytes."
 )
-
-
-class Basis(Choice):
-    """How a fact follows from its source."""
-
-    STATED = "stated", "The source says so."
-    ATTRIBUTED = "attributed", "It is an opinion of the source, and served as such."
-    INFERRED = "inferred", "It follows from what the source says."
-    EDITORIAL = "editorial", "It is our judgement, based on what the source says."
-    EXTERNAL = "external", "A second source says so, which is not the one that the record comes from."
 
 
 class Subject(Base):
@@ -135,7 +125,7 @@ class CitationSchema(Document):
     field = text(
         "JSON Pointer (RFC 6901) of the fact within the record; a pointer to a list or an object covers all of it.",
         "/metrics/0",
-        validate=Pattern(r"^(/([^/~,\x00]|~[01])*)+$"),
+        validate=Pattern(POINTER),
     )
     source = slug("Id of the source.", "industry-insider-digital-cities-2024-part-1", attribute="source_id")
     paragraph = whole(
@@ -165,9 +155,18 @@ class CitationSchema(Document):
     basis = one_of(Basis, "How the fact follows.", "stated")
 
 
-def about(kind: str) -> Relation:
-    """Return a noun's relation to the citations of its records."""
-    return Relation(
+def about(kind: str) -> tuple[Relation, Relation]:
+    """Return a noun's relations to the citations of its records, and to the bases of their facts."""
+    bases = Relation(
+        name="bases",
+        prefix="basis",
+        owner=FactBasis.subject_id,
+        target=FactBasis.basis,
+        part=FactBasisSchema,
+        where={"subject_kind": kind},
+        description="The facts that no source plainly states.",
+    )
+    return bases, Relation(
         name="citations",
         prefix="citation",
         owner=Citation.subject_id,

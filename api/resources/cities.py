@@ -11,11 +11,12 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from api.db.types import Base, Record, folded_index
 from api.resources.awards import Award
+from api.resources.bases import FactBasis, SubjectDocument, bases_of
 from api.resources.citations import about
 from api.resources.initiatives import Initiative
 from api.resources.lists import Alias, Identifier, aliases, identified, identifiers, named_also
 from api.resources.organizations import Organization
-from api.schema.fields import Document, Number, Part, Pattern, Rule, flag, identifier, named, object_of, prose, text
+from api.schema.fields import Number, Part, Pattern, Rule, flag, identifier, named, object_of, prose, text
 from api.schema.resource import Relation, Resource
 
 NOWHERE = sql("state is null")
@@ -36,6 +37,7 @@ class City(Record):
     identifiers: Mapped[list["CityIdentifier"]] = relationship(
         order_by="(CityIdentifier.scheme, CityIdentifier.value)", lazy="raise"
     )
+    bases: Mapped[list[FactBasis]] = bases_of("City", "cities")
     __table_args__ = (
         UniqueConstraint("country", "state", "name"),
         # The constraint takes nulls for distinct.
@@ -98,7 +100,7 @@ def _is_usps(row: Mapping[str, Any]) -> bool:
     return row["country"] != "US" or row["state"] is None or re.fullmatch("[A-Z]{2}", row["state"]) is not None
 
 
-class CitySchema(Document):
+class CitySchema(SubjectDocument):
     """A city."""
 
     rules = (
@@ -137,7 +139,7 @@ cities = Resource(
     default_sort="name",
     label=City.name,
     search=("name", "summary", "aliases"),
-    facets=("state", "country", "award.survey", "award.category", "award.rank", "initiative.priority"),
+    facets=("state", "country", "award.survey", "award.category", "award.rank", "initiative.priority", "basis"),
     relations=(
         Relation(
             name="awards",
@@ -168,6 +170,6 @@ cities = Resource(
         ),
         named_also(CityAlias.city_id, CityAlias.alias),
         identified(CityIdentifier.city_id),
-        about("cities"),
+        *about("cities"),
     ),
 )

@@ -5,12 +5,13 @@ from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, UniqueConstr
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from api.db.types import Base, Record, choice, folded_index
+from api.resources.bases import FactBasis, SubjectDocument, bases_of
 from api.resources.citations import about
 from api.resources.lists import Alias, Gap, aliases, incomplete, left_open, named_also
 from api.resources.metrics import InitiativeMetric, MetricSchema
 from api.schema.choices import Choice
 from api.schema.dates import LONGEST
-from api.schema.fields import Document, Part, Rule, edtf, flag, identifier, one_of, prose, slug, text, titled
+from api.schema.fields import Part, Rule, edtf, flag, identifier, one_of, prose, slug, text, titled
 from api.schema.resource import Relation, Resource
 
 
@@ -55,6 +56,7 @@ class Initiative(Record):
     metrics: Mapped[list[InitiativeMetric]] = relationship(order_by=InitiativeMetric.position, lazy="raise")
     aliases: Mapped[list["InitiativeAlias"]] = relationship(order_by="InitiativeAlias.alias", lazy="raise")
     incomplete: Mapped[list["InitiativeGap"]] = relationship(order_by="InitiativeGap.pointer", lazy="raise")
+    bases: Mapped[list[FactBasis]] = bases_of("Initiative", "initiatives")
     __table_args__ = (
         UniqueConstraint("city_id", "title"),
         CheckConstraint(f"length(started) between 4 and {LONGEST}", name="started"),
@@ -164,7 +166,7 @@ class InitiativeGapSchema(Part):
     )
 
 
-class InitiativeSchema(Document):
+class InitiativeSchema(SubjectDocument):
     """An initiative of a city."""
 
     rules = (Rule("parent", "is another initiative", lambda row: row["parent_id"] != row["id"]),)
@@ -213,7 +215,7 @@ initiatives = Resource(
     agree={"parent": "city", "awards": "city"},
     facets=(
         *("city", "city.state", "status", "evolving", "priority", "award", "award.survey", "partner", "partner.role"),
-        *("metric.kind", "metric.unit", "incomplete"),
+        *("metric.kind", "metric.unit", "incomplete", "basis"),
     ),
     relations=(
         Relation(
@@ -280,6 +282,6 @@ initiatives = Resource(
         ),
         named_also(InitiativeAlias.initiative_id, InitiativeAlias.alias),
         left_open(InitiativeGap.initiative_id, InitiativeGap.pointer, InitiativeGapSchema),
-        about("initiatives"),
+        *about("initiatives"),
     ),
 )

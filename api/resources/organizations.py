@@ -5,13 +5,14 @@ from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from api.db.types import Base, Record, choice, folded_index
+from api.resources.bases import FactBasis, SubjectDocument, bases_of
 from api.resources.citations import about
 from api.resources.initiatives import InitiativePartner, PartnerSchema
 from api.resources.lists import Alias, Identifier, aliases, identified, identifiers, named_also
 from api.resources.sources import Source
 from api.resources.surveys import Survey
 from api.schema.choices import Choice
-from api.schema.fields import Document, Rule, identifier, named, one_of, prose, slug
+from api.schema.fields import Rule, identifier, named, one_of, prose, slug
 from api.schema.resource import Relation, Resource
 
 NOWHERE = sql("city_id is null")
@@ -41,6 +42,7 @@ class Organization(Record):
     identifiers: Mapped[list["OrganizationIdentifier"]] = relationship(
         order_by="(OrganizationIdentifier.scheme, OrganizationIdentifier.value)", lazy="raise"
     )
+    bases: Mapped[list[FactBasis]] = bases_of("Organization", "organizations")
     __table_args__ = (
         UniqueConstraint("name", "city_id"),
         # The constraint takes nulls for distinct.
@@ -74,7 +76,7 @@ class OrganizationIdentifier(Identifier, Base):
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), index=True)
 
 
-class OrganizationSchema(Document):
+class OrganizationSchema(SubjectDocument):
     """An organization that conducts surveys, publishes sources, or takes part in initiatives."""
 
     rules = (Rule("parent", "is another organization", lambda row: row["parent_id"] != row["id"]),)
@@ -99,7 +101,7 @@ organizations = Resource(
     label=Organization.name,
     search=("name", "summary", "aliases"),
     tree="parent",
-    facets=("type", "city", "initiative.role"),
+    facets=("type", "city", "initiative.role", "basis"),
     relations=(
         Relation(
             name="parent",
@@ -158,6 +160,6 @@ organizations = Resource(
         ),
         named_also(OrganizationAlias.organization_id, OrganizationAlias.alias),
         identified(OrganizationIdentifier.organization_id),
-        about("organizations"),
+        *about("organizations"),
     ),
 )

@@ -5,10 +5,11 @@ from sqlalchemy import Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, relationship
 
 from api.db.types import Record, folded_index
+from api.resources.bases import FactBasis, SubjectDocument, bases_of
 from api.resources.citations import about
 from api.resources.initiatives import InitiativePriority
 from api.resources.surveys import SurveyPriority
-from api.schema.fields import Document, Part, identifier, named, prose, slug, whole
+from api.schema.fields import Part, identifier, named, prose, slug, whole
 from api.schema.resource import Relation, Resource
 
 
@@ -19,6 +20,7 @@ class Priority(Record):
     name: Mapped[str]
     description: Mapped[str]
     surveys: Mapped[list[SurveyPriority]] = relationship(order_by=SurveyPriority.survey_id, lazy="raise", viewonly=True)
+    bases: Mapped[list[FactBasis]] = bases_of("Priority", "priorities")
     __table_args__ = (UniqueConstraint("name"), Index(None, "name", "id"))
 
 
@@ -32,7 +34,7 @@ class PriorityListingSchema(Part):
     listed = whole("Its number in the list of the source, counted from 1; the list is no ranking.", 1, low=1)
 
 
-class PrioritySchema(Document):
+class PrioritySchema(SubjectDocument):
     """A near-term priority that respondents named."""
 
     id = identifier("cybersecurity")
@@ -56,7 +58,7 @@ priorities = Resource(
     default_sort="name",
     label=Priority.name,
     search=("name", "description"),
-    facets=("survey", "initiative.city", "initiative.status"),
+    facets=("survey", "initiative.city", "initiative.status", "basis"),
     relations=(
         Relation(
             name="surveys",
@@ -77,6 +79,6 @@ priorities = Resource(
             offers=("city", "status", "started", "city.state"),
             description="The initiatives that serve it.",
         ),
-        about("priorities"),
+        *about("priorities"),
     ),
 )

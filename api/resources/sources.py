@@ -4,11 +4,11 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db.types import Record, Whole, choice, folded_index, whole_number
+from api.resources.bases import FactBasis, SubjectDocument, bases_of
 from api.resources.citations import about
 from api.schema.choices import Choice
 from api.schema.fields import (
     SHA256,
-    Document,
     Pattern,
     Rule,
     edtf,
@@ -56,6 +56,7 @@ class Source(Record):
     licence: Mapped[str | None]
     attribution: Mapped[str | None]
     text_sha256: Mapped[str | None]
+    bases: Mapped[list[FactBasis]] = bases_of("Source", "sources")
     __table_args__ = (
         whole_number("part", "part >= 1"),
         whole_number("parts", "parts >= part"),
@@ -74,7 +75,7 @@ class Source(Record):
 folded_index(Source.label)
 
 
-class SourceSchema(Document):
+class SourceSchema(SubjectDocument):
     """A document from which facts come."""
 
     rules = (
@@ -137,7 +138,7 @@ sources = Resource(
         *("label", "headline", "type", "summary", "language", "url", "published", "retrieved", "licence", "attribution"),
         "text_sha256",
     ),
-    facets=("type", "publisher", "language", "licence"),
+    facets=("type", "publisher", "language", "licence", "basis"),
     relations=(
         Relation(
             name="publisher",
@@ -148,6 +149,6 @@ sources = Resource(
             offers=("name", "type"),
             description="The organization that published it.",
         ),
-        about("sources"),
+        *about("sources"),
     ),
 )

@@ -10,9 +10,10 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from api.db.types import Base, Record, Whole, folded_index, whole_number
 from api.resources.awards import Award
+from api.resources.bases import FactBasis, SubjectDocument, bases_of
 from api.resources.citations import about
 from api.resources.lists import Gap, incomplete, left_open
-from api.schema.fields import Document, Part, Pattern, Rule, identifier, named, prose, slug, text, whole
+from api.schema.fields import Part, Pattern, Rule, identifier, named, prose, slug, text, whole
 from api.schema.resource import Relation, Resource
 
 # The pointers to lists of a survey.
@@ -32,6 +33,7 @@ class Survey(Record):
     categories: Mapped[list["SurveyCategory"]] = relationship(order_by="SurveyCategory.position", lazy="raise")
     priorities: Mapped[list["SurveyPriority"]] = relationship(order_by="SurveyPriority.listed", lazy="raise")
     incomplete: Mapped[list["SurveyGap"]] = relationship(order_by="SurveyGap.pointer", lazy="raise")
+    bases: Mapped[list[FactBasis]] = bases_of("Survey", "surveys")
     __table_args__ = (
         UniqueConstraint("name", "year"),
         whole_number("year", "year between 1000 and 9999"),
@@ -169,7 +171,7 @@ def _has_lists(row: Mapping[str, Any]) -> bool:
     return all(int(match[2]) < len(row["categories"]) for match in numbers if match and match[2])
 
 
-class SurveySchema(Document):
+class SurveySchema(SubjectDocument):
     """One edition of a survey."""
 
     rules = (Rule("incomplete", "names only lists of categories that the record has", _has_lists),)
@@ -213,7 +215,7 @@ surveys = Resource(
     default_sort="-year",
     label=Survey.name,
     search=("name", "summary"),
-    facets=("name", "year", "conducted_by", "state", "priority"),
+    facets=("name", "year", "conducted_by", "state", "priority", "basis"),
     relations=(
         Relation(
             name="conducted_by",
@@ -268,6 +270,6 @@ surveys = Resource(
             description="The population categories.",
         ),
         left_open(SurveyGap.survey_id, SurveyGap.pointer, SurveyGapSchema),
-        about("surveys"),
+        *about("surveys"),
     ),
 )

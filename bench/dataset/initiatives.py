@@ -46,6 +46,8 @@ class InitiativeGenerator:
         draw = chance.random()
         return {
             "id": id,
+            # Nothing is cited.
+            "basis": {},
             "city": city,
             "title": title,
             "summary": " ".join(self.words.some(chance.randint(10, 25))).capitalize() + ".",

@@ -70,7 +70,7 @@ def test_replace_empties_what_is_missing(database: Database, tmp_path: Path) -> 
     assert load(database, path).statuses == {"unchanged": 1}
     result = load(database, path, replace=True)
     assert (result.faults, dict(result.statuses)) == ([], {"updated": 1})
-    kept = {"id", "name", "state", "country"}
+    kept = {"id", "name", "state", "country", "basis"}
     emptied = {name: before[name] if name in kept or isinstance(before[name], list) else None for name in before}
     assert documents(database, "cities")["seattle-wa"] == emptied
     path = write(tmp_path, "cities.csv", "id,summary\nseattle-wa,S\n")

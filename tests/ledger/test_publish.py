@@ -14,7 +14,8 @@ from api.ledger import models, publish
 from api.ledger.models import Head, Op, Revision
 from api.ledger.rendering import publishable
 from api.ledger.verify import verify
-from api.resources import RESOURCES
+from api.resources import RESOURCES, SUBJECTS
+from api.resources.bases import FactBasis
 from api.resources.cities import City
 from api.resources.initiatives import InitiativeSchema, initiatives
 from api.resources.metrics import InitiativeMetric
@@ -143,11 +144,16 @@ def test_every_column_is_tracked(database: Database) -> None:
 
 
 def test_truncate_is_published(database: Database) -> None:
-    """A sweep publishes a TRUNCATE, which fires no row triggers, and SQLite's DELETE without WHERE."""
+    """A sweep publishes a TRUNCATE, which fires no row triggers, and SQLite's DELETE without WHERE.
+
+    The records that showed the bases of the citations come first.
+    """
     statement = "truncate citations" if database.engine.dialect.name == "postgresql" else "delete from citations"
     with database.reading() as session:
         ids = session.execute(text("select id from citations order by id")).scalars().all()
-    assert changes(database, statement) == [("delete", "citations", id) for id in ids]
+        showing = {(kind, id) for kind, id in session.execute(select(FactBasis.subject_kind, FactBasis.subject_id))}
+    updated = [("upsert", noun.name, id) for noun in SUBJECTS for id in sorted(id for kind, id in showing if kind == noun.name)]
+    assert changes(database, statement) == [*updated, *(("delete", "citations", id) for id in ids)]
 
 
 def test_replace_is_published(database: Database) -> None:

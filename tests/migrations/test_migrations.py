@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from api.ledger.index.engine import TABLE
 from api.ledger.models import CURRENT, Dirty, Revision
 from api.ledger.verify import verify
 from api.resources import RESOURCES
+from api.resources.bases import FactBasis
 from api.settings import ROOT, Settings
 from migrations import seeding
 from tests.support.databases import SQLITE_FIRST, Store, config, opened, publishing, template, unmigrated, upgrade
@@ -436,11 +437,14 @@ def test_names_follow_the_convention(database: Database) -> None:
 
 
 def owners() -> dict[str, dict[str, str]]:
-    """Return the tracked tables, nouns' and parts', each with its kinds and the column that holds their id."""
+    """Return the tracked tables, nouns' and parts', each with its kinds and the column that holds their id.
+
+    The bases of facts have triggers of their own.
+    """
     kinds: dict[str, dict[str, str]] = {resource.name: {resource.name: "id"} for resource in RESOURCES}
     for resource in RESOURCES:
         for path in resource.parts:
-            for relationship in path:
+            for relationship in (step for step in path if step.mapper.class_ is not FactBasis):
                 table = relationship.mapper.local_table
                 assert isinstance(table, Table)
                 kinds.setdefault(table.name, {})[resource.name] = f"{resource.singular}_id"
@@ -456,6 +460,7 @@ def test_every_tracked_table_has_its_triggers(database: Database) -> None:
         suffixes, statement = ("", "_truncate"), "select tgname from pg_trigger where not tgisinternal"
     stems = [f"{resource.name}_record" for resource in RESOURCES]
     stems += [f"{table}_note_{kind}" for table, kinds in owners().items() for kind in kinds]
+    stems += ["citations_basis", "fact_bases_note"]
     with database.engine.begin() as connection:
         assert sorted(connection.scalars(text(statement))) == sorted(stem + suffix for stem in stems for suffix in suffixes)
 
@@ -465,8 +470,19 @@ def noted(session: Session) -> set[tuple[str, str]]:
     return {(kind, id) for kind, id in session.execute(delete(Dirty).returning(Dirty.kind, Dirty.id))}
 
 
+def owners_of(table: Table, tracked: Mapping[str, Mapping[str, str]], rows: Iterable[Any]) -> set[tuple[str, str]]:
+    """Return the records that own rows of a table."""
+    owning = {(kind, row[column]) for kind, column in tracked[table.name].items() for row in rows}
+    if table.name == "citations":
+        owning |= {(row["subject_kind"], row["subject_id"]) for row in rows if row["basis"] != "stated"}
+    return owning
+
+
 def test_every_change_of_a_row_is_noted(database: Database) -> None:
-    """An update, deletion and insertion in each tracked table note exactly the records that own the rows."""
+    """An update, deletion and insertion in each tracked table note exactly the records that own the rows.
+
+    Those of a citation note the record, too, that shows its basis.
+    """
     tracked = owners()
     tables = [table for table in Base.metadata.sorted_tables if table.name in tracked]
     # Citations go with the records that they are about.
@@ -479,7 +495,7 @@ def test_every_change_of_a_row_is_noted(database: Database) -> None:
         removed = {}
         for table in reversed(tables):
             rows = removed[table.name] = list(session.execute(select(table)).mappings())
-            expected = {(kind, row[column]) for kind, column in tracked[table.name].items() for row in rows}
+            expected = owners_of(table, tracked, rows)
             assert len(expected) > 0
             column = next(iter(table.columns))
             session.execute(table.update().values({column.name: column}))
@@ -488,7 +504,7 @@ def test_every_change_of_a_row_is_noted(database: Database) -> None:
             assert (table.name, "delete", noted(session)) == (table.name, "delete", expected)
         for table in tables:
             rows = removed[table.name]
-            expected = {(kind, row[column]) for kind, column in tracked[table.name].items() for row in rows}
+            expected = owners_of(table, tracked, rows)
             # One statement: rows may refer to rows of the same table.
             session.execute(insert(table).values([dict(row) for row in rows]))
             assert (table.name, "insert", noted(session)) == (table.name, "insert", expected)

@@ -63,6 +63,9 @@ def test_seeded_facts(client: FlaskClient, resource: Resource) -> None:
     served = {record["id"]: record for record in walk(client, f"/{resource.name}?limit=500")}
     for record in served.values():
         del record["version"], record["updated_at"]
+        if resource.name != "citations":
+            # The citations are seeded, and tell it.
+            del record["basis"]
         if resource.name == "priorities":
             # A priority's place is seeded with its survey.
             assert [place["survey"] for place in record.pop("surveys")] == ["digital-cities-2024"]

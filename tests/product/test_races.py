@@ -319,8 +319,8 @@ class Model(RuleBasedStateMachine):
 
 
 def bare(document: Json) -> Json:
-    """Return a document without the ledger's members."""
-    return {name: value for name, value in document.items() if name not in {"version", "updated_at"}}
+    """Return a document without the members that only the server sets."""
+    return {name: value for name, value in document.items() if name not in {"basis", "version", "updated_at"}}
 
 
 def machine(store: Store, migrated: Settings, folder: Path) -> type[Model]:

@@ -29,7 +29,7 @@ def server(settings: Settings, *, gateway: bool = True, **variables: object) -> 
     port = unused_port()
     environ = {"DATABASE_URL": settings.database_url, "PORT": port, "WORKERS": 1, **variables}
     with listening(SERVE if gateway else (*PLAIN, str(port)), "127.0.0.1", port, **environ):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         # A server listens before it answers.
         while not answers(port, "/readyz", patience=1):
             assert time.monotonic() < deadline

@@ -133,6 +133,13 @@ def _warrants(noun: str) -> Way:
     )
 
 
+def _bases() -> Way:
+    """Return the way to the facts of a record that are not plainly stated."""
+    return Way(
+        "bases", "", lambda _, record: [{"field": key, "basis": basis} for key, basis in record["basis"].items()], key="basis"
+    )
+
+
 def _partners(world: World, initiative: Document) -> list[Document]:
     """Return an organization for each role that it has in an initiative."""
     return [{**world.documents["organizations"][row["organization"]], "role": row["role"]} for row in initiative["partners"]]
@@ -165,6 +172,7 @@ WAYS: Mapping[str, Mapping[str, Way]] = {
         "state": _part("states", "state"),
         "category": _part("categories", "category"),
         "incomplete": _texts("incomplete", "pointer"),
+        "basis": _bases(),
         "citation": _warrants("surveys"),
     },
     "cities": {
@@ -174,12 +182,14 @@ WAYS: Mapping[str, Mapping[str, Way]] = {
         "location": _object("location", "latitude", "longitude"),
         "alias": _texts("aliases", "alias"),
         "identifier": _part("identifiers"),
+        "basis": _bases(),
         "citation": _warrants("cities"),
     },
     "awards": {
         "survey": _one("survey", "surveys"),
         "city": _one("city", "cities"),
         "initiative": _listing("initiatives", "initiatives", "awards"),
+        "basis": _bases(),
         "citation": _warrants("awards"),
     },
     "initiatives": {
@@ -192,11 +202,13 @@ WAYS: Mapping[str, Mapping[str, Way]] = {
         "metric": _part("metrics"),
         "alias": _texts("aliases", "alias"),
         "incomplete": _texts("incomplete", "pointer"),
+        "basis": _bases(),
         "citation": _warrants("initiatives"),
     },
     "priorities": {
         "survey": Way("surveys", "surveys", _places),
         "initiative": _listing("initiatives", "initiatives", "priorities"),
+        "basis": _bases(),
         "citation": _warrants("priorities"),
     },
     "organizations": {
@@ -208,9 +220,10 @@ WAYS: Mapping[str, Mapping[str, Way]] = {
         "source": _back("sources", "sources", "publisher"),
         "alias": _texts("aliases", "alias"),
         "identifier": _part("identifiers"),
+        "basis": _bases(),
         "citation": _warrants("organizations"),
     },
-    "sources": {"publisher": _one("publisher", "organizations"), "citation": _warrants("sources")},
+    "sources": {"publisher": _one("publisher", "organizations"), "basis": _bases(), "citation": _warrants("sources")},
     "citations": {"source": _one("source", "sources"), "locator": _object("locator", "record", "column")},
 }
 
@@ -517,7 +530,7 @@ COLUMNS: Mapping[str, Sequence[Any]] = {
     "part": [1, 2],
     "parts": [2, 3],
 }
-COUNTS = {"surveys": 5, "priorities": 8, "sources": 6, "awards": 24, "initiatives": 24, "citations": 50}
+COUNTS = {"surveys": 5, "priorities": 8, "sources": 6, "awards": 24, "initiatives": 24, "citations": 100}
 TOUCHES = (
     "update initiatives set summary = 'Touched.' where status = 'draft'",
     "delete from citations where basis = 'inferred' and sentence = 1",
@@ -534,7 +547,8 @@ def tables() -> list[Table]:
     for table in Base.metadata.sorted_tables:
         if table.name in WAYS or any(key.column.table in ordered for key in table.foreign_keys):
             ordered.append(table)
-    return ordered
+    # Citations point to records of every noun.
+    return sorted(ordered, key=lambda table: table.name == "citations")
 
 
 def make_rows(seed: int) -> dict[str, list[Row]]:

@@ -71,8 +71,8 @@ def listening(arguments: Sequence[str], host: str, port: int, **variables: objec
 
 
 def wait_until(holds: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    """Wait until a condition holds; fails after 30 seconds, or with the program's output if it ends first."""
-    deadline = time.monotonic() + 30
+    """Wait until a condition holds; fails after 60 seconds, or with the program's output if it ends first."""
+    deadline = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < deadline
         with suppress(subprocess.TimeoutExpired):

@@ -108,8 +108,8 @@ def _dimension(resource: Resource, head: str, rest: str = "") -> Dimension | Non
     part = next((row for row in relationships if row.mapper.class_ is relation.link), None)
     field_of_part = relation.fields.get(rest)
     column = field_of_part.column if field_of_part else relation.target
-    if part is None or column is None:
-        # Other records refer to this one, or the rows of the part have no key.
+    if part is None or column is None or relation.where:
+        # Other records refer to this one, or the rows of the part have no key, or they are a member of another shape.
         return None
     member = resource.schema().fields[part.key]
     nested = getattr(member, "inner", member)
