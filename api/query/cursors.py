@@ -13,7 +13,13 @@ from api.schema import dates
 from api.schema.fields import MAX_INTEGER
 
 # The JSON types of sort keys that are not text.
-KINDS: Mapping[str, type] = {"whole": int, "version": int, "instant": int, "flag": bool}
+KINDS: Mapping[str, Sequence[type]] = {
+    "whole": [int],
+    "version": [int],
+    "instant": [int],
+    "number": [int, float],
+    "flag": [bool],
+}
 
 
 def signature(query: Query) -> str:
@@ -74,8 +80,9 @@ def _check(value: Any, key: SortKey | type) -> None:
             return
         if value not in key.field.schema.get("enum", [value]):
             raise ValueError
-    kind = KINDS.get(key.field.type.name, str) if isinstance(key, SortKey) else key
-    if type(value) is not kind or (isinstance(value, int) and abs(value) > MAX_INTEGER):
+    kinds = KINDS.get(key.field.type.name, [str]) if isinstance(key, SortKey) else [key]
+    # Nothing is greater than NaN, nor less.
+    if type(value) not in kinds or (isinstance(value, int | float) and not abs(value) <= MAX_INTEGER):
         raise TypeError
     # JSON allows a lone surrogate, which no database does, and a null character, which PostgreSQL does not.
     if b"\0" in str(value).encode():

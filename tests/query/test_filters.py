@@ -17,6 +17,7 @@ from sqlalchemy import text
 from api.db.database import Database
 from api.query.language import Filter, facetable, filters, includable, sortable
 from api.resources import BY_NAME
+from api.schema.fields import MAX_INTEGER
 from api.schema.resource import Resource
 from tests.support import oracle
 from tests.support.databases import publishing
@@ -340,12 +341,19 @@ ADD = {
     "awards": [
         "insert into cities (id, name, state, country) values (:id, :id, 'ZZ', 'ZZ')",
         (
-            "insert into awards (id, survey_id, category, city_id, rank, tied) select :id, survey_id, category, :id, :rank, "
-            ":flag from (select survey_id, category from survey_categories limit 1) as one"
+            "insert into awards (id, survey_id, category, city_id, rank, placement, tied) select :id, survey_id, category, :id, "
+            ":rank, :tie, :flag from (select survey_id, category from survey_categories limit 1) as one"
         ),
+    ],
+    "cities": [
+        (
+            "insert into cities (id, name, state, country, state_capital, location_latitude, location_longitude) "
+            "values (:id, :id, 'ZZ', 'ZZ', :flag, :number, :number)"
+        )
     ],
 }
 REMOVE = {
+    "cities": ["delete from cities where id = :id"],
     "initiatives": ["delete from initiatives where id = :id"],
     "awards": ["delete from awards where id = :id", "delete from cities where id = :id"],
 }
@@ -362,13 +370,14 @@ CELLS = st.fixed_dictionaries(
     {
         "tie": st.sampled_from(["draft", "pilot"]),
         "maybe": st.sampled_from(["2024", "2024-07", "2024-07-31", None]),
-        "rank": st.integers(1, 3),
+        "rank": st.sampled_from([1, MAX_INTEGER, None]),
+        "number": st.sampled_from([-90, 32.71571, None]),
         "flag": st.sampled_from([True, False, None]),
     }
 )
 
 
-@pytest.mark.parametrize("noun", ["initiatives", "awards"])
+@pytest.mark.parametrize("noun", ADD)
 @given(data=st.data())
 @limits(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 def test_walk_while_others_write(own_client: FlaskClient, database: Database, noun: str, data: st.DataObject) -> None:
@@ -377,7 +386,7 @@ def test_walk_while_others_write(own_client: FlaskClient, database: Database, no
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("noun", ["initiatives", "awards"])
+@pytest.mark.parametrize("noun", ADD)
 @given(data=st.data())
 @limits(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 def test_many_walks_while_others_write(own_client: FlaskClient, database: Database, noun: str, data: st.DataObject) -> None:

@@ -96,6 +96,16 @@ def test_wrong_limit(routing_client: FlaskClient, value: str) -> None:
     assert brief(routing_client.get(f"/cities?limit={value.replace('+', '%2B').replace(' ', '%20')}")) == expected
 
 
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", "1e300", "9007199254740992", "true", '"1"', "[]"])
+def test_cursor_with_a_wrong_number(client: FlaskClient, value: str) -> None:
+    """A cursor of a list sorted by a number has a number that a record can have, or null; the control has one."""
+    path = "/cities?sort=location.latitude&limit=1"
+    signature, _, id = json.loads(base64.urlsafe_b64decode(client.get(path).get_json()["page"]["cursor"] + "=="))
+    for place, status in ((value, 400), ("-32.5", 200), ("7", 200), ("null", 200)):
+        cursor = base64.urlsafe_b64encode(f'["{signature}",{place},"{id}"]'.encode()).decode().rstrip("=")
+        assert client.get(f"{path}&cursor={cursor}").status_code == status, place
+
+
 @nouns
 def test_cursor_of_another_list(client: FlaskClient, resource: Any) -> None:
     """A cursor works with any limit in its own list, and in no other."""
