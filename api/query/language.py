@@ -12,6 +12,7 @@ from typing import Any
 from api.ledger.index.words import Search
 from api.ledger.models import Revision
 from api.resources import BY_NAME, RESOURCES
+from api.schema import nulls
 from api.schema.fields import Document
 from api.schema.operators import OPERATORS, TYPES, Operator, Type, operator_of
 from api.schema.resource import Column, Field, Relation, Resource
@@ -189,10 +190,24 @@ Expression = Conditions | Group
 
 @dataclass(frozen=True)
 class SortKey:
-    """One sort key: a field and a direction."""
+    """One sort key: a field and a direction. ``later``: another key comes before it."""
 
     field: Field
     descending: bool
+    later: bool = False
+
+    @property
+    def filling(self) -> Any:
+        """The value in place of null, by which rows without a value come last; None if there is none.
+
+        The first key has none: its own index has the range of the nulls, and serves filters as well.
+        """
+        return nulls.last(self.field.type.name, descending=self.descending) if self.later and self.field.nullable else None
+
+    @property
+    def nullable(self) -> bool:
+        """Whether it can be null in the order."""
+        return self.field.nullable and self.filling is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,10 +242,9 @@ class Query:
         if self.ranked:
             return (SortKey(LEDGER["version"], descending=True),)
         keys = self.sort if self.sort is not None else order(self.resource, self.resource.default_sort.split(","))
-        if any(key.field.column is self.resource.model.id for key in keys):
-            return keys
-        descending = bool(keys) and keys[-1].descending
-        return (*keys, SortKey(self.resource.fields["id"], descending))
+        if not any(key.field.column is self.resource.model.id for key in keys):
+            keys = (*keys, SortKey(self.resource.fields["id"], bool(keys) and keys[-1].descending))
+        return (*keys[:1], *[replace(key, later=True) for key in keys[1:]])
 
 
 def order(resource: Resource, names: Sequence[str]) -> tuple[SortKey, ...]:

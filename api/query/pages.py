@@ -120,7 +120,7 @@ def _run(  # noqa: PLR0913, PLR0917 - a statement and its parameters
     values: Mapping[str, Any],
     most: int,
 ) -> list[PageRow]:
-    near, parameters = _near(listing), bounds(segment, places)
+    near, parameters = _near(listing), bounds(listing, segment, places)
     shape = (name, tuple(parameters), (*near,))
     rows = listing.rows(shape, partial(build, listing, segment, places), **parameters, **values, limit=most)
     return [_row(row, near) for row in rows]

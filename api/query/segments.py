@@ -41,31 +41,39 @@ def _of_tiers(listing: Listing, places: Sequence[Any]) -> Iterator[Segment]:
 def _of_keys(listing: Listing, places: Sequence[Any]) -> Iterator[Segment]:
     """Yield first the rows that equal the place in all keys but the last, then in all but the last two, and so on.
 
-    In each of these, later values come before null.
+    In each of these, later values come before null, unless a value stands for null.
     """
     order = listing.query.order
     if not places:
         yield Segment()
-    elif len({key.descending for key in order}) == 1 and not any(key.field.nullable for key in order):
+    elif len({key.descending for key in order}) == 1 and not any(key.nullable for key in order):
         yield Segment(len(order), whole=True)
     else:
         for length in range(len(order), 0, -1):
             if places[length - 1] is not None:
                 yield Segment(length)
-                if order[length - 1].field.nullable:
+                if order[length - 1].nullable:
                     yield Segment(length, null=True)
 
 
-def bounds(segment: Segment, places: Sequence[Any]) -> Mapping[str, Any]:
+def bounds(listing: Listing, segment: Segment, places: Sequence[Any]) -> Mapping[str, Any]:
     """Return the parameters of `behind` by name."""
-    return {f"k{n}": place for n, place in enumerate(places) if place is not None and segment.keys}
+    filled = _filled(listing, places) if segment.keys else []
+    return {f"k{n}": place for n, place in enumerate(filled) if place is not None}
+
+
+def _filled(listing: Listing, places: Sequence[Any]) -> Sequence[Any]:
+    """Return the places as the order compares them."""
+    if listing.query.ranked:
+        return places
+    return [key.filling if place is None else place for place, key in zip(places, listing.query.order, strict=True)]
 
 
 def behind(listing: Listing, segment: Segment, places: Sequence[Any], plan: Plan) -> ColumnElement[bool]:
     """Return the condition for the rows of a segment."""
-    keys = selects.keys(listing, plan)[: segment.keys]
-    if not keys:
+    if not segment.keys:
         return true()
+    keys = selects.compared(listing, selects.keys(listing, plan))[: segment.keys]
     # The first place in a ranked list is the tier.
     bounds = [bindparam(f"k{n}", type_=column.type) for n, column in enumerate(keys, int(listing.query.ranked))]
     order = listing.query.order
@@ -74,7 +82,7 @@ def behind(listing: Listing, segment: Segment, places: Sequence[Any], plan: Plan
         return row < bound if order[0].descending else row > bound
     equal = [
         column == bound if place is not None else column.is_(None)
-        for column, bound, place in zip(keys[:-1], bounds[:-1], places, strict=False)
+        for column, bound, place in zip(keys[:-1], bounds[:-1], _filled(listing, places), strict=False)
     ]
     if segment.null:
         return and_(*equal, keys[-1].is_(None))

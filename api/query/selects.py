@@ -26,6 +26,7 @@ from api.query import conditions
 from api.query.language import Expression, SortKey
 from api.query.listing import Listing, is_of_ledger, lookup
 from api.query.plan import ALL, Plan
+from api.schema import nulls
 from api.schema.operators import WIDE
 from api.schema.resource import Resource
 
@@ -152,12 +153,18 @@ def _key(key: SortKey) -> Any:
     return type_coerce(column, WIDE[key.field.type.name]) if key.field.type.name in WIDE else column
 
 
+def compared(listing: Listing, columns: Sequence[Any]) -> list[ColumnElement[Any]]:
+    """Return the columns of the sort keys as the order compares them: filled if they can be."""
+    pairs = zip(columns, listing.query.order, strict=True)
+    return [column if key.filling is None else nulls.filled(column, key.filling) for column, key in pairs]
+
+
 def ordered(listing: Listing, statement: Select[Any], columns: Sequence[Any]) -> Select[Any]:
     """Order a statement by the columns of the sort keys, with nulls last in both directions."""
     terms = []
-    for column, key in zip(columns, listing.query.order, strict=True):
+    for column, key in zip(compared(listing, columns), listing.query.order, strict=True):
         term = column.desc() if key.descending else column.asc()
-        terms.append(term.nulls_last() if key.field.nullable else term)
+        terms.append(term.nulls_last() if key.nullable else term)
     return statement.order_by(*terms)
 
 

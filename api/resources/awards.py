@@ -7,6 +7,7 @@ from api.db.types import Record, Whole, whole_number
 from api.resources.bases import FactBasis, SubjectDocument, bases_of
 from api.resources.citations import about
 from api.resources.initiatives import InitiativeAward
+from api.schema import nulls
 from api.schema.fields import Rule, flag, identifier, named, prose, slug, whole
 from api.schema.resource import Relation, Resource, Shared
 
@@ -28,12 +29,25 @@ class Award(Record):
         UniqueConstraint("survey_id", "category", "city_id"),
         whole_number("rank", "rank >= 1"),
         CheckConstraint("rank is not null or placement is not null", name="placing"),
-        Index(None, "survey_id", "category", "rank", "id"),
-        Index(None, "category", "survey_id", "rank", "id"),
-        Index(None, "city_id", "survey_id", "category", "rank", "id"),
         Index(None, "rank", "survey_id", "category", "id"),
-        Index(None, "tied", "survey_id", "category", "rank", "id"),
     )
+
+
+RANK = nulls.filled(Award.rank, nulls.last("whole", descending=False))
+for columns in (
+    (Award.survey_id, Award.category),
+    (Award.category, Award.survey_id),
+    (Award.city_id, Award.survey_id, Award.category),
+    (Award.tied, Award.survey_id, Award.category),
+):
+    Index(f"ix_awards_{'_'.join(column.key for column in columns)}_rank_id", *columns, RANK, Award.id)
+Index(
+    "ix_awards_survey_id_category_rank_id_descending",
+    Award.survey_id,
+    Award.category,
+    nulls.filled(Award.rank, nulls.last("whole", descending=True)),
+    Award.id,
+)
 
 
 class AwardSchema(SubjectDocument):

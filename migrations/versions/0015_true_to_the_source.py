@@ -131,6 +131,12 @@ INDEXES: Mapping[str, Sequence[Sequence[str]]] = {
         (column, "initiative_id") for column in ("kind", "direction", "period", "period_period", "period_month")
     ],
 }
+# The columns before the rank in the indexes of awards, where a number behind all ranks stands for null.
+RANKED = [[*columns.split()] for columns in ("survey_id category", "category survey_id", "city_id survey_id category")]
+RANKED += [["tied", "survey_id", "category"]]
+RANK = "coalesce(rank, {}9007199254740992)"
+# This one is read backwards, so its number is before all ranks.
+DESCENDING = "ix_awards_survey_id_category_rank_id_descending"
 # Tables of lists of texts: the noun, the column that refers to it, and the column of the texts.
 LISTS = {
     "initiative_aliases": ("initiatives", "initiative_id", "alias"),
@@ -182,6 +188,8 @@ def upgrade() -> None:
     for table, columns_of_indexes in INDEXES.items():
         for names in columns_of_indexes:
             op.create_index(f"ix_{table}_{'_'.join(names)}", table, list(names))
+    _index_ranks(sa.text(RANK.format("")))
+    op.create_index(DESCENDING, "awards", [*RANKED[0], sa.text(RANK.format("-")), "id"])
     for table, (noun, owner, column) in LISTS.items():
         _create_list(table, noun, owner, column)
     for table, (noun, owner) in IDENTIFIERS.items():
@@ -200,6 +208,8 @@ def downgrade() -> None:
     for table in (*LISTS, *IDENTIFIERS):
         op.drop_table(table)
     op.drop_index("ix_cities_country_name", "cities")
+    op.drop_index(DESCENDING, "awards")
+    _index_ranks("rank")
     for name in UNIQUE:
         op.drop_index(name, "citations")
     for table, columns_of_indexes in INDEXES.items():
@@ -250,6 +260,14 @@ def _index_sources(*, new: bool) -> None:
         op.create_index(f"ix_sources_{'_'.join([*first, column])}_id", "sources", [*first, column, "id"])
     op.drop_index(f"ix_sources_{former}_folded", "sources")
     op.create_index(f"ix_sources_{column}_folded", "sources", [sa.text(f"lower({column})")])
+
+
+def _index_ranks(rank: str | sa.TextClause) -> None:
+    """Create the indexes of awards that end with the rank, or with an expression of it."""
+    for columns in RANKED:
+        name = f"ix_awards_{'_'.join(columns)}_rank_id"
+        op.drop_index(name, "awards")
+        op.create_index(name, "awards", [*columns, rank, "id"])
 
 
 def _allow_nulls(*, nullable: bool) -> None:
