@@ -12,7 +12,7 @@ from tests.support.databases import SQLITE_FIRST
 from tests.support.processes import environment
 
 # Paths that read nothing of the database.
-WITHOUT_DATABASE = {"/", "/docs", "/livez", "/openapi.json", "/problems", "/problems/{name}"}
+WITHOUT_DATABASE = {"/", "/docs", "/enums", "/livez", "/openapi.json", "/problems", "/problems/{name}"}
 
 
 @pytest.fixture(params=["sentry", "opentelemetry"])
