@@ -78,6 +78,7 @@ def opinion(text: str) -> tuple[str | None, int | None] | None:
 @given(text=TEXTS)
 @example("9999-21")
 @example("9999-24")
+@example("XXXX-21")
 def test_days(text: str) -> None:
     """The earliest and the latest day, and the month, are those of all days that a date can mean; without a day, it is none."""
     try:

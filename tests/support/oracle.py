@@ -247,7 +247,7 @@ def possible(date: str) -> list[dt.date]:
     """Return all days that a date of EDTF, without an interval, can mean; in the year 2000, if the year is not known."""
     written = re.sub("^XXXX", "2000", date.rstrip("?~%"))
     years = [year for year in range(1, 10_000) if fits(written[:4], f"{year:04}")]
-    if (season := written[5:]) in SEASONS and "X" in written:
+    if (season := written[5:]) in SEASONS and "X" in date:
         return []
     if season in SEASONS:
         days = [day for day in _of_years([*years, years[0] + 1]) if f"{day:%m}" in SEASONS[season].split()]
