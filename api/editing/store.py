@@ -4,8 +4,9 @@ Foreign keys are deferred to the end of the transaction, so the order of the row
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import String, Table, UniqueConstraint, bindparam, delete, insert, text, update
+from sqlalchemy import Column, String, Table, UniqueConstraint, bindparam, delete, insert, text, update
 from sqlalchemy.orm import Session
 
 from api.db.types import Base
@@ -63,14 +64,20 @@ def _update(session: Session, staging: Staging, layout: Layout, changes: Sequenc
 
 
 def _free_unique_values(session: Session, layout: Layout, changes: Sequence[Change]) -> None:
-    """Clear unique values that change, so that records can swap them; SQLite cannot defer UNIQUE.
+    """Clear a text of each unique key that changes, so that records can swap keys; SQLite cannot defer UNIQUE.
 
-    The value that stands in meanwhile is the record's id after a slash, which no record has.
+    The value that stands in meanwhile is the record's id after a slash, which no record has. A text that can be null is left
+    alone: checks may want it to be null, and the key is unique without it.
     """
     table = layout.table
     for constraint in (constraint for constraint in table.constraints if isinstance(constraint, UniqueConstraint)):
-        texts = [column for column in constraint.columns if not column.foreign_keys and isinstance(column.type, String)]
-        ids = [change.id for change in changes if texts and layout.names[texts[-1].name] in change.changed]
+        texts = [column for column in constraint.columns if _can_be_freed(column)]
+        members = {layout.names[column.name].partition("/")[0] for column in constraint.columns}
+        ids = [change.id for change in changes if texts and not members.isdisjoint(change.changed)]
         for start in range(0, len(ids), CHUNK):
             chosen = table.c.id.in_(ids[start : start + CHUNK])
             session.execute(update(table).where(chosen).values({texts[-1]: "/" + table.c.id}))
+
+
+def _can_be_freed(column: Column[Any]) -> bool:
+    return isinstance(column.type, String) and not column.foreign_keys and not column.nullable

@@ -153,6 +153,21 @@ def test_lists_are_replaced_in_their_order(editor: FlaskClient) -> None:
     assert (item["pointer"], item["code"]) == ("/title", "missing")
 
 
+def test_citations_swap_their_sentences(editor: FlaskClient) -> None:
+    """In one changeset, the places of two citations of one fact change sides, although no text of their key changes."""
+    first = editor.get("/citations?locator.record__isnull=true&limit=1").get_json()["data"][0]
+    second = {**first, "id": "zz", "sentence": first["sentence"] + 90}
+    document = {name: value for name, value in second.items() if name not in {"version", "updated_at"}}
+    assert editor.post("/citations", json=document).status_code == 201
+    rows = [
+        {"op": "patch", "kind": "citations", "id": row["id"], "if_match": "*", "document": {"sentence": other["sentence"]}}
+        for row, other in ((first, second), (second, first))
+    ]
+    assert editor.post("/changesets", json={"operations": rows}).status_code == 200
+    swapped = [editor.get(f"/citations/{row['id']}").get_json()["data"]["sentence"] for row in (first, second)]
+    assert swapped == [second["sentence"], first["sentence"]]
+
+
 def test_records_swap_what_only_one_can_have(editor: FlaskClient) -> None:
     """In one changeset, names go from one record to another and back; what refers to others can't, and is a 409."""
     names = {"cybersecurity": "Modernization", "modernization": "Cybersecurity"}
