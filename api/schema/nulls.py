@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, func, literal_column
 from api.schema.fields import MAX_INTEGER
 from api.schema.operators import BEHIND
 
-# By type of field, a value before all others and one behind them. Of a text and a flag, there is no such value.
+# By type of field, a value before all others and one behind them. Texts have no last value, and flags have only two values.
 ENDS: Mapping[str, tuple[Any, Any]] = {
     "whole": (-MAX_INTEGER - 1, MAX_INTEGER + 1),
     "number": (-MAX_INTEGER - 1, MAX_INTEGER + 1),
