@@ -1,10 +1,11 @@
 """Loads the facts of an edition into the schema of the calling revision; imports nothing from `api`.
 
 An edition is a folder of YAML files, one for each noun, with a list of documents as the API shows them. A released edition
-never changes: a data revision names its SHA-256, and a correction is a new edition.
+never changes: a data revision names its SHA-256, and a correction is a new edition, which `migrations.correcting` loads.
 """
 
 import hashlib
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,16 +49,16 @@ def edition_sha256(edition: str) -> str:
 
 def load(edition: str, sha256: str, layout: Layout) -> None:
     """Insert an edition. Raises `CommandError` if its files differ from the released ones."""
-    tables = _tables()
-    for noun, documents in _documents(edition, sha256, layout):
+    tables = reflected()
+    for noun, documents in documents_of(edition, sha256, layout):
         for table, row in _rows(tables, noun, documents, layout[noun]):
             op.get_bind().execute(sa.insert(table), row)
 
 
 def unload(edition: str, sha256: str, layout: Layout) -> None:
     """Delete an edition's records with their parts, the last first. Raises as `load` does."""
-    tables = _tables()
-    for noun, documents in reversed(list(_documents(edition, sha256, layout))):
+    tables = reflected()
+    for noun, documents in reversed(list(documents_of(edition, sha256, layout))):
         for document in reversed(documents):
             op.get_bind().execute(sa.delete(tables[noun]).where(tables[noun].c.id == document["id"]))
 
@@ -67,7 +68,8 @@ def republish(kind: str) -> None:
     op.execute(f"insert into ledger_dirty (kind, id) select '{kind}', id from {kind}")  # noqa: S608 - our own literal
 
 
-def _documents(edition: str, sha256: str, layout: Layout) -> Iterator[tuple[str, Sequence[dict[str, Any]]]]:
+def documents_of(edition: str, sha256: str, layout: Iterable[str]) -> Iterator[tuple[str, Sequence[dict[str, Any]]]]:
+    """Yield the documents of each noun of an edition. Raises `CommandError` if its files differ from the released ones."""
     actual = edition_sha256(edition)
     if actual != sha256:
         raise CommandError(
@@ -77,9 +79,13 @@ def _documents(edition: str, sha256: str, layout: Layout) -> Iterator[tuple[str,
         yield noun, yaml.load((SEEDS / edition / f"{noun}.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
-def _tables() -> Mapping[str, sa.Table]:
+def reflected() -> Mapping[str, sa.Table]:
+    """Return the tables of the database by name."""
     metadata = sa.MetaData()
-    metadata.reflect(op.get_bind())
+    with warnings.catch_warnings():
+        # No loader needs an index of an expression.
+        warnings.filterwarnings("ignore", "Skipped unsupported reflection", sa.exc.SAWarning)
+        metadata.reflect(op.get_bind())
     return metadata.tables
 
 

@@ -114,9 +114,23 @@ class Bucket(Base):
 
 
 class Dirty(Base):
-    """A note that a record changed since its last publication; triggers write it."""
+    """A note that a record changed since its last publication; triggers write it, and a correction adds who did it and why."""
 
     __tablename__ = "ledger_dirty"
     seq: Mapped[int] = mapped_column(Version, primary_key=True)
     kind: Mapped[str]
     id: Mapped[str]
+    reason: Mapped[str | None]
+    author: Mapped[str | None]
+
+
+class ReplacedRecord(Base):
+    """A record that a correction replaced: its rows in JSON, each with its table, none if it was new; for a downgrade."""
+
+    __tablename__ = "replaced_records"
+    number: Mapped[int] = mapped_column(Version, primary_key=True)
+    revision: Mapped[str]
+    kind: Mapped[str]
+    id: Mapped[str]
+    rows: Mapped[str]
+    __table_args__ = (Index(None, "kind", "id"),)

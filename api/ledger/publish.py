@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
@@ -99,10 +99,10 @@ def publish(
     while filled:
         # To fill the columns of dates that raw SQL has written is a change itself, which the triggers note.
         filled = False
-        for resource, ids in _take_dirty(session):
-            filled |= _append(session, resource, ids, commit, checked)
+        for resource, causes in _take_dirty(session):
+            filled |= _append(session, resource, causes, commit, checked)
             if progress:
-                progress(len(ids))
+                progress(len(causes))
     if commit.refused:
         session.execute(insert(Dirty), [{"kind": kind, "id": id} for kind, id in commit.refused])
     faults = [*commit.refused.values()]
@@ -145,6 +145,16 @@ def _advance_head(session: Session, commit: "_Commit") -> None:
 # --- revisions
 
 
+class _Cause(NamedTuple):
+    """Why a record changed, and who changed it."""
+
+    reason: str | None
+    author: str | None
+
+
+UNKNOWN = _Cause(None, None)
+
+
 @dataclass
 class _Commit:
     """The revisions of one publication as they are made: those after ``before``, so far up to ``version``.
@@ -167,8 +177,11 @@ class _Commit:
         """Begin without revisions."""
         self.version = self.before
 
-    def revision(self, kind: str, id: str, members: Mapping[str, bytes] | None) -> dict[str, Any]:
-        """Return the row of the next revision: a record's canonical members, or None for a deletion."""
+    def revision(self, kind: str, id: str, members: Mapping[str, bytes] | None, cause: _Cause = UNKNOWN) -> dict[str, Any]:
+        """Return the row of the next revision: a record's canonical members, or None for a deletion.
+
+        A cause of the record's own goes before the commit's.
+        """
         self.version += 1
         document = document_of(members, self.version, self.changed_at) if members else None
         row: dict[str, Any] = {
@@ -177,8 +190,7 @@ class _Commit:
             "kind": kind,
             "id": id,
             "op": Op.UPSERT if members else Op.DELETE,
-            "reason": self.reason,
-            "author": self.author,
+            **(cause if cause.reason else _Cause(self.reason, self.author))._asdict(),
             "changed_at": self.changed_at,
             "document": document and document.decode(),
             "hash": members and sha256(members),
@@ -205,30 +217,36 @@ def last_revisions(session: Session, kind: str, ids: Sequence[str]) -> dict[str,
     return {revision.id: revision for revision in revisions}
 
 
-def _take_dirty(session: Session) -> Iterator[tuple[Resource, list[str]]]:
+def _take_dirty(session: Session) -> Iterator[tuple[Resource, Mapping[str, _Cause]]]:
     """Delete the notes about changed records, and yield these in batches, in the order of publication: by noun, then by id.
 
+    Each id has the reason that its notes give, if any.
     Only `NOTES` of them are in memory; if there are more, the order begins again with each of these pieces.
     """
     # Notes about the nouns of a newer release are left to that release.
     is_known = Dirty.kind.in_([resource.name for resource in RESOURCES])
     oldest = select(Dirty.seq).where(is_known).order_by(Dirty.seq).limit(NOTES)
-    taken = delete(Dirty).where(Dirty.seq.in_(oldest)).returning(Dirty.kind, Dirty.id)
+    taken = delete(Dirty).where(Dirty.seq.in_(oldest)).returning(Dirty.kind, Dirty.id, Dirty.reason, Dirty.author)
     is_last = False
     while not is_last:
         notes = session.execute(taken).all()
-        is_last, noted = len(notes) < NOTES, set(notes)
+        is_last = len(notes) < NOTES
+        causes = {(kind, id): UNKNOWN for kind, id, _, _ in notes}
+        causes |= {(kind, id): _Cause(reason, author) for kind, id, reason, author in notes if reason}
         for resource in RESOURCES:
-            ids = sorted(id for kind, id in noted if kind == resource.name)
-            for start in range(0, len(ids), BATCH):
-                yield resource, ids[start : start + BATCH]
+            noted = sorted((id, cause) for (kind, id), cause in causes.items() if kind == resource.name)
+            for start in range(0, len(noted), BATCH):
+                yield resource, dict(noted[start : start + BATCH])
 
 
-def _append(session: Session, resource: Resource, ids: Sequence[str], commit: _Commit, checked: AbstractSet[bytes]) -> bool:
+def _append(
+    session: Session, resource: Resource, causes: Mapping[str, _Cause], commit: _Commit, checked: AbstractSet[bytes]
+) -> bool:
     """Add a revision for each record whose content differs from its last revision; refuse what cannot be published.
 
     Returns whether it filled columns of dates.
     """
+    ids = [*causes]
     contents, refused = publishable(session, resource, ids, checked)
     last = last_revisions(session, resource.name, ids)
     rows: list[dict[str, Any]] = []
@@ -236,7 +254,7 @@ def _append(session: Session, resource: Resource, ids: Sequence[str], commit: _C
     for id in (id for id in ids if id not in refused):
         old, members = last.get(id), canonical_members(contents[id]) if id in contents else None
         if (members and sha256(members)) != (old and old.hash):
-            rows.append(commit.revision(resource.name, id, members))
+            rows.append(commit.revision(resource.name, id, members, causes[id]))
             if old:
                 superseded[commit.version] = old
     _write(session, rows, superseded)

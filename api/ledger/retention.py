@@ -6,12 +6,12 @@ is published, so that it reaches copies, too.
 
 import datetime as dt
 
-from sqlalchemy import ColumnElement, Engine, func, select, text, update
+from sqlalchemy import ColumnElement, Engine, delete, func, select, text, update
 from sqlalchemy.orm import Session
 
 from api.db.engines import autocommit
 from api.ledger import head
-from api.ledger.models import Head, Op, Revision
+from api.ledger.models import Head, Op, ReplacedRecord, Revision
 from api.ledger.publish import publish_erasure, settle
 
 SUPERSEDED = (Revision.superseded.is_not(None), Revision.document.is_not(None))
@@ -46,6 +46,7 @@ def erase(session: Session, kind: str, id: str) -> int:
     versions = session.scalars(cut, execution_options={"synchronize_session": False}).all()
     if newest > (session.scalar(told) or 0):
         publish_erasure(session, kind, id)
+    session.execute(delete(ReplacedRecord).where(ReplacedRecord.kind == kind, ReplacedRecord.id == id))
     session.execute(COUNT_CUT)
     head.forget(session)
     return len(versions)

@@ -30,11 +30,11 @@ class OrganizationType(Choice):
 
 
 class Organization(Record):
-    """An organization, which is not a city itself."""
+    """An organization, such as a company, an agency, or the government of a city."""
 
     __tablename__ = "organizations"
     name: Mapped[str]
-    type: Mapped[OrganizationType] = mapped_column(choice(OrganizationType, "type"))
+    type: Mapped[OrganizationType | None] = mapped_column(choice(OrganizationType, "type"))
     parent_id: Mapped[str | None] = mapped_column(ForeignKey("organizations.id"))
     city_id: Mapped[str | None] = mapped_column(ForeignKey("cities.id"))
     summary: Mapped[str | None]
@@ -82,7 +82,7 @@ class OrganizationSchema(SubjectDocument):
     rules = (Rule("parent", "is another organization", lambda row: row["parent_id"] != row["id"]),)
     id = identifier("amazon-web-services")
     name = named("Name of the organization.", "Amazon Web Services")
-    type = one_of(OrganizationType, "Kind of organization.", "company")
+    type = one_of(OrganizationType, "Kind of organization; null if no source shows it.", "company", allow_none=True)
     parent = slug("Id of the organization that it belongs to, if any.", "e-republic", attribute="parent_id", allow_none=True)
     city = slug(
         "Id of the city whose government it is an office of, if any.", "san-diego-ca", attribute="city_id", allow_none=True

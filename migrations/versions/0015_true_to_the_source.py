@@ -25,6 +25,7 @@ NULLABLE = {
     "citations": ("paragraph", "sentence", "sentence_sha256"),
     "cities": ("state",),
     "awards": ("rank",),
+    "organizations": ("type",),
 }
 ADDED: Mapping[str, Mapping[str, sa.types.TypeEngine[object]]] = {
     "initiatives": {"evolving": sa.Boolean()},
@@ -171,6 +172,7 @@ RESTORED = (
     "update initiative_metrics set value = cast(substr(period, 1, 4) as integer) where kind = 'record'",
     "update initiative_metrics set qualifier = 'exactly' where qualifier is null or qualifier in ('about', 'less_than', 'up_to')",
     "update initiative_partners set role = 'coordinator' where role = 'leader'",
+    "update organizations set type = 'company' where type is null",
     "delete from citations where paragraph is null",
     "delete from sources where type = 'dataset'",
     "update citations set basis = 'stated' where basis in ('attributed', 'external')",

@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from werkzeug import Request, Response
 
 from api.ledger.models import EPOCH
 from api.settings import Settings
 from api.web import keys
+from tests.support import former
 from tests.support.answers import ANY, Json
 from tests.support.applications import serving
 from tests.support.copies import city, undo, write
-from tests.support.databases import SQLITE_FIRST, opened
+from tests.support.databases import SQLITE_FIRST, Store, opened, upgrade
 from tests.support.mirrors import CLIENT, JAVASCRIPT, PYTHON, Copy, JavaScriptCopy, PythonCopy, bucket, is_equal, on_sqlite
 from tests.support.node import Node
 from tests.support.processes import Server
-from tests.support.watched import Watched, watching
+from tests.support.watched import Answer, Watched, watching
 
 
 def kept(url: str, send: Callable[..., Any], copies: Sequence[Copy]) -> None:
@@ -149,6 +151,37 @@ def test_resumes(server: Watched, copy: Copy) -> None:
     copy.mirror(server.address)
     assert server.asked == [f"/changes?cursor={cursor}&limit=1000&wait=0", "/digest?at=604&buckets=true"]
     assert is_equal(server, copy)
+
+
+@on_sqlite
+def test_across_a_correction(store: Store, copy: Copy) -> None:
+    """A copy of what the first release published follows an upgrade that corrects facts and changes the form of all documents."""
+    settings = former.released(store)
+    before = {(noun, content["id"]): content for noun, content in former.documents()}
+    upgrade(settings)
+    first: list[Json] = []
+
+    def past(request: Request, answer: Answer) -> Response:
+        """Answer the snapshot as the first release would."""
+        if request.path != "/snapshot":
+            return answer()
+        request.environ |= {"QUERY_STRING": f"as_of={len(before)}", "HTTP_ACCEPT_ENCODING": "identity"}
+        response = answer()
+        first.extend(json.loads(line) for line in response.get_data(as_text=True).splitlines()[1:])
+        return response
+
+    with watching(settings) as server:
+        server.fault = past
+        copy.mirror(server.address)
+        assert {*server.paths()} == {"/snapshot", "/changes", "/digest"}
+        assert is_equal(server, copy)
+    assert {(row["kind"], row["document"]["id"]): without_version(row["document"]) for row in first} == before
+    assert before.keys() - copy.records().keys()
+
+
+def without_version(row: Json) -> Json:
+    """Return a document without the members that the ledger adds."""
+    return {name: value for name, value in row.items() if name not in {"version", "updated_at"}}
 
 
 @on_sqlite

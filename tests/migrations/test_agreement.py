@@ -60,8 +60,12 @@ FAULTS = {
         "update awards set tied = null where id = 'digital-cities-2024-san-jose-ca'",
     ),
     "citation": (
-        "update citations set field = '/colour' where id = 'organizations-e-republic-name-p22-s1'",
-        "citations/organizations-e-republic-name-p22-s1: organizations/e-republic has nothing at /colour",
+        (
+            "insert into citations (id, subject_kind, subject_id, field, source_id, paragraph, sentence, sentence_sha256, basis) "
+            "select 'zz-own', subject_kind, subject_id, '/colour', source_id, paragraph, sentence, sentence_sha256, basis "
+            "from citations where id = 'organizations-e-republic-name-p22-s1'"
+        ),
+        "citations/zz-own: organizations/e-republic has nothing at /colour",
         "update citations set field",
     ),
 }

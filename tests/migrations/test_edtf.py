@@ -12,7 +12,12 @@ from api.settings import Settings
 from tests.support.databases import Store, config, opened, publishing, template, upgrade
 
 FORMER = "0013"
-ID = "los-angeles-ca-myla311"
+# Of our own, because a later revision corrects those of the edition.
+ID = "boston-ma-day"
+INITIATIVE = "insert into initiatives (id, city_id, title, summary, status) values (:id, 'boston-ma', :id, 'Own.', 'pilot')"
+METRIC = (
+    "insert into initiative_metrics (initiative_id, position, name, value, unit, {}) values (:id, 0, 'Own', 1, 'courses', '{}')"
+)
 SET = "update initiatives set started = :date where id = :id"
 SET_METRIC = "update initiative_metrics set as_of = :date where initiative_id = :id and position = 0"
 STORED = """
@@ -21,11 +26,19 @@ STORED = """
 """
 # Dates of initiatives, with their periods and months.
 DATES = {
-    "los-angeles-ca-ai-training-courses": ("2024", "2024-01-01/2024-12-31", None),
-    "los-angeles-ca-cyber-risk-education": ("2024-07", "2024-07-01/2024-07-31", 7),
-    "los-angeles-ca-myla311": ("2024-02-29", "2024-02-29/2024-02-29", 2),
-    "sacramento-ca-high-speed-internet": (None, None, None),
+    "boston-ma-year": ("2024", "2024-01-01/2024-12-31", None),
+    "boston-ma-month": ("2024-07", "2024-07-01/2024-07-31", 7),
+    "boston-ma-day": ("2024-02-29", "2024-02-29/2024-02-29", 2),
+    "boston-ma-none": (None, None, None),
 }
+
+
+def add(database: Database, *required: str) -> None:
+    """Add the initiatives, each with a metric, given a column that the revision requires and its value."""
+    with database.writing() as session:
+        for id in DATES:
+            for statement in (INITIATIVE, METRIC.format(*required)):
+                session.execute(text(statement), {"id": id})
 
 
 def change(database: Database, statement: str, date: str | None, id: str = ID) -> None:
@@ -38,6 +51,7 @@ def test_an_upgrade_fills_the_columns(store: Store) -> None:
     """An upgrade keeps dates, makes room for longer ones, and derives the columns for filters and sort keys."""
     settings = store.copy(template(store, FORMER))
     with opened(settings) as database:
+        add(database, "qualifier", "exactly")
         with pytest.raises(IntegrityError):
             change(database, SET, "2023-12-01/2024")
         for id, (date, _, _) in DATES.items():
@@ -60,6 +74,7 @@ def test_an_upgrade_names_what_is_no_date(store: Store) -> None:
     """A text that is no date, which raw SQL has stored, stops the upgrade with its record's name, and nothing changes."""
     settings = store.copy(template(store, FORMER))
     with opened(settings) as database:
+        add(database, "qualifier", "exactly")
         change(database, SET, "May 2024")
         with pytest.raises(CommandError, match=f"initiatives/{ID}: can't be published"):
             command.upgrade(config(database), "head")
@@ -71,6 +86,7 @@ def test_an_upgrade_names_what_is_no_date(store: Store) -> None:
 def test_a_downgrade_loses_no_date(settings: Settings, date: str) -> None:
     """A downgrade is refused while dates need more than the former release has, with the SQL that mends each of them."""
     with opened(settings) as database:
+        add(database, "kind", "count")
         change(database, SET, date)
         change(database, SET_METRIC, date)
         with pytest.raises(CommandError) as refusal:

@@ -17,14 +17,18 @@ FIGURES = {
     "Decrease in calls": ((40, "percent", "at_least"), ("change", 40, "percent", "at_least", "decrease", None)),
     "Best year since": ((2005, "year", "exactly"), ("record", None, "year", None, "highest", "2005/..")),
 }
-ID = "los-angeles-ca-myla311"
+# Of our own, because a later revision corrects those of the edition.
+ID = "boston-ma-own"
+INITIATIVE = (
+    "insert into initiatives (id, city_id, title, summary, status) values (:id, 'boston-ma', 'Own', 'Own.', 'in_progress')"
+)
 
 
 def put_figures(database: Database) -> None:
-    """Replace an initiative's metrics by raw SQL."""
+    """Add an initiative with metrics by raw SQL."""
     row = "insert into initiative_metrics (initiative_id, position, name, value, unit, qualifier) values (:id, :n, :name, :v, :u, :q)"
     with database.writing() as session:
-        session.execute(text("delete from initiative_metrics where initiative_id = :id"), {"id": ID})
+        session.execute(text(INITIATIVE), {"id": ID})
         for n, (name, (former, _)) in enumerate(FIGURES.items()):
             session.execute(text(row), {"id": ID, "n": n, "name": name, **dict(zip("vuq", former, strict=True))})
 
@@ -33,18 +37,14 @@ def test_an_upgrade_claims_less(store: Store) -> None:
     """Figures get their kinds, guesses of a stage become null, all records are published again, and a downgrade brings them back."""
     settings = store.copy(template(store, FORMER))
     figures = text(f"{METRICS} where initiative_id = :id order by position")
-    statuses = text("select distinct status from initiatives")
+    status = text("select status from initiatives where id = :id")
     with opened(settings) as database:
         put_figures(database)
         before = head(database)
         upgrade(settings)
         with database.reading() as session:
             assert [tuple(row) for row in session.execute(figures, {"id": ID})] == [row for _, row in FIGURES.values()]
-            assert (
-                {None, "in_operation"}
-                <= set(session.scalars(statuses))
-                <= {None, "in_operation", "pilot", "planned", "draft", "completed"}
-            )
+            assert session.scalar(status, {"id": ID}) is None
             assert list(verify(session)) == []
             records = session.scalars(text("select count(*) from records")).one()
         assert head(database) >= before + records
@@ -55,7 +55,7 @@ def test_an_upgrade_claims_less(store: Store) -> None:
                 {"id": ID},
             )
             assert [tuple(row) for row in former] == [row for row, _ in FIGURES.values()]
-            assert {"in_progress", "in_operation"} <= set(session.scalars(statuses))
+            assert session.scalar(status, {"id": ID}) == "in_progress"
         upgrade(settings)
         with database.reading() as session:
             assert list(verify(session)) == []

@@ -1,0 +1,172 @@
+"""Publishes the correction of a released edition, and takes it back; imports nothing from `api`.
+
+A correction is a folder like an edition's, in the form of its revision, with the records that changed or are new, and
+`deleted.yaml` with the ids of those that are deleted, by noun. Each record is replaced by id, whatever it was. What it was is
+kept in `replaced_records`, so that a downgrade restores it exactly. Released revisions call these functions for ever, so none
+of them may change; a better one gets a new name.
+"""
+
+import json
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+import yaml
+from alembic import op
+
+from migrations import seeding
+from migrations.seeding import Layout, Part, documents_of, reflected
+
+# The author of a correction in the history of its records.
+AUTHOR = "maintainers"
+# Records that a warning names.
+NAMED = 20
+
+log = logging.getLogger("alembic.correcting")
+
+Row = dict[str, Any]
+Rows = Sequence[tuple[sa.Table, Row]]
+Tables = Mapping[str, sa.Table]
+
+
+class Correction(NamedTuple):
+    """A correction: its revision, its folder with the folder's SHA-256, the parts of its documents, and the reason for it."""
+
+    revision: str
+    edition: str
+    sha256: str
+    layout: Layout
+    reason: str
+
+    def apply(self) -> None:
+        """Delete and replace records. Raises `CommandError` if the folder differs from the released one."""
+        tables = reflected()
+        corrected = dict(documents_of(self.edition, self.sha256, self.layout))
+        deleted = yaml.load((seeding.SEEDS / self.edition / "deleted.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
+        _warn_of_changes(tables, {(noun, row["id"]) for noun, rows in corrected.items() for row in rows})
+        _check_references_later()
+        for noun in reversed([*self.layout]):
+            for id in deleted.get(noun, ()):
+                self._delete(tables, noun, id)
+        for noun, documents in corrected.items():
+            for document in documents:
+                former = _stored(tables, noun, document["id"], self.layout[noun])
+                self._keep(tables, noun, document["id"], former)
+                _put(former, [*_rows(tables, noun, document, self.layout[noun])])
+        _check_references_now()
+
+    def revert(self) -> None:
+        """Restore the records that were replaced or deleted, and delete those that were new."""
+        tables = reflected()
+        kept = tables["replaced_records"]
+        of_this = kept.c.revision == self.revision
+        _check_references_later()
+        for record in op.get_bind().execute(sa.select(kept).where(of_this).order_by(kept.c.number.desc())).all():
+            rows = [(tables[table], row) for table, row in json.loads(record.rows)]
+            _put(_stored(tables, record.kind, record.id, self.layout[record.kind]), rows)
+        op.get_bind().execute(sa.delete(kept).where(of_this))
+        _check_references_now()
+
+    def _delete(self, tables: Tables, noun: str, id: str) -> None:
+        """Delete a record, after the citations about it."""
+        citations = tables["citations"]
+        about = sa.select(citations.c.id).where(citations.c.subject_kind == noun, citations.c.subject_id == id)
+        for citation in op.get_bind().scalars(about).all():
+            self._delete(tables, "citations", citation)
+        former = _stored(tables, noun, id, self.layout[noun])
+        self._keep(tables, noun, id, former)
+        _put(former, [])
+
+    def _keep(self, tables: Tables, noun: str, id: str, former: Rows) -> None:
+        """Keep the rows of a record, and note why it changes."""
+        rows = json.dumps([(table.name, row) for table, row in former], default=str)
+        op.get_bind().execute(sa.insert(tables["replaced_records"]).values(revision=self.revision, kind=noun, id=id, rows=rows))
+        note = {"kind": noun, "id": id, "reason": self.reason, "author": AUTHOR}
+        op.get_bind().execute(sa.insert(tables["ledger_dirty"]).values(note))
+
+
+def _warn_of_changes(tables: Tables, records: Collection[tuple[str, str]]) -> None:
+    """Log the records that were changed here: their former state is in the history only."""
+    revisions = tables["revision"]
+    # A migration has no author.
+    is_own = sa.func.coalesce(revisions.c.author, revisions.c.reason, "").not_in(["migration", AUTHOR])
+    changed = sa.select(revisions.c.kind, revisions.c.id).where(is_own).distinct().order_by(revisions.c.kind, revisions.c.id)
+    names = [f"{kind}/{id}" for kind, id in op.get_bind().execute(changed) if (kind, id) in records]
+    if names:
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        log.warning(
+            "the correction replaces records that were changed here; compare their history: %s%s",
+            ", ".join(names[:NAMED]),
+            more,
+        )
+
+
+def _check_references_later() -> None:
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("set constraints all deferred")
+    else:
+        op.execute("pragma defer_foreign_keys = on")
+
+
+def _check_references_now() -> None:
+    """Let PostgreSQL check references, because later revisions of the same upgrade cannot alter tables before; SQLite can."""
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("set constraints all immediate")
+
+
+def _put(former: Rows, rows: Rows) -> None:
+    """Replace the rows of a record, of which the first is its own and the others are its parts'; it may lack any."""
+    is_kept = bool(former and rows)
+    for table, row in reversed(former[is_kept:]):
+        op.get_bind().execute(sa.delete(table).where(*_is(table, row)))
+    if is_kept:
+        # To delete and insert it would delete the citations about it.
+        table, row = rows[0]
+        op.get_bind().execute(sa.update(table).where(*_is(table, row)).values(row))
+    for table, row in rows[is_kept:]:
+        op.get_bind().execute(sa.insert(table).values(row))
+
+
+def _is(table: sa.Table, row: Row) -> Iterator[sa.ColumnElement[bool]]:
+    return (column == row[column.name] for column in table.primary_key)
+
+
+def _stored(tables: Tables, noun: str, id: str, parts: Mapping[str, Part]) -> Rows:
+    """Return the rows of a record as they are stored: each before those of its parts."""
+    return [*_read(tables, tables[noun], tables[noun].c.id == id, parts)]
+
+
+def _read(
+    tables: Tables, table: sa.Table, condition: sa.ColumnElement[bool], parts: Mapping[str, Part]
+) -> Iterator[tuple[sa.Table, Row]]:
+    for row in op.get_bind().execute(sa.select(table).where(condition)).mappings().all():
+        yield table, dict(row)
+        for part in parts.values():
+            below = tables[part.table]
+            owned = (below.c[column] == row[source] for column, source in part.owner.items())
+            yield from _read(tables, below, sa.and_(*owned), part.parts)
+
+
+def _rows(tables: Tables, table: str, item: Mapping[str, Any], parts: Mapping[str, Part]) -> Iterator[tuple[sa.Table, Row]]:
+    """Yield the rows of a document: each before those of its parts, with null for each column that it leaves out."""
+    row: Row = dict.fromkeys(tables[table].c.keys())
+    for key, value in item.items():
+        if key not in parts:
+            row |= _columns(tables[table], key, value)
+    yield tables[table], row
+    for key, part in parts.items():
+        owner = {column: row[source] for column, source in part.owner.items()}
+        for n, value in enumerate(item[key], part.first):
+            counted = {part.position: n} if part.position else {}
+            below = {**owner, **counted, **(value if part.value is None else {part.value: value})}
+            yield from _rows(tables, part.table, below, part.parts)
+
+
+def _columns(table: sa.Table, key: str, value: Any) -> Row:
+    """Return the columns of a member: its own, that of a reference, which ends in `_id`, or those of an object's members."""
+    if isinstance(value, dict):
+        return {f"{key}_{name}": member for name, member in value.items()}
+    column = next((name for name in (key, f"{key}_id") if name in table.c), None)
+    # An object that is null has no column of its own name.
+    return {} if column is None and value is None else {column or key: value}

@@ -1,0 +1,73 @@
+"""A database as the first release left it: the released edition, published in its first form."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from sqlalchemy import insert, update
+
+from api.db.database import Database
+from api.ledger import merkle
+from api.ledger.digest import hash_buckets
+from api.ledger.epochs import lock_head
+from api.ledger.models import Head, Op, Revision
+from api.ledger.publish import linked
+from api.ledger.rendering import document_of
+from api.resources import RESOURCES
+from api.schema.canonical import canonical_members, sha256
+from api.settings import ROOT, Settings
+from tests.support.databases import Store, opened, template
+
+EDITION = ROOT / "seeds" / "digital-cities-2024"
+# The last revision whose documents have the form of the edition's files.
+REVISION = "0014"
+
+
+def released(store: Store) -> Settings:
+    """Return the settings of a new database as that release left it: migrated and published."""
+    settings = store.copy(template(store, REVISION))
+    with opened(settings) as database:
+        publish(database)
+    return settings
+
+
+def documents() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the noun and the content of each record as it was published, in the order of publication."""
+    nouns = {
+        resource.name: yaml.safe_load((EDITION / f"{resource.name}.yaml").read_text(encoding="utf-8")) for resource in RESOURCES
+    }
+    (survey,) = nouns["surveys"]
+    places = {id: place for place, id in enumerate(survey["priorities"], 1)}
+    for row in nouns["priorities"]:
+        row["surveys"] = [{"survey": survey["id"], "place": places[row["id"]]}]
+    for noun, rows in nouns.items():
+        yield from ((noun, row) for row in sorted(rows, key=lambda row: row["id"]))
+
+
+def publish(database: Database) -> None:
+    """Publish the edition as one commit, as that release did."""
+    with database.writing() as session:
+        head = lock_head(session)
+        chain, rows = head.chain, []
+        for version, (noun, content) in enumerate(documents(), 1):
+            members = canonical_members(content)
+            document = document_of(members, version, head.now)
+            row: dict[str, Any] = {
+                "version": version,
+                "commit_version": 1,
+                "kind": noun,
+                "id": content["id"],
+                "op": Op.UPSERT,
+                "reason": "migration",
+                "changed_at": head.now,
+                "document": document.decode(),
+                "hash": sha256(members),
+                "bucket": merkle.bucket_of(noun, content["id"]),
+                "leaf": merkle.leaf(noun, content["id"], document),
+            }
+            chain = linked(chain, row)
+            rows.append({**row, "chain": chain})
+        session.execute(insert(Revision), rows)
+        for resource in RESOURCES:
+            hash_buckets(session, resource.name, {row["bucket"] for row in rows if row["kind"] == resource.name})
+        session.execute(update(Head).values(version=len(rows), changed_at=head.now, chain=chain))
