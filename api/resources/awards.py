@@ -3,8 +3,8 @@
 from sqlalchemy import Boolean, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db.types import Record, Whole, whole_number
-from api.resources.bases import FactBasis, SubjectDocument, bases_of
+from api.db.types import Whole, whole_number
+from api.resources.bases import Cited, SubjectDocument
 from api.resources.citations import about
 from api.resources.initiatives import InitiativeAward
 from api.schema import nulls
@@ -12,7 +12,7 @@ from api.schema.fields import Rule, flag, identifier, named, prose, slug, whole
 from api.schema.resource import Relation, Resource, Shared
 
 
-class Award(Record):
+class Award(Cited):
     """A city's placing in a category of a survey."""
 
     __tablename__ = "awards"
@@ -23,7 +23,6 @@ class Award(Record):
     placement: Mapped[str | None]
     tied: Mapped[bool | None] = mapped_column(Boolean(create_constraint=True, name="tied"))
     summary: Mapped[str | None]
-    bases: Mapped[list[FactBasis]] = bases_of("Award", "awards")
     __table_args__ = (
         ForeignKeyConstraint(["survey_id", "category"], ["survey_categories.survey_id", "survey_categories.category"]),
         UniqueConstraint("survey_id", "category", "city_id"),

@@ -1,14 +1,14 @@
-"""How facts are known: the basis of a citation, and the weakest basis of each fact, which its record shows."""
+"""How facts are known: the basis of a citation, and what each record shows of its citations."""
 
-from typing import Any
+from typing import Any, cast
 
 from marshmallow import fields
 from sqlalchemy import Index
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, declared_attr, mapped_column, relationship
 
-from api.db.types import Base
+from api.db.types import Base, Record
 from api.schema.choices import Choice
-from api.schema.fields import Document, Part, Pattern, one_of, text
+from api.schema.fields import Document, Part, Pattern, one_of, slug, text
 
 # A JSON Pointer, without commas, which separate the values of a filter.
 POINTER = r"^(/([^/~,\x00]|~[01])*)+$"
@@ -38,10 +38,27 @@ class FactBasis(Base):
     )
 
 
-def bases_of(model: str, kind: str) -> Any:
-    """Return the relationship of a noun's model to the bases of its facts."""
-    join = f"and_({model}.id == foreign(FactBasis.subject_id), FactBasis.subject_kind == '{kind}')"
-    return relationship("FactBasis", primaryjoin=join, order_by="FactBasis.field", viewonly=True, lazy="raise")
+class Cited(Record):
+    """A record that citations are about."""
+
+    __abstract__ = True
+
+    @declared_attr
+    @classmethod
+    def bases(cls) -> Mapped[list[FactBasis]]:
+        """Return the relationship to the bases of its facts."""
+        return cast("Mapped[list[FactBasis]]", _about(cls, "FactBasis", "field"))
+
+    @declared_attr
+    @classmethod
+    def credits(cls) -> Mapped[list[Any]]:
+        """Return the relationship to its citations of data sets."""
+        return cast("Mapped[list[Any]]", _about(cls, "Credit", "source_id"))
+
+
+def _about(model: type[Record], target: str, order: str) -> Any:
+    join = f"and_({model.__name__}.id == foreign({target}.subject_id), {target}.subject_kind == '{model.__tablename__}')"
+    return relationship(target, primaryjoin=join, order_by=f"{target}.{order}", viewonly=True, lazy="raise")
 
 
 class FactBasisSchema(Part):
@@ -58,8 +75,23 @@ class Bases(fields.Dict):
         return {row.field: row.basis for row in value}
 
 
+class CreditSchema(Part):
+    """A data set whose values a record has, with the terms of their use."""
+
+    source = slug("Id of the source.", "geonames", attribute="source_id")
+    attribution = text("The text that must be shown with its values.", "Data by Example, CC BY 4.0")
+    licence = text("The licence of its values; null if none is given.", "CC-BY-4.0", allow_none=True)
+
+
+class Credits(fields.List[Any]):
+    """The data sets whose values a record has, each once."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
+        return super()._serialize([*{row.source_id: row for row in value}.values()], attr, obj, **kwargs)
+
+
 class SubjectDocument(Document):
-    """A record that citations are about, so that it tells how its facts are known."""
+    """A record that citations are about, so that it tells how its facts are known, and whom to credit."""
 
     # Derived from the citations.
     basis = Bases(
@@ -70,6 +102,15 @@ class SubjectDocument(Document):
         metadata={
             "description": "The facts that no source plainly states, by JSON Pointer: the weakest basis of their citations.",
             "example": {"/status": "inferred", "/priorities": "editorial"},
+            "readOnly": True,
+        },
+    )
+    attributions = Credits(
+        fields.Nested(CreditSchema),
+        attribute="credits",
+        required=True,
+        metadata={
+            "description": "The data sets whose values the record has: show their attributions with it.",
             "readOnly": True,
         },
     )

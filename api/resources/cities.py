@@ -9,9 +9,9 @@ from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, UniqueConstr
 from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from api.db.types import Base, Record, folded_index
+from api.db.types import Base, folded_index
 from api.resources.awards import Award
-from api.resources.bases import FactBasis, SubjectDocument, bases_of
+from api.resources.bases import Cited, SubjectDocument
 from api.resources.citations import about
 from api.resources.initiatives import Initiative
 from api.resources.lists import Alias, Identifier, aliases, identified, identifiers, named_also
@@ -22,7 +22,7 @@ from api.schema.resource import Relation, Resource
 NOWHERE = sql("state is null")
 
 
-class City(Record):
+class City(Cited):
     """A city whose government takes part in surveys."""
 
     __tablename__ = "cities"
@@ -37,7 +37,6 @@ class City(Record):
     identifiers: Mapped[list["CityIdentifier"]] = relationship(
         order_by="(CityIdentifier.scheme, CityIdentifier.value)", lazy="raise"
     )
-    bases: Mapped[list[FactBasis]] = bases_of("City", "cities")
     __table_args__ = (
         UniqueConstraint("country", "state", "name"),
         # The constraint takes nulls for distinct.

@@ -4,8 +4,8 @@ from marshmallow import fields, validate
 from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from api.db.types import Base, Record, choice, folded_index
-from api.resources.bases import FactBasis, SubjectDocument, bases_of
+from api.db.types import Base, choice, folded_index
+from api.resources.bases import Cited, SubjectDocument
 from api.resources.citations import about
 from api.resources.lists import Alias, Gap, aliases, incomplete, left_open, named_also
 from api.resources.metrics import InitiativeMetric, MetricSchema
@@ -37,7 +37,7 @@ class PartnerRole(Choice):
     MEMBER = "member", "It is a member of the group that the initiative is about."
 
 
-class Initiative(Record):
+class Initiative(Cited):
     """An initiative of a city."""
 
     __tablename__ = "initiatives"
@@ -56,7 +56,6 @@ class Initiative(Record):
     metrics: Mapped[list[InitiativeMetric]] = relationship(order_by=InitiativeMetric.position, lazy="raise")
     aliases: Mapped[list["InitiativeAlias"]] = relationship(order_by="InitiativeAlias.alias", lazy="raise")
     incomplete: Mapped[list["InitiativeGap"]] = relationship(order_by="InitiativeGap.pointer", lazy="raise")
-    bases: Mapped[list[FactBasis]] = bases_of("Initiative", "initiatives")
     __table_args__ = (
         UniqueConstraint("city_id", "title"),
         CheckConstraint(f"length(started) between 4 and {LONGEST}", name="started"),

@@ -4,8 +4,8 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from api.db.types import Base, Record, choice, folded_index
-from api.resources.bases import FactBasis, SubjectDocument, bases_of
+from api.db.types import Base, choice, folded_index
+from api.resources.bases import Cited, SubjectDocument
 from api.resources.citations import about
 from api.resources.initiatives import InitiativePartner, PartnerSchema
 from api.resources.lists import Alias, Identifier, aliases, identified, identifiers, named_also
@@ -29,7 +29,7 @@ class OrganizationType(Choice):
     PUBLISHER = "publisher", "A newspaper, a magazine, a site, or their publisher."
 
 
-class Organization(Record):
+class Organization(Cited):
     """An organization, such as a company, an agency, or the government of a city."""
 
     __tablename__ = "organizations"
@@ -42,7 +42,6 @@ class Organization(Record):
     identifiers: Mapped[list["OrganizationIdentifier"]] = relationship(
         order_by="(OrganizationIdentifier.scheme, OrganizationIdentifier.value)", lazy="raise"
     )
-    bases: Mapped[list[FactBasis]] = bases_of("Organization", "organizations")
     __table_args__ = (
         UniqueConstraint("name", "city_id"),
         # The constraint takes nulls for distinct.

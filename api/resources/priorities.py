@@ -4,8 +4,8 @@ from marshmallow import fields
 from sqlalchemy import Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, relationship
 
-from api.db.types import Record, folded_index
-from api.resources.bases import FactBasis, SubjectDocument, bases_of
+from api.db.types import folded_index
+from api.resources.bases import Cited, SubjectDocument
 from api.resources.citations import about
 from api.resources.initiatives import InitiativePriority
 from api.resources.surveys import SurveyPriority
@@ -13,14 +13,13 @@ from api.schema.fields import Part, identifier, named, prose, slug, whole
 from api.schema.resource import Relation, Resource
 
 
-class Priority(Record):
+class Priority(Cited):
     """A near-term priority."""
 
     __tablename__ = "priorities"
     name: Mapped[str]
     description: Mapped[str]
     surveys: Mapped[list[SurveyPriority]] = relationship(order_by=SurveyPriority.survey_id, lazy="raise", viewonly=True)
-    bases: Mapped[list[FactBasis]] = bases_of("Priority", "priorities")
     __table_args__ = (UniqueConstraint("name"), Index(None, "name", "id"))
 
 

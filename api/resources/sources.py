@@ -3,8 +3,8 @@
 from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db.types import Record, Whole, choice, folded_index, whole_number
-from api.resources.bases import FactBasis, SubjectDocument, bases_of
+from api.db.types import Whole, choice, folded_index, whole_number
+from api.resources.bases import Cited, SubjectDocument
 from api.resources.citations import about
 from api.schema.choices import Choice
 from api.schema.fields import (
@@ -34,7 +34,7 @@ class SourceType(Choice):
     DATASET = "dataset", "Records with columns; its citations name a record and a column."
 
 
-class Source(Record):
+class Source(Cited):
     """A document, identified by its description and the hash of its text, or a data set."""
 
     __tablename__ = "sources"
@@ -56,7 +56,6 @@ class Source(Record):
     licence: Mapped[str | None]
     attribution: Mapped[str | None]
     text_sha256: Mapped[str | None]
-    bases: Mapped[list[FactBasis]] = bases_of("Source", "sources")
     __table_args__ = (
         whole_number("part", "part >= 1"),
         whole_number("parts", "parts >= part"),

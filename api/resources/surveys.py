@@ -8,9 +8,9 @@ from marshmallow import fields
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from api.db.types import Base, Record, Whole, folded_index, whole_number
+from api.db.types import Base, Whole, folded_index, whole_number
 from api.resources.awards import Award
-from api.resources.bases import FactBasis, SubjectDocument, bases_of
+from api.resources.bases import Cited, SubjectDocument
 from api.resources.citations import about
 from api.resources.lists import Gap, incomplete, left_open
 from api.schema.fields import Part, Pattern, Rule, identifier, named, prose, slug, text, whole
@@ -20,7 +20,7 @@ from api.schema.resource import Relation, Resource
 LISTS = "/(states|categories|priorities|categories/(0|[1-9][0-9]{0,2})/also_competing)"
 
 
-class Survey(Record):
+class Survey(Cited):
     """One edition of a survey."""
 
     __tablename__ = "surveys"
@@ -33,7 +33,6 @@ class Survey(Record):
     categories: Mapped[list["SurveyCategory"]] = relationship(order_by="SurveyCategory.position", lazy="raise")
     priorities: Mapped[list["SurveyPriority"]] = relationship(order_by="SurveyPriority.listed", lazy="raise")
     incomplete: Mapped[list["SurveyGap"]] = relationship(order_by="SurveyGap.pointer", lazy="raise")
-    bases: Mapped[list[FactBasis]] = bases_of("Survey", "surveys")
     __table_args__ = (
         UniqueConstraint("name", "year"),
         whole_number("year", "year between 1000 and 9999"),

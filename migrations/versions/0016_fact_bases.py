@@ -1,4 +1,4 @@
-"""Each record says how its facts are known: the weakest basis of each cited member, next to the record."""
+"""Each record says how its facts are known, and whom to credit: the weakest basis of each cited member, next to the record."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -19,6 +19,9 @@ KEEP = (
     " where subject_kind = {0}.subject_kind and subject_id = {0}.subject_id and field = {0}.field and basis <> 'stated'"
     " order by case basis when 'editorial' then 1 when 'inferred' then 2 when 'attributed' then 3 else 4 end limit 1;"
 )
+# A citation of a data set, whose attribution its subject shows.
+IS_CREDIT = "{0}.locator_record is not null"
+CREDITED = "insert into ledger_dirty (kind, id) select distinct subject_kind, subject_id from citations where locator_record is not null"
 NOTE = "insert into ledger_dirty (kind, id) values ({0}.subject_kind, {0}.subject_id);"
 
 
@@ -47,12 +50,16 @@ def downgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         for event in ("basis", "basis_truncate"):
             op.execute(f"drop trigger citations_{event} on citations")
+        op.execute("drop trigger sources_credit on sources")
         op.drop_table("fact_bases")
+        op.execute("drop function source_credit()")
         op.execute("drop function citation_basis()")
         op.execute("drop function fact_basis_note()")
     else:
         for event in ("insert", "update", "delete"):
             op.execute(f"drop trigger citations_basis_{event}")
+            op.execute(f"drop trigger citations_credit_{event}")
+        op.execute("drop trigger sources_credit_update")
         op.drop_table("fact_bases")
     for kind in SUBJECTS:
         seeding.republish(kind)
@@ -63,10 +70,15 @@ def _track_on_sqlite() -> None:
         statements = [statement.format(row) for row in rows for statement in (FORGET, KEEP)]
         _create_on_sqlite("citations", "basis", event, statements)
         _create_on_sqlite("fact_bases", "note", event, [NOTE.format(row) for row in rows])
+        is_credit = " or ".join(IS_CREDIT.format(row) for row in rows)
+        _create_on_sqlite("citations", "credit", event, [NOTE.format(row) for row in rows], is_credit)
+    is_new = "old.attribution is not new.attribution or old.licence is not new.licence"
+    _create_on_sqlite("sources", "credit", "update", [f"{CREDITED} and source_id = new.id;"], is_new)
 
 
-def _create_on_sqlite(table: str, name: str, event: str, statements: list[str]) -> None:
-    op.execute(f"create trigger {table}_{name}_{event} after {event} on {table} for each row begin {' '.join(statements)} end")
+def _create_on_sqlite(table: str, name: str, event: str, statements: list[str], condition: str = "true") -> None:
+    trigger = f"create trigger {table}_{name}_{event} after {event} on {table} for each row when {condition}"
+    op.execute(f"{trigger} begin {' '.join(statements)} end")
 
 
 def _track_on_postgresql() -> None:
@@ -77,10 +89,17 @@ def _track_on_postgresql() -> None:
         begin
             if tg_op = 'TRUNCATE' then
                 delete from fact_bases;
+                {CREDITED};
                 return null;
             end if;
-            if tg_op <> 'INSERT' then {forget_old} {keep_old} end if;
-            if tg_op <> 'DELETE' then {forget_new} {keep_new} end if;
+            if tg_op <> 'INSERT' then
+                {forget_old} {keep_old}
+                if {IS_CREDIT.format("old")} then {NOTE.format("old")} end if;
+            end if;
+            if tg_op <> 'DELETE' then
+                {forget_new} {keep_new}
+                if {IS_CREDIT.format("new")} then {NOTE.format("new")} end if;
+            end if;
             return null;
         end $$""")  # noqa: S608
     op.execute(f"""
@@ -94,9 +113,19 @@ def _track_on_postgresql() -> None:
             if tg_op <> 'DELETE' then {NOTE.format("new")} end if;
             return null;
         end $$""")  # noqa: S608
+    op.execute(f"""
+        create function source_credit() returns trigger language plpgsql as $$
+        begin
+            {CREDITED} and source_id = new.id;
+            return null;
+        end $$""")
     each = "after insert or update or delete on {} for each row execute function {}()"
     op.execute(f"create trigger citations_basis {each.format('citations', 'citation_basis')}")
     op.execute(f"create trigger fact_bases_note {each.format('fact_bases', 'fact_basis_note')}")
+    op.execute("""
+        create trigger sources_credit after update on sources for each row
+        when (old.attribution is distinct from new.attribution or old.licence is distinct from new.licence)
+        execute function source_credit()""")
     # TRUNCATE fires no row triggers.
     statement = "create trigger {0}_truncate before truncate on {1} for each statement execute function {2}()"
     op.execute(statement.format("citations_basis", "citations", "citation_basis"))

@@ -15,6 +15,7 @@ from api.settings import ROOT, Settings
 from tests.support.answers import ANY
 from tests.support.applications import curating, serving
 from tests.support.databases import SQLITE_FIRST, head
+from tests.support.editions import SEEDED
 from tests.support.processes import Run
 
 
@@ -214,7 +215,7 @@ def test_new_epoch(run: Run, settings: Settings, database: Database) -> None:
     """A new epoch is announced with its first version, which the next write gets."""
     said = "Epoch 1 has begun: its first version is 1000000000001. Clients that saw lost versions are told so."
     assert run("ledger", "new-epoch") == (0, [said])
-    assert head(database) == 603
+    assert head(database) == SEEDED
     with serving(settings) as app:
         answer = curating(app.test_client(), database).patch("/cities/boston-ma", json={"summary": "New."}, headers=ANY)
     assert answer.get_json()["data"]["version"] == head(database) == 10**12 + 1

@@ -21,6 +21,7 @@ from sqlalchemy import text
 from api.errors import MAX_QUERY_STRING
 from api.settings import ROOT, Settings
 from tests.support.databases import Store, opened, unmigrated
+from tests.support.editions import SEEDED
 from tests.support.messages import CANNOT_BE_OPENED, NOT_MIGRATED
 from tests.support.processes import SECRET, SERVE, accepts, listening, refusal, unused_port, wait_until
 
@@ -157,7 +158,7 @@ def test_gunicorn(file: str) -> None:
     arguments = (sys.executable, "-m", "gunicorn", "wsgi:app", "--bind", f"127.0.0.1:{port}", "--no-control-socket")
     threads = ("--worker-class", "gthread", "--threads", "4", "--limit-request-line", "0", "--timeout", "2")
     with listening((*arguments, *threads), "127.0.0.1", port, DATABASE_URL=file) as process:
-        assert get(f"http://127.0.0.1:{port}/changes?since=603&wait=5")[1]["data"] == []
+        assert get(f"http://127.0.0.1:{port}/changes?since={SEEDED}&wait=5")[1]["data"] == []
         answers(f"http://127.0.0.1:{port}")
         long = refused(f"http://127.0.0.1:{port}/cities?limit={'1' * 102_400}")
         output = end(process, signal.SIGTERM)

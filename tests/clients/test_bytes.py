@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from api.schema.canonical import canonical
 from api.schema.fields import MAX_INTEGER
 from tests.support.answers import Json, read
+from tests.support.editions import SEEDED
 from tests.support.mirrors import CLIENT, FIGURES, JAVASCRIPT, TEXTS, JavaScriptCopy, PythonCopy, initiative, published
 from tests.support.node import Node
 from tests.support.watched import Watched
@@ -33,7 +34,7 @@ def test_nasty_records(server: Watched, node: Node, tmp_path: Path) -> None:
     answer = server.curator.post("/changesets", data=body, content_type="application/json")
     assert answer.status_code == 200, answer.get_json()
 
-    rows = read(server.curator, "/changes?since=603")["data"]
+    rows = read(server.curator, f"/changes?since={SEEDED}")["data"]
     written = published(server.database)
     assert len(rows) == len(documents)
     assert [metric["value"] for metric in json.loads(written["initiatives", "figures"])["metrics"]] == list(map(float, FIGURES))

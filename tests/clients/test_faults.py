@@ -13,6 +13,7 @@ from werkzeug import Request, Response
 
 from tests.support.answers import Json
 from tests.support.copies import undo, write
+from tests.support.editions import SEEDED
 from tests.support.mirrors import CLIENT, GAVE_UP, Copy, JavaScriptCopy, PythonCopy, is_equal, on_sqlite
 from tests.support.node import Node, NodeError
 from tests.support.processes import unused_port
@@ -42,7 +43,7 @@ def test_unavailable(seeds: Watched, copy: Copy) -> None:
             copy.mirror(seeds.address, patience=3)
         assert (path, seeds.paths().count(path)) == (path, 4)
     seeds.fault = unavailable("/digest", 3)
-    assert copy.mirror(seeds.address, patience=3) == 603
+    assert copy.mirror(seeds.address, patience=3) == SEEDED
     assert is_equal(seeds, copy)
 
 
@@ -143,7 +144,7 @@ def test_truncated_page(server: Watched, copy: Copy) -> None:
     for way in ("connection closed", "connection closed, length known", "within a line", "empty"):
         with pytest.raises(GAVE_UP):
             copy.mirror(server.address, patience=0)
-        assert (way, copy.cursor(), len(copy.records())) == (way, before, 603)
+        assert (way, copy.cursor(), len(copy.records())) == (way, before, SEEDED)
     server.fault = as_it_is
     copy.mirror(server.address)
     assert is_equal(server, copy)
@@ -213,8 +214,8 @@ def test_old_while_the_new_is_on_its_way(server: Watched, copy: Copy) -> None:
     """A copy that begins again keeps what it has until it has the new."""
     write(server.curator, "a-zz")
     copy.mirror(server.address)
-    undo(server.database, 603)
+    undo(server.database, SEEDED)
     server.fault = unavailable("/snapshot", 1_000)
     with pytest.raises(GAVE_UP, match="503"):
         copy.mirror(server.address, patience=1)
-    assert (copy.cursor(), len(copy.records())) == (None, 604)
+    assert (copy.cursor(), len(copy.records())) == (None, SEEDED + 1)

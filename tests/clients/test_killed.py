@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.copies import city, write
+from tests.support.editions import SEEDED
 from tests.support.mirrors import PythonCopy, bucket, is_equal, on_sqlite, start
 from tests.support.watched import Watched
 
@@ -88,7 +89,7 @@ def test_killed_while_writing(server: Watched, tmp_path: Path, way: str) -> None
     with start(DYING, server.address, file, way) as process:
         pass
     assert process.returncode == -9
-    assert (copy.cursor() == before, len(copy.records())) == (way == "together", 603)
+    assert (copy.cursor() == before, len(copy.records())) == (way == "together", SEEDED)
     server.paths()
     copy.mirror(server.address)
     # What was lost is found by its proof only.

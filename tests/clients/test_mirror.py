@@ -20,6 +20,7 @@ from tests.support.answers import ANY, Json
 from tests.support.applications import serving
 from tests.support.copies import city, undo, write
 from tests.support.databases import SQLITE_FIRST, Store, opened, upgrade
+from tests.support.editions import SEEDED
 from tests.support.mirrors import CLIENT, JAVASCRIPT, PYTHON, Copy, JavaScriptCopy, PythonCopy, bucket, is_equal, on_sqlite
 from tests.support.node import Node
 from tests.support.processes import Server
@@ -129,12 +130,12 @@ def test_any_store_will_do(seeds: Watched) -> None:
             return sorted((id, text) for kind, id, text in self.rows if kind == noun)
 
     store = Lists()
-    assert CLIENT.mirror(seeds.address, store) == 603
+    assert CLIENT.mirror(seeds.address, store) == SEEDED
     # A record that is twice in it is one too many.
     row = store.rows[17]
     store.rows.append(row)
-    assert CLIENT.verify(seeds.address, store, 603) == 1
-    assert (store.rows.count(row), len(store.rows), CLIENT.verify(seeds.address, store, 603)) == (1, 603, 0)
+    assert CLIENT.verify(seeds.address, store, SEEDED) == 1
+    assert (store.rows.count(row), len(store.rows), CLIENT.verify(seeds.address, store, SEEDED)) == (1, SEEDED, 0)
 
 
 # --- again, and from the beginning
@@ -149,7 +150,7 @@ def test_resumes(server: Watched, copy: Copy) -> None:
     write(server.curator, "a-zz")
     cursor = copy.cursor()
     copy.mirror(server.address)
-    assert server.asked == [f"/changes?cursor={cursor}&limit=1000&wait=0", "/digest?at=604&buckets=true"]
+    assert server.asked == [f"/changes?cursor={cursor}&limit=1000&wait=0", f"/digest?at={SEEDED + 1}&buckets=true"]
     assert is_equal(server, copy)
 
 
@@ -189,7 +190,7 @@ def test_begins_again(server: Watched, copy: Copy) -> None:
     """When the server has lost what the copy has seen, the copy is made anew, and holds nothing of that."""
     write(server.curator, "a-zz", "b-zz")
     copy.mirror(server.address)
-    undo(server.database, 603)
+    undo(server.database, SEEDED)
     write(server.curator, "c-zz", "d-zz", "e-zz")
     server.paths()
     assert copy.mirror(server.address, patience=0) == EPOCH + 3
@@ -212,7 +213,7 @@ def test_restored_backup(settings: Settings, copy: Copy, tmp_path: Path, told: s
     shutil.copy(file, backup)
     with watching(settings, "lost") as server:
         write(server.curator, "lost-1-zz", "lost-2-zz")
-        assert copy.mirror(server.address) == 606
+        assert copy.mirror(server.address) == SEEDED + 3
     shutil.copy(backup, file)
     if told != "by itself":
         file.with_name(f"{file.name}.published").unlink()
@@ -221,7 +222,7 @@ def test_restored_backup(settings: Settings, copy: Copy, tmp_path: Path, told: s
             assert app.test_cli_runner().invoke(args=["ledger", "new-epoch"]).exit_code == 0
     with watching(settings, "after") as server:
         write(server.curator, "new-1-zz", "new-2-zz", "new-3-zz")
-        by_integer = server.curator.get("/changes?since=606")
+        by_integer = server.curator.get(f"/changes?since={SEEDED + 3}")
         by_cursor = server.curator.get(f"/changes?cursor={copy.cursor()}")
         assert (by_integer.status_code, by_cursor.status_code) == (410 if told else 200, 410)
         if not told:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from api.settings import ROOT
+from tests.support.editions import SEEDED
 from tests.support.pages import Command, run_by
 
 pytestmark = pytest.mark.slow
@@ -144,7 +145,7 @@ def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
             "Epoch 1 has begun: its first version is 1000000000001. Clients that saw lost versions are told so.",
         ),
         HOOKS + "run --once": (0, "Messages attempted: 0."),
-        MIRROR: (0, "603"),
+        MIRROR: (0, f"{SEEDED}"),
         KEYS + "create curator --scope write --expires 90d": (
             0,
             outcomes[KEYS + "create curator --scope write --expires 90d"][1],
@@ -155,11 +156,11 @@ def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
         DATA + "export FOLDER --format yaml": (0, f"{tmp_path / 'out'}/citations.yaml: 526"),
         DATA + 'import FOLDER --message "Correct the names." --dry-run': (
             0,
-            "Records: 0 created, 0 updated, 603 unchanged; this was a dry run: nothing was written.",
+            f"Records: 0 created, 0 updated, {SEEDED} unchanged; this was a dry run: nothing was written.",
         ),
         DATA + 'import FOLDER --message "Correct the names."': (
             0,
-            "Records: 0 created, 0 updated, 603 unchanged; the dataset is at version 603.",
+            f"Records: 0 created, 0 updated, {SEEDED} unchanged; the dataset is at version {SEEDED}.",
         ),
         REVALIDATION: (0, "304"),
         # The article is not in the repository: here the command tells another text from it.

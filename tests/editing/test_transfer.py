@@ -21,7 +21,7 @@ from api.schema.fields import Name
 from api.settings import Settings
 from tests.support import oracle
 from tests.support.databases import Store, head, opened, publishing
-from tests.support.editions import seeded
+from tests.support.editions import SEEDED, seeded
 from tests.support.files import SEEDS, city, load, said, write
 
 # Every form with SQLite, and one with PostgreSQL: a file is read and written outside of the database.
@@ -47,12 +47,12 @@ def test_what_is_exported_is_imported(database: Database, empty: Database, tmp_p
     before = head(empty)
     # The records were deleted there.
     imported = load(empty, tmp_path / "out", overwrite=True)
-    assert (imported.faults, dict(imported.statuses)) == ([], {"created": 603})
+    assert (imported.faults, dict(imported.statuses)) == ([], {"created": SEEDED})
     assert hashes(empty) == hashes(database)
     with empty.reading() as session:
         assert list(verify(session)) == []
         assert {row.commit_version for row in session.scalars(select(Revision).where(*CURRENT))} == {before + 1}
-    assert (load(empty, tmp_path / "out").statuses, head(empty)) == ({"unchanged": 603}, before + 603)
+    assert (load(empty, tmp_path / "out").statuses, head(empty)) == ({"unchanged": SEEDED}, before + SEEDED)
 
 
 @forms
@@ -103,7 +103,7 @@ def test_seeds_change_nothing(database: Database, tmp_path: Path) -> None:
     for resource in RESOURCES:
         write(tmp_path, f"{resource.name}.json", list(seeded(resource.name).values()))
     imported = load(database, tmp_path)
-    assert (imported.faults, dict(imported.statuses), head(database)) == ([], {"unchanged": 603}, before)
+    assert (imported.faults, dict(imported.statuses), head(database)) == ([], {"unchanged": SEEDED}, before)
 
 
 def test_upsert(database: Database, tmp_path: Path) -> None:

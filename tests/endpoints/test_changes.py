@@ -21,6 +21,7 @@ from tests.support.answers import ANY, brief, read
 from tests.support.applications import serving
 from tests.support.copies import Copy, apply, city, follow, pages, root, undo, write
 from tests.support.databases import publishing
+from tests.support.editions import SEEDED
 
 # --- the feed
 
@@ -28,32 +29,32 @@ from tests.support.databases import publishing
 def test_changes(curator: FlaskClient, database: Database) -> None:
     """A change says its version, commit, noun, id, what it did, why, when, its hash and the whole record."""
     record = curator.post("/cities?message=New.", json=city("fresno-ca", state="CA")).get_json()["data"]
-    page = read(curator, "/changes?since=603")
+    page = read(curator, f"/changes?since={SEEDED}")
     leaf = merkle.leaf("cities", "fresno-ca", canonical(record)).hex()
     with database.reading() as session:
-        chain = head.chain_at(session, 604)
+        chain = head.chain_at(session, SEEDED + 1)
     assert page == {
         "data": [
             {
-                "version": 604,
-                "commit": 604,
+                "version": SEEDED + 1,
+                "commit": SEEDED + 1,
                 "kind": "cities",
                 "id": "fresno-ca",
                 "op": "upsert",
                 "reason": "New.",
                 "changed_at": record["updated_at"],
                 "hash": leaf,
-                "cursor": f"{604:016d}-{604:016d}-{chain.hex()[:16]}",
+                "cursor": f"{SEEDED + 1:016d}-{SEEDED + 1:016d}-{chain.hex()[:16]}",
                 "document": record,
             }
         ],
-        "links": {"self": "http://localhost/changes?since=603", "next": None},
-        "cursor": feed.Position(604).cursor(chain),
-        "head": 604,
+        "links": {"self": f"http://localhost/changes?since={SEEDED}", "next": None},
+        "cursor": feed.Position(SEEDED + 1).cursor(chain),
+        "head": SEEDED + 1,
     }
     assert curator.delete("/cities/fresno-ca?message=Gone.", headers=ANY).status_code == 204
     (row,) = read(curator, f"/changes?cursor={page['cursor']}")["data"]
-    expected = {"version": 605, "commit": 605, "op": "delete", "reason": "Gone.", "hash": None, "document": None}
+    expected = {"version": SEEDED + 2, "commit": SEEDED + 2, "op": "delete", "reason": "Gone.", "hash": None, "document": None}
     assert row == {**page["data"][0], **expected, "changed_at": row["changed_at"], "cursor": row["cursor"]}
 
 
@@ -63,9 +64,9 @@ def test_a_commit_is_never_split(curator: FlaskClient) -> None:
     operations = [{"op": "create", "kind": "cities", "document": city(f"c-{n}-zz")} for n in range(7)]
     assert curator.post("/changesets", json={"operations": operations}).status_code == 200
     write(curator, "d-zz")
-    versions = [[row["version"] for row in page["data"]] for page in pages(curator, "/changes?since=603&limit=3")]
-    assert versions == [[604, 605], [*range(606, 613)], [613]]
-    assert [len(page["data"]) for page in pages(curator, "/changes?since=0&limit=1")] == [603, 1, 1, 7, 1]
+    versions = [[row["version"] for row in page["data"]] for page in pages(curator, f"/changes?since={SEEDED}&limit=3")]
+    assert versions == [[SEEDED + 1, SEEDED + 2], [*range(SEEDED + 3, 613)], [613]]
+    assert [len(page["data"]) for page in pages(curator, "/changes?since=0&limit=1")] == [SEEDED, 1, 1, 7, 1]
 
 
 def test_first_load_has_no_tombstones(curator: FlaskClient) -> None:
@@ -74,8 +75,8 @@ def test_first_load_has_no_tombstones(curator: FlaskClient) -> None:
     for id in ("a-zz", "b-zz"):
         curator.delete(f"/cities/{id}", headers=ANY)
     first = [row for page in pages(curator, "/changes?since=0&limit=1") for row in page["data"]]
-    assert [row["op"] for row in first] == ["upsert"] * 604
-    assert [row["op"] for row in read(curator, "/changes?since=604")["data"]] == ["upsert", "delete", "delete"]
+    assert [row["op"] for row in first] == ["upsert"] * SEEDED + 1
+    assert [row["op"] for row in read(curator, f"/changes?since={SEEDED + 1}")["data"]] == ["upsert", "delete", "delete"]
 
 
 def test_changed_and_deleted_before_loading(curator: FlaskClient) -> None:
@@ -119,12 +120,12 @@ def test_compacted_and_whole_history(curator: FlaskClient) -> None:
         curator.patch("/cities/a-zz", json={"summary": summary}, headers=ANY)
     curator.delete("/cities/a-zz", headers=ANY)
     write(curator, "a-zz")
-    assert [row["version"] for row in read(curator, "/changes?since=603")["data"]] == [608]
-    rows = read(curator, "/changes?since=603&history=true")["data"]
+    assert [row["version"] for row in read(curator, f"/changes?since={SEEDED}")["data"]] == [SEEDED + 5]
+    rows = read(curator, f"/changes?since={SEEDED}&history=true")["data"]
     assert [(row["version"], row["op"]) for row in rows] == [
-        *((version, "upsert") for version in (604, 605, 606)),
-        (607, "delete"),
-        (608, "upsert"),
+        *((version, "upsert") for version in (SEEDED + 1, SEEDED + 2, SEEDED + 3)),
+        (SEEDED + 4, "delete"),
+        (SEEDED + 5, "upsert"),
     ]
     assert [row["document"] and row["document"]["summary"] for row in rows] == [None, "One.", "Two.", None, None]
 
@@ -148,11 +149,11 @@ def test_flat(curator: FlaskClient) -> None:
     """A noun by itself is flat: its members, when it changed, and whether it is gone."""
     write(curator, "a-zz")
     record = read(curator, "/cities/a-zz")["data"]
-    (row,) = read(curator, "/changes/cities?since=603")["data"]
+    (row,) = read(curator, f"/changes/cities?since={SEEDED}")["data"]
     assert row == {**record, "changed_at": record["updated_at"], "deleted": False, "cursor": row["cursor"]}
     curator.delete("/cities/a-zz", headers=ANY)
-    (row,) = read(curator, "/changes/cities?since=604")["data"]
-    expected = {"id": "a-zz", "version": 605, "changed_at": row["changed_at"], "deleted": True, "cursor": row["cursor"]}
+    (row,) = read(curator, f"/changes/cities?since={SEEDED + 1}")["data"]
+    expected = {"id": "a-zz", "version": SEEDED + 2, "changed_at": row["changed_at"], "deleted": True, "cursor": row["cursor"]}
     assert row == expected
 
 
@@ -160,16 +161,16 @@ def test_as_of(curator: FlaskClient) -> None:
     """The feed as of a version is what it was then: what came later is not in it."""
     write(curator, "a-zz", "b-zz")
     curator.patch("/cities/a-zz", json={"summary": "Later."}, headers=ANY)
-    page = read(curator, "/changes?since=603&as_of=605")
-    assert [(row["version"], row["document"]["summary"]) for row in page["data"]] == [(604, None), (605, None)]
-    assert [row["version"] for row in read(curator, f"/changes?cursor={page['cursor']}")["data"]] == [606]
-    assert read(curator, f"/changes?cursor={page['cursor']}&as_of=604")["data"] == []
+    page = read(curator, f"/changes?since={SEEDED}&as_of={SEEDED + 2}")
+    assert [(row["version"], row["document"]["summary"]) for row in page["data"]] == [(SEEDED + 1, None), (SEEDED + 2, None)]
+    assert [row["version"] for row in read(curator, f"/changes?cursor={page['cursor']}")["data"]] == [SEEDED + 3]
+    assert read(curator, f"/changes?cursor={page['cursor']}&as_of={SEEDED + 1}")["data"] == []
 
 
 @pytest.mark.parametrize(
     ("query", "parameter"),
     [
-        ("since=-1", "since"), ("since=x", "since"), ("since=603-603-0", "since"), ("limit=0", "limit"), ("limit=1001", "limit"),
+        ("since=-1", "since"), ("since=x", "since"), (f"since={SEEDED}-{SEEDED}-0", "since"), ("limit=0", "limit"), ("limit=1001", "limit"),
         ("kinds=mayors", "kinds"), ("wait=31", "wait"), ("history=yes", "history"), ("sinse=1", "sinse"), ("as_of=yesterday", "as_of"),
         ("as_of=2024-13-01T00:00:00Z", "as_of"), ("wait=1&as_of=1", "wait"), ("cursor=x", "cursor"),
         ("cursor=", "cursor"), ("as_of=", "as_of"),
@@ -183,12 +184,12 @@ def test_refused(client: FlaskClient, query: str, parameter: str) -> None:
 
 def test_unchanged(curator: FlaskClient) -> None:
     """When nothing has changed, a poll with the last `ETag` is a 304 that looks at the head only."""
-    page = curator.get("/changes?since=603")
+    page = curator.get(f"/changes?since={SEEDED}")
     tag = {"If-None-Match": page.headers["ETag"]}
-    assert curator.get("/changes?since=603", headers=tag).status_code == 304
-    assert curator.head("/changes?since=603").headers["ETag"] == page.headers["ETag"]
+    assert curator.get(f"/changes?since={SEEDED}", headers=tag).status_code == 304
+    assert curator.head(f"/changes?since={SEEDED}").headers["ETag"] == page.headers["ETag"]
     write(curator, "a-zz")
-    assert curator.get("/changes?since=603", headers=tag).status_code == 200
+    assert curator.get(f"/changes?since={SEEDED}", headers=tag).status_code == 200
 
 
 # --- waiting
@@ -205,15 +206,15 @@ def test_wait(curator: FlaskClient, database: Database) -> None:
 
     with ThreadPoolExecutor(1) as pool, pytest.MonkeyPatch.context() as patch:
         patch.setattr(feed, "page", noted)
-        waiting = pool.submit(curator.application.test_client().get, "/changes?since=603&wait=20")
+        waiting = pool.submit(curator.application.test_client().get, f"/changes?since={SEEDED}&wait=20")
         assert began.wait(20)
         with publishing(database) as session:
             session.execute(text("update cities set summary = 'Now.' where id = 'boston-ma'"))
         committed = time.monotonic()
         page = waiting.result(20).get_json()
-    assert [row["version"] for row in page["data"]] == [604]
+    assert [row["version"] for row in page["data"]] == [SEEDED + 1]
     assert time.monotonic() - committed < 5
-    assert read(curator, "/changes?since=604&wait=1")["data"] == []
+    assert read(curator, f"/changes?since={SEEDED + 1}&wait=1")["data"] == []
 
 
 def test_waiters_harm_nobody(settings: Settings) -> None:
@@ -222,17 +223,17 @@ def test_waiters_harm_nobody(settings: Settings) -> None:
         client = app.test_client()
         assert app.extensions["waiters"].take("192.0.2.1")
         begun = time.monotonic()
-        nothing = client.get("/changes?since=603&wait=5")
-        news = client.get("/changes?since=602&wait=5&min_version=603")
-        refused = client.get("/changes?since=603&min_version=604")
+        nothing = client.get(f"/changes?since={SEEDED}&wait=5")
+        news = client.get(f"/changes?since=602&wait=5&min_version={SEEDED}")
+        refused = client.get(f"/changes?since={SEEDED}&min_version={SEEDED + 1}")
         assert time.monotonic() - begun < 4
         assert (nothing.status_code, nothing.get_json()["data"]) == (200, [])
-        assert (news.status_code, [row["version"] for row in news.get_json()["data"]]) == (200, [603])
+        assert (news.status_code, [row["version"] for row in news.get_json()["data"]]) == (200, [SEEDED])
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
         # The control: with a place, the poll waits.
         app.extensions["waiters"].release("192.0.2.1")
         begun = time.monotonic()
-        assert client.get("/changes?since=603&wait=1&min_version=603").get_json()["data"] == []
+        assert client.get(f"/changes?since={SEEDED}&wait=1&min_version={SEEDED}").get_json()["data"] == []
         assert time.monotonic() - begun >= 1
 
 
@@ -252,16 +253,16 @@ def test_wait_with_a_tag(curator: FlaskClient, coding: str) -> None:
 
 def test_cursor_of_another_past(curator: FlaskClient, database: Database) -> None:
     """When commits were lost, what was seen of them is a 410 that says where to begin; what was seen before still holds."""
-    before = read(curator, "/changes?since=603")["cursor"]
+    before = read(curator, f"/changes?since={SEEDED}")["cursor"]
     write(curator, "a-zz", "b-zz")
-    lost = read(curator, "/changes?since=603")["cursor"]
-    undo(database, 603)
+    lost = read(curator, f"/changes?since={SEEDED}")["cursor"]
+    undo(database, SEEDED)
     for path in (
         f"/changes?cursor={lost}",
-        "/changes?since=605",
-        "/digest?at=605",
-        "/snapshot?as_of=605",
-        "/cities/boston-ma?as_of=605",
+        f"/changes?since={SEEDED + 2}",
+        f"/digest?at={SEEDED + 2}",
+        f"/snapshot?as_of={SEEDED + 2}",
+        f"/cities/boston-ma?as_of={SEEDED + 2}",
     ):
         response = curator.get(path)
         assert (*brief(response)[:2], response.get_json()["restart"]) == (410, "cursor-diverged", "http://localhost/snapshot")
@@ -273,13 +274,13 @@ def test_cursor_of_another_past(curator: FlaskClient, database: Database) -> Non
 def test_integers_after_a_new_epoch(curator: FlaskClient, database: Database) -> None:
     """After a restore and `ledger new-epoch`, no number stands for two pasts: an integer that was lost is a 410 for ever."""
     write(curator, "a-zz", "b-zz")
-    undo(database, 603)
+    undo(database, SEEDED)
     with database.writing() as session:
         assert epochs.new_epoch(session) == 1
-    assert brief(curator.get("/changes?since=604"))[:2] == (410, "cursor-diverged")
+    assert brief(curator.get(f"/changes?since={SEEDED + 1}"))[:2] == (410, "cursor-diverged")
     write(curator, "c-zz", "d-zz")
-    assert brief(curator.get("/changes?since=604"))[:2] == (410, "cursor-diverged")
-    rows = read(curator, "/changes?since=603")["data"]
+    assert brief(curator.get(f"/changes?since={SEEDED + 1}"))[:2] == (410, "cursor-diverged")
+    rows = read(curator, f"/changes?since={SEEDED}")["data"]
     assert [(row["version"], row["id"]) for row in rows] == [(EPOCH + 1, "c-zz"), (EPOCH + 2, "d-zz")]
     with database.reading() as session:
         assert list(verify(session)) == []
@@ -327,8 +328,8 @@ def test_cursor_of_a_lost_change(curator: FlaskClient, database: Database, param
     """The cursor of a lost change is a 410, whatever takes its place; that of a kept one still holds."""
     (kept,) = read(curator, "/changes?since=602")["data"]
     write(curator, "a-zz", "b-zz")
-    lost = read(curator, "/changes?since=603")["data"]
-    undo(database, 603)
+    lost = read(curator, f"/changes?since={SEEDED}")["data"]
+    undo(database, SEEDED)
     paths = [f"/changes?{parameter}={row['cursor']}" for row in lost]
     for new in ([], ["c-zz"], ["c-zz", "d-zz"]):
         write(curator, *new[-1:])
@@ -343,17 +344,17 @@ def test_cursor_in_the_middle_of_a_load(curator: FlaskClient, database: Database
     """
     write(curator, "a-zz", "b-zz")
     curator.patch("/cities/a-zz", json={"summary": "Lost."}, headers=ANY)
-    page = read(curator, "/changes?since=603&limit=1")
+    page = read(curator, f"/changes?since={SEEDED}&limit=1")
     (row,) = page["data"]
     assert row["id"] == "b-zz"
     assert read(curator, f"/changes?since={row['cursor']}")["data"][0]["id"] == "a-zz"
-    for as_of in (603, 605):
+    for as_of in (SEEDED, SEEDED + 2):
         assert brief(curator.get(f"/changes?cursor={row['cursor']}&as_of={as_of}"))[:2] == (400, "invalid-cursor")
     with database.writing() as session:
-        session.execute(text("delete from revision where version = 606"))
-        session.execute(text("update revision set superseded = null where superseded = 606"))
-        chain = session.execute(text("select chain from revision where version = 605")).scalar_one()
-        session.execute(text("update ledger_head set version = 605, chain = :chain"), {"chain": chain})
+        session.execute(text(f"delete from revision where version = {SEEDED + 3}"))
+        session.execute(text(f"update revision set superseded = null where superseded = {SEEDED + 3}"))
+        chain = session.execute(text(f"select chain from revision where version = {SEEDED + 2}")).scalar_one()
+        session.execute(text(f"update ledger_head set version = {SEEDED + 2}, chain = :chain"), {"chain": chain})
     assert brief(curator.get(f"/changes?since={row['cursor']}"))[:2] == (410, "cursor-diverged")
     assert read(curator, f"/changes?since={row['version']}")["data"] == []
 
@@ -389,9 +390,9 @@ def mutate(client: FlaskClient, times: int) -> None:
 def test_since_beside_a_cursor(curator: FlaskClient) -> None:
     """Who sends with a cursor where they began gets what the cursor alone gets; a later `since` is refused."""
     write(curator, "a-zz", "b-zz")
-    cursor = read(curator, "/changes/cities?since=603&limit=1")["cursor"]
+    cursor = read(curator, f"/changes/cities?since={SEEDED}&limit=1")["cursor"]
     expected = read(curator, f"/changes/cities?cursor={cursor}")
-    answer = read(curator, f"/changes/cities?cursor={cursor}&since=603")
+    answer = read(curator, f"/changes/cities?cursor={cursor}&since={SEEDED}")
     assert (answer["data"], answer["cursor"]) == (expected["data"], expected["cursor"])
-    status, _, items = brief(curator.get(f"/changes/cities?cursor={cursor}&since=605"))
+    status, _, items = brief(curator.get(f"/changes/cities?cursor={cursor}&since={SEEDED + 2}"))
     assert (status, [(item["parameter"], item["code"]) for item in items]) == (400, [("since", "not-together")])

@@ -10,6 +10,7 @@ from api.ledger import merkle
 from api.schema.canonical import canonical
 from tests.support.answers import ANY, brief, read
 from tests.support.copies import Copy, apply, follow, root, write
+from tests.support.editions import SEEDED
 
 
 def test_digest(curator: FlaskClient) -> None:
@@ -18,16 +19,16 @@ def test_digest(curator: FlaskClient) -> None:
     roots = {}
     cursor = follow(curator, copy, "/changes?since=0")
     for step in range(6):
-        roots[603 + step] = (root(copy), len(copy))
+        roots[SEEDED + step] = (root(copy), len(copy))
         if step % 3 == 2:
             curator.delete(f"/cities/c-{step - 1}-zz", headers=ANY)
         else:
             write(curator, f"c-{step}-zz")
         cursor = follow(curator, copy, f"/changes?cursor={cursor}")
-    roots[609] = (root(copy), len(copy))
+    roots[SEEDED + 6] = (root(copy), len(copy))
     answers = {version: read(curator, f"/digest?at={version}")["data"] for version in roots}
     assert {version: (answer["root"], answer["count"]) for version, answer in answers.items()} == roots
-    assert read(curator, "/digest")["data"] == answers[609]
+    assert read(curator, "/digest")["data"] == answers[SEEDED + 6]
     empty = read(curator, "/digest?at=0")["data"]
     assert (empty["count"], empty["root"], empty["nouns"]) == (0, root({}), {})
 
@@ -81,12 +82,12 @@ def test_snapshot(curator: FlaskClient) -> None:
     first, *rows = [json.loads(line) for line in curator.get("/snapshot").get_data().splitlines()]
     copy = {(row["kind"], row["id"]): row["document"] for row in rows}
     proof = read(curator, "/digest")["data"]
-    assert first == {"version": 604, "cursor": first["cursor"], "count": len(rows), "root": root(copy)}
+    assert first == {"version": SEEDED + 1, "cursor": first["cursor"], "count": len(rows), "root": root(copy)}
     assert (first["root"], first["count"]) == (proof["root"], proof["count"])
     write(curator, "b-zz")
-    for path in (f"/changes?cursor={first['cursor']}", "/changes?since=604"):
+    for path in (f"/changes?cursor={first['cursor']}", f"/changes?since={SEEDED + 1}"):
         assert [row["id"] for row in read(curator, path)["data"]] == ["b-zz"]
-    then = curator.get("/snapshot?as_of=604")
+    then = curator.get(f"/snapshot?as_of={SEEDED + 1}")
     assert then.get_data().splitlines()[1:] == [
         json.dumps(row, separators=(",", ":"), ensure_ascii=False).encode() for row in rows
     ]

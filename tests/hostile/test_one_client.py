@@ -28,6 +28,7 @@ from tests.support.attacks import (
     waiting,
 )
 from tests.support.databases import ON_SQLITE, publishing
+from tests.support.editions import SEEDED
 
 CHUNKED = head("POST /cities/search", "Content-Type: application/json", "Transfer-Encoding: chunked")
 SNAPSHOT = head("GET /snapshot")
@@ -37,7 +38,7 @@ SEARCHES = 60
 LAST_CHUNK = b"\r\n0\r\n\r\n"
 # Characters of a header that granian still takes.
 LONG = 60_000
-POLL = head("GET /changes?since=603&wait=30")
+POLL = head(f"GET /changes?since={SEEDED}&wait=30")
 # The gateway keeps these from the database, so one is enough.
 BEFORE_SQL = ON_SQLITE
 
@@ -146,7 +147,7 @@ def test_silent_connections_without_the_gateway(settings: Settings, stack: ExitS
 def test_connections_in_use_are_kept(settings: Settings, stack: ExitStack) -> None:
     """A connection with a request in flight is not idle, however long it waits; after its answer it is."""
     with server(settings, KEEPALIVE_TIMEOUT=1) as port:
-        (poll,) = opened(stack, port, 1, head("GET /changes?since=603&wait=4"))
+        (poll,) = opened(stack, port, 1, head(f"GET /changes?since={SEEDED}&wait=4"))
         assert (status(poll, 10), is_closed(poll, 10)) == (200, True)
 
 
@@ -162,10 +163,10 @@ def test_polls(settings: Settings, stack: ExitStack, threads: int, waiters: int)
             assert len(waiting_polls) == (waiters + 1) // 2
             assert statuses([poll for poll in polls if poll not in waiting_polls], 1) == {200}
             # Readers of a version have separate places.
-            versions = opened(stack, port, 2, head("GET /cities?min_version=604"), GUEST)
+            versions = opened(stack, port, 2, head(f"GET /cities?min_version={SEEDED + 1}"), GUEST)
             assert len(waiting(versions, 0.5)) == 2
             assert statuses(versions, 10) == {503}
-            (news,) = opened(stack, port, 1, head("GET /changes?since=602&wait=20&min_version=603"), GUEST)
+            (news,) = opened(stack, port, 1, head(f"GET /changes?since=602&wait=20&min_version={SEEDED}"), GUEST)
             assert status(news, 10) == 200
 
         guest = suffered(port, f"A6 with {waiters} waiters", attack)

@@ -17,6 +17,7 @@ from tests.support.answers import ANY, brief, read
 from tests.support.applications import curating, serving
 from tests.support.copies import write
 from tests.support.databases import Store, template, upgrade
+from tests.support.editions import SEEDED
 from tests.support.replication import Postgres, ids, primary
 
 KEPT, LOST, NEW = ids("kept", 2), ids("lost", 5), ids("new", 8)
@@ -206,7 +207,7 @@ def test_nobody_is_misled(place: Place, told: bool) -> None:  # noqa: FBT001 - p
         assert followers.misled(client) == set()
         assert read(client, "/changes?since=0")["head"] == EPOCH + len(NEW)
         # Those who saw only what was kept go on.
-        assert [row["id"] for row in read(client, "/changes?since=605")["data"]] == NEW
+        assert [row["id"] for row in read(client, f"/changes?since={SEEDED + 2}")["data"]] == NEW
         with database.reading() as session:
             assert list(verify(session)) == []
 

@@ -17,6 +17,7 @@ from api.ledger import feed, head, publish
 from api.ledger.verify import verify
 from tests.support.answers import ANY, read
 from tests.support.copies import Copy, city, follow, root
+from tests.support.editions import SEEDED
 
 
 def verified_syncs(database: Database, app: Any, syncs: int, writers: int) -> None:
@@ -60,7 +61,7 @@ def verified_syncs(database: Database, app: Any, syncs: int, writers: int) -> No
         future.result()
     with database.reading() as session:
         assert list(verify(session)) == []
-        assert head.state(session).version > 603 + syncs
+        assert head.state(session).version > SEEDED + syncs
 
 
 def test_verified_syncs(own_client: FlaskClient, database: Database) -> None:

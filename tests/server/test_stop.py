@@ -8,9 +8,10 @@ import psutil
 from api.settings import Settings
 from tests.support.attacks import DECLARED, answers, head, opened, status, waiting
 from tests.support.databases import SQLITE_FIRST
+from tests.support.editions import SEEDED
 from tests.support.processes import SERVE, accepts, listening, unused_port, wait_until
 
-POLL = head("GET /changes?since=603&wait=30")
+POLL = head(f"GET /changes?since={SEEDED}&wait=30")
 
 
 @SQLITE_FIRST

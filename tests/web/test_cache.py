@@ -34,6 +34,7 @@ from api.web.negotiation import CODINGS
 from tests.support.answers import brief
 from tests.support.applications import curating, serving
 from tests.support.databases import Store, counted, opened, publishing, template
+from tests.support.editions import SEEDED
 from tests.support.processes import Server
 
 Json = dict[str, Any]
@@ -49,7 +50,7 @@ PATHS = (
     "/initiatives?priority=cybersecurity&include=city&facets=city&limit=3",
     "/search?q=boston",
     "/suggest?q=bos",
-    "/changes?since=603",
+    f"/changes?since={SEEDED}",
     "/digest",
     "/cities/boston-ma/history",
     "/cities?stat=CA",
@@ -313,24 +314,24 @@ def test_min_version(cached: FlaskClient, kept: Flask, settings: Settings) -> No
         "/snapshot",
     ):
         sign = "&" if "?" in path else "?"
-        assert cached.get(f"{path}{sign}min_version=603").status_code == 200
+        assert cached.get(f"{path}{sign}min_version={SEEDED}").status_code == 200
         for wrong in ("x", "-1", "9" * 20, "9" * 5_000, "%C2%B2"):
             refused = cached.get(f"{path}{sign}min_version={wrong}")
             assert (refused.status_code, refused.content_type) == (400, "application/problem+json")
-    cached.get("/cities/boston-ma?min_version=604")
+    cached.get(f"/cities/boston-ma?min_version={SEEDED + 1}")
     with opened(settings) as other, ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(lambda: kept.test_client().get("/cities/boston-ma?min_version=604"))
+        waiting = pool.submit(lambda: kept.test_client().get(f"/cities/boston-ma?min_version={SEEDED + 1}"))
         with publishing(other) as session:
             session.execute(text("update cities set summary = 'New.' where id = 'boston-ma'"))
         answers = [
             waiting.result(),
-            cached.get("/cities/boston-ma?min_version=604"),
-            cached.get("/cities?min_version=604&id=boston-ma"),
+            cached.get(f"/cities/boston-ma?min_version={SEEDED + 1}"),
+            cached.get(f"/cities?min_version={SEEDED + 1}&id=boston-ma"),
         ]
     assert [answer.status_code for answer in answers] == [200] * 3
     for answer in answers:
         assert "New." in answer.get_data(as_text=True)
-    late = cached.get("/cities/boston-ma?min_version=605")
+    late = cached.get(f"/cities/boston-ma?min_version={SEEDED + 2}")
     assert (brief(late)[:2], late.headers["Retry-After"]) == ((503, "unavailable"), "5")
 
 

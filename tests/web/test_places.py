@@ -13,6 +13,7 @@ from api.web.places import CHANGES, HELD, STREAMS, VERSION, Places, client_of, o
 from tests.support.answers import brief
 from tests.support.applications import NO_DATABASE, serving
 from tests.support.databases import head
+from tests.support.editions import SEEDED
 
 NUMBERS = itertools.count(100)
 POLL = "/changes?since={0}&wait=20"
@@ -78,7 +79,7 @@ def seconds(work: Callable[[], object]) -> float:
 def test_without_a_place(settings: Settings) -> None:
     """With no place left, a poll is a 200 with nothing new at once, and a version that is not there a 503 at once."""
     with serving(replace(settings, threads=2)) as app:
-        client, version = app.test_client(), 603
+        client, version = app.test_client(), SEEDED
         assert app.extensions["waiters"].take("192.0.2.1")
         poll = client.get(POLL.format(version))
         assert (poll.status_code, poll.get_json()["data"], poll.get_json()["head"]) == (200, [], version)

@@ -20,12 +20,27 @@ from api.web.tags import matches
 from tests.support.answers import brief
 from tests.support.applications import curating, serving
 from tests.support.databases import ON_SQLITE, Store, opened, publishing
+from tests.support.editions import SEEDED
 
 RECORD = "/cities/boston-ma"
 PATHS = (
-    *(RECORD, f"{RECORD}?include=awards", f"{RECORD}?fields=id", f"{RECORD}/history", f"{RECORD}?as_of=604", "/cities"),
+    *(
+        RECORD,
+        f"{RECORD}?include=awards",
+        f"{RECORD}?fields=id",
+        f"{RECORD}/history",
+        f"{RECORD}?as_of={SEEDED + 1}",
+        "/cities",
+    ),
     *("/cities?limit=1&fields=id", "/cities.csv", "/cities.ndjson", "/search?q=boston", "/suggest?q=bos", "/changes?since=600"),
-    *("/digest", "/digest?at=604", "/digest/buckets/cities/0", "/snapshot", "/snapshot?as_of=604", "/changesets/604"),
+    *(
+        "/digest",
+        f"/digest?at={SEEDED + 1}",
+        "/digest/buckets/cities/0",
+        "/snapshot",
+        f"/snapshot?as_of={SEEDED + 1}",
+        f"/changesets/{SEEDED + 1}",
+    ),
 )
 UNCHANGING = ("/openapi.json", "/enums", "/docs", "/", "/problems", "/problems/conflict", "/docs/page.css")
 ACCEPTED = (None, "identity", *CODINGS)
@@ -141,7 +156,7 @@ def test_another_address_or_release(settings: Settings) -> None:
         apps = [stack.enter_context(serving(replace(settings, public_url=url))) for url in urls]
         apps[3].extensions["release"] = "another"
         here, same, moved, newer = (app.test_client() for app in apps)
-        for path in (path.replace("604", "603") for path in PATHS if "changesets" not in path):
+        for path in (path.replace(f"{SEEDED + 1}", f"{SEEDED}") for path in PATHS if "changesets" not in path):
             old = {"If-None-Match": tag_of(here, path)}
             assert [status(client, path, old) for client in (same, moved, newer)] == [304, 200, 200], path
         # A page that stays the same keeps its tag.
