@@ -21,7 +21,8 @@ BIG_PARAGRAPH = text(f"update citations set paragraph = {GREAT} where id = '0-ow
 def paragraph(database: Database) -> int:
     """Return the paragraph of a citation of our own, which no later revision corrects."""
     with database.reading() as session:
-        return session.scalars(text("select paragraph from citations where id = '0-own'")).one()
+        number: int = session.scalars(text("select paragraph from citations where id = '0-own'")).one()
+        return number
 
 
 def test_an_upgrade_widens_numbers(store: Store) -> None:
