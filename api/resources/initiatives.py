@@ -18,7 +18,7 @@ from api.schema.resource import Relation, Resource
 class Status(Choice):
     """The progress of an initiative."""
 
-    PLANNED = "planned", "It is intended, or money is set aside or granted for it; it has not begun."
+    PLANNED = "planned", "It is intended, or money is set aside or granted for it; nothing says that it has begun."
     DRAFT = "draft", "A text of it is written, but not in force."
     IN_DEVELOPMENT = "in_development", "It is being made, and not in use yet."
     PILOT = "pilot", "It is tried out."

@@ -22,7 +22,7 @@ class OrganizationType(Choice):
     """The kinds of organizations."""
 
     COMPANY = "company", "A business."
-    GOVERNMENT_AGENCY = "government_agency", "An agency of a state, a country or a region."
+    GOVERNMENT_AGENCY = "government_agency", "A government, or an agency of a state, a country or a region."
     CITY_OFFICE = "city_office", "An office or a department of a city's government."
     COALITION = "coalition", "A group of organizations."
     RESEARCH_CENTER = "research_center", "An organization that does research."
@@ -84,7 +84,7 @@ class OrganizationSchema(SubjectDocument):
     type = one_of(OrganizationType, "Kind of organization; null if no source shows it.", "company", allow_none=True)
     parent = slug("Id of the organization that it belongs to, if any.", "e-republic", attribute="parent_id", allow_none=True)
     city = slug(
-        "Id of the city whose government it is an office of, if any.", "san-diego-ca", attribute="city_id", allow_none=True
+        "Id of the city whose government it is, or belongs to, if any.", "san-diego-ca", attribute="city_id", allow_none=True
     )
     summary = prose("What a source says about it, in our words.", "A provider of computing services.", allow_none=True)
     aliases = aliases("Other names of the organization", "AWS")
@@ -127,7 +127,7 @@ organizations = Resource(
             target=Organization.city_id,
             to="cities",
             offers=("name", "state"),
-            description="The city whose government it is an office of.",
+            description="The city whose government it is, or belongs to.",
         ),
         Relation(
             name="initiatives",

@@ -41,7 +41,7 @@ LAYOUT: Layout = {
 CORRECTION = Correction(
     revision=revision,
     edition="digital-cities-2024-r2",
-    sha256="a797f0005dacc6989e61673541a7fef20b30eb305fe1d90888b198160a69af0f",
+    sha256="f4681bf43887ee6ccd490e28889e4d6b271bdc253fad5329e9315db2977ffb36",
     layout=LAYOUT,
     reason="Correction of the Digital Cities Survey 2024: each fact says no more than its source",
 )
