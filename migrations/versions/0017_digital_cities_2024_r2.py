@@ -41,7 +41,7 @@ LAYOUT: Layout = {
 CORRECTION = Correction(
     revision=revision,
     edition="digital-cities-2024-r2",
-    sha256="f4681bf43887ee6ccd490e28889e4d6b271bdc253fad5329e9315db2977ffb36",
+    sha256="42cbc40591a28d5f7a26dfffe194f266d09e72ec3c3eb639bc704ce7676b0549",
     layout=LAYOUT,
     reason="Correction of the Digital Cities Survey 2024: each fact says no more than its source",
 )
