@@ -136,7 +136,7 @@ class Decided(Planner):
 
 LISTS = [
     "/initiatives?q=city",
-    "/initiatives?q=digital+services",
+    "/initiatives?q=digital+city",
     "/initiatives?q=-data&status=in_operation",
     "/initiatives?q=city&priority=cybersecurity",
     "/initiatives?q=city&city.state=CA&priority=cybersecurity&facets=city,priority",
