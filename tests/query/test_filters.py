@@ -20,6 +20,7 @@ from api.resources import BY_NAME
 from api.schema.resource import Resource
 from tests.support import oracle
 from tests.support.databases import publishing
+from tests.support.lengths import examples
 from tests.support.oracle import ODD, Document, World
 from tests.support.records import nouns
 from tests.support.worlds import BASE, WORLDS, Arguments, Place, compare, flat
@@ -211,7 +212,7 @@ def test_numbers_as_json_has_them(places: list[Place], operator: str, written: s
 
 
 @given(data=st.data())
-@limits(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@limits(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 def test_list(places: list[Place], data: st.DataObject) -> None:
     """For any request, the pages of a list equal the second opinion, on both databases."""
     check_list(places, data)
@@ -245,7 +246,7 @@ def check_facets(places: list[Place], data: st.DataObject) -> None:
 
 
 @given(data=st.data())
-@limits(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@limits(max_examples=examples(30), deadline=None, suppress_health_check=list(HealthCheck))
 def test_facets(places: list[Place], data: st.DataObject) -> None:
     """A facet counts the whole filtered set, whatever the page; each link leads to the number of records counted."""
     check_facets(places, data)
@@ -261,7 +262,7 @@ def test_many_facets(places: list[Place], data: st.DataObject) -> None:
 
 
 @given(data=st.data())
-@limits(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@limits(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 def test_shape(places: list[Place], data: st.DataObject) -> None:
     """A page has exactly the requested members and the included records of its own records."""
     draw = data.draw
@@ -370,7 +371,7 @@ CELLS = st.fixed_dictionaries(
 
 @pytest.mark.parametrize("noun", ["initiatives", "awards"])
 @given(data=st.data())
-@limits(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@limits(max_examples=examples(5), deadline=None, suppress_health_check=list(HealthCheck))
 def test_walk_while_others_write(own_client: FlaskClient, database: Database, noun: str, data: st.DataObject) -> None:
     """In any order, with ties and nulls: a record that stays is seen once, in order, while others come and go."""
     check_walk(own_client, database, noun, data.draw)

@@ -20,12 +20,13 @@ from api.schema.resource import Resource
 from api.settings import Settings
 from tests.support.applications import serving
 from tests.support.databases import Store, opened, publishing
+from tests.support.lengths import examples
 from tests.support.plans import plans
 from tests.support.records import nouns
 
 pytestmark = pytest.mark.contract
 
-ROWS = 600
+ROWS = 300
 CITATION = "id, subject_kind, subject_id, field, source_id, paragraph, sentence, sentence_sha256, basis"
 
 
@@ -63,7 +64,7 @@ def full_client(full: Database) -> Iterator[FlaskClient]:
 @nouns
 def test_page_is_read_from_an_index(full_client: FlaskClient, resource: Resource) -> None:
     """The first page and a deep one are read in order from the noun's own index: nothing is sorted, the ledger not scanned."""
-    cursor = full_client.get(f"/{resource.name}?limit=500").get_json()["page"]["cursor"]
+    cursor = full_client.get(f"/{resource.name}?limit=250").get_json()["page"]["cursor"]
     for path in (f"/{resource.name}?limit=20", f"/{resource.name}?limit=20&cursor={cursor}"):
         (page,) = plans(full_client, path)
         for bad in ("TEMP B-TREE", "Sort ", "Seq Scan on revision", "SCAN revision", f"Seq Scan on {resource.name}"):
@@ -78,7 +79,7 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
     limit=st.integers(1, 9),
     gone=st.sets(st.integers(0, 24), max_size=4),
 )
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_walk_while_others_write(
     own_client: FlaskClient, database: Database, names: list[str], limit: int, gone: set[int]
 ) -> None:

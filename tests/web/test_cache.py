@@ -34,6 +34,7 @@ from api.web.negotiation import CODINGS
 from tests.support.answers import brief
 from tests.support.applications import curating, serving
 from tests.support.databases import Store, counted, opened, publishing, template
+from tests.support.lengths import examples
 from tests.support.processes import Server
 
 Json = dict[str, Any]
@@ -350,7 +351,7 @@ def test_two_processes(settings: Settings, lag: int) -> None:
     server = Server(settings, WORKERS="2", CACHE_MB="4", CACHE_LAG=str(lag))
     try:
         late = 0
-        for number in range(15):
+        for number in range(8):
             body = json.dumps({"summary": f"{number}"}).encode()
             assert server.send("PATCH", "/cities/boston-ma", body, headers)[0] == 200
             if not is_sqlite:
@@ -625,4 +626,4 @@ def test_any_interleaving(store: Store, migrated: Settings, steps: int) -> None:
     class OfStore(Interleaving):
         make = staticmethod(lambda: store.copy(migrated))
 
-    run_state_machine_as_test(OfStore, settings=limits(max_examples=4, stateful_step_count=steps, deadline=None))
+    run_state_machine_as_test(OfStore, settings=limits(max_examples=examples(4), stateful_step_count=steps, deadline=None))

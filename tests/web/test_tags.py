@@ -20,6 +20,7 @@ from api.web.tags import matches
 from tests.support.answers import brief
 from tests.support.applications import curating, serving
 from tests.support.databases import ON_SQLITE, Store, opened, publishing
+from tests.support.lengths import examples
 
 RECORD = "/cities/boston-ma"
 PATHS = (
@@ -207,7 +208,7 @@ def tags(client: FlaskClient) -> dict[str, dict[str | None, str]]:
 
 
 @ON_SQLITE
-@limits(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@limits(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_list_of_tags_misleads(client: FlaskClient, tags: dict[str, dict[str | None, str]], data: st.DataObject) -> None:
     """Any list of tags, changed by proxies or not, gets a 304 only if one names the answer; its tag is that of a 200."""

@@ -27,6 +27,7 @@ from api.resources.initiatives import initiatives
 from api.settings import Settings
 from tests.support.applications import serving
 from tests.support.databases import SQLITE_FIRST, Store, config, opened, publishing, upgrade
+from tests.support.lengths import examples
 
 INSERT = "insert into priorities (id, name, description) values (:id, :name, :description)"
 
@@ -412,7 +413,7 @@ def ranked(session: Session, query: Search) -> dict[int, int]:
     return dict(rows)
 
 
-@limits(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@limits(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     documents=st.lists(st.tuples(texts(), texts(12) | st.none()), min_size=1, max_size=8),
     queries=st.lists(st.lists(st.tuples(st.booleans() | st.just(value=True), PHRASES), max_size=3), min_size=1, max_size=6),
@@ -454,7 +455,7 @@ def check_highlights(query: Search, document: dict[str, Any]) -> None:
 ANYTHING = st.text(st.characters(exclude_categories=()), max_size=40)
 
 
-@limits(max_examples=150, deadline=None)
+@limits(max_examples=examples(150), deadline=None)
 @given(query=ANYTHING | texts(), content=ANYTHING)
 @example('"', "'")
 @example("-", "\0")
