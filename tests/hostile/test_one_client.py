@@ -29,6 +29,7 @@ from tests.support.attacks import (
     waiting,
 )
 from tests.support.databases import ON_SQLITE, publishing
+from tests.support.lengths import late
 
 CHUNKED = head("POST /cities/search", "Content-Type: application/json", "Transfer-Encoding: chunked")
 SNAPSHOT = head("GET /snapshot")
@@ -150,7 +151,7 @@ def test_connections_in_use_are_kept(settings: Settings, stack: ExitStack) -> No
 
 
 @BEFORE_SQL
-@pytest.mark.parametrize(("threads", "waiters"), [(1, 1), (4, 64)])
+@pytest.mark.parametrize(("threads", "waiters"), [late(1, 1), (4, 64)])
 def test_polls(settings: Settings, stack: ExitStack, threads: int, waiters: int) -> None:
     """Polls wait in separate places; a poll without a place is answered at once, without changes."""
     with server(settings, THREADS=threads, WAITERS=waiters) as port:

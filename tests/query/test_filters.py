@@ -22,7 +22,7 @@ from tests.support import oracle
 from tests.support.databases import publishing
 from tests.support.lengths import examples
 from tests.support.oracle import ODD, Document, World
-from tests.support.records import nouns
+from tests.support.records import few_nouns, nouns
 from tests.support.worlds import BASE, WORLDS, Arguments, Place, compare, flat
 
 DEPTH = 3
@@ -305,7 +305,7 @@ def test_facet_links_of_one_of_many(places: list[Place]) -> None:
         assert rows == [row for row in rows if places[0].ask(row["link"])["page"]["total"] == row["count"]]
 
 
-@nouns
+@few_nouns
 def test_extremes(places: list[Place], resource: Resource) -> None:
     """Numbers and times at the limits of their range compare like others."""
     for place, (name, row) in ((places[0], item) for item in filters(resource).items()):

@@ -13,7 +13,13 @@ from api.schema.names import BLANKS, JOINERS, REFUSED, canonical
 from tests.support.lengths import examples
 
 BY_CATEGORY: dict[str, list[str]] = defaultdict(list)
-for number in range(sys.maxunicode + 1):
+# Of private characters and of planes without any, one in 64 is enough: they take three quarters of the time.
+for number in (
+    *range(0x40000),
+    *range(0x40000, 0xE0000, 64),
+    *range(0xE0000, 0xE1000),
+    *range(0xE1000, sys.maxunicode + 1, 64),
+):
     BY_CATEGORY[unicodedata.category(chr(number))].append(chr(number))
 
 

@@ -253,6 +253,7 @@ def test_reindex_on_the_command_line(database: Database, settings: Settings) -> 
     ]
 
 
+@SQLITE_FIRST
 def test_reindex_in_batches(database: Database) -> None:
     """A reindex of more records than one batch indexes all of them, and no deleted ones."""
     amount = models.BATCH * 2 + 1
