@@ -89,6 +89,7 @@ def test_its_triggers_work(built: Settings, store: Store) -> None:
             assert list(verify(session)) == []
 
 
+@SQLITE_FIRST
 def test_the_api_lists_them(built: Settings) -> None:
     """Every initiative is in the list, seeded ones included, and California has the most."""
     with opened(built) as database, database.reading() as session:
