@@ -14,7 +14,7 @@ from api.ledger.publish import linked
 from api.ledger.rebuild import batches, contents, orphans
 from api.ledger.rendering import document_of, publishable
 from api.resources import RESOURCES
-from api.schema.canonical import Content, canonical, canonical_members, content_sha256
+from api.schema.canonical import Content, canonical, canonical_members, content_sha256, sha256
 from api.schema.resource import Resource
 
 REINDEX = "run `flask --app wsgi ledger reindex`"
@@ -119,9 +119,10 @@ def _fault(revision: Revision, content: Content | None) -> str | None:
     """Return how a current revision differs from the content that the tables have for its record; None if they agree."""
     if content is None:
         return "published, but not in the table"
-    if revision.hash != content_sha256(content):
+    members = canonical_members(content)
+    if revision.hash != sha256(members):
         return f"the document of version {revision.version} is not what the table says"
-    document = document_of(canonical_members(content), revision.version, revision.changed_at)
+    document = document_of(members, revision.version, revision.changed_at)
     if revision.document != document.decode():
         return f"the stored bytes of version {revision.version} are not its document's"
     return None

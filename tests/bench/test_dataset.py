@@ -69,6 +69,7 @@ def test_a_publication_after_it_finds_nothing_to_change(built: Settings, store: 
         assert published(database) == before
 
 
+@SQLITE_FIRST
 def test_its_schema_is_the_migrated_one(built: Settings, migrated: Settings, store: Store) -> None:
     """Indexes and triggers that were dropped for speed are there again, and nothing else is."""
     with opened(built) as database, opened(store.copy(migrated)) as other:
@@ -88,6 +89,7 @@ def test_its_triggers_work(built: Settings, store: Store) -> None:
             assert list(verify(session)) == []
 
 
+@SQLITE_FIRST
 def test_the_api_lists_them(built: Settings) -> None:
     """Every initiative is in the list, seeded ones included, and California has the most."""
     with opened(built) as database, database.reading() as session:

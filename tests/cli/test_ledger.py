@@ -192,6 +192,7 @@ def test_sweep_of_a_locked_ledger(settings: Settings, database: Database) -> Non
     assert (result.exit_code, result.output) == (1, "Error: The database is locked by another writer: try again.\n")
 
 
+@SQLITE_FIRST
 def test_looking_publishes_nothing(settings: Settings, database: Database) -> None:
     """Only an upgrade publishes: asking alembic where a database stands leaves raw changes to `ledger sweep`."""
     last = head(database)

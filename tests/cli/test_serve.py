@@ -20,8 +20,9 @@ from sqlalchemy import text
 
 from api.errors import MAX_QUERY_STRING
 from api.settings import ROOT, Settings
-from tests.support.databases import Store, opened, unmigrated
+from tests.support.databases import SQLITE_FIRST, Store, opened, unmigrated
 from tests.support.editions import SEEDED
+from tests.support.lengths import few, late
 from tests.support.messages import CANNOT_BE_OPENED, NOT_MIGRATED
 from tests.support.processes import SECRET, SERVE, accepts, listening, refusal, unused_port, wait_until
 
@@ -30,12 +31,12 @@ from tests.support.processes import SECRET, SERVE, accepts, listening, refusal, 
     ("variables", "expected"),
     [
         ({"PORT": "http"}, "digital-cities-api: PORT='http' is not a whole number from 1 to 65535"),
-        (
+        late(
             {"PUBLIC_URL": "example"},
             "digital-cities-api: PUBLIC_URL='example' is not an address such as https://api.example.org",
         ),
         ({"DATABASE_URL": f"mysql://me:{SECRET}@h/n"}, "digital-cities-api: DATABASE_URL names the database 'mysql', .*"),
-        ({"DATABASE_URL": "sqlite://folder/file.sqlite3"}, "digital-cities-api: DATABASE_URL .*"),
+        late({"DATABASE_URL": "sqlite://folder/file.sqlite3"}, "digital-cities-api: DATABASE_URL .*"),
         ({"DATABASE_URL": "sqlite:///missing/file.sqlite3"}, re.escape(CANNOT_BE_OPENED)),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
@@ -45,6 +46,7 @@ def test_serve_with_wrong_settings(variables: dict[str, object], expected: str) 
     assert re.fullmatch(expected, refusal(SERVE, **variables))
 
 
+@SQLITE_FIRST
 def test_serve_without_a_migrated_database(store: Store) -> None:
     """`serve` on an empty database ends with one line that names the command to run."""
     assert refusal(SERVE, DATABASE_URL=unmigrated(store).database_url, PORT=unused_port()) == NOT_MIGRATED
@@ -60,7 +62,7 @@ def test_serve_on_a_taken_port(file: str) -> None:
     assert line == f"Error: can't listen on HOST=127.0.0.1 PORT={port}: Address already in use"
 
 
-@pytest.mark.parametrize("host", ["192.0.2.1", "caf\u00e9..example", "::ffff"])
+@pytest.mark.parametrize("host", few(["192.0.2.1", "caf\u00e9..example", "::ffff"], "192.0.2.1"))
 def test_serve_on_an_address_of_others(file: str, host: str) -> None:
     """`serve` on an address that is invalid or not this machine's names it in one line, and ends."""
     port = unused_port()

@@ -14,6 +14,7 @@ from api.schema.canonical import canonical
 from api.schema.fields import MAX_INTEGER
 from tests.support.answers import Json, read
 from tests.support.editions import SEEDED
+from tests.support.lengths import examples
 from tests.support.mirrors import CLIENT, FIGURES, JAVASCRIPT, TEXTS, JavaScriptCopy, PythonCopy, initiative, published
 from tests.support.node import Node
 from tests.support.watched import Watched
@@ -89,7 +90,7 @@ def canonical_in_node() -> Iterator[Callable[[Sequence[Json]], list[str]]]:
         yield lambda documents: node.run("return given.map(client.canonical)", documents)
 
 
-@configured(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@configured(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(documents=DOCUMENTS)
 def test_canonical(canonical_in_node: Callable[[Sequence[Json]], list[str]], documents: list[Json]) -> None:
     """Both clients write every document that there can be as the server does, members in the order of UTF-16."""

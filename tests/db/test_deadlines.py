@@ -37,7 +37,7 @@ def test_statements_are_stopped(settings: Settings) -> None:
 def test_streams_are_not_stopped(settings: Settings) -> None:
     """Fetching the rows of one statement may take longer than the limit, which holds for each fetch."""
     with opened(replace(settings, statement_timeout=1)) as database, database.reading() as session:
-        until = time.monotonic() + 2.5
+        until = time.monotonic() + 1.5
         with session.execute(text(ENDLESS.format("i")).execution_options(yield_per=1_000)) as rows:
             assert any(time.monotonic() > until for _ in rows)
 

@@ -48,7 +48,7 @@ def test_streams_are_cut_off(settings: Settings, wal_mb: int) -> None:
         stack.callback(stream.close)
         pieces = stream.iter_encoded()
         next(pieces)
-        for number in range(1, 6):
+        for number in range(1, 4):
             write(app, number)
         assert size(app) > 8_000_000
         if wal_mb == 1000:

@@ -26,6 +26,7 @@ from api.schema.canonical import PUBLICATION
 from api.schema.formats import cell
 from tests.support.applications import serving
 from tests.support.files import city, write
+from tests.support.lengths import examples
 
 LONG = "x" * MAX_RECORD
 # Nine levels of ten aliases each, for a thousand million values in 500 bytes.
@@ -163,7 +164,7 @@ def test_lists_of_texts_come_back(values: list[str]) -> None:
     title=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30),
     value=st.decimals(-(10**9), 10**9, places=6),
 )
-@limits(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@limits(max_examples=examples(30), deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_text_and_number_comes_back(tmp_path_factory: pytest.TempPathFactory, form: str, title: str, value: Any) -> None:
     """Whatever a text and a number are, a file holds them."""
     noun = BY_NAME["initiatives"]

@@ -15,7 +15,7 @@ from api.editing.files import FileRecord, records_of
 from api.ledger.models import Revision
 from api.ledger.verify import verify
 from api.resources import BY_NAME
-from tests.support.databases import head, publishing
+from tests.support.databases import SQLITE_FIRST, head, publishing
 from tests.support.files import load, said, write
 
 CITIES, SEATTLE, BOSTON = BY_NAME["cities"], "seattle-wa", "boston-ma"
@@ -49,6 +49,7 @@ def city(database: Database, id: str) -> dict[str, Any]:
     return content
 
 
+@SQLITE_FIRST
 @pytest.mark.parametrize("form", FILE_FORMATS)
 @pytest.mark.parametrize("replace", [False, True], ids=["merge", "replace"])
 def test_only_edits_are_written(database: Database, tmp_path: Path, form: str, replace: bool) -> None:  # noqa: FBT001 - a parameter

@@ -12,7 +12,7 @@ from api.editing import transfer
 from api.ledger.models import CURRENT, Revision
 from api.ledger.verify import verify
 from api.schema.resource import Resource
-from tests.support.databases import head
+from tests.support.databases import SQLITE_FIRST, head
 from tests.support.files import load, said, write
 from tests.support.records import nouns
 
@@ -34,6 +34,7 @@ def documents(database: Database, kind: str) -> dict[str, dict[str, Any]]:
     return {row["id"]: {name: row[name] for name in row if name not in {"version", "updated_at"}} for row in contents}
 
 
+@SQLITE_FIRST
 @pytest.mark.parametrize("name", LACKING)
 def test_a_missing_member_is_left_alone(database: Database, tmp_path: Path, name: str) -> None:
     """A file changes the members that it names; lists, awards and citations of the record stay as they were."""

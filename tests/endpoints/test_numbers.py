@@ -22,6 +22,7 @@ from api.settings import Settings
 from tests.support.answers import brief
 from tests.support.applications import curating, serving
 from tests.support.databases import Store, publishing
+from tests.support.lengths import examples
 
 # One part of each noun with a number, and the part's other required members.
 PARTS: dict[str, dict[str, Any]] = {
@@ -127,7 +128,7 @@ def test_numbers_that_nothing_can_hold(writer: FlaskClient, path: str, template:
     assert len(response.get_data()) < 20_000
 
 
-@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(written=st.from_regex(r"-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,9})?([eE][+-]?[0-9]{1,4})?", fullmatch=True))
 @example("0.000001")
 @example("9007199254740991")

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from api.db.database import Database
 from api.ledger import publish
 from api.ledger.verify import verify
-from tests.support.databases import head
+from tests.support.databases import SQLITE_FIRST, head
 from tests.support.published import VISION, changes
 
 TAMPERING = {
@@ -48,6 +48,7 @@ def test_verify_reads_the_past(database: Database) -> None:
         ]
 
 
+@SQLITE_FIRST
 @pytest.mark.parametrize("name", TAMPERING)
 def test_verify_finds(database: Database, name: str) -> None:
     """`verify` names each way in which ledger and tables can disagree."""

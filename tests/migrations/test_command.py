@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.lengths import late
 from tests.support.processes import ALEMBIC, SECRET, refusal, unused_port
 
 
@@ -14,14 +15,16 @@ from tests.support.processes import ALEMBIC, SECRET, refusal, unused_port
     ("url", "expected"),
     [
         (f"mysql://me:{SECRET}@localhost/cities", r"FAILED: DATABASE_URL names the database 'mysql', .*"),
-        ("sqlite://folder/file.sqlite3", r"FAILED: DATABASE_URL .*"),
-        ("sqlite:///{folder}/missing/file.sqlite3", r"FAILED: the database can't be used: unable to open database file"),
-        ("sqlite:///{folder}/other.txt", r"FAILED: the database can't be used: file is not a database"),
+        late("sqlite://folder/file.sqlite3", r"FAILED: DATABASE_URL .*"),
+        late("sqlite:///{folder}/missing/file.sqlite3", r"FAILED: the database can't be used: unable to open database file"),
+        late("sqlite:///{folder}/other.txt", r"FAILED: the database can't be used: file is not a database"),
         (
             f"postgresql://me:{SECRET}@127.0.0.1:{{port}}/cities",
             r"FAILED: the database can't be used: .*127\.0\.0\.1.*{port}.*",
         ),
-        (f"postgresql://me:{SECRET}@127.0.0.1:{{port}}/cities?colour=red", r"FAILED: the database can't be used: .*colour.*"),
+        late(
+            f"postgresql://me:{SECRET}@127.0.0.1:{{port}}/cities?colour=red", r"FAILED: the database can't be used: .*colour.*"
+        ),
     ],
 )
 def test_upgrade_of_no_database(tmp_path: Path, url: str, expected: str) -> None:

@@ -10,6 +10,7 @@ from api.db.database import Database
 from api.ledger.verify import verify
 from api.settings import Settings
 from tests.support.databases import Store, config, opened, publishing, template, upgrade
+from tests.support.lengths import few
 
 FORMER = "0013"
 # Of our own, because a later revision corrects those of the edition.
@@ -82,7 +83,7 @@ def test_an_upgrade_names_what_is_no_date(store: Store) -> None:
         command.upgrade(config(database), "head")
 
 
-@pytest.mark.parametrize("date", ["2024?", "XXXX-12", "2024-21", "2023/2024", "2023-02-29"])
+@pytest.mark.parametrize("date", few(["2024?", "XXXX-12", "2024-21", "2023/2024", "2023-02-29"], "XXXX-12", "2023/2024"))
 def test_a_downgrade_loses_no_date(settings: Settings, date: str) -> None:
     """A downgrade is refused while dates need more than the former release has, with the SQL that mends each of them."""
     with opened(settings) as database:

@@ -30,6 +30,7 @@ from api.settings import Settings
 from api.web import keys
 from tests.support.applications import curating, serving
 from tests.support.databases import Store, opened
+from tests.support.lengths import examples
 from tests.support.processes import Server, at_once
 
 Json = dict[str, Any]
@@ -331,9 +332,10 @@ def machine(store: Store, migrated: Settings, folder: Path) -> type[Model]:
     return type("On" + store.dialect, (Model,), {"fresh": staticmethod(lambda: store.copy(migrated)), "folder": folder})
 
 
+@pytest.mark.hypothesis
 def test_any_order(store: Store, migrated: Settings, tmp_path: Path) -> None:
     """After any sequence of changes, documents, history and refusals match those of a dictionary."""
-    few = limits(max_examples=5, stateful_step_count=12, deadline=None)
+    few = limits(max_examples=examples(5), stateful_step_count=12, deadline=None)
     run_state_machine_as_test(machine(store, migrated, tmp_path), settings=few)
 
 

@@ -18,6 +18,7 @@ from api.ledger.verify import verify
 from tests.support.answers import ANY, read
 from tests.support.copies import Copy, city, follow, root
 from tests.support.editions import SEEDED
+from tests.support.lengths import examples
 
 
 def verified_syncs(database: Database, app: Any, syncs: int, writers: int) -> None:
@@ -75,7 +76,7 @@ def test_many_verified_syncs(own_client: FlaskClient, database: Database) -> Non
     verified_syncs(database, own_client.application, 200, 4)
 
 
-@configured(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@configured(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(st.tuples(st.sampled_from(["put", "delete", "patch", "sync"]), st.integers(0, 3)), min_size=5, max_size=25)
 )

@@ -29,8 +29,9 @@ def places(scratch: Path, postgresql: str) -> Iterator[list[Place]]:
                 settings = store.copy(bare)
                 with opened(settings) as database:
                     oracle.fill(database, seed)
-                    with database.reading() as session:
-                        # A random citation points to anything.
-                        assert list(verify(session)) == []
+                    # The worlds are the same on both, and so are the bytes of each answer.
+                    if dialect == "sqlite":
+                        with database.reading() as session:
+                            assert list(verify(session)) == []
                 clients[-1].append(stack.enter_context(serving(settings)).test_client())
         yield [Place(served(pair), pair) for pair in zip(*clients, strict=True)]

@@ -16,7 +16,7 @@ from api.ledger.verify import verify
 from api.query.plan import PLANNER
 from api.settings import Settings
 from tests.support.answers import brief
-from tests.support.databases import ON_SQLITE, Store, opened, publishing
+from tests.support.databases import ON_SQLITE, SQLITE_FIRST, Store, opened, publishing
 from tests.support.dates import FILTERS, MEANINGS
 
 REINDEX = "run `flask --app wsgi ledger reindex`"
@@ -169,6 +169,7 @@ def test_filled_by_publication(database: Database, tampering: str) -> None:
         assert session.scalar(text("select version from ledger_head")) == before
 
 
+@SQLITE_FIRST
 @pytest.mark.parametrize("tampering", TAMPERINGS)
 def test_verified(database: Database, tampering: str) -> None:
     """What no trigger noted is named by `verify`, and put right by `ledger reindex`."""

@@ -21,8 +21,9 @@ from api.schema.fields import MAX_INTEGER
 from api.schema.resource import Resource
 from tests.support import oracle
 from tests.support.databases import publishing
+from tests.support.lengths import examples
 from tests.support.oracle import ODD, Document, World
-from tests.support.records import nouns
+from tests.support.records import few_nouns, nouns
 from tests.support.worlds import BASE, WORLDS, Arguments, Place, compare, flat
 
 DEPTH = 3
@@ -212,7 +213,7 @@ def test_numbers_as_json_has_them(places: list[Place], operator: str, written: s
 
 
 @given(data=st.data())
-@limits(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@limits(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 def test_list(places: list[Place], data: st.DataObject) -> None:
     """For any request, the pages of a list equal the second opinion, on both databases."""
     check_list(places, data)
@@ -246,7 +247,7 @@ def check_facets(places: list[Place], data: st.DataObject) -> None:
 
 
 @given(data=st.data())
-@limits(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@limits(max_examples=examples(30), deadline=None, suppress_health_check=list(HealthCheck))
 def test_facets(places: list[Place], data: st.DataObject) -> None:
     """A facet counts the whole filtered set, whatever the page; each link leads to the number of records counted."""
     check_facets(places, data)
@@ -262,7 +263,7 @@ def test_many_facets(places: list[Place], data: st.DataObject) -> None:
 
 
 @given(data=st.data())
-@limits(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@limits(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 def test_shape(places: list[Place], data: st.DataObject) -> None:
     """A page has exactly the requested members and the included records of its own records."""
     draw = data.draw
@@ -305,7 +306,7 @@ def test_facet_links_of_one_of_many(places: list[Place]) -> None:
         assert rows == [row for row in rows if places[0].ask(row["link"])["page"]["total"] == row["count"]]
 
 
-@nouns
+@few_nouns
 def test_extremes(places: list[Place], resource: Resource) -> None:
     """Numbers and times at the limits of their range compare like others."""
     for place, (name, row) in ((places[0], item) for item in filters(resource).items()):
@@ -379,7 +380,7 @@ CELLS = st.fixed_dictionaries(
 
 @pytest.mark.parametrize("noun", ADD)
 @given(data=st.data())
-@limits(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@limits(max_examples=examples(5), deadline=None, suppress_health_check=list(HealthCheck))
 def test_walk_while_others_write(own_client: FlaskClient, database: Database, noun: str, data: st.DataObject) -> None:
     """In any order, with ties and nulls: a record that stays is seen once, in order, while others come and go."""
     check_walk(own_client, database, noun, data.draw)

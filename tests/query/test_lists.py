@@ -21,12 +21,13 @@ from api.schema.resource import Resource
 from api.settings import Settings
 from tests.support.applications import serving
 from tests.support.databases import Store, opened, publishing
+from tests.support.lengths import examples
 from tests.support.plans import plans
 from tests.support.records import nouns
 
 pytestmark = pytest.mark.contract
 
-ROWS = 600
+ROWS = 300
 CITATION = "id, subject_kind, subject_id, field, source_id, paragraph, sentence, sentence_sha256, basis"
 
 
@@ -81,7 +82,7 @@ def test_later_nulls_are_read_from_an_index(full_client: FlaskClient) -> None:
 def check_plans(client: FlaskClient, resource: Resource, sort: str) -> None:
     """Check the plans of the first page of a list and of a deep one."""
     path = f"/{resource.name}?sort={sort}"
-    cursor = client.get(f"{path}&limit=500").get_json()["page"]["cursor"]
+    cursor = client.get(f"{path}&limit=250").get_json()["page"]["cursor"]
     for page in ("", f"&cursor={cursor}"):
         (plan,) = plans(client, f"{path}&limit=20{page}")
         for bad in ("TEMP B-TREE", "Sort ", "Seq Scan on revision", "SCAN revision", f"Seq Scan on {resource.name}"):
@@ -96,7 +97,7 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
     limit=st.integers(1, 9),
     gone=st.sets(st.integers(0, 24), max_size=4),
 )
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_walk_while_others_write(
     own_client: FlaskClient, database: Database, names: list[str], limit: int, gone: set[int]
 ) -> None:

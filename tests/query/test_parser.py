@@ -61,7 +61,7 @@ def test_hostile_text_is_text(places: list[Place], resource: Resource) -> None:
 
 
 @few_nouns
-def test_hostile_value_is_refused(places: list[Place], resource: Resource) -> None:
+def test_hostile_value_is_refused(routing_client: FlaskClient, resource: Resource) -> None:
     """Where only some values are possible, any other is a 400 that names each parameter that has it."""
     refusing = [*filters(resource), *sorted(parameters(resource).keys() - {"q", "cursor"})]
     for hostile in HOSTILE:
@@ -74,8 +74,8 @@ def test_hostile_value_is_refused(places: list[Place], resource: Resource) -> No
                 name for name in some if broken or name not in filters(resource) or not takes_text(filters(resource)[name])
             ]
             arguments = urlencode({name: escaped(hostile) if name in filters(resource) else hostile for name in some})
-            refused(places[0].get(f"/{resource.name}?{arguments}"), wrong)
-        refused(places[0].get(f"/{resource.name}?{urlencode({'cursor': hostile})}"), ["cursor"])
+            refused(routing_client.get(f"/{resource.name}?{arguments}"), wrong)
+        refused(routing_client.get(f"/{resource.name}?{urlencode({'cursor': hostile})}"), ["cursor"])
 
 
 def refused(response: TestResponse, names: Sequence[str]) -> None:

@@ -111,10 +111,10 @@ def test_cost() -> None:
         with suppress(ValueError):
             dates.parse(text)
     ours = time.process_time() - start
-    for text in texts[:250]:
+    for text in texts[:100]:
         parse_edtf(text)
     theirs = time.process_time() - start - ours
-    assert ours < 1 < 20 * theirs
+    assert ours < 1 < 50 * theirs
 
 
 def test_the_library_is_loaded_with_the_first_date() -> None:

@@ -10,9 +10,16 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from api.schema.names import BLANKS, JOINERS, REFUSED, canonical
+from tests.support.lengths import examples
 
 BY_CATEGORY: dict[str, list[str]] = defaultdict(list)
-for number in range(sys.maxunicode + 1):
+# Of private characters and of planes without any, one in 64 is enough: they take three quarters of the time.
+for number in (
+    *range(0x40000),
+    *range(0x40000, 0xE0000, 64),
+    *range(0xE0000, 0xE1000),
+    *range(0xE1000, sys.maxunicode + 1, 64),
+):
     BY_CATEGORY[unicodedata.category(chr(number))].append(chr(number))
 
 
@@ -33,7 +40,7 @@ def test_every_character_of_a_category(category: str) -> None:
 CHARACTERS = st.one_of([st.sampled_from(characters) for characters in BY_CATEGORY.values()])
 
 
-@limits(max_examples=2_000, deadline=None)
+@limits(max_examples=examples(2_000), deadline=None)
 @given(text=st.text(CHARACTERS, max_size=8))
 def test_a_name_has_one_form(text: str) -> None:
     """An accepted name is in NFC, trimmed, with single spaces and no invisible characters, however it was sent."""

@@ -18,6 +18,7 @@ from api.web import keys
 from tests.support.answers import brief
 from tests.support.applications import curating, serving
 from tests.support.databases import ON_SQLITE, Store, opened
+from tests.support.lengths import examples
 from tests.support.processes import SERVE, listening, unused_port
 
 LINES = "application/x-ndjson"
@@ -83,7 +84,7 @@ def writer(store: Store, migrated: Settings) -> Iterator[FlaskClient]:
         yield curating(app.test_client(), app.extensions["database"])
 
 
-@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(beyond=st.integers(-70_000, 70_000), size=st.integers(1_000, MAX_BODY))
 @example(beyond=-1, size=65_536)
 @example(beyond=0, size=65_536)

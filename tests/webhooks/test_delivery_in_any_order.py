@@ -17,6 +17,7 @@ from api.db.database import Database
 from api.webhooks import outbound
 from api.webhooks.subscriptions import Webhook, WebhookState
 from tests.support.databases import head
+from tests.support.lengths import examples
 from tests.support.webhooks import ATTEMPTS, NOW, Killed, change, deliver, every, resume, subscribe
 
 
@@ -152,7 +153,7 @@ ANYTHING = given(steps=st.lists(STEPS, max_size=12))
 FIXTURE = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
-@limits(max_examples=25, deadline=None, suppress_health_check=FIXTURE)
+@limits(max_examples=examples(25), deadline=None, suppress_health_check=FIXTURE)
 @ANYTHING
 def test_whatever_happens(database: Database, steps: list[Step]) -> None:
     """Whatever happens in whatever order, there is one message at a time, never an older one, and in the end the newest is told."""

@@ -31,6 +31,7 @@ from api.resources import BY_NAME, RESOURCES
 from api.resources.initiatives import initiatives
 from api.schema.canonical import Content
 from tests.support.databases import ON_SQLITE, SQLITE_FIRST, counted, publishing
+from tests.support.lengths import examples, late
 
 REINDEX = "run `flask --app wsgi ledger reindex`"
 # The indexed dimensions of each noun.
@@ -106,7 +107,7 @@ def pieces(database: Database) -> list[Piece]:
 
 
 @given(steps=STEPS)
-@limits(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@limits(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.usefixtures("small")
 def test_pieces(database: Database, steps: list[tuple[list[int], dict[int, str]]]) -> None:
     """After any removals and insertions, each version is in the piece for its place, however many pieces there are."""
@@ -199,7 +200,7 @@ NOTHING = {"sqlite": "x'00'", "postgresql": "decode('00', 'hex')"}
 
 
 @SQLITE_FIRST
-@pytest.mark.parametrize("window", [7, bitmaps.WINDOW])
+@pytest.mark.parametrize("window", [7, late(bitmaps.WINDOW)])
 @pytest.mark.parametrize("tampering", TAMPERINGS)
 def test_verify_finds(
     database: Database, own_client: FlaskClient, monkeypatch: pytest.MonkeyPatch, tampering: str, window: int
@@ -472,7 +473,7 @@ def segment(statement: str) -> str:
 
 @SQLITE_FIRST
 @pytest.mark.parametrize("sort", ["-started", "started", "-started,-title", "-started,-id"])
-@pytest.mark.parametrize("query", [LINKED, "q=-city", f"q=-city&{LINKED}", f"q=data&{LINKED}"])
+@pytest.mark.parametrize("query", [LINKED, late("q=-city"), late(f"q=-city&{LINKED}"), f"q=data&{LINKED}"])
 @pytest.mark.usefixtures("small")
 def test_sql_orders_the_same(
     database: Database, own_client: FlaskClient, monkeypatch: pytest.MonkeyPatch, query: str, sort: str

@@ -28,6 +28,7 @@ from api.resources.initiatives import initiatives
 from api.settings import Settings
 from tests.support.applications import serving
 from tests.support.databases import SQLITE_FIRST, Store, config, opened, publishing, upgrade
+from tests.support.lengths import examples
 
 INSERT = "insert into priorities (id, name, description) values (:id, :name, :description)"
 
@@ -255,6 +256,7 @@ def test_reindex_on_the_command_line(database: Database, settings: Settings) -> 
     ]
 
 
+@SQLITE_FIRST
 def test_reindex_in_batches(database: Database) -> None:
     """A reindex of more records than one batch indexes all of them, and no deleted ones."""
     amount = models.BATCH * 2 + 1
@@ -415,7 +417,7 @@ def ranked(session: Session, query: Search) -> dict[int, int]:
     return dict(rows)
 
 
-@limits(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@limits(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     documents=st.lists(st.tuples(texts(), texts(12) | st.none()), min_size=1, max_size=8),
     queries=st.lists(st.lists(st.tuples(st.booleans() | st.just(value=True), PHRASES), max_size=3), min_size=1, max_size=6),
@@ -460,7 +462,7 @@ def check_highlights(query: Search, document: dict[str, Any]) -> None:
 ANYTHING = st.text(st.characters(exclude_categories=()), max_size=40)
 
 
-@limits(max_examples=150, deadline=None)
+@limits(max_examples=examples(150), deadline=None)
 @given(query=ANYTHING | texts(), content=ANYTHING)
 @example('"', "'")
 @example("-", "\0")
