@@ -8,7 +8,7 @@ of them may change; a better one gets a new name.
 
 import json
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -47,13 +47,12 @@ class Correction(NamedTuple):
         _warn_of_changes(tables, {(noun, row["id"]) for noun, rows in corrected.items() for row in rows})
         _check_references_later()
         for noun in reversed([*self.layout]):
-            for id in deleted.get(noun, ()):
-                self._delete(tables, noun, id)
+            self._delete(tables, noun, deleted.get(noun, ()))
         for noun, documents in corrected.items():
-            for document in documents:
-                former = _stored(tables, noun, document["id"], self.layout[noun])
-                self._keep(tables, noun, document["id"], former)
-                _put(former, [*_rows(tables, noun, document, self.layout[noun])])
+            former = _stored(tables, noun, [document["id"] for document in documents], self.layout[noun])
+            self._keep(tables, noun, former)
+            rows = ([*_rows(tables, noun, document, self.layout[noun])] for document in documents)
+            _put(zip(former.values(), rows, strict=True))
         _check_references_now()
 
     def revert(self) -> None:
@@ -64,26 +63,29 @@ class Correction(NamedTuple):
         _check_references_later()
         for record in op.get_bind().execute(sa.select(kept).where(of_this).order_by(kept.c.number.desc())).all():
             rows = [(tables[table], row) for table, row in json.loads(record.rows)]
-            _put(_stored(tables, record.kind, record.id, self.layout[record.kind]), rows)
+            _put([(_stored(tables, record.kind, [record.id], self.layout[record.kind])[record.id], rows)])
         op.get_bind().execute(sa.delete(kept).where(of_this))
         _check_references_now()
 
-    def _delete(self, tables: Tables, noun: str, id: str) -> None:
-        """Delete a record, after the citations about it."""
+    def _delete(self, tables: Tables, noun: str, ids: Sequence[str]) -> None:
+        """Delete records, after the citations about them."""
         citations = tables["citations"]
-        about = sa.select(citations.c.id).where(citations.c.subject_kind == noun, citations.c.subject_id == id)
-        for citation in op.get_bind().scalars(about).all():
-            self._delete(tables, "citations", citation)
-        former = _stored(tables, noun, id, self.layout[noun])
-        self._keep(tables, noun, id, former)
-        _put(former, [])
+        about = sa.select(citations.c.id).where(citations.c.subject_kind == noun, citations.c.subject_id.in_(ids))
+        if ids and noun != citations.name:
+            self._delete(tables, citations.name, op.get_bind().scalars(about).all())
+        former = _stored(tables, noun, ids, self.layout[noun])
+        self._keep(tables, noun, former)
+        _put((rows, ()) for rows in former.values())
 
-    def _keep(self, tables: Tables, noun: str, id: str, former: Rows) -> None:
-        """Keep the rows of a record, and note why it changes."""
-        rows = json.dumps([(table.name, row) for table, row in former], default=str)
-        op.get_bind().execute(sa.insert(tables["replaced_records"]).values(revision=self.revision, kind=noun, id=id, rows=rows))
-        note = {"kind": noun, "id": id, "reason": self.reason, "author": AUTHOR}
-        op.get_bind().execute(sa.insert(tables["ledger_dirty"]).values(note))
+    def _keep(self, tables: Tables, noun: str, former: Mapping[str, Rows]) -> None:
+        """Keep the rows of records, and note why they change."""
+        if not former:
+            return
+        rows = {id: json.dumps([(table.name, row) for table, row in rows], default=str) for id, rows in former.items()}
+        kept = [{"revision": self.revision, "kind": noun, "id": id, "rows": text} for id, text in rows.items()]
+        notes = [{"kind": noun, "id": id, "reason": self.reason, "author": AUTHOR} for id in former]
+        op.get_bind().execute(sa.insert(tables["replaced_records"]), kept)
+        op.get_bind().execute(sa.insert(tables["ledger_dirty"]), notes)
 
 
 def _warn_of_changes(tables: Tables, records: Collection[tuple[str, str]]) -> None:
@@ -115,37 +117,43 @@ def _check_references_now() -> None:
         op.execute("set constraints all immediate")
 
 
-def _put(former: Rows, rows: Rows) -> None:
-    """Replace the rows of a record, of which the first is its own and the others are its parts'; it may lack any."""
-    is_kept = bool(former and rows)
-    for table, row in reversed(former[is_kept:]):
-        op.get_bind().execute(sa.delete(table).where(*_is(table, row)))
-    if is_kept:
-        # To delete and insert it would delete the citations about it.
-        table, row = rows[0]
-        op.get_bind().execute(sa.update(table).where(*_is(table, row)).values(row))
-    for table, row in rows[is_kept:]:
-        op.get_bind().execute(sa.insert(table).values(row))
+def _put(changes: Iterable[tuple[Rows, Rows]]) -> None:
+    """Replace the former rows of records by new ones, if any: a record's own row comes first, then those of its parts."""
+    added: dict[sa.Table, list[Row]] = {}
+    for former, rows in changes:
+        is_kept = bool(former and rows)
+        for table, row in reversed(former[is_kept:]):
+            op.get_bind().execute(sa.delete(table).where(*_is(table, row)))
+        if is_kept:
+            # To delete and insert it would delete the citations about it.
+            table, row = rows[0]
+            op.get_bind().execute(sa.update(table).where(*_is(table, row)).values(row))
+        for table, row in rows[is_kept:]:
+            added.setdefault(table, []).append(row)
+    for table, new in added.items():
+        op.get_bind().execute(sa.insert(table), new)
 
 
 def _is(table: sa.Table, row: Row) -> Iterator[sa.ColumnElement[bool]]:
     return (column == row[column.name] for column in table.primary_key)
 
 
-def _stored(tables: Tables, noun: str, id: str, parts: Mapping[str, Part]) -> Rows:
-    """Return the rows of a record as they are stored: each before those of its parts."""
-    return [*_read(tables, tables[noun], tables[noun].c.id == id, parts)]
+def _stored(tables: Tables, noun: str, ids: Sequence[str], parts: Mapping[str, Part]) -> dict[str, Rows]:
+    """Return the stored rows of records by id: each before those of its parts, and none of a record that is not there."""
+    rows: dict[str, Rows] = dict.fromkeys(ids, ())
+    for record in op.get_bind().execute(sa.select(tables[noun]).where(tables[noun].c.id.in_(ids))).mappings().all():
+        rows[record["id"]] = [(tables[noun], dict(record)), *_parts(tables, dict(record), parts)]
+    return rows
 
 
-def _read(
-    tables: Tables, table: sa.Table, condition: sa.ColumnElement[bool], parts: Mapping[str, Part]
-) -> Iterator[tuple[sa.Table, Row]]:
-    for row in op.get_bind().execute(sa.select(table).where(condition)).mappings().all():
-        yield table, dict(row)
-        for part in parts.values():
-            below = tables[part.table]
-            owned = (below.c[column] == row[source] for column, source in part.owner.items())
-            yield from _read(tables, below, sa.and_(*owned), part.parts)
+def _parts(tables: Tables, row: Mapping[str, Any], parts: Mapping[str, Part]) -> Iterator[tuple[sa.Table, Row]]:
+    """Yield the rows of a row's parts."""
+    for part in parts.values():
+        table = tables[part.table]
+        owned = (table.c[column] == row[source] for column, source in part.owner.items())
+        for below in op.get_bind().execute(sa.select(table).where(*owned)).mappings().all():
+            yield table, dict(below)
+            yield from _parts(tables, dict(below), part.parts)
 
 
 def _rows(tables: Tables, table: str, item: Mapping[str, Any], parts: Mapping[str, Part]) -> Iterator[tuple[sa.Table, Row]]:
