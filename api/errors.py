@@ -1,6 +1,7 @@
 """Problems without HTTP: their names, and lists of mistakes with what would have worked."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -37,6 +38,29 @@ ProblemName = Literal[
 MAX_QUERY_STRING = 32_768
 # Characters of a client's text, and of a JSON Pointer with such a text, that an answer repeats.
 ECHO, MAX_POINTER = 80, 200
+# Names that a list of what would have worked has; the others are behind its link.
+MAX_NAMES = 10
+# What other APIs call things, and the names here: the first one that a request can have is suggested.
+ELSEWHERE: Mapping[str, Sequence[str]] = {
+    **dict.fromkeys(("page", "offset", "skip", "start", "after", "before", "marker", "next", "token"), ("cursor",)),
+    **dict.fromkeys(("per_page", "page_size", "size", "count", "top", "first", "max", "max_results", "rows", "n"), ("limit",)),
+    **dict.fromkeys(("order", "order_by", "orderby", "ordering", "sort_by", "sortby"), ("sort",)),
+    **dict.fromkeys(("search", "query", "keyword", "keywords", "term", "text", "s"), ("q", "filter")),
+    **dict.fromkeys(("expand", "embed", "with", "populate", "join", "relations"), ("include",)),
+    **dict.fromkeys(("select", "columns", "cols", "only", "properties", "attributes", "field"), ("fields",)),
+    **dict.fromkeys(("group_by", "groupby", "group", "facet", "aggregate", "aggs"), ("facets",)),
+    **dict.fromkeys(("where", "filters", "conditions"), ("filter",)),
+    **dict.fromkeys(("total", "with_total", "include_total", "totals"), ("count",)),
+    **dict.fromkeys(("highlight", "snippet", "snippets"), ("highlights",)),
+    **dict.fromkeys(("version", "at", "asof", "timestamp", "time"), ("as_of", "at")),
+    **dict.fromkeys(("type", "kind", "noun"), ("kinds", "kind", "type")),
+    **dict.fromkeys(("from", "updated_since", "modified_since", "since_version"), ("since", "updated_at__gte")),
+}
+# What to do instead, where no parameter does it.
+INSTEAD = dict.fromkeys(
+    ("format", "output", "alt", "callback", "pretty"),
+    "The format is a suffix of the path, as in `/cities.csv`, or the `Accept` header.",
+)
 # Mistakes in a query that an answer lists, those in the body of a write, and those that `detail` repeats.
 MAX_ERRORS, MAX_REFUSALS, MAX_SUMMARY = 20, 100, 10
 
@@ -65,6 +89,34 @@ def nearest(word: str, options: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
+def meant(name: str, options: Iterable[str]) -> str | None:
+    """Return the name that a request probably meant: by other APIs' words, by the last part of a dotted name, or by likeness.
+
+    `filter[state]`, `page[size]`, `rank[lte]` and `pageSize` are read as other APIs write them, and case does not matter.
+    """
+    names = {option.lower(): option for option in options}
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name[:ECHO])
+    parts = re.findall(r"\w+", snake.lower())[-2:]
+    for word in ["__".join(parts), ".".join(parts), *reversed(parts)]:
+        for known in (word, *ELSEWHERE.get(word, ())):
+            if known in names:
+                return names[known]
+        if ends := [option for option in names.values() if option.rpartition(".")[2] == word]:
+            return min(ends, key=lambda option: (option.count("."), len(option), option))
+    return nearest(name, names.values())
+
+
+def closest(name: str, options: Iterable[str]) -> list[str]:
+    """Return the `MAX_NAMES` names that are most like a request's, the nearest first."""
+    matcher = difflib.SequenceMatcher(b=name[:ECHO].lower())
+
+    def likeness(option: str) -> float:
+        matcher.set_seq1(option)
+        return -matcher.ratio()
+
+    return sorted(sorted(options), key=likeness)[:MAX_NAMES]
+
+
 def error_item(  # noqa: PLR0913 - the members of an item
     parameter: str,
     code: str,
@@ -72,18 +124,22 @@ def error_item(  # noqa: PLR0913 - the members of an item
     *,
     pointer: str | None = None,
     allowed: object = None,
+    word: str | None = None,
     suggestion: str | None = None,
     records: Sequence[Item] | None = None,
 ) -> Item:
     """Return one item of ``errors``, with what would have worked and what was probably meant.
 
-    A mistake in a body has a ``pointer`` and an empty ``parameter``. ``records`` are the ones that a change conflicts with.
+    A mistake in a body has a ``pointer`` and an empty ``parameter``. ``word`` is a name that is not allowed: the nearest ones are
+    listed, and ``more`` counts the others. ``records`` are the ones that a change conflicts with.
     """
     item: Item = {"parameter": shorten(parameter)} if parameter or pointer is None else {}
     if pointer is not None:
         item["pointer"] = _within(pointer)
     item |= {"code": code, "detail": detail}
-    if allowed is not None:
+    if word is not None and isinstance(allowed, Sequence) and len(allowed) > MAX_NAMES:
+        item |= {"allowed": closest(word, allowed), "more": len(allowed) - MAX_NAMES}
+    elif allowed is not None:
         item["allowed"] = allowed
     if suggestion:
         item |= {"detail": f"{detail.rstrip('.')}; did you mean `{suggestion}`?", "suggestion": suggestion}
@@ -122,12 +178,14 @@ class ErrorList(list[Item]):
         if self.full:
             return
         names = list(options)
+        instead = INSTEAD.get(name.lower())
         self.add(
             place.pop("parameter", name),
             f"unknown-{what}",
-            f"`{shorten(name)}` is not a {what} here.",
+            f"`{shorten(name)}` is not a {what} here.{f' {instead}' if instead else ''}",
             allowed=names,
-            suggestion=nearest(name, names),
+            word=name,
+            suggestion=None if instead else meant(name, names),
             **place,
         )
 

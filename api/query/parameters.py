@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from api.errors import ErrorList, nearest, shorten
+from api.errors import ErrorList, meant, nearest, shorten
 from api.ledger.index.words import MAX_WORDS, Search, TooManyWords
 from api.ledger.index.words import parse as parse_search
 from api.query.expressions import ExpressionReader
@@ -66,9 +66,9 @@ def read_names(row: "Parameter", resource: Resource, values: Sequence[str], erro
         if name not in choices:
             detail = f"`{row.name}` does not take `{shorten(name)}` here."
             sign = "-" if name.startswith("-") else ""
-            near = nearest(name.removeprefix("-"), choices)
+            near = meant(name.removeprefix("-"), choices)
             suggestion = near if near is None or near.startswith("-") else f"{sign}{near}"
-            errors.add(row.name, "unknown-name", detail, allowed=choices, suggestion=suggestion)
+            errors.add(row.name, "unknown-name", detail, allowed=choices, word=name, suggestion=suggestion)
     if len(names) > row.most:
         errors.add(row.name, "too-many-values", f"`{row.name}` takes at most {row.most} names.", allowed={"maximum": row.most})
     return tuple(dict.fromkeys(names))

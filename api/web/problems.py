@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from http.client import INTERNAL_SERVER_ERROR, SERVICE_UNAVAILABLE
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from flask import Flask, Response, current_app, g, request
 from marshmallow import Schema, fields
@@ -17,6 +18,7 @@ from werkzeug.wsgi import get_path_info
 from api import logs
 from api.db import failures
 from api.errors import MAX_QUERY_STRING, MAX_REFUSALS, Item, ProblemError, error_item, nearest, shorten
+from api.resources import BY_NAME
 from api.web.problem_types import BY_STATUS, PROBLEMS, ProblemType
 
 if TYPE_CHECKING:
@@ -60,6 +62,14 @@ class ErrorItemSchema(Schema):
             "example": ["cursor", "limit"],
             "type": ["array", "object"],
             "items": {},
+        }
+    )
+    more = fields.Integer(metadata={"description": "Number of further names that `allowed` leaves out.", "example": 40})
+    all = fields.String(
+        metadata={
+            "description": "If `allowed` leaves out names: where all of them are, such as a place in the OpenAPI document.",
+            "example": "https://api.example.org/openapi.json#/paths/~1cities",
+            "format": "uri",
         }
     )
     suggestion = fields.String(metadata={"description": "What you probably meant.", "example": "limit"})
@@ -178,11 +188,21 @@ def _bounded(base: str, row: ProblemType, detail: str, errors: Sequence[Item], m
     for error in errors[:MAX_REFUSALS]:
         item = error if _length(error) <= MAX_ITEM else {name: value for name, value in error.items() if name != "allowed"}
         item = item | {"detail": shorten(error["detail"], MAX_DETAIL)}
+        if "more" in item:
+            item["all"] = base + _names(item["code"])
         if (length := _length(item)) > room:
             break
         items.append(item)
         room -= length
     return document(base, row, shorten(detail, MAX_DETAIL), items, **kept)
+
+
+def _names(code: str) -> str:
+    """Return the path of all names that a request could have had: the index of paths, or a place in the OpenAPI document."""
+    if code == "unknown-path" or request.url_rule is None:
+        return "/"
+    path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", request.url_rule.rule)
+    return f"/openapi.json#/paths/{path.replace('/', '~1')}"
 
 
 def _length(value: Any) -> int:
@@ -244,8 +264,22 @@ def _not_found(_error: NotFound) -> Response:
     path = shorten(get_path_info(request.environ))
     detail = f"There is nothing at `{path}`."
     paths = sorted({rule.rule for rule in current_app.url_map.iter_rules() if not rule.arguments})
-    item = error_item("path", "unknown-path", detail, allowed=paths, suggestion=_nearest_path(path, paths))
+    suggestion = _filtered_list(path) or _nearest_path(path, paths)
+    item = error_item("path", "unknown-path", detail, allowed=paths, word=path, suggestion=suggestion)
     return respond(PROBLEMS["not-found"], detail, item)
+
+
+def _filtered_list(path: str) -> str | None:
+    """Return the list and the filter for a path such as `/cities/boston-ma/awards`, which is nested in other APIs."""
+    match path.strip("/").split("/"):
+        case [noun, id, other] if noun in BY_NAME and other in BY_NAME:
+            owner, listed, id = BY_NAME[noun], BY_NAME[other], quote(id)
+        case _:
+            return None
+    if listed.name == "citations":
+        return f"/citations?subject_kind={owner.name}&subject={id}"
+    prefix = next((relation.prefix for relation in listed.relations if relation.to == owner.name), None)
+    return prefix and f"/{listed.name}?{prefix}={id}"
 
 
 def _nearest_path(path: str, paths: Sequence[str]) -> str | None:

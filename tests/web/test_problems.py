@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from api.db.failures import NOT_OPENED
-from api.errors import MAX_QUERY_STRING, ProblemName
+from api.errors import MAX_NAMES, MAX_QUERY_STRING, ProblemName, closest
 from api.logs import LineFormatter
 from api.query import language, parameters
 from api.resources import BY_NAME, RESOURCES
@@ -35,6 +35,8 @@ PATHS = sorted(
     + ["/changes", "/digest", "/snapshot", "/webhooks"]
     + [path for row in RESOURCES for path in (f"/{row.name}", f"/{row.name}/search")]
 )
+BASE = "https://api.example.org"
+ALL = f"{BASE}/openapi.json#/paths/~1cities"
 LIMIT = {"minimum": 1, "maximum": 500}
 LIMIT_DETAIL = "`limit` is a whole number from 1 to 500."
 CURSOR = {"parameter": "cursor", "code": "invalid-cursor", "detail": "Take it from `links.next` or `page.cursor` of this list."}
@@ -42,7 +44,11 @@ CURSOR = {"parameter": "cursor", "code": "invalid-cursor", "detail": "Take it fr
 
 def unknown(name: str, allowed: list[str], suggestion: str | None = None) -> dict[str, Any]:
     """Return the item for an unknown parameter."""
-    item = {"parameter": name, "code": "unknown-parameter", "detail": f"`{name}` is not a parameter here.", "allowed": allowed}
+    item: dict[str, Any] = {"parameter": name, "code": "unknown-parameter", "detail": f"`{name}` is not a parameter here."}
+    if len(allowed) > MAX_NAMES:
+        item |= {"allowed": closest(name, allowed), "more": len(allowed) - MAX_NAMES, "all": ALL}
+    else:
+        item["allowed"] = allowed
     if suggestion:
         item |= {"detail": f"`{name}` is not a parameter here; did you mean `{suggestion}`?", "suggestion": suggestion}
     return item
@@ -72,7 +78,7 @@ ARGUMENTS = sorted([*parameters.parameters(BY_NAME["cities"]), *language.filters
         ),
         (
             "/cities?limit=0&offset=2",
-            (400, "invalid-query", [invalid("limit", LIMIT_DETAIL, LIMIT), unknown("offset", ARGUMENTS)]),
+            (400, "invalid-query", [invalid("limit", LIMIT_DETAIL, LIMIT), unknown("offset", ARGUMENTS, "cursor")]),
         ),
         (
             "/cities?cursor=",
@@ -85,6 +91,45 @@ ARGUMENTS = sorted([*parameters.parameters(BY_NAME["cities"]), *language.filters
 def test_wrong_parameter(routing_client: FlaskClient, path: str, expected: object) -> None:
     """A wrong parameter is refused with its name, the allowed ones, and the nearest correct name."""
     assert brief(routing_client.get(path)) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "suggestion"),
+    [
+        *((f"/initiatives?{name}=2", "cursor") for name in ("page", "offset", "skip", "after")),
+        *((f"/initiatives?{name}=2", "limit") for name in ("per_page", "page_size", "pageSize", "$top", "page[size]", "first")),
+        *((f"/initiatives?{name}=title", "sort") for name in ("order", "order_by", "$orderby", "ordering")),
+        *((f"/initiatives?{name}=x", "q") for name in ("search", "query", "keywords")),
+        *((f"/initiatives?{name}=city", "include") for name in ("expand", "embed", "$expand")),
+        *((f"/initiatives?{name}=title", "fields") for name in ("select", "columns", "$select")),
+        *((f"/initiatives?{name}=status", "facets") for name in ("group_by", "groupBy", "aggregate")),
+        ("/changes?kind=cities", "kinds"),
+        ("/suggest?q=a&kinds=cities", "kind"),
+        # A record's address names it; a parameter as JSON:API writes it, or with an operator in other forms.
+        ("/cities?filter[state]=CA", "state"),
+        ("/awards?rank[lte]=3", "rank__lte"),
+        ("/awards?rank.lte=3", "rank__lte"),
+        ("/awards?RANK__LTE=3", "rank__lte"),
+        # The last part of a dotted name.
+        ("/awards?year=2024", "survey.year"),
+        ("/cities?rank=1", "award.rank"),
+        ("/initiatives?unit=USD", "metric.unit"),
+        ("/cities?zzz=1", None),
+    ],
+)
+def test_words_of_other_apis(routing_client: FlaskClient, query: str, suggestion: str | None) -> None:
+    """What other APIs call a parameter, or the last part of a dotted name, is answered with its name here."""
+    status, _, items = brief(routing_client.get(query))
+    assert (status, items[0].get("suggestion")) == (400, suggestion)
+
+
+def test_a_format_is_no_parameter(routing_client: FlaskClient) -> None:
+    """A parameter for the format is answered with the way to get one."""
+    _, _, (item,) = brief(routing_client.get("/cities?format=csv"))
+    assert item["detail"] == (
+        "`format` is not a parameter here. The format is a suffix of the path, as in `/cities.csv`, or the `Accept` header."
+    )
+    assert "suggestion" not in item
 
 
 @pytest.mark.parametrize(
@@ -168,7 +213,10 @@ def postgresql_app(scratch: Path, postgresql: str) -> Iterator[Flask]:
         ("/city/boston-ma", "/cities/boston-ma"),
         ("/cities/", "/cities"),
         ("/cities/boston-ma/", "/cities/boston-ma"),
-        ("/cities/boston-ma/awards", "/cities"),
+        ("/cities/boston-ma/awards", "/awards?city=boston-ma"),
+        ("/initiatives/x/citations", "/citations?subject_kind=initiatives&subject=x"),
+        ("/surveys/x/priorities", "/priorities?survey=x"),
+        ("/cities/x/nothing", "/cities"),
         ("/Cities", "/cities"),
         ("/xyzzy", None),
         ("/%00", None),
@@ -180,9 +228,11 @@ def postgresql_app(scratch: Path, postgresql: str) -> Iterator[Flask]:
     ],
 )
 def test_unknown_path(routing_client: FlaskClient, path: str, suggestion: str | None) -> None:
-    """An unknown path lists the existing ones, and suggests the nearest."""
+    """An unknown path lists the nearest ones, suggests the nearest or the list with a filter, and links to all."""
     status, name, (item,) = brief(routing_client.get(path))
-    assert (status, name, item["code"], item["allowed"]) == (404, "not-found", "unknown-path", PATHS)
+    assert (status, name, item["code"]) == (404, "not-found", "unknown-path")
+    assert {*item["allowed"]} <= {*PATHS}
+    assert (len(item["allowed"]), item["more"], item["all"]) == (MAX_NAMES, len(PATHS) - MAX_NAMES, f"{BASE}/")
     assert item.get("suggestion") == suggestion or (suggestion is None and item.get("suggestion") in PATHS)
 
 
