@@ -130,8 +130,8 @@ def error_item(  # noqa: PLR0913 - the members of an item
 ) -> Item:
     """Return one item of ``errors``, with what would have worked and what was probably meant.
 
-    A mistake in a body has a ``pointer`` and an empty ``parameter``. ``word`` is a name that is not allowed: the nearest ones are
-    listed, and ``more`` counts the others. ``records`` are the ones that a change conflicts with.
+    A mistake in a body has a ``pointer`` and an empty ``parameter``. ``word`` is not one of the ``allowed`` names: the nearest
+    are listed, and ``more`` counts the others. ``records`` are those that a change conflicts with.
     """
     item: Item = {"parameter": shorten(parameter)} if parameter or pointer is None else {}
     if pointer is not None:

@@ -2,12 +2,12 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy import Column, ColumnElement, Select, and_, func, select
 from sqlalchemy.orm import Session, aliased
 
 from api.db import statements
@@ -16,8 +16,9 @@ from api.ledger.index.dimensions import Dimension, encode
 from api.ledger.index.versions import Versions
 from api.query import bitmap_sets, conditions, counts, selects, sets
 from api.query.bitmap_sets import NotIndexedError
-from api.query.language import Filter, is_many
-from api.query.listing import Listing
+from api.query.language import Condition, Conditions, Expression, Filter, Group, filters, is_many
+from api.query.listing import Listing, listing
+from api.query.plan import ALL
 from api.resources import BY_NAME
 from api.schema.choices import label_of
 from api.schema.resource import Relation, Resource
@@ -27,32 +28,75 @@ MAX_VALUES = 100
 
 @dataclass(frozen=True)
 class FacetValue:
-    """A value of a facet with its label, and the number of the list's records that have it."""
+    """A value of a facet with its label, and the number of records that have it; ``selected``: the request filters by it."""
 
     value: Any
     label: str | None
     count: int
+    selected: bool
 
 
 @dataclass(frozen=True)
 class Facet:
-    """The most frequent values of a facet, the most frequent first; ``more`` tells whether there are others."""
+    """The most frequent values of a facet, the most frequent first, and all selected ones; ``more``: there are others."""
 
     values: Sequence[FacetValue]
     more: bool
 
 
-def facet(listing: Listing, filter: Filter) -> Facet:
-    """Count a list by the values of a field."""
+def facet(filtered: Listing, filter: Filter) -> Facet:
+    """Count a list by the values of a field, without the conditions that choose values of this field."""
+    query = filtered.query
+    selected = dict.fromkeys(chosen(query.where, filter))
+    counted = (
+        filtered
+        if not selected
+        else listing(filtered.session, replace(query, where=without(query.where, filter)), filtered.planner)
+    )
     try:
-        numbers = _indexed(listing, filter)
+        numbers = _indexed(counted, filter)
         # Among equally frequent values, null comes last.
         rows = sorted(numbers.items(), key=lambda row: (-row[1], row[0] is None, row[0]))[: MAX_VALUES + 1]
     except NotIndexedError:
-        rows = listing.rows(("facet", filter.name, counts.plan_of(listing)), partial(_facet, listing, filter))
-    labels = _labels(listing.session, filter, [value for value, _ in rows if value is not None])
-    values = [FacetValue(value, labels.get(value), number) for value, number in rows[:MAX_VALUES]]
-    return Facet(values, len(rows) > MAX_VALUES)
+        rows = counted.rows(("facet", filter.name, counts.plan_of(counted)), partial(_facet, counted, filter))
+        more = len(rows) > MAX_VALUES
+        numbers = {**dict(rows), **{value: _number(counted, filter, value) for value in selected if more}}
+    more, rows = len(rows) > MAX_VALUES, rows[:MAX_VALUES]
+    listed = {value for value, _ in rows}
+    rows += [(value, numbers.get(value, 0)) for value in selected if value not in listed]
+    labels = _labels(counted.session, filter, [value for value, _ in rows if value is not None])
+    return Facet([FacetValue(value, labels.get(value), number, value in selected) for value, number in rows], more)
+
+
+def _number(counted: Listing, filter: Filter, value: Any) -> int:
+    """Return the number of a list's records that have a value of a facet, which may not be among the most frequent ones."""
+    is_null = filters(counted.query.resource).get(f"{filter.name}__isnull")
+    condition = Condition(is_null, value=True) if value is None and is_null else Condition(filter, (value,))
+    where = Group("and", (counted.query.where, Conditions((condition,))))
+    return counts.count(listing(counted.session, replace(counted.query, where=where), counted.planner), None)
+
+
+def chosen(expression: Expression, filter: Filter) -> Iterator[Any]:
+    """Yield the values of a facet that an expression requires; None for null, but a missing related record is no value."""
+    if isinstance(expression, Group):
+        for child in expression.children if expression.connective == "and" else ():
+            yield from chosen(child, filter)
+        return
+    for row in expression.all:
+        if row.filter.name == filter.name:
+            yield from row.value
+        elif row.filter.name == f"{filter.name}__isnull" and row.value and not filter.whole:
+            yield None
+
+
+def without(expression: Expression, filter: Filter) -> Expression:
+    """Return an expression without the conditions that choose values of a facet."""
+    if isinstance(expression, Conditions):
+        return Conditions(tuple(row for row in expression.all if not [*chosen(Conditions((row,)), filter)]))
+    if expression.connective != "and":
+        return expression
+    children = [child for child in (without(child, filter) for child in expression.children) if child != ALL]
+    return Group("and", tuple(children)) if len(children) > 1 else next(iter(children), ALL)
 
 
 def _indexed(listing: Listing, filter: Filter) -> Mapping[Any, int]:
@@ -166,6 +210,12 @@ def _labels(session: Session, filter: Filter, values: Sequence[Any]) -> dict[Any
                 session, ("labels", noun), values, lambda ids: select(model.id, resource.label).where(ids.condition(model.id))
             )
         )
+    column = filter.field.column.property.columns[0]
+    keys = [row for row in (column, *_referred(column)) if row.primary_key and row.table.name not in BY_NAME]
+    if named := next((row for row in keys if "name" in row.table.c), None):
+        # The key of a part that has a name, such as a category of a survey.
+        names = select(named, func.max(named.table.c.name)).where(named.in_(values)).group_by(named)
+        return dict(session.execute(names).tuples())
     if filter.field.type.name == "choice":
         return {value: label_of(str(value)) for value in values}
     return {value: json.dumps(value) if isinstance(value, bool) else str(value) for value in values}
@@ -174,8 +224,14 @@ def _labels(session: Session, filter: Filter, values: Sequence[Any]) -> dict[Any
 def refers_to(filter: Filter) -> str | None:
     """Return the noun whose ids are the values of a filter; None if they are not ids."""
     column = filter.field.column
-    for key in column.property.columns[0].foreign_keys:
-        table = key.column.table.name
-        if table in BY_NAME and key.column.name == "id":
-            return str(table)
+    for referred in _referred(column.property.columns[0]):
+        if referred.table.name in BY_NAME and referred.name == "id":
+            return str(referred.table.name)
     return str(column.class_.__tablename__) if column.key == "id" else None
+
+
+def _referred(column: Column[Any]) -> Iterator[Column[Any]]:
+    """Yield the columns that a column refers to, also through others."""
+    for key in column.foreign_keys:
+        yield key.column
+        yield from _referred(key.column)

@@ -229,6 +229,11 @@ class Query:
     min_version: int = 0
 
     @property
+    def most(self) -> int:
+        """The number of records on a page, at most."""
+        return DEFAULT_LIMIT if self.limit is None else self.limit
+
+    @property
     def ranked(self) -> bool:
         """Whether the best matches come first."""
         return self.search is not None and self.sort is None

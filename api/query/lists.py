@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from api.ledger.index import words
 from api.query import counts, pages, selects
 from api.query.facets import Facet, facet
+from api.query.hints import Hint, hints
 from api.query.language import Query
 from api.query.listing import Listing, listing
 from api.query.pages import ListPage
@@ -26,7 +27,7 @@ class Result:
 
     ``total`` and ``relation`` are None if the query counts nothing; ``relation`` is `eq` for an exact total and `gte` for a
     lower bound. ``facets`` are by name, ``included`` documents by noun and id, ``highlights`` by id, or None if the query
-    does not ask for them.
+    does not ask for them. ``hints`` are for an empty list.
     """
 
     page: ListPage
@@ -35,6 +36,7 @@ class Result:
     facets: Mapping[str, Facet]
     included: Mapping[str, Mapping[str, str]]
     highlights: Mapping[str, Any] | None
+    hints: Sequence[Hint]
 
 
 def read(session: Session, query: Query, planner: Planner = PLANNER) -> Result:
@@ -44,7 +46,9 @@ def read(session: Session, query: Query, planner: Planner = PLANNER) -> Result:
     page = pages.page(list_, number)
     facets = {filter.name: facet(list_, filter) for filter in query.facets}
     included = related(session, query.resource, page.ids, query.include, page.related)
-    return Result(page, number, relation, facets, included, _highlights(query, page) if query.highlights else None)
+    highlights = _highlights(query, page) if query.highlights else None
+    is_empty = not number if number is not None else not page.ids and not query.cursor and query.most > 0
+    return Result(page, number, relation, facets, included, highlights, hints(list_) if is_empty else ())
 
 
 def _highlights(query: Query, page: ListPage) -> dict[str, Any]:

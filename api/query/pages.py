@@ -54,8 +54,10 @@ def page(listing: Listing, number: int | None) -> ListPage:
     Runs as many statements as the place of the page in the order needs. Raises a 400 for a cursor of another list.
     """
     query = listing.query
-    signature, limit = cursors.signature(query), query.limit or DEFAULT_LIMIT
+    signature, limit = cursors.signature(query), query.most
     places = cursors.decode(query.cursor, signature, cursors.keys(query)) if query.cursor else []
+    if not limit:
+        return _page([], None)
     way, rows = _way(listing, number), list[PageRow]()
     for segment in segments(listing, places):
         rows += way(listing, segment, places, limit + 1 - len(rows))
@@ -139,7 +141,7 @@ def _near(listing: Listing) -> Mapping[Relation, Any]:
     A long page has none: its many records share few related ones, which one more statement reads once. A list that joins the
     ledger has none, because it would read the documents of rows that it does not show.
     """
-    if listing.joined or (listing.query.limit or DEFAULT_LIMIT) > DEFAULT_LIMIT:
+    if listing.joined or listing.query.most > DEFAULT_LIMIT:
         return {}
     steps = dict.fromkeys(path[0] for path in listing.query.include)
     return {step: conditions.target_of(step) for step in steps if not is_many(step)}

@@ -194,8 +194,11 @@ PARAMETERS = {
         ),
         Parameter(
             "limit",
-            f"Greatest number of records on a page; {DEFAULT_LIMIT} by default. CSV and NDJSON have all records by default.",
-            {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
+            (
+                f"Greatest number of records on a page; {DEFAULT_LIMIT} by default. 0 is for totals and facets alone. CSV and "
+                "NDJSON have all records by default."
+            ),
+            {"type": "integer", "minimum": 0, "maximum": MAX_LIMIT},
             example=lambda _: "20",
         ),
         Parameter(
@@ -232,7 +235,7 @@ PARAMETERS = {
         ),
         Parameter(
             "facets",
-            "Count the records of the whole list by the values of these fields, each with a label and a filtered link.",
+            "Count the records of the whole list by the values of these fields, each with a label and addresses that add and remove it.",
             {"type": "string"},
             lambda resource: resource.facets,
             read=read_names,

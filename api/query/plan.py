@@ -124,7 +124,7 @@ class Planner:
         page reads about `limit * size / number` rows; twice this number allows for chance. PostgreSQL reads several pages to
         test the relations of one row, and one to find several rows by them; a search costs it as much either way.
         """
-        limit = query.limit or DEFAULT_LIMIT
+        limit = query.most
         most = 2 * limit * size // max(number, 1)
         is_dear = dialect == "postgresql" and query.search is None
         if most * (self.walked if is_dear else 1) >= number:

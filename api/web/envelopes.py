@@ -3,17 +3,19 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote_plus
 
 from flask import Response, request
+from werkzeug.datastructures import MultiDict
 
 from api.ledger import history
 from api.ledger.history import RevisionRow
 from api.ledger.models import ERASE, Revision
 from api.query import language
 from api.query.facets import Facet
-from api.query.language import DEFAULT_LIMIT, Filter, Query
+from api.query.language import Filter, Query
 from api.query.lists import Result
 from api.schema import strict_json
 from api.schema.fields import instant
@@ -35,9 +37,9 @@ def listing(query: Query, result: Result, version: int) -> Response:
     links = {"self": address(request.args), "next": cursor and address(request.args, cursor=cursor)}
     members: dict[str, Any] = {
         "facets": {filter.name: _facet(filter, result.facets[filter.name]) for filter in query.facets},
-        "page": page(query.limit or DEFAULT_LIMIT, cursor, result.total, result.relation),
+        "page": page(query.most, cursor, result.total, result.relation),
         "links": links,
-        "meta": {"version": version},
+        "meta": {"version": version, **({"hints": [*map(asdict, result.hints)]} if result.hints else {})},
     }
     if query.highlights:
         members["highlights"] = result.highlights
@@ -119,32 +121,57 @@ def _selected(document: str, members: Sequence[str] | None) -> str:
 
 
 def _facet(filter: Filter, facet: Facet) -> dict[str, Any]:
-    """Return a facet; each value links to this list, filtered by it."""
-    link = _filtered_by(filter)
-    values = [{"value": row.value, "label": row.label, "count": row.count, "link": link(row.value)} for row in facet.values]
+    """Return a facet; each value has the address of this list with the value added to the selected ones, and without it."""
+    link, selected = _filtered_by(filter), [row.value for row in facet.values if row.selected]
+    values = [
+        {
+            "value": row.value,
+            "label": row.label,
+            "count": row.count,
+            "selected": row.selected,
+            # Null excludes the other values, because it is another condition.
+            "add": link([value for value in selected if value != row.value and None not in (value, row.value)] + [row.value]),
+            "remove": link([value for value in selected if value != row.value]),
+        }
+        for row in facet.values
+    ]
     return {"values": values, "more": facet.more}
 
 
-def _filtered_by(filter: Filter) -> Callable[[Any], str]:
-    """Return a function from a value to the address of this list, filtered by it.
+def _filtered_by(filter: Filter) -> Callable[[Sequence[Any]], str]:
+    """Return a function from the selected values of a facet to the address of this list; none select all records.
 
-    All these addresses begin alike and end with the parameter of the value, so their beginning is made only once.
+    All these addresses begin alike and end with the parameter of the values, so their beginning is made only once.
     """
-    prefixes = {re.split(r"__|\.", name)[0] for name in request.args}
+    name, is_null = filter.name, f"{filter.name}__isnull"
+    own = {name} if filter.whole or request.args.get(is_null) == "false" else {name, is_null}
+    expression = _pruned(strict_json.load(request.args.get("filter", "{}")), filter)
+    kept = MultiDict((key, value) for key, value in request.args.items(multi=True) if key not in {*own, "cursor", "filter"})
     # A second condition on a relation to many must hold for any related record, not for the one that is filtered by already:
     # so it goes into `filter`, as an `and`.
+    prefixes = {re.split(r"__|\.", name)[0] for name in kept}
     is_apart = bool(filter.path) and language.is_many(filter.path[0]) and filter.path[0].prefix in prefixes
-    expression = strict_json.load(request.args.get("filter", "{}"))
-    start = address(request.args, without="cursor", **{"filter" if is_apart else filter.name: ""})
+    start = address(kept)
+    rest = address(kept, filter=json.dumps(expression)) if expression else start
+    sign = {True: "&", False: "?"}
 
-    def link(value: Any) -> str:
+    def link(values: Sequence[Any]) -> str:
+        if not values:
+            return rest
         if is_apart:
-            condition = {f"{filter.name}__isnull": True} if value is None else {filter.name: value}
+            condition = {is_null: True} if None in values else {name: [*values]}
             text = json.dumps({**expression, "and": [*expression.get("and", []), condition]})
-        elif value is None:
-            return address(request.args, without="cursor", **{f"{filter.name}__isnull": "true"})
-        else:
-            text = escape(value) if isinstance(value, str) else json.dumps(value)
-        return start + quote_plus(text, safe=SAFE)
+            return f"{start}{sign['?' in start]}filter={quote_plus(text, safe=SAFE)}"
+        texts = [escape(value) if isinstance(value, str) else json.dumps(value) for value in values]
+        parameter = f"{is_null}=true" if None in values else f"{name}={quote_plus(','.join(texts), safe=SAFE)}"
+        return f"{rest}{sign['?' in rest]}{parameter}"
 
     return link
+
+
+def _pruned(expression: dict[str, Any], filter: Filter) -> dict[str, Any]:
+    """Return an expression in JSON without the conditions that choose values of a facet."""
+    is_own = {filter.name: True, f"{filter.name}__isnull": not filter.whole}
+    rest = {name: value for name, value in expression.items() if not is_own.get(name) or value is False}
+    rest["and"] = [below for below in (_pruned(below, filter) for below in expression.get("and", [])) if below]
+    return {name: value for name, value in rest.items() if name != "and" or value}

@@ -59,6 +59,32 @@ class LinksSchema(Schema):
     )
 
 
+class HintSchema(Schema):
+    """A value of a filter that no record has."""
+
+    parameter = fields.String(required=True, metadata={"description": "The filter.", "example": "metric.unit"})
+    detail = fields.String(
+        required=True,
+        metadata={
+            "description": "The hint in words.",
+            "example": "No initiative has `usd` as its `metric.unit`; did you mean `USD`?",
+        },
+    )
+    allowed = fields.List(
+        fields.Raw(metadata={"type": ["string", "number", "boolean"]}),
+        required=True,
+        metadata={"description": "Values that records have: the ten nearest.", "example": ["USD"]},
+    )
+    suggestion = fields.Raw(
+        required=True,
+        metadata={
+            "description": "What you probably meant; null if no value is near.",
+            "example": "USD",
+            "type": ["string", "number", "boolean", "null"],
+        },
+    )
+
+
 class MetaSchema(Schema):
     """About the answer."""
 
@@ -68,6 +94,10 @@ class MetaSchema(Schema):
             "description": ("The dataset's version; for a record without `include`, the version that last changed it."),
             "example": 618,
         },
+    )
+    hints = fields.List(
+        fields.Nested(HintSchema),
+        metadata={"description": "Only in an empty list: values of its filters that no record has."},
     )
 
 
@@ -84,13 +114,28 @@ class FacetValueSchema(Schema):
     )
     label = fields.String(required=True, allow_none=True, metadata={"description": "The value in words.", "example": "CA"})
     count = fields.Integer(
-        required=True, metadata={"description": "Number of records in the whole list that have it.", "example": 46}
-    )
-    link = fields.String(
         required=True,
         metadata={
-            "description": "This list, filtered by the value.",
+            "description": "Number of records that have it, by all other conditions of the request.",
+            "example": 46,
+        },
+    )
+    selected = fields.Boolean(
+        required=True, metadata={"description": "Whether the request filters by the value.", "example": False}
+    )
+    add = fields.String(
+        required=True,
+        metadata={
+            "description": "This list with the value among the selected ones; if it is selected, the list as it is.",
             "example": "https://api.example.org/cities?facets=state&state=CA",
+            "format": "uri",
+        },
+    )
+    remove = fields.String(
+        required=True,
+        metadata={
+            "description": "This list without the value among the selected ones.",
+            "example": "https://api.example.org/cities?facets=state",
             "format": "uri",
         },
     )
@@ -102,7 +147,9 @@ class FacetSchema(Schema):
     values = fields.List(
         fields.Nested(FacetValueSchema),
         required=True,
-        metadata={"description": "The 100 most frequent values, the most frequent first; equally frequent ones by value."},
+        metadata={
+            "description": "The 100 most frequent values, the most frequent first, equal ones by value, and selected ones."
+        },
     )
     more = fields.Boolean(required=True, metadata={"description": "Whether there are more than 100 values.", "example": False})
 

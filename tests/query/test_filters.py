@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import pytest
@@ -20,6 +20,7 @@ from api.resources import BY_NAME
 from api.schema.fields import MAX_INTEGER
 from api.schema.resource import Resource
 from tests.support import oracle
+from tests.support.answers import Json
 from tests.support.databases import publishing
 from tests.support.lengths import examples
 from tests.support.oracle import ODD, Document, World
@@ -98,16 +99,28 @@ def expression(draw: Callable[[Any], Any], world: World, noun: Resource, depth: 
     return drawn
 
 
-def narrowed(draw: Callable[[Any], Any], place: Place, noun: Resource) -> tuple[list[Document], Arguments]:
-    """Draw filters; returns the matching records by id, and the parameters."""
+class Drawn(NamedTuple):
+    """A request that is narrowed by flat filters, and by an expression."""
+
+    flat: dict[str, Any]
+    nested: dict[str, Any]
+    arguments: Arguments
+
+    def left(self, world: World, noun: str) -> list[Document]:
+        """Return the matching records by id."""
+        return [
+            record
+            for record in world.all(noun)
+            if oracle.matches(world, noun, record, self.flat) and oracle.matches(world, noun, record, self.nested)
+        ]
+
+
+def narrowed(draw: Callable[[Any], Any], place: Place, noun: Resource) -> Drawn:
+    """Draw filters."""
     flat_filters = conditions(draw, place.world, noun, 3) if draw(st.booleans()) else {}
     nested = expression(draw, place.world, noun, DEPTH) if draw(st.booleans()) else {}
     arguments = flat(flat_filters, repeated=draw(st.booleans()))
-    left = [record for record in place.world.all(noun.name) if oracle.matches(place.world, noun.name, record, flat_filters)]
-    if nested:
-        arguments.append(("filter", json.dumps(nested)))
-        left = [record for record in left if oracle.matches(place.world, noun.name, record, nested)]
-    return left, arguments
+    return Drawn(flat_filters, nested, [*arguments, ("filter", json.dumps(nested))] if nested else arguments)
 
 
 # --- answers
@@ -142,7 +155,8 @@ def check_list(places: list[Place], data: st.DataObject) -> None:
     """Draw a request for a list, and compare its answer."""
     draw = data.draw
     place, noun = places[draw(st.integers(0, WORLDS - 1))], BY_NAME[draw(st.sampled_from(list(BY_NAME)))]
-    left, arguments = narrowed(draw, place, noun)
+    drawn = narrowed(draw, place, noun)
+    left, arguments = drawn.left(place.world, noun.name), drawn.arguments
     keys = draw(st.lists(st.sampled_from(directed(noun)), max_size=3, unique_by=fieldwise))
     expected = oracle.ordered(left, keys or noun.default_sort.split(","))
     arguments += [("sort", ",".join(keys))] if keys else []
@@ -234,16 +248,56 @@ def check_facets(places: list[Place], data: st.DataObject) -> None:
     """Draw a request for facets, and compare its answer."""
     draw = data.draw
     place, noun = places[draw(st.integers(0, WORLDS - 1))], BY_NAME[draw(st.sampled_from(list(BY_NAME)))]
-    left, arguments = narrowed(draw, place, noun)
     names = draw(st.lists(st.sampled_from(list(facetable(noun))), min_size=1, max_size=3, unique=True))
-    facets = place.ask(f"/{noun.name}?{urlencode([*arguments, ('facets', ','.join(names)), ('limit', '1')])}")["facets"]
+    drawn = narrowed(draw, place, noun)
+    if draw(st.booleans()):
+        known_values = known(place.world, noun.name, names[0]) or ["none"]
+        picked = draw(st.lists(st.sampled_from(known_values), min_size=1, max_size=2))
+        drawn.flat[names[0]] = picked
+        kept = [row for row in drawn.arguments if row[0] != names[0]]
+        drawn = drawn._replace(arguments=[*kept, *flat({names[0]: picked}, repeated=False)])
+    path = f"/{noun.name}?{urlencode([*drawn.arguments, ('facets', ','.join(names)), ('limit', '0')])}"
+    facets = place.ask(path)["facets"]
     assert list(facets) == names
     for name, counted in facets.items():
-        counts = [(row["value"], row["count"]) for row in counted["values"]]
-        assert (name, counts, counted["more"]) == (name, oracle.facet(place.world, noun.name, left, name), False)
+        check_facet(place, noun, name, drawn, counted)
         if counted["values"]:
-            row = draw(st.sampled_from(counted["values"]))
-            assert (row, place.ask(row["link"])["page"]["total"]) == (row, row["count"])
+            follow(place, noun, name, drawn, draw(st.sampled_from(counted["values"])))
+
+
+def rest(noun: Resource, name: str, drawn: Drawn) -> tuple[list[Any], Drawn]:
+    """Return the values of a facet by which a request is narrowed, and the request without them."""
+    chosen: list[Any] = []
+    pruned = [oracle.pruned(each, name, chosen, nulls=not facetable(noun)[name].whole) for each in (drawn.flat, drawn.nested)]
+    return [*dict.fromkeys(chosen)], drawn._replace(flat=pruned[0], nested=pruned[1])
+
+
+def check_facet(place: Place, noun: Resource, name: str, drawn: Drawn, counted: Json) -> None:
+    """Compare a facet: its counts do not depend on the values that are chosen from it, and these are all listed."""
+    chosen, others = rest(noun, name, drawn)
+    counts = oracle.facet(place.world, noun.name, others.left(place.world, noun.name), name)
+    missing = [(value, 0) for value in chosen if value not in dict(counts)]
+    rows = [(row["value"], row["count"], row["selected"]) for row in counted["values"]]
+    assert (name, rows, counted["more"]) == (name, [(*row, row[0] in chosen) for row in [*counts, *missing]], False)
+
+
+def follow(place: Place, noun: Resource, name: str, drawn: Drawn, row: Json) -> None:
+    """Follow the links of a value: one adds it, the other removes it, and each changes nothing the second time."""
+    chosen, others = rest(noun, name, drawn)
+    left = others.left(place.world, noun.name)
+    without = [value for value in chosen if value != row["value"]]
+    added = [row["value"]] if None in (row["value"], *without) else [*without, row["value"]]
+    for link, selected in (("add", added), ("remove", without)):
+        answer = place.ask(row[link])
+        values = [{*oracle.values(place.world, noun.name, record, name.split("."))} for record in left]
+        assert (link, row, answer["page"]["total"]) == (
+            link,
+            row,
+            sum(not selected or bool(each & {*selected}) for each in values),
+        )
+        again = {str(other["value"]): other for other in answer["facets"][name]["values"]}
+        if str(row["value"]) in again:
+            assert place.ask(again[str(row["value"])][link]) == answer
 
 
 @given(data=st.data())
@@ -293,17 +347,54 @@ def test_shape(places: list[Place], data: st.DataObject) -> None:
     ],
 )
 def test_facet_links(places: list[Place], path: str, facet: str) -> None:
-    """A facet's link leads to the number of records that it states, whatever relations the request filters by."""
+    """To add a value leads to the number of records that it states, whatever relations the request filters by."""
     for place in places:
         rows = place.ask(f"/{path}&facets={facet}")["facets"][facet]["values"]
-        assert rows == [row for row in rows if place.ask(row["link"])["page"]["total"] == row["count"]]
+        assert rows == [row for row in rows if place.ask(row["add"])["page"]["total"] == row["count"]]
 
 
-def test_facet_links_of_one_of_many(places: list[Place]) -> None:
-    """A facet of a relation that is already filtered counts, and links to, records with both values."""
-    for priority in places[0].world.documents["priorities"]:
-        rows = places[0].ask(f"/initiatives?priority={priority}&facets=priority")["facets"]["priority"]["values"]
-        assert rows == [row for row in rows if places[0].ask(row["link"])["page"]["total"] == row["count"]]
+def test_a_facet_can_drive_a_sidebar(places: list[Place]) -> None:
+    """A facet lists the other values of a chosen one, too, and those that are chosen although no record has them."""
+    values = places[0].ask("/initiatives?facets=status&limit=0")["facets"]["status"]["values"]
+    chosen = places[0].ask("/initiatives?status=draft&facets=status&limit=0&evolving=true")["facets"]["status"]["values"]
+    assert len(values) > 1
+    assert [row["value"] for row in values if row["selected"]] == []
+    assert [row["value"] for row in chosen if row["selected"]] == ["draft"]
+    nobody = places[0].ask("/initiatives?city=nowhere-zz&facets=city&limit=0")["facets"]["city"]["values"]
+    assert [(row["value"], row["count"]) for row in nobody if row["selected"]] == [("nowhere-zz", 0)]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("initiatives?metric.unit=usd", [("metric.unit", "USD")]),
+        ("cities?state=CX", [("state", None)]),
+        ("initiatives?city=san-diego", [("city", "san-diego-ca")]),
+        ("initiatives?priority=cyber-security,zzz", [("priority", "cybersecurity"), ("priority", None)]),
+        ('initiatives?filter={"and":[{"metric.unit":"percents"}]}', [("metric.unit", "percent")]),
+        # Each value exists, but no record has both.
+        ("initiatives?city=sacramento-ca&status=draft", []),
+        # Not required, or no equality.
+        ("initiatives?metric.unit__not=usd&city=sacramento-ca&status=draft", []),
+        ('initiatives?filter={"or":[{"metric.unit":"usd"}]}', []),
+        ("initiatives?limit=0", []),
+    ],
+)
+def test_hints(client: FlaskClient, query: str, expected: list[tuple[str, str | None]]) -> None:
+    """An empty list says which values of its filters no record has, and which were probably meant."""
+    meta = client.get(f"/{query}").get_json()["meta"]
+    assert [(row["parameter"], row["suggestion"]) for row in meta.get("hints", [])] == expected
+
+
+def test_a_hint_in_words(client: FlaskClient) -> None:
+    """A hint says what no record has, and lists the nearest values that records have."""
+    (hint,) = client.get("/cities?state=ZZ").get_json()["meta"]["hints"]
+    assert hint == {
+        "parameter": "state",
+        "detail": "No city has `ZZ` as its `state`.",
+        "allowed": ["CA", "MA", "WA"],
+        "suggestion": None,
+    }
 
 
 @few_nouns

@@ -420,6 +420,19 @@ def facet(world: World, noun: str, records: Iterable[Document], name: str) -> li
     return sorted([*alike, *([(None, null)] if null else [])], key=lambda row: -row[1])
 
 
+def pruned(expression: Mapping[str, Any], name: str, chosen: list[Any], *, nulls: bool) -> dict[str, Any]:
+    """Return an expression without the values of a facet that it requires, and add these to ``chosen``."""
+    left: dict[str, Any] = {}
+    for key, value in expression.items():
+        if key == name:
+            chosen += value if isinstance(value, list) else [value]
+        elif key == f"{name}__isnull" and value and nulls:
+            chosen.append(None)
+        else:
+            left[key] = [pruned(below, name, chosen, nulls=nulls) for below in value] if key == "and" else value
+    return left
+
+
 def included(world: World, noun: str, records: Iterable[Document], paths: Iterable[str]) -> dict[str, dict[str, Document]]:
     """Return the related records and those on the way to them, by noun and id."""
     by_noun: dict[str, dict[str, Document]] = {}
