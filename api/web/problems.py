@@ -201,8 +201,8 @@ def _names(code: str) -> str:
     """Return the path of all names that a request could have had: the index of paths, or a place in the OpenAPI document."""
     if code == "unknown-path" or request.url_rule is None:
         return "/"
-    path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", request.url_rule.rule)
-    return f"/openapi.json#/paths/{path.replace('/', '~1')}"
+    path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", request.url_rule.rule.removesuffix(".<string:format>"))
+    return f"/openapi.json#/paths/{quote(path.replace('/', '~1'), safe='~')}"
 
 
 def _length(value: Any) -> int:

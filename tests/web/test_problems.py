@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from alembic import command
@@ -121,6 +122,19 @@ def test_words_of_other_apis(routing_client: FlaskClient, query: str, suggestion
     """What other APIs call a parameter, or the last part of a dotted name, is answered with its name here."""
     status, _, items = brief(routing_client.get(query))
     assert (status, items[0].get("suggestion")) == (400, suggestion)
+
+
+@pytest.mark.parametrize(
+    "path", ["/initiatives?zzz=1", "/initiatives.csv?zzz=1", "/initiatives?sort=zzz", "/cities/zzz?fields=zzz"]
+)
+def test_all_names_are_there(routing_client: FlaskClient, path: str) -> None:
+    """If a list of names is cut, `all` is a place in the OpenAPI document that has the parameters."""
+    _, _, (item,) = brief(routing_client.get(path))
+    pointer = unquote(urlsplit(item["all"]).fragment)
+    place = routing_client.get("/openapi.json").get_json()
+    for token in pointer.split("/")[1:]:
+        place = place[token.replace("~1", "/").replace("~0", "~")]
+    assert (len(item["allowed"]), item["more"] > 0, bool(place["get"]["parameters"])) == (MAX_NAMES, True, True)
 
 
 def test_a_format_is_no_parameter(routing_client: FlaskClient) -> None:
