@@ -235,7 +235,7 @@ PARAMETERS = {
         ),
         Parameter(
             "facets",
-            "Count the records of the list by the values of these fields, each with a label, and addresses that add and remove it.",
+            "Count the records of the list by the values of these fields, each with a label and addresses to add and remove it.",
             {"type": "string"},
             lambda resource: resource.facets,
             read=read_names,
