@@ -235,7 +235,7 @@ PARAMETERS = {
         ),
         Parameter(
             "facets",
-            "Count the records of the list by the values of these fields, each with a label and addresses to add and remove it.",
+            "Count the records of the list by the values of these fields, each with its label and links.",
             {"type": "string"},
             lambda resource: resource.facets,
             read=read_names,

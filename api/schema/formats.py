@@ -1,7 +1,5 @@
 """The formats of a list: a table of them, and how documents are written in each."""
 
-import csv
-import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,6 +11,7 @@ import rfc8785
 from api.schema.canonical import canonical
 
 CHUNK = 65_536
+QUOTE, SEPARATORS = '"', re.compile(r'[",;\t\r\n]')
 SEPARATOR = "|"
 # Texts that get an apostrophe in front as a guard: formulas, which a spreadsheet would run; the empty text, which would be
 # read as null; and texts that already look guarded, because one of these follows their apostrophes.
@@ -52,25 +51,25 @@ def _ndjson(documents: Iterable[str], members: Sequence[str], some: bool) -> Ite
 
 def _csv(documents: Iterable[str], members: Sequence[str], some: bool) -> Iterator[str]:  # noqa: ARG001, FBT001 - the signature of the table
     """Write CSV by RFC 4180: a header, one row for each document, lines that end in CR LF, and quotes where needed."""
-    line = io.StringIO()
-    writer = csv.writer(line, lineterminator="\r\n")
     yield ",".join(members) + "\r\n"
     for document in documents:
         content = json.loads(document)
-        writer.writerow([cell(content[name]) for name in members])
-        yield line.getvalue()
-        line.seek(0)
-        line.truncate()
+        yield ",".join([_quoted(cell(content[name])) for name in members]) + "\r\n"
+
+
+def _quoted(cell: str) -> str:
+    """Return a cell in quotes if it has a separator, also of spreadsheets elsewhere, which would begin a new cell at it."""
+    return f'"{cell.replace(QUOTE, QUOTE * 2)}"' if SEPARATORS.search(cell) else cell
 
 
 def cell(value: Any) -> str:
     r"""Return one value as the text of a cell.
 
-    Null is empty; true, false and numbers are as in JSON; the values of a list are joined by ``|``, which is ``\|``
-    within a value (a backslash is ``\\``); a list of objects is JSON. An apostrophe guards each text that matches
+    Null and an empty list are empty; true, false and numbers are as in JSON; the values of a list are joined by ``|``, which is
+    ``\|`` within a value (a backslash is ``\\``); a list of objects is JSON. An apostrophe guards each text that matches
     `GUARDED`. A reader who removes one apostrophe from a cell that still matches gets the text back.
     """
-    if value is None:
+    if value is None or value == []:
         return ""
     if isinstance(value, str):
         return f"'{value}" if GUARDED.match(value) else value
@@ -87,9 +86,9 @@ FORMATS = {
             "csv",
             "text/csv",
             (
-                "The whole list, streamed: RFC 4180 in UTF-8 with a header. Null is an empty cell. The ids of a list are "
-                f"joined by `{SEPARATOR}`; a list of objects is JSON. A text that begins like a formula (with `=`, `+`, `-`, "
-                "`@`, a tab or a line break), or is empty, has an apostrophe in front."
+                "The whole list, streamed: RFC 4180 in UTF-8 with a header. Null and an empty list are empty cells. Ids of a "
+                f"list are joined by `{SEPARATOR}`; a list of objects is JSON. A text that begins like a formula (with `=`, "
+                "`+`, `-`, `@`, a tab or a line break), or is empty, has an apostrophe in front."
             ),
             _csv,
         ),

@@ -140,7 +140,17 @@ def test_cells_of_lists() -> None:
     """The texts of a list have one separator, which is escaped inside them; objects are JSON."""
     assert cell(["a", "b|c", "d\\"]) == r"a|b\|c|d\\"
     assert cell([{"b": 1, "a": None}]) == '[{"a":null,"b":1}]'
+    assert cell([]) == ""
     assert SEPARATOR == "|"
+
+
+def test_cells_for_spreadsheets(own_client: FlaskClient, database: Database) -> None:
+    """No cell is a lone apostrophe, and a text with a separator of spreadsheets elsewhere is in quotes, so that it stays one cell."""
+    cells = [cell for row in csv.reader(io.StringIO(own_client.get("/initiatives.csv").get_data(as_text=True))) for cell in row]
+    assert cells.count("'") == 0
+    odd_city(database, ["x;=1+1;y", "x\t=1", "plain"])
+    body = own_client.get("/cities.csv?state=ZZ&sort=id&fields=id,name").get_data(as_text=True)
+    assert body == 'id,name\r\nodd-0,"x;=1+1;y"\r\nodd-1,"x\t=1"\r\nodd-2,plain\r\n'
 
 
 @pytest.mark.parametrize("row", STREAMED, ids=lambda row: row.name)
