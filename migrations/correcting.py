@@ -20,6 +20,8 @@ from migrations.seeding import Layout, Part, documents_of, reflected
 
 # The author of a correction in the history of its records.
 AUTHOR = "maintainers"
+# What makes a citation the only one of its kind.
+CITED = ("subject_kind", "subject_id", "field", "source_id", "paragraph", "sentence", "locator_record", "locator_column")
 # Records that a warning names.
 NAMED = 20
 
@@ -44,10 +46,13 @@ class Correction(NamedTuple):
         tables = reflected()
         corrected = dict(documents_of(self.edition, self.sha256, self.layout))
         deleted = yaml.load((seeding.SEEDS / self.edition / "deleted.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
-        _warn_of_changes(tables, {(noun, row["id"]) for noun, rows in corrected.items() for row in rows})
+        records = {(noun, row["id"]) for noun, rows in corrected.items() for row in rows}
+        _warn_of_changes(tables, records)
+        _warn_of_citations(tables, records, {*deleted.get("citations", ())})
         _check_references_later()
         for noun in reversed([*self.layout]):
             self._delete(tables, noun, deleted.get(noun, ()))
+        self._delete(tables, "citations", _twins(tables, corrected.get("citations", ())))
         for noun, documents in corrected.items():
             former = _stored(tables, noun, [document["id"] for document in documents], self.layout[noun])
             self._keep(tables, noun, former)
@@ -89,19 +94,48 @@ class Correction(NamedTuple):
 
 
 def _warn_of_changes(tables: Tables, records: Collection[tuple[str, str]]) -> None:
-    """Log the records that were changed here: their former state is in the history only."""
+    """Log the records that were changed here: their history has the former state."""
     revisions = tables["revision"]
     # A migration has no author.
-    is_own = sa.func.coalesce(revisions.c.author, revisions.c.reason, "").not_in(["migration", AUTHOR])
+    is_own = sa.func.coalesce(revisions.c.author, revisions.c.reason, "").not_in(["migration", "erase", AUTHOR])
     changed = sa.select(revisions.c.kind, revisions.c.id).where(is_own).distinct().order_by(revisions.c.kind, revisions.c.id)
-    names = [f"{kind}/{id}" for kind, id in op.get_bind().execute(changed) if (kind, id) in records]
+    _warn(
+        "the correction replaces records that were changed here; compare their history: %s%s",
+        [f"{kind}/{id}" for kind, id in op.get_bind().execute(changed) if (kind, id) in records],
+    )
+
+
+def _warn(message: str, names: Sequence[str]) -> None:
+    """Log a message with the first of some names, if there are any."""
     if names:
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        log.warning(
-            "the correction replaces records that were changed here; compare their history: %s%s",
-            ", ".join(names[:NAMED]),
-            more,
-        )
+        log.warning(message, ", ".join(names[:NAMED]), f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+
+
+def _warn_of_citations(tables: Tables, records: Collection[tuple[str, str]], deleted: Collection[str]) -> None:
+    """Log the citations that were added here to records that are replaced: what they support may have moved or changed."""
+    citations = tables["citations"]
+    kept = sa.select(citations.c.id, citations.c.subject_kind, citations.c.subject_id).order_by(citations.c.id)
+    _warn(
+        "the correction replaces records that have citations of your own; check what these support: %s%s",
+        [
+            f"citations/{id}"
+            for id, kind, subject in op.get_bind().execute(kept)
+            if (kind, subject) in records and ("citations", id) not in records and id not in deleted
+        ],
+    )
+
+
+def _twins(tables: Tables, documents: Collection[Mapping[str, Any]]) -> list[str]:
+    """Return the ids of citations that cite for the same fact what one of these does, under another id."""
+    table = tables["citations"]
+    keys = {tuple(_rows_of_citation(table, row).get(name) for name in CITED) for row in documents}
+    ids = {row["id"] for row in documents}
+    stored = op.get_bind().execute(sa.select(table.c.id, *(table.c[name] for name in CITED)))
+    return [id for id, *key in stored if id not in ids and tuple(key) in keys]
+
+
+def _rows_of_citation(table: sa.Table, document: Mapping[str, Any]) -> Row:
+    return {name: value for key, member in document.items() for name, value in _columns(table, key, member).items()}
 
 
 def _check_references_later() -> None:

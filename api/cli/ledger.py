@@ -90,5 +90,5 @@ def erase(kind: str, id: str) -> None:
             count = retention.erase(session, kind, id)
             idempotency.forget(session, id)
             is_current = newest[0].op is models.Op.UPSERT
-        retention.vacuum(database.engine, idempotency.StoredAnswer.__tablename__)
+        retention.vacuum(database.engine, idempotency.StoredAnswer.__tablename__, models.ReplacedRecord.__tablename__)
     click.echo(f"Documents erased: {count}.{' The current document stays.' * is_current}")

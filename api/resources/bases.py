@@ -21,7 +21,7 @@ class Basis(Choice):
     ATTRIBUTED = "attributed", "It is an opinion of the source, and served as such."
     INFERRED = "inferred", "It follows from what the source says."
     EDITORIAL = "editorial", "It is our judgement, based on what the source says."
-    EXTERNAL = "external", "A second source says so, which is not the one that the record comes from."
+    EXTERNAL = "external", "A second source says so."
 
 
 class FactBasis(Base):
@@ -91,7 +91,7 @@ class Credits(fields.List[Any]):
 
 
 class SubjectDocument(Document):
-    """A record that citations are about, so that it tells how its facts are known, and whom to credit."""
+    """A record that citations are about: it tells how its facts are known, and whose values it has."""
 
     # Derived from the citations.
     basis = Bases(
@@ -100,7 +100,7 @@ class SubjectDocument(Document):
         attribute="bases",
         required=True,
         metadata={
-            "description": "The facts that no source plainly states, by JSON Pointer: the weakest basis of their citations.",
+            "description": "The cited facts that no source plainly states, by JSON Pointer: the weakest basis of each.",
             "example": {"/status": "inferred", "/priorities": "editorial"},
             "readOnly": True,
         },
