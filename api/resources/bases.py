@@ -24,6 +24,14 @@ class Basis(Choice):
     EXTERNAL = "external", "A second source says so."
 
 
+# How a fact is known that is not plainly stated.
+IndirectBasis: type[Choice] = Choice(  # type: ignore[assignment, call-arg]  # the functional form
+    "IndirectBasis",
+    [(row.name, (row.value, row.description)) for row in Basis if row is not Basis.STATED],  # type: ignore[arg-type]
+    module=__name__,
+)
+
+
 class FactBasis(Base):
     """How a record knows a fact that is not plainly stated: the weakest basis of its citations, kept by triggers on these."""
 
@@ -65,7 +73,7 @@ class FactBasisSchema(Part):
     """How a fact is known that its sources do not plainly state."""
 
     field = text("JSON Pointer (RFC 6901) of the fact within the record.", "/status", validate=Pattern(POINTER))
-    basis = one_of(Basis, "The weakest basis of the citations of a fact.", "inferred")
+    basis = one_of(IndirectBasis, "The weakest basis of the citations of a fact.", "inferred")
 
 
 class Bases(fields.Dict):
@@ -96,7 +104,7 @@ class SubjectDocument(Document):
     # Derived from the citations.
     basis = Bases(
         keys=fields.String(),
-        values=one_of(Basis, "How the fact is known.", "inferred"),
+        values=one_of(IndirectBasis, "How the fact is known.", "inferred"),
         attribute="bases",
         required=True,
         metadata={

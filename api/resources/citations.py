@@ -5,6 +5,7 @@ from typing import Any
 
 from marshmallow import validate
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db.types import Base, Record, Whole, choice, whole_number
@@ -76,6 +77,11 @@ class Citation(Record):
         Index(None, "sentence", "id"),
         Index(None, "sentence_sha256", "id"),
         Index(None, "basis", "id"),
+        # Few citations have these.
+        *(
+            Index(None, column, "id", sqlite_where=sql(f"{column} is not null"), postgresql_where=sql(f"{column} is not null"))
+            for column in ("locator_record", "value_sha256")
+        ),
         CheckConstraint("subject_kind <> 'citations'", name="subject_kind"),
         CheckConstraint("substr(field, 1, 1) = '/'", name="field"),
         whole_number("paragraph", "paragraph >= 1"),

@@ -54,6 +54,8 @@ RENAMED = (("survey_priorities", "place", "listed"), ("sources", "title", "label
 TITLED = ((), ("type",), ("publisher_id",), ("part",), ("parts",), ("language",), ("text_sha256",))
 SENTENCE = ("subject_kind", "subject_id", "field", "source_id", "paragraph", "sentence")
 LOCATOR = ("locator_record", "locator_column")
+# Indexes of columns that few citations have.
+RARE = ("locator_record", "value_sha256")
 # The unique constraint takes nulls for distinct; one of these has none.
 UNIQUE = {"ix_citations_of_sentences": SENTENCE, "ix_citations_of_values": (*SENTENCE[:4], *LOCATOR)}
 RENAMED_CONSTRAINTS = (("survey_priorities", "uq_survey_priorities_survey_id_place", "uq_survey_priorities_survey_id_listed"),)
@@ -128,6 +130,7 @@ WHOLE = {("survey_priorities", "place"), ("survey_priorities", "listed")}
 FLAGS = {("initiatives", "evolving"): "evolving IN (0, 1)"}
 INDEXES: Mapping[str, Sequence[Sequence[str]]] = {
     "initiatives": [("evolving", "title", "id")],
+    "cities": [(f"location_{column}", "name", "id") for column in ("latitude", "longitude")],
     "initiative_metrics": [
         (column, "initiative_id") for column in ("kind", "direction", "period", "period_period", "period_month")
     ],
@@ -135,6 +138,7 @@ INDEXES: Mapping[str, Sequence[Sequence[str]]] = {
 # The columns before the rank in the indexes of awards, where a number behind all ranks stands for null.
 RANKED = [[*columns.split()] for columns in ("survey_id category", "category survey_id", "city_id survey_id category")]
 RANKED += [["tied", "survey_id", "category"]]
+PLACED = ["placement", "survey_id", "category"]
 RANK = "coalesce(rank, {}9007199254740992)"
 # This one is read backwards, so its number is before all ranks.
 DESCENDING = "ix_awards_survey_id_category_rank_id_descending"
@@ -192,6 +196,10 @@ def upgrade() -> None:
             op.create_index(f"ix_{table}_{'_'.join(names)}", table, list(names))
     _index_ranks(sa.text(RANK.format("")))
     op.create_index(DESCENDING, "awards", [*RANKED[0], sa.text(RANK.format("-")), "id"])
+    op.create_index(f"ix_awards_{'_'.join(PLACED)}_rank_id", "awards", [*PLACED, sa.text(RANK.format("")), "id"])
+    for column in RARE:
+        where = sa.text(f"{column} is not null")
+        op.create_index(f"ix_citations_{column}_id", "citations", [column, "id"], sqlite_where=where, postgresql_where=where)
     for table, (noun, owner, column) in LISTS.items():
         _create_list(table, noun, owner, column)
     for table, (noun, owner) in IDENTIFIERS.items():
@@ -210,6 +218,9 @@ def downgrade() -> None:
     for table in (*LISTS, *IDENTIFIERS):
         op.drop_table(table)
     op.drop_index("ix_cities_country_name", "cities")
+    for column in RARE:
+        op.drop_index(f"ix_citations_{column}_id", "citations")
+    op.drop_index(f"ix_awards_{'_'.join(PLACED)}_rank_id", "awards")
     op.drop_index(DESCENDING, "awards")
     _index_ranks("rank")
     for name in UNIQUE:

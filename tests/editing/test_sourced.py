@@ -119,7 +119,8 @@ def test_cities_abroad(curator: FlaskClient) -> None:
         {"id": "monaco-mc"}
     ]
     status, name, (item,) = brief(curator.patch("/cities/genova-ge", json=twice, headers=ANY))
-    assert (status, name, item["code"]) == (409, "conflict", "not-unique")
+    assert (status, name, item["code"], item["pointer"]) == (409, "conflict", "not-unique", "/identifiers/0/value")
+    assert "monaco-mc" in item["detail"]
 
 
 @pytest.mark.parametrize(
