@@ -9,13 +9,16 @@ of them may change; a better one gets a new name.
 import json
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 import yaml
 from alembic import op
+from alembic.util import CommandError
 
 from migrations import seeding
+from migrations.altering import is_sqlite
 from migrations.seeding import Layout, Part, documents_of, reflected
 
 # The author of a correction in the history of its records.
@@ -24,6 +27,9 @@ AUTHOR = "maintainers"
 CITED = ("subject_kind", "subject_id", "field", "source_id", "paragraph", "sentence", "locator_record", "locator_column")
 # Records that a warning names.
 NAMED = 20
+
+# References that lead nowhere, in SQLite: table, row, table referred to, number of the key.
+BROKEN = "pragma foreign_key_check"
 
 log = logging.getLogger("alembic.correcting")
 
@@ -49,28 +55,26 @@ class Correction(NamedTuple):
         records = {(noun, row["id"]) for noun, rows in corrected.items() for row in rows}
         _warn_of_changes(tables, records)
         _warn_of_citations(tables, records, {*deleted.get("citations", ())})
-        _check_references_later()
-        for noun in reversed([*self.layout]):
-            self._delete(tables, noun, deleted.get(noun, ()))
-        self._delete(tables, "citations", _twins(tables, corrected.get("citations", ())))
-        for noun, documents in corrected.items():
-            former = _stored(tables, noun, [document["id"] for document in documents], self.layout[noun])
-            self._keep(tables, noun, former)
-            rows = ([*_rows(tables, noun, document, self.layout[noun])] for document in documents)
-            _put(zip(former.values(), rows, strict=True))
-        _check_references_now()
+        with _references_checked_last():
+            for noun in reversed([*self.layout]):
+                self._delete(tables, noun, deleted.get(noun, ()))
+            self._delete(tables, "citations", _twins(tables, corrected.get("citations", ())))
+            for noun, documents in corrected.items():
+                former = _stored(tables, noun, [document["id"] for document in documents], self.layout[noun])
+                self._keep(tables, noun, former)
+                rows = ([*_rows(tables, noun, document, self.layout[noun])] for document in documents)
+                _put(zip(former.values(), rows, strict=True))
 
     def revert(self) -> None:
         """Restore the records that were replaced or deleted, and delete those that were new."""
         tables = reflected()
         kept = tables["replaced_records"]
         of_this = kept.c.revision == self.revision
-        _check_references_later()
-        for record in op.get_bind().execute(sa.select(kept).where(of_this).order_by(kept.c.number.desc())).all():
-            rows = [(tables[table], row) for table, row in json.loads(record.rows)]
-            _put([(_stored(tables, record.kind, [record.id], self.layout[record.kind])[record.id], rows)])
-        op.get_bind().execute(sa.delete(kept).where(of_this))
-        _check_references_now()
+        with _references_checked_last():
+            for record in op.get_bind().execute(sa.select(kept).where(of_this).order_by(kept.c.number.desc())).all():
+                rows = [(tables[table], row) for table, row in json.loads(record.rows)]
+                _put([(_stored(tables, record.kind, [record.id], self.layout[record.kind])[record.id], rows)])
+            op.get_bind().execute(sa.delete(kept).where(of_this))
 
     def _delete(self, tables: Tables, noun: str, ids: Sequence[str]) -> None:
         """Delete records, after the citations about them."""
@@ -138,17 +142,28 @@ def _rows_of_citation(table: sa.Table, document: Mapping[str, Any]) -> Row:
     return {name: value for key, member in document.items() for name, value in _columns(table, key, member).items()}
 
 
-def _check_references_later() -> None:
-    if op.get_bind().dialect.name == "postgresql":
-        op.execute("set constraints all deferred")
-    else:
-        op.execute("pragma defer_foreign_keys = on")
+@contextmanager
+def _references_checked_last() -> Iterator[None]:
+    """Let a block break references that it mends. Raises `CommandError` if a record of one's own refers to one that is gone.
 
-
-def _check_references_now() -> None:
-    """Let PostgreSQL check references, because later revisions of the same upgrade cannot alter tables before; SQLite can."""
-    if op.get_bind().dialect.name == "postgresql":
-        op.execute("set constraints all immediate")
+    They are checked here, because later revisions of the same upgrade cannot alter tables of PostgreSQL before.
+    """
+    try:
+        if is_sqlite():
+            op.execute("pragma defer_foreign_keys = on")
+            yield
+            broken = [f"{table} to {referred}" for table, _, referred, _ in op.get_bind().exec_driver_sql(BROKEN).all()]
+        else:
+            op.execute("set constraints all deferred")
+            yield
+            op.execute("set constraints all immediate")
+            broken = []
+    except sa.exc.IntegrityError as error:
+        broken = [str(getattr(getattr(error.orig, "diag", None), "message_detail", error.orig))]
+    if broken:
+        raise CommandError(
+            f"nothing was changed, because your records refer to records that would be deleted: {', '.join(broken)}"
+        )
 
 
 def _put(changes: Iterable[tuple[Rows, Rows]]) -> None:

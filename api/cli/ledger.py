@@ -43,7 +43,7 @@ def sweep() -> None:
 
 @ledger_commands.command()
 def reindex() -> None:
-    """Rebuild the full-text and bitmap indexes."""
+    """Rebuild the indexes, and what triggers keep."""
     with open_database() as database, database.writing() as session:
         count = rebuild.reindex(session)
     click.echo(f"Records indexed: {count}.")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from alembic import command
+from alembic.util import CommandError
 from sqlalchemy import select, text, update
 
 from api.db.database import Database
@@ -174,6 +175,16 @@ def test_citations_of_ones_own(store: Store, caplog: pytest.LogCaptureFixture) -
     assert caplog.messages == [
         "the correction replaces records that have citations of your own; check what these support: citations/zz-own, citations/zz-twin"
     ]
+
+
+def test_a_downgrade_stops_at_ones_own_references(database: Database) -> None:
+    """A downgrade that would delete what a record of one's own refers to changes nothing, and names that record's table."""
+    with database.writing() as session:
+        session.add(Organization(id="zz-own", name="Own", type="company", parent_id="san-jose-ca-city-government"))
+    before = rows(database)
+    with pytest.raises(CommandError, match=r"nothing was changed, because your records refer to .* deleted: .*organizations"):
+        command.downgrade(config(database), BEFORE)
+    assert before == rows(database)
 
 
 def test_an_erased_record_is_not_restored_in_part(database: Database) -> None:

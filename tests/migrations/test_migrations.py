@@ -349,7 +349,18 @@ def test_the_history_imports_nothing_from_the_api(file: Path) -> None:
         elif isinstance(node, ast.ImportFrom):
             assert (node.level, node.module) != (0, None)
             imported.add("." * node.level + (node.module or "").split(".")[0])
-    standard = {"collections", "dataclasses", "datetime", "hashlib", "json", "logging", "pathlib", "typing", "warnings"}
+    standard = {
+        "collections",
+        "contextlib",
+        "dataclasses",
+        "datetime",
+        "hashlib",
+        "json",
+        "logging",
+        "pathlib",
+        "typing",
+        "warnings",
+    }
     assert imported <= standard | {"alembic", "migrations", "sqlalchemy", "yaml"}
 
 
