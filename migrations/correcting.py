@@ -9,19 +9,27 @@ of them may change; a better one gets a new name.
 import json
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 import yaml
 from alembic import op
+from alembic.util import CommandError
 
 from migrations import seeding
+from migrations.altering import is_sqlite
 from migrations.seeding import Layout, Part, documents_of, reflected
 
 # The author of a correction in the history of its records.
 AUTHOR = "maintainers"
+# What makes a citation the only one of its kind.
+CITED = ("subject_kind", "subject_id", "field", "source_id", "paragraph", "sentence", "locator_record", "locator_column")
 # Records that a warning names.
 NAMED = 20
+
+# References that lead nowhere, in SQLite: table, row, table referred to, number of the key.
+BROKEN = "pragma foreign_key_check"
 
 log = logging.getLogger("alembic.correcting")
 
@@ -44,28 +52,29 @@ class Correction(NamedTuple):
         tables = reflected()
         corrected = dict(documents_of(self.edition, self.sha256, self.layout))
         deleted = yaml.load((seeding.SEEDS / self.edition / "deleted.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
-        _warn_of_changes(tables, {(noun, row["id"]) for noun, rows in corrected.items() for row in rows})
-        _check_references_later()
-        for noun in reversed([*self.layout]):
-            self._delete(tables, noun, deleted.get(noun, ()))
-        for noun, documents in corrected.items():
-            former = _stored(tables, noun, [document["id"] for document in documents], self.layout[noun])
-            self._keep(tables, noun, former)
-            rows = ([*_rows(tables, noun, document, self.layout[noun])] for document in documents)
-            _put(zip(former.values(), rows, strict=True))
-        _check_references_now()
+        records = {(noun, row["id"]) for noun, rows in corrected.items() for row in rows}
+        _warn_of_changes(tables, records)
+        _warn_of_citations(tables, records, {*deleted.get("citations", ())})
+        with _references_checked_last():
+            for noun in reversed([*self.layout]):
+                self._delete(tables, noun, deleted.get(noun, ()))
+            self._delete(tables, "citations", _twins(tables, corrected.get("citations", ())))
+            for noun, documents in corrected.items():
+                former = _stored(tables, noun, [document["id"] for document in documents], self.layout[noun])
+                self._keep(tables, noun, former)
+                rows = ([*_rows(tables, noun, document, self.layout[noun])] for document in documents)
+                _put(zip(former.values(), rows, strict=True))
 
     def revert(self) -> None:
         """Restore the records that were replaced or deleted, and delete those that were new."""
         tables = reflected()
         kept = tables["replaced_records"]
         of_this = kept.c.revision == self.revision
-        _check_references_later()
-        for record in op.get_bind().execute(sa.select(kept).where(of_this).order_by(kept.c.number.desc())).all():
-            rows = [(tables[table], row) for table, row in json.loads(record.rows)]
-            _put([(_stored(tables, record.kind, [record.id], self.layout[record.kind])[record.id], rows)])
-        op.get_bind().execute(sa.delete(kept).where(of_this))
-        _check_references_now()
+        with _references_checked_last():
+            for record in op.get_bind().execute(sa.select(kept).where(of_this).order_by(kept.c.number.desc())).all():
+                rows = [(tables[table], row) for table, row in json.loads(record.rows)]
+                _put([(_stored(tables, record.kind, [record.id], self.layout[record.kind])[record.id], rows)])
+            op.get_bind().execute(sa.delete(kept).where(of_this))
 
     def _delete(self, tables: Tables, noun: str, ids: Sequence[str]) -> None:
         """Delete records, after the citations about them."""
@@ -89,32 +98,72 @@ class Correction(NamedTuple):
 
 
 def _warn_of_changes(tables: Tables, records: Collection[tuple[str, str]]) -> None:
-    """Log the records that were changed here: their former state is in the history only."""
+    """Log the records that were changed here: their history has the former state."""
     revisions = tables["revision"]
     # A migration has no author.
-    is_own = sa.func.coalesce(revisions.c.author, revisions.c.reason, "").not_in(["migration", AUTHOR])
+    is_own = sa.func.coalesce(revisions.c.author, revisions.c.reason, "").not_in(["migration", "erase", AUTHOR])
     changed = sa.select(revisions.c.kind, revisions.c.id).where(is_own).distinct().order_by(revisions.c.kind, revisions.c.id)
-    names = [f"{kind}/{id}" for kind, id in op.get_bind().execute(changed) if (kind, id) in records]
+    _warn(
+        "the correction replaces records that were changed here; compare their history: %s%s",
+        [f"{kind}/{id}" for kind, id in op.get_bind().execute(changed) if (kind, id) in records],
+    )
+
+
+def _warn(message: str, names: Sequence[str]) -> None:
+    """Log a message with the first of some names, if there are any."""
     if names:
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        log.warning(
-            "the correction replaces records that were changed here; compare their history: %s%s",
-            ", ".join(names[:NAMED]),
-            more,
+        log.warning(message, ", ".join(names[:NAMED]), f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+
+
+def _warn_of_citations(tables: Tables, records: Collection[tuple[str, str]], deleted: Collection[str]) -> None:
+    """Log the citations that were added here to records that are replaced: what they support may have moved or changed."""
+    citations = tables["citations"]
+    kept = sa.select(citations.c.id, citations.c.subject_kind, citations.c.subject_id).order_by(citations.c.id)
+    _warn(
+        "the correction replaces records that have citations of your own; check what these support: %s%s",
+        [
+            f"citations/{id}"
+            for id, kind, subject in op.get_bind().execute(kept)
+            if (kind, subject) in records and ("citations", id) not in records and id not in deleted
+        ],
+    )
+
+
+def _twins(tables: Tables, documents: Collection[Mapping[str, Any]]) -> list[str]:
+    """Return the ids of citations that cite for the same fact what one of these does, under another id."""
+    table = tables["citations"]
+    keys = {tuple(_rows_of_citation(table, row).get(name) for name in CITED) for row in documents}
+    ids = {row["id"] for row in documents}
+    stored = op.get_bind().execute(sa.select(table.c.id, *(table.c[name] for name in CITED)))
+    return [id for id, *key in stored if id not in ids and tuple(key) in keys]
+
+
+def _rows_of_citation(table: sa.Table, document: Mapping[str, Any]) -> Row:
+    return {name: value for key, member in document.items() for name, value in _columns(table, key, member).items()}
+
+
+@contextmanager
+def _references_checked_last() -> Iterator[None]:
+    """Let a block break references that it mends. Raises `CommandError` if a record of one's own refers to one that is gone.
+
+    They are checked here, because later revisions of the same upgrade cannot alter tables of PostgreSQL before.
+    """
+    try:
+        if is_sqlite():
+            op.execute("pragma defer_foreign_keys = on")
+            yield
+            broken = [f"{table} to {referred}" for table, _, referred, _ in op.get_bind().exec_driver_sql(BROKEN).all()]
+        else:
+            op.execute("set constraints all deferred")
+            yield
+            op.execute("set constraints all immediate")
+            broken = []
+    except sa.exc.IntegrityError as error:
+        broken = [str(getattr(getattr(error.orig, "diag", None), "message_detail", error.orig))]
+    if broken:
+        raise CommandError(
+            f"nothing was changed, because your records refer to records that would be deleted: {', '.join(broken)}"
         )
-
-
-def _check_references_later() -> None:
-    if op.get_bind().dialect.name == "postgresql":
-        op.execute("set constraints all deferred")
-    else:
-        op.execute("pragma defer_foreign_keys = on")
-
-
-def _check_references_now() -> None:
-    """Let PostgreSQL check references, because later revisions of the same upgrade cannot alter tables before; SQLite can."""
-    if op.get_bind().dialect.name == "postgresql":
-        op.execute("set constraints all immediate")
 
 
 def _put(changes: Iterable[tuple[Rows, Rows]]) -> None:

@@ -213,7 +213,7 @@ def curator(own_client: FlaskClient, database: Database) -> FlaskClient:
 
 @pytest.fixture
 def editor(curator: FlaskClient, database: Database) -> Iterator[FlaskClient]:
-    """`curator`, with a check after a test that wrote that the ledger and the tables agree: on SQLite, where it takes less time."""
+    """`curator`; if a test has written, the ledger and the tables must agree afterwards. SQLite checks it in less time."""
     before = head(database)
     yield curator
     if database.engine.dialect.name != "sqlite":

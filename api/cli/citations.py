@@ -51,7 +51,7 @@ def _reading() -> Iterator[Session]:
 def check(source: str, text: str, names: str | None) -> None:
     """Check a source's citations, and our own words, against its text.
 
-    SOURCE is the id of the source. FILE is its text in UTF-8, one paragraph on each line; empty lines do not count. Of a data
+    SOURCE is the id of the source. FILE is its text in UTF-8, one paragraph on each line; empty lines do not count. For a data
     set, it is a JSON object of records by id, or CSV with a header and the ids in its first column. The
     command exits with status 1 if a citation does not match the text or supports nothing, if a fact has no citation, or if a
     text of ours shares eight words in a row with the source. It also lists shared sequences of six and seven words, and

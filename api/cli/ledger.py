@@ -43,7 +43,7 @@ def sweep() -> None:
 
 @ledger_commands.command()
 def reindex() -> None:
-    """Rebuild the full-text and bitmap indexes."""
+    """Rebuild the indexes, and what triggers keep."""
     with open_database() as database, database.writing() as session:
         count = rebuild.reindex(session)
     click.echo(f"Records indexed: {count}.")
@@ -90,5 +90,5 @@ def erase(kind: str, id: str) -> None:
             count = retention.erase(session, kind, id)
             idempotency.forget(session, id)
             is_current = newest[0].op is models.Op.UPSERT
-        retention.vacuum(database.engine, idempotency.StoredAnswer.__tablename__)
+        retention.vacuum(database.engine, idempotency.StoredAnswer.__tablename__, models.ReplacedRecord.__tablename__)
     click.echo(f"Documents erased: {count}.{' The current document stays.' * is_current}")

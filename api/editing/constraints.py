@@ -67,7 +67,7 @@ class _Checks:
             first.setdefault(row.key(columns), row)
             if (other := by_name.setdefault(row.key(columns, by_name=True), row)) is not row:
                 self._refuse_taken(row, columns, other.change.id, within=other.change is row.change)
-        if table.name != kind.name or columns == ["id"]:
+        if owner in columns:
             # The key contains the id of the record, so no other record can have it.
             return
         for key, (id,) in stored_keys(self.session, table, columns, first, [owner]):

@@ -1,4 +1,4 @@
-"""Checks the published records against a source, a text or a data set: citations, facts without one, and words not ours."""
+"""Checks the published records against a source, a text or a data set: citations, facts without one, and copied words."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence

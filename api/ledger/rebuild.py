@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import ColumnElement, Select, exists, select, update
 from sqlalchemy.orm import Session
 
-from api.ledger import head, periods
+from api.ledger import bases, head, periods
 from api.ledger.epochs import lock_head
 from api.ledger.index import bitmaps, fulltext
 from api.ledger.models import BATCH, CURRENT, Dirty, Head, Revision
@@ -19,7 +19,7 @@ from api.schema.resource import Resource
 def reindex(session: Session) -> int:
     """Rebuild all indexes within the session's transaction; returns the number of records that full text holds."""
     lock_head(session)
-    if sum(_refill(session, resource) for resource in RESOURCES):
+    if bases.fill(session) + sum(_refill(session, resource) for resource in RESOURCES):
         publish(session, reason="sweep")
     fulltext.engine_of(session).clear(session)
     count = 0

@@ -5,6 +5,7 @@ is published, so that it reaches copies, too.
 """
 
 import datetime as dt
+import json
 
 from sqlalchemy import ColumnElement, Engine, delete, func, select, text, update
 from sqlalchemy.orm import Session
@@ -46,10 +47,23 @@ def erase(session: Session, kind: str, id: str) -> int:
     versions = session.scalars(cut, execution_options={"synchronize_session": False}).all()
     if newest > (session.scalar(told) or 0):
         publish_erasure(session, kind, id)
-    session.execute(delete(ReplacedRecord).where(ReplacedRecord.kind == kind, ReplacedRecord.id == id))
+    _forget_replaced(session, kind, id)
     session.execute(COUNT_CUT)
     head.forget(session)
     return len(versions)
+
+
+def _forget_replaced(session: Session, kind: str, id: str) -> None:
+    """Delete what a correction kept of a record, and of the citations about it, which would dangle without it."""
+    session.execute(delete(ReplacedRecord).where(ReplacedRecord.kind == kind, ReplacedRecord.id == id))
+    citations = select(ReplacedRecord.number, ReplacedRecord.rows).where(ReplacedRecord.kind == "citations")
+    subjects = {number: [row for _, row in json.loads(rows)] for number, rows in session.execute(citations)}
+    about = [
+        number
+        for number, rows in subjects.items()
+        if any((row["subject_kind"], row["subject_id"]) == (kind, id) for row in rows)
+    ]
+    session.execute(delete(ReplacedRecord).where(ReplacedRecord.number.in_(about)))
 
 
 def _past(session: Session, kind: str, id: str) -> tuple[ColumnElement[bool], ...]:

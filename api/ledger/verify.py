@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from sqlalchemy import exists, func, select, text
 from sqlalchemy.orm import Session
 
-from api.ledger import merkle, periods
+from api.ledger import bases, merkle, periods
 from api.ledger.digest import leaves_of
 from api.ledger.index import bitmaps, fulltext
 from api.ledger.models import BATCH, CURRENT, EPOCH, Bucket, Dirty, Head, Revision
@@ -34,6 +34,8 @@ def verify(session: Session) -> Iterator[str]:
     for resource in RESOURCES:
         yield from _verify_documents(session, resource)
         yield from _verify_all_published(session, resource)
+    for fault in bases.faults(session):
+        yield f"{fault}; {REINDEX}"
     yield from _verify_index(session)
     yield from _verify_buckets(session)
 

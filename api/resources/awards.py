@@ -38,6 +38,7 @@ for columns in (
     (Award.category, Award.survey_id),
     (Award.city_id, Award.survey_id, Award.category),
     (Award.tied, Award.survey_id, Award.category),
+    (Award.placement, Award.survey_id, Award.category),
 ):
     Index(f"ix_awards_{'_'.join(column.key for column in columns)}_rank_id", *columns, RANK, Award.id)
 Index(

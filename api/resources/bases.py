@@ -21,7 +21,15 @@ class Basis(Choice):
     ATTRIBUTED = "attributed", "It is an opinion of the source, and served as such."
     INFERRED = "inferred", "It follows from what the source says."
     EDITORIAL = "editorial", "It is our judgement, based on what the source says."
-    EXTERNAL = "external", "A second source says so, which is not the one that the record comes from."
+    EXTERNAL = "external", "A second source says so."
+
+
+# How a fact is known that is not plainly stated.
+IndirectBasis: type[Choice] = Choice(  # type: ignore[assignment, call-arg]  # the functional form
+    "IndirectBasis",
+    [(row.name, (row.value, row.description)) for row in Basis if row is not Basis.STATED],  # type: ignore[arg-type]
+    module=__name__,
+)
 
 
 class FactBasis(Base):
@@ -65,7 +73,7 @@ class FactBasisSchema(Part):
     """How a fact is known that its sources do not plainly state."""
 
     field = text("JSON Pointer (RFC 6901) of the fact within the record.", "/status", validate=Pattern(POINTER))
-    basis = one_of(Basis, "The weakest basis of the citations of a fact.", "inferred")
+    basis = one_of(IndirectBasis, "The weakest basis of the citations of a fact.", "inferred")
 
 
 class Bases(fields.Dict):
@@ -91,16 +99,16 @@ class Credits(fields.List[Any]):
 
 
 class SubjectDocument(Document):
-    """A record that citations are about, so that it tells how its facts are known, and whom to credit."""
+    """A record that citations are about: it tells how its facts are known, and whose values it has."""
 
     # Derived from the citations.
     basis = Bases(
         keys=fields.String(),
-        values=one_of(Basis, "How the fact is known.", "inferred"),
+        values=one_of(IndirectBasis, "How the fact is known.", "inferred"),
         attribute="bases",
         required=True,
         metadata={
-            "description": "The facts that no source plainly states, by JSON Pointer: the weakest basis of their citations.",
+            "description": "The cited facts that no source plainly states, by JSON Pointer: the weakest basis of each.",
             "example": {"/status": "inferred", "/priorities": "editorial"},
             "readOnly": True,
         },

@@ -5,6 +5,7 @@ from typing import Any
 
 from marshmallow import validate
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db.types import Base, Record, Whole, choice, whole_number
@@ -59,13 +60,8 @@ class Citation(Record):
     basis: Mapped[Basis] = mapped_column(choice(Basis, "basis"))
     __table_args__ = (
         ForeignKeyConstraint(["subject_kind", "subject_id"], ["records.kind", "records.id"], ondelete="CASCADE"),
-        UniqueConstraint(
-            *CITED,
-            *("paragraph", "sentence", "locator_record", "locator_column"),
-            name="uq_citations_locator",
-        ),
-        # The constraint takes nulls for distinct; one of these has none.
-        Index("ix_citations_of_sentences", *CITED, "paragraph", "sentence", unique=True),
+        # Of a sentence, and of a value: nulls are distinct.
+        UniqueConstraint(*CITED, "paragraph", "sentence", name="uq_citations_locator"),
         Index("ix_citations_of_values", *CITED, "locator_record", "locator_column", unique=True),
         Index(None, "subject_id", "id"),
         Index(None, "subject_kind", "id"),
@@ -76,6 +72,11 @@ class Citation(Record):
         Index(None, "sentence", "id"),
         Index(None, "sentence_sha256", "id"),
         Index(None, "basis", "id"),
+        # Few citations have these.
+        *(
+            Index(None, column, "id", sqlite_where=sql(f"{column} is not null"), postgresql_where=sql(f"{column} is not null"))
+            for column in ("locator_record", "value_sha256")
+        ),
         CheckConstraint("subject_kind <> 'citations'", name="subject_kind"),
         CheckConstraint("substr(field, 1, 1) = '/'", name="field"),
         whole_number("paragraph", "paragraph >= 1"),

@@ -55,6 +55,8 @@ class City(Cited):
         Index(None, "name", "id"),
         Index(None, "state", "name", "id"),
         Index(None, "state_capital", "name", "id"),
+        Index(None, "location_latitude", "name", "id"),
+        Index(None, "location_longitude", "name", "id"),
     )
 
 

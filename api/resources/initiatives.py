@@ -23,7 +23,7 @@ class Status(Choice):
     IN_DEVELOPMENT = "in_development", "It is being made, and not in use yet."
     PILOT = "pilot", "It is tried out."
     IN_OPERATION = "in_operation", "It is in use."
-    COMPLETED = "completed", "It has ended, as planned."
+    COMPLETED = "completed", "It is finished."
 
 
 class PartnerRole(Choice):

@@ -18,12 +18,15 @@ def read(text: str) -> Mapping[str, Mapping[str, str]]:
 
     It is a JSON object of objects by the ids of records, or CSV with a header and the ids in its first column.
     """
-    if text.lstrip()[:1] != "{":
-        rows = csv.DictReader(io.StringIO(text))
-        first = (rows.fieldnames or [""])[0]
-        return {row[first]: row for row in rows}
+    if text.lstrip()[:1] not in {"{", "["}:
+        try:
+            rows = csv.DictReader(io.StringIO(text))
+            first = (rows.fieldnames or [""])[0]
+            return {row[first]: row for row in rows}
+        except csv.Error as error:
+            raise ValueError(str(error)) from None
     records = json.loads(text, parse_int=str, parse_float=str)
-    if not all(isinstance(record, dict) for record in records.values()):
+    if not isinstance(records, dict) or not all(isinstance(record, dict) for record in records.values()):
         raise ValueError("a JSON object with an object for each record is needed")
     return {
         id: {column: value if isinstance(value, str) else json.dumps(value) for column, value in record.items()}

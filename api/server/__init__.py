@@ -1,6 +1,7 @@
 """The server: granian, started and stopped the way this project needs it, with a gateway in front of the application."""
 
 import importlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -20,13 +21,14 @@ from api.settings import ROOT, Settings
 HEADERS_TIMEOUT, HEADERS_SIZE = 10_000, 2 * MAX_QUERY_STRING
 # Connections that the kernel keeps until a process accepts them, at least.
 BACKLOG = 1024
+logger = logging.getLogger(__name__)
 
 
 class Server(Granian):  # type: ignore[misc, valid-type]  # granian chooses the class by platform
     """A granian server that stops once, however often it is asked, and tells those who wait before it closes the port."""
 
-    # Seconds between a SIGTERM and the end of listening.
-    delay = 0
+    # Seconds between a SIGTERM and the end of listening, and from then until workers that have not ended are killed.
+    delay, patience = 0, 0
     _number = signal.SIGINT
 
     def signal_handler_interrupt(self, number: int, frame: object) -> None:
@@ -43,7 +45,19 @@ class Server(Granian):  # type: ignore[misc, valid-type]  # granian chooses the 
                     os.kill(worker.pid, STOPPING)
         if self._number == signal.SIGTERM:
             time.sleep(self.delay)
+        # granian's own timeout, read while another thread waits for the same worker, reports some that have ended in time.
+        timer = threading.Timer(self.patience, kill_workers, (self.patience,))
+        timer.daemon = True
+        timer.start()
         super().shutdown(exit_code)
+        timer.cancel()
+
+
+def kill_workers(seconds: int) -> None:
+    """Kill the workers that have not ended after some seconds."""
+    for worker in multiprocessing.active_children():
+        logger.warning("worker %s has not ended within STOP_TIMEOUT=%s, and is killed", worker.pid, seconds)
+        worker.kill()
 
 
 def run(target: str, address: str, settings: Settings) -> None:
@@ -62,9 +76,8 @@ def run(target: str, address: str, settings: Settings) -> None:
         working_dir=ROOT,
         respawn_failed_workers=True,
         websockets=False,
-        workers_kill_timeout=settings.stop_timeout,
     )
-    server.delay = settings.stop_delay
+    server.delay, server.patience = settings.stop_delay, settings.stop_timeout
     server.serve(target_loader=load_in_worker)
 
 

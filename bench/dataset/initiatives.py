@@ -47,6 +47,7 @@ class InitiativeGenerator:
         return {
             "id": id,
             # Nothing is cited.
+            "attributions": [],
             "basis": {},
             "city": city,
             "title": title,

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from migrations import seeding, tracking
-from migrations.altering import is_sqlite, one_of, rename_constraint, set_check, set_nullable, set_unique, whole
+from migrations.altering import is_sqlite, one_of, rename_constraint, set_check, set_nullable, whole
 
 revision = "0015"
 down_revision = "0014"
@@ -52,10 +52,10 @@ ADDED: Mapping[str, Mapping[str, sa.types.TypeEngine[object]]] = {
 RENAMED = (("survey_priorities", "place", "listed"), ("sources", "title", "label"))
 # The first columns of the indexes that have the title of a source, of which they also have the name.
 TITLED = ((), ("type",), ("publisher_id",), ("part",), ("parts",), ("language",), ("text_sha256",))
-SENTENCE = ("subject_kind", "subject_id", "field", "source_id", "paragraph", "sentence")
 LOCATOR = ("locator_record", "locator_column")
-# The unique constraint takes nulls for distinct; one of these has none.
-UNIQUE = {"ix_citations_of_sentences": SENTENCE, "ix_citations_of_values": (*SENTENCE[:4], *LOCATOR)}
+# Indexes of columns that few citations have.
+RARE = ("locator_record", "value_sha256")
+OF_VALUES = "ix_citations_of_values"
 RENAMED_CONSTRAINTS = (("survey_priorities", "uq_survey_priorities_survey_id_place", "uq_survey_priorities_survey_id_listed"),)
 # Columns that are filled before they are required.
 REQUIRED = (("initiative_metrics", "kind"),)
@@ -128,6 +128,7 @@ WHOLE = {("survey_priorities", "place"), ("survey_priorities", "listed")}
 FLAGS = {("initiatives", "evolving"): "evolving IN (0, 1)"}
 INDEXES: Mapping[str, Sequence[Sequence[str]]] = {
     "initiatives": [("evolving", "title", "id")],
+    "cities": [(f"location_{column}", "name", "id") for column in ("latitude", "longitude")],
     "initiative_metrics": [
         (column, "initiative_id") for column in ("kind", "direction", "period", "period_period", "period_month")
     ],
@@ -135,6 +136,7 @@ INDEXES: Mapping[str, Sequence[Sequence[str]]] = {
 # The columns before the rank in the indexes of awards, where a number behind all ranks stands for null.
 RANKED = [[*columns.split()] for columns in ("survey_id category", "category survey_id", "city_id survey_id category")]
 RANKED += [["tied", "survey_id", "category"]]
+PLACED = ["placement", "survey_id", "category"]
 RANK = "coalesce(rank, {}9007199254740992)"
 # This one is read backwards, so its number is before all ranks.
 DESCENDING = "ix_awards_survey_id_category_rank_id_descending"
@@ -192,6 +194,10 @@ def upgrade() -> None:
             op.create_index(f"ix_{table}_{'_'.join(names)}", table, list(names))
     _index_ranks(sa.text(RANK.format("")))
     op.create_index(DESCENDING, "awards", [*RANKED[0], sa.text(RANK.format("-")), "id"])
+    op.create_index(f"ix_awards_{'_'.join(PLACED)}_rank_id", "awards", [*PLACED, sa.text(RANK.format("")), "id"])
+    for column in RARE:
+        where = sa.text(f"{column} is not null")
+        op.create_index(f"ix_citations_{column}_id", "citations", [column, "id"], sqlite_where=where, postgresql_where=where)
     for table, (noun, owner, column) in LISTS.items():
         _create_list(table, noun, owner, column)
     for table, (noun, owner) in IDENTIFIERS.items():
@@ -199,8 +205,8 @@ def upgrade() -> None:
     op.create_index(
         "ix_cities_country_name", "cities", ["country", "name"], unique=True, sqlite_where=NOWHERE, postgresql_where=NOWHERE
     )
-    for name, columns_of_index in UNIQUE.items():
-        op.create_index(name, "citations", list(columns_of_index), unique=True)
+    # The constraint on sentences takes nulls for distinct, so it lets the citations of values be.
+    op.create_index(OF_VALUES, "citations", ["subject_kind", "subject_id", "field", "source_id", *LOCATOR], unique=True)
     for noun in NOUNS:
         seeding.republish(noun)
 
@@ -210,10 +216,12 @@ def downgrade() -> None:
     for table in (*LISTS, *IDENTIFIERS):
         op.drop_table(table)
     op.drop_index("ix_cities_country_name", "cities")
+    for column in RARE:
+        op.drop_index(f"ix_citations_{column}_id", "citations")
+    op.drop_index(f"ix_awards_{'_'.join(PLACED)}_rank_id", "awards")
     op.drop_index(DESCENDING, "awards")
     _index_ranks("rank")
-    for name in UNIQUE:
-        op.drop_index(name, "citations")
+    op.drop_index(OF_VALUES, "citations")
     for table, columns_of_indexes in INDEXES.items():
         for names in columns_of_indexes:
             op.drop_index(f"ix_{table}_{'_'.join(names)}", table)
@@ -240,7 +248,6 @@ def _alter(*, new: bool) -> None:
         former, constraint = names if new else reversed(names)
         rename_constraint(table, former, constraint)
     _index_sources(new=new)
-    set_unique("citations", "uq_citations_locator", (*SENTENCE, *LOCATOR) if new else SENTENCE)
     if new:
         _allow_nulls(nullable=True)
     for statement in CONVERTED if new else RESTORED:

@@ -22,6 +22,8 @@ KEEP = (
 # A citation of a data set, whose attribution its subject shows.
 IS_CREDIT = "{0}.locator_record is not null"
 CREDITED = "insert into ledger_dirty (kind, id) select distinct subject_kind, subject_id from citations where locator_record is not null"
+# The columns of a citation that decide these.
+CITED = "subject_kind, subject_id, field, source_id, locator_record, basis"
 NOTE = "insert into ledger_dirty (kind, id) values ({0}.subject_kind, {0}.subject_id);"
 
 
@@ -66,10 +68,10 @@ def downgrade() -> None:
 
 
 def _track_on_sqlite() -> None:
-    for event, rows in (("insert", ["new"]), ("update", ["old", "new"]), ("delete", ["old"])):
+    for event, rows in (("insert", ["new"]), (f"update of {CITED}", ["old", "new"]), ("delete", ["old"])):
         statements = [statement.format(row) for row in rows for statement in (FORGET, KEEP)]
         _create_on_sqlite("citations", "basis", event, statements)
-        _create_on_sqlite("fact_bases", "note", event, [NOTE.format(row) for row in rows])
+        _create_on_sqlite("fact_bases", "note", event.split()[0], [NOTE.format(row) for row in rows])
         is_credit = " or ".join(IS_CREDIT.format(row) for row in rows)
         _create_on_sqlite("citations", "credit", event, [NOTE.format(row) for row in rows], is_credit)
     is_new = "old.attribution is not new.attribution or old.licence is not new.licence"
@@ -77,7 +79,9 @@ def _track_on_sqlite() -> None:
 
 
 def _create_on_sqlite(table: str, name: str, event: str, statements: list[str], condition: str = "true") -> None:
-    trigger = f"create trigger {table}_{name}_{event} after {event} on {table} for each row when {condition}"
+    trigger = (
+        f"create trigger {table}_{name}_{event.split(maxsplit=1)[0]} after {event} on {table} for each row when {condition}"
+    )
     op.execute(f"{trigger} begin {' '.join(statements)} end")
 
 
@@ -119,9 +123,9 @@ def _track_on_postgresql() -> None:
             {CREDITED} and source_id = new.id;
             return null;
         end $$""")
-    each = "after insert or update or delete on {} for each row execute function {}()"
-    op.execute(f"create trigger citations_basis {each.format('citations', 'citation_basis')}")
-    op.execute(f"create trigger fact_bases_note {each.format('fact_bases', 'fact_basis_note')}")
+    each = "after insert or update{} or delete on {} for each row execute function {}()"
+    op.execute(f"create trigger citations_basis {each.format(f' of {CITED}', 'citations', 'citation_basis')}")
+    op.execute(f"create trigger fact_bases_note {each.format('', 'fact_bases', 'fact_basis_note')}")
     op.execute("""
         create trigger sources_credit after update on sources for each row
         when (old.attribution is distinct from new.attribution or old.licence is distinct from new.licence)

@@ -41,7 +41,7 @@ LAYOUT: Layout = {
 CORRECTION = Correction(
     revision=revision,
     edition="digital-cities-2024-r2",
-    sha256="42cbc40591a28d5f7a26dfffe194f266d09e72ec3c3eb639bc704ce7676b0549",
+    sha256="52be7f5bcc40f32e3ca1a13b08e3c17eff70821bb72daf1dfb8f42606fa371f3",
     layout=LAYOUT,
     reason="Correction of the Digital Cities Survey 2024: each fact says no more than its source",
 )

@@ -186,7 +186,7 @@ def test_facts_of_other_sources(curator: FlaskClient, checked: Checked) -> None:
     rows = curator.get("/citations?subject=boston-ma&subject_kind=cities").get_json()["data"]
     deletions = [delete(row["id"]) for row in rows]
     assert checked(deletions[0]) == report()
-    uncited = [f"cities/boston-ma: /{name}" for name in ("name", "state", "country")]
+    uncited = [f"cities/boston-ma: /{name}" for name in ("name", "state", "country", "location", "identifiers")]
     assert checked(*deletions[1:]) == report(uncited=uncited)
 
 

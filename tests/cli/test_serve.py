@@ -107,7 +107,7 @@ def test_serve(file: str, host: str, number: signal.Signals) -> None:
         answers(f"http://{host}:{port}")
         output = end(process, number)
     assert begun[0].rstrip() == f"Serving on http://{host}:{port}, documentation at /docs; stop with Ctrl-C."
-    assert "refused to gracefully stop" not in output
+    assert "is killed" not in output
     assert "Traceback" not in output
 
 

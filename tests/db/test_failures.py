@@ -33,6 +33,9 @@ def patch(client: FlaskClient) -> Any:
 def test_a_database_that_cannot_be_written(sqlite_store: Store, pragma: str, undo: str, sentence: str) -> None:
     """Answers name a full disk and a read-only file, and `/readyz` does until a write succeeds; reads go on."""
     settings = sqlite_store.copy(template(sqlite_store))
+    with opened(settings) as database, database.engine.connect() as connection:
+        # Without free pages, which a write could use.
+        connection.connection.execute("vacuum")
     with serving(settings) as app:
         client = curating(app.test_client(), app.extensions["database"])
         engine = app.extensions["database"].engine

@@ -168,6 +168,15 @@ MEMBERS = """SELECT COLUMNS(lambda name: name NOT IN ('changed_at', 'cursor', 'd
 strftime(updated_at AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%S.%gZ') AS updated_at ORDER BY id"""
 
 
+def plain(value: Any) -> Any:
+    """Return a value as it is."""
+    return value
+
+
+# How the values of some types of DuckDB are read.
+READ: dict[str, Callable[[Any], Any]] = {"JSON": exact, "DOUBLE": lambda value: Decimal(str(value))}
+
+
 class Warehouse:
     """A DuckDB file that dlt loads into, by programs that run in its folder."""
 
@@ -204,8 +213,11 @@ class Warehouse:
             for (table,) in connection.execute("SELECT name FROM (SHOW TABLES)").fetchall():
                 if table == name or table.startswith(f"{name}__"):
                     rows = connection.execute(f"FROM {table} {MEMBERS if table == name else 'ORDER BY _dlt_list_idx'}")
-                    columns = [column[0] for column in rows.description or []]
-                    tables[table] = [dict(zip(columns, row, strict=True)) for row in rows.fetchall()]
+                    columns = [(column[0], READ.get(str(column[1]), plain)) for column in rows.description or []]
+                    tables[table] = [
+                        {name: None if value is None else read(value) for (name, read), value in zip(columns, row, strict=True)}
+                        for row in rows.fetchall()
+                    ]
         return tables
 
     def records(self, noun: str, dataset: str = "city_awards") -> list[Json]:
@@ -213,7 +225,11 @@ class Warehouse:
         tables = self.tables(dataset, noun)
 
         def whole(table: str, row: Json) -> Any:
-            record = {name: value for name, value in row.items() if not name.startswith("_dlt")}
+            record: Json = {}
+            for name, value in row.items():
+                if value is not None and not name.startswith("_dlt"):
+                    owner, _, member = name.partition("__")
+                    (record.setdefault(owner, {}) if member else record)[member or owner] = value
             for other, rows in tables.items():
                 name = other.removeprefix(f"{table}__")
                 if name != other and "__" not in name:
@@ -253,7 +269,7 @@ def test_dlt_while_others_write(office: Office, warehouse: Warehouse) -> None:
         said, _ = process.communicate("\n")
     # Three were read twice, and one of them is gone.
     assert (process.returncode, int(said)) == (0, sum(len(office.records(noun)) for noun in NOUNS) + 4)
-    assert warehouse.records("citations") == office.records("citations")
+    assert warehouse.records("citations") == [bare(record) for record in office.records("citations")]
 
 
 def test_dlt_by_itself(office: Office, warehouse: Warehouse) -> None:
@@ -360,6 +376,8 @@ def test_airbyte(client: FlaskClient) -> None:
 
 def described(schema: Json, records: Json) -> Any:
     """Return a type and its members' types, without nullability."""
+    if "anyOf" in schema:
+        (schema,) = (member for member in schema["anyOf"] if member != {"type": "null"})
     if "$ref" in schema:
         return described(records[schema["$ref"].rsplit("/", 1)[1]], records)
     types = {schema["type"]} if isinstance(schema["type"], str) else set(schema["type"])
@@ -367,5 +385,6 @@ def described(schema: Json, records: Json) -> Any:
     if type == "array":
         return [described(schema["items"], records)]
     if type == "object":
-        return {name: described(member, records) for name, member in schema["properties"].items()}
+        members = {**schema.get("properties", {}), "*": schema.get("additionalProperties")}
+        return {name: described(member, records) for name, member in members.items() if member}
     return type

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import pytest
 from api.settings import ROOT
 from tests.support.editions import SEEDED
 from tests.support.pages import Command, run_by
+from tests.support.processes import accepts, unused_port, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -41,9 +41,7 @@ def environment(port: int) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def port() -> int:
     """A port that is free."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return unused_port()
 
 
 @contextmanager
@@ -62,6 +60,8 @@ def served(folder: Path, environ: dict[str, str]) -> Iterator[None]:
         assert server.stdout is not None
         lines = list(takewhile(lambda line: "Started worker-2" not in line, server.stdout))
         assert any(line.startswith(f"Serving on http://127.0.0.1:{environ['PORT']}") for line in lines), lines
+        # A worker says that it has started before it listens.
+        wait_until(lambda: accepts("127.0.0.1", int(environ["PORT"])), server)
         yield
     finally:
         os.killpg(server.pid, signal.SIGTERM)
@@ -175,13 +175,14 @@ def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
     assert outcomes[KEYS + "list"][1].startswith("curator  active  write  expires 2")
 
 
-def test_ten_commands(clone: Path, port: int, tmp_path: Path) -> None:
+def test_ten_commands(clone: Path, tmp_path: Path) -> None:
     """The curators' walk-through, run in one shell, ends with the published award, its city and its citation."""
     commands = [command.line for command in run_by("walkthrough")]
     assert len(commands) == 10
-    script = "\necho\n".join(["set -euo pipefail", *commands]).replace(":8000", f":{port + 1}")
+    other = unused_port()
+    script = "\necho\n".join(["set -euo pipefail", *commands]).replace(":8000", f":{other}")
     # These changes must stay invisible to other tests.
-    environ = environment(port + 1) | {"DATABASE_URL": f"sqlite:///{tmp_path}/curators.sqlite3"}
+    environ = environment(other) | {"DATABASE_URL": f"sqlite:///{tmp_path}/curators.sqlite3"}
     with served(clone, environ):
         done = subprocess.run(["bash", "-c", script], cwd=clone, env=environ, capture_output=True, text=True, check=True)
     answers = [json.loads(line) for line in done.stdout.splitlines() if line]

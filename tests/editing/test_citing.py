@@ -1,5 +1,6 @@
 """Citations point to facts that exist, and stay on the fact that they were written for."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,10 @@ CITATION = {
 }
 
 
-def citations_of(client: FlaskClient, field: str) -> list[str]:
-    """Return the ids of the citations of a list of MyLA311, one for each item."""
+def citations_of(client: FlaskClient, field: str) -> list[list[str]]:
+    """Return the ids of the citations of each item of a list of MyLA311."""
     rows = client.get(f"/citations?subject=los-angeles-ca-myla311&field__startswith={field}/&sort=field&limit=500").get_json()
-    return [row["id"] for row in rows["data"]]
+    return [[row["id"] for row in group] for _, group in itertools.groupby(rows["data"], lambda row: row["field"])]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ def test_a_pointer_to_nothing_is_refused(refused: FlaskClient, field: str, sugge
         assert item["allowed"]
 
 
-@pytest.mark.parametrize("field", ["/title", "/started", "/metrics", "/metrics/0", "/metrics/0/value", "/priorities/2"])
+@pytest.mark.parametrize("field", ["/title", "/started", "/metrics", "/metrics/0", "/metrics/0/value", "/priorities/1"])
 def test_control_a_pointer_to_a_fact(curator: FlaskClient, field: str) -> None:
     """A member, also one that is null, a list, an item and a member of it can be cited."""
     assert curator.post("/citations?dry_run=true", json={**CITATION, "field": field}).status_code == 201
@@ -102,7 +103,9 @@ def test_a_list_does_not_slip_from_under_its_citations(editor: FlaskClient, name
     """A change that leaves citations on another item, or on none, is a 409 that names exactly these; others are written."""
     record, cited = editor.get(MYLA311).get_json()["data"], citations_of(editor, "/metrics")
     patch, misled = changed(record["metrics"])[name]
-    whole = {key: value for key, value in record.items() if key not in {"basis", "version", "updated_at"}} | patch
+    whole = {
+        key: value for key, value in record.items() if key not in {"attributions", "basis", "version", "updated_at"}
+    } | patch
     for answer in (
         editor.put(f"{MYLA311}?dry_run=true", json={**whole, "metrics": whole["metrics"] or []}, headers=ANY),
         editor.patch(MYLA311, json=patch, headers=ANY),
@@ -112,7 +115,7 @@ def test_a_list_does_not_slip_from_under_its_citations(editor: FlaskClient, name
             continue
         status, problem, (item,) = brief(answer)
         assert (status, problem, item["code"], item["pointer"]) == (409, "conflict", "cited", "/metrics")
-        assert {row["id"] for row in item["records"]} == {cited[number] for number in misled}
+        assert {row["id"] for row in item["records"]} == {id for number in misled for id in cited[number]}
 
 
 def operation(op: str, path: str, document: Json | None = None) -> Json:
@@ -124,14 +127,14 @@ def operation(op: str, path: str, document: Json | None = None) -> Json:
 def test_one_changeset_moves_a_list_and_its_citations(editor: FlaskClient, database: Database) -> None:
     """Citations that the same changeset changes, deletes or confirms do not stand in the way; the control: one is left out."""
     first, second, _ = editor.get(MYLA311).get_json()["data"]["metrics"]
-    one, two, three = citations_of(editor, "/metrics")
+    (one,), (two,), third = citations_of(editor, "/metrics")
     rows = [
         operation("patch", MYLA311, {"metrics": [second, {**first, "name": "Renamed"}]}),
-        operation("delete", f"/citations/{three}"),
+        *(operation("delete", f"/citations/{each}") for each in third),
         operation("patch", f"/citations/{two}", {"field": "/metrics/0"}),
         operation("patch", f"/citations/{one}", {"field": "/metrics/1"}),
     ]
-    for left_out in (1, 2, 3):
+    for left_out in range(1, len(rows)):
         answer = editor.post("/changesets?dry_run=true", json={"operations": rows[:left_out] + rows[left_out + 1 :]})
         assert brief(answer)[1] == "conflict"
     assert editor.post("/changesets", json={"operations": rows}).status_code == 200
@@ -170,7 +173,7 @@ def test_imports_obey(editor: FlaskClient, database: Database, tmp_path: Path) -
     record, cited = editor.get(MYLA311).get_json()["data"], citations_of(editor, "/metrics")
     first, second, third = record["metrics"]
     sent = {key: value for key, value in record.items() if key not in {"version", "updated_at"}}
-    rows = [editor.get(f"/citations/{id}").get_json()["data"] for id in cited[:2]]
+    rows = [editor.get(f"/citations/{id}").get_json()["data"] for (id,) in cited[:2]]
     rows = [{key: value for key, value in row.items() if key not in {"version", "updated_at"}} for row in rows]
     write(tmp_path, "initiatives.json", [{**sent, "metrics": [second, first, third]}])
     (line,) = said(load(database, tmp_path), tmp_path)

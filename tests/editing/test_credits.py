@@ -84,7 +84,7 @@ def test_no_citations_no_credits(own_client: FlaskClient, database: Database) ->
 
 
 def test_a_write_of_a_source_changes_its_records(curator: FlaskClient) -> None:
-    """To change an attribution by the API publishes the records with it in the same commit."""
+    """A change of an attribution by the API publishes the records with it in the same commit."""
     assert curator.patch("/sources/geonames", json={"attribution": "Other"}, headers=ANY).status_code == 200
     assert read(curator, BOSTON)["data"]["attributions"] == [{**GEONAMES, "attribution": "Other"}]
 

@@ -56,7 +56,7 @@ def test_a_value_is_served_found_and_cited_once(cited: FlaskClient) -> None:
     nulls = {"paragraph": None, "sentence": None, "sentence_sha256": None}
     served = cited.get("/citations/zz").get_json()["data"]
     assert {name: served[name] for name in {**VALUE, **nulls}} == {**VALUE, **nulls}
-    for query in ("locator.record=4930956", "locator.column=country&basis=external", "source.type=dataset"):
+    for query in ("locator.record=4930956&locator.column=country", "locator.column=country&basis=external", "source=zz-set"):
         assert cited.get(f"/citations?{query}&fields=id").get_json()["data"] == [{"id": "zz"}]
     twin = {**VALUE, "id": "zz-2"}
     assert brief(cited.post("/citations", json=twin))[:2] == (409, "conflict")

@@ -58,7 +58,11 @@ def test_new_records_that_decide_each_other(
     """A derived member of a new record is compared with what the whole import makes of it."""
     survey = {**own_client.get(f"/surveys/{SURVEY}").get_json()["data"], "id": "zz", "name": "Z", "priorities": ["zz"]}
     priority = {"id": "zz", "name": "Z", "description": "Z.", "surveys": [{"survey": "zz", "listed": listed}]}
-    write(tmp_path, "surveys.json", [{name: survey[name] for name in survey if name not in {"basis", "version", "updated_at"}}])
+    write(
+        tmp_path,
+        "surveys.json",
+        [{name: survey[name] for name in survey if name not in {"attributions", "basis", "version", "updated_at"}}],
+    )
     write(tmp_path, "priorities.ndjson", json.dumps(priority))
     assert bool(said(load(database, tmp_path), tmp_path)) == is_refused
     assert own_client.get("/priorities/zz").status_code == (404 if is_refused else 200)

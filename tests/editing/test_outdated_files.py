@@ -29,7 +29,7 @@ def exported(database: Database, folder: Path, form: str = "csv") -> Path:
 
 def edit(path: Path, id: str, **members: Any) -> None:
     """Change a record of a file, as a curator does."""
-    rows = [record.content for record in records_of(path)]
+    rows = [json.loads(json.dumps(record.content, default=float)) for record in records_of(path)]
     next(row for row in rows if row["id"] == id).update(members)
     path.write_text("".join(FILE_FORMATS[path.suffix[1:]].write(rows, CITIES)), encoding="utf-8", newline="")
 

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from api.db.database import Database
 from api.editing import transfer
 from api.ledger.models import CURRENT, Revision
 from api.ledger.verify import verify
 from api.schema.resource import Resource
-from tests.support.databases import SQLITE_FIRST, head
+from tests.support.databases import SQLITE_FIRST, head, publishing
 from tests.support.files import load, said, write
 from tests.support.records import nouns
 
@@ -66,13 +66,15 @@ def test_an_empty_cell_empties_a_member(database: Database, tmp_path: Path) -> N
 def test_replace_empties_what_is_missing(database: Database, tmp_path: Path) -> None:
     """With `replace`, a record is what the file says, and must have what is required."""
     load(database, write(tmp_path, "cities.csv", "id,summary\nseattle-wa,By a sound.\n"))
+    with publishing(database) as session:
+        session.execute(text("delete from citations where subject_id = 'seattle-wa'"))
     before = documents(database, "cities")["seattle-wa"]
     path = write(tmp_path, "cities.csv", "id,name,state,country\nseattle-wa,Seattle,WA,US\n")
     assert load(database, path).statuses == {"unchanged": 1}
     result = load(database, path, replace=True)
     assert (result.faults, dict(result.statuses)) == ([], {"updated": 1})
     kept = {"id", "name", "state", "country", "basis"}
-    emptied = {name: before[name] if name in kept or isinstance(before[name], list) else None for name in before}
+    emptied = {name: before[name] if name in kept else [] if isinstance(before[name], list) else None for name in before}
     assert documents(database, "cities")["seattle-wa"] == emptied
     path = write(tmp_path, "cities.csv", "id,summary\nseattle-wa,S\n")
     faults = load(database, path, replace=True).faults
@@ -94,7 +96,7 @@ def test_a_dry_run_shows_each_change(database: Database, tmp_path: Path) -> None
     lines: list[str] = []
     transfer.load(database, files, ids, dry_run=True, report=lines.append)
     assert [line.removeprefix(f"{tmp_path}/") for line in lines] == [
-        f'initiatives.csv:2: {RICH}: status: null -> "pilot"',
+        f'initiatives.csv:2: {RICH}: status: "in_operation" -> "pilot"',
         f'initiatives.csv:2: {RICH}: summary: {json.dumps(before)} -> "Two\\nlines."',
         "initiatives.csv:4: a: created",
     ]

@@ -90,7 +90,8 @@ def test_open_lists_that_are_none(refused: FlaskClient, path: str, incomplete: l
 
 
 @pytest.mark.parametrize(
-    ("path", "incomplete"), [(LAKE, ["/priorities", "/partners"]), (SURVEY, ["/priorities", "/categories/0/also_competing"])]
+    ("path", "incomplete"),
+    [(LAKE, ["/priorities", "/partners"]), (SURVEY, ["/states", "/priorities", "/categories/0/also_competing", "/categories"])],
 )
 def test_open_lists(curator: FlaskClient, path: str, incomplete: list[str]) -> None:
     """The lists that a source leaves open are sorted, and a filter finds the record by them."""
@@ -109,7 +110,7 @@ def test_cities_abroad(curator: FlaskClient) -> None:
     monaco: Json = {"id": "monaco-mc", "name": "Monaco", "country": "MC", "location": {"latitude": 43.738, "longitude": 7.424}}
     created = curator.post("/cities", json=monaco).get_json()["data"]
     assert (created["state"], created["location"]) == (None, monaco["location"])
-    assert [row["id"] for row in curator.get("/cities?location.latitude__gte=43").get_json()["data"]] == ["monaco-mc"]
+    assert [row["id"] for row in curator.get("/cities?location.longitude__gte=0").get_json()["data"]] == ["monaco-mc"]
     status, name, (item,) = brief(curator.post("/cities", json={**monaco, "id": "monaco-2-mc", "name": "MONACO"}))
     assert (status, name, item["code"]) == (409, "conflict", "not-unique")
     twice = {"identifiers": [{"scheme": "geonames", "value": "1"}]}
@@ -118,7 +119,8 @@ def test_cities_abroad(curator: FlaskClient) -> None:
         {"id": "monaco-mc"}
     ]
     status, name, (item,) = brief(curator.patch("/cities/genova-ge", json=twice, headers=ANY))
-    assert (status, name, item["code"]) == (409, "conflict", "not-unique")
+    assert (status, name, item["code"], item["pointer"]) == (409, "conflict", "not-unique", "/identifiers/0/value")
+    assert "monaco-mc" in item["detail"]
 
 
 @pytest.mark.parametrize(

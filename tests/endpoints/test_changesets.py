@@ -153,7 +153,7 @@ def test_a_changeset_that_changes_nothing(editor: FlaskClient) -> None:
     city = {
         name: value
         for name, value in editor.get("/cities/seattle-wa").get_json()["data"].items()
-        if name not in {"basis", "version", "updated_at"}
+        if name not in {"attributions", "basis", "version", "updated_at"}
     }
     answer = editor.post(
         "/changesets", json={"operations": [{"op": "put", "kind": "cities", "if_match": "*", "document": city}]}
@@ -163,9 +163,12 @@ def test_a_changeset_that_changes_nothing(editor: FlaskClient) -> None:
 
 
 def test_commits_of_others(refused: FlaskClient) -> None:
-    """A migration's commit has no author; a version inside a commit links to it; a later version is a 404."""
-    assert refused.get("/changesets/1").get_json()["data"]["author"] is None
-    assert refused.get("/changesets/1").get_json()["data"]["message"] == "migration"
+    """A migration's commit tells who corrected the facts and why; a version inside it links to it; a later version is a 404."""
+    commit = refused.get("/changesets/1").get_json()["data"]
+    assert (commit["author"], commit["message"].partition(":")[0]) == (
+        "maintainers",
+        "Correction of the Digital Cities Survey 2024",
+    )
     _, name, (item,) = brief(refused.get("/changesets/2"))
     assert (name, item["suggestion"]) == ("not-found", "/changesets/1")
     for beyond in (999999, 2**53 - 1, 2**53, 10**30, 0):

@@ -94,6 +94,7 @@ def test_seeds_are_published(database: Database) -> None:
                     "sacramento-ca-data-and-analytics-office",
                     "san-diego-ca-chief-information-officer",
                     "san-diego-ca-city-clerk",
+                    "san-jose-ca-city-government",
                 )
             ],
         ),

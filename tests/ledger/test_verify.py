@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from api.db.database import Database
 from api.ledger import publish
+from api.ledger.rebuild import reindex
 from api.ledger.verify import verify
 from tests.support.databases import SQLITE_FIRST, head
 from tests.support.published import VISION, changes
@@ -72,6 +73,22 @@ def test_verify_finds_lost_notes(database: Database) -> None:
     assert Counter(complaint.split(" of version")[0] for complaint in complaints) == Counter(
         ["the document", "in the table, but not published", "published, but not in the table"]
     )
+
+
+@SQLITE_FIRST
+@pytest.mark.parametrize("statement", ["update fact_bases set basis = 'external' where {}", "delete from fact_bases where {}"])
+def test_verify_finds_wrong_bases(database: Database, statement: str) -> None:
+    """`verify` compares the bases of facts with the citations, and `reindex` restores them and publishes their records."""
+    fact = "subject_id = 'los-angeles-ca-ai-policies' and field = '/status'"
+    with database.engine.begin() as connection:
+        connection.execute(text(statement.format(fact)))
+    publish.sweep(database)
+    with database.writing() as session:
+        wrong = "initiatives/los-angeles-ca-ai-policies: the basis of /status is not the weakest of its citations"
+        assert list(verify(session)) == [f"{wrong}; run `flask --app wsgi ledger reindex`"]
+        reindex(session)
+        assert list(verify(session)) == []
+        assert session.scalar(text(f"select basis from fact_bases where {fact}")) == "inferred"
 
 
 def test_verify_finds_broken_references(database: Database) -> None:

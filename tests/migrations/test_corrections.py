@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from alembic import command
+from alembic.util import CommandError
 from sqlalchemy import select, text, update
 
 from api.db.database import Database
@@ -128,7 +129,7 @@ def test_a_reason_of_its_own(database: Database) -> None:
 
 
 def test_an_erasure_covers_what_was_replaced(database: Database) -> None:
-    """To erase a record's past erases what a correction kept of it, and nothing else."""
+    """To erase a record's past erases what a correction kept of it and of the citations about it, and nothing else."""
 
     def kept() -> set[tuple[str, str]]:
         with database.reading() as session:
@@ -137,4 +138,60 @@ def test_an_erasure_covers_what_was_replaced(database: Database) -> None:
     before = kept()
     with database.writing() as session:
         retention.erase(session, "cities", "boston-ma")
-    assert kept() == before - {("cities", "boston-ma")} != before
+    about = {("citations", id) for kind, id in former_ids() if kind == "citations" and id.startswith("cities-boston-ma-")}
+    assert before - kept() == {("cities", "boston-ma"), *about}
+    assert about
+
+
+OWN = """
+    insert into citations (id, subject_kind, subject_id, field, source_id, paragraph, sentence, sentence_sha256, basis)
+    select :id, subject_kind, subject_id, :field, source_id, :paragraph, :sentence, sentence_sha256, 'stated'
+    from citations where subject_id = :subject limit 1
+"""
+
+
+@SQLITE_FIRST
+def test_citations_of_ones_own(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """A citation of one's own that the correction has, too, gives way to it and comes back; others stay, and the log names them."""
+    twin = next(row for row in seeded("citations").values() if row["id"] == "cities-los-angeles-ca-aliases-p11-s3")
+    with opened(store.copy(template(store, BEFORE))) as database:
+        with database.writing() as session:
+            place = {"paragraph": twin["paragraph"], "sentence": twin["sentence"], "subject": twin["subject_id"]}
+            session.execute(text(OWN), {**place, "id": "zz-twin", "field": twin["field"]})
+            session.execute(text(OWN), {**place, "id": "zz-own", "field": "/name", "sentence": 99})
+        before = rows(database)
+        with caplog.at_level(logging.WARNING, "alembic.correcting"):
+            command.upgrade(config(database), "head")
+        with database.reading() as session:
+            kept = {
+                *session.scalars(
+                    text("select id from citations where id in ('zz-own', 'zz-twin') or id = :id"), {"id": twin["id"]}
+                )
+            }
+            assert list(verify(session)) == []
+        assert kept == {"zz-own", twin["id"]}
+        command.downgrade(config(database), BEFORE)
+        assert before == rows(database)
+    assert caplog.messages == [
+        "the correction replaces records that have citations of your own; check what these support: citations/zz-own, citations/zz-twin"
+    ]
+
+
+def test_a_downgrade_stops_at_ones_own_references(database: Database) -> None:
+    """A downgrade that would delete what a record of one's own refers to changes nothing, and names that record's table."""
+    with database.writing() as session:
+        session.add(Organization(id="zz-own", name="Own", type="company", parent_id="san-jose-ca-city-government"))
+    before = rows(database)
+    with pytest.raises(CommandError, match=r"nothing was changed, because your records refer to .* deleted: .*organizations"):
+        command.downgrade(config(database), BEFORE)
+    assert before == rows(database)
+
+
+def test_an_erased_record_is_not_restored_in_part(database: Database) -> None:
+    """After an erasure a downgrade restores neither the record nor citations about it; the ledger and the tables still agree."""
+    with database.writing() as session:
+        retention.erase(session, "initiatives", "sacramento-ca-data-and-analytics-office")
+    command.downgrade(config(database), BEFORE)
+    command.upgrade(config(database), "head")
+    with database.reading() as session:
+        assert list(verify(session)) == []

@@ -324,7 +324,7 @@ class Model(RuleBasedStateMachine):
 
 def bare(document: Json) -> Json:
     """Return a document without the members that only the server sets."""
-    return {name: value for name, value in document.items() if name not in {"basis", "version", "updated_at"}}
+    return {name: value for name, value in document.items() if name not in {"attributions", "basis", "version", "updated_at"}}
 
 
 def machine(store: Store, migrated: Settings, folder: Path) -> type[Model]:

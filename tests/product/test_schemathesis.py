@@ -92,7 +92,10 @@ def is_untold(item: dict[str, Any]) -> bool:
         "cannot contain the character" in item["detail"] or "at least one letter" in item["detail"]
     ):
         return True
-    together = ("/id", "/parts", "/parent", "/url", "/max_population", "/started", "/as_of", "/value", "/expires_at")
+    together = (
+        *("/id", "/parts", "/parent", "/url", "/max_population", "/started", "/as_of", "/value", "/expires_at"),
+        *("/rank", "/locator", "/text_sha256"),
+    )
     if item["code"] in {"invalid-value", "read-only", "missing"} and pointer.endswith(together):
         return True
     # An operation's record has its noun's members, and a null member is present.

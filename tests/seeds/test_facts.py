@@ -211,6 +211,8 @@ def test_places_are_those_of_geonames() -> None:
         for row in CITATIONS
         if row["source"] == "geonames"
     }
+    # The columns are those of the package that the source names.
+    assert {column for _, column in values} == {"geonameid", "latitude", "longitude", "countrycode", "admin1code"}
     for id, place in PLACES.items():
         for column, value in zip(("geonameid", "latitude", "longitude"), place, strict=True):
             assert values[id, column] == (place[0], datasets.value_sha256(str(value)))

@@ -33,7 +33,22 @@ def test_sigterm(settings: Settings) -> None:
         half.close()
         output, _ = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert "refused to gracefully stop" not in output
+    assert "is killed" not in output
+
+
+@SQLITE_FIRST
+def test_stop_timeout(settings: Settings) -> None:
+    """The control: a worker whose client does not finish its request is killed after a while, and the log says so."""
+    port = unused_port()
+    variables = {"DATABASE_URL": settings.database_url, "PORT": port, "WORKERS": 1, "STOP_TIMEOUT": 1}
+    with listening(SERVE, "127.0.0.1", port, **variables) as process, ExitStack() as stack:
+        wait_until(lambda: answers(port, "/readyz"), process)
+        opened(stack, port, 1, DECLARED + b"{")
+        (worker,) = psutil.Process(process.pid).children()
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=30)
+    assert f"worker {worker.pid} has not ended within STOP_TIMEOUT=1, and is killed" in output
+    assert process.returncode == 0
 
 
 @SQLITE_FIRST

@@ -18,7 +18,7 @@ def examples(number: int) -> int:
 
 
 def few(cases: Iterable[Any], *kept: Any) -> list[Any]:
-    """Return the cases of a test, of which `make test` runs only those to be kept."""
+    """Return the cases of a test: `make test` runs only the ``kept`` ones, and `make test-slow` the others."""
     return [case if case in kept else late(case) for case in cases]
 
 
