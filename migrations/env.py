@@ -47,13 +47,14 @@ def migrate(connection: Connection) -> None:
     # This release cannot render an older schema, so its notes are kept until the upgrade.
     if after != before and set(after) == set(context.script.get_heads()):
         session = Session(connection)
+        has_words = rebuild.has_words(session)
         publication = publish.publish(session, reason="migration")
         if publication.refused:
             raise CommandError("; ".join(publication.refused))
         if faults := [fault for _, fault in dangling(session)]:
             raise CommandError("; ".join([*faults, MEND]))
-        # A new index lacks the revisions of earlier releases.
-        if rebuild.is_indexed(session):
+        # A new index lacks the revisions of earlier releases, and an older one can have other words.
+        if has_words and rebuild.is_indexed(session):
             rebuild.reindex_bitmaps(session)
         else:
             rebuild.reindex(session)

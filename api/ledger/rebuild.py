@@ -70,6 +70,12 @@ def contents(session: Session, resource: Resource) -> Iterator[tuple[int, Conten
         yield version, json.loads(document or "")
 
 
+def has_words(session: Session) -> bool:
+    """Tell whether this release's rules made the words of the indexes; an older one does not write their stamp."""
+    stamp, version = session.execute(select(Head.indexed, Head.version)).one()
+    return bitmaps.has_words(stamp, version)
+
+
 def is_indexed(session: Session) -> bool:
     """Tell whether the search index holds the current versions and no others; their words are not compared."""
     version = fulltext.engine_of(session).version

@@ -92,7 +92,7 @@ def matching(session: Session, kinds: Sequence[str], search: Search) -> Versions
     """Return the current revisions of nouns that match a search. Raises NotIndexedError if it is not of single words."""
     if not search.plain:
         raise NotIndexedError
-    positive, negative = ({word for (word,) in phrases} for phrases in (search.positive, search.negative))
+    positive, negative = ({word for ((word,),) in phrases} for phrases in (search.positive, search.negative))
     words = {encode(word): word for word in positive | negative}
     among = statements.among(session, sorted(words))
 

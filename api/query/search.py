@@ -168,11 +168,11 @@ def suggest(session: Session, query: Find, planner: Planner = PLANNER) -> list[H
     lookup = partial(fulltext.prefixed, query.text)
     hits = [row.hit for row in _newest(session, lookup, _kinds(session, query, planner), _start(0), CONSIDERED)]
     order = [resource.name for resource in SUGGESTED]
-    typed = " ".join(words.words(query.text))
+    typed = "".join(words.words(query.text))
 
     def key(hit: Hit) -> tuple[bool, int, str, str]:
         name = label(hit)
-        return not " ".join(words.words(name)).startswith(typed), order.index(hit.kind), name, hit.id
+        return not "".join(words.words(name)).startswith(typed), order.index(hit.kind), name, hit.id
 
     return sorted(hits, key=key)[: query.limit]
 

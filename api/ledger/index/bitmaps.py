@@ -17,6 +17,7 @@ from sqlalchemy import LargeBinary, bindparam, delete, insert, select, tuple_
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from api.db.types import Base, Version
+from api.ledger.index import words
 from api.ledger.index.dimensions import dimensions, signature
 from api.ledger.index.versions import WIDTH, UnreadableError, Versions, read_piece
 from api.schema.canonical import Content
@@ -53,8 +54,13 @@ class Bitmap(Base):
 
 
 def stamp(version: int) -> str:
-    """Return the text that `Head.indexed` has if the index is complete at a version and has today's dimensions."""
-    return f"{signature()} {version}"
+    """Return the text that `Head.indexed` has if the index is complete at a version and has today's dimensions and words."""
+    return f"{signature()} {words.VERSION} {version}"
+
+
+def has_words(stamp: str | None, version: int) -> bool:
+    """Tell whether the last release that changed the indexes up to a version made words as this one does."""
+    return (stamp or "").split()[1:] == [words.VERSION, str(version)]
 
 
 def replace(session: Session, resource: Resource, old: Mapping[int, Content], new: Mapping[int, Content]) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql import Select
 
 from api.ledger.index.entries import IndexEntry
-from api.ledger.index.words import Term
+from api.ledger.index.words import Forms, Term
 
 TABLE = "search_index"
 
@@ -61,8 +61,8 @@ class FullTextEngine(ABC):
         """Return match expressions; the entries of these nouns that a query finds meet all of them."""
 
     @abstractmethod
-    def begins(self, typed: Sequence[str], kinds: Nouns) -> tuple[str, ...]:
-        """Return match expressions; the entries of these nouns whose title has words with these prefixes meet all of them."""
+    def begins(self, typed: Forms, kinds: Nouns) -> tuple[str, ...]:
+        """Return match expressions; the entries of these nouns whose title has all prefixes of a form meet all of them."""
 
     @abstractmethod
     def condition(self, texts: Sequence[ColumnElement[str]], kinds: Sequence[str]) -> ColumnElement[bool]:

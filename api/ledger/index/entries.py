@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Self
 
-from api.ledger.index.words import BODY_WORDS, GAP, OCCURRENCES, TITLE_WORDS, names, stems
+from api.ledger.index.words import BODY_WORDS, GAP, OCCURRENCES, TITLE_WORDS, indexed, names
 from api.schema.canonical import Content
 from api.schema.resource import Resource
 
@@ -31,10 +31,8 @@ class IndexEntry:
         title, *rest = (text for field in resource.search for text in texts(content.get(field)))
         # A tsvector has room for this many characters of 4 bytes each.
         title, rest = title[: TITLE_WORDS * 10], [text[: BODY_WORDS * 10] for text in rest]
-        body = [word for text in rest for word in (*stems(text), GAP)][:-1]
-        return cls(
-            resource.name, _limited(stems(title), TITLE_WORDS), _limited(body, BODY_WORDS), _limited(names(title), TITLE_WORDS)
-        )
+        words, body = _limited(indexed([title]), TITLE_WORDS), _limited(indexed(rest), BODY_WORDS)
+        return cls(resource.name, words, body, _limited(names(title), TITLE_WORDS))
 
 
 def texts(value: Any) -> Sequence[str]:

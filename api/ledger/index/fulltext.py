@@ -13,7 +13,7 @@ from api.ledger.index.engine import FullTextEngine, Nouns, TermQuery
 from api.ledger.index.entries import IndexEntry
 from api.ledger.index.postgresql_tsvector import PostgresqlTsvector
 from api.ledger.index.sqlite_fts5 import SqliteFts5
-from api.ledger.index.words import Search, limit_words, names
+from api.ledger.index.words import Forms, Search, forms, limit_words, plain
 from api.schema.canonical import Content
 from api.schema.resource import Resource
 
@@ -47,13 +47,19 @@ def tiers(search: Search) -> Mapping[int, TermQuery]:
     query = term_query(search)
     if query is None or not query.all:
         return {} if query is None else {2: query}
-    whole = tuple([word for phrase in search.positive for word in phrase])
-    best, good = ((whole, True),), tuple([(phrase, True) for phrase in search.positive])
+    best, good = ((_whole(search), True),), tuple([(phrase, True) for phrase in search.positive])
     return {
         0: TermQuery(best, query.none),
         **({} if best == good else {1: TermQuery(good, (best, *query.none))}),
         2: TermQuery(query.all, (good, *query.none)),
     }
+
+
+def _whole(search: Search) -> Forms:
+    """Return the whole search as one phrase."""
+    apart = [word for phrase, *_ in search.positive for word in phrase]
+    joined = [word for *_, phrase in search.positive for word in phrase]
+    return tuple(dict.fromkeys([tuple(apart), tuple(joined)]))
 
 
 @dataclass(frozen=True)
@@ -91,9 +97,9 @@ def matching(query: TermQuery | None, kinds: Nouns, dialect: str, mark: str = "q
 
 def prefixed(text: str, kinds: Nouns, dialect: str, mark: str = "q") -> Lookup:
     """Return the lookup of the entries whose title has a word with each word of a text as its prefix. Raises TooManyWords."""
-    typed = names(text)
-    limit_words(typed)
-    return Lookup(ENGINES[dialect].begins(typed, kinds) if typed else (), kinds.names, dialect, mark)
+    typed = forms(text, plain)
+    limit_words(typed[0])
+    return Lookup(ENGINES[dialect].begins(typed, kinds) if typed[0] else (), kinds.names, dialect, mark)
 
 
 # --- upkeep

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from api.ledger.index.engine import FullTextEngine, Nouns, TermQuery
 from api.ledger.index.entries import IndexEntry
-from api.ledger.index.words import GAP, IN_NAME, IN_TITLE, Term
+from api.ledger.index.words import GAP, IN_NAME, IN_TITLE, Forms, Term
 
 
 class PostgresqlTsvector(FullTextEngine):
@@ -45,9 +45,9 @@ class PostgresqlTsvector(FullTextEngine):
         # A GIN index intersects the results of several conditions faster than it evaluates one compound query.
         return (" & ".join([*terms[:1], *groups]), *terms[1:])
 
-    def begins(self, typed: Sequence[str], kinds: Nouns) -> tuple[str, ...]:  # noqa: ARG002 - `condition` compares the column
-        """Return one tsquery, with a prefix for each word."""
-        return (" & ".join(f"'{IN_NAME}{word}':*" for word in typed),)
+    def begins(self, typed: Forms, kinds: Nouns) -> tuple[str, ...]:  # noqa: ARG002 - `condition` compares the column
+        """Return one tsquery, with a prefix for each word of a form."""
+        return (_any([" & ".join(f"'{IN_NAME}{word}':*" for word in phrase) for phrase in typed]),)
 
     def condition(self, texts: Sequence[ColumnElement[str]], kinds: Sequence[str]) -> ColumnElement[bool]:
         """Compare the noun, and match the vector with each tsquery."""
@@ -57,9 +57,9 @@ class PostgresqlTsvector(FullTextEngine):
         return and_(is_of_kinds, *[vector.bool_op("@@")(cast(text, TSQUERY)) for text in texts])
 
     def _expression(self, term: Term) -> str:
-        phrase, in_title = term
+        forms, in_title = term
         prefix = IN_TITLE if in_title else ""
-        return "(" + " <-> ".join(f"'{prefix}{word}'" for word in phrase) + ")"
+        return _any([" <-> ".join(f"'{prefix}{word}'" for word in phrase) for phrase in forms])
 
     def clear(self, session: Session) -> None:
         """Delete every entry."""
@@ -69,3 +69,8 @@ class PostgresqlTsvector(FullTextEngine):
     def torn(self, session: Session) -> bool:  # noqa: ARG002 - FTS5 alone can be damaged in this way
         """Return False: a GIN index is part of the database, which keeps it in step with its table."""
         return False
+
+
+def _any(expressions: Sequence[str]) -> str:
+    """Return the tsquery that any of these matches."""
+    return "(" + " | ".join(f"({one})" if len(expressions) > 1 else one for one in expressions) + ")"

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from api.ledger.index.engine import TABLE, FullTextEngine, Nouns, TermQuery
 from api.ledger.index.entries import IndexEntry
-from api.ledger.index.words import IN_NAME, Term
+from api.ledger.index.words import IN_NAME, Forms, Term
 
 
 class SqliteFts5(FullTextEngine):
@@ -32,9 +32,10 @@ class SqliteFts5(FullTextEngine):
         groups = [f"({' AND '.join(map(self._expression, group))})" for group in query.none]
         return self._query_text([*map(self._expression, query.all)], groups, kinds)
 
-    def begins(self, typed: Sequence[str], kinds: Nouns) -> tuple[str, ...]:
-        """Return one query of FTS5, with a prefix for each word."""
-        return self._query_text([f'name : "{IN_NAME}{word}" *' for word in typed], [], kinds)
+    def begins(self, typed: Forms, kinds: Nouns) -> tuple[str, ...]:
+        """Return one query of FTS5, with a prefix for each word of a form."""
+        forms = [" AND ".join(f'"{IN_NAME}{word}" *' for word in phrase) for phrase in typed]
+        return self._query_text([f"name : {_any(forms)}"], [], kinds)
 
     def condition(self, texts: Sequence[ColumnElement[str]], kinds: Sequence[str]) -> ColumnElement[bool]:  # noqa: ARG002 - the expressions have them
         """Return a MATCH for each query."""
@@ -53,8 +54,9 @@ class SqliteFts5(FullTextEngine):
         return "noun : ({})".format(" OR ".join(f'"{name}"' for name in names))
 
     def _expression(self, term: Term) -> str:
-        phrase, in_title = term
-        return f'{"title" if in_title else "{title body}"} : "{" ".join(phrase)}"'
+        forms, in_title = term
+        phrases = _any([f'"{" ".join(phrase)}"' for phrase in forms])
+        return f"{'title' if in_title else '{title body}'} : {phrases}"
 
     def clear(self, session: Session) -> None:
         """Empty the table of the entries, and rebuild the index from it."""
@@ -80,3 +82,8 @@ class SqliteFts5(FullTextEngine):
             for name, joined in zip(("title", "body", "name", "noun"), texts, strict=True):
                 for offset, word in enumerate((joined or "").split()):
                     yield word, version, name, offset
+
+
+def _any(expressions: Sequence[str]) -> str:
+    """Return the expression that any of these matches."""
+    return "(" + " OR ".join(f"({one})" if len(expressions) > 1 else one for one in expressions) + ")"

@@ -1,22 +1,27 @@
 """How a text becomes words, how a search is parsed, and which parts of a text it matches.
 
 SQLite and PostgreSQL give the same results because neither of them tokenizes: this module makes the words, and each index
-stores them as they are.
+stores them as they are. They are those of UAX #29, with two rules of ours: each character of a script without spaces is a
+word, and a compound such as `Wi-Fi` or `O'Hare` has two forms, its parts and the whole.
 """
 
 import re
-import unicodedata
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
+import regex
 from snowballstemmer.english_stemmer import EnglishStemmer
 
+from api.ledger.index.folding import FOLDS, fold, ordered
 from api.schema.canonical import Content
 from api.schema.resource import Resource
 
+# The revision that came with these rules for words. It is stored with the index, and an upgrade rebuilds an index that has
+# another one. A change of the rules needs a new revision.
+VERSION = "0018"
 MAX_WORDS = 32
 # How much of a document is indexed: words of the title and of the rest, letters of a word, and occurrences of one word.
 # No record of ours comes near these limits, and they stay below those of a tsvector, so no text can block a publication.
@@ -26,10 +31,34 @@ LETTERS = 100
 OCCURRENCES = 80
 
 QUOTES = dict.fromkeys(map(ord, "“”„‟«»\uff02"), '"')
-APOSTROPHES = "'\u2018\u2019\u02bb\u02bc"
-SOFT_HYPHEN = "\u00ad"
-WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 TERM = re.compile(r'((?<!\S)-)?(?:"([^"]*)"?|([^\s"]+))')
+# A character of a script without spaces, which is a word of its own; a letter; and a character that continues a word.
+ALONE = r"[\p{Han}\p{Hiragana}\p{Katakana}\u30fc\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
+LETTER, NEXT = rf"[\p{{L}}--{ALONE}]", rf"[[\p{{L}}\p{{N}}\p{{M}}]--{ALONE}]"
+
+
+def _chunk(character: str) -> str:
+    """Return the pattern of a word, or a compound of words."""
+    return rf"{character}++(?:['.-]{character}++|(?<=\d)[,\u00a0]\d{{3}}(?!\d))*+"
+
+
+# Nearly all texts fold to ASCII, where `re` is five times as fast.
+ASCII_CHUNK = re.compile(_chunk("[0-9a-z]"))
+CHUNK = regex.compile(rf"{ALONE}\p{{M}}*+|{_chunk(NEXT)}", regex.VERSION1)
+PARTS = regex.compile(
+    rf"{ALONE}\p{{M}}*+"
+    # A number with separators between its thousands, and initials, such as `l.a`; bounded, because each can fail at its end.
+    rf"|(?<!\d)\d{{1,3}}(?:[,'\u00a0]\d{{3}}){{1,9}}+(?!,?{NEXT})"
+    rf"|(?<!{NEXT}){LETTER}\p{{M}}{{,9}}+(?:\.{LETTER}\p{{M}}{{,9}}+){{1,9}}+(?!{NEXT})"
+    # A word with its English ending.
+    rf"|{NEXT}++(?:'(?:s|t|d|m|re|ve|ll)(?!{NEXT}))?",
+    regex.VERSION1,
+)
+SEPARATORS = dict.fromkeys(map(ord, ",.\u00a0"))
+APOSTROPHE = {ord("'"): None}
+# Both spellings are one word, in the index and in queries.
+ABBREVIATIONS = {"st": "saint", "ft": "fort", "mt": "mount"}
+SPELLINGS = ABBREVIATIONS | {name: short for short, name in ABBREVIATIONS.items()}
 # Fills a position that has no word: no word contains it, and both indexes count it as a position.
 GAP = "·"
 # Prefixes of words that are indexed a second time: the stems of a title, and the words of a title as they are spelled.
@@ -37,10 +66,10 @@ GAP = "·"
 IN_TITLE, IN_NAME = "»", "«"
 
 Phrase = tuple[str, ...]
-# At most this number of folded characters are kept; texts in the languages of a dataset need fewer.
-MAX_FOLDS = 8_192
-# A phrase, and whether it must be in the title.
-Term = tuple[Phrase, bool]
+# The forms of a text that mean the same: its words, and if it has compounds, its words with these as wholes.
+Forms = tuple[Phrase, ...]
+# The forms of a phrase, and whether it must be in the title.
+Term = tuple[Forms, bool]
 
 
 class TooManyWords(ValueError):  # noqa: N818 - read as a sentence where it is caught
@@ -54,67 +83,119 @@ class HighlightSegment(TypedDict):
     match: bool
 
 
-class _Folds(dict[int, str]):
-    """Maps a code point to its folded text, computed when it is needed; every character folds by itself."""
+class _Part(NamedTuple):
+    """A word of a chunk, as it is spelled, and its place there."""
 
-    def __missing__(self, code: int) -> str:
-        """Fold one character."""
-        # All characters that there are would take 150 MB.
-        if len(self) >= MAX_FOLDS:
-            self.clear()
-        kept = [c for c in unicodedata.normalize("NFKD", chr(code)) if unicodedata.category(c)[0] != "M" and c != SOFT_HYPHEN]
-        return self.setdefault(code, "".join("'" if c in APOSTROPHES else c.casefold() for c in kept))
+    word: str
+    start: int
+    end: int
 
 
-FOLDS = _Folds()
+def _chunks(folded: str) -> list[str]:
+    return (ASCII_CHUNK if folded.isascii() else CHUNK).findall(folded)
 
 
-def fold(text: str) -> str:
-    """Return a text without case, accents and compatibility forms (NFKD), and with one kind of apostrophe."""
-    return text.translate(FOLDS)
+def _parts(chunk: str) -> list[_Part]:
+    """Return the words of a chunk: numbers without separators, initials without points."""
+    if chunk.isalnum():
+        return [_Part(chunk[:LETTERS], 0, len(chunk))]
+    return [_Part(_spelled(match[0]), *match.span()) for match in PARTS.finditer(chunk)]
+
+
+def _spelled(part: str) -> str:
+    """Return a number or initials without separators; an apostrophe stays for the stemmer, unless it is in a number."""
+    part = part.translate(SEPARATORS)[:LETTERS]
+    return part.translate(APOSTROPHE) if part[-1].isdecimal() else part
+
+
+def _whole(words: Sequence[str]) -> str | None:
+    """Return the words of a compound as one; None if it has one part, or is of numbers."""
+    if len(words) == 1 or all(map(str.isdecimal, words)):
+        return None
+    return ("".join(word.translate(APOSTROPHE) for word in words[:-1]) + words[-1])[:LETTERS]
 
 
 def words(text: str) -> list[str]:
-    """Return the folded words of a text: letters and digits, with apostrophes between them."""
-    return [word[:LETTERS] for word in WORD.findall(fold(text))]
+    """Return the folded words of a text, as they are spelled."""
+    return [part.word for chunk in _chunks(fold(text)) for part in _parts(chunk)]
 
 
 @lru_cache(maxsize=2**15)
 def stem(word: str) -> str:
-    """Return the stem of a folded word: ``city's``, ``citys`` and ``cities`` have the same, ``o'fallon`` has ``ofallon``.
+    """Return the stem of a folded word: ``city's``, ``citys`` and ``cities`` have the same, ``st`` that of ``saint``.
 
     Names the class, because `snowballstemmer.stemmer` would use another implementation if one is installed. Makes a new
     object each time, because it keeps the word that it works on.
     """
-    return str(EnglishStemmer().stemWord(word[:LETTERS])).replace("'", "")
+    return str(EnglishStemmer().stemWord(ABBREVIATIONS.get(word, word))).translate(APOSTROPHE)
+
+
+def plain(word: str) -> str:
+    """Return a word as people type it: not stemmed, without apostrophes."""
+    return word.translate(APOSTROPHE)
+
+
+def _split(chunk: str, spell: Callable[[str], str]) -> tuple[Phrase, Phrase]:
+    """Return the words of a chunk, and its words if a compound is one."""
+    spelled = [part.word for part in _parts(chunk)]
+    parts, whole = tuple(map(spell, spelled)), _whole(spelled)
+    return parts, (spell(whole),) if whole else parts
+
+
+_split_short = lru_cache(maxsize=2**15)(_split)
+
+
+def forms(text: str, spell: Callable[[str], str] = stem) -> Forms:
+    """Return the words of a text in order, and if it has compounds, its words with these as wholes.
+
+    This makes the words of both the index and the queries, so a text always matches itself.
+    """
+    apart: list[str] = []
+    joined: list[str] = []
+    for chunk in _chunks(fold(text)):
+        parts, whole = (_split_short if len(chunk) <= LETTERS else _split)(chunk, spell)
+        apart += parts
+        joined += whole
+    return (tuple(apart),) if apart == joined else (tuple(apart), tuple(joined))
 
 
 def stems(text: str) -> Phrase:
     """Return the stems of the words of a text, in order."""
-    return tuple(map(stem, words(text)))
+    return forms(text)[0]
+
+
+def indexed(texts: Iterable[str]) -> list[str]:
+    """Return the words that find some texts: those of each, then those with compounds as wholes, with gaps between them."""
+    every = [forms(text) for text in texts]
+    phrases = [phrase for phrase, *_ in every] + [phrase for _, *joined in every for phrase in joined]
+    return [word for phrase in phrases for word in (*phrase, GAP)][:-1]
 
 
 def names(text: str) -> Phrase:
-    """Return the words of a text as people type them: not stemmed, without apostrophes."""
-    return tuple(word.replace("'", "") for word in words(text))
+    """Return the words whose beginnings complete a name, in no order: parts, wholes, and other spellings."""
+    spelled = [word for phrase in forms(text, plain) for word in phrase]
+    return (*dict.fromkeys(spelled), *(SPELLINGS[word] for word in spelled if word in SPELLINGS))
 
 
 @dataclass(frozen=True)
 class Search:
-    """The phrases that a record must contain, and those that it must not; a single word is a phrase of one."""
+    """The phrases that a record must contain, and those that it must not; a single word is a phrase of one.
 
-    positive: tuple[Phrase, ...] = ()
-    negative: tuple[Phrase, ...] = ()
+    A record contains a phrase if it contains any of its forms.
+    """
+
+    positive: tuple[Forms, ...] = ()
+    negative: tuple[Forms, ...] = ()
 
     @property
     def plain(self) -> bool:
         """Whether every phrase is a single word, and at least one of them must be present."""
-        return bool(self.positive) and all(len(phrase) == 1 for phrase in (*self.positive, *self.negative))
+        return bool(self.positive) and all([*map(len, forms)] == [1] for forms in (*self.positive, *self.negative))
 
     @property
     def words(self) -> frozenset[str]:
-        """The stems that a record must contain."""
-        return frozenset(word for phrase in self.positive for word in phrase)
+        """The stems that can be in a record that matches."""
+        return frozenset(word for forms in self.positive for phrase in forms for word in phrase)
 
 
 def parse(text: str) -> Search:
@@ -124,11 +205,12 @@ def parse(text: str) -> Search:
     ``-word`` or ``-"a phrase"``. Words that are joined (``24-hour``, ``roads/bridges``) are a phrase, and a quote without an
     end reaches to the end of the text. Every other character is plain text.
     """
-    phrases: dict[bool, list[Phrase]] = {False: [], True: []}
+    phrases: dict[bool, list[Forms]] = {False: [], True: []}
     for minus, quoted, bare in TERM.findall(text.translate(QUOTES)):
-        if phrase := stems(quoted or bare):
+        phrase = forms(quoted or bare)
+        if phrase[0]:
             phrases[bool(minus)].append(phrase)
-    limit_words([word for both in phrases.values() for phrase in both for word in phrase])
+    limit_words([word for both in phrases.values() for apart, *_ in both for word in apart])
     return Search(tuple(phrases[False]), tuple(phrases[True]))
 
 
@@ -154,12 +236,22 @@ def _segments(text: str, searched: frozenset[str]) -> list[HighlightSegment]:
     folded = [FOLDS[ord(character)] for character in text]
     origins = [position for position, piece in enumerate(folded) for _ in piece]
     matched = bytearray(len(text))
-    for word in WORD.finditer("".join(folded)):
-        if stem(word[0][:LETTERS]) in searched:
-            start, end = origins[word.start()], origins[word.end() - 1] + 1
-            # The accents after the last letter belong to it.
-            while end < len(text) and not folded[end]:
-                end += 1
-            matched[start:end] = b"\1" * (end - start)
+    for first, last in _matches(ordered("".join(folded)), searched):
+        start, end = origins[first], origins[last - 1] + 1
+        # The accents after the last letter belong to it.
+        while end < len(text) and not folded[end]:
+            end += 1
+        matched[start:end] = b"\1" * (end - start)
     runs = groupby(zip(text, matched, strict=True), key=lambda pair: pair[1])
     return [{"text": "".join(character for character, _ in run), "match": bool(match)} for match, run in runs]
+
+
+def _matches(folded: str, searched: frozenset[str]) -> Iterator[tuple[int, int]]:
+    """Yield the start and the end of each word and compound of a folded text that is searched."""
+    for chunk in CHUNK.finditer(folded):
+        parts = _parts(chunk[0])
+        if (whole := _whole([part.word for part in parts])) and stem(whole) in searched:
+            yield chunk.span()
+        for part in parts:
+            if stem(part.word) in searched:
+                yield chunk.start() + part.start, chunk.start() + part.end

@@ -1,6 +1,7 @@
 """Full text: both databases have the same words, the index follows the ledger, and searches match a plain scan."""
 
 import json
+import re
 import string
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +20,7 @@ from api.db.database import Database
 from api.ledger import models, publish, rebuild
 from api.ledger.index import entries, fulltext, words
 from api.ledger.index.engine import Nouns
-from api.ledger.index.words import MAX_WORDS, Search, TooManyWords
+from api.ledger.index.words import MAX_WORDS, Forms, Search, TooManyWords
 from api.ledger.models import CURRENT, Revision
 from api.ledger.verify import verify
 from api.resources import RESOURCES
@@ -79,11 +80,11 @@ def seeded(store: Store, migrated: Settings) -> Iterator[Database]:
         ("San José", ["san", "jose"]),
         ("Cafe\u0301 CAFÉ café", ["cafe"] * 3),
         ("city's city\u2019s cities citys", ["citi"] * 4),
-        ("O'Fallon ofallon Hawai\u02bbi hawaii don't", ["ofallon", "ofallon", "hawaii", "hawaii", "dont"]),
+        ("O'Fallon ofallon Hawai\u02bbi hawaii don't", ["o", "fallon", "ofallon", "hawai", "i", "hawaii", "dont"]),
         ("'quoted' James' ''", ["quot", "jame"]),
         ("24-hour, public_private", ["24", "hour", "public", "privat"]),
         ("ﬁber Straße ½ \uff21\uff29 İ", ["fiber", "strass", "1", "2", "ai", "i"]),
-        ("東京 ΣΊΣΥΦΟΣ σίσυφος", ["東京", "σισυφοσ", "σισυφοσ"]),
+        ("東京 ΣΊΣΥΦΟΣ σίσυφος", ["東", "京", "σισυφοσ", "σισυφοσ"]),
         ("digi\u00adtal", ["digit"]),
         ("a\0b \ud800 \udfff!", ["a", "b"]),
         ("x" * 1000, ["x" * words.LETTERS]),
@@ -94,30 +95,35 @@ def test_words(text: str, expected: list[str]) -> None:
     assert list(words.stems(text)) == expected
 
 
+def phrases(*written: str) -> tuple[Forms, ...]:
+    """Return phrases of words between spaces; a `|` is before their second form."""
+    return tuple(tuple(tuple(form.split()) for form in phrase.split("|")) for phrase in written)
+
+
 @pytest.mark.parametrize(
-    ("query", "expected"),
+    ("query", "positive", "negative"),
     [
-        ("", Search()),
-        (' - "" -"" * () ', Search()),
-        ("Cloud services", Search((("cloud",), ("servic",)))),
-        ('"Cloud services" city', Search((("cloud", "servic"), ("citi",)))),
-        ("“cloud services„ «a b» \uff02c d", Search((("cloud", "servic"), ("a", "b"), ("c", "d")))),
-        ('city "cloud services', Search((("citi",), ("cloud", "servic")))),
-        ('-cloud -"open data" x', Search((("x",),), (("cloud",), ("open", "data")))),
-        ('- cloud --data "a"-b', Search((("cloud",), ("a",), ("b",)), (("data",),))),
-        ("24-hour -public-private", Search((("24", "hour"),), (("public", "privat"),))),
-        ("San Diego's", Search((("san",), ("diego",)))),
-        (
-            "a AND (b OR NOT c) NEAR/2 title:d* ^e\\",
-            Search(tuple(tuple(p.split()) for p in ["a", "and", "b", "or", "not", "c", "near 2", "titl d", "e"])),
-        ),
-        ("a & b | !c <-> d:*", Search((("a",), ("b",), ("c",), ("d",)))),
-        ("a\0 'b'';--", Search((("a",), ("b",)))),
+        ("", [], []),
+        (' - "" -"" * () ', [], []),
+        ("Cloud services", ["cloud", "servic"], []),
+        ('"Cloud services" city', ["cloud servic", "citi"], []),
+        ("“cloud services„ «a b» \uff02c d", ["cloud servic", "a b", "c d"], []),
+        ('city "cloud services', ["citi", "cloud servic"], []),
+        ('-cloud -"open data" x', ["x"], ["cloud", "open data"]),
+        ('- cloud --data "a"-b', ["cloud", "a", "b"], ["data"]),
+        ("24-hour -public-private", ["24 hour|24hour"], ["public privat|publicpriv"]),
+        ("roads/bridges 38.7 2023-2024", ["road bridg", "38 7", "2023 2024"], []),
+        ("San Diego's", ["san", "diego"], []),
+        ("O'Hare's L.A. $1,234,567", ["o hare|ohar", "la", "1234567"], []),
+        ("東京AI", ["東 京 ai"], []),
+        ("a AND (b OR NOT c) NEAR/2 title:d* ^e\\", ["a", "and", "b", "or", "not", "c", "near 2", "titl d", "e"], []),
+        ("a & b | !c <-> d:*", ["a", "b", "c", "d"], []),
+        ("a\0 'b'';--", ["a", "b"], []),
     ],
 )
-def test_parse(query: str, expected: Search) -> None:
+def test_parse(query: str, positive: list[str], negative: list[str]) -> None:
     """A query has words, phrases in any kind of quotes, and terms excluded by a minus; everything else is text."""
-    assert words.parse(query) == expected
+    assert words.parse(query) == Search(phrases(*positive), phrases(*negative))
 
 
 def test_too_many_words() -> None:
@@ -348,27 +354,29 @@ def texts(draw: st.DrawFn, most: int = 6) -> str:
     return "".join(word + draw(st.sampled_from(SEPARATORS)) for word in words)
 
 
-def opinion(text: str) -> list[str]:
-    """Split a text into words by another algorithm than `search`: the whole text at once, by characters."""
+def opinion(text: str) -> list[list[str]]:
+    """Split a text into words by another algorithm than `search`, first with compounds as parts, then as wholes."""
     plain = (
-        "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+        "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c) and c != "\u200b")
         .casefold()
         .replace("\u2019", "'")
     )
-    stems, word = [], ""
-    for position, character in enumerate(plain + " "):
-        inside = character == "'" and word and plain[position + 1 : position + 2].isalnum()
-        if character.isalnum() or inside:
-            word += character
-        elif word:
-            stems.append(EnglishStemmer().stemWord(word).replace("'", ""))
-            word = ""
-    return stems
+    apart: list[str] = []
+    joined: list[str] = []
+    characters = "".join(c if c.isalnum() or c in "'-" else " " for c in plain.replace("東京", " 東 京 "))
+    for run in characters.replace("--", " ").split():
+        parts = [part for part in re.split(r"-|'(?!s\b)", run) if part]
+        apart += parts
+        whole = "".join(parts[:-1]).replace("'", "") + "".join(parts[-1:])
+        joined += parts if all(map(str.isdecimal, parts)) else [whole]
+    return [[EnglishStemmer().stemWord(word).replace("'", "") for word in words] for words in (apart, joined)]
 
 
-def holds(words: Sequence[str], phrase: Sequence[str]) -> bool:
-    """Tell whether a list has these words side by side."""
-    return any(list(words[start : start + len(phrase)]) == list(phrase) for start in range(len(words)))
+def holds(texts: list[list[str]], phrases: list[list[str]]) -> bool:
+    """Tell whether a form of a text has the words of a form of a phrase side by side."""
+    return any(
+        words[start : start + len(phrase)] == phrase for words in texts for phrase in phrases for start in range(len(words))
+    )
 
 
 Term = tuple[bool, list[str]]
@@ -388,7 +396,7 @@ def expected(documents: dict[int, Text], terms: Sequence[Term]) -> dict[int, int
     for version, document in documents.items():
         title, body = opinion(document["title"] or ""), opinion(document["summary"] or "")
         if terms and all(required == (holds(title, phrase) or holds(body, phrase)) for required, phrase in phrases):
-            whole = [word for phrase in positive for word in phrase]
+            whole = [[word for phrase in positive for word in phrase[form]] for form in range(2)]
             titled = bool(positive) and all(holds(title, phrase) for phrase in positive)
             answer[version] = 0 if positive and holds(title, whole) else 1 if titled else 2
     return answer
@@ -444,8 +452,16 @@ def test_both_databases_find_what_python_finds(
 
 
 def begins(title: str, typed: Iterable[str]) -> bool:
-    """Tell whether each typed prefix begins a word of the title."""
-    return all(any(word.startswith(part) for word in words.names(title)) for name in typed for part in words.names(name))
+    """Tell whether each typed prefix begins a word of the title, in one of the forms of what was typed."""
+    return any(
+        all(any(word.startswith(part) for word in words.names(title)) for part in form)
+        for form in words.forms(" ".join(typed), words.plain)
+    )
+
+
+def every_word(text: str) -> set[str]:
+    """Return the stems of the parts and of the wholes of a text."""
+    return {word for form in words.forms(text) for word in form}
 
 
 def check_highlights(query: Search, document: dict[str, Any]) -> None:
@@ -454,9 +470,9 @@ def check_highlights(query: Search, document: dict[str, Any]) -> None:
         value = document[field] or ""
         said = ", ".join(value) if isinstance(value, list) else value
         segments = words.highlights(query, initiatives, document).get(field, [])
-        matched = [word for word in words.stems(said) if word in query.words]
+        matched = every_word(said) & query.words
         assert "".join(segment["text"] for segment in segments) == (said if matched else "")
-        assert {word for segment in segments if segment["match"] for word in words.stems(segment["text"])} >= set(matched)
+        assert {word for segment in segments if segment["match"] for word in every_word(segment["text"])} >= matched
 
 
 ANYTHING = st.text(st.characters(exclude_categories=()), max_size=40)
