@@ -16,7 +16,6 @@ from api.editing.inputs import Input
 from api.resources import RESOURCES
 from api.schema.choices import Choice
 from api.schema.fields import Document, Part
-from api.web import schemas
 from api.web.blueprints import Blueprint, response_name
 from api.web.headers import ALLOW, CHALLENGE, COUNTED, NOT_KEPT, RETRY_AFTER
 from api.web.parameters import RecordConverter, parameter_components
@@ -108,7 +107,6 @@ def document(routes: Sequence[Blueprint]) -> bytes:
     for resource in RESOURCES:
         for name, parameter in parameter_components(resource).items():
             api.spec.components.parameter(name, "query", parameter)
-    schemas.register(api.spec.components)
     for blueprint in routes:
         api.register_blueprint(blueprint)
     spec = api.spec.to_dict()

@@ -46,7 +46,7 @@ def id_parameter(resource: Resource) -> dict[str, Any]:
         "name": "id",
         "in": "path",
         "description": f"Id of the {resource.singular}.",
-        "schema": {"type": "string", "pattern": SLUG, "not": {"const": RESERVED}},
+        "schema": {"type": "string", "pattern": SLUG},
         "example": resource.fields["id"].example,
     }
 
