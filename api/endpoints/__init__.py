@@ -6,7 +6,7 @@ from functools import cache
 
 from flask import Flask
 
-from api.endpoints import changes, changesets, edits, health, history, keys, proofs, records, search, webhooks
+from api.endpoints import changes, changesets, edits, health, history, keys, messages, proofs, records, search, webhooks
 from api.endpoints.meta import assets, code, meta
 from api.resources import RESOURCES
 from api.schema.resource import Resource
@@ -39,6 +39,6 @@ def register(app: Flask) -> None:
     for blueprint in routes():
         app.register_blueprint(blueprint)
     app.add_url_rule("/docs/<path:name>", view_func=assets)
-    app.extensions["openapi"] = document(routes())
+    app.extensions["openapi"] = document(routes(), messages.WEBHOOKS, messages.SCHEMAS)
     # What answers look like: another release has another document.
     app.extensions["release"] = hashlib.sha256(app.extensions["openapi"]).hexdigest()

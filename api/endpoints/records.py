@@ -89,7 +89,10 @@ class RecordSearch(ReadView):
     resource: ClassVar[Resource]
 
     def post(self) -> Response:
-        """Filter the list by an expression that is too long for `filter` in a URL. Send the same body to `links.next`."""
+        """Filter the list by an expression that is too long for `filter` in a URL. Send the same body to `links.next`.
+
+        The filters of the list are parameters here, too.
+        """
         negotiate(JSON)
         return read_list(self.resource, FORMATS["json"], read_body(JSON))
 
@@ -149,7 +152,7 @@ def _search_docs(blp: Blueprint, resource: Resource) -> Decorators:
     body = {"required": True, "content": {JSON: filter_body(resource)}}
     return (
         blp.doc(operationId=f"search_{name}", summary=f"List {name} by an expression", requestBody=body),
-        blp.doc(parameters=_list_parameters(resource)),
+        blp.doc(parameters=_list_parameters(resource, language.filters(resource))),
         documents(blp, *LIST_PROBLEMS, "not-acceptable", *BODY_PROBLEMS),
         blp.response(200, list_of(resource), description=f"A page of {name}.", headers=headers),
     )

@@ -1,5 +1,6 @@
 """The OpenAPI document is valid, complete, and tells the truth."""
 
+import datetime as dt
 import json
 import re
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from api.settings import Settings
 from api.web import keys
 from api.web.problem_types import PROBLEMS
 from api.web.problems import MEDIA_TYPE
+from api.webhooks import delivery
 from tests.support.answers import walk
 from tests.support.applications import NO_DATABASE, serving
 from tests.support.databases import ON_SQLITE, SQLITE_FIRST, publishing
@@ -53,6 +55,8 @@ HEADERS = SOMETIMES | {
 }
 METHODS = ("get", "post", "put", "patch", "delete")
 DOCUMENT = "urn:document"
+# A browser loads it with the interactive page, and generators of clients read all of it.
+MOST_CHARACTERS = 650_000
 
 
 @cache
@@ -61,6 +65,12 @@ def served() -> Json:
     with serving(NO_DATABASE) as app:
         body: Json = app.test_client().get("/openapi.json").get_json()
     return body
+
+
+def served_text() -> str:
+    """Return the document as text."""
+    with serving(NO_DATABASE) as app:
+        return app.test_client().get("/openapi.json").get_data(as_text=True)
 
 
 @pytest.fixture(scope="session")
@@ -204,9 +214,12 @@ def test_operations_are_described(document: Json) -> None:
     ]
     assert all(tags.values())
     by_path = dict(operations(document))
-    ids = [operation["operationId"] for operation in by_path.values()]
+    ids = [operation["operationId"].lower() for operation in by_path.values()]
     assert len(ids) == len(set(ids))
-    assert [path for path, operation in by_path.items() if not operation["summary"]] == []
+    messages = {name: item["post"] for name, item in document["webhooks"].items()}
+    everything = by_path | messages
+    bare = [path for path, row in everything.items() if not (row.get("summary") and row.get("description", "").strip())]
+    assert bare == []
     described = {path: operation["tags"] for path, operation in by_path.items()}
     names = dict.fromkeys([resource.name for resource in RESOURCES]) | dict.fromkeys(
         ["search", "suggest", "changes", "digest", "snapshot", "changesets", "keys", "webhooks"]
@@ -283,7 +296,8 @@ def test_examples_are_valid(document: Json) -> None:
             rows.append(((path, parameter["name"]), schema_of(parameter), example(parameter)))
     for path, status, response in responses(document):
         for name, header in response.get("headers", {}).items():
-            rows.append(((path, status, name), header["schema"], header["example"]))
+            described = resolved(document, header)
+            rows.append(((path, status, name), described["schema"], described["example"]))
     # Check a repeated example once.
     once = {json.dumps([schema, value]): (place, schema, value) for place, schema, value in rows}
     assert [(place, faults) for place, schema, value in once.values() if (faults := complaints(schema, value))] == []
@@ -313,13 +327,21 @@ def test_errors_are_problems(document: Json) -> None:
 def test_every_component_is_used(document: Json) -> None:
     """Nothing is declared that no operation refers to."""
     used: set[str] = set()
-    waiting = set(references(document["paths"]))
+    waiting = {*references(document["paths"]), *references(document["webhooks"])}
     while waiting:
         used |= waiting
         waiting = {below for pointer in waiting for below in references(resolved(document, {"$ref": pointer}))} - used
     kinds = document["components"].keys() - {"securitySchemes"}
     declared = {f"#/components/{kind}/{name}" for kind in kinds for name in document["components"][kind]}
     assert used == declared
+
+
+def test_size(document: Json) -> None:
+    """The document has no blanks and at most 650,000 characters, and describes no parameter in two operations."""
+    assert len(json.dumps(document, ensure_ascii=False, separators=(",", ":"))) == len(served_text()) <= MOST_CHARACTERS
+    inline = [json.dumps(row) for _, operation in operations(document) for row in operation.get("parameters", [])]
+    repeated = {row for row in inline if "$ref" not in row and inline.count(row) > 1}
+    assert repeated == set()
 
 
 def test_names_of_files(document: Json) -> None:
@@ -472,10 +494,10 @@ def test_documented_statuses_are_reached(own_client: FlaskClient, database: Data
         path: statuses - {429, 500, 503} for path, statuses in expected.items()
     }
     rows = [(by_path[path][status], response) for path, status, response in responses(document) if status in by_path[path]]
-    assert [line for answer, response in rows for line in differences(answer, response)] == []
+    assert [line for answer, response in rows for line in differences(document, answer, response)] == []
 
 
-def differences(answer: TestResponse, response: Json) -> list[str]:
+def differences(document: Json, answer: TestResponse, response: Json) -> list[str]:
     """Return an answer's undocumented parts, and the documented parts that it lacks."""
     if answer.status_code in {204, 304}:
         faults = [f"body {answer.get_data()!r}"] if answer.get_data() or "content" in response else []
@@ -483,7 +505,7 @@ def differences(answer: TestResponse, response: Json) -> list[str]:
         schema = response["content"][answer.mimetype]["schema"]
         faults = complaints(schema, answer.get_json() if answer.is_json else answer.get_data(as_text=True))
     sent = {name: value for name, value in answer.headers.items() if name in HEADERS}
-    documented = {name: header["example"] for name, header in response.get("headers", {}).items()}
+    documented = {name: resolved(document, header)["example"] for name, header in response.get("headers", {}).items()}
     faults += [f"{name} is sent, not documented" for name in sorted(sent.keys() - documented)]
     faults += [f"{name} is documented, not sent" for name in sorted(documented.keys() - sent - SOMETIMES)]
     # Of these the value is always the same.
@@ -491,6 +513,26 @@ def differences(answer: TestResponse, response: Json) -> list[str]:
         if sent[name] != documented[name]:
             faults.append(f"{name} is `{sent[name]}`, not `{documented[name]}`")
     return [f"{answer.request.path} {answer.status_code}: {line}" for line in faults]
+
+
+def test_messages_are_as_documented(document: Json) -> None:
+    """The messages that webhooks get match their schemas, and the headers are those that are sent."""
+    now = dt.datetime(2024, 12, 2, tzinfo=dt.UTC)
+    message = delivery.Message("wh-1", "https://example.org", ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",), "msg_1", "{}")
+    sent = delivery.headers(message, now)
+    data: dict[str, Json] = {
+        "dataset.changed": {"version": 3, "kinds": ["cities"], "epoch": 2},
+        "webhook.test": {"webhook": "wh-1"},
+    }
+    assert set(data) == set(document["webhooks"])
+    for type, item in document["webhooks"].items():
+        rows = [resolved(document, row) for row in item["post"]["parameters"]]
+        assert {row["name"] for row in rows} == set(sent) - {"Content-Type", "User-Agent"}
+        schema = item["post"]["requestBody"]["content"]["application/json"]["schema"]
+        body = {"type": type, "timestamp": "2024-12-02T00:00:00.000Z", "data": data[type]}
+        assert complaints(schema, body) == []
+        assert complaints(schema, {**body, "type": "other"}) != []
+        assert complaints(schema, {**body, "data": {}}) != []
 
 
 @nouns
@@ -548,4 +590,4 @@ def test_unavailable_is_as_documented(tmp_path: Path, document: Json, database_u
         answers = {path: unconditional(client, path) for path, _ in operations(document)}
     documented = {path: response for path, status, response in responses(document) if status == 503}
     assert {path for path, answer in answers.items() if answer.status_code == 503} == set(documented)
-    assert [line for path, response in documented.items() for line in differences(answers[path], response)] == []
+    assert [line for path, response in documented.items() for line in differences(document, answers[path], response)] == []

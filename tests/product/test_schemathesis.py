@@ -221,8 +221,6 @@ def lie(app: Flask) -> None:
     """Make the document promise something false."""
     document = json.loads(app.extensions["openapi"])
     document["paths"] = {"/search": document["paths"]["/search"]}
-    operation = document["paths"]["/search"]["get"]
-    (limit,) = (parameter for parameter in operation["parameters"] if parameter["name"] == "limit")
-    limit["schema"]["maximum"] = 501
+    document["components"]["parameters"]["limit"]["schema"]["maximum"] = 501
     document["components"]["schemas"]["Found"]["required"].append("mayor")
     app.extensions["openapi"] = json.dumps(document).encode()
