@@ -128,11 +128,12 @@ def blueprint_of(resource: Resource) -> Blueprint:
 
 def _list_docs(blp: Blueprint, resource: Resource) -> Decorators:
     name, rows = resource.name, [*_list_parameters(resource), *CONDITIONS]
+    # The long list of parameters comes last: each decorator copies what those before it documented.
     return (
-        blp.doc(operationId=f"list_{name}", summary=f"List {name}", parameters=rows),
         documents(blp, *LIST_PROBLEMS, "not-acceptable", "precondition-failed"),
         blp.alt_response(304, description=UNCHANGED, headers=HEADERS | VARY, success=True),
         blp.response(200, list_of(resource), description=f"A page of {name}.", headers=LIST_HEADERS | VARY),
+        blp.doc(operationId=f"list_{name}", summary=f"List {name}", parameters=rows),
     )
 
 
@@ -140,10 +141,10 @@ def _export_docs(blp: Blueprint, resource: Resource) -> Decorators:
     name, rows = resource.name, _list_parameters(resource, OF_PAGES)
     text = {"schema": {"type": "string"}, "description": f"All of the {name}.", "headers": LIST_HEADERS, "success": True}
     return (
-        blp.doc(operationId=f"export_{name}", summary=f"Export {name}", parameters=rows),
         documents(blp, *LIST_PROBLEMS, "not-found", "precondition-failed"),
         blp.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True),
         *(blp.alt_response(200, content_type=row.media_type, **text) for row in STREAMED),
+        blp.doc(operationId=f"export_{name}", summary=f"Export {name}", parameters=rows),
     )
 
 

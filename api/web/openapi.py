@@ -127,4 +127,11 @@ def document(routes: Sequence[Blueprint], webhooks: Mapping[str, Any], messages:
     }
     spec["tags"] = [tag for tag in spec["tags"] if tag["name"] in used]
     share(spec)
-    return json.dumps(spec, ensure_ascii=False, separators=(",", ":")).encode()
+    return f"{_lines(spec, 3)}\n".encode()
+
+
+def _lines(content: Any, levels: int) -> str:
+    """Return JSON without blanks, with a line for each operation and each component, so that diffs are short."""
+    if not (levels and isinstance(content, dict)):
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return "{\n" + ",\n".join(f"{json.dumps(name)}:{_lines(row, levels - 1)}" for name, row in content.items()) + "\n}"
