@@ -48,7 +48,8 @@ format: .venv/.dev  ## Format the code and fix what can be fixed automatically.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: .venv/.dev  ## Write the tables and responses in README.md and docs/ again.
+docs: .venv/.dev  ## Write the OpenAPI document, and the tables and responses in README.md and docs/, again.
+	$(BIN)/python -m api.endpoints
 	$(BIN)/cog -r $(DOCS)
 
 hooks: .venv/.dev  ## Let Git run `make check` before each commit.

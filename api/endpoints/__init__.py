@@ -3,16 +3,20 @@
 import hashlib
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 from flask import Flask
 
-from api.endpoints import changes, changesets, edits, health, history, keys, proofs, records, search, webhooks
+from api.endpoints import changes, changesets, edits, health, history, keys, messages, proofs, records, search, webhooks
 from api.endpoints.meta import assets, code, meta
 from api.resources import RESOURCES
 from api.schema.resource import Resource
 from api.web.blueprints import Blueprint
 from api.web.openapi import document
 from api.web.parameters import RecordConverter
+
+# The OpenAPI document of this release, as `make docs` writes it.
+DOCUMENT = Path(__file__).parent / "static" / "openapi.json"
 
 
 @cache
@@ -30,6 +34,11 @@ def _noun_routes(resource: Resource) -> Blueprint:
     return blueprint
 
 
+def described() -> bytes:
+    """Return the OpenAPI document of the routes. It is made for each release, and not at each start, which it would delay."""
+    return document(routes(), messages.WEBHOOKS, messages.SCHEMAS)
+
+
 def register(app: Flask) -> None:
     """Add all routes and the OpenAPI document to an application."""
     app.url_map.converters["record"] = RecordConverter
@@ -39,6 +48,6 @@ def register(app: Flask) -> None:
     for blueprint in routes():
         app.register_blueprint(blueprint)
     app.add_url_rule("/docs/<path:name>", view_func=assets)
-    app.extensions["openapi"] = document(routes())
+    app.extensions["openapi"] = DOCUMENT.read_bytes()
     # What answers look like: another release has another document.
     app.extensions["release"] = hashlib.sha256(app.extensions["openapi"]).hexdigest()

@@ -54,7 +54,7 @@ class LinkSchema(Schema):
     )
 
 
-class IndexSchema(Schema):
+class ApiIndexSchema(Schema):
     """Links to everything."""
 
     title = fields.String(required=True, metadata={"description": "Name of the API.", "example": TITLE})
@@ -149,11 +149,11 @@ PAGE: dict[str, Any] = {"schema": {"type": "string"}, "content_type": HTML}
 
 @meta.route("/", parameters=CONDITIONS)
 @meta.arguments(NoArguments, location="query")
-@meta.response(200, IndexSchema, description="Links to everything.", headers=HEADERS | VARY)
+@meta.response(200, ApiIndexSchema, description="Links to everything.", headers=HEADERS | VARY)
 @meta.alt_response(200, **PAGE, description="Links to everything.", headers=HEADERS | VARY, success=True)
 @meta.alt_response(304, description=UNCHANGED, headers=HEADERS | VARY, success=True)
 @documents(meta, "invalid-query", "not-acceptable", "precondition-failed")
-@meta.doc(operationId="index", summary="Find everything")
+@meta.doc(operationId="get_index", summary="Find everything")
 def index(_arguments: dict[str, Any]) -> Response:
     """Find every list and page, as JSON for programs (`application/json`) or as a page for people (`text/html`)."""
     base = base_url()

@@ -1,7 +1,7 @@
 """Reading the records of a noun: the list as pages or as a file, a search by an expression, and one record."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection
 from contextlib import ExitStack, closing
 from typing import Any, ClassVar
 
@@ -44,11 +44,12 @@ RECORD_PROBLEMS = (
     *("invalid-query", "too-many-included", "record-not-found", "record-deleted", "history-trimmed"),
     *("method-not-allowed", "not-acceptable", "precondition-failed", "unavailable"),
 )
+STREAMED = [row for row in FORMATS.values() if row.write]
 FORMAT = {
     "name": "format",
     "in": "path",
-    "description": "Format of the list, whatever `Accept` says.",
-    "schema": {"type": "string", "enum": list(FORMATS)},
+    "description": "Format of the list, whatever `Accept` says. `json` is the list without a suffix.",
+    "schema": {"type": "string", "enum": [row.name for row in STREAMED]},
     "example": "csv",
 }
 # Parameters of pages, which mean nothing for a list that is streamed as a whole.
@@ -61,7 +62,10 @@ class RecordList(ReadView):
     resource: ClassVar[Resource]
 
     def get(self) -> Response:
-        """Filter, sort and page through the records as JSON, or read all of them at once as CSV or NDJSON: see `Accept`."""
+        """Filter, sort and page through the records as JSON.
+
+        A request whose `Accept` prefers `text/csv` or `application/x-ndjson` gets the answer of the path with that suffix.
+        """
         response = read_list(self.resource, BY_MEDIA_TYPE[negotiate(*BY_MEDIA_TYPE)])
         response.headers["Vary"] = "Accept"
         return response
@@ -73,7 +77,7 @@ class RecordExport(ReadView):
     resource: ClassVar[Resource]
 
     def get(self, format: str) -> Response:
-        """Read the same list in the format that the path names, for links and tools that cannot set `Accept`."""
+        """Read all records of the list at once as CSV or NDJSON, with the filters and the order of the list, and no pages."""
         if format not in FORMATS:
             raise _unknown_format(self.resource, format)
         return read_list(self.resource, FORMATS[format])
@@ -85,7 +89,10 @@ class RecordSearch(ReadView):
     resource: ClassVar[Resource]
 
     def post(self) -> Response:
-        """Filter the list by an expression that is too long for `filter` in a URL. Send the same body to `links.next`."""
+        """Filter the list by an expression that is too long for `filter` in a URL. Send the same body to `links.next`.
+
+        The filters of the list are parameters here, too.
+        """
         negotiate(JSON)
         return read_list(self.resource, FORMATS["json"], read_body(JSON))
 
@@ -121,19 +128,23 @@ def blueprint_of(resource: Resource) -> Blueprint:
 
 def _list_docs(blp: Blueprint, resource: Resource) -> Decorators:
     name, rows = resource.name, [*_list_parameters(resource), *CONDITIONS]
+    # The long list of parameters comes last: each decorator copies what those before it documented.
     return (
-        blp.doc(operationId=f"list_{name}", summary=f"List {name}", parameters=rows),
         documents(blp, *LIST_PROBLEMS, "not-acceptable", "precondition-failed"),
-        *_list_answers(blp, resource, LIST_HEADERS | VARY),
+        blp.alt_response(304, description=UNCHANGED, headers=HEADERS | VARY, success=True),
+        blp.response(200, list_of(resource), description=f"A page of {name}.", headers=LIST_HEADERS | VARY),
+        blp.doc(operationId=f"list_{name}", summary=f"List {name}", parameters=rows),
     )
 
 
 def _export_docs(blp: Blueprint, resource: Resource) -> Decorators:
-    name, rows = resource.name, _list_parameters(resource)
+    name, rows = resource.name, _list_parameters(resource, OF_PAGES)
+    text = {"schema": {"type": "string"}, "description": f"All of the {name}.", "headers": LIST_HEADERS, "success": True}
     return (
-        blp.doc(operationId=f"export_{name}", summary=f"List {name} in a format", parameters=rows),
         documents(blp, *LIST_PROBLEMS, "not-found", "precondition-failed"),
-        *_list_answers(blp, resource, LIST_HEADERS),
+        blp.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True),
+        *(blp.alt_response(200, content_type=row.media_type, **text) for row in STREAMED),
+        blp.doc(operationId=f"export_{name}", summary=f"Export {name}", parameters=rows),
     )
 
 
@@ -142,7 +153,7 @@ def _search_docs(blp: Blueprint, resource: Resource) -> Decorators:
     body = {"required": True, "content": {JSON: filter_body(resource)}}
     return (
         blp.doc(operationId=f"search_{name}", summary=f"List {name} by an expression", requestBody=body),
-        blp.doc(parameters=_list_parameters(resource)),
+        blp.doc(parameters=_list_parameters(resource, language.filters(resource))),
         documents(blp, *LIST_PROBLEMS, "not-acceptable", *BODY_PROBLEMS),
         blp.response(200, list_of(resource), description=f"A page of {name}.", headers=headers),
     )
@@ -160,19 +171,9 @@ def _record_docs(blp: Blueprint, resource: Resource) -> Decorators:
     )
 
 
-def _list_parameters(resource: Resource) -> list[str]:
-    return [parameter_name(resource, name) for name in (*parameters.parameters(resource), *language.filters(resource))]
-
-
-def _list_answers(blp: Blueprint, resource: Resource, headers: Mapping[str, Any]) -> Decorators:
-    description = f"A page of {resource.name} as JSON, or all of them."
-    text = {"schema": {"type": "string"}, "description": description, "headers": headers, "success": True}
-    unchanged = {name: row for name, row in headers.items() if name in HEADERS}
-    return (
-        *(blp.alt_response(200, content_type=row.media_type, **text) for row in FORMATS.values() if row.write),
-        blp.alt_response(304, description=UNCHANGED, headers=unchanged, success=True),
-        blp.response(200, list_of(resource), description=description, headers=headers),
-    )
+def _list_parameters(resource: Resource, without: Collection[str] = ()) -> list[str]:
+    names = (*parameters.parameters(resource), *language.filters(resource))
+    return [parameter_name(resource, name) for name in names if name not in without]
 
 
 # --- lists

@@ -219,7 +219,7 @@ PARAMETERS = {
         ),
         Parameter(
             "fields",
-            "Only these members of each record.",
+            "Only these members of each record: the others are missing from the answer, even those that its schema requires.",
             {"type": "string"},
             lambda resource: resource.members,
             read=read_names,

@@ -26,7 +26,7 @@ from api.schema.fields import instant
 from api.schema.operators import TYPES
 from api.web import auth, tags
 from api.web.bodies import BODY_PROBLEMS
-from api.web.headers import COUNTED, NOT_KEPT, header
+from api.web.headers import COUNTED, NOT_KEPT, header, header_parameter
 from api.web.keys import ApiKey
 from api.web.parameters import query_parameters
 from api.web.problem_types import PROBLEMS
@@ -57,30 +57,23 @@ PARAMETERS = {
 WRITE_PARAMETERS = query_parameters(PARAMETERS)
 
 
-def _request_header(name: str, description: str, **more: Any) -> dict[str, Any]:
-    schema = {"type": "string", **more.pop("schema", {})}
-    return {"name": name, "in": "header", "description": description, "schema": schema, **more}
-
-
 # RFC 9110, 13.1.1: `*` or a list of tags. Weak ones count, too: a proxy that compresses weakens them, and ours name a version.
 TAG = '(W/)?"[^"]*"'
 TAGS = rf"\*|{TAG}([ \t]*,[ \t]*{TAG})*"
-IF_MATCH = _request_header(
+IF_MATCH = header_parameter(
     "If-Match",
     "`ETag` of the record that you want to change, or `*` for any version of it.",
-    schema={"pattern": f"^({TAGS})$"},
-    example=tags.EXAMPLE,
+    tags.EXAMPLE,
+    pattern=f"^({TAGS})$",
 )
-IF_NONE_MATCH = _request_header(
-    "If-None-Match", "`*`: create the record, and fail if it exists.", schema={"enum": ["*"]}, example="*"
-)
-IDEMPOTENCY_KEY = _request_header(
+IF_NONE_MATCH = header_parameter("If-None-Match", "`*`: create the record, and fail if it exists.", "*", enum=["*"])
+IDEMPOTENCY_KEY = header_parameter(
     "Idempotency-Key",
     "Any text of your own, such as a UUID. For 24 hours, the same request gets the same answer and writes nothing again.",
     # No example: the interactive page would send it with every request.
-    schema={"pattern": r'^"?[\x21\x23-\x7e]{1,255}"?$'},
+    pattern=r'^"?[\x21\x23-\x7e]{1,255}"?$',
 )
-PREFER = _request_header("Prefer", "`return=minimal` leaves the record out of the answer (RFC 7240).", example="return=minimal")
+PREFER = header_parameter("Prefer", "`return=minimal` leaves the record out of the answer (RFC 7240).", "return=minimal")
 LOCATION = header("Location", "URL of the record, or of the changeset.", "https://api.example.org/cities/fresno-ca")
 ETAG = header("ETag", "Tag of the record, for `If-Match`.", tags.EXAMPLE)
 PREFERENCE = header("Preference-Applied", "The preference that the answer follows.", "return=minimal")

@@ -41,19 +41,19 @@ REPLAYED = header("Idempotent-Replayed", "This is the stored answer to an earlie
 # Only the answers to writes have these, and not all of them.
 COUNTED = RATE_LIMIT | REPLAYED
 RETRY_AFTER = header("Retry-After", "Seconds to wait before trying again.", "5")
-IF_NONE_MATCH = {
-    "name": "If-None-Match",
-    "in": "header",
-    "description": "`ETag` of your copy: the answer is a 304 if the copy is up to date.",
-    "schema": {"type": "string"},
+
+
+def header_parameter(name: str, description: str, example: str | None = None, **schema: Any) -> dict[str, Any]:
+    """Return the description of one header of a request."""
+    more = {} if example is None else {"example": example}
+    return {"name": name, "in": "header", "description": description, "schema": {"type": "string", **schema}, **more}
+
+
+IF_NONE_MATCH = header_parameter(
+    "If-None-Match",
+    "`ETag` of your copy: the answer is a 304 if the copy is up to date.",
     # Nothing has version 0, so the interactive page, which sends the example, gets a whole answer.
-    "example": tags.EXAMPLE_OF_NOTHING,
-}
-IF_MATCH = {
-    "name": "If-Match",
-    "in": "header",
-    "description": "`ETag` of your copy, or `*`: the answer is a 412 if the copy is not up to date.",
-    "schema": {"type": "string"},
-    "example": "*",
-}
+    tags.EXAMPLE_OF_NOTHING,
+)
+IF_MATCH = header_parameter("If-Match", "`ETag` of your copy, or `*`: the answer is a 412 if the copy is not up to date.", "*")
 CONDITIONS = [IF_NONE_MATCH, IF_MATCH]

@@ -1,27 +1,27 @@
 """The OpenAPI document."""
 
 import json
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apispec import BasePlugin
 from apispec.ext.marshmallow.common import resolve_schema_instance
 from flask import Flask
 from flask_smorest import Api as SmorestApi
-from marshmallow import fields
+from marshmallow import Schema, fields
 
 from api import __version__
 from api.editing.inputs import Input
 from api.resources import RESOURCES
 from api.schema.choices import Choice
 from api.schema.fields import Document, Part
-from api.web import schemas
+from api.schema.operators import TYPES
 from api.web.blueprints import Blueprint, response_name
 from api.web.headers import ALLOW, CHALLENGE, COUNTED, NOT_KEPT, RETRY_AFTER
-from api.web.parameters import RecordConverter, parameter_components
+from api.web.parameters import RecordConverter, expression_components, parameter_components
 from api.web.problem_types import PROBLEMS
 from api.web.problems import MEDIA_TYPE, ProblemSchema, example
+from api.web.references import share
 
 TITLE = "Digital Cities API"
 SUMMARY = (
@@ -46,6 +46,8 @@ class RequiredProperties(BasePlugin):
 
     def schema_helper(self, name: str, definition: dict[str, Any], **kwargs: Any) -> dict[str, Any]:  # noqa: ARG002 - apispec's interface
         """Return the additions to the schema of a document."""
+        if "schema" not in kwargs:
+            return {}
         schema = resolve_schema_instance(kwargs["schema"])
         is_published = isinstance(schema, Document | Part) and not isinstance(schema, Input)
         return {"required": sorted(schema.fields)} if is_published else {}
@@ -88,9 +90,8 @@ class Api(SmorestApi):
         """Register nothing: the body has the cursor of the next page."""
 
 
-@cache
-def document(routes: Sequence[Blueprint]) -> bytes:
-    """Return the OpenAPI document as JSON; made once a process, since that takes seconds."""
+def document(routes: Sequence[Blueprint], webhooks: Mapping[str, Any], messages: Mapping[str, type[Schema]]) -> bytes:
+    """Return the OpenAPI document as JSON."""
     app = Flask("openapi", static_folder=None)
     app.url_map.converters["record"] = RecordConverter
     app.config.update(
@@ -101,6 +102,7 @@ def document(routes: Sequence[Blueprint]) -> bytes:
             "info": {"description": DESCRIPTION, "summary": SUMMARY},
             "servers": [{"url": "/", "description": "This server."}],
             "components": {"securitySchemes": {"bearer": BEARER}},
+            "webhooks": dict(webhooks),
         },
     )
     api = Api(app, spec_kwargs={"extra_plugins": [RequiredProperties()]})
@@ -108,7 +110,11 @@ def document(routes: Sequence[Blueprint]) -> bytes:
     for resource in RESOURCES:
         for name, parameter in parameter_components(resource).items():
             api.spec.components.parameter(name, "query", parameter)
-    schemas.register(api.spec.components)
+        for name, expression in expression_components(resource).items():
+            api.spec.components.schema(name, expression)
+    api.spec.components.schema("EdtfDate", TYPES["date"].schema)
+    for name, schema in messages.items():
+        api.spec.components.schema(name, schema=schema)
     for blueprint in routes:
         api.register_blueprint(blueprint)
     spec = api.spec.to_dict()
@@ -120,4 +126,12 @@ def document(routes: Sequence[Blueprint]) -> bytes:
         for tag in operation["tags"]
     }
     spec["tags"] = [tag for tag in spec["tags"] if tag["name"] in used]
-    return json.dumps(spec, ensure_ascii=False).encode()
+    share(spec)
+    return f"{_lines(spec, 3)}\n".encode()
+
+
+def _lines(content: Any, levels: int) -> str:
+    """Return JSON without blanks, with a line for each operation and each component, so that diffs are short."""
+    if not (levels and isinstance(content, dict)):
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return "{\n" + ",\n".join(f"{json.dumps(name)}:{_lines(row, levels - 1)}" for name, row in content.items()) + "\n}"

@@ -24,6 +24,8 @@ NOUN = {
     "schema": {"type": "string", "enum": NOUNS},
     "example": "cities",
 }
+# The schema of a date is long, and lists have many filters of dates.
+EDTF_DATE = "#/components/schemas/EdtfDate"
 
 
 class RecordConverter(BaseConverter):
@@ -46,7 +48,7 @@ def id_parameter(resource: Resource) -> dict[str, Any]:
         "name": "id",
         "in": "path",
         "description": f"Id of the {resource.singular}.",
-        "schema": {"type": "string", "pattern": SLUG, "not": {"const": RESERVED}},
+        "schema": {"type": "string", "pattern": SLUG},
         "example": resource.fields["id"].example,
     }
 
@@ -77,10 +79,17 @@ def parameter_components(resource: Resource) -> dict[str, dict[str, Any]]:
 
 def filter_body(resource: Resource) -> dict[str, Any]:
     """Return the schema and an example of a filter expression."""
-    names = [*CONNECTIVES, *language.filters(resource)]
-    schema = {"type": "object", "minProperties": 1, "propertyNames": {"enum": names}}
     id = resource.fields["id"].example
+    (name,) = expression_components(resource)
+    schema = {"$ref": f"#/components/schemas/{name}"}
     return {"schema": schema, "example": {"or": [{"id": [id]}, {"not": {"version__gt": 0}}]}}
+
+
+def expression_components(resource: Resource) -> dict[str, dict[str, Any]]:
+    """Return the schema of a noun's filter expressions, by its name."""
+    names = {"enum": [*CONNECTIVES, *language.filters(resource)]}
+    schema = {"type": "object", "minProperties": 1, "propertyNames": names, "additionalProperties": True}
+    return {f"{resource.singular.title()}Expression": schema}
 
 
 def _described(row: Parameter, resource: Resource) -> dict[str, Any]:
@@ -95,9 +104,11 @@ def _described(row: Parameter, resource: Resource) -> dict[str, Any]:
 
 def _described_filter(filter: language.Filter) -> dict[str, Any]:
     many = filter.operator.many
+    field = filter.name.partition("__")[0]
+    is_first = filter.operator.name in {"", filter.field.operators[0]}
     return {
-        "description": f"{filter.description}: {filter.operator.description}.",
-        **_schema(filter.schema, many=many, most=MAX_VALUES),
+        "description": f"{filter.description if is_first else f'`{field}`'}: {filter.operator.description}.",
+        **_schema({"$ref": EDTF_DATE} if filter.type.name == "date" else filter.schema, many=many, most=MAX_VALUES),
         "example": [filter.example] if many else filter.example,
     }
 
@@ -108,6 +119,5 @@ def _schema(value: Mapping[str, Any], *, many: bool, most: int) -> dict[str, Any
         return {"schema": dict(value)}
     return {
         "schema": {"type": "array", "items": dict(value), "minItems": 1, "maxItems": most},
-        "style": "form",
         "explode": False,
     }

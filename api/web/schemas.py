@@ -1,6 +1,5 @@
 """The schemas that several answers share: envelopes, and fields that look the same everywhere."""
 
-from copy import copy
 from functools import cache
 from typing import Any
 
@@ -9,7 +8,6 @@ from marshmallow import Schema, fields, validate
 from api.ledger.models import Op
 from api.query.language import CAP, includable
 from api.resources import BY_NAME, RESOURCES
-from api.schema.fields import Document
 from api.schema.resource import Resource
 
 
@@ -175,25 +173,9 @@ def highlights_field() -> fields.Dict:
     )
 
 
-@cache
-def selection_of(resource: Resource) -> type[Schema]:
-    """Return the schema of a record with only the members that `fields` names: none of them is required."""
-    # marshmallow has no other way to copy a schema with its fields.
-    members: dict[str, Any] = {name: copy(field) for name, field in resource.schema._declared_fields.items()}  # noqa: SLF001
-    for field in members.values():
-        field.required = False
-    members |= {"Meta": Document.Meta, "__doc__": "A record with only the members that `fields` names."}
-    return type(f"{schema_name(resource)}SelectionSchema", (Schema,), members)
-
-
 def schema_name(resource: Resource) -> str:
     """Return the name of a noun's schema in the OpenAPI document."""
     return resource.singular.title()
-
-
-def _record_or_selection(resource: Resource) -> dict[str, Any]:
-    whole, some = (f"#/components/schemas/{schema_name(resource)}{kind}" for kind in ("", "Selection"))
-    return {"anyOf": [{"$ref": whole}, {"$ref": some}]}
 
 
 @cache
@@ -216,9 +198,9 @@ def list_of(resource: Resource) -> type[Schema]:
     """Return the schema of a page of a noun."""
     members: dict[str, Any] = {
         "data": fields.List(
-            fields.Raw(metadata=_record_or_selection(resource)),
+            fields.Nested(resource.schema),
             required=True,
-            metadata={"description": f"The {resource.name} of this page; with `fields`, only the members that it names."},
+            metadata={"description": f"The {resource.name} of this page. With `fields`, they have only those members."},
         ),
         "included": fields.Nested(
             included_of(resource), required=True, metadata={"description": "The records that `include` adds, by noun and id."}
@@ -246,12 +228,10 @@ def list_of(resource: Resource) -> type[Schema]:
 def record_of(resource: Resource) -> type[Schema]:
     """Return the schema of an answer with one record."""
     members: dict[str, Any] = {
-        "data": fields.Raw(
+        "data": fields.Nested(
+            resource.schema,
             required=True,
-            metadata={
-                "description": f"The {resource.singular}; with `fields`, only the members that it names.",
-                **_record_or_selection(resource),
-            },
+            metadata={"description": f"The {resource.singular}. With `fields`, it has only those members."},
         ),
         "included": fields.Nested(
             included_of(resource), required=True, metadata={"description": "The records that `include` adds, by noun and id."}
@@ -320,9 +300,3 @@ def document_field(description: str, *, or_null: bool = False) -> fields.Raw:
         allow_none=or_null,
         metadata={"description": description, "anyOf": [*schemas, {"type": "null"}] if or_null else schemas},
     )
-
-
-def register(components: Any) -> None:
-    """Add the schemas that others refer to by name to the OpenAPI document."""
-    for resource in RESOURCES:
-        components.schema(f"{schema_name(resource)}Selection", schema=selection_of(resource))

@@ -1,11 +1,13 @@
 """Every command without a usable database ends with one line."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from api.settings import Settings
+from api.settings import ROOT, Settings
 from tests.support.applications import serving
 from tests.support.citations import STORY
 from tests.support.databases import Store, earlier, later, missing, unmigrated, unreachable
@@ -43,3 +45,10 @@ def test_a_newer_database(store: Store, tmp_path: Path) -> None:
         for arguments in ("ledger verify", "ledger sweep", f"citations check zz-story {tmp_path / 'story.txt'}"):
             result = app.test_cli_runner().invoke(args=arguments.split())
             assert (arguments, result.exit_code, result.output) == (arguments, 1, f"{NEWER}\n")
+
+
+def test_a_server_imports_no_command() -> None:
+    """The application starts without any command, since to import them takes time."""
+    code = "import sys, wsgi; print(*sorted(name for name in sys.modules if name.startswith('api.cli.')), wsgi.app.cli.name)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["api"]

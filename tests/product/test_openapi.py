@@ -1,5 +1,6 @@
 """The OpenAPI document is valid, complete, and tells the truth."""
 
+import datetime as dt
 import json
 import re
 from collections.abc import Iterator
@@ -15,8 +16,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from api.app import create_app
 from api.db.database import Database
+from api.endpoints import DOCUMENT, described
 from api.errors import MAX_QUERY_STRING
 from api.query import language
 from api.query.parameters import PARAMETERS
@@ -28,6 +29,7 @@ from api.settings import Settings
 from api.web import keys
 from api.web.problem_types import PROBLEMS
 from api.web.problems import MEDIA_TYPE
+from api.webhooks import delivery
 from tests.support.answers import walk
 from tests.support.applications import NO_DATABASE, serving
 from tests.support.databases import ON_SQLITE, SQLITE_FIRST, publishing
@@ -52,7 +54,9 @@ HEADERS = SOMETIMES | {
     "WWW-Authenticate",
 }
 METHODS = ("get", "post", "put", "patch", "delete")
-DOCUMENT = "urn:document"
+URN = "urn:document"
+# A browser loads it with the interactive page, and generators of clients read all of it.
+MOST_CHARACTERS = 650_000
 
 
 @cache
@@ -133,13 +137,13 @@ def example(parameter: Json) -> object:
 @cache
 def registry() -> Registry:
     """Return the schemas that others refer to, read once: to read them with every schema would take most of the time."""
-    return Registry([(DOCUMENT, {"components": {"schemas": served()["components"]["schemas"]}})])
+    return Registry([(URN, {"components": {"schemas": served()["components"]["schemas"]}})])
 
 
 @cache
 def validator(schema: str) -> Draft202012Validator:
     """Return a validator of values against a schema of the document, given as JSON; it checks formats."""
-    absolute = json.loads(schema.replace('"#/', f'"{DOCUMENT}#/'))
+    absolute = json.loads(schema.replace('"#/', f'"{URN}#/'))
     return Draft202012Validator(absolute, registry=registry(), validate_formats=True)
 
 
@@ -168,9 +172,14 @@ def test_valid(document: Json) -> None:
     assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
 
 
+def test_up_to_date() -> None:
+    """The document in the release describes its routes; `make docs` writes it again."""
+    assert DOCUMENT.read_bytes().splitlines() == described().splitlines()
+
+
 def test_the_same_everywhere(client: FlaskClient) -> None:
     """The document is the same for both databases, every host and every client."""
-    expected = create_app(NO_DATABASE).extensions["openapi"]
+    expected = DOCUMENT.read_bytes()
     for base_url in ("http://localhost", "https://elsewhere.example:8443"):
         response = client.get("/openapi.json", base_url=base_url)
         assert (response.get_data(), response.content_type) == (expected, "application/json")
@@ -204,9 +213,12 @@ def test_operations_are_described(document: Json) -> None:
     ]
     assert all(tags.values())
     by_path = dict(operations(document))
-    ids = [operation["operationId"] for operation in by_path.values()]
+    ids = [operation["operationId"].lower() for operation in by_path.values()]
     assert len(ids) == len(set(ids))
-    assert [path for path, operation in by_path.items() if not operation["summary"]] == []
+    messages = {name: item["post"] for name, item in document["webhooks"].items()}
+    everything = by_path | messages
+    bare = [path for path, row in everything.items() if not (row.get("summary") and row.get("description", "").strip())]
+    assert bare == []
     described = {path: operation["tags"] for path, operation in by_path.items()}
     names = dict.fromkeys([resource.name for resource in RESOURCES]) | dict.fromkeys(
         ["search", "suggest", "changes", "digest", "snapshot", "changesets", "keys", "webhooks"]
@@ -244,7 +256,7 @@ def test_parameters_are_described(document: Json) -> None:
     """Every parameter has a description and an example, but a cursor and a key: the interactive page would send them."""
     assert [(path, parameter["name"]) for path, parameter in parameters(document) if not parameter.get("description")] == []
     bare = [(path, parameter["name"]) for path, parameter in parameters(document) if example(parameter) is None]
-    lists = [path for row in RESOURCES for path in (f"/{row.name}", f"/{row.name}.{{format}}", f"POST /{row.name}/search")]
+    lists = [path for row in RESOURCES for path in (f"/{row.name}", f"POST /{row.name}/search")]
     once = [path for path, parameter in parameters(document) if parameter["name"] == "Idempotency-Key"]
     assert sorted(bare) == sorted(
         [
@@ -283,7 +295,8 @@ def test_examples_are_valid(document: Json) -> None:
             rows.append(((path, parameter["name"]), schema_of(parameter), example(parameter)))
     for path, status, response in responses(document):
         for name, header in response.get("headers", {}).items():
-            rows.append(((path, status, name), header["schema"], header["example"]))
+            described = resolved(document, header)
+            rows.append(((path, status, name), described["schema"], described["example"]))
     # Check a repeated example once.
     once = {json.dumps([schema, value]): (place, schema, value) for place, schema, value in rows}
     assert [(place, faults) for place, schema, value in once.values() if (faults := complaints(schema, value))] == []
@@ -313,13 +326,28 @@ def test_errors_are_problems(document: Json) -> None:
 def test_every_component_is_used(document: Json) -> None:
     """Nothing is declared that no operation refers to."""
     used: set[str] = set()
-    waiting = set(references(document["paths"]))
+    waiting = {*references(document["paths"]), *references(document["webhooks"])}
     while waiting:
         used |= waiting
         waiting = {below for pointer in waiting for below in references(resolved(document, {"$ref": pointer}))} - used
     kinds = document["components"].keys() - {"securitySchemes"}
     declared = {f"#/components/{kind}/{name}" for kind in kinds for name in document["components"][kind]}
     assert used == declared
+
+
+def test_size(document: Json) -> None:
+    """The document has at most 650,000 characters, and describes no parameter in two operations."""
+    assert len(DOCUMENT.read_text(encoding="utf-8")) <= MOST_CHARACTERS
+    inline = [json.dumps(row) for _, operation in operations(document) for row in operation.get("parameters", [])]
+    repeated = {row for row in inline if "$ref" not in row and inline.count(row) > 1}
+    assert repeated == set()
+
+
+def test_names_of_files(document: Json) -> None:
+    """No schema and no operation has the name that generators of clients give to their file of everything."""
+    ids = [operation["operationId"] for _, operation in operations(document)]
+    assert [name for name in [*document["components"]["schemas"], *ids] if name.lower() == "index"] == []
+    assert len({name.lower() for name in document["components"]["schemas"]}) == len(document["components"]["schemas"])
 
 
 @nouns
@@ -331,8 +359,9 @@ def test_records_are_as_documented(client: FlaskClient, document: Json, resource
     lists, answer = ({"$ref": f"#/components/schemas/{singular}{kind}"} for kind in ("List", "Answer"))
     for path, schema in ((f"/{resource.name}", lists), (f"/{resource.name}/{{id}}", answer)):
         content = document["paths"][path]["get"]["responses"]["200"]["content"]
-        assert content["application/json"] == {"schema": schema}
-        assert set(content) == ({"application/json"} if "id" in path else set(BY_MEDIA_TYPE))
+        assert content == {"application/json": {"schema": schema}}
+    export = document["paths"][f"/{resource.name}.{{format}}"]["get"]["responses"]["200"]["content"]
+    assert set(export) == set(BY_MEDIA_TYPE) - {"application/json"}
     records = walk(client, f"/{resource.name}?limit=500")
     assert complaints({"type": "array", "items": {"$ref": f"#/components/schemas/{singular}"}}, records) == []
     for limit in (1, 500):
@@ -360,7 +389,6 @@ def test_example_requests_work(client: FlaskClient, document: Json) -> None:
             # The interactive page leaves the filters empty: all at once, they would find nothing.
             if (example(parameter) is not None and parameter["in"] != "query") or parameter["name"] in PARAMETERS:
                 values[parameter["in"]][parameter["name"]] = written(example(parameter))
-        values["path"] = {**values["path"], **({"format": "json"} if "format" in values["path"] else {})}
         values["query"].pop("cursor", None)
         address = path.split()[-1].format(**values["path"])
         body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
@@ -398,7 +426,7 @@ def ask(client: FlaskClient, path: str, deleted: str | None) -> dict[int, TestRe
         return ask_by_post(client, path.removeprefix("POST "))
     # A stream holds its place until it is read.
     get = partial(client.get, buffered=True)
-    known = path.replace("{version}", "1").replace("{name}", "not-found").replace("{format}", "json")
+    known = path.replace("{version}", "1").replace("{name}", "not-found").replace("{format}", "csv")
     known = known.replace("{noun}", "cities").replace("{number}", "0")
     if "{id}" in path:
         noun = path.split("/")[1]
@@ -465,10 +493,10 @@ def test_documented_statuses_are_reached(own_client: FlaskClient, database: Data
         path: statuses - {429, 500, 503} for path, statuses in expected.items()
     }
     rows = [(by_path[path][status], response) for path, status, response in responses(document) if status in by_path[path]]
-    assert [line for answer, response in rows for line in differences(answer, response)] == []
+    assert [line for answer, response in rows for line in differences(document, answer, response)] == []
 
 
-def differences(answer: TestResponse, response: Json) -> list[str]:
+def differences(document: Json, answer: TestResponse, response: Json) -> list[str]:
     """Return an answer's undocumented parts, and the documented parts that it lacks."""
     if answer.status_code in {204, 304}:
         faults = [f"body {answer.get_data()!r}"] if answer.get_data() or "content" in response else []
@@ -476,7 +504,7 @@ def differences(answer: TestResponse, response: Json) -> list[str]:
         schema = response["content"][answer.mimetype]["schema"]
         faults = complaints(schema, answer.get_json() if answer.is_json else answer.get_data(as_text=True))
     sent = {name: value for name, value in answer.headers.items() if name in HEADERS}
-    documented = {name: header["example"] for name, header in response.get("headers", {}).items()}
+    documented = {name: resolved(document, header)["example"] for name, header in response.get("headers", {}).items()}
     faults += [f"{name} is sent, not documented" for name in sorted(sent.keys() - documented)]
     faults += [f"{name} is documented, not sent" for name in sorted(documented.keys() - sent - SOMETIMES)]
     # Of these the value is always the same.
@@ -484,6 +512,26 @@ def differences(answer: TestResponse, response: Json) -> list[str]:
         if sent[name] != documented[name]:
             faults.append(f"{name} is `{sent[name]}`, not `{documented[name]}`")
     return [f"{answer.request.path} {answer.status_code}: {line}" for line in faults]
+
+
+def test_messages_are_as_documented(document: Json) -> None:
+    """The messages that webhooks get match their schemas, and the headers are those that are sent."""
+    now = dt.datetime(2024, 12, 2, tzinfo=dt.UTC)
+    message = delivery.Message("wh-1", "https://example.org", ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",), "msg_1", "{}")
+    sent = delivery.headers(message, now)
+    data: dict[str, Json] = {
+        "dataset.changed": {"version": 3, "kinds": ["cities"], "epoch": 2},
+        "webhook.test": {"webhook": "wh-1"},
+    }
+    assert set(data) == set(document["webhooks"])
+    for type, item in document["webhooks"].items():
+        rows = [resolved(document, row) for row in item["post"]["parameters"]]
+        assert {row["name"] for row in rows} == set(sent) - {"Content-Type", "User-Agent"}
+        schema = item["post"]["requestBody"]["content"]["application/json"]["schema"]
+        body = {"type": type, "timestamp": "2024-12-02T00:00:00.000Z", "data": data[type]}
+        assert complaints(schema, body) == []
+        assert complaints(schema, {**body, "type": "other"}) != []
+        assert complaints(schema, {**body, "data": {}}) != []
 
 
 @nouns
@@ -541,4 +589,4 @@ def test_unavailable_is_as_documented(tmp_path: Path, document: Json, database_u
         answers = {path: unconditional(client, path) for path, _ in operations(document)}
     documented = {path: response for path, status, response in responses(document) if status == 503}
     assert {path for path, answer in answers.items() if answer.status_code == 503} == set(documented)
-    assert [line for path, response in documented.items() for line in differences(answers[path], response)] == []
+    assert [line for path, response in documented.items() for line in differences(document, answers[path], response)] == []

@@ -13,8 +13,8 @@ import click
 from alembic import command
 from flask.testing import FlaskClient
 
+from api import cli
 from api.app import create_app
-from api.cli import COMMANDS
 from api.db.database import Database, alembic_config
 from api.query.language import filters, includable
 from api.query.parameters import PARAMETERS
@@ -250,7 +250,7 @@ def settings() -> str:
 def commands() -> str:
     """Return the table of commands, from their help texts."""
     rows = []
-    for row in COMMANDS:
+    for row in map(cli.command, cli.COMMANDS):
         for part in row.commands.values() if isinstance(row, click.Group) else [row]:
             name = f"{row.name} {part.name}" if isinstance(row, click.Group) else part.name
             rows.append((f"`{name}`", (part.help or "").partition("\n\n")[0].replace("\n", " ")))
