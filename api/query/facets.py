@@ -212,7 +212,8 @@ def _labels(session: Session, filter: Filter, values: Sequence[Any]) -> dict[Any
         )
     column = filter.field.column.property.columns[0]
     keys = [row for row in (column, *_referred(column)) if row.primary_key and row.table.name not in BY_NAME]
-    if named := next((row for row in keys if "name" in row.table.c), None):
+    named = next((row for row in keys if "name" in row.table.c), None)
+    if named is not None:
         # The key of a part that has a name, such as a category of a survey.
         names = select(named, func.max(named.table.c.name)).where(named.in_(values)).group_by(named)
         return dict(session.execute(names).tuples())
