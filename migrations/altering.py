@@ -6,7 +6,7 @@ a better one gets a new name.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 from alembic import op
@@ -53,6 +53,17 @@ def set_nullable(table: str, column: str, *, nullable: bool) -> None:
         _rewrite(table, lambda sql: declared.sub(rf"\1{'' if nullable else ' NOT NULL'}", sql, count=1))
         return
     op.execute(f"alter table {table} alter column {column} {'drop' if nullable else 'set'} not null")
+
+
+def set_unique(table: str, constraint: str, columns: Sequence[str]) -> None:
+    """Let a unique constraint have other columns."""
+    if is_sqlite():
+        former = re.compile(rf"CONSTRAINT {constraint} UNIQUE \([^)]*\)")
+        _rewrite(table, lambda sql: former.sub(f"CONSTRAINT {constraint} UNIQUE ({', '.join(columns)})", sql))
+        op.execute(f"reindex {table}")
+        return
+    op.drop_constraint(constraint, table)
+    op.create_unique_constraint(constraint, table, list(columns))
 
 
 def rename_constraint(table: str, former: str, name: str) -> None:

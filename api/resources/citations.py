@@ -60,8 +60,13 @@ class Citation(Record):
     basis: Mapped[Basis] = mapped_column(choice(Basis, "basis"))
     __table_args__ = (
         ForeignKeyConstraint(["subject_kind", "subject_id"], ["records.kind", "records.id"], ondelete="CASCADE"),
-        # Of a sentence, and of a value: nulls are distinct.
-        UniqueConstraint(*CITED, "paragraph", "sentence", name="uq_citations_locator"),
+        UniqueConstraint(
+            *CITED,
+            *("paragraph", "sentence", "locator_record", "locator_column"),
+            name="uq_citations_locator",
+        ),
+        # Our check of the constraint takes nulls for equal, and the database's does not: in one of these there are none.
+        Index("ix_citations_of_sentences", *CITED, "paragraph", "sentence", unique=True),
         Index("ix_citations_of_values", *CITED, "locator_record", "locator_column", unique=True),
         Index(None, "subject_id", "id"),
         Index(None, "subject_kind", "id"),

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from migrations import seeding, tracking
-from migrations.altering import is_sqlite, one_of, rename_constraint, set_check, set_nullable, whole
+from migrations.altering import is_sqlite, one_of, rename_constraint, set_check, set_nullable, set_unique, whole
 
 revision = "0015"
 down_revision = "0014"
@@ -52,10 +52,12 @@ ADDED: Mapping[str, Mapping[str, sa.types.TypeEngine[object]]] = {
 RENAMED = (("survey_priorities", "place", "listed"), ("sources", "title", "label"))
 # The first columns of the indexes that have the title of a source, of which they also have the name.
 TITLED = ((), ("type",), ("publisher_id",), ("part",), ("parts",), ("language",), ("text_sha256",))
+SENTENCE = ("subject_kind", "subject_id", "field", "source_id", "paragraph", "sentence")
 LOCATOR = ("locator_record", "locator_column")
 # Indexes of columns that few citations have.
 RARE = ("locator_record", "value_sha256")
-OF_VALUES = "ix_citations_of_values"
+# The unique constraint takes nulls for distinct; one of these has none.
+UNIQUE = {"ix_citations_of_sentences": SENTENCE, "ix_citations_of_values": (*SENTENCE[:4], *LOCATOR)}
 RENAMED_CONSTRAINTS = (("survey_priorities", "uq_survey_priorities_survey_id_place", "uq_survey_priorities_survey_id_listed"),)
 # Columns that are filled before they are required.
 REQUIRED = (("initiative_metrics", "kind"),)
@@ -205,8 +207,8 @@ def upgrade() -> None:
     op.create_index(
         "ix_cities_country_name", "cities", ["country", "name"], unique=True, sqlite_where=NOWHERE, postgresql_where=NOWHERE
     )
-    # The constraint on sentences takes nulls for distinct, so it lets the citations of values be.
-    op.create_index(OF_VALUES, "citations", ["subject_kind", "subject_id", "field", "source_id", *LOCATOR], unique=True)
+    for name, columns_of_index in UNIQUE.items():
+        op.create_index(name, "citations", list(columns_of_index), unique=True)
     for noun in NOUNS:
         seeding.republish(noun)
 
@@ -221,7 +223,8 @@ def downgrade() -> None:
     op.drop_index(f"ix_awards_{'_'.join(PLACED)}_rank_id", "awards")
     op.drop_index(DESCENDING, "awards")
     _index_ranks("rank")
-    op.drop_index(OF_VALUES, "citations")
+    for name in UNIQUE:
+        op.drop_index(name, "citations")
     for table, columns_of_indexes in INDEXES.items():
         for names in columns_of_indexes:
             op.drop_index(f"ix_{table}_{'_'.join(names)}", table)
@@ -248,6 +251,7 @@ def _alter(*, new: bool) -> None:
         former, constraint = names if new else reversed(names)
         rename_constraint(table, former, constraint)
     _index_sources(new=new)
+    set_unique("citations", "uq_citations_locator", (*SENTENCE, *LOCATOR) if new else SENTENCE)
     if new:
         _allow_nulls(nullable=True)
     for statement in CONVERTED if new else RESTORED:
