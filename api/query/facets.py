@@ -216,7 +216,7 @@ def _labels(session: Session, filter: Filter, values: Sequence[Any]) -> dict[Any
     if named is not None:
         # The key of a part that has a name, such as a category of a survey.
         names = select(named, func.max(named.table.c.name)).where(named.in_(values)).group_by(named)
-        return dict(session.execute(names).tuples())
+        return {row[0]: row[1] for row in session.execute(names)}
     if filter.field.type.name == "choice":
         return {value: label_of(str(value)) for value in values}
     return {value: json.dumps(value) if isinstance(value, bool) else str(value) for value in values}
