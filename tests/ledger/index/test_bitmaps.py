@@ -352,7 +352,10 @@ def counting_statements(client: FlaskClient, path: str) -> list[str]:
     with counted(client.application.extensions["database"]) as statements:
         assert client.get(path).status_code == 200
     counts = [statement for statement in statements if "count(" in statement or "GROUP BY" in statement]
-    return [statement for statement in counts if not re.search("FROM (bitmap_index|digest_bucket)", statement)]
+    # The names of categories are grouped, too.
+    return [
+        statement for statement in counts if not re.search("FROM (bitmap_index|digest_bucket|survey_categories)", statement)
+    ]
 
 
 INDEX_ANSWERS = [
