@@ -352,12 +352,16 @@ def test_airbyte(client: FlaskClient) -> None:
     (text,) = blocks("Airbyte", "yaml")
     manifest, document = yaml.safe_load(text), client.get("/openapi.json").get_json()
     operation, records = document["paths"]["/changes/{noun}"]["get"], document["components"]["schemas"]
+    shared = document["components"]["parameters"]
+    parameters = {
+        shared[row["$ref"].rsplit("/", 1)[1]]["name"] if "$ref" in row else row["name"] for row in operation["parameters"]
+    }
     assert [stream["name"] for stream in manifest["streams"]] == NOUNS
     for stream, resource in zip(manifest["streams"], RESOURCES, strict=True):
         retriever, cursor = stream["retriever"], stream["incremental_sync"]
         path = retriever["requester"]["path"].replace("{{ parameters['name'] }}", stream["$parameters"]["name"])
         assert path == f"/changes/{resource.name}"
-        assert cursor["start_value_option"]["field_name"] in {row["name"] for row in operation["parameters"]}
+        assert cursor["start_value_option"]["field_name"] in parameters
         page = client.get(f"{path}?{cursor['start_value_option']['field_name']}={cursor['start_value']}").get_json()
         (rows,) = (page[name] for name in retriever["record_selector"]["extractor"]["field_path"])
         assert page["links"]["next"] is None
