@@ -273,6 +273,7 @@ def test_parameters_are_described(document: Json) -> None:
         [
             *((path, "cursor") for path in [*lists, "/search", "/changes", "/changes/{noun}"]),
             *((path, "Idempotency-Key") for path in once),
+            *((f"/{row.name}.{{format}}", "Range") for row in RESOURCES),
         ]
     )
 
