@@ -21,7 +21,7 @@ from api.web import envelopes, tags
 from api.web.blueprints import Blueprint, Decorators, documents, noun_view
 from api.web.bodies import BODY_PROBLEMS
 from api.web.consistency import ReadView, as_of_version, reading, unknown_record, version_problems
-from api.web.headers import CONDITIONS, HEADERS, LINK, NOT_KEPT, UNCHANGED, VARY, header
+from api.web.headers import CONDITIONS, CONTENT_RANGE, HEADERS, LINK, NOT_KEPT, RANGE, UNCHANGED, VARY, header
 from api.web.parameters import filter_body, id_parameter, parameter_name, query_parameters
 from api.web.places import streaming
 from api.web.responses import (
@@ -31,9 +31,10 @@ from api.web.responses import (
     link_header,
     negotiate,
     no_store,
+    ranged,
     read_body,
-    streamed,
     tagged,
+    whole_or_streamed,
 )
 from api.web.schemas import list_of, record_of
 
@@ -120,7 +121,7 @@ def blueprint_of(resource: Resource) -> Blueprint:
     search = noun_view(RecordSearch, resource, post=_search_docs(blp, resource))
     record = noun_view(OneRecord, resource, get=_record_docs(blp, resource))
     blp.add_url_rule(f"/{name}", "list", record_list)
-    blp.add_url_rule(f"/{name}.<string:format>", "export", export, parameters=[FORMAT, *CONDITIONS])
+    blp.add_url_rule(f"/{name}.<string:format>", "export", export, parameters=[FORMAT, RANGE, *CONDITIONS])
     blp.add_url_rule(f"/{name}/search", "search", search)
     blp.add_url_rule(f"/{name}/<record:id>", "record", record, parameters=[id_parameter(resource)])
     return blp
@@ -140,10 +141,12 @@ def _list_docs(blp: Blueprint, resource: Resource) -> Decorators:
 def _export_docs(blp: Blueprint, resource: Resource) -> Decorators:
     name, rows = resource.name, _list_parameters(resource, OF_PAGES)
     text = {"schema": {"type": "string"}, "description": f"All of the {name}.", "headers": LIST_HEADERS, "success": True}
+    part = {**text, "description": "The part that `Range` asks for.", "headers": LIST_HEADERS | CONTENT_RANGE}
     return (
         documents(blp, *LIST_PROBLEMS, "not-found", "precondition-failed"),
         blp.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True),
         *(blp.alt_response(200, content_type=row.media_type, **text) for row in STREAMED),
+        *(blp.alt_response(206, content_type=row.media_type, **part) for row in STREAMED),
         blp.doc(operationId=f"export_{name}", summary=f"Export {name}", parameters=rows),
     )
 
@@ -210,10 +213,10 @@ def _stream(query: Query, format: Format) -> Response:
         # An error of the query shows with its first row: read it now, while the answer can still become a problem.
         first = list(itertools.islice(lines, 1))
         body = format.write(itertools.chain(first, lines), members, query.fields is not None)
-        response = streamed(stack, chunks(body), format.content_type)
+        response = whole_or_streamed(stack, chunks(body), format.content_type)
     response.headers["Link"] = link_header({"self": address(request.args)})
     response.headers["Content-Disposition"] = f'attachment; filename="{query.resource.name}.{format.name}"'
-    return tagged(response, etag)
+    return ranged(tagged(response, etag))
 
 
 def _refuse_page_parameters(format: Format) -> None:

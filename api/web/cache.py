@@ -31,7 +31,7 @@ OVERHEAD = 2_500
 # No answer may take more than this fraction of the cache.
 LARGEST_PART = 8
 # Headers of a 200 that its 304 leaves out.
-BODY_HEADERS = ("content-type", "content-length", "content-encoding", "content-disposition", "link")
+BODY_HEADERS = ("accept-ranges", "content-type", "content-length", "content-encoding", "content-disposition", "link")
 # A version has at most 19 digits; the view refuses longer ones.
 MIN_VERSION = re.compile(r"(?:^|&)min_version=([0-9]{1,19})(?:&|$)")
 # Any cache may keep an answer, but has to ask each time whether it is still the latest: that costs one small query.
@@ -46,9 +46,13 @@ VARIABLES = {
     "host": "HTTP_HOST",
     "if-match": "HTTP_IF_MATCH",
     "if-none-match": "HTTP_IF_NONE_MATCH",
+    "range": "HTTP_RANGE",
     "transfer-encoding": "HTTP_TRANSFER_ENCODING",
     "x-request-id": "HTTP_X_REQUEST_ID",
 }
+
+# Those with which a request is never answered from the cache.
+UNPLAIN = {"authorization", "if-match", "range", "transfer-encoding"}
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -259,7 +263,7 @@ def plain_read(method: str, scheme: str, path: tuple[str, str], query: str, head
     get = headers.get
     if not (host := get("host")) or method not in READS or "wait=" in query or path[1] in UNCACHED:
         return None
-    if "authorization" in headers or "if-match" in headers or "transfer-encoding" in headers:
+    if not UNPLAIN.isdisjoint(headers):
         return None
     if get("content-length") not in {None, "", "0"}:
         return None

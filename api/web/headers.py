@@ -32,6 +32,7 @@ LINK = header(
     "The links of `links` (RFC 8288); only `next` if both take more than 4,000 characters.",
     '<https://api.example.org/cities?limit=2>; rel="self"',
 )
+CONTENT_RANGE = header("Content-Range", "The part that this is, and the size of the whole.", "bytes 0-99/2048")
 ALLOW = header("Allow", "The methods that work here.", "OPTIONS, POST")
 CHALLENGE = header("WWW-Authenticate", "How to authenticate (RFC 6750).", 'Bearer realm="digital-cities"')
 RATE_LIMIT = header(
@@ -56,4 +57,6 @@ IF_NONE_MATCH = header_parameter(
     tags.EXAMPLE_OF_NOTHING,
 )
 IF_MATCH = header_parameter("If-Match", "`ETag` of your copy, or `*`: the answer is a 412 if the copy is not up to date.", "*")
+# Without an example, which the interactive page would send.
+RANGE = header_parameter("Range", "The bytes that you want of a list below about 1 MB, such as `bytes=0-99`.")
 CONDITIONS = [IF_NONE_MATCH, IF_MATCH]

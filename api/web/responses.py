@@ -1,9 +1,11 @@
 """What answers share: negotiation, entity tags, bodies, streams and links."""
 
 import codecs
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,6 +25,8 @@ from api.web.problems import base_url
 JSON, NDJSON = (FORMATS[name].media_type for name in ("json", "ndjson"))
 # Not every proxy passes a longer header; `links` in the body always has both links.
 MAX_LINK = 4_000
+# Pieces of at least 65,536 characters: an answer that has fewer is sent with its length.
+WHOLE = 16
 # Characters that a query need not escape, and that are easier to read as they are.
 SAFE = ",:/"
 
@@ -115,6 +119,33 @@ def streamed(resources: ExitStack, body: Iterator[bytes], content_type: str) -> 
     response = Response(_held(kept, body, database().wal), content_type=content_type)
     # A client can go away before the first piece; a generator that has not started does not close anything.
     response.call_on_close(kept.close)
+    return response
+
+
+def whole_or_streamed(resources: ExitStack, body: Iterator[bytes], content_type: str) -> Response:
+    """Return an answer with its length if it is short, else one that is sent while it is read, as `streamed` does."""
+    first = list(itertools.islice(body, WHOLE))
+    if len(first) < WHOLE:
+        return Response(b"".join(first), content_type=content_type)
+    return streamed(resources, itertools.chain(first, body), content_type)
+
+
+def ranged(response: Response) -> Response:
+    """Cut an answer that has its length and its tag down to the bytes that `Range` asks for (RFC 9110, 14.2).
+
+    Several ranges, one beyond the end, and one of another version than `If-Range` names get the whole answer.
+    """
+    if response.is_streamed:
+        return response
+    response.headers["Accept-Ranges"] = "bytes"
+    body, asked = response.get_data(), request.range
+    bounds = asked.range_for_length(len(body)) if asked else None
+    is_same = "If-Range" not in request.headers or request.if_range.etag == response.get_etag()[0]
+    if asked is None or bounds is None or not is_same:
+        return response
+    response.headers["Content-Range"] = asked.to_content_range_header(len(body))
+    response.status_code = HTTPStatus.PARTIAL_CONTENT
+    response.set_data(body[slice(*bounds)])
     return response
 
 

@@ -50,7 +50,18 @@ SOMETIMES = {
     "Server-Timing",
 }
 HEADERS = SOMETIMES | {
-    *("Allow", "Cache-Control", "Content-Disposition", "ETag", "Link", "Location", "Retry-After", "Vary", "X-Request-Id"),
+    *(
+        "Allow",
+        "Cache-Control",
+        "Content-Disposition",
+        "Content-Range",
+        "ETag",
+        "Link",
+        "Location",
+        "Retry-After",
+        "Vary",
+        "X-Request-Id",
+    ),
     "WWW-Authenticate",
 }
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -253,7 +264,7 @@ def test_success_is_described_as_what_it_is(document: Json) -> None:
 
 
 def test_parameters_are_described(document: Json) -> None:
-    """Every parameter has a description and an example, but a cursor and a key: the interactive page would send them."""
+    """Every parameter has a description and an example, but cursor, key and range: the interactive page would send them."""
     assert [(path, parameter["name"]) for path, parameter in parameters(document) if not parameter.get("description")] == []
     bare = [(path, parameter["name"]) for path, parameter in parameters(document) if example(parameter) is None]
     lists = [path for row in RESOURCES for path in (f"/{row.name}", f"POST /{row.name}/search")]
@@ -262,6 +273,7 @@ def test_parameters_are_described(document: Json) -> None:
         [
             *((path, "cursor") for path in [*lists, "/search", "/changes", "/changes/{noun}"]),
             *((path, "Idempotency-Key") for path in once),
+            *((f"/{row.name}.{{format}}", "Range") for row in RESOURCES),
         ]
     )
 
@@ -441,6 +453,7 @@ def ask(client: FlaskClient, path: str, deleted: str | None) -> dict[int, TestRe
         get(f"{known}{mark[-1]}limti=1"),
         get(re.sub(r"\{\w+\}", "99999999" if "version" in path else "unheard-of", path) + mark[:-1]),
         get(known, headers={"Accept": "image/png"}),
+        get(known, headers={"Range": "bytes=0-9"}),
         get(f"{known}{mark[-1]}limit={'9' * MAX_QUERY_STRING}"),
     ]
     if deleted:

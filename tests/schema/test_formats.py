@@ -206,8 +206,10 @@ def test_abandoned_stream_gives_its_connection_back(settings: Any, path: str) ->
         assert pool.checkedout() == 0
 
 
-def test_streams_leave_a_thread_free(settings: Any) -> None:
+def test_streams_leave_a_thread_free(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """When all places for streams are taken, another stream is a 503 with `Retry-After`; pages are served."""
+    # No file is short enough to be sent at once.
+    monkeypatch.setattr("api.web.responses.WHOLE", 1)
     with serving(settings) as app:
         client, streams = app.test_client(), app.extensions["streams"]
         assert streams.total == settings.threads - 1

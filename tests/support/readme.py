@@ -70,8 +70,13 @@ def lines(path: str, limit: int = 4) -> str:
     return _console(f"curl '127.0.0.1:8000{path}'", *body[:limit])
 
 
+def block(language: str, lines: Iterable[str]) -> str:
+    """Return a block of code."""
+    return "\n".join([f"```{language}", *lines, "```"])
+
+
 def _console(line: str, *output: str) -> str:
-    return "\n".join(["```console", f"$ {line}", *output, "```"])
+    return block("console", [f"$ {line}", *output])
 
 
 def _stable(value: Any) -> Any:
