@@ -1,8 +1,9 @@
 """Reading the records of a noun: the list as pages or as a file, a search by an expression, and one record."""
 
 import itertools
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack, closing
+from functools import cache
 from typing import Any, ClassVar
 
 from flask import Response, current_app, request
@@ -15,7 +16,7 @@ from api.query import language, lists, parameters, parser
 from api.query.language import Query
 from api.query.related import related
 from api.schema.fields import instant, is_slug
-from api.schema.formats import BY_MEDIA_TYPE, FORMATS, Format, chunks
+from api.schema.formats import BY_MEDIA_TYPE, FORMATS, Format, chunks, table
 from api.schema.resource import Resource
 from api.web import envelopes, tags
 from api.web.blueprints import Blueprint, Decorators, documents, noun_view
@@ -46,15 +47,15 @@ RECORD_PROBLEMS = (
     *("method-not-allowed", "not-acceptable", "precondition-failed", "unavailable"),
 )
 STREAMED = [row for row in FORMATS.values() if row.write]
-FORMAT = {
-    "name": "format",
-    "in": "path",
-    "description": "Format of the list, whatever `Accept` says. `json` is the list without a suffix.",
-    "schema": {"type": "string", "enum": [row.name for row in STREAMED]},
-    "example": "csv",
-}
 # Parameters of pages, which mean nothing for a list that is streamed as a whole.
 OF_PAGES = {"cursor", "count", "include", "facets", "highlights"}
+
+
+@cache
+def formats_of(resource: Resource) -> Mapping[str, Format]:
+    """Return the formats of a noun's list by their suffixes, those of the tables of its parts, too."""
+    tables = [table(resource.singular, name, columns) for name, columns in resource.tables.items()]
+    return FORMATS | {row.name: row for row in tables}
 
 
 class RecordList(ReadView):
@@ -78,10 +79,14 @@ class RecordExport(ReadView):
     resource: ClassVar[Resource]
 
     def get(self, format: str) -> Response:
-        """Read all records of the list at once as CSV or NDJSON, with the filters and the order of the list, and no pages."""
-        if format not in FORMATS:
+        """Read all records of the list at once as CSV or NDJSON, with the filters and the order of the list, and no pages.
+
+        A suffix such as `metrics.csv` gets a row for each object of that list of the records, with the record's id first.
+        """
+        formats = formats_of(self.resource)
+        if format not in formats:
             raise _unknown_format(self.resource, format)
-        return read_list(self.resource, FORMATS[format])
+        return read_list(self.resource, formats[format])
 
 
 class RecordSearch(ReadView):
@@ -121,10 +126,20 @@ def blueprint_of(resource: Resource) -> Blueprint:
     search = noun_view(RecordSearch, resource, post=_search_docs(blp, resource))
     record = noun_view(OneRecord, resource, get=_record_docs(blp, resource))
     blp.add_url_rule(f"/{name}", "list", record_list)
-    blp.add_url_rule(f"/{name}.<string:format>", "export", export, parameters=[FORMAT, RANGE, *CONDITIONS])
+    blp.add_url_rule(f"/{name}.<string:format>", "export", export, parameters=[_format(resource), RANGE, *CONDITIONS])
     blp.add_url_rule(f"/{name}/search", "search", search)
     blp.add_url_rule(f"/{name}/<record:id>", "record", record, parameters=[id_parameter(resource)])
     return blp
+
+
+def _format(resource: Resource) -> dict[str, Any]:
+    return {
+        "name": "format",
+        "in": "path",
+        "description": "Format of the list, whatever `Accept` says. `json` is the list without a suffix.",
+        "schema": {"type": "string", "enum": [row.name for row in formats_of(resource).values() if row.write]},
+        "example": "csv",
+    }
 
 
 def _list_docs(blp: Blueprint, resource: Resource) -> Decorators:
@@ -224,13 +239,16 @@ def _refuse_page_parameters(format: Format) -> None:
     for name in sorted(set(request.args) & OF_PAGES):
         detail = f"`{name}` is for pages; `.{format.name}` is the whole list."
         errors.add(name, "not-in-this-format", detail, allowed=["json"])
+    if "fields" in request.args and format.name not in FORMATS:
+        detail = f"`fields` is for records; `.{format.name}` has all columns."
+        errors.add("fields", "not-in-this-format", detail, allowed=[*FORMATS])
     errors.raise_any()
 
 
 def _unknown_format(resource: Resource, format: str) -> ProblemError:
     path = f"/{resource.name}.{shorten(format)}"
     detail = f"There is nothing at `{path}`."
-    paths = [f"/{resource.name}.{name}" for name in FORMATS]
+    paths = [f"/{resource.name}.{name}" for name in formats_of(resource)]
     item = error_item("path", "unknown-path", detail, allowed=paths, suggestion=nearest(path, paths))
     return ProblemError("not-found", detail, item)
 

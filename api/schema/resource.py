@@ -147,6 +147,12 @@ class Resource:
         return next((relation for relation in self.relations if relation.name == name), None)
 
     @cached_property
+    def tables(self) -> Mapping[str, tuple[str, ...]]:
+        """Names of the document's lists of objects, each with the names of the objects' members."""
+        lists = {name: member.inner for name, member in self.schema().fields.items() if isinstance(member, fields.List)}
+        return {name: tuple(inner.schema.fields) for name, inner in lists.items() if type(inner) is fields.Nested}
+
+    @cached_property
     def facts(self) -> tuple[str, ...]:
         """Names of the members that curators set, and that citations can point to."""
         derived = {name for name, field in self.schema().fields.items() if field.dump_only or field.metadata.get("readOnly")}

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from api.db.database import Database
+from api.resources import BY_NAME
 from api.schema.formats import BY_MEDIA_TYPE, FORMATS, GUARDED, SEPARATOR, cell
 from api.schema.resource import Resource
 from tests.support.answers import brief, walk
@@ -76,6 +77,34 @@ def test_csv_loses_nothing(client: FlaskClient, resource: Resource) -> None:
     assert [
         {name: restored(value, record[name]) for name, value in row.items()} for row, record in zip(rows, records, strict=True)
     ] == records
+
+
+@nouns
+def test_tables_lose_nothing(client: FlaskClient, resource: Resource) -> None:
+    """The table of a list of objects has each of them, with the id of its record, in the order of the records."""
+    records = walk(client, f"/{resource.name}?limit=500")
+    lists = {
+        name for record in records for name, value in record.items() if isinstance(value, list) and dict in map(type, value)
+    }
+    assert lists <= resource.tables.keys()
+    for name in resource.tables:
+        rows = rows_of(client.get(f"/{resource.name}.{name}.csv").get_data(as_text=True))
+        expected = [(record["id"], item) for record in records for item in record[name]]
+        assert [
+            (row.pop(resource.singular), {key: restored(value, item[key]) for key, value in row.items()})
+            for row, (_, item) in zip(rows, expected, strict=True)
+        ] == expected
+
+
+def test_tables_have_all_columns(client: FlaskClient) -> None:
+    """A table refuses `fields`, which names members of records; filters and order are those of the list."""
+    detail = "`fields` is for records; `.metrics.csv` has all columns."
+    item = {"parameter": "fields", "code": "not-in-this-format", "detail": detail, "allowed": [*FORMATS]}
+    assert brief(client.get("/initiatives.metrics.csv?fields=id")) == (400, "invalid-query", [item])
+    rows = rows_of(client.get("/initiatives.metrics.csv?metric.kind=money&sort=-id").get_data(as_text=True))
+    ids = [record["id"] for record in client.get("/initiatives?metric.kind=money&sort=-id").get_json()["data"]]
+    assert list(dict.fromkeys(row["initiative"] for row in rows)) == ids
+    assert len(ids) > 1
 
 
 @nouns
@@ -177,10 +206,18 @@ def test_streams_have_no_pages(client: FlaskClient, name: str) -> None:
 def test_unknown_suffix(client: FlaskClient, suffix: str, suggestion: str | None) -> None:
     """An unknown format is a 404 with a list of the existing ones."""
     status, name, (item,) = brief(client.get(f"/cities.{suffix}"))
-    assert (status, name, item["allowed"]) == (404, "not-found", [f"/cities.{row}" for row in FORMATS])
+    suffixes = [*FORMATS, *(f"{name}.csv" for name in BY_NAME["cities"].tables)]
+    assert (status, name, item["allowed"]) == (404, "not-found", [f"/cities.{row}" for row in suffixes])
     assert item.get("suggestion") == suggestion or suggestion is None
 
 
+@pytest.fixture
+def long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file is short enough to be sent at once."""
+    monkeypatch.setattr("api.web.responses.WHOLE", 1)
+
+
+@pytest.mark.usefixtures("long")
 def test_stream_is_one_state(own_client: FlaskClient, database: Database) -> None:
     """A stream shows the state at its start, whatever is written meanwhile, and returns its connection."""
     odd_city(database, [f"City {n}" for n in range(3000)])
@@ -194,6 +231,7 @@ def test_stream_is_one_state(own_client: FlaskClient, database: Database) -> Non
     assert own_client.get("/cities.ndjson?state=ZZ").get_data() == b""
 
 
+@pytest.mark.usefixtures("long")
 @pytest.mark.parametrize("path", ["/cities.csv", "/cities.ndjson"])
 def test_abandoned_stream_gives_its_connection_back(settings: Any, path: str) -> None:
     """A client that goes away, at once or in the middle, costs no connection."""
@@ -206,10 +244,9 @@ def test_abandoned_stream_gives_its_connection_back(settings: Any, path: str) ->
         assert pool.checkedout() == 0
 
 
-def test_streams_leave_a_thread_free(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("long")
+def test_streams_leave_a_thread_free(settings: Any) -> None:
     """When all places for streams are taken, another stream is a 503 with `Retry-After`; pages are served."""
-    # No file is short enough to be sent at once.
-    monkeypatch.setattr("api.web.responses.WHOLE", 1)
     with serving(settings) as app:
         client, streams = app.test_client(), app.extensions["streams"]
         assert streams.total == settings.threads - 1
