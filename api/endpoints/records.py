@@ -155,7 +155,7 @@ def _list_docs(blp: Blueprint, resource: Resource) -> Decorators:
 
 def _export_docs(blp: Blueprint, resource: Resource) -> Decorators:
     name, rows = resource.name, _list_parameters(resource, OF_PAGES)
-    text = {"schema": {"type": "string"}, "description": f"All of the {name}.", "headers": LIST_HEADERS, "success": True}
+    text = {"schema": {"type": "string"}, "description": "The whole list.", "headers": LIST_HEADERS, "success": True}
     part = {**text, "description": "The part that `Range` asks for.", "headers": LIST_HEADERS | CONTENT_RANGE}
     return (
         documents(blp, *LIST_PROBLEMS, "not-found", "precondition-failed"),
