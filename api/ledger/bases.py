@@ -23,12 +23,14 @@ def faults(session: Session) -> Iterator[str]:
 
 
 def fill(session: Session) -> int:
-    """Store the right bases; returns the number of rows that change, which the triggers note."""
+    """Store the right bases; returns the number of facts that change, whose records the triggers note."""
+    number = sum(1 for _ in faults(session))
     weakest = _weakest()
     wrong = delete(FactBasis).where(~exists().where(_same(weakest))).execution_options(synchronize_session=False)
     due = select(*(weakest.c[name] for name in COLUMNS)).where(~exists().where(_same(weakest)))
-    connection = session.connection()
-    return connection.execute(wrong).rowcount + connection.execute(insert(FactBasis).from_select(COLUMNS, due)).rowcount
+    session.execute(wrong)
+    session.execute(insert(FactBasis).from_select(COLUMNS, due))
+    return number
 
 
 def _weakest() -> Subquery:
