@@ -56,10 +56,23 @@ ELSEWHERE: Mapping[str, Sequence[str]] = {
     **dict.fromkeys(("type", "kind", "noun"), ("kinds", "kind", "type")),
     **dict.fromkeys(("from", "updated_since", "modified_since", "since_version"), ("since", "updated_at__gte")),
 }
-# What to do instead, where no parameter does it.
+# What other APIs call operators, and the names here; equality has none.
+OPERATORS_ELSEWHERE: Mapping[str, str] = {
+    **dict.fromkeys(("eq", "equals", "exact", "iexact", "is", "in", "any"), ""),
+    **dict.fromkeys(("ne", "neq", "nin", "notin", "exclude"), "not"),
+    **dict.fromkeys(("like", "ilike", "icontains", "regex", "iregex", "match", "matches"), "contains"),
+    **dict.fromkeys(("istartswith", "prefix", "begins"), "startswith"),
+    "after": "gt",
+    "before": "lt",
+    **dict.fromkeys(("ge", "min", "from", "since"), "gte"),
+    **dict.fromkeys(("le", "max", "to", "until"), "lte"),
+    **dict.fromkeys(("null", "is_null"), "isnull"),
+}
+# Signs within a name, as of `rank!=1` and `rank>=1`, and of `rank>1`, which has no `=`.
+SIGNS = {("!", False): "not", (">", False): "gte", ("<", False): "lte", (">", True): "gt", ("<", True): "lt"}
+# What to do instead in a list, where no parameter does it.
 INSTEAD = dict.fromkeys(
-    ("format", "output", "alt", "callback", "pretty"),
-    "The format is a suffix of the path, as in `/cities.csv`, or the `Accept` header.",
+    ("format", "output", "alt"), "The format is a suffix of the path, as in `/cities.csv`, or the `Accept` header."
 )
 # Mistakes in a query that an answer lists, those in the body of a write, and those that `detail` repeats.
 MAX_ERRORS, MAX_REFUSALS, MAX_SUMMARY = 20, 100, 10
@@ -95,15 +108,36 @@ def meant(name: str, options: Iterable[str]) -> str | None:
     `filter[state]`, `page[size]`, `rank[lte]` and `pageSize` are read as other APIs write them, and case does not matter.
     """
     names = {option.lower(): option for option in options}
-    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name[:ECHO])
-    parts = re.findall(r"\w+", snake.lower())[-2:]
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name[:ECHO]).lower()
+    if filter := _filter_elsewhere(snake, names):
+        return filter
+    parts = re.findall(r"\w+", snake)[-2:]
     for word in ["__".join(parts), ".".join(parts), *reversed(parts)]:
         for known in (word, *ELSEWHERE.get(word, ())):
             if known in names:
                 return names[known]
         if ends := [option for option in names.values() if option.rpartition(".")[2] == word]:
             return min(ends, key=lambda option: (option.count("."), len(option), option))
-    return nearest(name, names.values())
+    # A likeness of letters must not turn a filter into its opposite.
+    return nearest(name, [option for option in names.values() if "__" not in option])
+
+
+def _filter_elsewhere(name: str, names: Mapping[str, str]) -> str | None:
+    """Return the filter that a name means which has an operator of another API, or one that is unknown."""
+    sign = re.fullmatch(r"([\w.]+)([!<>])(.*)", name)
+    if sign and sign[1] in names:
+        return names.get(f"{sign[1]}__{SIGNS.get((sign[2], bool(sign[3])))}", names[sign[1]])
+    spelled = re.sub(r"\[(\w+)\]", r"__\1", name)
+    for separator in ("__", "_"):
+        field, _, operator = spelled.rpartition(separator)
+        if field in names and operator in OPERATORS_ELSEWHERE:
+            return names.get(f"{field}__{OPERATORS_ELSEWHERE[operator]}", names[field])
+    field, _, operator = spelled.rpartition("__")
+    ours = [option.removeprefix(f"{field}__") for option in names if option.startswith(f"{field}__")]
+    if field not in names or not ours:
+        return None
+    near = nearest(operator, ours)
+    return names[f"{field}__{near}" if near else field]
 
 
 def closest(name: str, options: Iterable[str]) -> list[str]:
@@ -178,7 +212,7 @@ class ErrorList(list[Item]):
         if self.full:
             return
         names = list(options)
-        instead = INSTEAD.get(name.lower())
+        instead = INSTEAD.get(name.lower()) if "sort" in names else None
         self.add(
             place.pop("parameter", name),
             f"unknown-{what}",

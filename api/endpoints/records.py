@@ -54,7 +54,7 @@ OF_PAGES = {"cursor", "count", "include", "facets", "highlights"}
 @cache
 def formats_of(resource: Resource) -> Mapping[str, Format]:
     """Return the formats of a noun's list by their suffixes, those of the tables of its parts, too."""
-    tables = [table(resource.singular, name, columns) for name, columns in resource.tables.items()]
+    tables = [table(name, columns) for name, columns in resource.tables.items()]
     return FORMATS | {row.name: row for row in tables}
 
 
@@ -81,7 +81,7 @@ class RecordExport(ReadView):
     def get(self, format: str) -> Response:
         """Read all records of the list at once as CSV or NDJSON, with the filters and the order of the list, and no pages.
 
-        A suffix such as `metrics.csv` gets a row for each object of that list of the records, with the record's id first.
+        `/initiatives.metrics.csv` has a row for each metric; its first column is the id of the initiative.
         """
         formats = formats_of(self.resource)
         if format not in formats:
@@ -136,7 +136,7 @@ def _format(resource: Resource) -> dict[str, Any]:
     return {
         "name": "format",
         "in": "path",
-        "description": "Format of the list, whatever `Accept` says. `json` is the list without a suffix.",
+        "description": "Format of the list, whatever `Accept` says. For JSON, leave out the suffix.",
         "schema": {"type": "string", "enum": [row.name for row in formats_of(resource).values() if row.write]},
         "example": "csv",
     }

@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from api.errors import closest, nearest
-from api.query.facets import facet
+from api.query.facets import Facet, facet
 from api.query.language import Condition, Conditions, Expression, Group, facetable
 from api.query.listing import Listing, listing
 from api.query.plan import ALL
+
+MAX_HINTS = 10
 
 
 @dataclass(frozen=True)
@@ -22,21 +24,26 @@ class Hint:
 
 
 def hints(empty: Listing) -> list[Hint]:
-    """Return a hint for each value that the filters of an empty list require and that no record of the noun has.
+    """Return a hint for each value, and `MAX_HINTS` at most, that an empty list requires and that no record of the noun has.
 
     Only fields that have a facet are looked at, and only if they have few values.
     """
     query = empty.query
     everything = listing(empty.session, replace(query, where=ALL, search=None), empty.planner)
-    given: list[Hint] = []
+    given: dict[tuple[str, Any], Hint] = {}
+    facets: dict[str, Facet] = {}
     for condition in _required(query.where):
-        counted = facet(everything, condition.filter) if condition.filter.name in facetable(query.resource) else None
-        if counted is None or counted.more:
+        name = condition.filter.name
+        if name not in facetable(query.resource):
             continue
+        counted = facets[name] = facets.get(name) or facet(everything, condition.filter)
         there = {str(row.value).lower(): row.value for row in counted.values if row.value is not None}
         missing = [value for value in condition.value if str(value).lower() not in there or value not in there.values()]
-        given += [_hint(condition.filter.name, query.resource.singular, value, there) for value in missing]
-    return given
+        for value in missing if not counted.more else ():
+            given[name, value] = _hint(name, query.resource.singular, value, there)
+            if len(given) == MAX_HINTS:
+                return [*given.values()]
+    return [*given.values()]
 
 
 def _required(expression: Expression) -> Iterator[Condition]:
@@ -50,7 +57,10 @@ def _required(expression: Expression) -> Iterator[Condition]:
 
 def _hint(name: str, singular: str, value: Any, there: dict[str, Any]) -> Hint:
     word = str(value).lower()
-    near = word if word in there else nearest(word, there)
+    if isinstance(value, int) and there:
+        near: str | None = min(there, key=lambda other: abs(there[other] - value))
+    else:
+        near = word if word in there else nearest(word, there)
     meant = there.get(near or "")
     detail = f"No {singular} has `{value}` as its `{name}`{'.' if meant is None else f'; did you mean `{meant}`?'}"
     return Hint(name, detail, [there[each] for each in closest(word, there)], meant)

@@ -82,7 +82,8 @@ def find(session: Session, query: Find, planner: Planner = PLANNER) -> tuple[lis
         if len(rows) > query.limit:
             break
     shown = rows[: query.limit]
-    return [row.hit for row in shown], cursors.encode(signature, shown[-1].place) if len(rows) > query.limit else None
+    more = bool(shown) and len(rows) > query.limit
+    return [row.hit for row in shown], cursors.encode(signature, shown[-1].place) if more else None
 
 
 def _kinds(session: Session, query: Find, planner: Planner) -> Mapping[str, Nouns]:

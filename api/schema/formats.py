@@ -57,11 +57,11 @@ def _csv(documents: Iterable[str], members: Sequence[str], some: bool) -> Iterat
         yield _row(content[name] for name in members)
 
 
-def table(owner: str, name: str, columns: Sequence[str]) -> Format:
-    """Return a format with a row of CSV for each object of a list; the first column is the id of the ``owner``."""
+def table(name: str, columns: Sequence[str]) -> Format:
+    """Return a format with a row of CSV for each object of a list; the first column is the id of its record."""
 
     def write(documents: Iterable[str], members: Sequence[str], some: bool) -> Iterator[str]:  # noqa: ARG001, FBT001 - the signature of the table
-        yield _row([owner, *columns])
+        yield _row(["id", *columns])
         for document in documents:
             content = json.loads(document)
             yield from (_row([content["id"], *(item[column] for column in columns)]) for item in content[name])
@@ -70,7 +70,8 @@ def table(owner: str, name: str, columns: Sequence[str]) -> Format:
 
 
 def _row(values: Iterable[Any]) -> str:
-    return ",".join([_quoted(cell(value)) for value in values]) + "\r\n"
+    # Readers skip a line without a character; one with an empty cell in quotes is a row.
+    return (",".join([_quoted(cell(value)) for value in values]) or '""') + "\r\n"
 
 
 def _quoted(cell: str) -> str:

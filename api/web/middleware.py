@@ -18,6 +18,8 @@ EXPOSED = [
     "RateLimit-Policy",
     "X-Request-Id",
     "Content-Disposition",
+    "Content-Range",
+    "Accept-Ranges",
     "Idempotent-Replayed",
     "Preference-Applied",
     "WWW-Authenticate",

@@ -140,8 +140,8 @@ def ranged(response: Response) -> Response:
     response.headers["Accept-Ranges"] = "bytes"
     body, asked = response.get_data(), request.range
     bounds = asked.range_for_length(len(body)) if asked else None
-    is_same = "If-Range" not in request.headers or request.if_range.etag == response.get_etag()[0]
-    if asked is None or bounds is None or not is_same:
+    is_same = request.headers.get("If-Range") in {None, response.headers["ETag"]}
+    if asked is None or bounds is None or not is_same or request.method != "GET":
         return response
     response.headers["Content-Range"] = asked.to_content_range_header(len(body))
     response.status_code = HTTPStatus.PARTIAL_CONTENT

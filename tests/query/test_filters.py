@@ -387,6 +387,14 @@ def test_hints(client: FlaskClient, query: str, expected: list[tuple[str, str | 
     assert [(row["parameter"], row["suggestion"]) for row in meta.get("hints", [])] == expected
 
 
+def test_the_nearest_numbers_and_few_hints(client: FlaskClient) -> None:
+    """The hint for a number names the nearest one, and there are ten hints at most."""
+    assert [row["suggestion"] for row in client.get("/awards?rank=99").get_json()["meta"]["hints"]] == [9]
+    values = ",".join(f"zz{number}" for number in range(50))
+    hints = client.get(f"/initiatives?city={values}&status=draft").get_json()["meta"]["hints"]
+    assert [row["parameter"] for row in hints] == ["city"] * 10
+
+
 def test_a_hint_in_words(client: FlaskClient) -> None:
     """A hint says what no record has, and lists the nearest values that records have."""
     (hint,) = client.get("/cities?state=ZZ").get_json()["meta"]["hints"]

@@ -203,6 +203,13 @@ def test_a_walk_through_every_noun(client: FlaskClient, query: str, kinds: str) 
     assert 0 < len(walked) == whole["page"]["total"] == len({(hit["kind"], hit["id"]) for hit in walked})
 
 
+def test_a_search_of_no_records(client: FlaskClient) -> None:
+    """A search with `limit=0` has its total, and no page after it."""
+    counted, page = (client.get(f"/search?q=city&limit={limit}").get_json() for limit in (0, 500))
+    assert (counted["data"], counted["links"]["next"], counted["page"]["total"]) == ([], None, page["page"]["total"])
+    assert page["page"]["total"] > 0
+
+
 def test_a_stream_ends_with_its_limit(client: FlaskClient) -> None:
     """A stream of search results ends at its limit: before, at and after the end of a tier."""
     every = client.get("/initiatives.ndjson?q=ai+policy").text.splitlines()

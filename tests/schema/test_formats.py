@@ -91,7 +91,7 @@ def test_tables_lose_nothing(client: FlaskClient, resource: Resource) -> None:
         rows = rows_of(client.get(f"/{resource.name}.{name}.csv").get_data(as_text=True))
         expected = [(record["id"], item) for record in records for item in record[name]]
         assert [
-            (row.pop(resource.singular), {key: restored(value, item[key]) for key, value in row.items()})
+            (row.pop("id"), {key: restored(value, item[key]) for key, value in row.items()})
             for row, (_, item) in zip(rows, expected, strict=True)
         ] == expected
 
@@ -103,8 +103,15 @@ def test_tables_have_all_columns(client: FlaskClient) -> None:
     assert brief(client.get("/initiatives.metrics.csv?fields=id")) == (400, "invalid-query", [item])
     rows = rows_of(client.get("/initiatives.metrics.csv?metric.kind=money&sort=-id").get_data(as_text=True))
     ids = [record["id"] for record in client.get("/initiatives?metric.kind=money&sort=-id").get_json()["data"]]
-    assert list(dict.fromkeys(row["initiative"] for row in rows)) == ids
+    assert list(dict.fromkeys(row["id"] for row in rows)) == ids
     assert len(ids) > 1
+
+
+def test_a_row_of_one_empty_cell(client: FlaskClient) -> None:
+    """A column alone has a row for each record, also for those without a value."""
+    records = client.get("/cities?fields=summary").get_json()["data"]
+    assert None in [record["summary"] for record in records]
+    assert len(rows_of(client.get("/cities.csv?fields=summary").get_data(as_text=True))) == len(records)
 
 
 @nouns

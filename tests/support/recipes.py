@@ -15,14 +15,8 @@ class Recipe(NamedTuple):
 
 
 RECIPES = (
-    Recipe(
-        "The ranking of a category, with its cities",
-        "/awards?category=500000-or-more&sort=rank&include=city",
-        ("included", "cities"),
-    ),
-    Recipe(
-        "A city's page, with its awards and initiatives", "/cities/los-angeles-ca?include=awards,initiatives", ("included",)
-    ),
+    Recipe("The ranking of a category; its cities are in `included`", "/awards?category=500000-or-more&sort=rank&include=city"),
+    Recipe("A city, and its awards and initiatives in `included`", "/cities/los-angeles-ca?include=awards,initiatives"),
     Recipe(
         "The initiatives of a state, ten to a page: the address of the next page",
         "/initiatives?city.state=CA&limit=10",
@@ -38,11 +32,11 @@ RECIPES = (
     Recipe("A search in everything", "/search?q=permits"),
     Recipe("A search in a list, with the words in context", "/initiatives?q=wifi&highlights=true"),
     Recipe("Amounts of money", "/initiatives?metric.kind=money&fields=title,city,metrics"),
-    Recipe("The organizations that fund", "/initiatives?partner.role=funder&include=partners", ("included", "organizations")),
+    Recipe("The organizations that fund an initiative", "/organizations?initiative.role=funder"),
     Recipe("The points of a map", "/cities?location.latitude__isnull=false&fields=name,location"),
     Recipe("A table for a spreadsheet", "/awards.csv?fields=city,category,rank,tied", ()),
     Recipe("The labels of codes", "/enums"),
-    Recipe("The sentences behind a record", "/citations?subject_id=los-angeles-ca-myla311&include=source"),
+    Recipe("Where the source says what a record says", "/citations?subject_id=los-angeles-ca-myla311&include=source"),
     Recipe("Facts that no source plainly states", "/initiatives?basis=inferred,editorial&fields=title,basis"),
     Recipe("What has changed since a version", "/changes?since=800"),
 )

@@ -111,6 +111,20 @@ def test_wrong_parameter(routing_client: FlaskClient, path: str, expected: objec
         ("/awards?rank[lte]=3", "rank__lte"),
         ("/awards?rank.lte=3", "rank__lte"),
         ("/awards?RANK__LTE=3", "rank__lte"),
+        # Operators as other APIs write them, never the opposite.
+        *((f"/initiatives?status__{name}=pilot", "status") for name in ("in", "eq", "exact", "any", "xyz")),
+        *((f"/initiatives?status__{name}=pilot", "status__not") for name in ("ne", "nin", "nott")),
+        *((f"/cities?name__{name}=San", "name__contains") for name in ("like", "ilike", "regex", "icontains")),
+        *(
+            (f"/initiatives?started_{name}=2024", f"started__{ours}")
+            for name, ours in (("after", "gt"), ("before", "lt"), ("min", "gte"))
+        ),
+        *(
+            (f"/awards?rank{sign}3", f"rank__{ours}")
+            for sign, ours in (("!=", "not"), (">=", "gte"), ("<=", "lte"), ("<", "lt"))
+        ),
+        ("/awards?rank[ne]=3", "rank__not"),
+        ("/initiatives?city.state__in=CA", "city.state"),
         # The last part of a dotted name.
         ("/awards?year=2024", "survey.year"),
         ("/cities?rank=1", "award.rank"),

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import NamedTuple, TypedDict
 
 import regex
@@ -109,8 +109,8 @@ def _spelled(part: str) -> str:
 
 
 def _whole(words: Sequence[str]) -> str | None:
-    """Return the words of a compound as one; None if it has one part, or is of numbers."""
-    if len(words) == 1 or all(map(str.isdecimal, words)):
+    """Return the words of a compound as one; None if it has one part, or if digits would meet: 1.5M is not 15M."""
+    if len(words) == 1 or any(left[-1].isdecimal() and right[0].isdecimal() for left, right in pairwise(words)):
         return None
     return ("".join(word.translate(APOSTROPHE) for word in words[:-1]) + words[-1])[:LETTERS]
 
