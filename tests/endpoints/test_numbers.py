@@ -21,7 +21,7 @@ from api.schema.fields import MAX_INTEGER, Whole
 from api.settings import Settings
 from tests.support.answers import brief
 from tests.support.applications import curating, serving
-from tests.support.databases import Store, publishing
+from tests.support.databases import SQLITE_FIRST, Store, publishing
 from tests.support.lengths import examples
 
 # One part of each noun with a number, and the part's other required members.
@@ -82,6 +82,7 @@ def post(client: FlaskClient, path: str, text: str) -> Any:
     return client.post(path, data=text, content_type="application/json")
 
 
+@SQLITE_FIRST
 @pytest.mark.parametrize(("noun", "part", "name"), list(whole_members()))
 def test_whole_numbers_at_their_edges(writer: FlaskClient, noun: str, part: str, name: str) -> None:
     """A whole number within its bounds is stored as sent; one beyond is a 422 that names the bounds."""

@@ -89,6 +89,7 @@ def test_a_downgrade_restores_the_former_facts(store: Store, caplog: pytest.LogC
     assert caplog.messages == []
 
 
+@SQLITE_FIRST
 def test_own_changes_are_named(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     """The log names the records that were changed here and are replaced now; their history has the former state."""
     settings = former.released(store)
@@ -106,6 +107,7 @@ def test_own_changes_are_named(store: Store, caplog: pytest.LogCaptureFixture) -
     ]
 
 
+@SQLITE_FIRST
 def test_what_is_not_corrected_has_no_such_reason(store: Store) -> None:
     """Someone's own record, published by the same upgrade, has the reason of an upgrade."""
     with opened(store.copy(template(store, BEFORE))) as database:
@@ -177,6 +179,7 @@ def test_citations_of_ones_own(store: Store, caplog: pytest.LogCaptureFixture) -
     ]
 
 
+@SQLITE_FIRST
 def test_a_downgrade_stops_at_ones_own_references(database: Database) -> None:
     """A downgrade that would delete what a record of one's own refers to changes nothing, and names that record's table."""
     with database.writing() as session:
@@ -187,6 +190,7 @@ def test_a_downgrade_stops_at_ones_own_references(database: Database) -> None:
     assert before == rows(database)
 
 
+@SQLITE_FIRST
 def test_an_erased_record_is_not_restored_in_part(database: Database) -> None:
     """After an erasure a downgrade restores neither the record nor citations about it; the ledger and the tables still agree."""
     with database.writing() as session:

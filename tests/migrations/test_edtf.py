@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from api.db.database import Database
 from api.ledger.verify import verify
 from api.settings import Settings
-from tests.support.databases import Store, config, opened, publishing, template, upgrade
+from tests.support.databases import SQLITE_FIRST, Store, config, opened, publishing, template, upgrade
 from tests.support.lengths import few
 
 FORMER = "0013"
@@ -48,6 +48,7 @@ def change(database: Database, statement: str, date: str | None, id: str = ID) -
         session.execute(text(statement), {"date": date, "id": id})
 
 
+@SQLITE_FIRST
 def test_an_upgrade_fills_the_columns(store: Store) -> None:
     """An upgrade keeps dates, makes room for longer ones, and derives the columns for filters and sort keys."""
     settings = store.copy(template(store, FORMER))
@@ -71,6 +72,7 @@ def test_an_upgrade_fills_the_columns(store: Store) -> None:
             assert list(verify(session)) == []
 
 
+@SQLITE_FIRST
 def test_an_upgrade_names_what_is_no_date(store: Store) -> None:
     """A text that is no date, which raw SQL has stored, stops the upgrade with its record's name, and nothing changes."""
     settings = store.copy(template(store, FORMER))
@@ -83,6 +85,7 @@ def test_an_upgrade_names_what_is_no_date(store: Store) -> None:
         command.upgrade(config(database), "head")
 
 
+@SQLITE_FIRST
 @pytest.mark.parametrize("date", few(["2024?", "XXXX-12", "2024-21", "2023/2024", "2023-02-29"], "XXXX-12", "2023/2024"))
 def test_a_downgrade_loses_no_date(settings: Settings, date: str) -> None:
     """A downgrade is refused while dates need more than the former release has, with the SQL that mends each of them."""

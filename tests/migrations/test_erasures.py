@@ -6,13 +6,14 @@ from sqlalchemy import text
 from api.ledger import publish, retention
 from api.ledger.verify import verify
 from api.settings import Settings
-from tests.support.databases import config, opened, publishing, upgrade
+from tests.support.databases import SQLITE_FIRST, config, opened, publishing, upgrade
 
 # A record of our own, which no revision corrects.
 ADD = "insert into priorities (id, name, description) values ('zz-own', 'Own', 'Own.')"
 CHANGE = "update priorities set description = '{}' where id = 'zz-own'"
 
 
+@SQLITE_FIRST
 def test_an_erasure_is_a_deletion_to_an_earlier_release(settings: Settings) -> None:
     """After a downgrade and an upgrade erasures are deletions: the chain is whole, and nothing is published again."""
     with opened(settings) as database:

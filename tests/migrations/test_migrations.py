@@ -163,6 +163,7 @@ def test_an_upgrade_of_the_newest_changes_nothing(settings: Settings) -> None:
     assert before == picture(settings)
 
 
+@SQLITE_FIRST
 def test_down_to_nothing(settings: Settings) -> None:
     """A downgrade to base leaves nothing but alembic's own, empty table."""
     downgrade(settings, "base")

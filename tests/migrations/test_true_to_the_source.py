@@ -5,7 +5,7 @@ from sqlalchemy import text
 
 from api.db.database import Database
 from api.ledger.verify import verify
-from tests.support.databases import Store, config, head, opened, template, upgrade
+from tests.support.databases import SQLITE_FIRST, Store, config, head, opened, template, upgrade
 
 FORMER = "0014"
 METRICS = "select kind, value, unit, qualifier, direction, period from initiative_metrics"
@@ -33,6 +33,7 @@ def put_figures(database: Database) -> None:
             session.execute(text(row), {"id": ID, "n": n, "name": name, **dict(zip("vuq", former, strict=True))})
 
 
+@SQLITE_FIRST
 def test_an_upgrade_claims_less(store: Store) -> None:
     """Figures get their kinds, guesses of a stage become null, all records are published again, and a downgrade brings them back."""
     settings = store.copy(template(store, FORMER))

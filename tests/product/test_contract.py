@@ -15,7 +15,7 @@ from api.schema.fields import SLUG
 from api.schema.resource import Resource
 from tests.support.answers import brief, record_state, walk
 from tests.support.applications import BASE
-from tests.support.databases import ON_SQLITE, counted, publishing
+from tests.support.databases import ON_SQLITE, SQLITE_FIRST, counted, publishing
 from tests.support.editions import seeded
 from tests.support.records import copy_of_a_record, nouns
 
@@ -185,6 +185,7 @@ def test_same_queries_for_any_include(client: FlaskClient) -> None:
     assert counts[0] == counts[1]
 
 
+@SQLITE_FIRST
 @pytest.mark.parametrize(
     "path",
     [

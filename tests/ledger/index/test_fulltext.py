@@ -279,6 +279,7 @@ def test_reindex_in_batches(database: Database) -> None:
             rebuild.reindex(session)
 
 
+@SQLITE_FIRST
 def test_upgrade_fills_the_index(store: Store, migrated: Settings) -> None:
     """An upgrade from before the index builds it, with the changes since."""
     settings = store.copy(migrated)
