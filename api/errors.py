@@ -54,6 +54,7 @@ ELSEWHERE: Mapping[str, Sequence[str]] = {
     **dict.fromkeys(("highlight", "snippet", "snippets"), ("highlights",)),
     **dict.fromkeys(("version", "at", "asof", "timestamp", "time"), ("as_of", "at")),
     **dict.fromkeys(("type", "kind", "noun"), ("kinds", "kind", "type")),
+    **dict.fromkeys(("subject", "about", "record", "record_id"), ("subject_id",)),
     **dict.fromkeys(("from", "updated_since", "modified_since", "since_version"), ("since", "updated_at__gte")),
 }
 # What other APIs call operators, and the names here; equality has none.
@@ -113,7 +114,8 @@ def meant(name: str, options: Iterable[str]) -> str | None:
         return filter
     parts = re.findall(r"\w+", snake)[-2:]
     for word in ["__".join(parts), ".".join(parts), *reversed(parts)]:
-        for known in (word, *ELSEWHERE.get(word, ())):
+        base, *operator = word.split("__")
+        for known in (word, *("__".join((here, *operator)) for here in ELSEWHERE.get(base, ()))):
             if known in names:
                 return names[known]
         if ends := [option for option in names.values() if option.rpartition(".")[2] == word]:

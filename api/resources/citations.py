@@ -197,7 +197,6 @@ def citations_about(nouns: Sequence[Resource]) -> Resource:
         details=HOW_TO_CHECK,
         default_sort="id",
         label=Citation.id,
-        aliases={"subject": "subject_id"},
         facets=("subject_kind", "source", "basis"),
         # A citation has the members of a sentence or those of a value.
         example={"locator": None, "value_sha256": None},

@@ -100,7 +100,7 @@ class Resource:
     ``singular``, ``description`` (a sentence) and ``details`` are texts for readers. ``default_sort`` is written as in
     `sort=`; the id is added, so that the order is total. ``label`` is the column that names a record to a reader. ``search``
     are the document's fields that full text searches, the title first. ``facets`` are the filters whose values can be
-    counted, and ``aliases`` are other names of fields. ``example`` replaces members' examples that could not be sent together.
+    counted. ``example`` replaces members' examples that could not be sent together.
 
     ``tree`` is the relation to the record that a record is part of; no record is part of itself, through others either.
     ``agree`` maps relations to the member that a record has in common with the related ones. ``shared`` are rules about
@@ -118,7 +118,6 @@ class Resource:
     relations: Sequence[Relation] = ()
     search: Sequence[str] = ()
     facets: Sequence[str] = ()
-    aliases: Mapping[str, str] = field(default_factory=dict)
     example: Mapping[str, Any] = field(default_factory=dict)
     tree: str = ""
     agree: Mapping[str, str] = field(default_factory=dict)
@@ -134,8 +133,7 @@ class Resource:
     @cached_property
     def fields(self) -> Mapping[str, Field]:
         """The fields of the noun's own table, by name; `version` and `updated_at` belong to the ledger."""
-        by_name = scalars(self.schema, self.model)
-        return by_name | {alias: by_name[name] for alias, name in self.aliases.items()}
+        return scalars(self.schema, self.model)
 
     @cached_property
     def members(self) -> tuple[str, ...]:

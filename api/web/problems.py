@@ -277,7 +277,7 @@ def _filtered_list(path: str) -> str | None:
         case _:
             return None
     if listed.name == "citations":
-        return f"/citations?subject_kind={owner.name}&subject={id}"
+        return f"/citations?subject_kind={owner.name}&subject_id={id}"
     prefix = next((relation.prefix for relation in listed.relations if relation.to == owner.name), None)
     return prefix and f"/{listed.name}?{prefix}={id}"
 

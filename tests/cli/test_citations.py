@@ -183,7 +183,7 @@ def test_facts_need_citations(checked: Checked, changes: list[Json], found: dict
 
 def test_facts_of_other_sources(curator: FlaskClient, checked: Checked) -> None:
     """A gap in a record that only another source is cited for is not this one's, but a record without any citation is reported."""
-    rows = curator.get("/citations?subject=boston-ma&subject_kind=cities").get_json()["data"]
+    rows = curator.get("/citations?subject_id=boston-ma&subject_kind=cities").get_json()["data"]
     deletions = [delete(row["id"]) for row in rows]
     assert checked(deletions[0]) == report()
     uncited = [f"cities/boston-ma: /{name}" for name in ("name", "state", "country", "location", "identifiers")]

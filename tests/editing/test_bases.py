@@ -91,7 +91,7 @@ def test_raw_sql_is_followed(own_client: FlaskClient, database: Database) -> Non
 def test_a_citation_by_the_api_changes_its_subject(curator: FlaskClient) -> None:
     """A write of a citation publishes its subject in the same commit, and the feed has both."""
     since = curator.get("/cities?limit=1").get_json()["meta"]["version"]
-    id = curator.get("/citations?subject=los-angeles-ca-myla311&field=/title&limit=1").get_json()["data"][0]["id"]
+    id = curator.get("/citations?subject_id=los-angeles-ca-myla311&field=/title&limit=1").get_json()["data"][0]["id"]
     assert curator.patch(f"/citations/{id}", json={"basis": "editorial"}, headers=ANY).status_code == 200
     changes = curator.get(f"/changes?since={since}").get_json()["data"]
     assert [(row["kind"], row["id"]) for row in changes] == [("initiatives", "los-angeles-ca-myla311"), ("citations", id)]

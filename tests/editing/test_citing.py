@@ -27,7 +27,9 @@ CITATION = {
 
 def citations_of(client: FlaskClient, field: str) -> list[list[str]]:
     """Return the ids of the citations of each item of a list of MyLA311."""
-    rows = client.get(f"/citations?subject=los-angeles-ca-myla311&field__startswith={field}/&sort=field&limit=500").get_json()
+    rows = client.get(
+        f"/citations?subject_id=los-angeles-ca-myla311&field__startswith={field}/&sort=field&limit=500"
+    ).get_json()
     return [[row["id"] for row in group] for _, group in itertools.groupby(rows["data"], lambda row: row["field"])]
 
 

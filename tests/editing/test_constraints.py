@@ -111,7 +111,7 @@ def test_what_others_refer_to_stays(refused: FlaskClient, path: str, kind: str, 
 def test_citations_go_with_their_fact(editor: FlaskClient, database: Database) -> None:
     """A record that nothing refers to but citations is deleted with them, in one commit."""
     path = "/initiatives/sacramento-ca-high-speed-internet"
-    cited = editor.get(f"/citations?subject={path.rpartition('/')[2]}&limit=500").get_json()["data"]
+    cited = editor.get(f"/citations?subject_id={path.rpartition('/')[2]}&limit=500").get_json()["data"]
     assert cited
     assert editor.delete(path, headers={"If-Match": "*"}).status_code == 204
     with database.reading() as session:

@@ -148,8 +148,7 @@ def directed(noun: Resource) -> list[str]:
 
 def fieldwise(key: str) -> str:
     """Return the field of a sort key; one request may name it once."""
-    name = key.removeprefix("-")
-    return "subject_id" if name == "subject" else name
+    return key.removeprefix("-")
 
 
 def check_list(places: list[Place], data: st.DataObject) -> None:

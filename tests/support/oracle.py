@@ -31,7 +31,7 @@ KINDS = {
     for kind, names in {
         "text": "name title label headline summary description unit alias licence attribution record column placement",
         "code": (
-            "id survey city category subject_kind conducted_by parent publisher source subject subject_id "
+            "id survey city category subject_kind conducted_by parent publisher source subject_id "
             "state country field language "
             "text_sha256 sentence_sha256 status type role qualifier basis kind direction pointer scheme url value_sha256"
         ),
@@ -312,7 +312,7 @@ def parsed(name: str) -> tuple[list[str], str]:
 def member(record: Document, name: str) -> Any:
     """Return the value of a field."""
     name, _, below = name.partition(".")
-    value = record["subject_id" if name == "subject" else name]
+    value = record[name]
     return (value or {}).get(below) if below else value
 
 

@@ -129,6 +129,9 @@ def test_wrong_parameter(routing_client: FlaskClient, path: str, expected: objec
         ("/awards?year=2024", "survey.year"),
         ("/cities?rank=1", "award.rank"),
         ("/initiatives?unit=USD", "metric.unit"),
+        # A citation's subject has one name, in the record and as a filter.
+        ("/citations?subject=boston-ma", "subject_id"),
+        ("/citations?subject__not=boston-ma", "subject_id__not"),
         ("/cities?zzz=1", None),
     ],
 )
@@ -242,7 +245,7 @@ def postgresql_app(scratch: Path, postgresql: str) -> Iterator[Flask]:
         ("/cities/", "/cities"),
         ("/cities/boston-ma/", "/cities/boston-ma"),
         ("/cities/boston-ma/awards", "/awards?city=boston-ma"),
-        ("/initiatives/x/citations", "/citations?subject_kind=initiatives&subject=x"),
+        ("/initiatives/x/citations", "/citations?subject_kind=initiatives&subject_id=x"),
         ("/surveys/x/priorities", "/priorities?survey=x"),
         ("/cities/x/nothing", "/cities"),
         ("/Cities", "/cities"),
