@@ -53,7 +53,7 @@ ELSEWHERE: Mapping[str, Sequence[str]] = {
     **dict.fromkeys(("total", "with_total", "include_total", "totals"), ("count",)),
     **dict.fromkeys(("highlight", "snippet", "snippets"), ("highlights",)),
     **dict.fromkeys(("version", "at", "asof", "timestamp", "time"), ("as_of", "at")),
-    **dict.fromkeys(("type", "kind", "noun"), ("kinds", "kind", "type")),
+    **dict.fromkeys(("type", "kind", "noun", "nouns"), ("kinds", "type")),
     **dict.fromkeys(("subject", "about", "record", "record_id"), ("subject_id",)),
     **dict.fromkeys(("from", "updated_since", "modified_since", "since_version"), ("since", "updated_at__gte")),
 }

@@ -1,17 +1,22 @@
 """Full text in every noun at once: `/search` for results, `/suggest` for type-ahead."""
 
-import json
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from flask import Response, current_app, request
 from marshmallow import Schema, fields, validate
+from werkzeug.datastructures import MultiDict
 
 from api.ledger import head
 from api.ledger.index import words
 from api.query import parser, search
+from api.query.counts import capped
+from api.query.labels import Hit, labels
 from api.query.language import SEARCHABLE, Find
 from api.query.parameters import FIND_PARAMETERS
 from api.resources import BY_NAME
+from api.schema.choices import label_of
 from api.web import envelopes, tags
 from api.web.blueprints import Blueprint, documents
 from api.web.consistency import ReadView, reading
@@ -19,7 +24,7 @@ from api.web.headers import CONDITIONS, HEADERS, LINK, UNCHANGED
 from api.web.parameters import query_parameters
 from api.web.problems import base_url
 from api.web.responses import JSON, address, conditional, json_response, negotiate, tagged
-from api.web.schemas import LinksSchema, MetaSchema, PageSchema, highlights_field, schema_name
+from api.web.schemas import FacetSchema, LinksSchema, MetaSchema, PageSchema, highlights_field, schema_name
 
 
 class HitSchema(Schema):
@@ -31,7 +36,13 @@ class HitSchema(Schema):
         metadata={"description": "The record's noun.", "example": "initiatives"},
     )
     id = fields.String(required=True, metadata={"description": "The record's id.", "example": "los-angeles-ca-myla311"})
-    label = fields.String(required=True, metadata={"description": "Name or title of the record.", "example": "MyLA311"})
+    label = fields.String(
+        required=True,
+        metadata={
+            "description": "Name or title of the record, and the city that it belongs to.",
+            "example": "MyLA311 (Los Angeles)",
+        },
+    )
     url = fields.String(
         required=True,
         metadata={
@@ -59,6 +70,15 @@ class SearchAnswerSchema(Schema):
     """A page of the records that a search finds, the best first."""
 
     data = fields.List(fields.Nested(FoundSchema), required=True, metadata={"description": "The best first."})
+    facets = fields.Dict(
+        keys=fields.String(),
+        values=fields.Nested(FacetSchema),
+        required=True,
+        metadata={
+            "description": "`kinds`: the records of each noun, counted as `total` is, but without `kinds`.",
+            "example": {},
+        },
+    )
     page = fields.Nested(PageSchema, required=True, metadata={"description": "Which part of the result this page is."})
     links = fields.Nested(LinksSchema, required=True, metadata={"description": "Links to this page and to the next one."})
     meta = fields.Nested(MetaSchema, required=True, metadata={"description": "About the answer."})
@@ -108,7 +128,8 @@ class Suggestions(ReadView):
     def get(self) -> Response:
         """Find records whose names have, for each word of `q`, a word that begins with it.
 
-        Names that begin with `q` come first; the others follow by noun and name.
+        Names that begin with `q` come first; the others follow by noun and name. Last come names that have such words if one
+        word of `q` has a typing error: a letter is missing, too many, another one, or swapped with the next.
         """
         negotiate(JSON)
         return read_suggestions(parser.parse_find("suggest", request.args.lists()))
@@ -123,10 +144,12 @@ def read_search(query: Find) -> Response:
             return unchanged
         planner = current_app.extensions["planner"]
         hits, cursor = search.find(session, query, planner)
-        total, relation = search.find_total(session, query, planner)
+        names, numbers = labels(session, hits), None if query.count == "none" else search.numbers(session, query, planner)
+    total, relation = (None, None) if numbers is None else capped(sum(numbers[kind] for kind in query.kinds), query.count)
     links = {"self": address(request.args), "next": cursor and address(request.args, cursor=cursor)}
     body = {
-        "data": [_hit(hit, query) for hit in hits],
+        "data": [*map(partial(_hit, query), hits, names)],
+        "facets": {} if numbers is None else _facets(query, numbers),
         "page": envelopes.page(query.limit, cursor, total, relation),
         "links": links,
         "meta": {"version": state.version},
@@ -142,14 +165,37 @@ def read_suggestions(query: Find) -> Response:
         if unchanged := conditional(etag):
             return unchanged
         hits = search.suggest(session, query, current_app.extensions["planner"])
-    return tagged(json_response({"data": [_suggestion(hit) for hit in hits], "meta": {"version": state.version}}), etag)
+        names = labels(session, hits)
+    return tagged(json_response({"data": [*map(_suggestion, hits, names)], "meta": {"version": state.version}}), etag)
 
 
-def _suggestion(hit: search.Hit) -> dict[str, Any]:
-    return {"kind": hit.kind, "id": hit.id, "label": search.label(hit), "url": f"{base_url()}/{hit.kind}/{hit.id}"}
+def _suggestion(hit: Hit, label: str) -> dict[str, Any]:
+    return {"kind": hit.kind, "id": hit.id, "label": label, "url": f"{base_url()}/{hit.kind}/{hit.id}"}
 
 
-def _hit(hit: search.Hit, query: Find) -> dict[str, Any]:
-    record = json.loads(hit.document)
-    row = {**_suggestion(hit), "record": record}
-    return {**row, "highlights": words.highlights(query.search, BY_NAME[hit.kind], record)} if query.highlights else row
+def _hit(query: Find, hit: Hit, label: str) -> dict[str, Any]:
+    row = {**_suggestion(hit, label), "record": hit.record}
+    return {**row, "highlights": words.highlights(query.search, BY_NAME[hit.kind], hit.record)} if query.highlights else row
+
+
+def _facets(query: Find, numbers: Mapping[str, int]) -> dict[str, Any]:
+    """Return the facet of the nouns, counted without `kinds`: those with records, the most first, and the selected ones."""
+    selected = query.kinds if "kinds" in request.args else ()
+
+    def link(kinds: Sequence[str]) -> str:
+        kept = MultiDict((name, value) for name, value in request.args.items(multi=True) if name not in {"kinds", "cursor"})
+        return address(kept, **({"kinds": ",".join(kinds)} if kinds else {}))
+
+    values = [
+        {
+            "value": kind,
+            "label": label_of(kind),
+            "count": capped(number, query.count)[0],
+            "selected": kind in selected,
+            "add": link([*selected, *({kind} - {*selected})]),
+            "remove": link([other for other in selected if other != kind]),
+        }
+        for kind, number in sorted(numbers.items(), key=lambda row: -row[1])
+        if number or kind in selected
+    ]
+    return {"kinds": {"values": values, "more": False}}

@@ -88,8 +88,8 @@ def holding(session: Session, resource: Resource, dimension: Dimension, values: 
     return assembled(_pieces(session, resource, dimension, values))
 
 
-def matching(session: Session, kinds: Sequence[str], search: Search) -> Versions:
-    """Return the current revisions of nouns that match a search. Raises NotIndexedError if it is not of single words."""
+def matching(session: Session, kinds: Sequence[str], search: Search) -> Mapping[str, Versions]:
+    """Return the current revisions of each noun that match a search. Raises NotIndexedError if it is not of single words."""
     if not search.plain:
         raise NotIndexedError
     positive, negative = ({word for ((word,),) in phrases} for phrases in (search.positive, search.negative))
@@ -97,16 +97,19 @@ def matching(session: Session, kinds: Sequence[str], search: Search) -> Versions
     among = statements.among(session, sorted(words))
 
     def build() -> Any:
-        pieces = select(Bitmap.value, Bitmap.first, Bitmap.versions)
+        pieces = select(Bitmap.kind, Bitmap.value, Bitmap.first, Bitmap.versions)
         nouns = Bitmap.kind.in_([literal(kind) for kind in kinds])
         return pieces.where(nouns, Bitmap.dimension == literal(WORDS), among.condition(Bitmap.value))
 
     pieces = defaultdict(list)
-    # A version belongs to one noun, so the pieces of several nouns need not be kept apart.
     for row in statements.rows(session, ("matching", tuple(kinds), among.shape), build, among.values):
-        pieces[words[row[0]]].append(row)
-    sets = {word: assembled(pieces.get(word, ())) for word in words.values()}
-    return reduce(sub, [sets[word] for word in negative], reduce(and_, [sets[word] for word in positive]))
+        pieces[row[0], words[row[1]]].append(row)
+
+    def of(kind: str) -> Versions:
+        sets = {word: assembled(pieces.get((kind, word), ())) for word in words.values()}
+        return reduce(sub, [sets[word] for word in negative], reduce(and_, [sets[word] for word in positive]))
+
+    return {kind: of(kind) for kind in kinds}
 
 
 @dataclass(frozen=True)

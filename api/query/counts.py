@@ -122,7 +122,7 @@ def _matches(listing: Listing) -> Versions:
     query = listing.query
     assert query.search is not None
     with suppress(NotIndexedError):
-        return bitmap_sets.matching(listing.session, (query.resource.name,), query.search)
+        return bitmap_sets.matching(listing.session, (query.resource.name,), query.search)[query.resource.name]
     shape = (listing.shape, "versions")
     return statements.taken(listing.session, shape, partial(_entries, listing), listing.values, Versions.taken)
 

@@ -11,11 +11,11 @@ from sqlalchemy import Column, ColumnElement, Select, and_, func, select
 from sqlalchemy.orm import Session, aliased
 
 from api.db import statements
-from api.db.statements import of_ids
 from api.ledger.index.dimensions import Dimension, encode
 from api.ledger.index.versions import Versions
 from api.query import bitmap_sets, conditions, counts, selects, sets
 from api.query.bitmap_sets import NotIndexedError
+from api.query.labels import names_of
 from api.query.language import Condition, Conditions, Expression, Filter, Group, filters, is_many
 from api.query.listing import Listing, listing
 from api.query.plan import ALL
@@ -203,13 +203,7 @@ def _labels(session: Session, filter: Filter, values: Sequence[Any]) -> dict[Any
     """Return the labels of values: the name of the record for an id, and words for a code."""
     noun = refers_to(filter)
     if noun:
-        resource = BY_NAME[noun]
-        model: Any = resource.model
-        return dict(
-            of_ids(
-                session, ("labels", noun), values, lambda ids: select(model.id, resource.label).where(ids.condition(model.id))
-            )
-        )
+        return names_of(session, noun, values)
     column = filter.field.column.property.columns[0]
     keys = [row for row in (column, *_referred(column)) if row.primary_key and row.table.name not in BY_NAME]
     named = next((row for row in keys if "name" in row.table.c), None)

@@ -252,9 +252,9 @@ def parameters(resource: Resource) -> dict[str, Parameter]:
     return {name: row for name, row in PARAMETERS.items() if row.applies(resource)}
 
 
-def _kind(nouns: Sequence[Resource]) -> Parameter:
+def _kinds(nouns: Sequence[Resource]) -> Parameter:
     return Parameter(
-        "kind",
+        "kinds",
         "Only records of these nouns.",
         {"type": "string"},
         lambda _: [resource.name for resource in nouns],
@@ -268,7 +268,7 @@ FIND_PARAMETERS = {
         row.name: row
         for row in (
             PARAMETERS["q"],
-            _kind(SEARCHABLE),
+            _kinds(SEARCHABLE),
             *(PARAMETERS[n] for n in ("limit", "cursor", "count", "highlights", "min_version")),
         )
     },
@@ -277,12 +277,12 @@ FIND_PARAMETERS = {
         for row in (
             Parameter(
                 "q",
-                "What was typed so far: the beginning of any word of a name or title, without regard to case and accents.",
+                "What was typed so far: the beginning of any word of a name or alias, without regard to case and accents.",
                 PARAMETERS["q"].schema,
                 read=read_search,
                 example=lambda _: "san",
             ),
-            _kind(SUGGESTED),
+            _kinds(SUGGESTED),
             Parameter(
                 "limit",
                 f"Greatest number of records; {MAX_SUGGESTED} by default.",

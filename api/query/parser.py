@@ -82,7 +82,7 @@ def parse_find(path: str, arguments: Arguments) -> Find:
     return Find(
         text=texts["q"][0],
         search=values["q"],
-        kinds=values.get("kind", tuple(row.name for row in (SUGGESTED if path == "suggest" else SEARCHABLE))),
+        kinds=values.get("kinds", tuple(row.name for row in (SUGGESTED if path == "suggest" else SEARCHABLE))),
         limit=values.get("limit", MAX_SUGGESTED if path == "suggest" else DEFAULT_LIMIT),
         cursor=values.get("cursor"),
         count=values.get("count", COUNTS[0]),

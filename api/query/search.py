@@ -1,9 +1,7 @@
 """Reads `/search` and `/suggest`: the records of several nouns that a text finds."""
 
-import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,26 +12,17 @@ from api.db import statements
 from api.ledger import head
 from api.ledger.index import fulltext, words
 from api.ledger.index.engine import FullTextEngine, Nouns
+from api.ledger.index.typos import one_error
 from api.ledger.models import Revision
 from api.query import bitmap_sets, cursors
-from api.query.counts import capped
+from api.query.labels import Hit
 from api.query.language import CAP, SEARCHABLE, SUGGESTED, Find
 from api.query.plan import PLANNER, Planner
 from api.query.selects import is_of, limited
-from api.resources import BY_NAME
 from api.schema.fields import MAX_INTEGER
 
 # Suggestions are chosen from at most this number of records.
 CONSIDERED = 100
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A record that a search finds."""
-
-    kind: str
-    id: str
-    document: str
 
 
 class HitPlace(NamedTuple):
@@ -142,42 +131,55 @@ def _select_of(n: int, lookup: fulltext.Lookup, engine: FullTextEngine) -> Selec
     return select(*revisions.subquery().c)
 
 
-def find_total(session: Session, query: Find, planner: Planner = PLANNER) -> tuple[int | None, str | None]:
-    """Return the total that a search asks for, and whether it is exact (`eq`) or a lower bound (`gte`)."""
-    if query.count == "none":
-        return None, None
+def numbers(session: Session, query: Find, planner: Planner = PLANNER) -> Mapping[str, int]:
+    """Return how many records of every noun a search finds, also of nouns that it leaves out; capped, of each one more."""
+    every = [resource.name for resource in SEARCHABLE]
     if planner.bitmaps and head.state(session).indexed:
         with suppress(bitmap_sets.NotIndexedError):
-            return capped(len(bitmap_sets.matching(session, sorted(query.kinds), query.search)), query.count)
+            return {kind: len(found) for kind, found in bitmap_sets.matching(session, every, query.search).items()}
     statements.replan(session)
     most = CAP + 1 if query.count == "capped" else None
-    dialect = session.get_bind().dialect.name
-    lookup = fulltext.matching(fulltext.term_query(query.search), planner.nouns(session, query.kinds), dialect)
+    dialect, term_query = session.get_bind().dialect.name, fulltext.term_query(query.search)
+    lookups = {
+        kind: fulltext.matching(term_query, planner.nouns(session, (kind,)), dialect, f"q{n}_") for n, kind in enumerate(every)
+    }
+
+    def count(kind: str) -> Any:
+        entries = fulltext.ENGINES[dialect].versions(lookups[kind].condition())
+        counted = (entries if most is None else entries.limit(limited("most"))).subquery()
+        return select(literal(kind), func.count()).select_from(counted)
 
     def build() -> Any:
-        entries = fulltext.ENGINES[dialect].versions(lookup.condition())
-        return select(func.count()).select_from((entries if most is None else entries.limit(limited("most"))).subquery())
+        return union_all(*map(count, every))
 
-    shape = ("found", lookup.shape, most is None)
-    ((number,),) = statements.rows(session, shape, build, lookup.values | {"most": most})
-    return capped(number, query.count)
+    values: dict[str, Any] = {name: text for lookup in lookups.values() for name, text in lookup.values.items()}
+    shape = ("numbers", *[lookup.shape for lookup in lookups.values()], most is None)
+    return dict(map(tuple, statements.rows(session, shape, build, values | {"most": most})))
 
 
 def suggest(session: Session, query: Find, planner: Planner = PLANNER) -> list[Hit]:
-    """Return the records whose names have words that begin as typed: names that begin so first, then by noun and name."""
+    """Return the records whose names have words that begin as typed, then those whose names do so but for a typing error.
+
+    In each group, names that begin as typed come first; then the order is that of the nouns, and of the names.
+    """
+    kinds = _kinds(session, query, planner)
+    hits = _begun(session, query, kinds, tolerant=False)
+    if len(hits) < query.limit:
+        hits += [hit for hit in _begun(session, query, kinds, tolerant=True) if hit not in hits]
+    return hits[: query.limit]
+
+
+def _begun(session: Session, query: Find, kinds: Mapping[str, Nouns], *, tolerant: bool) -> list[Hit]:
+    """Return the newest records whose names have words that begin as typed, or that do so but for an error."""
     # One or two letters begin very many words; the newest records are good enough until more is typed.
-    lookup = partial(fulltext.prefixed, query.text)
-    hits = [row.hit for row in _newest(session, lookup, _kinds(session, query, planner), _start(0), CONSIDERED)]
+    lookup = partial(fulltext.prefixed, query.text, tolerant=tolerant)
+    hits = [row.hit for row in _newest(session, lookup, kinds, _start(0), CONSIDERED)]
     order = [resource.name for resource in SUGGESTED]
     typed = "".join(words.words(query.text))
+    starts = one_error(typed) if tolerant else (typed,)
 
     def key(hit: Hit) -> tuple[bool, int, str, str]:
-        name = label(hit)
-        return not "".join(words.words(name)).startswith(typed), order.index(hit.kind), name, hit.id
+        begins = any("".join(words.words(name)).startswith(starts) for name in hit.names)
+        return not begins, order.index(hit.kind), hit.name, hit.id
 
-    return sorted(hits, key=key)[: query.limit]
-
-
-def label(hit: Hit) -> str:
-    """Return the name or title of a record."""
-    return str(json.loads(hit.document)[BY_NAME[hit.kind].label.key])
+    return sorted(hits, key=key)

@@ -190,7 +190,7 @@ def test_better_matches_come_first(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("query", ["ai policy", "policy ai", "data", "city -data", "-data"])
-@pytest.mark.parametrize("kinds", ["", "&kind=initiatives", "&kind=priorities,initiatives,cities"])
+@pytest.mark.parametrize("kinds", ["", "&kinds=initiatives", "&kinds=priorities,initiatives,cities"])
 def test_a_walk_through_every_noun(client: FlaskClient, query: str, kinds: str) -> None:
     """Pages of one, in a search of all nouns, have the records of one long page, each once, and match the count."""
     whole = client.get(f"/search?q={query}&limit=500{kinds}").get_json()
@@ -233,7 +233,7 @@ def test_how_many_there_are_changes_no_search(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch, sizes: dict[str, int]
 ) -> None:
     """Searches find the same, whichever noun has the most records, even with counts of an unknown noun."""
-    paths = ["/initiatives?q=city", "/cities?q=san", "/search?q=data", "/search?q=-data&kind=cities", "/suggest?q=d"]
+    paths = ["/initiatives?q=city", "/cities?q=san", "/search?q=data", "/search?q=-data&kinds=cities", "/suggest?q=d"]
     expected = [client.get(path).get_json() for path in paths]
     monkeypatch.setitem(client.application.extensions, "planner", Misinformed(numbers=sizes))
     assert [client.get(path).get_json() for path in paths] == expected

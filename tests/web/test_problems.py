@@ -105,7 +105,8 @@ def test_wrong_parameter(routing_client: FlaskClient, path: str, expected: objec
         *((f"/initiatives?{name}=title", "fields") for name in ("select", "columns", "$select")),
         *((f"/initiatives?{name}=status", "facets") for name in ("group_by", "groupBy", "aggregate")),
         ("/changes?kind=cities", "kinds"),
-        ("/suggest?q=a&kinds=cities", "kind"),
+        ("/suggest?q=a&kind=cities", "kinds"),
+        ("/search?q=a&type=cities", "kinds"),
         # A record's address names it; a parameter as JSON:API writes it, or with an operator in other forms.
         ("/cities?filter[state]=CA", "state"),
         ("/awards?rank[lte]=3", "rank__lte"),

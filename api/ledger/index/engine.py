@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql import Select
 
 from api.ledger.index.entries import IndexEntry
-from api.ledger.index.words import Forms, Term
+from api.ledger.index.typos import Beginnings
+from api.ledger.index.words import Term
 
 TABLE = "search_index"
 
@@ -61,8 +62,11 @@ class FullTextEngine(ABC):
         """Return match expressions; the entries of these nouns that a query finds meet all of them."""
 
     @abstractmethod
-    def begins(self, typed: Forms, kinds: Nouns) -> tuple[str, ...]:
-        """Return match expressions; the entries of these nouns whose title has all prefixes of a form meet all of them."""
+    def begins(self, typed: Sequence[Beginnings], kinds: Nouns) -> tuple[str, ...]:
+        """Return match expressions; entries of these nouns meet all of them if their names have all words of a phrase.
+
+        A name has a word if one of its words has one of the word's beginnings.
+        """
 
     @abstractmethod
     def condition(self, texts: Sequence[ColumnElement[str]], kinds: Sequence[str]) -> ColumnElement[bool]:

@@ -13,7 +13,7 @@ from api.schema.resource import Resource
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """What is indexed of a document: its noun, the stems of its title and of its other texts, and the title's own words."""
+    """What is indexed of a document: its noun, the stems of its title and of its other texts, and the words of its names."""
 
     kind: str
     title: Sequence[str]
@@ -32,7 +32,8 @@ class IndexEntry:
         # A tsvector has room for this many characters of 4 bytes each.
         title, rest = title[: TITLE_WORDS * 10], [text[: BODY_WORDS * 10] for text in rest]
         words, body = _limited(indexed([title]), TITLE_WORDS), _limited(indexed(rest), BODY_WORDS)
-        return cls(resource.name, words, body, _limited(names(title), TITLE_WORDS))
+        named = [word for name in (title, *texts(content.get("aliases", []))) for word in names(name)]
+        return cls(resource.name, words, body, _limited(named, TITLE_WORDS))
 
 
 def texts(value: Any) -> Sequence[str]:

@@ -13,6 +13,7 @@ from api.ledger.index.engine import FullTextEngine, Nouns, TermQuery
 from api.ledger.index.entries import IndexEntry
 from api.ledger.index.postgresql_tsvector import PostgresqlTsvector
 from api.ledger.index.sqlite_fts5 import SqliteFts5
+from api.ledger.index.typos import misspelled
 from api.ledger.index.words import Forms, Search, forms, limit_words, plain
 from api.schema.canonical import Content
 from api.schema.resource import Resource
@@ -95,11 +96,15 @@ def matching(query: TermQuery | None, kinds: Nouns, dialect: str, mark: str = "q
     return Lookup(() if query is None else ENGINES[dialect].matches(query, kinds), kinds.names, dialect, mark)
 
 
-def prefixed(text: str, kinds: Nouns, dialect: str, mark: str = "q") -> Lookup:
-    """Return the lookup of the entries whose title has a word with each word of a text as its prefix. Raises TooManyWords."""
+def prefixed(text: str, kinds: Nouns, dialect: str, mark: str = "q", *, tolerant: bool = False) -> Lookup:
+    """Return the lookup of the entries whose names have, for each word of a text, a word that begins with it.
+
+    With ``tolerant``, one of the words has a typing error. Raises TooManyWords.
+    """
     typed = forms(text, plain)
     limit_words(typed[0])
-    return Lookup(ENGINES[dialect].begins(typed, kinds) if typed[0] else (), kinds.names, dialect, mark)
+    phrases = misspelled(typed) if tolerant else [[(word,) for word in phrase] for phrase in typed if phrase]
+    return Lookup(ENGINES[dialect].begins(phrases, kinds) if phrases else (), kinds.names, dialect, mark)
 
 
 # --- upkeep

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from api.ledger.index.engine import FullTextEngine, Nouns, TermQuery
 from api.ledger.index.entries import IndexEntry
-from api.ledger.index.words import GAP, IN_NAME, IN_TITLE, Forms, Term
+from api.ledger.index.typos import Beginnings
+from api.ledger.index.words import GAP, IN_NAME, IN_TITLE, Term
 
 
 class PostgresqlTsvector(FullTextEngine):
@@ -45,9 +46,9 @@ class PostgresqlTsvector(FullTextEngine):
         # A GIN index intersects the results of several conditions faster than it evaluates one compound query.
         return (" & ".join([*terms[:1], *groups]), *terms[1:])
 
-    def begins(self, typed: Forms, kinds: Nouns) -> tuple[str, ...]:  # noqa: ARG002 - `condition` compares the column
-        """Return one tsquery, with a prefix for each word of a form."""
-        return (_any([" & ".join(f"'{IN_NAME}{word}':*" for word in phrase) for phrase in typed]),)
+    def begins(self, typed: Sequence[Beginnings], kinds: Nouns) -> tuple[str, ...]:  # noqa: ARG002 - `condition` compares the column
+        """Return one tsquery, with a prefix for each beginning."""
+        return (_any([" & ".join(_any([f"'{IN_NAME}{start}':*" for start in word]) for word in phrase) for phrase in typed]),)
 
     def condition(self, texts: Sequence[ColumnElement[str]], kinds: Sequence[str]) -> ColumnElement[bool]:
         """Compare the noun, and match the vector with each tsquery."""

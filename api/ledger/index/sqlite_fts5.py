@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 
 from api.ledger.index.engine import TABLE, FullTextEngine, Nouns, TermQuery
 from api.ledger.index.entries import IndexEntry
-from api.ledger.index.words import IN_NAME, Forms, Term
+from api.ledger.index.typos import Beginnings
+from api.ledger.index.words import IN_NAME, Term
 
 
 class SqliteFts5(FullTextEngine):
@@ -32,10 +33,10 @@ class SqliteFts5(FullTextEngine):
         groups = [f"({' AND '.join(map(self._expression, group))})" for group in query.none]
         return self._query_text([*map(self._expression, query.all)], groups, kinds)
 
-    def begins(self, typed: Forms, kinds: Nouns) -> tuple[str, ...]:
-        """Return one query of FTS5, with a prefix for each word of a form."""
-        forms = [" AND ".join(f'"{IN_NAME}{word}" *' for word in phrase) for phrase in typed]
-        return self._query_text([f"name : {_any(forms)}"], [], kinds)
+    def begins(self, typed: Sequence[Beginnings], kinds: Nouns) -> tuple[str, ...]:
+        """Return one query of FTS5, with a prefix for each beginning."""
+        phrases = [" AND ".join(_any([f'"{IN_NAME}{start}" *' for start in word]) for word in phrase) for phrase in typed]
+        return self._query_text([f"name : {_any(phrases)}"], [], kinds)
 
     def condition(self, texts: Sequence[ColumnElement[str]], kinds: Sequence[str]) -> ColumnElement[bool]:  # noqa: ARG002 - the expressions have them
         """Return a MATCH for each query."""

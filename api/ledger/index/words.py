@@ -21,7 +21,7 @@ from api.schema.resource import Resource
 
 # The revision that came with these rules for words. It is stored with the index, and an upgrade rebuilds an index that has
 # another one. A change of the rules needs a new revision.
-VERSION = "0018"
+VERSION = "0019"
 MAX_WORDS = 32
 # How much of a document is indexed: words of the title and of the rest, letters of a word, and occurrences of one word.
 # No record of ours comes near these limits, and they stay below those of a tsvector, so no text can block a publication.
@@ -61,7 +61,7 @@ ABBREVIATIONS = {"st": "saint", "ft": "fort", "mt": "mount"}
 SPELLINGS = ABBREVIATIONS | {name: short for short, name in ABBREVIATIONS.items()}
 # Fills a position that has no word: no word contains it, and both indexes count it as a position.
 GAP = "·"
-# Prefixes of words that are indexed a second time: the stems of a title, and the words of a title as they are spelled.
+# Prefixes of words that are indexed a second time: the stems of a title, and the words of names as they are spelled.
 # The posting lists of these are much shorter than those of the same words anywhere.
 IN_TITLE, IN_NAME = "»", "«"
 

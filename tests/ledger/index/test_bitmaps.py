@@ -394,7 +394,7 @@ def test_tables_are_asked_for_the_rest(client: FlaskClient) -> None:
 def test_full_text_counts_the_same(client: FlaskClient, monkeypatch: pytest.MonkeyPatch, query: str, count: str) -> None:
     """The total of a search of every noun is the same from the bitmaps of words and from full text."""
     for kind in ("", "cities,sources"):
-        parameters = {"q": query, "count": count, "limit": 1} | ({"kind": kind} if kind else {})
+        parameters = {"q": query, "count": count, "limit": 1} | ({"kinds": kind} if kind else {})
         expected = client.get("/search", query_string=parameters).get_json()["page"]
         with monkeypatch.context() as unindexed:
             unindexed.setitem(client.application.extensions, "planner", Planner(bitmaps=False))

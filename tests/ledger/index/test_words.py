@@ -147,7 +147,7 @@ def test_highlights_in_other_spellings(query: str, text: str, marked: list[str])
 
 SAMPLE = "Wi-Fi O\u00b4Hare's $360,000.50 L.A. St. Paul™ Łódź cyber\u200bsecurity 東京ガス हिन्दी Straße cities city\u2019s a_b 2023-2024 Node.js ½"
 # The hash of the sample's words for each version of the rules; a version that was released stays as it is.
-DIGESTS = {"0018": "76f93f142900bbe5"}
+DIGESTS = {"0018": "76f93f142900bbe5", "0019": "76f93f142900bbe5"}
 
 
 def test_other_words_are_another_version() -> None:

@@ -1,0 +1,98 @@
+"""Search across nouns and type-ahead: labels, counts of each noun, aliases and typing errors, on both databases."""
+
+from collections import Counter
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.support.answers import Json, read
+from tests.support.copies import city
+
+BASE = "http://localhost"
+
+
+def suggested(client: FlaskClient, parameters: str) -> list[str]:
+    """Return the ids that complete a text."""
+    return [row["id"] for row in read(client, f"/suggest?{parameters}")["data"]]
+
+
+def test_labels_name_the_city(client: FlaskClient) -> None:
+    """Records of a city are shown with its name, in both searches; others by their own name alone."""
+    rows = read(client, "/suggest?q=ai+policy&kinds=initiatives")["data"]
+    names = {row["id"]: row["name"] for row in read(client, "/cities?limit=500")["data"]}
+    records = {row["id"]: row for row in read(client, "/initiatives?limit=500")["data"]}
+    expected = [f"{records[row['id']]['title']} ({names[records[row['id']]['city']]})" for row in rows]
+    assert len(rows) > 1
+    assert [row["label"] for row in rows] == expected
+    found = read(client, "/search?q=ai+policy&limit=500")["data"]
+    assert {row["kind"] for row in found} > {"initiatives"}
+    for row in found:
+        name = row["record"].get("name") or row["record"].get("title") or row["record"].get("label") or row["id"]
+        place = row["record"].get("city")
+        assert row["label"] == (f"{name} ({names[place]})" if place else name)
+
+
+@pytest.mark.parametrize("query", ["data", "data -city", "-data", '"ai policy"', "unheardof"])
+def test_counts_of_each_noun(client: FlaskClient, query: str) -> None:
+    """The facet counts the records of each noun, also of those that `kinds` leaves out; its links add and remove a noun."""
+    hits = client.get("/search", query_string={"q": query, "limit": 500}).get_json()
+    numbers = Counter(row["kind"] for row in hits["data"])
+    values = hits["facets"]["kinds"]["values"]
+    assert {row["value"]: row["count"] for row in values} == numbers
+    assert [row["count"] for row in values] == sorted(numbers.values(), reverse=True)
+    some = client.get("/search", query_string={"q": query, "kinds": "cities,sources", "count": "exact"}).get_json()
+    of_some = {row["value"]: row for row in some["facets"]["kinds"]["values"]}
+    assert {kind: row["count"] for kind, row in of_some.items()} == {"cities": 0, "sources": 0} | numbers
+    assert {kind for kind, row in of_some.items() if row["selected"]} == {"cities", "sources"}
+    assert some["page"]["total"] == numbers["cities"] + numbers["sources"]
+    for kind, row in of_some.items():
+        added, removed = (client.get(row[name].removeprefix(BASE)).get_json() for name in ("add", "remove"))
+        assert {row["kind"] for row in removed["data"]} == {"cities", "sources"} - {kind} & numbers.keys()
+        assert added["page"]["total"] == sum(numbers[one] for one in {"cities", "sources", kind})
+
+
+def test_nothing_is_counted(client: FlaskClient) -> None:
+    """`count=none` counts no noun, either."""
+    answer = read(client, "/search?q=data&count=none&limit=1")
+    assert (answer["facets"], answer["page"]["total"]) == ({}, None)
+
+
+@pytest.mark.parametrize(
+    ("typed", "first"),
+    [
+        *(
+            (typed, "sacramento-ca")
+            for typed in ("sacremento", "sacrmento", "sacraamento", "sarcamento", "dacramento", "sacrame")
+        ),
+        *((typed, "san-diego-ca") for typed in ("san deigo", "san diegp", "san diegoo")),
+        ("l.a", "los-angeles-ca"),
+        ("LA", "los-angeles-ca"),
+    ],
+)
+def test_a_typing_error(client: FlaskClient, typed: str, first: str) -> None:
+    """A letter that is missing, too many, another one or swapped still finds the city; an alias completes it, too."""
+    assert suggested(client, f"q={typed}&kinds=cities")[0] == first
+
+
+@pytest.mark.parametrize("typed", ["sacremente", "sxn", "dxego sxn", "a" * 41])
+def test_more_than_an_error(client: FlaskClient, typed: str) -> None:
+    """Two errors, an error in a short word, and a long text find no city."""
+    assert suggested(client, f"q={typed}&kinds=cities") == []
+
+
+def test_exact_beginnings_come_first(curator: FlaskClient) -> None:
+    """Names that begin as typed come before names that do so but for an error, whatever their nouns and names."""
+    for id, name in (("barton-zz", "Barton"), ("boston-zz", "Bostok"), ("north-bosto-zz", "North Bostonia")):
+        assert curator.post("/cities", json=city(id, name=name)).status_code == 201
+    assert suggested(curator, "q=boston") == ["boston-ma", "north-bosto-zz", "boston-zz"]
+    assert suggested(curator, "q=boston&limit=2") == ["boston-ma", "north-bosto-zz"]
+
+
+def test_new_aliases(editor: FlaskClient) -> None:
+    """An alias completes its record as soon as it is written, and no longer than it is there."""
+    record: Json = city("zedville-zz", name="Zedville", aliases=["Queen City", "Z.V."])
+    assert editor.post("/cities", json=record).status_code == 201
+    for typed in ("quee", "qeuen city", "city qu", "zv", "zedv"):
+        assert suggested(editor, f"q={typed}&kinds=cities") == ["zedville-zz"]
+    assert editor.patch("/cities/zedville-zz", json={"aliases": []}, headers={"If-Match": "*"}).status_code == 200
+    assert suggested(editor, "q=quee&kinds=cities") == []
