@@ -162,24 +162,36 @@ def suggest(session: Session, query: Find, planner: Planner = PLANNER) -> list[H
 
     In each group, names that begin as typed come first; then the order is that of the nouns, and of the names.
     """
-    kinds = _kinds(session, query, planner)
-    hits = _begun(session, query, kinds, tolerant=False)
+    # One or two letters begin very many words; the newest records are good enough until more is typed.
+    lookup = partial(fulltext.prefixed, query.text)
+    rows = _newest(session, lookup, _kinds(session, query, planner), _start(0), CONSIDERED)
+    hits, typed = [row.hit for row in rows], "".join(words.words(query.text))
+    hits.sort(key=partial(_order, (typed,)))
     if len(hits) < query.limit:
-        hits += [hit for hit in _begun(session, query, kinds, tolerant=True) if hit not in hits]
+        tolerant = _tolerant(session, query, planner)
+        hits += sorted([hit for hit in tolerant if hit not in hits], key=partial(_order, one_error(typed)))
     return hits[: query.limit]
 
 
-def _begun(session: Session, query: Find, kinds: Mapping[str, Nouns], *, tolerant: bool) -> list[Hit]:
-    """Return the newest records whose names have words that begin as typed, or that do so but for an error."""
-    # One or two letters begin very many words; the newest records are good enough until more is typed.
-    lookup = partial(fulltext.prefixed, query.text, tolerant=tolerant)
-    hits = [row.hit for row in _newest(session, lookup, kinds, _start(0), CONSIDERED)]
-    order = [resource.name for resource in SUGGESTED]
-    typed = "".join(words.words(query.text))
-    starts = one_error(typed) if tolerant else (typed,)
+def _order(starts: tuple[str, ...], hit: Hit) -> tuple[bool, int, str, str]:
+    """Return the place of a record among suggestions; ``starts`` are the beginnings that were typed."""
+    begins = any("".join(words.words(name)).startswith(starts) for name in hit.names)
+    return not begins, [resource.name for resource in SUGGESTED].index(hit.kind), hit.name, hit.id
 
-    def key(hit: Hit) -> tuple[bool, int, str, str]:
-        begins = any("".join(words.words(name)).startswith(starts) for name in hit.names)
-        return not begins, order.index(hit.kind), hit.name, hit.id
 
-    return sorted(hits, key=key)
+def _tolerant(session: Session, query: Find, planner: Planner) -> list[Hit]:
+    """Return the newest records whose names have words that begin as typed but for an error.
+
+    They are few, so one lookup finds those of all nouns: its hundreds of beginnings take longer than its rows.
+    """
+    statements.replan(session)
+    engine = fulltext.ENGINES[dialect := session.get_bind().dialect.name]
+    lookup = fulltext.prefixed(query.text, planner.nouns(session, query.kinds), dialect, tolerant=True)
+
+    def build() -> Any:
+        newest = engine.versions(lookup.condition()).order_by(engine.version.desc()).limit(limited()).subquery()
+        of_kinds = Revision.kind.in_([literal(kind) for kind in lookup.kinds])
+        return select(Revision.kind, Revision.id, Revision.document).where(of_kinds, Revision.version.in_(select(*newest.c)))
+
+    rows = statements.rows(session, ("tolerant", lookup.shape), build, lookup.values | {"limit": CONSIDERED})
+    return [Hit(*row) for row in rows]

@@ -74,7 +74,7 @@ def test_a_typing_error(client: FlaskClient, typed: str, first: str) -> None:
     assert suggested(client, f"q={typed}&kinds=cities")[0] == first
 
 
-@pytest.mark.parametrize("typed", ["sacremente", "sxn", "dxego sxn", "a" * 41])
+@pytest.mark.parametrize("typed", ["sacremente", "sxn", "dxego sxn", "sacramentosacrementosacramento"])
 def test_more_than_an_error(client: FlaskClient, typed: str) -> None:
     """Two errors, an error in a short word, and a long text find no city."""
     assert suggested(client, f"q={typed}&kinds=cities") == []

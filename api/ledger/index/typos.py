@@ -6,7 +6,7 @@ from string import ascii_lowercase
 from api.ledger.index.words import Forms
 
 # Shorter words have too many neighbours, and all spellings of longer texts would take too long to look up.
-FEWEST, MOST = 4, 40
+FEWEST, MOST = 4, 24
 
 # The words of a phrase, each with its possible beginnings.
 Beginnings = Sequence[Sequence[str]]
