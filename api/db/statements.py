@@ -122,6 +122,16 @@ def replan(session: Session) -> None:
         session.info["replanned"] = True
 
 
+def use_indexes(session: Session) -> None:
+    """Have PostgreSQL read no table as a whole until the transaction ends, if an index finds the rows.
+
+    By its estimate, testing a row for hundreds of words costs as little as testing it for one, a thousandth of the truth.
+    """
+    replan(session)
+    if session.get_bind().dialect.name == "postgresql":
+        connection_of(session).exec_driver_sql("set local enable_seqscan = off")
+
+
 @dataclass(frozen=True)
 class Among:
     """The condition that a column has any of some values, at least one, with the `shape` and `values` of its parameters.
