@@ -24,6 +24,7 @@ from api.web.responses import JSON, address, conditional, json_response, negotia
 from api.web.schemas import (
     LinksSchema,
     MetaSchema,
+    author_field,
     changed_at_field,
     document_field,
     hash_field,
@@ -51,9 +52,7 @@ class RevisionSchema(Schema):
     version = version_field("Version of the revision.")
     commit = version_field("First version of its commit, which names the commit.")
     op = op_field("`upsert`: the record was created or changed; `delete`: it was deleted; `erase`: its past was erased.", ERASE)
-    author = fields.String(
-        required=True, allow_none=True, metadata={"description": "Name of the API key that wrote it.", "example": "curator"}
-    )
+    author = author_field()
     reason = reason_field()
     changed_at = changed_at_field()
     hash = hash_field("Leaf hash of the record in the digest; null for a deletion.", allow_none=True)

@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-from sqlalchemy import ColumnElement, Select, bindparam, literal, or_, select, union_all
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, Subquery, and_, bindparam, func, literal, or_, select, union_all
+from sqlalchemy.orm import Session, aliased
 
 from api.db import statements
 from api.ledger.history import RevisionRow, is_known_kind, revision_columns
@@ -193,10 +193,16 @@ def _versions(feed: Feed) -> Any:
     statement = statement.order_by(Revision.version).limit(limit)
     if not feed.kinds:
         return statement.where(is_known_kind())
-    # The first versions of each noun by that noun's part of the index, which has no common order of several nouns.
-    first = [select(statement.where(Revision.kind == literal(kind)).subquery()) for kind in feed.kinds]
-    every = union_all(*first).subquery()
+    every = _of_each(feed, statement)
     return select(*every.c).order_by(every.c.version).limit(limit)
+
+
+def _of_each(feed: Feed, statement: Any) -> Subquery:
+    """Return the rows of a statement about one noun, for each noun of a feed.
+
+    Each noun has its own part of the index, and several nouns have no common order there.
+    """
+    return union_all(*[select(statement.where(Revision.kind == literal(kind)).subquery()) for kind in feed.kinds]).subquery()
 
 
 def _end() -> Any:
@@ -220,3 +226,41 @@ def _changes(feed: Feed) -> Select[Any]:
     nouns = Revision.kind.in_([literal(kind) for kind in feed.kinds]) if feed.kinds else is_known_kind()
     conditions = (*feed.conditions(), nouns, Revision.version <= end)
     return select(*revision_columns()).where(*conditions).order_by(Revision.version)
+
+
+# --- the newest first
+
+
+class NewChange(NamedTuple):
+    """A change with its author, and the document of the record, also of one that it deletes."""
+
+    row: RevisionRow
+    author: str | None
+    document: str | None
+
+
+def newest(session: Session, feed: Feed, below: int, limit: int) -> list[NewChange]:
+    """Return at most ``limit`` changes of a feed below a version, the newest first.
+
+    Commits are split, and documents that were cut are left out: this is for people, not for copies.
+    """
+    values = {**feed.values, "below": below, "limit": limit}
+    rows = statements.rows(session, ("newest first", feed.shape), lambda: _newest(feed), values)
+    return [NewChange(RevisionRow(*row[:-2]), row[-2], row[-1]) for row in rows]
+
+
+def _newest(feed: Feed) -> Select[Any]:
+    below, limit = (bindparam(name, type_=Revision.version.type) for name in ("below", "limit"))
+    there = or_(Revision.op == Op.DELETE, Revision.document.is_not(None))
+    chosen = select(Revision.version).where(*feed.conditions(), there, Revision.version < below)
+    chosen = chosen.order_by(Revision.version.desc()).limit(limit)
+    if feed.kinds:
+        every = _of_each(feed, chosen)
+        chosen = select(every.c.version).order_by(every.c.version.desc()).limit(limit)
+    else:
+        chosen = chosen.where(is_known_kind())
+    before = aliased(Revision)
+    of_record = and_(before.kind == Revision.kind, before.id == Revision.id, before.superseded == Revision.version)
+    statement = select(*revision_columns(), Revision.author, func.coalesce(Revision.document, before.document))
+    statement = statement.outerjoin(before, and_(Revision.op == Op.DELETE, of_record))
+    return statement.where(Revision.version.in_(select(*chosen.subquery().c))).order_by(Revision.version.desc())

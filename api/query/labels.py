@@ -15,7 +15,7 @@ from api.resources import BY_NAME
 
 @dataclass(frozen=True)
 class Hit:
-    """A record that a search finds."""
+    """A record as it was published."""
 
     kind: str
     id: str
@@ -29,8 +29,8 @@ class Hit:
 
     @property
     def name(self) -> str:
-        """The name or title."""
-        return str(self.record[BY_NAME[self.kind].label.key])
+        """The name or title; the id if the document has none, since it was erased or has the shape of an earlier release."""
+        return str(self.record.get(BY_NAME[self.kind].label.key) or self.id)
 
     @property
     def names(self) -> Sequence[str]:

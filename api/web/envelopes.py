@@ -73,8 +73,8 @@ def separated(texts: Iterable[str]) -> Iterator[str]:
         yield f",{text}" if number else text
 
 
-def change(row: RevisionRow, cursor: str) -> str:
-    """Return a change as JSON, with the document as it is stored."""
+def change(row: RevisionRow, cursor: str, **more: Any) -> str:
+    """Return a change as JSON with ``more`` members, and with the document as it is stored."""
     facts = {
         "version": row.version,
         "commit": row.commit_version,
@@ -86,8 +86,16 @@ def change(row: RevisionRow, cursor: str) -> str:
         "changed_at": instant(row.changed_at),
         "hash": row.leaf and row.leaf.hex(),
         "cursor": cursor,
+        **more,
     }
     return around(row.document, facts)
+
+
+def changes(rows: Iterable[str], members: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the pieces of an answer with changes and other members."""
+    yield '{"data":['
+    yield from separated(rows)
+    yield f"],{_compact(members)[1:]}"
 
 
 def flat_change(row: RevisionRow, cursor: str) -> str:

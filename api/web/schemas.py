@@ -271,6 +271,12 @@ def reason_field() -> fields.String:
     return fields.String(required=True, allow_none=True, metadata={"description": description, "example": "Corrects a date."})
 
 
+def author_field(*, required: bool = True) -> fields.String:
+    """Return the field of the author of a change."""
+    description = "Name of the key that made the commit; null for migrations and raw SQL."
+    return fields.String(required=required, allow_none=True, metadata={"description": description, "example": "curator"})
+
+
 def kind_field() -> fields.String:
     """Return the field of a noun's name."""
     names = [resource.name for resource in RESOURCES]

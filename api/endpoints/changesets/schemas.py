@@ -3,6 +3,7 @@
 from marshmallow import Schema, fields, validate
 
 from api.ledger.models import ERASE, Op
+from api.web.schemas import author_field
 
 STATUSES = ("created", "updated", "unchanged", "deleted")
 
@@ -62,14 +63,7 @@ class CommitSchema(Schema):
         required=True, metadata={"description": "The commit's first version, which names it.", "example": 619}
     )
     last_version = fields.Integer(required=True, metadata={"description": "The commit's last version.", "example": 619})
-    author = fields.String(
-        required=True,
-        allow_none=True,
-        metadata={
-            "description": "Name of the key that made the commit; null for migrations and raw SQL.",
-            "example": "curator",
-        },
-    )
+    author = author_field()
     message = fields.String(
         required=True, allow_none=True, metadata={"description": "Why the changes were made.", "example": "Corrects a date."}
     )

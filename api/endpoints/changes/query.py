@@ -1,0 +1,97 @@
+"""Reads the parameters of the feed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flask import request
+
+from api.query import parser
+from api.query.parameters import AS_OF, MIN_VERSION, Parameter, read_names
+from api.schema.operators import TYPES
+from api.web import positions
+from api.web.parameters import NOUNS
+
+DEFAULT_LIMIT, MAX_LIMIT, MAX_WAIT = 500, 1_000, 30
+
+FLAT_PARAMETERS = {
+    row.name: row
+    for row in (
+        Parameter(
+            "since",
+            "Only changes after this version, 0 for all; or after the change that has this `cursor`.",
+            {"type": "string", "pattern": f"^({positions.SINCE.pattern})$"},
+            refusal="`since` is a version of the dataset, or the `cursor` of a change.",
+            example=lambda _: "0",
+        ),
+        Parameter(
+            "cursor",
+            "Continue here: `cursor` of the last answer or change. It never expires. An earlier `since` has no effect.",
+            {"type": "string", "maxLength": 400},
+        ),
+        Parameter(
+            "limit",
+            f"About this number of changes on a page; {DEFAULT_LIMIT} by default. No commit is split, so there can be more.",
+            {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
+            example=lambda _: "100",
+        ),
+        Parameter(
+            "history",
+            "With `true`, every change of a record, not only its last.",
+            TYPES["flag"].schema,
+            example=lambda _: "false",
+        ),
+        Parameter(
+            "wait",
+            "Seconds to wait for a change if there is none yet.",
+            {"type": "integer", "minimum": 0, "maximum": MAX_WAIT},
+            example=lambda _: "0",
+        ),
+        AS_OF,
+        MIN_VERSION,
+    )
+}
+KINDS = Parameter(
+    "kinds", "Only changes of these nouns.", {"type": "string"}, lambda _: NOUNS, read=read_names, example=lambda _: "cities"
+)
+ORDER = Parameter(
+    "order",
+    "`-version`: the newest first, in pages of `limit` changes, with `label` and `author`; not with `wait`.",
+    {"type": "string"},
+    lambda _: ("version", "-version"),
+    example=lambda _: "version",
+)
+PARAMETERS = {**FLAT_PARAMETERS, **{row.name: row for row in (KINDS, ORDER)}}
+
+
+@dataclass(frozen=True)
+class FeedQuery:
+    """A request of the feed; no ``kinds`` stands for all nouns."""
+
+    kinds: tuple[str, ...]
+    since: str
+    cursor: str | None
+    limit: int
+    history: bool
+    wait: int
+    as_of: str | None
+    min_version: int
+    newest_first: bool
+
+
+def read_query(rows: Mapping[str, Parameter], kinds: tuple[str, ...] = ()) -> FeedQuery:
+    """Return the feed query of the request's parameters. Raises a 400 that names every error."""
+    values = parser.parse_named(rows, request.args.lists())
+    for name, is_set in {"as_of": "as_of" in values, "order=-version": values.get("order") == "-version"}.items():
+        if is_set and values.get("wait"):
+            raise positions.not_together("wait", f"`wait` and `{name}` don't go together: leave one of them out.")
+    return FeedQuery(
+        kinds=kinds or tuple(noun for noun in NOUNS if noun in values.get("kinds", ())),
+        since=values.get("since", "0"),
+        cursor=values.get("cursor"),
+        limit=values.get("limit", DEFAULT_LIMIT),
+        history=values.get("history", False),
+        wait=values.get("wait", 0),
+        as_of=values.get("as_of"),
+        min_version=values.get("min_version", 0),
+        newest_first=values.get("order") == "-version",
+    )
