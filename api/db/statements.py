@@ -125,7 +125,7 @@ def replan(session: Session) -> None:
 def use_indexes(session: Session) -> None:
     """Have PostgreSQL read no table as a whole until the transaction ends, if an index finds the rows.
 
-    By its estimate, testing a row for hundreds of words costs as little as testing it for one, a thousandth of the truth.
+    By its estimate, testing a row for hundreds of words costs as little as testing it for one.
     """
     replan(session)
     if session.get_bind().dialect.name == "postgresql":

@@ -51,6 +51,14 @@ def test_default_sorts_use_an_index(large: FlaskClient, resource: Resource) -> N
             assert [plan for plan in plans(large, path) if "Sort" in plan or "TEMP B-TREE" in plan] == []
 
 
+@pytest.mark.parametrize("rest", ["", "&kinds=initiatives", "&kinds=cities,initiatives"])
+def test_typing_errors_are_found_by_words(large: FlaskClient, rest: str) -> None:
+    """The index of words alone finds a text with a typing error: no entry is tested for hundreds of words."""
+    plan = plans(large, f"/suggest?q=sacremento{rest}")[-1]
+    assert "VIRTUAL TABLE INDEX" in plan or "Bitmap Index Scan on ix_search_index_vector" in plan
+    assert [line for line in plan.splitlines() if re.search(r"Seq Scan on search|ix_search_index_kind|pk_search", line)] == []
+
+
 @pytest.mark.parametrize("path", ["/changes?limit=10", "/changes?limit=10&kinds=initiatives", "/changes/initiatives?limit=10"])
 def test_the_feed_is_walked(large: FlaskClient, path: str) -> None:
     """A page from the middle of the feed, of all nouns or of some, reads only its rows: no later row is read or sorted."""

@@ -7,7 +7,6 @@ from flask.testing import FlaskClient
 
 from tests.support.answers import Json, read
 from tests.support.copies import city
-from tests.support.plans import plans
 
 BASE = "http://localhost"
 
@@ -79,13 +78,6 @@ def test_a_typing_error(client: FlaskClient, typed: str, first: str) -> None:
 def test_more_than_an_error(client: FlaskClient, typed: str) -> None:
     """Two errors, an error in a short word, and a long text find no city."""
     assert suggested(client, f"q={typed}&kinds=cities") == []
-
-
-def test_an_index_finds_errors(client: FlaskClient) -> None:
-    """The index of words finds a text with an error; no record is tested for hundreds of words."""
-    plan = plans(client, "/suggest?q=sacremento")[-1]
-    assert "VIRTUAL TABLE INDEX" in plan or "Bitmap Index Scan on ix_search_index" in plan
-    assert "Seq Scan on search_index" not in plan
 
 
 def test_exact_beginnings_come_first(curator: FlaskClient) -> None:

@@ -69,8 +69,13 @@ class FullTextEngine(ABC):
         """
 
     @abstractmethod
-    def condition(self, texts: Sequence[ColumnElement[str]], kinds: Sequence[str]) -> ColumnElement[bool]:
-        """Return the condition that an entry of these nouns meets all of these match expressions."""
+    def condition(
+        self, texts: Sequence[ColumnElement[str]], kinds: Sequence[str], *, by_words: bool = False
+    ) -> ColumnElement[bool]:
+        """Return the condition that an entry of these nouns meets all of these match expressions.
+
+        With ``by_words``, no index but that of words can find the entries.
+        """
 
     @abstractmethod
     def clear(self, session: Session) -> None:

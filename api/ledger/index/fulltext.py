@@ -85,10 +85,10 @@ class Lookup:
         """The match expressions by the names of their parameters."""
         return {f"{self.mark}{n}": text for n, text in enumerate(self.texts)}
 
-    def condition(self) -> ColumnElement[bool]:
-        """Return the condition of the entries that match."""
+    def condition(self, *, by_words: bool = False) -> ColumnElement[bool]:
+        """Return the condition of the entries that match; with ``by_words``, only the index of words can find them."""
         texts = [bindparam(name, text, String) for name, text in self.values.items()]
-        return ENGINES[self.dialect].condition(texts, self.kinds) if texts else false()
+        return ENGINES[self.dialect].condition(texts, self.kinds, by_words=by_words) if texts else false()
 
 
 def matching(query: TermQuery | None, kinds: Nouns, dialect: str, mark: str = "q") -> Lookup:

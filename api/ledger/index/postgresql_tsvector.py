@@ -50,9 +50,12 @@ class PostgresqlTsvector(FullTextEngine):
         """Return one tsquery, with a prefix for each beginning."""
         return (_any([" & ".join(_any([f"'{IN_NAME}{start}':*" for start in word]) for word in phrase) for phrase in typed]),)
 
-    def condition(self, texts: Sequence[ColumnElement[str]], kinds: Sequence[str]) -> ColumnElement[bool]:
-        """Compare the noun, and match the vector with each tsquery."""
-        kind, vector = self.columns
+    def condition(
+        self, texts: Sequence[ColumnElement[str]], kinds: Sequence[str], *, by_words: bool = False
+    ) -> ColumnElement[bool]:
+        """Compare the noun, as an expression if its index must not be used, and match the vector with each tsquery."""
+        column, vector = self.columns
+        kind = column + "" if by_words else column
         one, *more = [literal(name) for name in kinds]
         is_of_kinds = kind.in_([one, *more]) if more else kind == one
         return and_(is_of_kinds, *[vector.bool_op("@@")(cast(text, TSQUERY)) for text in texts])

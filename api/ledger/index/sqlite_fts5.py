@@ -38,7 +38,13 @@ class SqliteFts5(FullTextEngine):
         phrases = [" AND ".join(_any([f'"{IN_NAME}{start}" *' for start in word]) for word in phrase) for phrase in typed]
         return self._query_text([f"name : {_any(phrases)}"], [], kinds)
 
-    def condition(self, texts: Sequence[ColumnElement[str]], kinds: Sequence[str]) -> ColumnElement[bool]:  # noqa: ARG002 - the expressions have them
+    def condition(
+        self,
+        texts: Sequence[ColumnElement[str]],
+        kinds: Sequence[str],  # noqa: ARG002 - the expressions have them
+        *,
+        by_words: bool = False,  # noqa: ARG002 - there is no other index
+    ) -> ColumnElement[bool]:
         """Return a MATCH for each query."""
         return and_(*[literal_column(TABLE).bool_op("match")(text) for text in texts])
 
