@@ -44,7 +44,7 @@ MAX_NAMES = 10
 ELSEWHERE: Mapping[str, Sequence[str]] = {
     **dict.fromkeys(("page", "offset", "skip", "start", "after", "before", "marker", "next", "token"), ("cursor",)),
     **dict.fromkeys(("per_page", "page_size", "size", "count", "top", "first", "max", "max_results", "rows", "n"), ("limit",)),
-    **dict.fromkeys(("order", "order_by", "orderby", "ordering", "sort_by", "sortby"), ("sort",)),
+    **dict.fromkeys(("sort", "order", "order_by", "orderby", "ordering", "sort_by", "sortby"), ("sort", "order")),
     **dict.fromkeys(("search", "query", "keyword", "keywords", "term", "text", "s"), ("q", "filter")),
     **dict.fromkeys(("expand", "embed", "with", "populate", "join", "relations"), ("include",)),
     **dict.fromkeys(("select", "columns", "cols", "only", "properties", "attributes", "field"), ("fields",)),

@@ -105,6 +105,7 @@ def test_wrong_parameter(routing_client: FlaskClient, path: str, expected: objec
         *((f"/initiatives?{name}=title", "fields") for name in ("select", "columns", "$select")),
         *((f"/initiatives?{name}=status", "facets") for name in ("group_by", "groupBy", "aggregate")),
         ("/changes?kind=cities", "kinds"),
+        ("/changes?sort=-version", "order"),
         ("/suggest?q=a&kind=cities", "kinds"),
         ("/search?q=a&type=cities", "kinds"),
         # A record's address names it; a parameter as JSON:API writes it, or with an operator in other forms.
