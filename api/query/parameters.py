@@ -8,6 +8,7 @@ from api.errors import ErrorList, meant, nearest, shorten
 from api.ledger.index.words import MAX_WORDS, Search, TooManyWords
 from api.ledger.index.words import parse as parse_search
 from api.query.expressions import ExpressionReader
+from api.query.flat import selectable
 from api.query.language import (
     CAP,
     COUNTS,
@@ -219,9 +220,12 @@ PARAMETERS = {
         ),
         Parameter(
             "fields",
-            "Only these members of each record: the others are missing from the answer, even those that its schema requires.",
+            (
+                "Only these members of each record: the others are missing from the answer, even those that its schema "
+                "requires. A dotted name adds a member of this name: a field of the related record, or their number."
+            ),
             {"type": "string"},
-            lambda resource: resource.members,
+            selectable,
             read=read_names,
             example=lambda resource: f"id,{resource.members[1]}",
         ),

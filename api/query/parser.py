@@ -5,6 +5,7 @@ from typing import Any
 
 from api.errors import ErrorList
 from api.query.expressions import body_expression, similar
+from api.query.flat import reachable
 from api.query.language import (
     COUNTS,
     DEFAULT_LIMIT,
@@ -108,9 +109,10 @@ def parse_record(resource: Resource, arguments: Arguments) -> Query:
     """Return the query for one record. Raises a 400 with every error."""
     errors = ErrorList()
     values = _values(RECORD_PARAMETERS, resource, arguments, errors)
-    if "as_of" in values and "include" in values:
-        detail = "`include` adds records as they are now: with `as_of`, ask for the related records one by one."
-        errors.add("include", "not-together", detail)
+    reached = {"include": values.get("include"), "fields": set(values.get("fields", ())) & reachable(resource).keys()}
+    for name in [name for name, related in reached.items() if related and "as_of" in values]:
+        detail = f"`{name}` reads related records as they are now: with `as_of`, ask for these one by one."
+        errors.add(name, "not-together", detail)
     errors.raise_any()
     return Query(
         resource=resource,

@@ -12,7 +12,7 @@ from api.query.expressions import CONNECTIVES
 from api.query.parameters import Parameter
 from api.resources import BY_NAME, RESOURCES
 from api.schema.fields import RESERVED, SLUG
-from api.schema.operators import MAX_VALUES
+from api.schema.operators import MAX_VALUES, TYPES
 from api.schema.resource import Resource
 from api.web.responses import JSON
 
@@ -24,8 +24,10 @@ NOUN = {
     "schema": {"type": "string", "enum": NOUNS},
     "example": "cities",
 }
-# The schema of a date is long, and lists have many filters of dates.
-EDTF_DATE = "#/components/schemas/EdtfDate"
+# Schemas that very many filters share, by the name of their component.
+VALUES = {
+    name: dict(TYPES[type].schema) for name, type in (("EdtfDate", "date"), ("RecordId", "reference"), ("FilterText", "text"))
+}
 
 
 class RecordConverter(BaseConverter):
@@ -108,9 +110,14 @@ def _described_filter(filter: language.Filter) -> dict[str, Any]:
     is_first = filter.operator.name in {"", filter.field.operators[0]}
     return {
         "description": f"{filter.description if is_first else f'`{field}`'}: {filter.operator.description}.",
-        **_schema({"$ref": EDTF_DATE} if filter.type.name == "date" else filter.schema, many=many, most=MAX_VALUES),
+        **_schema(_referred(filter.schema), many=many, most=MAX_VALUES),
         "example": [filter.example] if many else filter.example,
     }
+
+
+def _referred(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a reference to the component with this schema, or else the schema."""
+    return next(({"$ref": f"#/components/schemas/{name}"} for name, shared in VALUES.items() if shared == schema), schema)
 
 
 def _schema(value: Mapping[str, Any], *, many: bool, most: int) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The query language against a second opinion: random requests about random worlds, on both databases, and `oracle`."""
 
+import csv
+import io
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -15,9 +17,11 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from api.db.database import Database
+from api.query.flat import selectable
 from api.query.language import Filter, facetable, filters, includable, sortable
 from api.resources import BY_NAME
 from api.schema.fields import MAX_INTEGER
+from api.schema.formats import cell
 from api.schema.resource import Resource
 from tests.support import oracle
 from tests.support.answers import Json
@@ -323,17 +327,23 @@ def test_shape(places: list[Place], data: st.DataObject) -> None:
     """A page has exactly the requested members and the included records of its own records."""
     draw = data.draw
     place, noun = places[draw(st.integers(0, WORLDS - 1))], BY_NAME[draw(st.sampled_from(list(BY_NAME)))]
-    members = draw(st.lists(st.sampled_from(noun.members), min_size=1, max_size=4, unique=True))
+    members = draw(st.lists(st.sampled_from(selectable(noun)), min_size=1, max_size=4, unique=True))
     paths = draw(st.lists(st.sampled_from(list(includable(noun))), min_size=1, max_size=3, unique=True))
     shape = f"fields={','.join(members)}&include={','.join(paths)}"
     page = oracle.ordered(place.world.all(noun.name), ["-version"])[: draw(st.integers(1, 30))]
     answer = place.ask(f"/{noun.name}?sort=-version&limit={len(page)}&{shape}")
-    assert answer["data"] == [{name: record[name] for name in members} for record in page]
+    rows = [{name: oracle.selected(place.world, noun.name, record, name) for name in members} for record in page]
+    assert answer["data"] == rows
     assert answer["included"] == oracle.included(place.world, noun.name, page, paths)
     record = draw(st.sampled_from(page))
     answer = place.ask(f"/{noun.name}/{record['id']}?{shape}")
-    assert answer["data"] == {name: record[name] for name in members}
+    assert answer["data"] == rows[page.index(record)]
     assert answer["included"] == oracle.included(place.world, noun.name, [record], paths)
+    path = f"?sort=-version&limit={len(page)}&fields={','.join(members)}"
+    assert [json.loads(line) for line in place.get(f"/{noun.name}.ndjson{path}").text.splitlines()] == rows
+    # A row of one empty cell is an empty line, which Python reads as a row without cells.
+    table = [row or [""] for row in csv.reader(io.StringIO(place.get(f"/{noun.name}.csv{path}").text, newline=""))]
+    assert table == [members, *[[cell(row[name]) for name in members] for row in rows]]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from api.resources import BY_NAME
 from api.schema.resource import Resource
 from api.settings import Settings
 from tests.support.applications import serving
-from tests.support.databases import Store, opened, publishing
+from tests.support.databases import Store, counted, opened, publishing
 from tests.support.lengths import examples
 from tests.support.plans import plans
 from tests.support.records import nouns
@@ -87,6 +87,43 @@ def check_plans(client: FlaskClient, resource: Resource, sort: str) -> None:
         (plan,) = plans(client, f"{path}&limit=20{page}")
         for bad in ("TEMP B-TREE", "Sort ", "Seq Scan on revision", "SCAN revision", f"Seq Scan on {resource.name}"):
             assert bad not in plan, plan
+
+
+@pytest.mark.parametrize("suffix", ["", ".csv", ".ndjson"])
+def test_fields_of_related_records_cost_no_statement_per_record(full_client: FlaskClient, suffix: str) -> None:
+    """One record or 300: dotted fields cost a page one more statement, and a stream none."""
+    extra = 0 if suffix else 1
+    for limit in (1, ROWS):
+        numbers = []
+        for names in ("rank", "rank,city.name,city.state,survey.year,initiatives.count,citations.count"):
+            path = f"/awards{suffix}?limit={limit}&sort=id&fields={names}"
+            with counted(full_client.application.extensions["database"]) as executed:
+                assert full_client.get(path).text.count("\n" if suffix else '"rank"') >= limit
+            assert executed
+            numbers.append(len(executed))
+        assert numbers[1] == numbers[0] + extra
+
+
+def test_fields_of_related_records(client: FlaskClient) -> None:
+    """Dotted names are members of the record; those of a missing record are null."""
+    (row, *_) = client.get("/awards?fields=city,city.name,survey.year,initiatives.count&city=los-angeles-ca").get_json()["data"]
+    assert row == {"city": "los-angeles-ca", "city.name": "Los Angeles", "initiatives.count": 11, "survey.year": 2024}
+    row = client.get("/initiatives/los-angeles-ca-myla311?fields=parent.title,children.count,city.state").get_json()["data"]
+    assert row == {"children.count": 1, "city.state": "CA", "parent.title": None}
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "suggestion"),
+    [
+        ("/awards?fields=city.nme", "unknown-name", "city.name"),
+        ("/awards?fields=initiatives.title", "unknown-name", "initiatives.count"),
+        ("/awards/x?fields=city.name&as_of=1", "not-together", None),
+    ],
+)
+def test_no_such_field_of_a_related_record(client: FlaskClient, path: str, code: str, suggestion: str | None) -> None:
+    """An unknown dotted name is refused with the nearest one; a relation to many has no fields; the past has no relations."""
+    (error,) = client.get(path).get_json()["errors"]
+    assert (error["code"], error.get("suggestion")) == (code, suggestion)
 
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)

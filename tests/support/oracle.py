@@ -447,6 +447,18 @@ def included(world: World, noun: str, records: Iterable[Document], paths: Iterab
     return by_noun
 
 
+def selected(world: World, noun: str, record: Document, name: str) -> Any:
+    """Return a member of a record, of the one related record, or the number of related records."""
+    relation, _, member = name.partition(".")
+    if not member:
+        return record[name]
+    prefix, way = next((prefix, way) for prefix, way in WAYS[noun].items() if way.name == relation)
+    others = world.related(noun, record, prefix)
+    if way.many:
+        return len({other["id"] for other in others})
+    return others[0][member] if others else None
+
+
 # --- a world to ask about
 
 # Texts that break SQL, LIKE, lists by comma, comparisons of text, and assumptions about letters.
