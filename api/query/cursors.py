@@ -24,7 +24,7 @@ KINDS: Mapping[str, Sequence[type]] = {
 
 def signature(query: Query) -> str:
     """Return a short name of a list, from its noun, filters, search and order."""
-    identity = [query.resource.name, _canonical(query.where), [[key.field.name, key.descending] for key in query.order]]
+    identity = [query.resource.name, _canonical(query.where), [[key.name, key.descending] for key in query.order]]
     if query.search is not None:
         identity += [repr(query.search), query.sort is None]
     return digest(identity)
@@ -43,7 +43,9 @@ def _canonical(expression: Expression) -> Any:
 
 def encode(signature: str, values: Sequence[Any]) -> str:
     """Return the cursor for the values of the last row's keys."""
-    text = json.dumps([signature, *values], separators=(",", ":"))
+    # SQLite returns a whole number as an integer, PostgreSQL as a float.
+    plain = [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]
+    text = json.dumps([signature, *plain], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
@@ -76,7 +78,7 @@ def _place(value: Any, key: SortKey | type) -> Any:
 def _check(value: Any, key: SortKey | type) -> None:
     """Raise a TypeError or ValueError unless a key can have this value."""
     if isinstance(key, SortKey):
-        if value is None and key.field.nullable:
+        if value is None and key.optional:
             return
         if value not in key.field.schema.get("enum", [value]):
             raise ValueError

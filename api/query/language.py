@@ -15,7 +15,7 @@ from api.resources import BY_NAME, RESOURCES
 from api.schema import nulls
 from api.schema.fields import Document
 from api.schema.operators import OPERATORS, TYPES, Operator, Type, operator_of
-from api.schema.resource import Column, Field, Relation, Resource
+from api.schema.resource import Column, Field, Relation, Resource, is_nullable
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
@@ -139,13 +139,6 @@ def _identity(relation: Relation) -> Field:
 
 
 @cache
-def sortable(resource: Resource) -> Mapping[str, Field]:
-    """Return the fields that a list can be sorted by: those of the noun, except prose, and those of the ledger."""
-    fields = {name: field for name, field in resource.fields.items() if field.type.name != "prose"}
-    return {**fields, **LEDGER}
-
-
-@cache
 def includable(resource: Resource) -> Mapping[str, tuple[Relation, ...]]:
     """Return the paths that `include` takes: relations to other nouns, one or two steps long."""
     paths: dict[str, tuple[Relation, ...]] = {}
@@ -190,11 +183,27 @@ Expression = Conditions | Group
 
 @dataclass(frozen=True)
 class SortKey:
-    """One sort key: a field and a direction. ``later``: another key comes before it."""
+    """One sort key: a field and a direction.
+
+    ``relation`` leads to the one record that has the field; None if that is the listed record itself. ``later``: another key
+    comes before it.
+    """
 
     field: Field
-    descending: bool
+    descending: bool = False
+    relation: Relation | None = None
     later: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name that tells its field from the others of the noun."""
+        return f"{self.relation.name}.{self.field.name}" if self.relation else self.field.name
+
+    @property
+    def optional(self) -> bool:
+        """Whether a record can be without a value."""
+        is_missing = self.relation is not None and self.relation.target is not None and is_nullable(self.relation.target)
+        return self.field.nullable or is_missing
 
     @property
     def filling(self) -> Any:
@@ -202,12 +211,12 @@ class SortKey:
 
         The first key has none: its own index has the range of the nulls, and serves filters as well.
         """
-        return nulls.last(self.field.type.name, descending=self.descending) if self.later and self.field.nullable else None
+        return nulls.last(self.field.type.name, descending=self.descending) if self.later and self.optional else None
 
     @property
     def nullable(self) -> bool:
         """Whether it can be null in the order."""
-        return self.field.nullable and self.filling is None
+        return self.optional and self.filling is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,14 +256,27 @@ class Query:
         if self.ranked:
             return (SortKey(LEDGER["version"], descending=True),)
         keys = self.sort if self.sort is not None else order(self.resource, self.resource.default_sort.split(","))
-        if not any(key.field.column is self.resource.model.id for key in keys):
+        if not any(key.field.column is self.resource.model.id and not key.relation for key in keys):
             keys = (*keys, SortKey(self.resource.fields["id"], bool(keys) and keys[-1].descending))
         return (*keys[:1], *[replace(key, later=True) for key in keys[1:]])
 
 
+@cache
+def sortable(resource: Resource) -> Mapping[str, SortKey]:
+    """Return the keys that a list can be sorted by: fields except prose, of the noun, the ledger, and to-one relations."""
+    keys = {name: SortKey(field) for name, field in {**resource.fields, **LEDGER}.items() if field.type.name != "prose"}
+    for relation in (row for row in resource.relations if row.to and not is_many(row)):
+        for name, field in BY_NAME[relation.to or ""].fields.items():
+            # A reference orders records by the id of the related record.
+            if field.type.name != "prose" and name != "id":
+                keys[f"{relation.name}.{name}"] = SortKey(field, relation=relation)
+    return keys
+
+
 def order(resource: Resource, names: Sequence[str]) -> tuple[SortKey, ...]:
     """Return the sort keys for the names in `sort`. Raises KeyError for an unknown name."""
-    return tuple(SortKey(sortable(resource)[name.removeprefix("-")], name.startswith("-")) for name in names)
+    keys = sortable(resource)
+    return tuple([replace(keys[name.removeprefix("-")], descending=name.startswith("-")) for name in names])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,7 +58,7 @@ def listing(session: Session, query: Query, planner: Planner) -> Listing:
         statements.replan(session)
     settled = head.state(session).settled
     values: dict[str, Any] = {}
-    keys = tuple([(key.field.name, key.descending) for key in query.order])
+    keys = tuple([(key.name, key.descending) for key in query.order])
     shape: tuple[Hashable, ...] = (query.resource.name, conditions.shape(query.where, values), keys, query.ranked, settled)
     if query.search is not None:
         entries = lookup(session, query, planner)

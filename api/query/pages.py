@@ -178,7 +178,7 @@ def _first(  # noqa: PLR0913, PLR0917 - a range, an order and a set
 def _date_of(listing: Listing) -> Dimension | None:
     """Return the dimension of a list's first sort key, if that is a date and the list has no search."""
     key = listing.query.order[0]
-    if listing.query.search is not None or key.field.type.name != "date":
+    if listing.query.search is not None or key.relation or key.field.type.name != "date":
         return None
     return dimension_of(listing.query.resource, key.field.ordered)
 
@@ -194,7 +194,8 @@ def _select_versions(versions: Among, listing: Listing, segment: Segment, places
 
 def _select(plan: Plan, listing: Listing, segment: Segment, places: Sequence[Any]) -> Select[Any]:
     """Select the first rows of a segment."""
-    if not listing.joined and not plan.probing and is_linked(listing.query.where):
+    is_sorted = is_linked(listing.query.where) or any(key.relation for key in listing.query.order)
+    if is_sorted and not listing.joined and not plan.probing:
         return _select_late(listing, segment, places, plan)
     keys = selects.keys(listing, plan)
     tier = [] if segment.tier is None else [type_coerce(literal(segment.tier), BigInteger()).label("tier")]

@@ -65,7 +65,7 @@ def read_names(row: "Parameter", resource: Resource, values: Sequence[str], erro
     choices, names = list(row.choices(resource)), _split(values)
     for name in dict.fromkeys(names):
         if name not in choices:
-            detail = f"`{row.name}` does not take `{shorten(name)}` here."
+            detail = f"`{row.name}` does not take `{shorten(name)}` here.{f' {row.refusal}' if row.refusal else ''}"
             sign = "-" if name.startswith("-") else ""
             near = meant(name.removeprefix("-"), choices)
             suggestion = near if near is None or near.startswith("-") else f"{sign}{near}"
@@ -191,6 +191,7 @@ PARAMETERS = {
             {"type": "string"},
             _sort_names,
             read=read_sort,
+            refusal="Keys are fields of the record or of one that it refers to, not prose, lists or numbers of records.",
             example=lambda resource: resource.default_sort,
         ),
         Parameter(

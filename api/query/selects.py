@@ -18,6 +18,7 @@ from sqlalchemy import (
     true,
     type_coerce,
 )
+from sqlalchemy.orm import aliased
 
 from api.db.statements import constant
 from api.ledger.index import fulltext
@@ -26,6 +27,7 @@ from api.query import conditions
 from api.query.language import Expression, SortKey
 from api.query.listing import Listing, is_of_ledger, lookup
 from api.query.plan import ALL, Plan
+from api.resources import BY_NAME
 from api.schema import nulls
 from api.schema.operators import WIDE
 from api.schema.resource import Resource
@@ -150,6 +152,10 @@ def keys(listing: Listing, plan: Plan) -> tuple[ColumnElement[Any], ...]:
 def _key(key: SortKey) -> Any:
     # The times in the ledger have the same order as its versions, which have no ties.
     column = Revision.version if is_of_ledger(key) else key.field.ordered
+    if key.relation:
+        target = aliased(BY_NAME[key.relation.to or ""].model)
+        related = select(getattr(target, column.key)).where(target.id == conditions.target_of(key.relation))
+        column = related.scalar_subquery()
     return type_coerce(column, WIDE[key.field.type.name]) if key.field.type.name in WIDE else column
 
 

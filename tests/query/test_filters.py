@@ -139,7 +139,7 @@ def test_oracle_knows(places: list[Place], resource: Resource) -> None:
     for name, row in filters(resource).items():
         example = [row.example] if row.operator.many else row.example
         assert {oracle.matches(world, noun, record, {name: example}) for record in records} <= {True, False}
-    assert all(len(oracle.ordered(records, [key])) == len(records) for key in sortable(resource))
+    assert all(len(oracle.ordered(records, [key], (world, noun))) == len(records) for key in sortable(resource))
     # A world can have no record with a value.
     assert all(isinstance(oracle.facet(world, noun, records, name), list) for name in facetable(resource))
     assert [*oracle.included(world, noun, records, includable(resource))]
@@ -163,7 +163,7 @@ def check_list(places: list[Place], data: st.DataObject) -> None:
     drawn = narrowed(draw, place, noun)
     left, arguments = drawn.left(place.world, noun.name), drawn.arguments
     keys = draw(st.lists(st.sampled_from(directed(noun)), max_size=3, unique_by=fieldwise))
-    expected = oracle.ordered(left, keys or noun.default_sort.split(","))
+    expected = oracle.ordered(left, keys or noun.default_sort.split(","), (place.world, noun.name))
     arguments += [("sort", ",".join(keys))] if keys else []
     arguments += draw(st.sampled_from([[], [("count", "capped")], [("count", "exact")], [("count", "none")]]))
     paths = draw(st.lists(st.sampled_from(list(includable(noun))), max_size=2, unique=True))
@@ -178,6 +178,17 @@ def test_order_by_flag(places: list[Place], name: str, sign: str) -> None:
     noun, key = BY_NAME[name], f"{sign}{'tied' if name == 'awards' else 'state_capital'}"
     for place in places:
         compare(place, noun, [("sort", key)], oracle.ordered(place.world.all(name), [key]), 2)
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+@nouns
+def test_every_order_by_a_related_record(places: list[Place], resource: Resource, sign: str) -> None:
+    """Each field of a to-one relation orders a list, also behind another key and before one, over several pages."""
+    place, size = places[0], len(places[0].world.all(resource.name))
+    for name in [key for key, row in sortable(resource).items() if row.relation]:
+        for keys in ([f"{sign}{name}"], [f"{sign}{name}", "-version"], [resource.default_sort.split(",")[0], f"{sign}{name}"]):
+            expected = oracle.ordered(place.world.all(resource.name), keys, (place.world, resource.name))
+            compare(place, resource, [("sort", ",".join(keys))], expected, size // 3 + 1)
 
 
 @pytest.mark.parametrize("key", ["version", "-updated_at"])
@@ -512,9 +523,14 @@ def check_walk(own_client: FlaskClient, database: Database, noun: str, draw: Cal
     rows = [{"id": f"w-{number}", **row} for number, row in enumerate(draw(st.lists(CELLS, min_size=4, max_size=20)))]
     leaving, late = rows[: len(rows) // 4], rows[len(rows) // 2 :]
     write(database, ADD[noun], rows[: len(rows) // 2])
-    keys = draw(st.lists(st.sampled_from(directed(BY_NAME[noun])), min_size=1, max_size=3, unique_by=fieldwise))
+    # `fields` takes no part of a related record's object.
+    names = [name for name in directed(BY_NAME[noun]) if name.count(".") < 2]
+    keys = draw(st.lists(st.sampled_from(names), min_size=1, max_size=3, unique_by=fieldwise))
     stay = {row["id"] for row in own_client.get(f"/{noun}?limit=500").get_json()["data"]} - {row["id"] for row in leaving}
-    address: str | None = f"/{noun}?limit={draw(st.integers(1, 12))}&sort={','.join(keys)}"
+    # A record that is gone in the end still has what it was sorted by.
+    members = [*BY_NAME[noun].members, *({key.removeprefix("-") for key in keys} & {*selectable(BY_NAME[noun])})]
+    selected = f"&fields={','.join(dict.fromkeys(members))}"
+    address: str | None = f"/{noun}?limit={draw(st.integers(1, 12))}&sort={','.join(keys)}{selected}"
     walked: list[Document] = []
     while address:
         answer = own_client.get(address.removeprefix(BASE)).get_json()

@@ -1,6 +1,7 @@
 """The statement behind a list: its plan, and its order on both databases."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -124,6 +125,40 @@ def test_no_such_field_of_a_related_record(client: FlaskClient, path: str, code:
     """An unknown dotted name is refused with the nearest one; a relation to many has no fields; the past has no relations."""
     (error,) = client.get(path).get_json()["errors"]
     assert (error["code"], error.get("suggestion")) == (code, suggestion)
+
+
+def test_sorting_by_related_records(client: FlaskClient) -> None:
+    """Two relations give the order of a list, of a search, and of a stream; the id breaks ties."""
+    rows = client.get("/initiatives?sort=-city.name,parent.title,-status&limit=500&q=data&fields=id,city.name").get_json()[
+        "data"
+    ]
+    assert [row["city.name"] for row in rows] == sorted([row["city.name"] for row in rows], reverse=True)
+    assert len({row["city.name"] for row in rows}) > 1
+    streamed = client.get("/initiatives.ndjson?sort=-city.name,parent.title,-status&q=data&fields=id").text.splitlines()
+    assert [json.loads(line)["id"] for line in streamed] == [row["id"] for row in rows]
+    awards = client.get("/awards?sort=survey.year,-city.name&fields=city.name").get_json()["data"]
+    assert [row["city.name"] for row in awards] == ["San Jose", "San Diego", "Sacramento", "Los Angeles"]
+
+
+def test_a_related_order_scans_no_ledger(full_client: FlaskClient) -> None:
+    """The database sorts a list by related records, for no index has this order, and looks up documents one by one."""
+    (plan,) = plans(full_client, "/awards?sort=city.name&limit=20")
+    (control,) = plans(full_client, "/awards?sort=id&limit=20")
+    assert re.search("TEMP B-TREE|Sort ", plan)
+    assert not re.search("TEMP B-TREE|Sort ", control)
+    for bad in ("Seq Scan on revision", "SCAN revision"):
+        assert bad not in plan, plan
+
+
+@pytest.mark.parametrize(
+    ("sort", "suggestion"),
+    [("city.nme", "city.name"), ("-city.nme", "-city.name"), ("city.summary", "city.country"), ("initiatives.count", None)],
+)
+def test_what_no_list_is_sorted_by(client: FlaskClient, sort: str, suggestion: str | None) -> None:
+    """A field that does not exist, prose, and numbers of related records are refused, with the nearest names."""
+    (error,) = client.get(f"/awards?sort={sort}").get_json()["errors"]
+    assert "not prose, lists or numbers of records" in error["detail"]
+    assert (error["code"], error.get("suggestion"), len(error["allowed"])) == ("unknown-name", suggestion, 10)
 
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)
