@@ -25,6 +25,8 @@ MAX_DEPTH = 5
 MAX_NODES = 100
 # Each `contains` reads a text of every record, once for the total, once for the page and once for each facet.
 MAX_CONTAINS = 10
+# A cursor that begins with this sign is the place where the page before ends.
+BACKWARD = "-"
 COUNTS = ("capped", "exact", "none")
 # The ledger adds these fields to every document.
 LEDGER = {
@@ -186,13 +188,14 @@ class SortKey:
     """One sort key: a field and a direction.
 
     ``relation`` leads to the one record that has the field; None if that is the listed record itself. ``later``: another key
-    comes before it.
+    comes before it. ``backward``: the list is read from its end, so nulls come first.
     """
 
     field: Field
     descending: bool = False
     relation: Relation | None = None
     later: bool = False
+    backward: bool = False
 
     @property
     def name(self) -> str:
@@ -211,7 +214,8 @@ class SortKey:
 
         The first key has none: its own index has the range of the nulls, and serves filters as well.
         """
-        return nulls.last(self.field.type.name, descending=self.descending) if self.later and self.optional else None
+        is_descending = self.descending != self.backward
+        return nulls.last(self.field.type.name, descending=is_descending) if self.later and self.optional else None
 
     @property
     def nullable(self) -> bool:
@@ -243,6 +247,11 @@ class Query:
         return DEFAULT_LIMIT if self.limit is None else self.limit
 
     @property
+    def backward(self) -> bool:
+        """Whether its page ends at the cursor's place; its rows are then read in the opposite order."""
+        return self.cursor is not None and self.cursor.startswith(BACKWARD)
+
+    @property
     def ranked(self) -> bool:
         """Whether the best matches come first."""
         return self.search is not None and self.sort is None
@@ -253,6 +262,11 @@ class Query:
 
         The rank of a search is not a sort key; records of equal rank are ordered from the newest to the oldest.
         """
+        keys = self._keys
+        return tuple([replace(key, descending=not key.descending, backward=True) for key in keys]) if self.backward else keys
+
+    @property
+    def _keys(self) -> tuple[SortKey, ...]:
         if self.ranked:
             return (SortKey(LEDGER["version"], descending=True),)
         keys = self.sort if self.sort is not None else order(self.resource, self.resource.default_sort.split(","))

@@ -107,8 +107,11 @@ def lookup_of(listing: Listing, tier: int | None = None) -> fulltext.Lookup:
 
 
 def tiers(listing: Listing) -> Sequence[int | None]:
-    """Return the tiers of a ranked list; the only tier of another list is None."""
-    return [*fulltext.tiers(listing.query.search)] if listing.query.ranked and listing.query.search else [None]
+    """Return the tiers of a ranked list, in the order of reading; the only tier of another list is None."""
+    query = listing.query
+    if not query.ranked or not query.search:
+        return [None]
+    return [*fulltext.tiers(query.search)][:: -1 if query.backward else 1]
 
 
 def current(resource: Resource, column: Any, id: Any) -> ScalarSelect[Any]:
@@ -166,11 +169,12 @@ def compared(listing: Listing, columns: Sequence[Any]) -> list[ColumnElement[Any
 
 
 def ordered(listing: Listing, statement: Select[Any], columns: Sequence[Any]) -> Select[Any]:
-    """Order a statement by the columns of the sort keys, with nulls last in both directions."""
+    """Order a statement by the columns of the sort keys, with nulls at the end of the list in both directions."""
     terms = []
     for column, key in zip(compared(listing, columns), listing.query.order, strict=True):
         term = column.desc() if key.descending else column.asc()
-        terms.append(term.nulls_last() if key.nullable else term)
+        last = term.nulls_first if key.backward else term.nulls_last
+        terms.append(last() if key.nullable else term)
     return statement.order_by(*terms)
 
 

@@ -33,8 +33,12 @@ def record(query: Query, document: str, included: Included, version: int) -> Res
 
 def listing(query: Query, result: Result, version: int) -> Response:
     """Return the answer with a page of a list."""
-    cursor = result.page.cursor
-    links = {"self": address(request.args), "next": cursor and address(request.args, cursor=cursor)}
+    cursor, before = result.page.cursor, result.page.before
+    links = {
+        "self": address(request.args),
+        "next": cursor and address(request.args, cursor=cursor),
+        "prev": before and address(request.args, cursor=before),
+    }
     members: dict[str, Any] = {
         "facets": {filter.name: _facet(filter, result.facets[filter.name]) for filter in query.facets},
         "page": page(query.most, cursor, result.total, result.relation),

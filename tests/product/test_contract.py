@@ -40,7 +40,7 @@ def test_list(client: FlaskClient, resource: Resource) -> None:
         "included": {},
         "facets": {},
         "page": {"limit": 1, "cursor": cursor, "total": answer["page"]["total"], "total_relation": "eq"},
-        "links": {"self": f"{BASE}/{resource.name}?limit=1", "next": following},
+        "links": {"self": f"{BASE}/{resource.name}?limit=1", "next": following, "prev": None},
         "meta": {"version": version},
     }
     assert list(answer) == ["data", "included", "facets", "page", "links", "meta"]

@@ -81,13 +81,52 @@ def test_later_nulls_are_read_from_an_index(full_client: FlaskClient) -> None:
 
 
 def check_plans(client: FlaskClient, resource: Resource, sort: str) -> None:
-    """Check the plans of the first page of a list and of a deep one."""
+    """Check the plans of the first page of a list, of a deep one, and of the page before it."""
     path = f"/{resource.name}?sort={sort}"
     cursor = client.get(f"{path}&limit=250").get_json()["page"]["cursor"]
-    for page in ("", f"&cursor={cursor}"):
+    for page in ("", f"&cursor={cursor}", f"&cursor=-{cursor}"):
         (plan,) = plans(client, f"{path}&limit=20{page}")
         for bad in ("TEMP B-TREE", "Sort ", "Seq Scan on revision", "SCAN revision", f"Seq Scan on {resource.name}"):
             assert bad not in plan, plan
+
+
+def test_the_page_before(own_client: FlaskClient, database: Database) -> None:
+    """The link to the page before leads to the same records after others came; the control is the list from its start."""
+
+    def get(address: str) -> Any:
+        return own_client.get(address.removeprefix("http://localhost")).get_json()
+
+    def execute(statement: str) -> None:
+        with publishing(database) as session:
+            session.execute(text(statement))
+
+    first = get("/priorities?sort=name&limit=3")
+    assert first["links"]["prev"] is None
+    second = get(first["links"]["next"])
+    assert get(second["links"]["prev"])["data"] == first["data"]
+    assert get(second["links"]["prev"])["links"]["prev"] is None
+    execute("insert into priorities (id, name, description) values ('a0', '!', 'x')")
+    again = get(second["links"]["prev"])
+    assert again["data"] == first["data"] != get(first["links"]["self"])["data"]
+    assert [row["id"] for row in get(again["links"]["prev"])["data"]] == ["a0"]
+    # All records of the page before are gone: the first page is before the place.
+    alone = get(again["links"]["prev"])["links"]["self"]
+    execute("delete from priorities where id = 'a0'")
+    assert get(alone)["data"] == first["data"]
+    # Behind the last record there is no record; the last page is before that.
+    execute("insert into priorities (id, name, description) values ('zz', '~', 'x')")
+    last = get("/priorities?sort=name&limit=500")["data"]
+    behind = get(f"/priorities?sort=name&limit={len(last) - 1}")["links"]["next"]
+    end = get(behind)["links"]["prev"].replace("cursor=-", "cursor=")
+    assert [row["id"] for row in get(end)["data"]] == []
+    assert get(get(end)["links"]["prev"])["data"] == last[1:]
+
+
+@pytest.mark.parametrize("cursor", ["-", "--", "-WyJ4Il0", "WyJ4Il0", "-W10"])
+def test_a_cursor_of_no_place(client: FlaskClient, cursor: str) -> None:
+    """A cursor without a place of this list is refused."""
+    (error,) = client.get(f"/cities?cursor={cursor}").get_json()["errors"]
+    assert error["code"] == "invalid-cursor"
 
 
 @pytest.mark.parametrize("suffix", ["", ".csv", ".ndjson"])
@@ -240,6 +279,11 @@ def test_every_plan_reads_the_same_rows(client: FlaskClient, monkeypatch: pytest
         ]
         following = answer["links"]["next"] and answer["links"]["next"].removeprefix("http://localhost")
     assert walked == expected["data"]
+    back = answer["data"]
+    while answer["links"]["prev"]:
+        answer = client.get(answer["links"]["prev"].removeprefix("http://localhost")).get_json()
+        back = answer["data"] + back
+    assert back == walked
     streamed = client.get(path.replace("?", ".ndjson?").split("&facets=")[0]).text.splitlines()
     assert [json.loads(line)["id"] for line in streamed] == [row["id"] for row in walked]
 
