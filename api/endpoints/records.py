@@ -48,7 +48,7 @@ RECORD_PROBLEMS = (
 )
 STREAMED = [row for row in FORMATS.values() if row.write]
 # Parameters of pages, which mean nothing for a list that is streamed as a whole.
-OF_PAGES = {"cursor", "count", "include", "facets", "highlights"}
+OF_PAGES = {"cursor", "count", "include", "facets", "highlights", *(row.name for row in parameters.TRIMMING.values())}
 
 
 @cache
@@ -179,7 +179,9 @@ def _search_docs(blp: Blueprint, resource: Resource) -> Decorators:
 
 def _record_docs(blp: Blueprint, resource: Resource) -> Decorators:
     singular = resource.singular
-    of_noun = [parameter_name(resource, name) for name in parameters.RECORD_PARAMETERS if name in parameters.PARAMETERS]
+    of_noun = [
+        parameter_name(resource, name) for name in parameters.record_parameters(resource) if name in parameters.PARAMETERS
+    ]
     rows = [*of_noun, *query_parameters({"as_of": parameters.AS_OF}), *CONDITIONS]
     return (
         blp.doc(operationId=f"get_{singular}", summary=f"Read one {singular}", parameters=rows),

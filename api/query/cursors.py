@@ -8,7 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from api.errors import ProblemError, error_item
-from api.query.language import BACKWARD, Expression, Group, Query, SortKey
+from api.query.language import (
+    BACKWARD,
+    Expression,
+    Group,
+    Query,
+)
+from api.query.order import SortKey
 from api.schema import dates
 from api.schema.fields import MAX_INTEGER
 

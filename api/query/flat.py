@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session, aliased
 from api.db.statements import Among, of_ids
 from api.ledger.models import Revision
 from api.query import conditions, selects
-from api.query.language import Query, is_many
+from api.query.language import Query
+from api.query.order import is_many
 from api.resources import BY_NAME
 from api.schema.resource import Relation, Resource
 

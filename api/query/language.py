@@ -10,12 +10,10 @@ from functools import cache, cached_property
 from typing import Any
 
 from api.ledger.index.words import Search
-from api.ledger.models import Revision
+from api.query.order import LEDGER, SortKey, is_many, order
 from api.resources import BY_NAME, RESOURCES
-from api.schema import nulls
-from api.schema.fields import Document
 from api.schema.operators import OPERATORS, TYPES, Operator, Type, operator_of
-from api.schema.resource import Column, Field, Relation, Resource, is_nullable
+from api.schema.resource import Column, Field, Relation, Resource
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
@@ -28,21 +26,6 @@ MAX_CONTAINS = 10
 # A cursor that begins with this sign is the place where the page before ends.
 BACKWARD = "-"
 COUNTS = ("capped", "exact", "none")
-# The ledger adds these fields to every document.
-LEDGER = {
-    name: Field(
-        name=name,
-        column=column,
-        type=TYPES[type],
-        schema=TYPES[type].schema,
-        description=Document().fields[name].metadata["description"],
-        example=Document().fields[name].metadata["example"],
-    )
-    for name, column, type in (
-        ("version", Revision.version, "version"),
-        ("updated_at", Revision.changed_at, "instant"),
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -86,11 +69,6 @@ class Filter:
     def column(self) -> Column:
         """The column that the operator compares."""
         return self.field.compared(self.operator.suffix)
-
-
-def is_many(relation: Relation) -> bool:
-    """Tell whether a relation can lead to more than one record."""
-    return bool(relation.owner.key != "id")
 
 
 @cache
@@ -183,49 +161,12 @@ class Group:
 Expression = Conditions | Group
 
 
-@dataclass(frozen=True)
-class SortKey:
-    """One sort key: a field and a direction.
-
-    ``relation`` leads to the one record that has the field; None if that is the listed record itself. ``later``: another key
-    comes before it. ``backward``: the list is read from its end, so nulls come first.
-    """
-
-    field: Field
-    descending: bool = False
-    relation: Relation | None = None
-    later: bool = False
-    backward: bool = False
-
-    @property
-    def name(self) -> str:
-        """The name that tells its field from the others of the noun."""
-        return f"{self.relation.name}.{self.field.name}" if self.relation else self.field.name
-
-    @property
-    def optional(self) -> bool:
-        """Whether a record can be without a value."""
-        is_missing = self.relation is not None and self.relation.target is not None and is_nullable(self.relation.target)
-        return self.field.nullable or is_missing
-
-    @property
-    def filling(self) -> Any:
-        """The value in place of null, by which rows without a value come last; None if there is none.
-
-        The first key has none: its own index has the range of the nulls, and serves filters as well.
-        """
-        is_descending = self.descending != self.backward
-        return nulls.last(self.field.type.name, descending=is_descending) if self.later and self.optional else None
-
-    @property
-    def nullable(self) -> bool:
-        """Whether it can be null in the order."""
-        return self.optional and self.filling is None
-
-
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """A query for a list or a record. ``limit`` is None if the request has none; ``search`` is the parsed `q`."""
+    """A query for a list or a record. ``limit`` is None if the request has none; ``search`` is the parsed `q`.
+
+    ``trimmed`` has the members of included records, by noun.
+    """
 
     resource: Resource
     where: Expression = Conditions(())
@@ -238,6 +179,7 @@ class Query:
     include: tuple[tuple[Relation, ...], ...] = ()
     facets: tuple[Filter, ...] = ()
     highlights: bool = False
+    trimmed: tuple[tuple[str, tuple[str, ...]], ...] = ()
     as_of: str | None = None
     min_version: int = 0
 
@@ -273,24 +215,6 @@ class Query:
         if not any(key.field.column is self.resource.model.id and not key.relation for key in keys):
             keys = (*keys, SortKey(self.resource.fields["id"], bool(keys) and keys[-1].descending))
         return (*keys[:1], *[replace(key, later=True) for key in keys[1:]])
-
-
-@cache
-def sortable(resource: Resource) -> Mapping[str, SortKey]:
-    """Return the keys that a list can be sorted by: fields except prose, of the noun, the ledger, and to-one relations."""
-    keys = {name: SortKey(field) for name, field in {**resource.fields, **LEDGER}.items() if field.type.name != "prose"}
-    for relation in (row for row in resource.relations if row.to and not is_many(row)):
-        for name, field in BY_NAME[relation.to or ""].fields.items():
-            # A reference orders records by the id of the related record.
-            if field.type.name != "prose" and name != "id":
-                keys[f"{relation.name}.{name}"] = SortKey(field, relation=relation)
-    return keys
-
-
-def order(resource: Resource, names: Sequence[str]) -> tuple[SortKey, ...]:
-    """Return the sort keys for the names in `sort`. Raises KeyError for an unknown name."""
-    keys = sortable(resource)
-    return tuple([replace(keys[name.removeprefix("-")], descending=name.startswith("-")) for name in names])
 
 
 @dataclass(frozen=True, kw_only=True)

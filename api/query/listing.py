@@ -13,7 +13,8 @@ from api.ledger import head
 from api.ledger.index import fulltext
 from api.ledger.models import Revision
 from api.query import conditions
-from api.query.language import Query, SortKey
+from api.query.language import Query
+from api.query.order import SortKey
 from api.query.plan import Planner
 
 Value = TypeVar("Value")

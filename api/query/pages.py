@@ -15,8 +15,9 @@ from api.ledger.index.versions import Versions
 from api.ledger.models import Revision
 from api.query import bitmap_sets, conditions, counts, cursors, selects
 from api.query.bitmap_sets import NotIndexedError, Order
-from api.query.language import BACKWARD, DEFAULT_LIMIT, is_many
+from api.query.language import BACKWARD, DEFAULT_LIMIT
 from api.query.listing import Listing, from_start, once
+from api.query.order import is_many
 from api.query.plan import Plan, Walk, is_linked, is_walkable
 from api.query.segments import Segment, begins_with_null, behind, bounds, is_bounded, nth, segments, within
 from api.resources import BY_NAME

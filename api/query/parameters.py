@@ -23,9 +23,10 @@ from api.query.language import (
     SUGGESTED,
     Expression,
     includable,
-    sortable,
 )
+from api.query.order import sortable
 from api.query.values import bounds, limits, only_value, valid
+from api.resources import RESOURCES
 from api.schema.fields import MAX_INTEGER
 from api.schema.operators import MAX_TEXT, MAX_VALUES, TYPES
 from api.schema.resource import Resource
@@ -252,6 +253,22 @@ PARAMETERS = {
 }
 
 
+def _trimming(noun: Resource) -> Parameter:
+    return Parameter(
+        f"fields[{noun.name}]",
+        f"Only these members of included {noun.name}.",
+        {"type": "string"},
+        lambda _: noun.members,
+        read_names,
+        applies=lambda resource: noun.name in {path[-1].to for path in includable(resource).values()},
+    )
+
+
+# The parameters that trim included records, by noun.
+TRIMMING = {noun.name: _trimming(noun) for noun in RESOURCES}
+PARAMETERS |= {row.name: row for row in TRIMMING.values()}
+
+
 def parameters(resource: Resource) -> dict[str, Parameter]:
     """Return the parameters of a noun's list by name, without its filters."""
     return {name: row for name, row in PARAMETERS.items() if row.applies(resource)}
@@ -305,4 +322,11 @@ AS_OF = Parameter(
     {"type": "string", "maxLength": 40, "anyOf": [{"pattern": r"^\d{1,16}$"}, {"format": "date-time"}]},
     example=lambda _: "603",
 )
-RECORD_PARAMETERS = {**{name: PARAMETERS[name] for name in ("fields", "include", "min_version")}, "as_of": AS_OF}
+RECORD_PARAMETERS = {
+    name: PARAMETERS[name] for name in ("fields", "include", "min_version", *(r.name for r in TRIMMING.values()))
+}
+
+
+def record_parameters(resource: Resource) -> dict[str, Parameter]:
+    """Return the parameters of one record of a noun by name."""
+    return {**{name: row for name, row in RECORD_PARAMETERS.items() if row.applies(resource)}, "as_of": AS_OF}

@@ -24,8 +24,9 @@ from api.db.statements import constant
 from api.ledger.index import fulltext
 from api.ledger.models import CURRENT, Dirty, Revision
 from api.query import conditions
-from api.query.language import Expression, SortKey
+from api.query.language import Expression
 from api.query.listing import Listing, is_of_ledger, lookup
+from api.query.order import SortKey
 from api.query.plan import ALL, Plan
 from api.resources import BY_NAME
 from api.schema import nulls

@@ -24,9 +24,18 @@ NOUN = {
     "schema": {"type": "string", "enum": NOUNS},
     "example": "cities",
 }
-# Schemas that very many filters share, by the name of their component.
+# Schemas that very many filters share, by the name of their component, and the schemas of lists of these values.
 VALUES = {
     name: dict(TYPES[type].schema) for name, type in (("EdtfDate", "date"), ("RecordId", "reference"), ("FilterText", "text"))
+}
+VALUE_LISTS = {
+    f"{name}List": {
+        "type": "array",
+        "items": {"$ref": f"#/components/schemas/{name}"},
+        "minItems": 1,
+        "maxItems": MAX_VALUES,
+    }
+    for name in VALUES
 }
 
 
@@ -106,25 +115,23 @@ def _described(row: Parameter, resource: Resource) -> dict[str, Any]:
 
 def _described_filter(filter: language.Filter) -> dict[str, Any]:
     many = filter.operator.many
-    field = filter.name.partition("__")[0]
+    text = filter.operator.description
     is_first = filter.operator.name in {"", filter.field.operators[0]}
     return {
-        "description": f"{filter.description if is_first else f'`{field}`'}: {filter.operator.description}.",
-        **_schema(_referred(filter.schema), many=many, most=MAX_VALUES),
+        "description": f"{filter.description}: {text}." if is_first else f"{text[0].upper()}{text[1:]}.",
+        **_schema(_referred(filter.schema, VALUES), many=many, most=MAX_VALUES),
         "example": [filter.example] if many else filter.example,
     }
 
 
-def _referred(schema: dict[str, Any]) -> dict[str, Any]:
+def _referred(schema: dict[str, Any], shared: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """Return a reference to the component with this schema, or else the schema."""
-    return next(({"$ref": f"#/components/schemas/{name}"} for name, shared in VALUES.items() if shared == schema), schema)
+    return next(({"$ref": f"#/components/schemas/{name}"} for name, other in shared.items() if other == schema), schema)
 
 
 def _schema(value: Mapping[str, Any], *, many: bool, most: int) -> dict[str, Any]:
     """Return the schema of a parameter with one value, or with a list of values that commas separate."""
     if not many:
         return {"schema": dict(value)}
-    return {
-        "schema": {"type": "array", "items": dict(value), "minItems": 1, "maxItems": most},
-        "explode": False,
-    }
+    schema = {"type": "array", "items": dict(value), "minItems": 1, "maxItems": most}
+    return {"schema": _referred(schema, VALUE_LISTS), "explode": False}

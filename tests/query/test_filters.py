@@ -18,7 +18,13 @@ from sqlalchemy import text
 
 from api.db.database import Database
 from api.query.flat import selectable
-from api.query.language import Filter, facetable, filters, includable, sortable
+from api.query.language import (
+    Filter,
+    facetable,
+    filters,
+    includable,
+)
+from api.query.order import sortable
 from api.resources import BY_NAME
 from api.schema.fields import MAX_INTEGER
 from api.schema.formats import cell
@@ -340,16 +346,22 @@ def test_shape(places: list[Place], data: st.DataObject) -> None:
     place, noun = places[draw(st.integers(0, WORLDS - 1))], BY_NAME[draw(st.sampled_from(list(BY_NAME)))]
     members = draw(st.lists(st.sampled_from(selectable(noun)), min_size=1, max_size=4, unique=True))
     paths = draw(st.lists(st.sampled_from(list(includable(noun))), min_size=1, max_size=3, unique=True))
+    nouns = sorted({step.to or "" for path in paths for step in includable(noun)[path]})
+    trimmed = {
+        name: draw(st.lists(st.sampled_from(BY_NAME[name].members), min_size=1, max_size=3, unique=True))
+        for name in draw(st.lists(st.sampled_from(nouns), unique=True))
+    }
     shape = f"fields={','.join(members)}&include={','.join(paths)}"
+    shape += "".join(f"&fields[{name}]={','.join(kept)}" for name, kept in trimmed.items())
     page = oracle.ordered(place.world.all(noun.name), ["-version"])[: draw(st.integers(1, 30))]
     answer = place.ask(f"/{noun.name}?sort=-version&limit={len(page)}&{shape}")
     rows = [{name: oracle.selected(place.world, noun.name, record, name) for name in members} for record in page]
     assert answer["data"] == rows
-    assert answer["included"] == oracle.included(place.world, noun.name, page, paths)
+    assert answer["included"] == oracle.trimmed(oracle.included(place.world, noun.name, page, paths), trimmed)
     record = draw(st.sampled_from(page))
     answer = place.ask(f"/{noun.name}/{record['id']}?{shape}")
     assert answer["data"] == rows[page.index(record)]
-    assert answer["included"] == oracle.included(place.world, noun.name, [record], paths)
+    assert answer["included"] == oracle.trimmed(oracle.included(place.world, noun.name, [record], paths), trimmed)
     path = f"?sort=-version&limit={len(page)}&fields={','.join(members)}"
     assert [json.loads(line) for line in place.get(f"/{noun.name}.ndjson{path}").text.splitlines()] == rows
     # A row of one empty cell is an empty line, which Python reads as a row without cells.

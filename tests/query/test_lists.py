@@ -189,6 +189,32 @@ def test_a_related_order_scans_no_ledger(full_client: FlaskClient) -> None:
         assert bad not in plan, plan
 
 
+def test_included_records_are_trimmed(client: FlaskClient) -> None:
+    """`fields[cities]` leaves these members of included cities, and the list's own records whole."""
+    answer = client.get("/awards?include=city,survey&fields[cities]=name,state&limit=1").get_json()
+    (award,) = answer["data"]
+    assert answer["included"]["cities"] == {award["city"]: {"name": "San Diego", "state": "CA"}}
+    assert "year" in answer["included"]["surveys"][award["survey"]]
+    assert set(award) == {*BY_NAME["awards"].members}
+
+
+@pytest.mark.parametrize(
+    ("path", "parameter", "code", "suggestion"),
+    [
+        ("/awards?fields[cities]=name", "fields[cities]", "needs-include", None),
+        ("/awards/x?fields[cities]=name", "fields[cities]", "needs-include", None),
+        ("/awards?include=city&fields[cities]=nme", "fields[cities]", "unknown-name", "name"),
+        ("/awards?include=city&fields[city]=name", "fields[city]", "unknown-parameter", "city"),
+        ("/citations?fields[citations]=id", "fields[citations]", "needs-include", None),
+        ("/awards.csv?fields[cities]=name&include=city", "fields[cities]", "not-in-this-format", None),
+    ],
+)
+def test_no_such_trimming(client: FlaskClient, path: str, parameter: str, code: str, suggestion: str | None) -> None:
+    """A noun that is not included, an unknown one, and an unknown member are refused by name."""
+    errors = client.get(path).get_json()["errors"]
+    assert (parameter, code, suggestion) in [(row["parameter"], row["code"], row.get("suggestion")) for row in errors]
+
+
 @pytest.mark.parametrize(
     ("sort", "suggestion"),
     [("city.nme", "city.name"), ("-city.nme", "-city.name"), ("city.summary", "city.country"), ("initiatives.count", None)],

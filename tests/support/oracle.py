@@ -448,6 +448,16 @@ def included(world: World, noun: str, records: Iterable[Document], paths: Iterab
     return by_noun
 
 
+def trimmed(
+    included: Mapping[str, Mapping[str, Document]], members: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, Document]]:
+    """Return the included records with only these members, by noun; those of other nouns are whole."""
+    return {
+        noun: {id: {name: record[name] for name in members.get(noun, record)} for id, record in records.items()}
+        for noun, records in included.items()
+    }
+
+
 def selected(world: World, noun: str, record: Document, name: str) -> Any:
     """Return a member of a record, of the one related record, or the number of related records."""
     relation, _, below = name.partition(".")
