@@ -114,6 +114,10 @@ def meant(name: str, options: Iterable[str]) -> str | None:
         return filter
     parts = re.findall(r"\w+", snake)[-2:]
     for word in ["__".join(parts), ".".join(parts), *reversed(parts)]:
+        below = [option for option in names.values() if option.startswith(f"{word}.")]
+        # The last part is unknown: a name that continues in a similar way is better than the first part by itself.
+        if len(parts) > 1 and word == parts[0] and (near := nearest(name, below)):
+            return near
         base, *operator = word.split("__")
         for known in (word, *("__".join((here, *operator)) for here in ELSEWHERE.get(base, ()))):
             if known in names:

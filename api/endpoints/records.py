@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from api.errors import ErrorList, ProblemError, error_item, nearest, shorten
 from api.ledger import head, history
 from api.ledger.models import Op
-from api.query import language, lists, parameters, parser
+from api.query import flat, language, lists, parameters, parser
 from api.query.language import Query
 from api.query.related import related
 from api.schema.fields import instant, is_slug
@@ -48,7 +48,7 @@ RECORD_PROBLEMS = (
 )
 STREAMED = [row for row in FORMATS.values() if row.write]
 # Parameters of pages, which mean nothing for a list that is streamed as a whole.
-OF_PAGES = {"cursor", "count", "include", "facets", "highlights"}
+OF_PAGES = {"cursor", "count", "include", "facets", "highlights", *(row.name for row in parameters.TRIMMING.values())}
 
 
 @cache
@@ -179,7 +179,9 @@ def _search_docs(blp: Blueprint, resource: Resource) -> Decorators:
 
 def _record_docs(blp: Blueprint, resource: Resource) -> Decorators:
     singular = resource.singular
-    of_noun = [parameter_name(resource, name) for name in parameters.RECORD_PARAMETERS if name in parameters.PARAMETERS]
+    of_noun = [
+        parameter_name(resource, name) for name in parameters.record_parameters(resource) if name in parameters.PARAMETERS
+    ]
     rows = [*of_noun, *query_parameters({"as_of": parameters.AS_OF}), *CONDITIONS]
     return (
         blp.doc(operationId=f"get_{singular}", summary=f"Read one {singular}", parameters=rows),
@@ -260,14 +262,15 @@ def read_record(query: Query, id: str) -> Response:
     """Answer with one record, now or in the past. Raises 404 and 410."""
     with reading(query.min_version) as session:
         revision = _revision(session, query, id)
-        # Included records change without the record.
-        state = head.state(session) if query.include else None
+        # Related records change without the record.
+        state = head.state(session) if query.include or flat.is_flat(query) else None
         etag = tags.of_record(revision, state)
         if unchanged := conditional(etag):
             return unchanged
         included = related(session, query.resource, [id], query.include, {})
+        (document,) = flat.extended(session, query, [id], [revision.document or ""])
     version = state.version if state else revision.version
-    return tagged(envelopes.record(query, revision.document or "", included, version), etag)
+    return tagged(envelopes.record(query, document, included, version), etag)
 
 
 def _revision(session: Session, query: Query, id: str) -> history.RevisionRow:

@@ -8,7 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from api.errors import ProblemError, error_item
-from api.query.language import Expression, Group, Query, SortKey
+from api.query.language import (
+    BACKWARD,
+    Expression,
+    Group,
+    Query,
+)
+from api.query.order import SortKey
 from api.schema import dates
 from api.schema.fields import MAX_INTEGER
 
@@ -24,7 +30,11 @@ KINDS: Mapping[str, Sequence[type]] = {
 
 def signature(query: Query) -> str:
     """Return a short name of a list, from its noun, filters, search and order."""
-    identity = [query.resource.name, _canonical(query.where), [[key.field.name, key.descending] for key in query.order]]
+    identity = [
+        query.resource.name,
+        _canonical(query.where),
+        [[key.name, key.descending != key.backward] for key in query.order],
+    ]
     if query.search is not None:
         identity += [repr(query.search), query.sort is None]
     return digest(identity)
@@ -43,7 +53,9 @@ def _canonical(expression: Expression) -> Any:
 
 def encode(signature: str, values: Sequence[Any]) -> str:
     """Return the cursor for the values of the last row's keys."""
-    text = json.dumps([signature, *values], separators=(",", ":"))
+    # SQLite returns a whole number as an integer, PostgreSQL as a float.
+    plain = [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]
+    text = json.dumps([signature, *plain], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
@@ -53,14 +65,19 @@ def keys(query: Query) -> list[SortKey | type]:
 
 
 def decode(cursor: str, signature: str, keys: Sequence[SortKey | type]) -> list[Any]:
-    """Return the values in a cursor; anyone can write one, so they are checked like other input. Raises a 400."""
+    """Return the values in a cursor; none for the end of the list, which only a cursor of the page before can mean.
+
+    Anyone can write a cursor, so its values are checked like other input. Raises a 400.
+    """
+    text = cursor.removeprefix(BACKWARD)
     try:
-        content = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+        content = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
         values: list[Any] = content[1:]
-        if content[0] == signature and len(values) == len(keys):
-            for value, key in zip(values, keys, strict=True):
+        if content[0] == signature and (len(values) == len(keys) or (text != cursor and not values)):
+            pairs = [*zip(values, keys, strict=False)]
+            for value, key in pairs:
                 _check(value, key)
-            return [_place(value, key) for value, key in zip(values, keys, strict=True)]
+            return [_place(value, key) for value, key in pairs]
     except (ValueError, KeyError, TypeError, RecursionError, IndexError, binascii.Error):
         pass
     item = error_item("cursor", "invalid-cursor", "Take it from `links.next` or `page.cursor` of this list.")
@@ -76,7 +93,7 @@ def _place(value: Any, key: SortKey | type) -> Any:
 def _check(value: Any, key: SortKey | type) -> None:
     """Raise a TypeError or ValueError unless a key can have this value."""
     if isinstance(key, SortKey):
-        if value is None and key.field.nullable:
+        if value is None and key.optional:
             return
         if value not in key.field.schema.get("enum", [value]):
             raise ValueError

@@ -16,8 +16,9 @@ from api.ledger.index.versions import Versions
 from api.query import bitmap_sets, conditions, counts, selects, sets
 from api.query.bitmap_sets import NotIndexedError
 from api.query.labels import names_of
-from api.query.language import Condition, Conditions, Expression, Filter, Group, filters, is_many
+from api.query.language import Condition, Conditions, Expression, Filter, Group, filters
 from api.query.listing import Listing, listing
+from api.query.order import is_many
 from api.query.plan import ALL
 from api.resources import BY_NAME
 from api.schema.choices import label_of

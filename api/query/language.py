@@ -10,10 +10,8 @@ from functools import cache, cached_property
 from typing import Any
 
 from api.ledger.index.words import Search
-from api.ledger.models import Revision
+from api.query.order import LEDGER, SortKey, is_many, order
 from api.resources import BY_NAME, RESOURCES
-from api.schema import nulls
-from api.schema.fields import Document
 from api.schema.operators import OPERATORS, TYPES, Operator, Type, operator_of
 from api.schema.resource import Column, Field, Relation, Resource
 
@@ -25,22 +23,9 @@ MAX_DEPTH = 5
 MAX_NODES = 100
 # Each `contains` reads a text of every record, once for the total, once for the page and once for each facet.
 MAX_CONTAINS = 10
+# A cursor that begins with this sign is the place where the page before ends.
+BACKWARD = "-"
 COUNTS = ("capped", "exact", "none")
-# The ledger adds these fields to every document.
-LEDGER = {
-    name: Field(
-        name=name,
-        column=column,
-        type=TYPES[type],
-        schema=TYPES[type].schema,
-        description=Document().fields[name].metadata["description"],
-        example=Document().fields[name].metadata["example"],
-    )
-    for name, column, type in (
-        ("version", Revision.version, "version"),
-        ("updated_at", Revision.changed_at, "instant"),
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -84,11 +69,6 @@ class Filter:
     def column(self) -> Column:
         """The column that the operator compares."""
         return self.field.compared(self.operator.suffix)
-
-
-def is_many(relation: Relation) -> bool:
-    """Tell whether a relation can lead to more than one record."""
-    return bool(relation.owner.key != "id")
 
 
 @cache
@@ -139,13 +119,6 @@ def _identity(relation: Relation) -> Field:
 
 
 @cache
-def sortable(resource: Resource) -> Mapping[str, Field]:
-    """Return the fields that a list can be sorted by: those of the noun, except prose, and those of the ledger."""
-    fields = {name: field for name, field in resource.fields.items() if field.type.name != "prose"}
-    return {**fields, **LEDGER}
-
-
-@cache
 def includable(resource: Resource) -> Mapping[str, tuple[Relation, ...]]:
     """Return the paths that `include` takes: relations to other nouns, one or two steps long."""
     paths: dict[str, tuple[Relation, ...]] = {}
@@ -188,31 +161,12 @@ class Group:
 Expression = Conditions | Group
 
 
-@dataclass(frozen=True)
-class SortKey:
-    """One sort key: a field and a direction. ``later``: another key comes before it."""
-
-    field: Field
-    descending: bool
-    later: bool = False
-
-    @property
-    def filling(self) -> Any:
-        """The value in place of null, by which rows without a value come last; None if there is none.
-
-        The first key has none: its own index has the range of the nulls, and serves filters as well.
-        """
-        return nulls.last(self.field.type.name, descending=self.descending) if self.later and self.field.nullable else None
-
-    @property
-    def nullable(self) -> bool:
-        """Whether it can be null in the order."""
-        return self.field.nullable and self.filling is None
-
-
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """A query for a list or a record. ``limit`` is None if the request has none; ``search`` is the parsed `q`."""
+    """A query for a list or a record. ``limit`` is None if the request has none; ``search`` is the parsed `q`.
+
+    ``trimmed`` has the members of included records, by noun.
+    """
 
     resource: Resource
     where: Expression = Conditions(())
@@ -225,6 +179,7 @@ class Query:
     include: tuple[tuple[Relation, ...], ...] = ()
     facets: tuple[Filter, ...] = ()
     highlights: bool = False
+    trimmed: tuple[tuple[str, tuple[str, ...]], ...] = ()
     as_of: str | None = None
     min_version: int = 0
 
@@ -232,6 +187,11 @@ class Query:
     def most(self) -> int:
         """The number of records on a page, at most."""
         return DEFAULT_LIMIT if self.limit is None else self.limit
+
+    @property
+    def backward(self) -> bool:
+        """Whether its page ends at the cursor's place; its rows are then read in the opposite order."""
+        return self.cursor is not None and self.cursor.startswith(BACKWARD)
 
     @property
     def ranked(self) -> bool:
@@ -244,17 +204,17 @@ class Query:
 
         The rank of a search is not a sort key; records of equal rank are ordered from the newest to the oldest.
         """
+        keys = self._keys
+        return tuple([replace(key, descending=not key.descending, backward=True) for key in keys]) if self.backward else keys
+
+    @property
+    def _keys(self) -> tuple[SortKey, ...]:
         if self.ranked:
             return (SortKey(LEDGER["version"], descending=True),)
         keys = self.sort if self.sort is not None else order(self.resource, self.resource.default_sort.split(","))
-        if not any(key.field.column is self.resource.model.id for key in keys):
+        if not any(key.field.column is self.resource.model.id and not key.relation for key in keys):
             keys = (*keys, SortKey(self.resource.fields["id"], bool(keys) and keys[-1].descending))
         return (*keys[:1], *[replace(key, later=True) for key in keys[1:]])
-
-
-def order(resource: Resource, names: Sequence[str]) -> tuple[SortKey, ...]:
-    """Return the sort keys for the names in `sort`. Raises KeyError for an unknown name."""
-    return tuple(SortKey(sortable(resource)[name.removeprefix("-")], name.startswith("-")) for name in names)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ from api.ledger import head
 from api.ledger.index import fulltext
 from api.ledger.models import Revision
 from api.query import conditions
-from api.query.language import Query, SortKey
+from api.query.language import Query
+from api.query.order import SortKey
 from api.query.plan import Planner
 
 Value = TypeVar("Value")
@@ -58,7 +59,7 @@ def listing(session: Session, query: Query, planner: Planner) -> Listing:
         statements.replan(session)
     settled = head.state(session).settled
     values: dict[str, Any] = {}
-    keys = tuple([(key.field.name, key.descending) for key in query.order])
+    keys = tuple([(key.name, key.descending, key.backward) for key in query.order])
     shape: tuple[Hashable, ...] = (query.resource.name, conditions.shape(query.where, values), keys, query.ranked, settled)
     if query.search is not None:
         entries = lookup(session, query, planner)
@@ -70,6 +71,11 @@ def listing(session: Session, query: Query, planner: Planner) -> Listing:
 def part_of(whole: Listing, part: Query) -> Listing:
     """Return the list for a part of a list's query, in no particular order."""
     return listing(whole.session, replace(part, sort=(), cursor=None), whole.planner)
+
+
+def from_start(whole: Listing) -> Listing:
+    """Return the same list for its first page."""
+    return listing(whole.session, replace(whole.query, cursor=None), whole.planner)
 
 
 def once(function: Callable[[Listing], Value]) -> Callable[[Listing], Value]:

@@ -3,13 +3,13 @@
 import itertools
 import json
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from api.ledger.index import words
-from api.query import counts, pages, selects
+from api.query import counts, flat, pages, selects
 from api.query.facets import Facet, facet
 from api.query.hints import Hint, hints
 from api.query.language import Query
@@ -44,6 +44,7 @@ def read(session: Session, query: Query, planner: Planner = PLANNER) -> Result:
     list_ = listing(session, query, planner)
     number, relation = counts.total(list_)
     page = pages.page(list_, number)
+    page = replace(page, documents=flat.extended(session, query, page.ids, page.documents))
     facets = {filter.name: facet(list_, filter) for filter in query.facets}
     included = related(session, query.resource, page.ids, query.include, page.related)
     highlights = _highlights(query, page) if query.highlights else None
@@ -66,10 +67,11 @@ def stream(session: Session, query: Query, planner: Planner = PLANNER) -> Genera
 def _streamed(listing: Listing) -> Generator[str]:
     query, plan = listing.query, counts.plan_of(listing)
     for tier in selects.tiers(listing):
-        document = selects.document_of(listing)
-        statement = selects.select_rows(listing, document, plan=plan, tier=tier, needs_table=not query.ranked)
+        columns = [selects.document_of(listing), *flat.columns(query)]
+        needs_table = not query.ranked or flat.is_flat(query)
+        statement = selects.select_rows(listing, *columns, plan=plan, tier=tier, needs_table=needs_table)
         statement = selects.ordered(listing, statement, selects.keys(listing, plan)).limit(query.limit)
         values = {**listing.values, **({} if tier is None else selects.lookup_of(listing, tier).values)}
         # When a reader goes away, the generator is closed, and with it the database's cursor.
         with listing.session.execute(statement.execution_options(yield_per=STREAMED), values) as rows:
-            yield from rows.scalars()
+            yield from (flat.joined(query, row[0], row[1:]) for row in rows) if flat.is_flat(query) else rows.scalars()

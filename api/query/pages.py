@@ -15,10 +15,11 @@ from api.ledger.index.versions import Versions
 from api.ledger.models import Revision
 from api.query import bitmap_sets, conditions, counts, cursors, selects
 from api.query.bitmap_sets import NotIndexedError, Order
-from api.query.language import DEFAULT_LIMIT, is_many
-from api.query.listing import Listing, once
+from api.query.language import BACKWARD, DEFAULT_LIMIT
+from api.query.listing import Listing, from_start, once
+from api.query.order import is_many
 from api.query.plan import Plan, Walk, is_linked, is_walkable
-from api.query.segments import Segment, behind, bounds, is_bounded, nth, segments, within
+from api.query.segments import Segment, begins_with_null, behind, bounds, is_bounded, nth, segments, within
 from api.resources import BY_NAME
 from api.schema.resource import Relation
 
@@ -28,7 +29,7 @@ NO_VERSION = 0
 
 @dataclass(frozen=True)
 class ListPage:
-    """One page: the ids of its records, their documents as stored, and the cursor of the next page.
+    """One page: the ids of its records, their documents as stored, and the cursors of the next page and of the one before.
 
     ``related`` has the documents, by id, of the relations to include that were read with the rows.
     """
@@ -37,6 +38,7 @@ class ListPage:
     documents: Sequence[str]
     related: Mapping[Relation, Mapping[str, str]]
     cursor: str | None
+    before: str | None
 
 
 class PageRow(NamedTuple):
@@ -57,24 +59,30 @@ def page(listing: Listing, number: int | None) -> ListPage:
     signature, limit = cursors.signature(query), query.most
     places = cursors.decode(query.cursor, signature, cursors.keys(query)) if query.cursor else []
     if not limit:
-        return _page([], None)
+        return _page([], None, None)
     way, rows = _way(listing, number), list[PageRow]()
     for segment in segments(listing, places):
         rows += way(listing, segment, places, limit + 1 - len(rows))
         if len(rows) > limit:
             break
-    return _page(rows[:limit], signature if len(rows) > limit else None)
+    if query.backward and not rows:
+        # All records before the place are gone, so the first page is before it.
+        return page(from_start(listing), number)
+    is_more, rows = len(rows) > limit, rows[:limit][:: -1 if query.backward else 1]
+    after, before = (True, is_more) if query.backward else (is_more, bool(query.cursor))
+    following = cursors.encode(signature, rows[-1].keys) if after else None
+    # Behind the last record, the page before is the last one.
+    return _page(rows, following, BACKWARD + cursors.encode(signature, rows[0].keys if rows else ()) if before else None)
 
 
-def _page(rows: Sequence[PageRow], signature: str | None) -> ListPage:
-    """Return a page with these rows; the last page has no ``signature``."""
+def _page(rows: Sequence[PageRow], cursor: str | None, before: str | None) -> ListPage:
+    """Return a page with these rows and cursors."""
     related: dict[Relation, dict[str, str]] = {relation: {} for relation in (rows[0].related if rows else ())}
     for row in rows:
         for relation, (id, document) in row.related.items():
             if id is not None and document is not None:
                 related[relation][id] = document
-    cursor = cursors.encode(signature, rows[-1].keys) if signature else None
-    return ListPage([row.id for row in rows], [row.document for row in rows], related, cursor)
+    return ListPage([row.id for row in rows], [row.document for row in rows], related, cursor, before)
 
 
 def _way(listing: Listing, number: int | None) -> Callable[[Listing, Segment, Sequence[Any], int], list[PageRow]]:
@@ -153,7 +161,7 @@ def upcoming(listing: Listing, segment: Segment, places: Sequence[Any], least: i
     The bitmap index finds them if the list has no search, a filter that is indexed, and a date as its first key.
     """
     order = _date_of(listing)
-    is_range = not segment.whole and not segment.null and (not segment.keys or places[0] is not None)
+    is_range = not segment.whole and not begins_with_null(listing, segment) and (not segment.keys or places[0] is not None)
     if order is None or not is_range:
         return None
     with suppress(NotIndexedError):
@@ -178,7 +186,7 @@ def _first(  # noqa: PLR0913, PLR0917 - a range, an order and a set
 def _date_of(listing: Listing) -> Dimension | None:
     """Return the dimension of a list's first sort key, if that is a date and the list has no search."""
     key = listing.query.order[0]
-    if listing.query.search is not None or key.field.type.name != "date":
+    if listing.query.search is not None or key.relation or key.field.type.name != "date":
         return None
     return dimension_of(listing.query.resource, key.field.ordered)
 
@@ -194,7 +202,8 @@ def _select_versions(versions: Among, listing: Listing, segment: Segment, places
 
 def _select(plan: Plan, listing: Listing, segment: Segment, places: Sequence[Any]) -> Select[Any]:
     """Select the first rows of a segment."""
-    if not listing.joined and not plan.probing and is_linked(listing.query.where):
+    is_sorted = is_linked(listing.query.where) or any(key.relation for key in listing.query.order)
+    if is_sorted and not listing.joined and not plan.probing:
         return _select_late(listing, segment, places, plan)
     keys = selects.keys(listing, plan)
     tier = [] if segment.tier is None else [type_coerce(literal(segment.tier), BigInteger()).label("tier")]

@@ -8,6 +8,7 @@ from api.errors import ErrorList, meant, nearest, shorten
 from api.ledger.index.words import MAX_WORDS, Search, TooManyWords
 from api.ledger.index.words import parse as parse_search
 from api.query.expressions import ExpressionReader
+from api.query.flat import selectable
 from api.query.language import (
     CAP,
     COUNTS,
@@ -22,9 +23,10 @@ from api.query.language import (
     SUGGESTED,
     Expression,
     includable,
-    sortable,
 )
+from api.query.order import sortable
 from api.query.values import bounds, limits, only_value, valid
+from api.resources import RESOURCES
 from api.schema.fields import MAX_INTEGER
 from api.schema.operators import MAX_TEXT, MAX_VALUES, TYPES
 from api.schema.resource import Resource
@@ -64,7 +66,7 @@ def read_names(row: "Parameter", resource: Resource, values: Sequence[str], erro
     choices, names = list(row.choices(resource)), _split(values)
     for name in dict.fromkeys(names):
         if name not in choices:
-            detail = f"`{row.name}` does not take `{shorten(name)}` here."
+            detail = f"`{row.name}` does not take `{shorten(name)}` here.{f' {row.refusal}' if row.refusal else ''}"
             sign = "-" if name.startswith("-") else ""
             near = meant(name.removeprefix("-"), choices)
             suggestion = near if near is None or near.startswith("-") else f"{sign}{near}"
@@ -190,6 +192,7 @@ PARAMETERS = {
             {"type": "string"},
             _sort_names,
             read=read_sort,
+            refusal="Keys are fields of the record or of one that it refers to, not prose, lists or numbers of records.",
             example=lambda resource: resource.default_sort,
         ),
         Parameter(
@@ -219,9 +222,12 @@ PARAMETERS = {
         ),
         Parameter(
             "fields",
-            "Only these members of each record: the others are missing from the answer, even those that its schema requires.",
+            (
+                "Only these members of each record: the others are missing from the answer, even those that its schema "
+                "requires. A dotted name adds a member of this name: a field of the related record, or their number."
+            ),
             {"type": "string"},
-            lambda resource: resource.members,
+            selectable,
             read=read_names,
             example=lambda resource: f"id,{resource.members[1]}",
         ),
@@ -245,6 +251,22 @@ PARAMETERS = {
         MIN_VERSION,
     )
 }
+
+
+def _trimming(noun: Resource) -> Parameter:
+    return Parameter(
+        f"fields[{noun.name}]",
+        f"Only these members of included {noun.name}.",
+        {"type": "string"},
+        lambda _: noun.members,
+        read_names,
+        applies=lambda resource: noun.name in {path[-1].to for path in includable(resource).values()},
+    )
+
+
+# The parameters that trim included records, by noun.
+TRIMMING = {noun.name: _trimming(noun) for noun in RESOURCES}
+PARAMETERS |= {row.name: row for row in TRIMMING.values()}
 
 
 def parameters(resource: Resource) -> dict[str, Parameter]:
@@ -300,4 +322,11 @@ AS_OF = Parameter(
     {"type": "string", "maxLength": 40, "anyOf": [{"pattern": r"^\d{1,16}$"}, {"format": "date-time"}]},
     example=lambda _: "603",
 )
-RECORD_PARAMETERS = {**{name: PARAMETERS[name] for name in ("fields", "include", "min_version")}, "as_of": AS_OF}
+RECORD_PARAMETERS = {
+    name: PARAMETERS[name] for name in ("fields", "include", "min_version", *(r.name for r in TRIMMING.values()))
+}
+
+
+def record_parameters(resource: Resource) -> dict[str, Parameter]:
+    """Return the parameters of one record of a noun by name."""
+    return {**{name: row for name, row in RECORD_PARAMETERS.items() if row.applies(resource)}, "as_of": AS_OF}

@@ -5,6 +5,7 @@ from typing import Any
 
 from api.errors import ErrorList
 from api.query.expressions import body_expression, similar
+from api.query.flat import reachable
 from api.query.language import (
     COUNTS,
     DEFAULT_LIMIT,
@@ -22,9 +23,9 @@ from api.query.language import (
     facetable,
     filters,
     includable,
-    order,
 )
-from api.query.parameters import FIND_PARAMETERS, RECORD_PARAMETERS, Parameter, parameters
+from api.query.order import order
+from api.query.parameters import FIND_PARAMETERS, TRIMMING, Parameter, parameters, record_parameters
 from api.query.values import filter_value, only_value
 from api.resources import RESOURCES
 from api.schema.operators import MAX_VALUES, split
@@ -55,6 +56,7 @@ def parse(resource: Resource, arguments: Arguments, *bodies: Any) -> Query:
             errors.unknown(name, similar(name, known) or sorted([*rows, *known]))
     if values.get("highlights") and "q" not in values:
         errors.add("highlights", "needs-q", "`highlights` shows where the words of `q` are, and there is no `q`.")
+    trimmed = _trimmed(resource, values, errors)
     errors.raise_any()
     where = _joined(conditions, values.get("filter"), [body_expression(resource, body) for body in bodies])
     _price(where, errors)
@@ -71,6 +73,7 @@ def parse(resource: Resource, arguments: Arguments, *bodies: Any) -> Query:
         include=tuple(includable(resource)[name] for name in values.get("include", ())),
         facets=tuple(facetable(resource)[name] for name in values.get("facets", ())),
         highlights=values.get("highlights", False),
+        trimmed=trimmed,
         min_version=values.get("min_version", 0),
     )
 
@@ -107,18 +110,34 @@ def parse_named(rows: Mapping[str, Parameter], arguments: Arguments, required: S
 def parse_record(resource: Resource, arguments: Arguments) -> Query:
     """Return the query for one record. Raises a 400 with every error."""
     errors = ErrorList()
-    values = _values(RECORD_PARAMETERS, resource, arguments, errors)
-    if "as_of" in values and "include" in values:
-        detail = "`include` adds records as they are now: with `as_of`, ask for the related records one by one."
-        errors.add("include", "not-together", detail)
+    values = _values(record_parameters(resource), resource, arguments, errors)
+    reached = {"include": values.get("include"), "fields": set(values.get("fields", ())) & reachable(resource).keys()}
+    for name in [name for name, related in reached.items() if related and "as_of" in values]:
+        detail = f"`{name}` reads related records as they are now: with `as_of`, ask for these one by one."
+        errors.add(name, "not-together", detail)
+    trimmed = _trimmed(resource, values, errors)
     errors.raise_any()
     return Query(
         resource=resource,
         fields=values.get("fields"),
         include=tuple(includable(resource)[name] for name in values.get("include", ())),
+        trimmed=trimmed,
         as_of=values.get("as_of"),
         min_version=values.get("min_version", 0),
     )
+
+
+def _trimmed(resource: Resource, values: Mapping[str, Any], errors: ErrorList) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return the members of included records by noun; adds an error for each noun that `include` does not lead to."""
+    trimmed = [(noun, values[row.name]) for noun, row in TRIMMING.items() if row.name in values]
+    paths = includable(resource)
+    nouns = {step.to for name in values.get("include", ()) for step in paths.get(name, ())}
+    for noun in [noun for noun, _ in trimmed if noun not in nouns and not errors]:
+        detail = f"`{TRIMMING[noun].name}` trims included {noun}, and `include` adds none."
+        ways = [name for name, path in paths.items() if path[-1].to == noun]
+        detail += " For the records of the list, use `fields`." if noun == resource.name else ""
+        errors.add(TRIMMING[noun].name, "needs-include", detail, allowed=[f"include={name}" for name in ways])
+    return tuple(trimmed)
 
 
 def _values(rows: Mapping[str, Parameter], resource: Resource, arguments: Arguments, errors: ErrorList) -> dict[str, Any]:

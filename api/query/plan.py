@@ -189,8 +189,8 @@ PLANNER = Planner()
 
 
 def is_walkable(query: Query) -> bool:
-    """Tell whether a list is sorted, and has a search or a condition on another table."""
-    return not query.ranked and (query.search is not None or is_linked(query.where))
+    """Tell whether an index can have the order of a list that has a search or a condition on another table."""
+    return not query.ranked and not query.order[0].relation and (query.search is not None or is_linked(query.where))
 
 
 def is_linked(expression: Expression) -> bool:

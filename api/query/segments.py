@@ -34,14 +34,14 @@ def _of_tiers(listing: Listing, places: Sequence[Any]) -> Iterator[Segment]:
     for tier in selects.tiers(listing):
         if not places or tier == places[0]:
             yield Segment(1 if places else 0, tier=tier)
-        elif tier is not None and tier > places[0]:
+        elif tier is not None and (tier < places[0] if listing.query.backward else tier > places[0]):
             yield Segment(tier=tier)
 
 
 def _of_keys(listing: Listing, places: Sequence[Any]) -> Iterator[Segment]:
     """Yield first the rows that equal the place in all keys but the last, then in all but the last two, and so on.
 
-    In each of these, later values come before null, unless a value stands for null.
+    In each of these, later values come before null, unless a value stands for null, or the list is read backward.
     """
     order = listing.query.order
     if not places:
@@ -50,9 +50,9 @@ def _of_keys(listing: Listing, places: Sequence[Any]) -> Iterator[Segment]:
         yield Segment(len(order), whole=True)
     else:
         for length in range(len(order), 0, -1):
-            if places[length - 1] is not None:
+            if places[length - 1] is not None or listing.query.backward:
                 yield Segment(length)
-                if order[length - 1].nullable:
+                if order[length - 1].nullable and not listing.query.backward:
                     yield Segment(length, null=True)
 
 
@@ -80,18 +80,27 @@ def behind(listing: Listing, segment: Segment, places: Sequence[Any], plan: Plan
     if segment.whole:
         row, bound = tuple_(*keys), tuple_(*bounds)
         return row < bound if order[0].descending else row > bound
+    filled = _filled(listing, places)
     equal = [
         column == bound if place is not None else column.is_(None)
-        for column, bound, place in zip(keys[:-1], bounds[:-1], _filled(listing, places), strict=False)
+        for column, bound, place in zip(keys[:-1], bounds[:-1], filled, strict=False)
     ]
     if segment.null:
         return and_(*equal, keys[-1].is_(None))
+    if filled[segment.keys - 1 + int(listing.query.ranked)] is None:
+        # Backward, every value comes after null.
+        return and_(*equal, keys[-1].is_not(None))
     return and_(*equal, keys[-1] < bounds[-1] if order[len(keys) - 1].descending else keys[-1] > bounds[-1])
+
+
+def begins_with_null(listing: Listing, segment: Segment) -> bool:
+    """Tell whether the first rows of a segment can be without a value of the last of its keys."""
+    return segment.null or (not segment.keys and listing.query.backward and listing.query.order[0].nullable)
 
 
 def is_bounded(listing: Listing, segment: Segment) -> bool:
     """Tell whether `within` applies: to a range in the first key, where no key is of the ledger, which `nth` does not read."""
-    is_range = segment.whole or (segment.keys <= 1 and not segment.null)
+    is_range = segment.whole or (segment.keys <= 1 and not begins_with_null(listing, segment))
     return is_range and not any(is_of_ledger(key) for key in listing.query.order)
 
 

@@ -18,14 +18,17 @@ from sqlalchemy import (
     true,
     type_coerce,
 )
+from sqlalchemy.orm import aliased
 
 from api.db.statements import constant
 from api.ledger.index import fulltext
 from api.ledger.models import CURRENT, Dirty, Revision
 from api.query import conditions
-from api.query.language import Expression, SortKey
+from api.query.language import Expression
 from api.query.listing import Listing, is_of_ledger, lookup
+from api.query.order import SortKey
 from api.query.plan import ALL, Plan
+from api.resources import BY_NAME
 from api.schema import nulls
 from api.schema.operators import WIDE
 from api.schema.resource import Resource
@@ -105,8 +108,11 @@ def lookup_of(listing: Listing, tier: int | None = None) -> fulltext.Lookup:
 
 
 def tiers(listing: Listing) -> Sequence[int | None]:
-    """Return the tiers of a ranked list; the only tier of another list is None."""
-    return [*fulltext.tiers(listing.query.search)] if listing.query.ranked and listing.query.search else [None]
+    """Return the tiers of a ranked list, in the order of reading; the only tier of another list is None."""
+    query = listing.query
+    if not query.ranked or not query.search:
+        return [None]
+    return [*fulltext.tiers(query.search)][:: -1 if query.backward else 1]
 
 
 def current(resource: Resource, column: Any, id: Any) -> ScalarSelect[Any]:
@@ -150,6 +156,10 @@ def keys(listing: Listing, plan: Plan) -> tuple[ColumnElement[Any], ...]:
 def _key(key: SortKey) -> Any:
     # The times in the ledger have the same order as its versions, which have no ties.
     column = Revision.version if is_of_ledger(key) else key.field.ordered
+    if key.relation:
+        target = aliased(BY_NAME[key.relation.to or ""].model)
+        related = select(getattr(target, column.key)).where(target.id == conditions.target_of(key.relation))
+        column = related.scalar_subquery()
     return type_coerce(column, WIDE[key.field.type.name]) if key.field.type.name in WIDE else column
 
 
@@ -160,11 +170,12 @@ def compared(listing: Listing, columns: Sequence[Any]) -> list[ColumnElement[Any
 
 
 def ordered(listing: Listing, statement: Select[Any], columns: Sequence[Any]) -> Select[Any]:
-    """Order a statement by the columns of the sort keys, with nulls last in both directions."""
+    """Order a statement by the columns of the sort keys, with nulls at the end of the list in both directions."""
     terms = []
     for column, key in zip(compared(listing, columns), listing.query.order, strict=True):
         term = column.desc() if key.descending else column.asc()
-        terms.append(term.nulls_last() if key.nullable else term)
+        last = term.nulls_first if key.backward else term.nulls_last
+        terms.append(last() if key.nullable else term)
     return statement.order_by(*terms)
 
 

@@ -17,6 +17,11 @@ from api.schema.operators import Type, type_of, value_schema
 Column = InstrumentedAttribute[Any]
 
 
+def is_nullable(column: Column) -> bool:
+    """Tell whether a column can be null."""
+    return bool(column.property.columns[0].nullable)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Field:
     """A single value of a record, or of a row of one of its parts; lists can be filtered by it, and mostly sorted."""
@@ -31,7 +36,7 @@ class Field:
     @property
     def nullable(self) -> bool:
         """Whether it can be null."""
-        return bool(self.column.property.columns[0].nullable)
+        return is_nullable(self.column)
 
     @property
     def ordered(self) -> Column:

@@ -13,10 +13,10 @@ from werkzeug.datastructures import MultiDict
 from api.ledger import history
 from api.ledger.history import RevisionRow
 from api.ledger.models import ERASE, Revision
-from api.query import language
 from api.query.facets import Facet
 from api.query.language import Filter, Query
 from api.query.lists import Result
+from api.query.order import is_many
 from api.schema import strict_json
 from api.schema.fields import instant
 from api.schema.formats import select as select_members
@@ -28,13 +28,20 @@ Included = Mapping[str, Mapping[str, str]]
 
 def record(query: Query, document: str, included: Included, version: int) -> Response:
     """Return the answer with one record."""
-    return Response(_envelope(_selected(document, query.fields), included, {"meta": {"version": version}}), content_type=JSON)
+    return Response(
+        _envelope(_selected(document, query.fields), _trimmed(query, included), {"meta": {"version": version}}),
+        content_type=JSON,
+    )
 
 
 def listing(query: Query, result: Result, version: int) -> Response:
     """Return the answer with a page of a list."""
-    cursor = result.page.cursor
-    links = {"self": address(request.args), "next": cursor and address(request.args, cursor=cursor)}
+    cursor, before = result.page.cursor, result.page.before
+    links = {
+        "self": address(request.args),
+        "next": cursor and address(request.args, cursor=cursor),
+        "prev": before and address(request.args, cursor=before),
+    }
     members: dict[str, Any] = {
         "facets": {filter.name: _facet(filter, result.facets[filter.name]) for filter in query.facets},
         "page": page(query.most, cursor, result.total, result.relation),
@@ -44,7 +51,7 @@ def listing(query: Query, result: Result, version: int) -> Response:
     if query.highlights:
         members["highlights"] = result.highlights
     data = f"[{','.join(_selected(document, query.fields) for document in result.page.documents)}]"
-    response = Response(_envelope(data, result.included, members), content_type=JSON)
+    response = Response(_envelope(data, _trimmed(query, result.included), members), content_type=JSON)
     response.headers["Link"] = link_header(links)
     response.headers["Content-Disposition"] = f'inline; filename="{query.resource.name}.json"'
     return response
@@ -116,6 +123,14 @@ def _envelope(data: str, included: Included, members: Mapping[str, Any]) -> str:
     return f'{{"data":{data},"included":{{{nouns}}},{_compact(members)[1:]}'
 
 
+def _trimmed(query: Query, included: Included) -> Included:
+    members = dict(query.trimmed)
+    return {
+        noun: {id: _selected(document, members.get(noun)) for id, document in documents.items()}
+        for noun, documents in included.items()
+    }
+
+
 def _by_id(documents: Mapping[str, str]) -> str:
     return ",".join(f"{json.dumps(id)}:{document}" for id, document in documents.items())
 
@@ -158,7 +173,7 @@ def _filtered_by(filter: Filter) -> Callable[[Sequence[Any]], str]:
     # A second condition on a relation to many must hold for any related record, not for the one that is filtered by already:
     # so it goes into `filter`, as an `and`.
     prefixes = {re.split(r"__|\.", name)[0] for name in kept}
-    is_apart = bool(filter.path) and language.is_many(filter.path[0]) and filter.path[0].prefix in prefixes
+    is_apart = bool(filter.path) and is_many(filter.path[0]) and filter.path[0].prefix in prefixes
     start = address(kept)
     rest = address(kept, filter=json.dumps(expression)) if expression else start
     sign = {True: "&", False: "?"}

@@ -29,7 +29,7 @@ HEADERS = (
 VARY = header("Vary", VARIES, "Accept, Accept-Encoding")
 LINK = header(
     "Link",
-    "The links of `links` (RFC 8288); only `next` if both take more than 4,000 characters.",
+    "The links of `links` (RFC 8288); only `next` if all take more than 4,000 characters.",
     '<https://api.example.org/cities?limit=2>; rel="self"',
 )
 CONTENT_RANGE = header("Content-Range", "The part that this is, and the size of the whole.", "bytes 0-99/2048")

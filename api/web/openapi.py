@@ -15,10 +15,9 @@ from api.editing.inputs import Input
 from api.resources import RESOURCES
 from api.schema.choices import Choice
 from api.schema.fields import Document, Part
-from api.schema.operators import TYPES
 from api.web.blueprints import Blueprint, response_name
 from api.web.headers import ALLOW, CHALLENGE, COUNTED, NOT_KEPT, RETRY_AFTER
-from api.web.parameters import RecordConverter, expression_components, parameter_components
+from api.web.parameters import VALUE_LISTS, VALUES, RecordConverter, expression_components, parameter_components
 from api.web.problem_types import PROBLEMS
 from api.web.problems import MEDIA_TYPE, ProblemSchema, example
 from api.web.references import share
@@ -112,7 +111,8 @@ def document(routes: Sequence[Blueprint], webhooks: Mapping[str, Any], messages:
             api.spec.components.parameter(name, "query", parameter)
         for name, expression in expression_components(resource).items():
             api.spec.components.schema(name, expression)
-    api.spec.components.schema("EdtfDate", TYPES["date"].schema)
+    for name, schema_of_values in {**VALUES, **VALUE_LISTS}.items():
+        api.spec.components.schema(name, schema_of_values)
     for name, schema in messages.items():
         api.spec.components.schema(name, schema=schema)
     for blueprint in routes:

@@ -12,7 +12,7 @@ from api.query.expressions import CONNECTIVES
 from api.query.parameters import Parameter
 from api.resources import BY_NAME, RESOURCES
 from api.schema.fields import RESERVED, SLUG
-from api.schema.operators import MAX_VALUES
+from api.schema.operators import MAX_VALUES, TYPES
 from api.schema.resource import Resource
 from api.web.responses import JSON
 
@@ -24,8 +24,19 @@ NOUN = {
     "schema": {"type": "string", "enum": NOUNS},
     "example": "cities",
 }
-# The schema of a date is long, and lists have many filters of dates.
-EDTF_DATE = "#/components/schemas/EdtfDate"
+# Schemas that very many filters share, by the name of their component, and the schemas of lists of these values.
+VALUES = {
+    name: dict(TYPES[type].schema) for name, type in (("EdtfDate", "date"), ("RecordId", "reference"), ("FilterText", "text"))
+}
+VALUE_LISTS = {
+    f"{name}List": {
+        "type": "array",
+        "items": {"$ref": f"#/components/schemas/{name}"},
+        "minItems": 1,
+        "maxItems": MAX_VALUES,
+    }
+    for name in VALUES
+}
 
 
 class RecordConverter(BaseConverter):
@@ -104,20 +115,23 @@ def _described(row: Parameter, resource: Resource) -> dict[str, Any]:
 
 def _described_filter(filter: language.Filter) -> dict[str, Any]:
     many = filter.operator.many
-    field = filter.name.partition("__")[0]
+    text = filter.operator.description
     is_first = filter.operator.name in {"", filter.field.operators[0]}
     return {
-        "description": f"{filter.description if is_first else f'`{field}`'}: {filter.operator.description}.",
-        **_schema({"$ref": EDTF_DATE} if filter.type.name == "date" else filter.schema, many=many, most=MAX_VALUES),
+        "description": f"{filter.description}: {text}." if is_first else f"{text[0].upper()}{text[1:]}.",
+        **_schema(_referred(filter.schema, VALUES), many=many, most=MAX_VALUES),
         "example": [filter.example] if many else filter.example,
     }
+
+
+def _referred(schema: dict[str, Any], shared: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return a reference to the component with this schema, or else the schema."""
+    return next(({"$ref": f"#/components/schemas/{name}"} for name, other in shared.items() if other == schema), schema)
 
 
 def _schema(value: Mapping[str, Any], *, many: bool, most: int) -> dict[str, Any]:
     """Return the schema of a parameter with one value, or with a list of values that commas separate."""
     if not many:
         return {"schema": dict(value)}
-    return {
-        "schema": {"type": "array", "items": dict(value), "minItems": 1, "maxItems": most},
-        "explode": False,
-    }
+    schema = {"type": "array", "items": dict(value), "minItems": 1, "maxItems": most}
+    return {"schema": _referred(schema, VALUE_LISTS), "explode": False}

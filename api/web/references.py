@@ -50,7 +50,8 @@ def _refer(components: Json, kind: str, slots: Sequence[Slot]) -> None:
 def _parameters(spec: Json) -> Iterator[Slot]:
     for tag, holder in _holders(spec, "parameters"):
         for index, row in enumerate(holder["parameters"]):
-            name = row["name"]
+            # Names of components have no brackets.
+            name = row["name"].replace("[", ".").replace("]", "")
             yield Slot(holder["parameters"], index, (name, f"{tag}.{name}", f"{tag}.{row['in']}.{name}"))
 
 

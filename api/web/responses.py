@@ -23,7 +23,7 @@ from api.web.negotiation import preferred_types
 from api.web.problems import base_url
 
 JSON, NDJSON = (FORMATS[name].media_type for name in ("json", "ndjson"))
-# Not every proxy passes a longer header; `links` in the body always has both links.
+# Not every proxy passes a longer header; `links` in the body always has all links.
 MAX_LINK = 4_000
 # Pieces of at least 65,536 characters: an answer that has fewer is sent with its length.
 WHOLE = 16

@@ -57,6 +57,20 @@ class LinksSchema(Schema):
     )
 
 
+class ListLinksSchema(LinksSchema):
+    """Links to this page, to the next one and to the one before."""
+
+    prev = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "The page before, with the records that are before this page now; null on the first page.",
+            "example": "https://api.example.org/cities?limit=2&cursor=-WyI4ZjE0ZTQ1ZiJd",
+            "format": "uri",
+        },
+    )
+
+
 class HintSchema(Schema):
     """A value of a filter that no record has."""
 
@@ -212,7 +226,7 @@ def list_of(resource: Resource) -> type[Schema]:
             metadata={"description": "The facets that `facets` names, by name.", "example": {}},
         ),
         "page": fields.Nested(PageSchema, required=True, metadata={"description": "Which part of the list this page is."}),
-        "links": fields.Nested(LinksSchema, required=True, metadata={"description": "Links to this page and to the next one."}),
+        "links": fields.Nested(ListLinksSchema, required=True, metadata={"description": "Links to pages of the list."}),
         "meta": fields.Nested(MetaSchema, required=True, metadata={"description": "About the answer."}),
     }
     if resource.search:

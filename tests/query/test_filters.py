@@ -1,5 +1,7 @@
 """The query language against a second opinion: random requests about random worlds, on both databases, and `oracle`."""
 
+import csv
+import io
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -15,9 +17,17 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from api.db.database import Database
-from api.query.language import Filter, facetable, filters, includable, sortable
+from api.query.flat import selectable
+from api.query.language import (
+    Filter,
+    facetable,
+    filters,
+    includable,
+)
+from api.query.order import sortable
 from api.resources import BY_NAME
 from api.schema.fields import MAX_INTEGER
+from api.schema.formats import cell
 from api.schema.resource import Resource
 from tests.support import oracle
 from tests.support.answers import Json
@@ -135,7 +145,7 @@ def test_oracle_knows(places: list[Place], resource: Resource) -> None:
     for name, row in filters(resource).items():
         example = [row.example] if row.operator.many else row.example
         assert {oracle.matches(world, noun, record, {name: example}) for record in records} <= {True, False}
-    assert all(len(oracle.ordered(records, [key])) == len(records) for key in sortable(resource))
+    assert all(len(oracle.ordered(records, [key], (world, noun))) == len(records) for key in sortable(resource))
     # A world can have no record with a value.
     assert all(isinstance(oracle.facet(world, noun, records, name), list) for name in facetable(resource))
     assert [*oracle.included(world, noun, records, includable(resource))]
@@ -158,7 +168,7 @@ def check_list(places: list[Place], data: st.DataObject) -> None:
     drawn = narrowed(draw, place, noun)
     left, arguments = drawn.left(place.world, noun.name), drawn.arguments
     keys = draw(st.lists(st.sampled_from(directed(noun)), max_size=3, unique_by=fieldwise))
-    expected = oracle.ordered(left, keys or noun.default_sort.split(","))
+    expected = oracle.ordered(left, keys or noun.default_sort.split(","), (place.world, noun.name))
     arguments += [("sort", ",".join(keys))] if keys else []
     arguments += draw(st.sampled_from([[], [("count", "capped")], [("count", "exact")], [("count", "none")]]))
     paths = draw(st.lists(st.sampled_from(list(includable(noun))), max_size=2, unique=True))
@@ -173,6 +183,17 @@ def test_order_by_flag(places: list[Place], name: str, sign: str) -> None:
     noun, key = BY_NAME[name], f"{sign}{'tied' if name == 'awards' else 'state_capital'}"
     for place in places:
         compare(place, noun, [("sort", key)], oracle.ordered(place.world.all(name), [key]), 2)
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+@nouns
+def test_every_order_by_a_related_record(places: list[Place], resource: Resource, sign: str) -> None:
+    """Each field of a to-one relation orders a list, also behind another key and before one, over several pages."""
+    place, size = places[0], len(places[0].world.all(resource.name))
+    for name in [key for key, row in sortable(resource).items() if row.relation]:
+        for keys in ([f"{sign}{name}"], [f"{sign}{name}", "-version"], [resource.default_sort.split(",")[0], f"{sign}{name}"]):
+            expected = oracle.ordered(place.world.all(resource.name), keys, (place.world, resource.name))
+            compare(place, resource, [("sort", ",".join(keys))], expected, size // 3 + 1)
 
 
 @pytest.mark.parametrize("key", ["version", "-updated_at"])
@@ -322,17 +343,29 @@ def test_shape(places: list[Place], data: st.DataObject) -> None:
     """A page has exactly the requested members and the included records of its own records."""
     draw = data.draw
     place, noun = places[draw(st.integers(0, WORLDS - 1))], BY_NAME[draw(st.sampled_from(list(BY_NAME)))]
-    members = draw(st.lists(st.sampled_from(noun.members), min_size=1, max_size=4, unique=True))
+    members = draw(st.lists(st.sampled_from(selectable(noun)), min_size=1, max_size=4, unique=True))
     paths = draw(st.lists(st.sampled_from(list(includable(noun))), min_size=1, max_size=3, unique=True))
+    nouns = sorted({step.to or "" for path in paths for step in includable(noun)[path]})
+    trimmed = {
+        name: draw(st.lists(st.sampled_from(BY_NAME[name].members), min_size=1, max_size=3, unique=True))
+        for name in draw(st.lists(st.sampled_from(nouns), unique=True))
+    }
     shape = f"fields={','.join(members)}&include={','.join(paths)}"
+    shape += "".join(f"&fields[{name}]={','.join(kept)}" for name, kept in trimmed.items())
     page = oracle.ordered(place.world.all(noun.name), ["-version"])[: draw(st.integers(1, 30))]
     answer = place.ask(f"/{noun.name}?sort=-version&limit={len(page)}&{shape}")
-    assert answer["data"] == [{name: record[name] for name in members} for record in page]
-    assert answer["included"] == oracle.included(place.world, noun.name, page, paths)
+    rows = [{name: oracle.selected(place.world, noun.name, record, name) for name in members} for record in page]
+    assert answer["data"] == rows
+    assert answer["included"] == oracle.trimmed(oracle.included(place.world, noun.name, page, paths), trimmed)
     record = draw(st.sampled_from(page))
     answer = place.ask(f"/{noun.name}/{record['id']}?{shape}")
-    assert answer["data"] == {name: record[name] for name in members}
-    assert answer["included"] == oracle.included(place.world, noun.name, [record], paths)
+    assert answer["data"] == rows[page.index(record)]
+    assert answer["included"] == oracle.trimmed(oracle.included(place.world, noun.name, [record], paths), trimmed)
+    path = f"?sort=-version&limit={len(page)}&fields={','.join(members)}"
+    assert [json.loads(line) for line in place.get(f"/{noun.name}.ndjson{path}").text.splitlines()] == rows
+    # A row of one empty cell is an empty line, which Python reads as a row without cells.
+    table = [row or [""] for row in csv.reader(io.StringIO(place.get(f"/{noun.name}.csv{path}").text, newline=""))]
+    assert table == [members, *[[cell(row[name]) for name in members] for row in rows]]
 
 
 @pytest.mark.parametrize(
@@ -481,7 +514,7 @@ CELLS = st.fixed_dictionaries(
 @given(data=st.data())
 @limits(max_examples=examples(5), deadline=None, suppress_health_check=list(HealthCheck))
 def test_walk_while_others_write(own_client: FlaskClient, database: Database, noun: str, data: st.DataObject) -> None:
-    """In any order, with ties and nulls: a record that stays is seen once, in order, while others come and go."""
+    """In any order, with ties and nulls, forth and back: a record that stays is seen once, while others come and go."""
     check_walk(own_client, database, noun, data.draw)
 
 
@@ -495,22 +528,43 @@ def test_many_walks_while_others_write(own_client: FlaskClient, database: Databa
 
 
 def check_walk(own_client: FlaskClient, database: Database, noun: str, draw: Callable[[Any], Any]) -> None:
-    """Walk through a list while records are added and removed."""
+    """Walk through a list and back while records are added and removed."""
     left = [row for row in own_client.get(f"/{noun}?limit=500").get_json()["data"] if row["id"].startswith("w-")]
     write(database, REMOVE[noun], left)
     rows = [{"id": f"w-{number}", **row} for number, row in enumerate(draw(st.lists(CELLS, min_size=4, max_size=20)))]
     leaving, late = rows[: len(rows) // 4], rows[len(rows) // 2 :]
     write(database, ADD[noun], rows[: len(rows) // 2])
-    keys = draw(st.lists(st.sampled_from(directed(BY_NAME[noun])), min_size=1, max_size=3, unique_by=fieldwise))
+    # `fields` takes no part of a related record's object.
+    names = [name for name in directed(BY_NAME[noun]) if name.count(".") < 2]
+    keys = draw(st.lists(st.sampled_from(names), min_size=1, max_size=3, unique_by=fieldwise))
     stay = {row["id"] for row in own_client.get(f"/{noun}?limit=500").get_json()["data"]} - {row["id"] for row in leaving}
-    address: str | None = f"/{noun}?limit={draw(st.integers(1, 12))}&sort={','.join(keys)}"
+    # A record that is gone in the end still has what it was sorted by.
+    members = [*BY_NAME[noun].members, *({key.removeprefix("-") for key in keys} & {*selectable(BY_NAME[noun])})]
+    selected = f"&fields={','.join(dict.fromkeys(members))}"
+    address: str | None = f"/{noun}?limit={draw(st.integers(1, 12))}&sort={','.join(keys)}{selected}"
     walked: list[Document] = []
+    came: list[Document] = []
+    gone: list[Document] = []
     while address:
         answer = own_client.get(address.removeprefix(BASE)).get_json()
         walked += answer["data"]
         address = answer["links"]["next"]
-        write(database, ADD[noun], [late.pop()] if late else [])
-        write(database, REMOVE[noun], [leaving.pop()] if leaving else [])
+        coming, going = late[-1:], leaving[-1:]
+        write(database, ADD[noun], coming)
+        write(database, REMOVE[noun], going)
+        came, late, gone, leaving = came + coming, late[:-1], gone + going, leaving[:-1]
+    check_walked(walked, keys, stay)
+    walked = answer["data"]
+    while answer["links"]["prev"]:
+        answer = own_client.get(answer["links"]["prev"].removeprefix(BASE)).get_json()
+        walked = answer["data"] + walked
+        write(database, ADD[noun], [gone.pop()] if gone else [])
+        write(database, REMOVE[noun], [came.pop()] if came else [])
+    check_walked(walked, keys, stay)
+
+
+def check_walked(walked: list[Document], keys: list[str], stay: set[str]) -> None:
+    """Check that each record came once, in order, and that none of those that stayed is missing."""
     expected = oracle.ordered({row["id"]: row for row in walked}.values(), keys)
     assert [row["id"] for row in walked] == [row["id"] for row in expected]
     assert stay <= {row["id"] for row in walked}

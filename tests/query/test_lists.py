@@ -1,6 +1,7 @@
 """The statement behind a list: its plan, and its order on both databases."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +21,7 @@ from api.resources import BY_NAME
 from api.schema.resource import Resource
 from api.settings import Settings
 from tests.support.applications import serving
-from tests.support.databases import Store, opened, publishing
+from tests.support.databases import Store, counted, opened, publishing
 from tests.support.lengths import examples
 from tests.support.plans import plans
 from tests.support.records import nouns
@@ -80,13 +81,149 @@ def test_later_nulls_are_read_from_an_index(full_client: FlaskClient) -> None:
 
 
 def check_plans(client: FlaskClient, resource: Resource, sort: str) -> None:
-    """Check the plans of the first page of a list and of a deep one."""
+    """Check the plans of the first page of a list, of a deep one, and of the page before it."""
     path = f"/{resource.name}?sort={sort}"
     cursor = client.get(f"{path}&limit=250").get_json()["page"]["cursor"]
-    for page in ("", f"&cursor={cursor}"):
+    for page in ("", f"&cursor={cursor}", f"&cursor=-{cursor}"):
         (plan,) = plans(client, f"{path}&limit=20{page}")
         for bad in ("TEMP B-TREE", "Sort ", "Seq Scan on revision", "SCAN revision", f"Seq Scan on {resource.name}"):
             assert bad not in plan, plan
+
+
+def test_the_page_before(own_client: FlaskClient, database: Database) -> None:
+    """The link to the page before leads to the same records after others came; the control is the list from its start."""
+
+    def get(address: str) -> Any:
+        return own_client.get(address.removeprefix("http://localhost")).get_json()
+
+    def execute(statement: str) -> None:
+        with publishing(database) as session:
+            session.execute(text(statement))
+
+    first = get("/priorities?sort=name&limit=3")
+    assert first["links"]["prev"] is None
+    second = get(first["links"]["next"])
+    assert get(second["links"]["prev"])["data"] == first["data"]
+    assert get(second["links"]["prev"])["links"]["prev"] is None
+    execute("insert into priorities (id, name, description) values ('a0', '!', 'x')")
+    again = get(second["links"]["prev"])
+    assert again["data"] == first["data"] != get(first["links"]["self"])["data"]
+    assert [row["id"] for row in get(again["links"]["prev"])["data"]] == ["a0"]
+    # All records of the page before are gone: the first page is before the place.
+    alone = get(again["links"]["prev"])["links"]["self"]
+    execute("delete from priorities where id = 'a0'")
+    assert get(alone)["data"] == first["data"]
+    # Behind the last record there is no record; the last page is before that.
+    execute("insert into priorities (id, name, description) values ('zz', '~', 'x')")
+    last = get("/priorities?sort=name&limit=500")["data"]
+    behind = get(f"/priorities?sort=name&limit={len(last) - 1}")["links"]["next"]
+    end = get(behind)["links"]["prev"].replace("cursor=-", "cursor=")
+    assert [row["id"] for row in get(end)["data"]] == []
+    assert get(get(end)["links"]["prev"])["data"] == last[1:]
+
+
+@pytest.mark.parametrize("cursor", ["-", "--", "-WyJ4Il0", "WyJ4Il0", "-W10"])
+def test_a_cursor_of_no_place(client: FlaskClient, cursor: str) -> None:
+    """A cursor without a place of this list is refused."""
+    (error,) = client.get(f"/cities?cursor={cursor}").get_json()["errors"]
+    assert error["code"] == "invalid-cursor"
+
+
+@pytest.mark.parametrize("suffix", ["", ".csv", ".ndjson"])
+def test_fields_of_related_records_cost_no_statement_per_record(full_client: FlaskClient, suffix: str) -> None:
+    """One record or 300: dotted fields cost a page one more statement, and a stream none."""
+    extra = 0 if suffix else 1
+    for limit in (1, ROWS):
+        numbers = []
+        for names in ("rank", "rank,city.name,city.state,survey.year,initiatives.count,citations.count"):
+            path = f"/awards{suffix}?limit={limit}&sort=id&fields={names}"
+            with counted(full_client.application.extensions["database"]) as executed:
+                assert full_client.get(path).text.count("\n" if suffix else '"rank"') >= limit
+            assert executed
+            numbers.append(len(executed))
+        assert numbers[1] == numbers[0] + extra
+
+
+def test_fields_of_related_records(client: FlaskClient) -> None:
+    """Dotted names are members of the record; those of a missing record are null."""
+    (row, *_) = client.get("/awards?fields=city,city.name,survey.year,initiatives.count&city=los-angeles-ca").get_json()["data"]
+    assert row == {"city": "los-angeles-ca", "city.name": "Los Angeles", "initiatives.count": 11, "survey.year": 2024}
+    row = client.get("/initiatives/los-angeles-ca-myla311?fields=parent.title,children.count,city.state").get_json()["data"]
+    assert row == {"children.count": 1, "city.state": "CA", "parent.title": None}
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "suggestion"),
+    [
+        ("/awards?fields=city.nme", "unknown-name", "city.name"),
+        ("/awards?fields=initiatives.title", "unknown-name", "initiatives.count"),
+        ("/awards/x?fields=city.name&as_of=1", "not-together", None),
+    ],
+)
+def test_no_such_field_of_a_related_record(client: FlaskClient, path: str, code: str, suggestion: str | None) -> None:
+    """An unknown dotted name is refused with the nearest one; a relation to many has no fields; the past has no relations."""
+    (error,) = client.get(path).get_json()["errors"]
+    assert (error["code"], error.get("suggestion")) == (code, suggestion)
+
+
+def test_sorting_by_related_records(client: FlaskClient) -> None:
+    """Two relations give the order of a list, of a search, and of a stream; the id breaks ties."""
+    rows = client.get("/initiatives?sort=-city.name,parent.title,-status&limit=500&q=data&fields=id,city.name").get_json()[
+        "data"
+    ]
+    assert [row["city.name"] for row in rows] == sorted([row["city.name"] for row in rows], reverse=True)
+    assert len({row["city.name"] for row in rows}) > 1
+    streamed = client.get("/initiatives.ndjson?sort=-city.name,parent.title,-status&q=data&fields=id").text.splitlines()
+    assert [json.loads(line)["id"] for line in streamed] == [row["id"] for row in rows]
+    awards = client.get("/awards?sort=survey.year,-city.name&fields=city.name").get_json()["data"]
+    assert [row["city.name"] for row in awards] == ["San Jose", "San Diego", "Sacramento", "Los Angeles"]
+
+
+def test_a_related_order_scans_no_ledger(full_client: FlaskClient) -> None:
+    """The database sorts a list by related records, for no index has this order, and looks up documents one by one."""
+    (plan,) = plans(full_client, "/awards?sort=city.name&limit=20")
+    (control,) = plans(full_client, "/awards?sort=id&limit=20")
+    assert re.search("TEMP B-TREE|Sort ", plan)
+    assert not re.search("TEMP B-TREE|Sort ", control)
+    for bad in ("Seq Scan on revision", "SCAN revision"):
+        assert bad not in plan, plan
+
+
+def test_included_records_are_trimmed(client: FlaskClient) -> None:
+    """`fields[cities]` leaves these members of included cities, and the list's own records whole."""
+    answer = client.get("/awards?include=city,survey&fields[cities]=name,state&limit=1").get_json()
+    (award,) = answer["data"]
+    assert answer["included"]["cities"] == {award["city"]: {"name": "San Diego", "state": "CA"}}
+    assert "year" in answer["included"]["surveys"][award["survey"]]
+    assert set(award) == {*BY_NAME["awards"].members}
+
+
+@pytest.mark.parametrize(
+    ("path", "parameter", "code", "suggestion"),
+    [
+        ("/awards?fields[cities]=name", "fields[cities]", "needs-include", None),
+        ("/awards/x?fields[cities]=name", "fields[cities]", "needs-include", None),
+        ("/awards?include=city&fields[cities]=nme", "fields[cities]", "unknown-name", "name"),
+        ("/awards?include=city&fields[city]=name", "fields[city]", "unknown-parameter", "city"),
+        ("/citations?fields[citations]=id", "fields[citations]", "needs-include", None),
+        ("/awards.csv?fields[cities]=name&include=city", "fields[cities]", "not-in-this-format", None),
+    ],
+)
+def test_no_such_trimming(client: FlaskClient, path: str, parameter: str, code: str, suggestion: str | None) -> None:
+    """A noun that is not included, an unknown one, and an unknown member are refused by name."""
+    errors = client.get(path).get_json()["errors"]
+    assert (parameter, code, suggestion) in [(row["parameter"], row["code"], row.get("suggestion")) for row in errors]
+
+
+@pytest.mark.parametrize(
+    ("sort", "suggestion"),
+    [("city.nme", "city.name"), ("-city.nme", "-city.name"), ("city.summary", "city.country"), ("initiatives.count", None)],
+)
+def test_what_no_list_is_sorted_by(client: FlaskClient, sort: str, suggestion: str | None) -> None:
+    """A field that does not exist, prose, and numbers of related records are refused, with the nearest names."""
+    (error,) = client.get(f"/awards?sort={sort}").get_json()["errors"]
+    assert "not prose, lists or numbers of records" in error["detail"]
+    assert (error["code"], error.get("suggestion"), len(error["allowed"])) == ("unknown-name", suggestion, 10)
 
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)
@@ -168,6 +305,11 @@ def test_every_plan_reads_the_same_rows(client: FlaskClient, monkeypatch: pytest
         ]
         following = answer["links"]["next"] and answer["links"]["next"].removeprefix("http://localhost")
     assert walked == expected["data"]
+    back = answer["data"]
+    while answer["links"]["prev"]:
+        answer = client.get(answer["links"]["prev"].removeprefix("http://localhost")).get_json()
+        back = answer["data"] + back
+    assert back == walked
     streamed = client.get(path.replace("?", ".ndjson?").split("&facets=")[0]).text.splitlines()
     assert [json.loads(line)["id"] for line in streamed] == [row["id"] for row in walked]
 

@@ -380,24 +380,25 @@ def _listed(operator: str, value: Any) -> Any:
 # --- other parts of a request
 
 
-def ordered(records: Iterable[Document], keys: Sequence[str]) -> list[Document]:
+def ordered(records: Iterable[Document], keys: Sequence[str], at: tuple["World", str] | None = None) -> list[Document]:
     """Order records: nulls last both ways, then by id in the direction of the last key; times order by version.
 
-    Dates order by their earliest day, then by their latest; those of an unknown year are last, with the nulls.
+    Dates order by their earliest day, then by their latest; those of an unknown year are last, with the nulls. ``at`` is the
+    world and the noun of the records, for keys of related records that are not members of the records already.
     """
     rows = list(records)
     last = "-" if keys and keys[-1].startswith("-") else ""
     for key in reversed([*keys, f"{last}id"]):
         name = key.removeprefix("-")
         name = "version" if name == "updated_at" else name
-        places = [(_place(record, name), record) for record in rows]
+        places = [(_place(record, name, at), record) for record in rows]
         there = sorted((row for row in places if row[0] is not None), key=itemgetter(0), reverse=key.startswith("-"))
         rows = [record for _, record in [*there, *(row for row in places if row[0] is None)]]
     return rows
 
 
-def _place(record: Document, name: str) -> Any:
-    value = member(record, name)
+def _place(record: Document, name: str, at: tuple["World", str] | None) -> Any:
+    value = record[name] if name in record else selected(*at, record, name) if at and "." in name else member(record, name)
     return period(value) if KINDS[name.rpartition(".")[2]] == "date" else value
 
 
@@ -445,6 +446,28 @@ def included(world: World, noun: str, records: Iterable[Document], paths: Iterab
             by_noun.setdefault(way.to, {}).update({record["id"]: record for record in reached})
             kind = way.to
     return by_noun
+
+
+def trimmed(
+    included: Mapping[str, Mapping[str, Document]], members: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, Document]]:
+    """Return the included records with only these members, by noun; those of other nouns are whole."""
+    return {
+        noun: {id: {name: record[name] for name in members.get(noun, record)} for id, record in records.items()}
+        for noun, records in included.items()
+    }
+
+
+def selected(world: World, noun: str, record: Document, name: str) -> Any:
+    """Return a member of a record, of the one related record, or the number of related records."""
+    relation, _, below = name.partition(".")
+    if not below:
+        return record[name]
+    prefix, way = next((prefix, way) for prefix, way in WAYS[noun].items() if way.name == relation)
+    others = world.related(noun, record, prefix)
+    if way.many:
+        return len({other["id"] for other in others})
+    return member(others[0], below) if others else None
 
 
 # --- a world to ask about

@@ -15,7 +15,7 @@ class Recipe(NamedTuple):
 
 
 RECIPES = (
-    Recipe("The ranking of a category; its cities are in `included`", "/awards?category=500000-or-more&sort=rank&include=city"),
+    Recipe("The ranking of a category", "/awards?category=500000-or-more&sort=rank&fields=rank,tied,city.name"),
     Recipe("A city, and its awards and initiatives in `included`", "/cities/los-angeles-ca?include=awards,initiatives"),
     Recipe(
         "The initiatives of a state, ten to a page: the address of the next page",
@@ -34,7 +34,7 @@ RECIPES = (
     Recipe("Amounts of money", "/initiatives?metric.kind=money&fields=title,city,metrics"),
     Recipe("The organizations that fund an initiative", "/organizations?initiative.role=funder"),
     Recipe("The points of a map", "/cities?location.latitude__isnull=false&fields=name,location"),
-    Recipe("A table for a spreadsheet", "/awards.csv?fields=city,category,rank,tied", ()),
+    Recipe("A table for a spreadsheet", "/awards.csv?sort=survey.year,rank&fields=survey.year,category,rank,city.name", ()),
     Recipe("The labels of codes", "/enums"),
     Recipe("Where the source says what a record says", "/citations?subject_id=los-angeles-ca-myla311&include=source"),
     Recipe("Facts that no source plainly states", "/initiatives?basis=inferred,editorial&fields=title,basis"),

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlencode
 
@@ -82,6 +83,7 @@ def compare(place: Place, noun: Resource, arguments: Arguments, expected: Sequen
     counted = (None, None) if parameters.get("count") == "none" else (len(expected), "eq")
     paths = parameters["include"].split(",") if "include" in parameters else []
     address: str | None = f"/{noun.name}?{urlencode([*arguments, ('limit', str(limit))])}"
+    pages: list[list[Document]] = []
     for start in range(0, len(expected) or 1, limit):
         assert address
         answer = place.ask(address)
@@ -90,4 +92,15 @@ def compare(place: Place, noun: Resource, arguments: Arguments, expected: Sequen
         assert (answer["page"]["total"], answer["page"]["total_relation"]) == counted
         assert answer["included"] == oracle.included(place.world, noun.name, expected[start : start + limit], paths)
         address = answer["links"]["next"]
+        pages.append(answer["data"])
     assert address is None
+    check_way_back(place, pages, answer)
+
+
+def check_way_back(place: Place, pages: list[list[Document]], answer: dict[str, Any]) -> None:
+    """Follow the links to the page before, from the last page to the first: each page comes again, with a link to the next."""
+    for before, after in reversed([*pairwise(pages)]):
+        answer = place.ask(address := answer["links"]["prev"])
+        assert (address, answer["data"]) == (address, before)
+        assert place.ask(answer["links"]["next"])["data"] == after
+    assert answer["links"]["prev"] is None

@@ -61,6 +61,7 @@ def invalid(name: str, detail: str, allowed: object = None) -> dict[str, Any]:
     return item if allowed is None else item | {"allowed": allowed}
 
 
+OF_RECORD = [*parameters.record_parameters(BY_NAME["cities"])]
 ARGUMENTS = sorted([*parameters.parameters(BY_NAME["cities"]), *language.filters(BY_NAME["cities"])])
 
 
@@ -71,7 +72,7 @@ ARGUMENTS = sorted([*parameters.parameters(BY_NAME["cities"]), *language.filters
         ("/cities?LIMIT=3", (400, "invalid-query", [unknown("LIMIT", ARGUMENTS, "limit")])),
         ("/cities?zzz", (400, "invalid-query", [unknown("zzz", ARGUMENTS)])),
         ("/cities?=1", (400, "invalid-query", [unknown("", ARGUMENTS)])),
-        ("/cities/boston-ma?x=1", (400, "invalid-query", [unknown("x", ["fields", "include", "min_version", "as_of"])])),
+        ("/cities/boston-ma?x=1", (400, "invalid-query", [unknown("x", OF_RECORD) | {"all": f"{ALL}~1%7Bid%7D"}])),
         ("/livez?x=1", (400, "invalid-query", [unknown("x", [])])),
         (
             "/cities?limit=2&limit=3",
