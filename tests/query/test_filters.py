@@ -271,8 +271,9 @@ def check_facets(places: list[Place], data: st.DataObject) -> None:
     place, noun = places[draw(st.integers(0, WORLDS - 1))], BY_NAME[draw(st.sampled_from(list(BY_NAME)))]
     names = draw(st.lists(st.sampled_from(list(facetable(noun))), min_size=1, max_size=3, unique=True))
     drawn = narrowed(draw, place, noun)
-    if draw(st.booleans()):
-        known_values = known(place.world, noun.name, names[0]) or ["none"]
+    known_values = known(place.world, noun.name, names[0])
+    is_chosen: bool = draw(st.booleans())
+    if known_values and is_chosen:
         picked = draw(st.lists(st.sampled_from(known_values), min_size=1, max_size=2))
         drawn.flat[names[0]] = picked
         kept = [row for row in drawn.arguments if row[0] != names[0]]
