@@ -558,6 +558,10 @@ def check_walk(own_client: FlaskClient, database: Database, noun: str, draw: Cal
     walked = answer["data"]
     while answer["links"]["prev"]:
         answer = own_client.get(answer["links"]["prev"].removeprefix(BASE)).get_json()
+        if walked and answer["data"][:1] == walked[:1]:
+            # All records before this place are gone, so this is the first page.
+            assert answer["links"]["prev"] is None
+            break
         walked = answer["data"] + walked
         write(database, ADD[noun], [gone.pop()] if gone else [])
         write(database, REMOVE[noun], [came.pop()] if came else [])
