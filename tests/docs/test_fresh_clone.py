@@ -137,7 +137,7 @@ def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
     assert outcomes == {
         LEDGER + "verify": (0, "The ledger and the tables agree."),
         LEDGER + "sweep": (0, outcomes[LEDGER + "sweep"][1]),
-        LEDGER + "reindex": (0, "Records indexed: 77."),
+        LEDGER + "reindex": (0, "Records indexed: 81."),
         LEDGER + "trim --older-than 365d": (0, "Documents removed: 0."),
         LEDGER + "erase cities boston-ma": (0, "Documents erased: 0. The current document stays."),
         LEDGER + "new-epoch": (
@@ -153,7 +153,7 @@ def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
         KEYS + "list": (0, outcomes[KEYS + "list"][1]),
         KEYS + "rotate curator": (0, outcomes[KEYS + "rotate curator"][1]),
         KEYS + "revoke curator": (0, "The key curator is revoked."),
-        DATA + "export FOLDER --format yaml": (0, f"{tmp_path / 'out'}/citations.yaml: 526"),
+        DATA + "export FOLDER --format yaml": (0, f"{tmp_path / 'out'}/citations.yaml: 744"),
         DATA + 'import FOLDER --message "Correct the names." --dry-run': (
             0,
             f"Records: 0 created, 0 updated, {SEEDED} unchanged; this was a dry run: nothing was written.",
