@@ -150,9 +150,12 @@ def _references_checked_last() -> Iterator[None]:
     """
     try:
         if is_sqlite():
+            # Other programs can have broken some before.
+            before = {*op.get_bind().exec_driver_sql(BROKEN).all()}
             op.execute("pragma defer_foreign_keys = on")
             yield
-            broken = [f"{table} to {referred}" for table, _, referred, _ in op.get_bind().exec_driver_sql(BROKEN).all()]
+            after = [row for row in op.get_bind().exec_driver_sql(BROKEN).all() if row not in before]
+            broken = [f"{table} to {referred}" for table, _, referred, _ in after]
         else:
             op.execute("set constraints all deferred")
             yield

@@ -30,7 +30,7 @@ def hints(empty: Listing) -> list[Hint]:
     """
     query = empty.query
     everything = listing(empty.session, replace(query, where=ALL, search=None), empty.planner)
-    given: dict[tuple[str, Any], Hint] = {}
+    by_value: dict[tuple[str, Any], Hint] = {}
     facets: dict[str, Facet] = {}
     for condition in _required(query.where):
         name = condition.filter.name
@@ -40,10 +40,10 @@ def hints(empty: Listing) -> list[Hint]:
         there = {str(row.value).lower(): row.value for row in counted.values if row.value is not None}
         missing = [value for value in condition.value if str(value).lower() not in there or value not in there.values()]
         for value in missing if not counted.more else ():
-            given[name, value] = _hint(name, query.resource.singular, value, there)
-            if len(given) == MAX_HINTS:
-                return [*given.values()]
-    return [*given.values()]
+            by_value[name, value] = _hint(name, query.resource.singular, value, there)
+            if len(by_value) == MAX_HINTS:
+                return [*by_value.values()]
+    return [*by_value.values()]
 
 
 def _required(expression: Expression) -> Iterator[Condition]:
@@ -57,10 +57,15 @@ def _required(expression: Expression) -> Iterator[Condition]:
 
 def _hint(name: str, singular: str, value: Any, there: dict[str, Any]) -> Hint:
     word = str(value).lower()
-    if isinstance(value, int) and there:
-        near: str | None = min(there, key=lambda other: abs(there[other] - value))
+    near: str | None
+    if isinstance(value, bool):
+        # The other value is the opposite, which nobody meant.
+        near = None
+    elif isinstance(value, int) and there:
+        near = min(there, key=lambda other: abs(there[other] - value))
     else:
         near = word if word in there else nearest(word, there)
     meant = there.get(near or "")
-    detail = f"No {singular} has `{value}` as its `{name}`{'.' if meant is None else f'; did you mean `{meant}`?'}"
+    shown = word if isinstance(value, bool) else value
+    detail = f"No {singular} has `{shown}` as its `{name}`{'.' if meant is None else f'; did you mean `{meant}`?'}"
     return Hint(name, detail, [there[each] for each in closest(word, there)], meant)

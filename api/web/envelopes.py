@@ -167,9 +167,11 @@ def _filtered_by(filter: Filter) -> Callable[[Sequence[Any]], str]:
     All these addresses begin alike and end with the parameter of the values, so their beginning is made only once.
     """
     name, is_null = filter.name, f"{filter.name}__isnull"
-    own = {name} if filter.whole or request.args.get(is_null) == "false" else {name, is_null}
+    replaced = {name} if filter.whole or request.args.get(is_null) == "false" else {name, is_null}
     expression = _pruned(strict_json.load(request.args.get("filter", "{}")), filter)
-    kept = MultiDict((key, value) for key, value in request.args.items(multi=True) if key not in {*own, "cursor", "filter"})
+    kept = MultiDict(
+        (key, value) for key, value in request.args.items(multi=True) if key not in {*replaced, "cursor", "filter"}
+    )
     # A second condition on a relation to many must hold for any related record, not for the one that is filtered by already:
     # so it goes into `filter`, as an `and`.
     prefixes = {re.split(r"__|\.", name)[0] for name in kept}

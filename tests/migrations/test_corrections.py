@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sqlite3
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from api.ledger.verify import verify
 from api.resources.cities import City
 from api.resources.organizations import Organization
 from tests.support import former
-from tests.support.databases import SQLITE_FIRST, Store, config, head, opened, template
+from tests.support.databases import ON_SQLITE, SQLITE_FIRST, Store, config, head, opened, template
 from tests.support.editions import seeded
 
 BEFORE = "0016"
@@ -188,6 +189,20 @@ def test_a_downgrade_stops_at_ones_own_references(database: Database) -> None:
     with pytest.raises(CommandError, match=r"nothing was changed, because your records refer to .* deleted: .*organizations"):
         command.downgrade(config(database), BEFORE)
     assert before == rows(database)
+
+
+@ON_SQLITE
+def test_references_that_were_broken_before(store: Store) -> None:
+    """A reference that another program had broken, as SQLite lets it by default, does not stop the correction."""
+    settings = store.copy(template(store, BEFORE))
+    with sqlite3.connect(settings.database_url.removeprefix("sqlite:///")) as other:
+        other.execute("insert into organizations (id, name, type, parent_id) values ('zz-own', 'Own', 'company', 'nowhere')")
+    other.close()
+    with opened(settings) as database:
+        command.upgrade(config(database), "head")
+        with database.reading() as session:
+            faults = [*verify(session)]
+    assert [fault for fault in faults if "refers to what is not in organizations" in fault]
 
 
 @SQLITE_FIRST

@@ -428,6 +428,12 @@ def test_the_nearest_numbers_and_few_hints(client: FlaskClient) -> None:
     assert [row["parameter"] for row in hints] == ["city"] * 10
 
 
+def test_a_flag_is_not_answered_with_its_opposite(client: FlaskClient) -> None:
+    """The hint for a flag that no record has suggests nothing, and spells it as JSON does."""
+    (hint,) = client.get("/initiatives?evolving=false").get_json()["meta"]["hints"]
+    assert (hint["detail"], hint["suggestion"]) == ("No initiative has `false` as its `evolving`.", None)
+
+
 def test_a_hint_in_words(client: FlaskClient) -> None:
     """A hint says what no record has, and lists the nearest values that records have."""
     (hint,) = client.get("/cities?state=ZZ").get_json()["meta"]["hints"]

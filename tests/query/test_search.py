@@ -24,9 +24,9 @@ def test_labels_name_the_city(client: FlaskClient) -> None:
     expected = [f"{records[row['id']]['title']} ({names[records[row['id']]['city']]})" for row in rows]
     assert len(rows) > 1
     assert [row["label"] for row in rows] == expected
-    found = read(client, "/search?q=ai+policy&limit=500")["data"]
-    assert {row["kind"] for row in found} > {"initiatives"}
-    for row in found:
+    hits = read(client, "/search?q=ai+policy&limit=500")["data"]
+    assert {row["kind"] for row in hits} > {"initiatives"}
+    for row in hits:
         name = row["record"].get("name") or row["record"].get("title") or row["record"].get("label") or row["id"]
         place = row["record"].get("city")
         assert row["label"] == (f"{name} ({names[place]})" if place else name)
