@@ -36,7 +36,7 @@ coverage: lint  ## Do the same and require that the tests reach 95 % of the code
 	$(BIN)/pytest -n auto -m "not slow" --cov --cov-report=term --cov-fail-under=95
 
 test-slow: .venv/.dev  ## Run the slow tests, in under 40 minutes: large data, fresh clones, clients and pipelines of others.
-	$(BIN)/pytest -n auto --hypothesis-profile=long -m "hypothesis and not slow"
+	$(BIN)/pytest -n auto --hypothesis-profile=long -m "(hypothesis or sampled) and not slow"
 	$(BIN)/pytest -n auto --hypothesis-profile=long -m "slow and not campaign"
 
 campaign: .venv/.dev  ## Run the campaigns, which take hours: random requests, random orders, long races.

@@ -33,7 +33,7 @@ from api.web.news import News
 from tests.support.answers import version
 from tests.support.applications import BASE, NO_DATABASE, curating, serving
 from tests.support.databases import DIALECTS, Store, connected, head, opened, template
-from tests.support.lengths import SHORT
+from tests.support.lengths import SHORT, Sample, sampled
 
 pytest_plugins = ["pytester", "tests.support.unproved"]
 hypothesis.settings.load_profile(SHORT)
@@ -49,6 +49,8 @@ COSTLY = {
 }
 # The longest other tests. They start first, so that no process ends the run with one while the others idle.
 LONGEST = {"test_document_is_true", "test_documented_statuses_are_reached", "test_no_change_is_missed", "test_race"}
+# Rooms above the SQL: in `make test`, their tests run on SQLite, and in the long run on PostgreSQL too. `product` has both in each.
+ABOVE = tuple(f"tests/{room}/" for room in ("cli", "clients", "docs", "endpoints", "schema", "server", "web"))
 # A test without the values of its parameters, but for the kind of its database, which comes first.
 FUNCTION = re.compile(r"[^\[]+(?:\[(?:sqlite|postgresql)\b)?")
 
@@ -72,6 +74,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
 def pytest_xdist_auto_num_workers() -> int:
     """Return one process more than there are processors, because tests wait for the servers that they start."""
     return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(tryfirst=True, specname="pytest_collection_modifyitems")
+def pytest_mark(items: list[pytest.Item]) -> None:
+    """Mark the tests that run on PostgreSQL in the long run alone, and those that run in both with different numbers of cases."""
+    for item in items:
+        if "sample" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.sampled)
+        if item.nodeid.startswith(ABOVE) and "[postgresql" in item.nodeid:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(trylast=True)
@@ -101,6 +113,12 @@ def first_warnings() -> None:
         for filter in logging.getLogger(name).filters:
             if isinstance(filter, Sparing):
                 filter.passed.clear()
+
+
+@pytest.fixture
+def sample() -> Sample:
+    """`sampled`; it marks the test, so that the long run has it with all cases."""
+    return sampled
 
 
 @pytest.fixture(scope="session")
@@ -213,10 +231,13 @@ def curator(own_client: FlaskClient, database: Database) -> FlaskClient:
 
 @pytest.fixture
 def editor(curator: FlaskClient, database: Database) -> Iterator[FlaskClient]:
-    """`curator`; if a test has written, the ledger and the tables must agree afterwards. SQLite checks it in less time."""
+    """`curator`; if a test has written, the ledger and the tables must agree afterwards.
+
+    That is checked on SQLite, which takes less time, and in `make test` after a third of the tests, drawn by its seed.
+    """
     before = head(database)
     yield curator
-    if database.engine.dialect.name != "sqlite":
+    if database.engine.dialect.name != "sqlite" or 0 not in sampled(range(3), 1):
         return
     with database.reading() as session:
         # Triggers note each write, and each publication moves the head.

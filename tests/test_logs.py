@@ -16,6 +16,7 @@ from api import logs
 from api.db.database import Database
 from api.settings import ROOT, Settings
 from tests.support.applications import serving
+from tests.support.lengths import late
 from tests.support.processes import environment
 
 
@@ -147,6 +148,7 @@ TWICE = """
 import logging, sys
 from api.app import create_app
 from api.settings import Settings
+from tests.support.lengths import late
 sys.argv[1:] and logging.basicConfig(format="theirs: %(message)s")
 create_app(Settings()), create_app(Settings())
 logging.getLogger("api.web.problems").error("it failed")
@@ -154,7 +156,7 @@ logging.getLogger("api.web.problems").error("it failed")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "pattern"), [([], r"\S+Z ERROR api\.web\.problems: it failed\n"), (["x"], "theirs: it failed\n")]
+    ("arguments", "pattern"), [([], r"\S+Z ERROR api\.web\.problems: it failed\n"), late(["x"], "theirs: it failed\n")]
 )
 def test_logging_is_set_up_once(arguments: list[str], pattern: str) -> None:
     """An application sets up logging to standard error once; in a process with logging of its own it sets up nothing."""

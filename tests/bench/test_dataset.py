@@ -105,6 +105,7 @@ def test_the_api_lists_them(built: Settings) -> None:
     assert facet["values"][0]["value"] == "CA"
 
 
+@pytest.mark.slow
 @SQLITE_FIRST
 def test_the_same_number_gives_the_same_data(built: Settings, tmp_path: Any) -> None:
     """A second database, of either kind, has the same records in the same versions."""

@@ -18,6 +18,7 @@ from tests.support.applications import serving
 from tests.support.databases import Store, opened, template
 from tests.support.editions import SEEDED, seeded
 from tests.support.files import city, write
+from tests.support.lengths import late
 
 
 def run(settings: Settings, *arguments: str) -> Result:
@@ -96,7 +97,7 @@ def test_an_export_to_a_full_disk(settings: Settings, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("target", "reason"), [("/dev/full", "No space left on device"), (None, "Broken pipe")])
+@pytest.mark.parametrize(("target", "reason"), [late("/dev/full", "No space left on device"), (None, "Broken pipe")])
 def test_an_output_that_nobody_takes(sqlite_store: Store, tmp_path: Path, target: str | None, reason: str) -> None:
     """If standard output is full or closed, the command ends with one line and status 1, and the files are there."""
     reader, writer = os.pipe()

@@ -16,6 +16,7 @@ from tests.support.answers import ANY
 from tests.support.applications import curating, serving
 from tests.support.databases import SQLITE_FIRST, head
 from tests.support.editions import SEEDED
+from tests.support.lengths import Sample, few
 from tests.support.processes import Run
 
 
@@ -152,7 +153,7 @@ TAMPERED: dict[str, tuple[str, list[str]]] = {
 
 
 @SQLITE_FIRST
-@pytest.mark.parametrize("tampered", TAMPERED)
+@pytest.mark.parametrize("tampered", few(TAMPERED, "document", "chain", "lost note"))
 def test_tampering_is_found(run: Run, database: Database, tampered: str) -> None:
     """`verify` names every manual change of the ledger, with status 1."""
     statement, expected = TAMPERED[tampered]
@@ -193,13 +194,13 @@ def test_sweep_of_a_locked_ledger(settings: Settings, database: Database) -> Non
 
 
 @SQLITE_FIRST
-def test_looking_publishes_nothing(settings: Settings, database: Database) -> None:
+def test_looking_publishes_nothing(settings: Settings, database: Database, sample: Sample) -> None:
     """Only an upgrade publishes: asking alembic where a database stands leaves raw changes to `ledger sweep`."""
     last = head(database)
     with database.engine.begin() as connection:
         connection.execute(text("update cities set summary = 'Raw.' where id = 'boston-ma'"))
     environment = {**os.environ, "DATABASE_URL": settings.database_url}
-    for command in ("current", "check", "upgrade head"):
+    for command in sample(("current", "check", "upgrade head"), 1):
         done = subprocess.run(
             [sys.executable, "-m", "alembic", *command.split()],
             env=environment,

@@ -21,6 +21,7 @@ from tests.support.applications import serving
 from tests.support.copies import city, undo, write
 from tests.support.databases import SQLITE_FIRST, Store, opened, upgrade
 from tests.support.editions import SEEDED
+from tests.support.lengths import late
 from tests.support.mirrors import CLIENT, JAVASCRIPT, PYTHON, Copy, JavaScriptCopy, PythonCopy, bucket, is_equal, on_sqlite
 from tests.support.node import Node
 from tests.support.processes import Server
@@ -199,7 +200,7 @@ def test_begins_again(server: Watched, copy: Copy) -> None:
 
 
 @on_sqlite
-@pytest.mark.parametrize("told", ["by itself", "new-epoch", None])
+@pytest.mark.parametrize("told", ["by itself", late("new-epoch"), None])
 def test_restored_backup(settings: Settings, copy: Copy, tmp_path: Path, told: str | None) -> None:
     """After a restore a copy's cursor is a 410, and an old integer is, too: by itself, and after `ledger new-epoch`.
 

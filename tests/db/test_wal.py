@@ -12,6 +12,7 @@ from api.web.responses import CutOffError
 from tests.support.answers import brief
 from tests.support.applications import serving
 from tests.support.databases import Store, publishing, template
+from tests.support.lengths import late
 
 # Bytes of a city's summary, and cities in a commit.
 SUMMARY, CITIES = 1_000, 1_000
@@ -38,7 +39,7 @@ def size(app: Flask) -> int:
     return int(path.stat().st_size)
 
 
-@pytest.mark.parametrize("wal_mb", [8, 1000])
+@pytest.mark.parametrize("wal_mb", [8, late(1000)])
 def test_streams_are_cut_off(settings: Settings, wal_mb: int) -> None:
     """When the log is full, streams end, and it is emptied before the next one; the control: with more room they go on."""
     with serving(replace(settings, wal_mb=wal_mb)) as app, ExitStack() as stack:

@@ -17,7 +17,7 @@ from api.settings import Settings
 from tests.support.databases import head, opened, publishing
 from tests.support.published import published
 
-WRITERS, WRITES = 8, 8
+WRITERS, WRITES = 8, 3
 
 
 def race(database: Database, write: Callable[[int], None], poll: Callable[[], list[int]]) -> tuple[list[int], list[int]]:

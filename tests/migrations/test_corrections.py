@@ -90,6 +90,7 @@ def test_a_downgrade_restores_the_former_facts(store: Store, caplog: pytest.LogC
     assert caplog.messages == []
 
 
+@pytest.mark.slow
 @SQLITE_FIRST
 def test_own_changes_are_named(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     """The log names the records that were changed here and are replaced now; their history has the former state."""
@@ -153,6 +154,7 @@ OWN = """
 """
 
 
+@pytest.mark.slow
 @SQLITE_FIRST
 def test_citations_of_ones_own(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     """A citation of one's own that the correction has, too, gives way to it and comes back; others stay, and the log names them."""
@@ -191,6 +193,7 @@ def test_a_downgrade_stops_at_ones_own_references(database: Database) -> None:
     assert before == rows(database)
 
 
+@pytest.mark.slow
 @ON_SQLITE
 def test_references_that_were_broken_before(store: Store) -> None:
     """A reference that another program had broken, as SQLite lets it by default, does not stop the correction."""
@@ -205,6 +208,7 @@ def test_references_that_were_broken_before(store: Store) -> None:
     assert [fault for fault in faults if "refers to what is not in organizations" in fault]
 
 
+@pytest.mark.slow
 @SQLITE_FIRST
 def test_an_erased_record_is_not_restored_in_part(database: Database) -> None:
     """After an erasure a downgrade restores neither the record nor citations about it; the ledger and the tables still agree."""

@@ -72,6 +72,7 @@ def test_an_upgrade_fills_the_columns(store: Store) -> None:
             assert list(verify(session)) == []
 
 
+@pytest.mark.slow
 @SQLITE_FIRST
 def test_an_upgrade_names_what_is_no_date(store: Store) -> None:
     """A text that is no date, which raw SQL has stored, stops the upgrade with its record's name, and nothing changes."""
@@ -85,6 +86,7 @@ def test_an_upgrade_names_what_is_no_date(store: Store) -> None:
         command.upgrade(config(database), "head")
 
 
+@pytest.mark.slow
 @SQLITE_FIRST
 @pytest.mark.parametrize("date", few(["2024?", "XXXX-12", "2024-21", "2023/2024", "2023-02-29"], "XXXX-12", "2023/2024"))
 def test_a_downgrade_loses_no_date(settings: Settings, date: str) -> None:

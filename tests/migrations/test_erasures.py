@@ -1,5 +1,6 @@
 """Erasures before and after their migration."""
 
+import pytest
 from alembic import command
 from sqlalchemy import text
 
@@ -13,6 +14,7 @@ ADD = "insert into priorities (id, name, description) values ('zz-own', 'Own', '
 CHANGE = "update priorities set description = '{}' where id = 'zz-own'"
 
 
+@pytest.mark.slow
 @SQLITE_FIRST
 def test_an_erasure_is_a_deletion_to_an_earlier_release(settings: Settings) -> None:
     """After a downgrade and an upgrade erasures are deletions: the chain is whole, and nothing is published again."""

@@ -1,5 +1,6 @@
 """A database of the last release whose records had to say more than their sources."""
 
+import pytest
 from alembic import command
 from sqlalchemy import text
 
@@ -33,6 +34,7 @@ def put_figures(database: Database) -> None:
             session.execute(text(row), {"id": ID, "n": n, "name": name, **dict(zip("vuq", former, strict=True))})
 
 
+@pytest.mark.slow
 @SQLITE_FIRST
 def test_an_upgrade_claims_less(store: Store) -> None:
     """Figures get their kinds, guesses of a stage become null, all records are published again, and a downgrade brings them back."""

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DataError
 
 from api.db.database import Database
-from tests.support.databases import Store, config, opened, publishing, template, upgrade
+from tests.support.databases import SQLITE_FIRST, Store, config, opened, publishing, template, upgrade
 
 FORMER, WIDE = "0008", "0009"
 GREAT = 2**53 - 1
@@ -25,6 +25,7 @@ def paragraph(database: Database) -> int:
         return number
 
 
+@SQLITE_FIRST
 def test_an_upgrade_widens_numbers(store: Store) -> None:
     """An upgrade keeps every row and makes room for large numbers; the control: before, PostgreSQL refuses one."""
     settings = store.copy(template(store, FORMER))

@@ -302,6 +302,7 @@ def test_deleted_record(own_client: FlaskClient, database: Database, resource: R
     assert again == {**record, "version": record["version"] + 2, "updated_at": again["updated_at"]}
 
 
+@pytest.mark.slow
 @ON_SQLITE
 def test_total_is_capped(own_client: FlaskClient, database: Database) -> None:
     """Above 10,000 records the total is 10,000 with the relation `gte`."""

@@ -147,6 +147,7 @@ def test_failover_that_loses_commits(own_pair: Pair) -> None:
             assert session.scalar(text(f"select count(*) from {counted} where n > {base + 50}")) == 10
 
 
+@pytest.mark.slow
 def test_control_without_an_epoch(spare: Pair) -> None:
     """The control: without a new epoch, an integer of a lost version means another one; a cursor does not."""
     with application(spare.primary) as app, application(spare.standby) as follower:

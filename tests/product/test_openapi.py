@@ -34,6 +34,7 @@ from tests.support.answers import walk
 from tests.support.applications import NO_DATABASE, serving
 from tests.support.databases import ON_SQLITE, SQLITE_FIRST, publishing
 from tests.support.good_requests import prepare, wrong
+from tests.support.lengths import Sample
 from tests.support.plans import written
 from tests.support.records import copy_of_a_record, nouns
 
@@ -414,12 +415,15 @@ def test_example_requests_work(client: FlaskClient, document: Json) -> None:
 
 @ON_SQLITE
 @nouns
-def test_example_filters_work(client: FlaskClient, document: Json, resource: Resource) -> None:
+def test_example_filters_work(client: FlaskClient, document: Json, sample: Sample, resource: Resource) -> None:
     """Every filter answers 200 to its example."""
     examples = {row["name"]: written(example(row)) for path, row in parameters(document) if path == f"/{resource.name}"}
     filters = {name: text for name, text in examples.items() if name in language.filters(resource)}
     assert set(filters) == set(language.filters(resource))
-    answers = {name: client.get(f"/{resource.name}", query_string={name: text, "limit": 1}) for name, text in filters.items()}
+    answers = {
+        name: client.get(f"/{resource.name}", query_string={name: text, "limit": 1})
+        for name, text in sample([*filters.items()], 40)
+    }
     assert {name: answer.get_json() for name, answer in answers.items() if answer.status_code != 200} == {}
 
 

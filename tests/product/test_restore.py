@@ -18,6 +18,7 @@ from tests.support.applications import curating, serving
 from tests.support.copies import write
 from tests.support.databases import Store, template, upgrade
 from tests.support.editions import SEEDED
+from tests.support.lengths import few
 from tests.support.replication import Postgres, ids, primary
 
 KEPT, LOST, NEW = ids("kept", 2), ids("lost", 5), ids("new", 8)
@@ -212,7 +213,7 @@ def test_nobody_is_misled(place: Place, told: bool) -> None:  # noqa: FBT001 - p
             assert list(verify(session)) == []
 
 
-@pytest.mark.parametrize("place", FOLDERS, indirect=True)
+@pytest.mark.parametrize("place", few(FOLDERS, "sqlite-folder"), indirect=True)
 def test_control_without_a_state_folder(place: Place) -> None:
     """If nothing outside of a folder remembers, integers of lost versions are taken for new ones; cursors and tags are not."""
     for name in ("settings", "after"):

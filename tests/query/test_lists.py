@@ -21,7 +21,7 @@ from api.resources import BY_NAME
 from api.schema.resource import Resource
 from api.settings import Settings
 from tests.support.applications import serving
-from tests.support.databases import Store, counted, opened, publishing
+from tests.support.databases import SQLITE_FIRST, Store, counted, opened, publishing
 from tests.support.lengths import examples
 from tests.support.plans import plans
 from tests.support.records import nouns
@@ -287,6 +287,7 @@ LISTS = [
 ]
 
 
+@SQLITE_FIRST
 @pytest.mark.parametrize("path", LISTS)
 @pytest.mark.parametrize("plan", Plan)
 def test_every_plan_reads_the_same_rows(client: FlaskClient, monkeypatch: pytest.MonkeyPatch, path: str, plan: Plan) -> None:
@@ -331,6 +332,7 @@ def test_better_matches_come_first(client: FlaskClient) -> None:
     assert ranks == {0, 1, 2}
 
 
+@SQLITE_FIRST
 @pytest.mark.parametrize("query", ["ai policy", "policy ai", "data", "city -data", "-data"])
 @pytest.mark.parametrize("kinds", ["", "&kinds=initiatives", "&kinds=priorities,initiatives,cities"])
 def test_a_walk_through_every_noun(client: FlaskClient, query: str, kinds: str) -> None:

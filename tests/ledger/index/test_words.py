@@ -16,6 +16,7 @@ from api.ledger.index.folding import fold
 from api.resources.cities import cities
 from api.resources.initiatives import initiatives
 from tests.support.databases import REVISIONS
+from tests.support.lengths import few
 
 ANYTHING = st.text(st.characters(exclude_categories=()), max_size=60)
 # Letters that meet the rules: compounds, numbers, initials, scripts without spaces, and marks of several classes.
@@ -102,7 +103,10 @@ def test_words_are_those_of_unicode(text: str) -> None:
     assert words.words(text) == [piece for piece in pieces if regex.search(r"[\p{L}\p{N}]", piece)]
 
 
-@pytest.mark.parametrize("unit", ["a.", "a.b.cc", "1,234,", "1'234'", "a-", "a'", "a's'", "東", "\u00e9\u0301", "क\u093c", "ﷺ"])
+@pytest.mark.parametrize(
+    "unit",
+    few(["a.", "a.b.cc", "1,234,", "1'234'", "a-", "a'", "a's'", "東", "\u00e9\u0301", "क\u093c", "ﷺ"], "a.b.cc", "a's'", "東"),
+)
 def test_the_cost_is_linear(unit: str) -> None:
     """The words of a text four times as long take about four times as long, and a document has a bounded number of them."""
 
