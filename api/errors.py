@@ -178,7 +178,9 @@ def error_item(  # noqa: PLR0913 - the members of an item
         item["pointer"] = _within(pointer)
     item |= {"code": code, "detail": detail}
     if word is not None and isinstance(allowed, Sequence) and len(allowed) > MAX_NAMES:
-        item |= {"allowed": closest(word, allowed), "more": len(allowed) - MAX_NAMES}
+        first = [suggestion] if suggestion in allowed else []
+        names = [*dict.fromkeys([*first, *closest(word, allowed)])]
+        item |= {"allowed": names[:MAX_NAMES], "more": len(allowed) - MAX_NAMES}
     elif allowed is not None:
         item["allowed"] = allowed
     if suggestion:

@@ -71,7 +71,7 @@ def contents(session: Session, resource: Resource) -> Iterator[tuple[int, Conten
 
 
 def has_words(session: Session) -> bool:
-    """Tell whether this release's rules made the words of the indexes; an older one does not write their stamp."""
+    """Tell whether the indexes have the words of this release; one that is older than the stamp does not write it."""
     stamp, version = session.execute(select(Head.indexed, Head.version)).one()
     return bitmaps.has_words(stamp, version)
 

@@ -90,7 +90,7 @@ def holding(session: Session, resource: Resource, dimension: Dimension, values: 
 
 def matching(session: Session, kinds: Sequence[str], search: Search) -> Mapping[str, Versions]:
     """Return the current revisions of each noun that match a search. Raises NotIndexedError if it is not of single words."""
-    if not search.plain:
+    if not search.is_of_words:
         raise NotIndexedError
     positive, negative = ({word for ((word,),) in phrases} for phrases in (search.positive, search.negative))
     words = {encode(word): word for word in positive | negative}

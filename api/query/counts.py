@@ -58,7 +58,7 @@ def known(listing: Listing) -> int:
     if query.search is not None:
         # To test a search of phrases on the few rows that a filter leaves is faster than to read all of its matches.
         rare = query.where != ALL and planner.few < len(filtered(listing) or ()) < listing.size / planner.rare
-        if not rare and not query.search.plain:
+        if not rare and not query.search.is_of_words:
             raise NotIndexedError
     elif listing.settled and query.where == ALL:
         return head.records(listing.session, query.resource.name)

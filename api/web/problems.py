@@ -198,9 +198,9 @@ def _bounded(base: str, row: ProblemType, detail: str, errors: Sequence[Item], m
 
 
 def _names(code: str) -> str:
-    """Return the path of all names that a request could have had: the index of paths, or a place in the OpenAPI document."""
+    """Return the path of all names that a request could have had: a place in the OpenAPI document."""
     if code == "unknown-path" or request.url_rule is None:
-        return "/"
+        return "/openapi.json#/paths"
     path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", request.url_rule.rule.removesuffix(".<string:format>"))
     return f"/openapi.json#/paths/{quote(path.replace('/', '~1'), safe='~')}"
 

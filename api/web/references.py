@@ -24,7 +24,7 @@ class Slot(NamedTuple):
 
 
 def share(spec: Json) -> None:
-    """Refer to every parameter, header and answer that is there more than once. Each noun has its own parameters before."""
+    """Refer to every parameter, header and answer that several places have. Each noun has its own before."""
     declared = spec["components"].pop("parameters")
     for _, holder in _holders(spec, "parameters"):
         rows = holder["parameters"]
@@ -63,7 +63,7 @@ def _headers(spec: Json) -> Iterator[Slot]:
 
 
 def _responses(spec: Json) -> Iterator[Slot]:
-    """Yield the answers of operations, but those that are components already."""
+    """Yield the answers of operations, except those that are components already."""
     for _, operation in _holders(spec, "responses"):
         for status, answer in operation["responses"].items():
             if "$ref" not in answer:

@@ -59,7 +59,7 @@ def stamp(version: int) -> str:
 
 
 def has_words(stamp: str | None, version: int) -> bool:
-    """Tell whether the last release that changed the indexes up to a version made words as this one does."""
+    """Tell whether a stamp says that the indexes have the words of this release, up to a version."""
     return (stamp or "").split()[1:] == [words.VERSION, str(version)]
 
 

@@ -188,7 +188,7 @@ class Search:
     negative: tuple[Forms, ...] = ()
 
     @property
-    def plain(self) -> bool:
+    def is_of_words(self) -> bool:
         """Whether every phrase is a single word, and at least one of them must be present."""
         return bool(self.positive) and all([*map(len, forms)] == [1] for forms in (*self.positive, *self.negative))
 

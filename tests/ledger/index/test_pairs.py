@@ -62,7 +62,7 @@ def test_pairs(database: Database) -> None:
     answers = found(database, lookups, [text for _, _, text, _ in PAIRS])
     assert [pair for n, pair in enumerate(PAIRS) if (n in answers[n]) != pair[3]] == []
     for search, (claim, query, text, matches) in zip(searches, PAIRS, strict=True):
-        if search.plain:
+        if search.is_of_words:
             stems = IndexEntry.of(initiatives, content(text)).words
             wanted, unwanted = ({form[0][0] for form in forms} for forms in (search.positive, search.negative))
             assert (wanted <= stems and not unwanted & stems) == matches, (claim, query, text)
