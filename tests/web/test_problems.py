@@ -44,10 +44,11 @@ CURSOR = {"parameter": "cursor", "code": "invalid-cursor", "detail": "Take it fr
 
 
 def unknown(name: str, allowed: list[str], suggestion: str | None = None) -> dict[str, Any]:
-    """Return the item for an unknown parameter."""
+    """Return the item for an unknown parameter; a suggestion is the first of the allowed names."""
     item: dict[str, Any] = {"parameter": name, "code": "unknown-parameter", "detail": f"`{name}` is not a parameter here."}
     if len(allowed) > MAX_NAMES:
-        item |= {"allowed": closest(name, allowed), "more": len(allowed) - MAX_NAMES, "all": ALL}
+        first = dict.fromkeys([*([suggestion] if suggestion else []), *closest(name, allowed)])
+        item |= {"allowed": [*first][:MAX_NAMES], "more": len(allowed) - MAX_NAMES, "all": ALL}
     else:
         item["allowed"] = allowed
     if suggestion:
@@ -266,7 +267,8 @@ def test_unknown_path(routing_client: FlaskClient, path: str, suggestion: str | 
     status, name, (item,) = brief(routing_client.get(path))
     assert (status, name, item["code"]) == (404, "not-found", "unknown-path")
     assert {*item["allowed"]} <= {*PATHS}
-    assert (len(item["allowed"]), item["more"], item["all"]) == (MAX_NAMES, len(PATHS) - MAX_NAMES, f"{BASE}/")
+    names = f"{BASE}/openapi.json#/paths"
+    assert (len(item["allowed"]), item["more"], item["all"]) == (MAX_NAMES, len(PATHS) - MAX_NAMES, names)
     assert item.get("suggestion") == suggestion or (suggestion is None and item.get("suggestion") in PATHS)
 
 
