@@ -95,9 +95,10 @@ class RecordSearch(ReadView):
     resource: ClassVar[Resource]
 
     def post(self) -> Response:
-        """Filter the list by an expression that is too long for `filter` in a URL. Send the same body to `links.next`.
+        """Filter the list by an expression that is too long for `filter` in a URL.
 
-        The filters of the list are parameters here, too.
+        The filters of the list are parameters here, too. Send the same body to each link of the answer. Facets choose their
+        values by parameters alone, and the body narrows them like any other condition.
         """
         negotiate(JSON)
         return read_list(self.resource, FORMATS["json"], read_body(JSON))

@@ -16,10 +16,10 @@ from api.ledger.index.versions import Versions
 from api.query import bitmap_sets, conditions, counts, selects, sets
 from api.query.bitmap_sets import NotIndexedError
 from api.query.labels import names_of
-from api.query.language import Condition, Conditions, Expression, Filter, Group, filters
+from api.query.language import Condition, Conditions, Filter, Group, filters
 from api.query.listing import Listing, listing
 from api.query.order import is_many
-from api.query.plan import ALL
+from api.query.refinements import chosen, without
 from api.resources import BY_NAME
 from api.schema.choices import label_of
 from api.schema.resource import Relation, Resource
@@ -75,29 +75,6 @@ def _number(counted: Listing, filter: Filter, value: Any) -> int:
     condition = Condition(is_null, value=True) if value is None and is_null else Condition(filter, (value,))
     where = Group("and", (counted.query.where, Conditions((condition,))))
     return counts.count(listing(counted.session, replace(counted.query, where=where), counted.planner), None)
-
-
-def chosen(expression: Expression, filter: Filter) -> Iterator[Any]:
-    """Yield the values of a facet that an expression requires; None for null, but a missing related record is no value."""
-    if isinstance(expression, Group):
-        for child in expression.children if expression.connective == "and" else ():
-            yield from chosen(child, filter)
-        return
-    for row in expression.all:
-        if row.filter.name == filter.name:
-            yield from row.value
-        elif row.filter.name == f"{filter.name}__isnull" and row.value and not filter.whole:
-            yield None
-
-
-def without(expression: Expression, filter: Filter) -> Expression:
-    """Return an expression without the conditions that choose values of a facet."""
-    if isinstance(expression, Conditions):
-        return Conditions(tuple(row for row in expression.all if not [*chosen(Conditions((row,)), filter)]))
-    if expression.connective != "and":
-        return expression
-    children = [child for child in (without(child, filter) for child in expression.children) if child != ALL]
-    return Group("and", tuple(children)) if len(children) > 1 else next(iter(children), ALL)
 
 
 def _indexed(listing: Listing, filter: Filter) -> Mapping[Any, int]:

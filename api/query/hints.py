@@ -1,14 +1,14 @@
 """Hints for an empty list: the values of its filters that no record has, and those that were probably meant."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from api.errors import closest, nearest
 from api.query.facets import Facet, facet
-from api.query.language import Condition, Conditions, Expression, Group, facetable
+from api.query.language import facetable
 from api.query.listing import Listing, listing
 from api.query.plan import ALL
+from api.query.refinements import required
 
 MAX_HINTS = 10
 
@@ -32,7 +32,7 @@ def hints(empty: Listing) -> list[Hint]:
     everything = listing(empty.session, replace(query, where=ALL, search=None), empty.planner)
     by_value: dict[tuple[str, Any], Hint] = {}
     facets: dict[str, Facet] = {}
-    for condition in _required(query.where):
+    for condition in required(query.where):
         name = condition.filter.name
         if name not in facetable(query.resource):
             continue
@@ -44,15 +44,6 @@ def hints(empty: Listing) -> list[Hint]:
             if len(by_value) == MAX_HINTS:
                 return [*by_value.values()]
     return [*by_value.values()]
-
-
-def _required(expression: Expression) -> Iterator[Condition]:
-    """Yield the conditions that must hold, and that a record meets by having one of several values."""
-    if isinstance(expression, Conditions):
-        yield from (row for row in expression.all if not row.filter.operator.name and row.filter.operator.many)
-    elif isinstance(expression, Group) and expression.connective == "and":
-        for child in expression.children:
-            yield from _required(child)
 
 
 def _hint(name: str, singular: str, value: Any, there: dict[str, Any]) -> Hint:

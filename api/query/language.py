@@ -145,17 +145,22 @@ class Condition:
 
 @dataclass(frozen=True)
 class Conditions:
-    """Conditions that must all hold; those with the same path must hold for the same related record."""
+    """Conditions that must all hold; those with the same path must hold for the same related record.
+
+    ``kept``: they are the body of a request, which every link keeps.
+    """
 
     all: tuple[Condition, ...]
+    kept: bool = False
 
 
 @dataclass(frozen=True)
 class Group:
-    """Expressions joined by `and` or `or`, or one expression that must `not` hold."""
+    """Expressions joined by `and` or `or`, or one expression that must `not` hold; ``kept`` as for `Conditions`."""
 
     connective: str
     children: tuple["Expression", ...]
+    kept: bool = False
 
 
 Expression = Conditions | Group

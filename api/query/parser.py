@@ -1,6 +1,7 @@
 """Parses the parameters of a request into a query; a request that is wrong gets every error at once."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from api.errors import ErrorList
@@ -168,7 +169,7 @@ def _joined(conditions: Sequence[Condition], nested: Expression | None, bodies: 
     where: Expression = Conditions(tuple(sorted(conditions, key=lambda row: row.filter.name)))
     if nested is not None:
         where = Group("and", (where, nested))
-    return Group("and", (where, *bodies)) if bodies else where
+    return Group("and", (where, *[replace(body, kept=True) for body in bodies])) if bodies else where
 
 
 def _price(where: Expression, errors: ErrorList) -> None:

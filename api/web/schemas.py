@@ -133,12 +133,15 @@ class FacetValueSchema(Schema):
         },
     )
     selected = fields.Boolean(
-        required=True, metadata={"description": "Whether the request filters by the value.", "example": False}
+        required=True, metadata={"description": "Whether the URL filters by the value.", "example": False}
     )
     add = fields.String(
         required=True,
         metadata={
-            "description": "This list with the value among the selected ones; if it is selected, the list as it is.",
+            "description": (
+                "This list with the value among the selected ones; if it is selected, the list as it is. "
+                "For a search, send the same body."
+            ),
             "example": "https://api.example.org/cities?facets=state&state=CA",
             "format": "uri",
         },
