@@ -1,6 +1,6 @@
-"""Refinements: the conditions of a request that choose values of a facet, and the request without them."""
+"""Refinements: the conditions of a request that choose values of a facet, and the request without them or with others."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from api.query.language import Condition, Conditions, Expression, Filter, Group
@@ -35,6 +35,23 @@ def without(expression: Expression, facet: Filter) -> Expression:
         return expression
     children = [child for child in (without(child, facet) for child in expression.children) if child != ALL]
     return Group("and", tuple(children)) if len(children) > 1 else next(iter(children), ALL)
+
+
+def refined(expression: Mapping[str, Any], facet: Filter, conditions: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return an expression in JSON without the conditions that choose values of a facet.
+
+    The first of them is replaced by a condition, if the list has one, which is then taken from the list.
+    """
+    rest: dict[str, Any] = {}
+    for name, value in expression.items():
+        if name == "and":
+            below = [each for each in (refined(child, facet, conditions) for child in value) if each]
+            rest |= {name: below} if below else {}
+        elif chooses(facet, name, value):
+            rest |= conditions.pop() if conditions else {}
+        else:
+            rest[name] = value
+    return rest
 
 
 def chooses(facet: Filter, name: str, value: Any) -> bool:

@@ -17,6 +17,7 @@ from api.query.facets import Facet
 from api.query.language import Filter, Query
 from api.query.lists import Result
 from api.query.order import is_many
+from api.query.refinements import chooses, refined
 from api.schema import strict_json
 from api.schema.fields import instant
 from api.schema.formats import select as select_members
@@ -146,6 +147,7 @@ def _selected(document: str, members: Sequence[str] | None) -> str:
 def _facet(filter: Filter, facet: Facet) -> dict[str, Any]:
     """Return a facet; each value has the address of this list with the value added to the selected ones, and without it."""
     link, selected = _filtered_by(filter), [row.value for row in facet.values if row.selected]
+    here = address(request.args, without="cursor")
     values = [
         {
             "value": row.value,
@@ -153,7 +155,7 @@ def _facet(filter: Filter, facet: Facet) -> dict[str, Any]:
             "count": row.count,
             "selected": row.selected,
             # Null excludes the other values, because it is another condition.
-            "add": link([value for value in selected if value != row.value and None not in (value, row.value)] + [row.value]),
+            "add": here if row.selected else link([*(selected if None not in (row.value, *selected) else ()), row.value]),
             "remove": link([value for value in selected if value != row.value]),
         }
         for row in facet.values
@@ -164,39 +166,32 @@ def _facet(filter: Filter, facet: Facet) -> dict[str, Any]:
 def _filtered_by(filter: Filter) -> Callable[[Sequence[Any]], str]:
     """Return a function from the selected values of a facet to the address of this list; none select all records.
 
-    All these addresses begin alike and end with the parameter of the values, so their beginning is made only once.
+    All these addresses begin alike and end with the values, so their beginning is made only once.
     """
     name, is_null = filter.name, f"{filter.name}__isnull"
-    replaced = {name} if filter.whole or request.args.get(is_null) == "false" else {name, is_null}
-    expression = _pruned(strict_json.load(request.args.get("filter", "{}")), filter)
-    kept = MultiDict(
-        (key, value) for key, value in request.args.items(multi=True) if key not in {*replaced, "cursor", "filter"}
-    )
+    own = {key for key in (name, is_null) if any(chooses(filter, key, value != "false") for value in request.args.getlist(key))}
+    kept = MultiDict((key, value) for key, value in request.args.items(multi=True) if key not in {*own, "cursor", "filter"})
+    expression = strict_json.load(request.args.get("filter", "{}"))
+    others = refined(expression, filter, [])
     # A second condition on a relation to many must hold for any related record, not for the one that is filtered by already:
-    # so it goes into `filter`, as an `and`.
+    # so it goes into `filter`, as an `and`. A condition that is there already changes its values in its place.
     prefixes = {re.split(r"__|\.", name)[0] for name in kept}
     is_apart = bool(filter.path) and is_many(filter.path[0]) and filter.path[0].prefix in prefixes
+    is_nested = not own and (is_apart or others != expression)
     start = address(kept)
-    rest = address(kept, filter=json.dumps(expression)) if expression else start
+    rest = address(kept, filter=json.dumps(others)) if others else start
     sign = {True: "&", False: "?"}
 
     def link(values: Sequence[Any]) -> str:
         if not values:
             return rest
-        if is_apart:
-            condition = {is_null: True} if None in values else {name: [*values]}
-            text = json.dumps({**expression, "and": [*expression.get("and", []), condition]})
-            return f"{start}{sign['?' in start]}filter={quote_plus(text, safe=SAFE)}"
+        if is_nested:
+            new: list[dict[str, Any]] = [{is_null: True} if None in values else {name: [*values]}]
+            text = refined(expression, filter, new)
+            text |= {"and": [*text.get("and", []), *new]} if new else {}
+            return f"{start}{sign['?' in start]}filter={quote_plus(json.dumps(text), safe=SAFE)}"
         texts = [escape(value) if isinstance(value, str) else json.dumps(value) for value in values]
         parameter = f"{is_null}=true" if None in values else f"{name}={quote_plus(','.join(texts), safe=SAFE)}"
         return f"{rest}{sign['?' in rest]}{parameter}"
 
     return link
-
-
-def _pruned(expression: dict[str, Any], filter: Filter) -> dict[str, Any]:
-    """Return an expression in JSON without the conditions that choose values of a facet."""
-    is_own = {filter.name: True, f"{filter.name}__isnull": not filter.whole}
-    rest = {name: value for name, value in expression.items() if not is_own.get(name) or value is False}
-    rest["and"] = [below for below in (_pruned(below, filter) for below in expression.get("and", [])) if below]
-    return {name: value for name, value in rest.items() if name != "and" or value}

@@ -1,18 +1,60 @@
-"""The links of facets: from a search by a body."""
+"""The links of facets: from a list that conditions on related records narrow, and from a search by a body."""
 
+import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
 from tests.support.answers import Json
-from tests.support.worlds import BASE
+from tests.support.worlds import BASE, Place
 
 
 def values(answer: Json, name: str) -> list[Json]:
     """Return the values of a facet."""
     rows: list[Json] = answer["facets"][name]["values"]
     return rows
+
+
+def ids(answer: Json) -> list[str]:
+    """Return the ids of a page."""
+    return [row["id"] for row in answer["data"]]
+
+
+@pytest.mark.parametrize(
+    "narrowed",
+    [
+        "award.rank=1&award.category={0}",
+        'filter={{"award.rank":[1],"award.category":["{0}"]}}',
+        'award.rank=1&filter={{"award.category":["{0}"]}}',
+        'award.category={0},{1}&filter={{"award.category":["{0}"]}}',
+        'filter={{"and":[{{"award.category":["{0}"]}},{{"award.category":["{1}"]}}]}}',
+    ],
+)
+def test_links_of_a_selected_value(places: list[Place], narrowed: str) -> None:
+    """To add a selected value keeps the list, and to remove it keeps the others with what else is asked of their award."""
+    for place in places:
+        keys = sorted({row["category"] for row in place.world.all("awards") if row["category"]})
+        for pair in pairwise(keys):
+            list_ = place.ask(f"/cities?{narrowed.format(*pair)}&facets=award.category&limit=500")
+            chosen = [row for row in values(list_, "award.category") if row["selected"]]
+            assert {row["value"] for row in chosen} <= {*pair}
+            assert chosen
+            assert [ids(place.ask(row["add"])) for row in chosen] == [ids(list_)] * len(chosen)
+
+
+def test_a_condition_changes_in_its_place(places: list[Place]) -> None:
+    """Another value joins a selected one where this stands: a condition on the same award stays one on the same award."""
+    for place in places:
+        keys = sorted({row["category"] for row in place.world.all("awards") if row["category"]})
+        both = {json.dumps({"award.rank": [1], "award.category": [key]}): key for key in keys}
+        for expression, key in both.items():
+            list_ = place.ask(f"/cities?filter={expression}&facets=award.category&limit=500")
+            for row in values(list_, "award.category"):
+                if not row["selected"] and row["value"] is not None:
+                    wanted = {"award.rank": [1], "award.category": [key, row["value"]]}
+                    assert ids(place.ask(row["add"])) == ids(place.ask(f"/cities?filter={json.dumps(wanted)}&limit=500"))
 
 
 def follow(client: FlaskClient, address: str, body: Json) -> Json:

@@ -421,16 +421,20 @@ def facet(world: World, noun: str, records: Iterable[Document], name: str) -> li
     return sorted([*alike, *([(None, null)] if null else [])], key=lambda row: -row[1])
 
 
-def pruned(expression: Mapping[str, Any], name: str, chosen: list[Any], *, nulls: bool) -> dict[str, Any]:
-    """Return an expression without the values of a facet that it requires, and add these to ``chosen``."""
+def pruned(
+    expression: Mapping[str, Any], name: str, chosen: list[Any], *, nulls: bool, new: list[Document] | None = None
+) -> dict[str, Any]:
+    """Return an expression without the values of a facet that it requires, and add these to ``chosen``.
+
+    The first of its conditions becomes a new one, if there is one.
+    """
     left: dict[str, Any] = {}
     for key, value in expression.items():
-        if key == name:
-            chosen += value if isinstance(value, list) else [value]
-        elif key == f"{name}__isnull" and value and nulls:
-            chosen.append(None)
+        if key == name or (key == f"{name}__isnull" and value and nulls):
+            chosen += [None] if key != name else value if isinstance(value, list) else [value]
+            left |= new.pop() if new else {}
         else:
-            left[key] = [pruned(below, name, chosen, nulls=nulls) for below in value] if key == "and" else value
+            left[key] = [pruned(below, name, chosen, nulls=nulls, new=new) for below in value] if key == "and" else value
     return left
 
 
