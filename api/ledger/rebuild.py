@@ -72,8 +72,9 @@ def contents(session: Session, resource: Resource) -> Iterator[tuple[int, Conten
 
 def has_words(session: Session) -> bool:
     """Tell whether the indexes have the words of this release; one that is older than the stamp does not write it."""
-    stamp, version = session.execute(select(Head.indexed, Head.version)).one()
-    return bitmaps.has_words(stamp, version)
+    indexed, version = session.execute(select(Head.indexed, Head.version)).one()
+    # A stamp begins with the dimensions.
+    return (indexed or "").split()[1:] == bitmaps.stamp(version).split()[1:]
 
 
 def is_indexed(session: Session) -> bool:

@@ -58,11 +58,6 @@ def stamp(version: int) -> str:
     return f"{signature()} {words.VERSION} {version}"
 
 
-def has_words(stamp: str | None, version: int) -> bool:
-    """Tell whether a stamp says that the indexes have the words of this release, up to a version."""
-    return (stamp or "").split()[1:] == [words.VERSION, str(version)]
-
-
 def replace(session: Session, resource: Resource, old: Mapping[int, Content], new: Mapping[int, Content]) -> None:
     """Remove old versions with their documents, and add new ones.
 
