@@ -9,7 +9,7 @@ from anyascii import anyascii
 SPELLINGS = {
     **dict.fromkeys("'`\u00b4\u1ffd\u02b9\u02bb\u02bc\u02bd\u02be\u02bf\u02c8\u02ca\u02cb", "'"),
     **dict.fromkeys("\u2018\u2019\u201b\u2032\u2035\ua78c\uff07\uff40", "'"),
-    **dict.fromkeys("-\u00b7\u2010\u2011\u2027\ufe63\uff0d", "-"),
+    **dict.fromkeys("-\u00b7\u2010\u2011\u2012\u2013\u2027\u2212\ufe63\uff0d", "-"),
     **dict.fromkeys("\u00a0\u2007\u2009\u202f", "\u00a0"),
     # Their compatibility forms are letters.
     **dict.fromkeys("™℠", " "),

@@ -14,7 +14,7 @@ from api.ledger.index.entries import IndexEntry
 from api.ledger.index.postgresql_tsvector import PostgresqlTsvector
 from api.ledger.index.sqlite_fts5 import SqliteFts5
 from api.ledger.index.typos import misspelled
-from api.ledger.index.words import Forms, Search, forms, limit_words, plain
+from api.ledger.index.words import Forms, Search, limit_words, plain, searched_forms
 from api.schema.canonical import Content
 from api.schema.resource import Resource
 
@@ -58,9 +58,9 @@ def tiers(search: Search) -> Mapping[int, TermQuery]:
 
 def _whole(search: Search) -> Forms:
     """Return the whole search as one phrase."""
-    apart = [word for phrase, *_ in search.positive for word in phrase]
-    joined = [word for *_, phrase in search.positive for word in phrase]
-    return tuple(dict.fromkeys([tuple(apart), tuple(joined)]))
+    most = max(map(len, search.positive))
+    each = [[word for forms in search.positive for word in forms[min(n, len(forms) - 1)]] for n in range(most)]
+    return tuple(dict.fromkeys(map(tuple, each)))
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def prefixed(text: str, kinds: Nouns, dialect: str, mark: str = "q", *, tolerant
 
     With ``tolerant``, one of the words has a typing error. Raises TooManyWords.
     """
-    typed = forms(text, plain)
+    typed = searched_forms(text, plain)
     limit_words(typed[0])
     phrases = misspelled(typed) if tolerant else [[(word,) for word in phrase] for phrase in typed if phrase]
     return Lookup(ENGINES[dialect].begins(phrases, kinds) if phrases else (), kinds.names, dialect, mark)

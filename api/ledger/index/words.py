@@ -1,12 +1,13 @@
 """How a text becomes words, how a search is parsed, and which parts of a text it matches.
 
 SQLite and PostgreSQL give the same results because neither of them tokenizes: this module makes the words, and each index
-stores them as they are. They are those of UAX #29, with two rules of ours: each character of a script without spaces is a
-word, and a compound such as `Wi-Fi` or `O'Hare` has two forms, its parts and the whole.
+stores them as they are. They are those of UAX #29, with three rules of ours: each character of a script without spaces is a
+word, a compound such as `Wi-Fi` or `O'Hare` has several forms, its parts, the whole and pairs of parts, and an abbreviation
+such as `St.` is a word of a name only before another name.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby, pairwise
@@ -15,13 +16,15 @@ from typing import NamedTuple, TypedDict
 import regex
 from snowballstemmer.english_stemmer import EnglishStemmer
 
+from api.ledger.index import abbreviations
+from api.ledger.index.abbreviations import SHORT
 from api.ledger.index.folding import FOLDS, fold, ordered
 from api.schema.canonical import Content
 from api.schema.resource import Resource
 
 # The revision that came with these rules for words. It is stored with the index, and an upgrade rebuilds an index that has
 # another one. A change of the rules needs a new revision.
-VERSION = "0019"
+VERSION = "0020"
 MAX_WORDS = 32
 # How much of a document is indexed: words of the title and of the rest, letters of a word, and occurrences of one word.
 # No record of ours comes near these limits, and they stay below those of a tsvector, so no text can block a publication.
@@ -50,15 +53,12 @@ PARTS = regex.compile(
     # A number with separators between its thousands, and initials, such as `l.a`; bounded, because each can fail at its end.
     rf"|(?<!\d)\d{{1,3}}(?:[,'\u00a0]\d{{3}}){{1,9}}+(?!,?{NEXT})"
     rf"|(?<!{NEXT}){LETTER}\p{{M}}{{,9}}+(?:\.{LETTER}\p{{M}}{{,9}}+){{1,9}}+(?!{NEXT})"
-    # A word with its English ending.
-    rf"|{NEXT}++(?:'(?:s|t|d|m|re|ve|ll)(?!{NEXT}))?",
+    # A number digit by digit, such as `9-1-1` or `e9-1-1`, or a word, with its English ending.
+    rf"|(?:(?<!{NEXT}|\d-){LETTER}{{,3}}\d(?:-\d){{2,9}}+(?!{NEXT}|-\d)|{NEXT}++)(?:'(?:s|t|d|m|re|ve|ll)(?!{NEXT}))?",
     regex.VERSION1,
 )
-SEPARATORS = dict.fromkeys(map(ord, ",.\u00a0"))
+SEPARATORS = dict.fromkeys(map(ord, "-,.\u00a0"))
 APOSTROPHE = {ord("'"): None}
-# Both spellings are one word, in the index and in queries.
-ABBREVIATIONS = {"st": "saint", "ft": "fort", "mt": "mount"}
-SPELLINGS = ABBREVIATIONS | {name: short for short, name in ABBREVIATIONS.items()}
 # Fills a position that has no word: no word contains it, and both indexes count it as a position.
 GAP = "·"
 # Prefixes of words that are indexed a second time: the stems of a title, and the words of names as they are spelled.
@@ -66,7 +66,7 @@ GAP = "·"
 IN_TITLE, IN_NAME = "»", "«"
 
 Phrase = tuple[str, ...]
-# The forms of a text that mean the same: its words, and if it has compounds, its words with these as wholes.
+# The forms of a text that mean the same, the first with its compounds apart.
 Forms = tuple[Phrase, ...]
 # The forms of a phrase, and whether it must be in the title.
 Term = tuple[Forms, bool]
@@ -108,11 +108,17 @@ def _spelled(part: str) -> str:
     return part.translate(APOSTROPHE) if part[-1].isdecimal() else part
 
 
-def _whole(words: Sequence[str]) -> str | None:
-    """Return the words of a compound as one; None if it has one part, or if digits would meet: 1.5M is not 15M."""
-    if len(words) == 1 or any(left[-1].isdecimal() and right[0].isdecimal() for left, right in pairwise(words)):
-        return None
-    return ("".join(word.translate(APOSTROPHE) for word in words[:-1]) + words[-1])[:LETTERS]
+def _joined(words: Sequence[str]) -> Phrase:
+    """Return parts of a compound as one word, or as they are if digits would meet: 1.5M is not 15M."""
+    if any(left[-1].isdecimal() and right[0].isdecimal() for left, right in pairwise(words)):
+        return tuple(words)
+    return (("".join(word.translate(APOSTROPHE) for word in words[:-1]) + words[-1])[:LETTERS],)
+
+
+def _in_pairs(words: Sequence[str], first: int) -> Phrase:
+    """Return the parts of a compound with every two of them joined, from the first pair on."""
+    pairs = (words[start : start + 2] for start in range(first, len(words), 2))
+    return (*words[:first], *(word for pair in pairs for word in _joined(pair)))
 
 
 def words(text: str) -> list[str]:
@@ -122,12 +128,12 @@ def words(text: str) -> list[str]:
 
 @lru_cache(maxsize=2**15)
 def stem(word: str) -> str:
-    """Return the stem of a folded word: ``city's``, ``citys`` and ``cities`` have the same, ``st`` that of ``saint``.
+    """Return the stem of a folded word: ``city's``, ``citys`` and ``cities`` have the same.
 
     Names the class, because `snowballstemmer.stemmer` would use another implementation if one is installed. Makes a new
     object each time, because it keeps the word that it works on.
     """
-    return str(EnglishStemmer().stemWord(ABBREVIATIONS.get(word, word))).translate(APOSTROPHE)
+    return str(EnglishStemmer().stemWord(word)).translate(APOSTROPHE)
 
 
 def plain(word: str) -> str:
@@ -135,28 +141,48 @@ def plain(word: str) -> str:
     return word.translate(APOSTROPHE)
 
 
-def _split(chunk: str, spell: Callable[[str], str]) -> tuple[Phrase, Phrase]:
-    """Return the words of a chunk, and its words if a compound is one."""
-    spelled = [part.word for part in _parts(chunk)]
-    parts, whole = tuple(map(spell, spelled)), _whole(spelled)
-    return parts, (spell(whole),) if whole else parts
+def _split(chunk: str, spell: Callable[[str], str]) -> tuple[Phrase, ...]:
+    """Return the words of a chunk: its parts, these as one, and these in pairs from the first or the second on."""
+    parts = [part.word for part in _parts(chunk)]
+    return tuple(tuple(map(spell, words)) for words in (parts, _joined(parts), _in_pairs(parts, 0), _in_pairs(parts, 1)))
 
 
 _split_short = lru_cache(maxsize=2**15)(_split)
 
 
 def forms(text: str, spell: Callable[[str], str] = stem) -> Forms:
-    """Return the words of a text in order, and if it has compounds, its words with these as wholes.
+    """Return the forms of a text: its words in order, and these with compounds joined.
 
     This makes the words of both the index and the queries, so a text always matches itself.
     """
-    apart: list[str] = []
+    return _forms(abbreviations.written_out(text), spell)
+
+
+def _forms(text: str, spell: Callable[[str], str]) -> Forms:
+    """Return a text with all compounds apart, with all joined, and twice with pairs of parts joined.
+
+    Where one of these has the first pair of a compound, the other has the second, and the next compound has them the other way
+    round. So the form of a phrase with `wifi` and `24 hour` is in a text with `Wi-Fi` and `24-hour`.
+    """
+    splits = [(_split_short if len(chunk) <= LETTERS else _split)(chunk, spell) for chunk in _chunks(fold(text))]
+    apart = [word for parts, *_ in splits for word in parts]
+    if len(apart) == len(splits):
+        return (tuple(apart),)
     joined: list[str] = []
-    for chunk in _chunks(fold(text)):
-        parts, whole = (_split_short if len(chunk) <= LETTERS else _split)(chunk, spell)
-        apart += parts
+    pairs: list[str] = []
+    others: list[str] = []
+    for parts, whole, first, second in splits:
         joined += whole
-    return (tuple(apart),) if apart == joined else (tuple(apart), tuple(joined))
+        pairs += first
+        others += second
+        if len(parts) > 1:
+            pairs, others = others, pairs
+    return tuple(dict.fromkeys(map(tuple, (apart, joined, pairs, others))))
+
+
+def searched_forms(text: str, spell: Callable[[str], str] = stem) -> Forms:
+    """Return the forms of a text that is searched: `st` is looked for as it is, and as `saint`."""
+    return tuple(dict.fromkeys(form for each in abbreviations.readings(text) for form in _forms(each, spell)))
 
 
 def stems(text: str) -> Phrase:
@@ -165,16 +191,16 @@ def stems(text: str) -> Phrase:
 
 
 def indexed(texts: Iterable[str]) -> list[str]:
-    """Return the words that find some texts: those of each, then those with compounds as wholes, with gaps between them."""
+    """Return the words that find some texts: those of each, then those with compounds joined, with gaps between them."""
     every = [forms(text) for text in texts]
     phrases = [phrase for phrase, *_ in every] + [phrase for _, *joined in every for phrase in joined]
     return [word for phrase in phrases for word in (*phrase, GAP)][:-1]
 
 
 def names(text: str) -> Phrase:
-    """Return the words whose beginnings complete a name, in no order: parts, wholes, and other spellings."""
-    spelled = [word for phrase in forms(text, plain) for word in phrase]
-    return (*dict.fromkeys(spelled), *(SPELLINGS[word] for word in spelled if word in SPELLINGS))
+    """Return the words whose beginnings complete a name, in no order: parts, wholes, and abbreviations."""
+    spelled = dict.fromkeys(word for phrase in forms(text, plain) for word in phrase)
+    return (*spelled, *(SHORT[word] for word in spelled if word in SHORT))
 
 
 @dataclass(frozen=True)
@@ -207,7 +233,7 @@ def parse(text: str) -> Search:
     """
     phrases: dict[bool, list[Forms]] = {False: [], True: []}
     for minus, quoted, bare in TERM.findall(text.translate(QUOTES)):
-        phrase = forms(quoted or bare)
+        phrase = searched_forms(quoted or bare)
         if phrase[0]:
             phrases[bool(minus)].append(phrase)
     limit_words([word for both in phrases.values() for apart, *_ in both for word in apart])
@@ -235,8 +261,10 @@ def highlights(search: Search, resource: Resource, document: Content) -> dict[st
 def _segments(text: str, searched: frozenset[str]) -> list[HighlightSegment]:
     folded = [FOLDS[ord(character)] for character in text]
     origins = [position for position, piece in enumerate(folded) for _ in piece]
+    names = abbreviations.places(text)
+    spelled = {position: names[origin] for position, origin in enumerate(origins) if origin in names}
     matched = bytearray(len(text))
-    for first, last in _matches(ordered("".join(folded)), searched):
+    for first, last in _matches(ordered("".join(folded)), searched, spelled):
         start, end = origins[first], origins[last - 1] + 1
         # The accents after the last letter belong to it.
         while end < len(text) and not folded[end]:
@@ -246,12 +274,15 @@ def _segments(text: str, searched: frozenset[str]) -> list[HighlightSegment]:
     return [{"text": "".join(character for character, _ in run), "match": bool(match)} for match, run in runs]
 
 
-def _matches(folded: str, searched: frozenset[str]) -> Iterator[tuple[int, int]]:
-    """Yield the start and the end of each word and compound of a folded text that is searched."""
+def _matches(folded: str, searched: frozenset[str], names: Mapping[int, str]) -> Iterator[tuple[int, int]]:
+    """Yield the start and the end of each word and compound of a folded text that is searched.
+
+    ``names`` has the full words of abbreviations by their places.
+    """
     for chunk in CHUNK.finditer(folded):
         parts = _parts(chunk[0])
-        if (whole := _whole([part.word for part in parts])) and stem(whole) in searched:
-            yield chunk.span()
-        for part in parts:
-            if stem(part.word) in searched:
-                yield chunk.start() + part.start, chunk.start() + part.end
+        for run in (parts, *pairwise(parts), *((part,) for part in parts)):
+            word = _joined([part.word for part in run])
+            start, end = chunk.start() + run[0].start, chunk.start() + run[-1].end
+            if len(word) == 1 and stem(names.get(start, word[0]) if len(run) == 1 else word[0]) in searched:
+                yield start, end

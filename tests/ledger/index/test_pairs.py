@@ -32,7 +32,12 @@ COMPLETIONS = [
     ("moun", "Mt. Vernon", True),
     ("東京", "東京都", True),
     ("lod", "Łódź", True),
+    ("911", "9-1-1 center", True),
+    ("st s", "Main St Station", True),
+    ("main st", "Main St.", True),
+    ("wifi-e", "Wi-Fi-enabled", True),
     ("sain", "Stockton", False),
+    ("sain", "Main St.", False),
     ("fi-wi", "Wifi", False),
     ("lene", "Coeur d'Alene", False),
 ]
@@ -78,7 +83,7 @@ def test_completions(database: Database) -> None:
 
 @pytest.mark.parametrize("dialect", fulltext.ENGINES)
 def test_forms_in_a_query(dialect: str) -> None:
-    """Only a compound has a second form: any other query is as short as it was."""
+    """Only a compound or an abbreviation has a second form: any other query is as short as it was."""
     query = fulltext.term_query(words.parse("open data"))
     (text, *more) = fulltext.matching(query, Nouns((initiatives.name,)), dialect).texts
     assert not any("OR" in part or "|" in part for part in (text, *more))
