@@ -182,10 +182,8 @@ def _labels(session: Session, filter: Filter, values: Sequence[Any]) -> dict[Any
     noun = refers_to(filter)
     if noun:
         return names_of(session, noun, values)
-    column = filter.field.column.property.columns[0]
-    keys = [row for row in (column, *_referred(column)) if row.primary_key and row.table.name not in BY_NAME]
-    named = next((row for row in keys if "name" in row.table.c), None)
-    if named is not None:
+    named = key_of(filter)
+    if named is not None and "name" in named.table.c:
         # The key of a part that has a name, such as a category of a survey.
         names = select(named, func.max(named.table.c.name)).where(named.in_(values)).group_by(named)
         return {row[0]: row[1] for row in session.execute(names)}
@@ -201,6 +199,12 @@ def refers_to(filter: Filter) -> str | None:
         if referred.table.name in BY_NAME and referred.name == "id":
             return str(referred.table.name)
     return str(column.class_.__tablename__) if column.key == "id" else None
+
+
+def key_of(filter: Filter) -> Column[Any] | None:
+    """Return the key of the noun or the part whose keys are the values of a filter; None if they are not keys."""
+    column = filter.field.column.property.columns[0]
+    return next((row for row in (column, *_referred(column)) if [*row.table.primary_key] == [row]), None)
 
 
 def _referred(column: Column[Any]) -> Iterator[Column[Any]]:

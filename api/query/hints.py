@@ -1,14 +1,22 @@
-"""Hints for an empty list: the values of its filters that no record has, and those that were probably meant."""
+"""Hints: the values of a list's filters that no record has, and those that were probably meant."""
 
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
+from sqlalchemy import select
+
+from api.db.statements import of_ids
 from api.errors import closest, nearest
-from api.query.facets import Facet, facet
-from api.query.language import facetable
+from api.ledger import head, history
+from api.query import bitmap_sets
+from api.query.facets import facet, key_of, refers_to
+from api.query.language import Condition, Filter, facetable
 from api.query.listing import Listing, listing
 from api.query.plan import ALL
 from api.query.refinements import required
+from api.resources import BY_NAME
 
 MAX_HINTS = 10
 
@@ -19,44 +27,70 @@ class Hint:
 
     parameter: str
     detail: str
-    allowed: list[Any]
+    allowed: tuple[Any, ...]
     suggestion: Any
 
 
-def hints(empty: Listing) -> list[Hint]:
-    """Return a hint for each value, and `MAX_HINTS` at most, that an empty list requires and that no record of the noun has.
+def hints(list_: Listing, *, is_empty: bool) -> list[Hint]:
+    """Return a hint for each value, and `MAX_HINTS` at most, that a list requires and that no record of the noun has.
 
-    Only fields that have a facet are looked at, and only if they have few values.
+    In an empty list all conditions are looked at, in another one only slugs and choices of which there are several.
     """
-    query = empty.query
-    everything = listing(empty.session, replace(query, where=ALL, search=None), empty.planner)
-    by_value: dict[tuple[str, Any], Hint] = {}
-    facets: dict[str, Facet] = {}
-    for condition in required(query.where):
-        name = condition.filter.name
-        if name not in facetable(query.resource):
-            continue
-        counted = facets[name] = facets.get(name) or facet(everything, condition.filter)
-        there = {str(row.value).lower(): row.value for row in counted.values if row.value is not None}
-        missing = [value for value in condition.value if str(value).lower() not in there or value not in there.values()]
-        for value in missing if not counted.more else ():
-            by_value[name, value] = _hint(name, query.resource.singular, value, there)
-            if len(by_value) == MAX_HINTS:
-                return [*by_value.values()]
-    return [*by_value.values()]
+    rows = [row for row in required(list_.query.where) if not row.filter.operator.name and row.filter.operator.many]
+    if not is_empty:
+        rows = [row for row in rows if len(row.value) > 1]
+    filters = {row.filter.name: row.filter for row in rows if is_empty and row.filter.name in facetable(list_.query.resource)}
+    few = {name: values for name, filter in filters.items() if (values := _few(list_, filter)) is not None}
+    every = (hint for row in rows for hint in _hints(list_, row, few.get(row.filter.name)))
+    return [*islice(dict.fromkeys(every), MAX_HINTS)]
 
 
-def _hint(name: str, singular: str, value: Any, there: dict[str, Any]) -> Hint:
-    word = str(value).lower()
+def _few(list_: Listing, filter: Filter) -> Sequence[Any] | None:
+    """Return the values of a facet that records have; None if there are many."""
+    everything = listing(list_.session, replace(list_.query, where=ALL, search=None), list_.planner)
+    counted = facet(everything, filter)
+    return None if counted.more else [row.value for row in counted.values if row.value is not None]
+
+
+def _hints(list_: Listing, condition: Condition, few: Sequence[Any] | None) -> Iterator[Hint]:
+    """Yield a hint for each value of a condition that is not among the few ones that records have, or that is unknown."""
+    filter, singular = condition.filter, list_.query.resource.singular
+    if few is not None:
+        yield from (_hint(filter, singular, value, few) for value in condition.value if value not in few)
+    elif filter.type.name in {"reference", "choice"}:
+        there, noun = _known(list_, filter, condition.value), refers_to(filter)
+        for value in [value for value in condition.value if value not in there]:
+            near = history.near_id(list_.session, noun, value) if noun else None
+            yield _hint(filter, singular, value, [near] if near not in {None, value} else [])
+
+
+def _known(list_: Listing, filter: Filter, values: Sequence[str]) -> Collection[str]:
+    """Return those of some values that records have or that are keys of what a filter refers to; all if only a scan tells."""
+    session, resource, path = list_.session, list_.query.resource, filter.path
+    dimension = bitmap_sets.dimension_at(resource, path, filter)
+    if dimension is None and path and path[-1].to and not filter.linked:
+        resource = BY_NAME[path[-1].to]
+        dimension = bitmap_sets.dimension_at(resource, (), filter)
+    if dimension and list_.planner.bitmaps and head.state(session).indexed:
+        return bitmap_sets.cardinalities(session, resource, dimension, values)
+    key = key_of(filter)
+    if key is None:
+        return values
+    rows = of_ids(session, ("keys", str(key)), values, lambda among: select(key).where(among.condition(key)))
+    return {row[0] for row in rows}
+
+
+def _hint(filter: Filter, singular: str, value: Any, there: Sequence[Any]) -> Hint:
+    by_word, word = {str(each).lower(): each for each in there}, str(value).lower()
     near: str | None
     if isinstance(value, bool):
         # The other value is the opposite, which nobody meant.
         near = None
     elif isinstance(value, int) and there:
-        near = min(there, key=lambda other: abs(there[other] - value))
+        near = min(by_word, key=lambda other: abs(by_word[other] - value))
     else:
-        near = word if word in there else nearest(word, there)
-    meant = there.get(near or "")
+        near = word if word in by_word else nearest(word, by_word)
+    meant = by_word.get(near or "")
     shown = word if isinstance(value, bool) else value
-    detail = f"No {singular} has `{shown}` as its `{name}`{'.' if meant is None else f'; did you mean `{meant}`?'}"
-    return Hint(name, detail, [there[each] for each in closest(word, there)], meant)
+    detail = f"No {singular} has `{shown}` as its `{filter.name}`{'.' if meant is None else f'; did you mean `{meant}`?'}"
+    return Hint(filter.name, detail, tuple(by_word[each] for each in closest(word, by_word)), meant)

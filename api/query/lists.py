@@ -27,7 +27,7 @@ class Result:
 
     ``total`` and ``relation`` are None if the query counts nothing; ``relation`` is `eq` for an exact total and `gte` for a
     lower bound. ``facets`` are by name, ``included`` documents by noun and id, ``highlights`` by id, or None if the query
-    does not ask for them. ``hints`` are for an empty list.
+    does not ask for them. ``hints`` are for the first page.
     """
 
     page: ListPage
@@ -48,8 +48,9 @@ def read(session: Session, query: Query, planner: Planner = PLANNER) -> Result:
     facets = {filter.name: facet(list_, filter) for filter in query.facets}
     included = related(session, query.resource, page.ids, query.include, page.related)
     highlights = _highlights(query, page) if query.highlights else None
-    is_empty = not number if number is not None else not page.ids and not query.cursor and query.most > 0
-    return Result(page, number, relation, facets, included, highlights, hints(list_) if is_empty else ())
+    is_empty = not number if number is not None else not page.ids and query.most > 0
+    hinted = () if query.cursor else hints(list_, is_empty=is_empty)
+    return Result(page, number, relation, facets, included, highlights, hinted)
 
 
 def _highlights(query: Query, page: ListPage) -> dict[str, Any]:

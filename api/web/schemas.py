@@ -109,7 +109,7 @@ class MetaSchema(Schema):
     )
     hints = fields.List(
         fields.Nested(HintSchema),
-        metadata={"description": "Only in an empty list: values of its filters that no record has."},
+        metadata={"description": "Values of filters that no record has: all in an empty list, else of several."},
     )
 
 

@@ -414,28 +414,6 @@ def test_a_facet_can_drive_a_sidebar(places: list[Place]) -> None:
     assert [(row["value"], row["count"]) for row in nobody if row["selected"]] == [("nowhere-zz", 0)]
 
 
-@pytest.mark.parametrize(
-    ("query", "expected"),
-    [
-        ("initiatives?metric.unit=usd", [("metric.unit", "USD")]),
-        ("cities?state=CX", [("state", None)]),
-        ("initiatives?city=san-diego", [("city", "san-diego-ca")]),
-        ("initiatives?priority=cyber-security,zzz", [("priority", "cybersecurity"), ("priority", None)]),
-        ('initiatives?filter={"and":[{"metric.unit":"percents"}]}', [("metric.unit", "percent")]),
-        # Each value exists, but no record has both.
-        ("initiatives?city=sacramento-ca&status=draft", []),
-        # Not required, or no equality.
-        ("initiatives?metric.unit__not=usd&city=sacramento-ca&status=draft", []),
-        ('initiatives?filter={"or":[{"metric.unit":"usd"}]}', []),
-        ("initiatives?limit=0", []),
-    ],
-)
-def test_hints(client: FlaskClient, query: str, expected: list[tuple[str, str | None]]) -> None:
-    """An empty list says which values of its filters no record has, and which were probably meant."""
-    meta = client.get(f"/{query}").get_json()["meta"]
-    assert [(row["parameter"], row["suggestion"]) for row in meta.get("hints", [])] == expected
-
-
 def test_the_nearest_numbers_and_few_hints(client: FlaskClient) -> None:
     """The hint for a number names the nearest one, and there are ten hints at most."""
     assert [row["suggestion"] for row in client.get("/awards?rank=99").get_json()["meta"]["hints"]] == [9]

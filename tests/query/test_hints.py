@@ -1,0 +1,70 @@
+"""Hints about values that no record has."""
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.support.databases import counted
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("initiatives?metric.unit=usd", [("metric.unit", "USD")]),
+        ("cities?state=CX", [("state", None)]),
+        ("initiatives?city=san-diego", [("city", "san-diego-ca")]),
+        ("initiatives?priority=cyber-security,zzz", [("priority", "cybersecurity"), ("priority", None)]),
+        ('initiatives?filter={"and":[{"metric.unit":"percents"}]}', [("metric.unit", "percent")]),
+        # Filters that have no facet.
+        ("initiatives?id=zzz", [("id", None)]),
+        ("cities?organization=nowhere", [("organization", None)]),
+        ("awards?citation.source=nowhere", [("citation.source", None)]),
+        ("organizations?source.type=report", [("source.type", None)]),
+        ("surveys?award.city=san-diego", [("award.city", "san-diego-ca")]),
+        ("surveys?award.category=nowhere", [("award.category", None)]),
+        # The list is not empty, but one of its values is unknown.
+        ("initiatives?city=san-diego-ca,nowhere", [("city", None)]),
+        ("organizations?source.type=press_release,article", [("source.type", None)]),
+        ("cities?id=san-diego,sacramento-ca,boston-ma", [("id", "san-diego-ca")]),
+        ("initiatives?city=san-diego-ca", []),
+        ("initiatives?city=san-diego-ca,sacramento-ca", []),
+        ("initiatives?city__not=san-diego-ca,nowhere", []),
+        # Each value exists, but no record has both.
+        ("initiatives?city=sacramento-ca&status=draft", []),
+        # Not required, or no equality.
+        ("initiatives?metric.unit__not=usd&city=sacramento-ca&status=draft", []),
+        ('initiatives?filter={"or":[{"metric.unit":"usd"}]}', []),
+        ("initiatives?limit=0", []),
+    ],
+)
+def test_hints(client: FlaskClient, query: str, expected: list[tuple[str, str | None]]) -> None:
+    """A list says which values of its filters no record has, and which were probably meant."""
+    meta = client.get(f"/{query}").get_json()["meta"]
+    assert [(row["parameter"], row["suggestion"]) for row in meta.get("hints", [])] == expected
+
+
+@pytest.mark.parametrize(
+    ("noun", "name", "values"),
+    [
+        ("initiatives", "city", ["san-diego-ca", "sacramento-ca", "san-jose-ca"]),
+        ("initiatives", "status", ["in_operation", "pilot", "planned"]),
+        ("cities", "organization", ["govai-coalition", "amazon-web-services", "california-public-utilities-commission"]),
+    ],
+)
+def test_the_price_of_hints(client: FlaskClient, noun: str, name: str, values: list[str]) -> None:
+    """A list of several values that are all there takes at most one statement more, whatever their number."""
+    numbers = []
+    for count in (1, 2, 3):
+        path = f"/{noun}?{name}={','.join(values[:count])}"
+        # The first reader finds out more.
+        client.get(path)
+        with counted(client.application.extensions["database"]) as statements:
+            assert "hints" not in client.get(path).get_json()["meta"]
+        numbers.append(len(statements))
+    assert numbers[1] == numbers[2] <= numbers[0] + 1
+
+
+def test_a_record_that_nothing_refers_to(client: FlaskClient) -> None:
+    """A city that exists, but has no initiative, is not suggested in its own place."""
+    (hint,) = client.get("/initiatives?city=san-diego-ca,boston-ma").get_json()["meta"]["hints"]
+    detail = "No initiative has `boston-ma` as its `city`."
+    assert hint == {"parameter": "city", "detail": detail, "allowed": [], "suggestion": None}
