@@ -1,5 +1,6 @@
 """Hints: the values of a list's filters that no record has, and those that were probably meant."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -12,7 +13,7 @@ from api.errors import closest, nearest
 from api.ledger import head, history
 from api.query import bitmap_sets
 from api.query.facets import facet, key_of, refers_to
-from api.query.language import Condition, Filter, facetable
+from api.query.language import Filter, facetable, filters
 from api.query.listing import Listing, listing
 from api.query.plan import ALL
 from api.query.refinements import required
@@ -27,7 +28,7 @@ class Hint:
 
     parameter: str
     detail: str
-    allowed: tuple[Any, ...]
+    allowed: Sequence[Any]
     suggestion: Any
 
 
@@ -36,13 +37,12 @@ def hints(list_: Listing, *, is_empty: bool) -> list[Hint]:
 
     In an empty list all conditions are looked at, in another one only slugs and choices of which there are several.
     """
-    rows = [row for row in required(list_.query.where) if not row.filter.operator.name and row.filter.operator.many]
-    if not is_empty:
-        rows = [row for row in rows if len(row.value) > 1]
-    filters = {row.filter.name: row.filter for row in rows if is_empty and row.filter.name in facetable(list_.query.resource)}
-    few = {name: values for name, filter in filters.items() if (values := _few(list_, filter)) is not None}
-    every = (hint for row in rows for hint in _hints(list_, row, few.get(row.filter.name)))
-    return [*islice(dict.fromkeys(every), MAX_HINTS)]
+    values = defaultdict[str, dict[Any, None]](dict)
+    for row in required(list_.query.where):
+        if row.filter.operator.many and not row.filter.operator.name and (is_empty or len(row.value) > 1):
+            values[row.filter.name] |= dict.fromkeys(row.value)
+    every = (hint for name, asked in values.items() for hint in _hints(list_, name, [*asked], is_empty=is_empty))
+    return [*islice(every, MAX_HINTS)]
 
 
 def _few(list_: Listing, filter: Filter) -> Sequence[Any] | None:
@@ -52,16 +52,18 @@ def _few(list_: Listing, filter: Filter) -> Sequence[Any] | None:
     return None if counted.more else [row.value for row in counted.values if row.value is not None]
 
 
-def _hints(list_: Listing, condition: Condition, few: Sequence[Any] | None) -> Iterator[Hint]:
-    """Yield a hint for each value of a condition that is not among the few ones that records have, or that is unknown."""
-    filter, singular = condition.filter, list_.query.resource.singular
+def _hints(list_: Listing, name: str, values: Sequence[Any], *, is_empty: bool) -> Iterator[Hint]:
+    """Yield a hint for each value of a filter that is not among the few ones that records have, or that is unknown."""
+    resource = list_.query.resource
+    filter = filters(resource)[name]
+    few = _few(list_, filter) if is_empty and name in facetable(resource) else None
     if few is not None:
-        yield from (_hint(filter, singular, value, few) for value in condition.value if value not in few)
+        yield from (_hint(filter, resource.singular, value, few) for value in values if value not in few)
     elif filter.type.name in {"reference", "choice"}:
-        there, noun = _known(list_, filter, condition.value), refers_to(filter)
-        for value in [value for value in condition.value if value not in there]:
+        there, noun = _known(list_, filter, values), refers_to(filter)
+        for value in [value for value in values if value not in there]:
             near = history.near_id(list_.session, noun, value) if noun else None
-            yield _hint(filter, singular, value, [near] if near not in {None, value} else [])
+            yield _hint(filter, resource.singular, value, [near] if near not in {None, value} else [])
 
 
 def _known(list_: Listing, filter: Filter, values: Sequence[str]) -> Collection[str]:
@@ -93,4 +95,4 @@ def _hint(filter: Filter, singular: str, value: Any, there: Sequence[Any]) -> Hi
     meant = by_word.get(near or "")
     shown = word if isinstance(value, bool) else value
     detail = f"No {singular} has `{shown}` as its `{filter.name}`{'.' if meant is None else f'; did you mean `{meant}`?'}"
-    return Hint(filter.name, detail, tuple(by_word[each] for each in closest(word, by_word)), meant)
+    return Hint(filter.name, detail, [by_word[each] for each in closest(word, by_word)], meant)

@@ -414,20 +414,6 @@ def test_a_facet_can_drive_a_sidebar(places: list[Place]) -> None:
     assert [(row["value"], row["count"]) for row in nobody if row["selected"]] == [("nowhere-zz", 0)]
 
 
-def test_the_nearest_numbers_and_few_hints(client: FlaskClient) -> None:
-    """The hint for a number names the nearest one, and there are ten hints at most."""
-    assert [row["suggestion"] for row in client.get("/awards?rank=99").get_json()["meta"]["hints"]] == [9]
-    values = ",".join(f"zz{number}" for number in range(50))
-    hints = client.get(f"/initiatives?city={values}&status=draft").get_json()["meta"]["hints"]
-    assert [row["parameter"] for row in hints] == ["city"] * 10
-
-
-def test_a_flag_is_not_answered_with_its_opposite(client: FlaskClient) -> None:
-    """The hint for a flag that no record has suggests nothing, and spells it as JSON does."""
-    (hint,) = client.get("/initiatives?evolving=false").get_json()["meta"]["hints"]
-    assert (hint["detail"], hint["suggestion"]) == ("No initiative has `false` as its `evolving`.", None)
-
-
 def test_a_hint_in_words(client: FlaskClient) -> None:
     """A hint says what no record has, and lists the nearest values that records have."""
     (hint,) = client.get("/cities?state=ZZ").get_json()["meta"]["hints"]

@@ -1,5 +1,7 @@
 """Hints about values that no record has."""
 
+import json
+
 import pytest
 from flask.testing import FlaskClient
 
@@ -42,6 +44,20 @@ def test_hints(client: FlaskClient, query: str, expected: list[tuple[str, str | 
     assert [(row["parameter"], row["suggestion"]) for row in meta.get("hints", [])] == expected
 
 
+def test_the_nearest_numbers_and_few_hints(client: FlaskClient) -> None:
+    """The hint for a number names the nearest one, and there are ten hints at most."""
+    assert [row["suggestion"] for row in client.get("/awards?rank=99").get_json()["meta"]["hints"]] == [9]
+    values = ",".join(f"zz{number}" for number in range(50))
+    hints = client.get(f"/initiatives?city={values}&status=draft").get_json()["meta"]["hints"]
+    assert [row["parameter"] for row in hints] == ["city"] * 10
+
+
+def test_a_flag_is_not_answered_with_its_opposite(client: FlaskClient) -> None:
+    """The hint for a flag that no record has suggests nothing, and spells it as JSON does."""
+    (hint,) = client.get("/initiatives?evolving=false").get_json()["meta"]["hints"]
+    assert (hint["detail"], hint["suggestion"]) == ("No initiative has `false` as its `evolving`.", None)
+
+
 @pytest.mark.parametrize(
     ("noun", "name", "values"),
     [
@@ -61,6 +77,24 @@ def test_the_price_of_hints(client: FlaskClient, noun: str, name: str, values: l
             assert "hints" not in client.get(path).get_json()["meta"]
         numbers.append(len(statements))
     assert numbers[1] == numbers[2] <= numbers[0] + 1
+
+
+def test_the_price_of_many_unknown_values(client: FlaskClient) -> None:
+    """Many unknown ids, in a list or one by one, take as many statements as the ten that get a hint."""
+    unknown = [f"zz-{number}" for number in range(45)]
+    every = {"and": [{"organization": [id]} for id in unknown]}
+    paths = [f"/cities?organization={','.join(ids)}" for ids in (unknown[:10], unknown)]
+    numbers = []
+    for path in (
+        *paths,
+        f"/cities?filter={json.dumps({**every, 'and': every['and'][:10]})}",
+        f"/cities?filter={json.dumps(every)}",
+    ):
+        client.get(path)
+        with counted(client.application.extensions["database"]) as statements:
+            assert len(client.get(path).get_json()["meta"]["hints"]) == 10
+        numbers.append(len(statements))
+    assert numbers == numbers[:1] * 4
 
 
 def test_a_record_that_nothing_refers_to(client: FlaskClient) -> None:
