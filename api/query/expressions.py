@@ -52,7 +52,8 @@ class ExpressionReader:
             return Conditions(())
         if not isinstance(value, dict) or not value:
             names = [*CONNECTIVES, *filters(self.resource)]
-            self._refuse(pointer, "invalid-expression", "An expression is an object with at least one member.", allowed=names)
+            detail = "An expression is an object with at least one member."
+            self._refuse(pointer, "invalid-expression", detail, allowed=names, word="")
             return Conditions(())
         joined = [self._group(name, value[name], f"{pointer}/{name}", depth) for name in CONNECTIVES if name in value]
         conditions = [

@@ -189,7 +189,7 @@ def _bounded(base: str, row: ProblemType, detail: str, errors: Sequence[Item], m
         item = error if _length(error) <= MAX_ITEM else {name: value for name, value in error.items() if name != "allowed"}
         item = item | {"detail": shorten(error["detail"], MAX_DETAIL)}
         if "more" in item:
-            item["all"] = base + _names(item["code"])
+            item["all"] = base + _names(item)
         if (length := _length(item)) > room:
             break
         items.append(item)
@@ -197,12 +197,15 @@ def _bounded(base: str, row: ProblemType, detail: str, errors: Sequence[Item], m
     return document(base, row, shorten(detail, MAX_DETAIL), items, **kept)
 
 
-def _names(code: str) -> str:
+def _names(item: Item) -> str:
     """Return the path of all names that a request could have had: a place in the OpenAPI document."""
-    if code == "unknown-path" or request.url_rule is None:
+    if item["code"] == "unknown-path" or request.url_rule is None:
         return "/openapi.json#/paths"
     path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", request.url_rule.rule.removesuffix(".<string:format>"))
-    return f"/openapi.json#/paths/{quote(path.replace('/', '~1'), safe='~')}"
+    body = "" if "parameter" in item else f"/{request.method.lower()}/requestBody"
+    # A search takes the parameters of its list, and the document has them there.
+    path = path if body else re.sub(r"(?<=\w)/search$", "", path)
+    return f"/openapi.json#/paths/{quote(path.replace('/', '~1'), safe='~')}{body}"
 
 
 def _length(value: Any) -> int:

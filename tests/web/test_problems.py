@@ -24,7 +24,7 @@ from api.query import language, parameters
 from api.resources import BY_NAME, RESOURCES
 from api.settings import ROOT, Settings
 from api.web.problem_types import PROBLEMS
-from tests.support.answers import brief, problem
+from tests.support.answers import Json, brief, problem
 from tests.support.applications import NO_DATABASE, curating, serving
 from tests.support.databases import Store, config, opened, publishing, template
 from tests.support.records import nouns
@@ -156,6 +156,29 @@ def test_all_names_are_there(routing_client: FlaskClient, path: str) -> None:
     for token in pointer.split("/")[1:]:
         place = place[token.replace("~1", "/").replace("~0", "~")]
     assert (len(item["allowed"]), item["more"] > 0, bool(place["get"]["parameters"])) == (MAX_NAMES, True, True)
+
+
+@pytest.mark.parametrize("body", [{}, {"zzz": 1}, {"or": [{"not": {"zzz": 1}}]}, {"state": ["CA"]}])
+def test_all_names_of_a_search(routing_client: FlaskClient, body: Json) -> None:
+    """`all` of a wrong body has the names of filters, and `all` of a wrong parameter those of the list's parameters."""
+    _, _, (item,) = brief(routing_client.post(f"/cities/search{'?zzz=1' if body == {'state': ['CA']} else ''}", json=body))
+    document = routing_client.get("/openapi.json").get_json()
+
+    def at(pointer: str) -> Any:
+        place = document
+        for token in pointer.split("/")[1:]:
+            place = place[token.replace("~1", "/").replace("~0", "~")]
+        return place
+
+    place = at(unquote(urlsplit(item["all"]).fragment))
+    if "parameter" in item:
+        rows = [at(row["$ref"]) if "$ref" in row else row for row in place["get"]["parameters"]]
+        names = {row["name"] for row in rows if row["in"] == "query"}
+    else:
+        schema = at(place["content"]["application/json"]["schema"]["$ref"])
+        names = {*schema["propertyNames"]["enum"]}
+    assert {*item["allowed"]} <= names
+    assert len(names) == item["more"] + MAX_NAMES
 
 
 def test_a_format_is_no_parameter(routing_client: FlaskClient) -> None:
