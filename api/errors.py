@@ -28,6 +28,7 @@ ProblemName = Literal[
     "content-too-large",
     "uri-too-long",
     "unsupported-media-type",
+    "range-not-satisfiable",
     "invalid-body",
     "idempotency-mismatch",
     "precondition-required",

@@ -159,7 +159,7 @@ def _export_docs(blp: Blueprint, resource: Resource) -> Decorators:
     text = {"schema": {"type": "string"}, "description": "The whole list.", "headers": LIST_HEADERS, "success": True}
     part = {**text, "description": "The part that `Range` asks for.", "headers": LIST_HEADERS | CONTENT_RANGE}
     return (
-        documents(blp, *LIST_PROBLEMS, "not-found", "precondition-failed"),
+        documents(blp, *LIST_PROBLEMS, "not-found", "precondition-failed", "range-not-satisfiable"),
         blp.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True),
         *(blp.alt_response(200, content_type=row.media_type, **text) for row in STREAMED),
         *(blp.alt_response(206, content_type=row.media_type, **part) for row in STREAMED),

@@ -33,6 +33,7 @@ LINK = header(
     '<https://api.example.org/cities?limit=2>; rel="self"',
 )
 CONTENT_RANGE = header("Content-Range", "The part that this is, and the size of the whole.", "bytes 0-99/2048")
+WHOLE_RANGE = header("Content-Range", "The size of the whole.", "bytes */2048")
 ALLOW = header("Allow", "The methods that work here.", "OPTIONS, POST")
 CHALLENGE = header("WWW-Authenticate", "How to authenticate (RFC 6750).", 'Bearer realm="digital-cities"')
 RATE_LIMIT = header(

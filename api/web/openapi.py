@@ -16,7 +16,7 @@ from api.resources import RESOURCES
 from api.schema.choices import Choice
 from api.schema.fields import Document, Part
 from api.web.blueprints import Blueprint, response_name
-from api.web.headers import ALLOW, CHALLENGE, COUNTED, NOT_KEPT, RETRY_AFTER
+from api.web.headers import ALLOW, CHALLENGE, COUNTED, NOT_KEPT, RETRY_AFTER, WHOLE_RANGE
 from api.web.parameters import VALUE_LISTS, VALUES, RecordConverter, expression_components, parameter_components
 from api.web.problem_types import PROBLEMS
 from api.web.problems import MEDIA_TYPE, ProblemSchema, example
@@ -37,7 +37,7 @@ Scripts of any origin can read. `HEAD` works wherever `GET` does, and `OPTIONS` 
 """
 BEARER = {"type": "http", "scheme": "bearer", "description": "An API key for writing; reading needs none."}
 # The headers that only problems of one status have.
-PROBLEM_HEADERS = {401: CHALLENGE, 403: CHALLENGE, 405: ALLOW, 429: RETRY_AFTER, 503: RETRY_AFTER}
+PROBLEM_HEADERS = {401: CHALLENGE, 403: CHALLENGE, 405: ALLOW, 416: WHOLE_RANGE, 429: RETRY_AFTER, 503: RETRY_AFTER}
 
 
 class RequiredProperties(BasePlugin):

@@ -290,6 +290,23 @@ PROBLEMS: dict[str, ProblemType] = {
             "The server does not support the media type transmitted in the request.",
         ),
         ProblemType(
+            "range-not-satisfiable",
+            416,
+            "The file ends before the range begins",
+            "`Range` begins at the end of the file or behind it. `Content-Range` has the length of the file: if your copy has "
+            "as many bytes and is of the same version, it is complete. Send `If-Range` with the `ETag` of your copy: then "
+            "another version is sent as a whole.",
+            "The file has 2048 bytes, so no range begins at byte 2048.",
+            (
+                {
+                    "parameter": "Range",
+                    "code": "range-not-satisfiable",
+                    "detail": "The file has 2048 bytes, so no range begins at byte 2048.",
+                    "allowed": {"maximum": 2047},
+                },
+            ),
+        ),
+        ProblemType(
             "invalid-body",
             422,
             "The body is invalid",

@@ -133,20 +133,32 @@ def whole_or_streamed(resources: ExitStack, body: Iterator[bytes], content_type:
 def ranged(response: Response) -> Response:
     """Cut an answer that has its length and its tag down to the bytes that `Range` asks for (RFC 9110, 14.2).
 
-    Several ranges, one beyond the end, and one of another version than `If-Range` names get the whole answer.
+    Several ranges, and one of another version than `If-Range` names, get the whole answer. Raises a 416 for one that begins
+    behind the end.
     """
     if response.is_streamed:
         return response
     response.headers["Accept-Ranges"] = "bytes"
-    body, asked = response.get_data(), request.range
-    bounds = asked.range_for_length(len(body)) if asked else None
     is_same = request.headers.get("If-Range") in {None, response.headers["ETag"]}
-    if asked is None or bounds is None or not is_same or request.method != "GET":
+    body, asked = response.get_data(), request.range
+    if asked is None or asked.units != "bytes" or len(asked.ranges) > 1 or not is_same or request.method != "GET":
+        return response
+    if asked.ranges[0][0] >= len(body):
+        raise _beyond(asked.ranges[0][0], len(body))
+    bounds = asked.range_for_length(len(body))
+    if bounds is None:
         return response
     response.headers["Content-Range"] = asked.to_content_range_header(len(body))
     response.status_code = HTTPStatus.PARTIAL_CONTENT
     response.set_data(body[slice(*bounds)])
     return response
+
+
+def _beyond(start: int, length: int) -> ProblemError:
+    """Return the 416 of a range that begins behind the end of an answer."""
+    detail = f"The file has {length} bytes, so no range begins at byte {shorten(str(start))}."
+    item = error_item("Range", "range-not-satisfiable", detail, allowed={"maximum": length - 1} if length else None)
+    return ProblemError("range-not-satisfiable", detail, item, headers={"Content-Range": f"bytes */{length}"})
 
 
 def _held(resources: ExitStack, body: Iterator[bytes], wal: WriteAheadLog) -> Iterator[bytes]:
