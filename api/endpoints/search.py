@@ -39,7 +39,7 @@ class HitSchema(Schema):
     label = fields.String(
         required=True,
         metadata={
-            "description": "Name or title of the record, and the city that it belongs to.",
+            "description": "Name or title of the record, and the city that it belongs to; an award's placing in words.",
             "example": "MyLA311 (Los Angeles)",
         },
     )

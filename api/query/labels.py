@@ -1,7 +1,8 @@
 """The labels of records: what a reader calls them."""
 
 import json
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from api.db.statements import of_ids
+from api.db import statements
+from api.db.statements import Among, of_ids
+from api.ledger.models import CURRENT, Revision
 from api.resources import BY_NAME
+from api.schema.canonical import Content
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,11 @@ class Hit:
 
 
 def names_of(session: Session, noun: str, ids: Sequence[str]) -> dict[str, str]:
-    """Return the names or titles of records of a noun by id."""
+    """Return what records of a noun are called, by id."""
     resource = BY_NAME[noun]
+    if resource.caption:
+        hits = [Hit(noun, id, document) for id, document in _documents(session, noun, ids)]
+        return {hit.id: label for hit, label in zip(hits, labels(session, hits), strict=True)}
     model: Any = resource.model
     rows = of_ids(
         session, ("labels", noun), ids, lambda among: select(model.id, resource.label).where(among.condition(model.id))
@@ -49,7 +56,42 @@ def names_of(session: Session, noun: str, ids: Sequence[str]) -> dict[str, str]:
 
 
 def labels(session: Session, hits: Sequence[Hit]) -> list[str]:
-    """Return the name or title of each record, with the name of the city that it belongs to."""
-    ids = {hit.record["city"] for hit in hits if hit.record.get("city")}
-    cities = names_of(session, "cities", sorted(ids))
-    return [f"{hit.name} ({city})" if (city := cities.get(hit.record.get("city", ""))) else hit.name for hit in hits]
+    """Return the caption of each record, or its name or title with the name of the city that it belongs to."""
+    ids = defaultdict[str, set[str]](set)
+    for hit in hits:
+        for member, noun in _of(hit).items():
+            ids[noun].add(hit.record[member])
+    related = {
+        (noun, id): json.loads(document) for noun in ids for id, document in _documents(session, noun, sorted(ids[noun]))
+    }
+    cities = names_of(session, "cities", sorted({hit.record["city"] for hit in hits if hit.record.get("city")}))
+    return [_captioned(hit, related) or _with_city(hit, cities) for hit in hits]
+
+
+def _captioned(hit: Hit, related: Mapping[tuple[str, str], Content]) -> str | None:
+    """Return the caption of a record; None if it has none, or if it or a record that it refers to is gone."""
+    caption = BY_NAME[hit.kind].caption
+    others = {member: related.get((noun, hit.record[member])) for member, noun in _of(hit).items()}
+    if caption is None or not hit.record or others.keys() != caption.of.keys() or not all(others.values()):
+        return None
+    return caption.text(hit.record, **others)
+
+
+def _with_city(hit: Hit, cities: Mapping[str, str]) -> str:
+    return f"{hit.name} ({city})" if (city := cities.get(hit.record.get("city", ""))) else hit.name
+
+
+def _of(hit: Hit) -> Mapping[str, str]:
+    """Return the nouns of the records that the caption of a record is made of, by the members that refer to them."""
+    caption = BY_NAME[hit.kind].caption
+    return {member: noun for member, noun in caption.of.items() if hit.record.get(member)} if caption else {}
+
+
+def _documents(session: Session, noun: str, ids: Sequence[str]) -> Sequence[Any]:
+    """Return the ids and the published documents of records."""
+
+    def build(among: Among) -> Any:
+        current = (Revision.kind == statements.constant(noun), among.condition(Revision.id), *CURRENT)
+        return select(Revision.id, Revision.document).where(*current)
+
+    return of_ids(session, ("documents", noun), ids, build)

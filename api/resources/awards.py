@@ -4,12 +4,13 @@ from sqlalchemy import Boolean, CheckConstraint, ForeignKey, ForeignKeyConstrain
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db.types import Whole, whole_number
+from api.resources import captions
 from api.resources.bases import Cited, SubjectDocument
 from api.resources.citations import about
 from api.resources.initiatives import InitiativeAward
 from api.schema import nulls
 from api.schema.fields import Rule, flag, identifier, named, prose, slug, whole
-from api.schema.resource import Relation, Resource, Shared
+from api.schema.resource import Caption, Relation, Resource, Shared
 
 
 class Award(Cited):
@@ -73,6 +74,7 @@ awards = Resource(
     description="The placings of cities in the categories of surveys.",
     default_sort="survey,category,rank",
     label=Award.id,
+    caption=Caption(text=captions.award, of={"survey": "surveys", "city": "cities"}),
     search=("summary",),
     shared=(
         Shared(

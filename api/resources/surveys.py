@@ -9,12 +9,13 @@ from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index,
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from api.db.types import Base, Whole, folded_index, whole_number
+from api.resources import captions
 from api.resources.awards import Award
 from api.resources.bases import Cited, SubjectDocument
 from api.resources.citations import about
 from api.resources.lists import Gap, incomplete, left_open
 from api.schema.fields import Part, Pattern, Rule, identifier, named, prose, slug, text, whole
-from api.schema.resource import Relation, Resource
+from api.schema.resource import Caption, Relation, Resource
 
 # The pointers to lists of a survey.
 LISTS = "/(states|categories|priorities|categories/(0|[1-9][0-9]{0,2})/also_competing)"
@@ -213,6 +214,7 @@ surveys = Resource(
     description="Editions of surveys: their organizers, the number of cities recognized, their categories and priorities.",
     default_sort="-year",
     label=Survey.name,
+    caption=Caption(text=captions.edition),
     search=("name", "summary"),
     facets=("name", "year", "conducted_by", "state", "priority", "basis"),
     relations=(

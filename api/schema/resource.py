@@ -99,13 +99,26 @@ class Shared:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Caption:
+    """What a record is called if that takes more than one member.
+
+    ``text`` makes it from the document, and from the documents of the records that its members ``of`` refer to; ``of`` has
+    the noun of each.
+    """
+
+    text: Callable[..., str]
+    of: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Resource:
     """A noun: its table, its document, its relations, and the order of its lists.
 
     ``singular``, ``description`` (a sentence) and ``details`` are texts for readers. ``default_sort`` is written as in
-    `sort=`; the id is added, so that the order is total. ``label`` is the column that names a record to a reader. ``search``
-    are the document's fields that full text searches, the title first. ``facets`` are the filters whose values can be
-    counted. ``example`` replaces members' examples that could not be sent together.
+    `sort=`; the id is added, so that the order is total. ``label`` is the column that names a record to a reader, and
+    ``caption`` calls it something better if that does not tell records apart. ``search`` are the document's fields that full
+    text searches, the title first. ``facets`` are the filters whose values can be counted. ``example`` replaces members'
+    examples that could not be sent together.
 
     ``tree`` is the relation to the record that a record is part of; no record is part of itself, through others either.
     ``agree`` maps relations to the member that a record has in common with the related ones. ``shared`` are rules about
@@ -120,6 +133,7 @@ class Resource:
     details: str = ""
     default_sort: str
     label: Column
+    caption: Caption | None = None
     relations: Sequence[Relation] = ()
     search: Sequence[str] = ()
     facets: Sequence[str] = ()

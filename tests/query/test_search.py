@@ -4,9 +4,12 @@ from collections import Counter
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import text
 
+from api.db.database import Database
 from tests.support.answers import Json, read
 from tests.support.copies import city
+from tests.support.databases import counted, publishing
 
 BASE = "http://localhost"
 
@@ -29,7 +32,52 @@ def test_labels_name_the_city(client: FlaskClient) -> None:
     for row in hits:
         name = row["record"].get("name") or row["record"].get("title") or row["record"].get("label") or row["id"]
         place = row["record"].get("city")
-        assert row["label"] == (f"{name} ({names[place]})" if place else name)
+        if row["kind"] not in CAPTIONED:
+            assert row["label"] == (f"{name} ({names[place]})" if place else name)
+
+
+CAPTIONED = {"awards", "surveys"}
+LABEL = "{}, Digital Cities Survey 2024, 500,000 or more population: {}, CA"
+
+
+def test_captions(client: FlaskClient) -> None:
+    """An award is called by its placing, its survey, its category and its city, and an edition of a survey by its year."""
+    placings = [("1st", "San Diego"), ("2nd", "Los Angeles"), ("2nd", "San Jose"), ("9th", "Sacramento")]
+    awards = {
+        f"digital-cities-2024-{city.lower().replace(' ', '-')}-ca": LABEL.format(placing, city) for placing, city in placings
+    }
+    found = {row["id"]: row["label"] for row in read(client, "/search?q=placed&kinds=awards&limit=500")["data"]}
+    assert found == awards
+    (survey,) = read(client, "/suggest?q=digital+cities&kinds=surveys")["data"]
+    assert survey["label"] == "Digital Cities Survey 2024"
+    facets = read(client, "/initiatives?facets=award,award.survey&limit=0")["facets"]
+    labels = {row["value"]: row["label"] for facet in facets.values() for row in facet["values"] if row["value"]}
+    changes = read(client, "/changes?order=-version&kinds=awards&limit=500")["data"]
+    assert labels["digital-cities-2024"] == "Digital Cities Survey 2024"
+    assert {id: label for id, label in labels.items() if id in awards}.items() <= awards.items()
+    assert len(labels) > 2
+    assert {row["id"]: row["label"] for row in changes if row["id"] in awards} == awards
+
+
+def test_captions_take_no_statement_for_each_row(client: FlaskClient) -> None:
+    """The captions of three awards take as many statements as the caption of one."""
+    numbers = []
+    for limit in (1, 3):
+        with counted(client.application.extensions["database"]) as statements:
+            assert len(read(client, f"/search?q=placed&kinds=awards&limit={limit}&count=none")["data"]) == limit
+        numbers.append(len(statements))
+    assert numbers[0] == numbers[1]
+
+
+def test_a_caption_of_what_is_gone(own_client: FlaskClient, database: Database) -> None:
+    """A deleted award keeps its caption in the changes."""
+    with publishing(database) as session:
+        session.execute(text("update awards set rank = 112 where id = 'digital-cities-2024-sacramento-ca'"))
+    with publishing(database) as session:
+        session.execute(text("delete from initiative_awards where award_id = 'digital-cities-2024-sacramento-ca'"))
+        session.execute(text("delete from awards where id = 'digital-cities-2024-sacramento-ca'"))
+    (deleted, *_) = read(own_client, "/changes?order=-version&kinds=awards")["data"]
+    assert (deleted["op"], deleted["label"]) == ("delete", LABEL.format("112th", "Sacramento"))
 
 
 @pytest.mark.parametrize("query", ["data", "data -city", "-data", '"ai policy"', "unheardof"])
