@@ -17,6 +17,7 @@ from sqlalchemy import (
     Connection,
     CursorResult,
     Dialect,
+    Insert,
     LargeBinary,
     Select,
     String,
@@ -32,6 +33,7 @@ from api.db.dialects import BINARY_RESULTS
 # At most this many statements are kept, at some 60 KB each with their compiled SQL.
 MOST = 250
 Taken = TypeVar("Taken")
+Statement = Select[Any] | Insert
 
 
 def connection_of(session: Session) -> Connection:
@@ -67,9 +69,12 @@ def taken(
         return take(result)
 
 
-def _execute(
-    session: Session, shape: Hashable, build: Callable[[], Select[Any]], values: Mapping[str, Any]
-) -> CursorResult[Any]:
+def change(session: Session, shape: Hashable, build: Callable[[], Insert], values: Mapping[str, Any]) -> None:
+    """Carry out the statement of this shape, which changes rows. Raises DBAPIError."""
+    _execute(session, shape, build, values)
+
+
+def _execute(session: Session, shape: Hashable, build: Callable[[], Statement], values: Mapping[str, Any]) -> CursorResult[Any]:
     connection = connection_of(session)
     built = _built(connection.dialect, shape, build)
     return connection.execute(built.statement, values, execution_options=built.options)
@@ -78,7 +83,7 @@ def _execute(
 class Built(NamedTuple):
     """A statement, and the options that SQLAlchemy executes it with."""
 
-    statement: Select[Any]
+    statement: Statement
     options: Mapping[str, Any]
 
 
@@ -104,9 +109,10 @@ class CompiledStatement(dict[Any, Any]):
 
 
 @cached(LRUCache(MOST), key=lambda dialect, shape, _build: (dialect, shape), lock=Lock())
-def _built(_dialect: Dialect, _shape: Hashable, build: Callable[[], Select[Any]]) -> Built:
+def _built(_dialect: Dialect, _shape: Hashable, build: Callable[[], Statement]) -> Built:
     statement = build()
-    reads_bytes = any(isinstance(column.type, LargeBinary) for column in statement.selected_columns)
+    columns = statement.selected_columns if isinstance(statement, Select) else ()
+    reads_bytes = any(isinstance(column.type, LargeBinary) for column in columns)
     return Built(statement, {"compiled_cache": CompiledStatement(), BINARY_RESULTS: reads_bytes})
 
 

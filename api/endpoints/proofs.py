@@ -11,9 +11,12 @@ from marshmallow import Schema, fields
 from sqlalchemy.orm import Session
 
 from api.errors import ProblemError, error_item
-from api.ledger import digest, feed, head, history, merkle
+from api.ledger import digest, head, history, merkle, scopes
+from api.ledger.cursors import Position
+from api.ledger.parts import Part
 from api.query import parser
 from api.query.parameters import AS_OF, MIN_VERSION, VERSION, Parameter
+from api.query.parts import KINDS, SCOPE_PARAMETERS, hints_of, part_of
 from api.schema.formats import chunks
 from api.schema.operators import TYPES
 from api.web import envelopes, tags
@@ -85,7 +88,7 @@ DIGEST_PARAMETERS = {
     )
 }
 BUCKET_PARAMETERS = {row.name: row for row in (AT, MIN_VERSION)}
-SNAPSHOT_PARAMETERS = {row.name: row for row in (AS_OF, MIN_VERSION)}
+SNAPSHOT_PARAMETERS = {row.name: row for row in (KINDS, *SCOPE_PARAMETERS.values(), AS_OF, MIN_VERSION)}
 NUMBERS = [str(number) for number in range(merkle.BUCKETS)]
 NUMBER = {
     "name": "number",
@@ -211,7 +214,7 @@ def _noun(kind: str, row: digest.NounDigest, *, with_buckets: bool) -> dict[str,
 
 
 def read_snapshot(query: dict[str, Any]) -> Response:
-    """Answer with the whole dataset at a version while it is read. Raises a 410."""
+    """Answer with the dataset, or a part of it, at a version while it is read. Raises a 410."""
     with ExitStack() as stack:
         stack.enter_context(streaming())
         session = stack.enter_context(reading(query.get("min_version", 0)))
@@ -220,11 +223,22 @@ def read_snapshot(query: dict[str, Any]) -> Response:
         etag = tags.of_version(head.state(session), version, chain)
         if unchanged := conditional(etag):
             return unchanged
-        cursor = feed.Position(version).cursor(chain)
-        first = {"version": version, "cursor": cursor, **_summary(digest.digests(session, version))}
-        revisions = stack.enter_context(closing(history.dataset_at(session, version)))
+        part = part_of(query)
+        cursor = Position(version, part.kinds, mark=part.mark).cursor(chain)
+        first = {"version": version, "cursor": cursor, **_part_summary(session, version, part)}
+        revisions = stack.enter_context(closing(history.dataset_at(session, version, part)))
         lines = itertools.chain([json.dumps(first, separators=(",", ":"))], map(envelopes.leaf, revisions))
         return tagged(streamed(stack, chunks(f"{line}\n" for line in lines), NDJSON), etag)
+
+
+def _part_summary(session: Session, version: int, part: Part) -> dict[str, Any]:
+    """Return the number of records and the root of a part; only all records of a noun have a digest."""
+    if part.scopes:
+        scopes.require_stored(session)
+        count = history.count_at(session, version, part)
+        return {"count": count, "root": None, **hints_of(session, part, count)}
+    nouns = digest.digests(session, version)
+    return _summary({kind: row for kind, row in nouns.items() if kind in (part.kinds or nouns)})
 
 
 def _snapshot_version(session: Session, as_of: str | None) -> int:

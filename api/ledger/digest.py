@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 
 from api.ledger import head, merkle
 from api.ledger.head import TrimmedError
-from api.ledger.history import is_known_kind, was_current
+from api.ledger.history import was_current
 from api.ledger.models import CURRENT, Bucket, Revision
+from api.ledger.parts import is_known_kind
 from api.resources import BY_NAME
 
 

@@ -32,7 +32,8 @@ class LockedHead(NamedTuple):
     """The head as this transaction locked it.
 
     ``version`` is the last version, and the next one follows ``before``, which is higher if an epoch has begun. ``now`` is the
-    time of this publication. ``indexed``: the bitmap index is complete. ``begun``: its epoch has just begun.
+    time of this publication. ``indexed``: the bitmap index is complete. ``scoped`` is ``before`` if the
+    scopes of all versions are stored, else the last version up to which they are. ``begun``: its epoch has just begun.
     """
 
     epoch: int
@@ -42,6 +43,7 @@ class LockedHead(NamedTuple):
     chain: bytes
     now: dt.datetime
     indexed: bool
+    scoped: int
 
 
 def lock_head(session: Session) -> LockedHead:
@@ -57,7 +59,10 @@ def lock_head(session: Session) -> LockedHead:
     # Times never run backwards, even if the clocks of the writers differ.
     now = max(row.changed_at, now.replace(microsecond=now.microsecond // 1000 * 1000))
     indexed = row.indexed == bitmaps.stamp(row.version)
-    return LockedHead(epoch, epoch != row.epoch, row.version, max(row.version, epoch * EPOCH), row.chain, now, indexed)
+    before = max(row.version, epoch * EPOCH)
+    # An epoch has no versions up to its first one.
+    scoped = before if row.scoped >= row.version else row.scoped
+    return LockedHead(epoch, epoch != row.epoch, row.version, before, row.chain, now, indexed, scoped)
 
 
 def begin_if_lost(database: Database) -> None:
@@ -71,7 +76,7 @@ def begin_if_lost(database: Database) -> None:
 
 
 def _columns(session: Session) -> list[Any]:
-    columns: list[Any] = [Head.epoch, Head.version, Head.changed_at, Head.chain, Head.origin, Head.indexed]
+    columns: list[Any] = [Head.epoch, Head.version, Head.changed_at, Head.chain, Head.origin, Head.indexed, Head.scoped]
     return [*columns, ORIGIN] if session.get_bind().dialect.name == "postgresql" else columns
 
 

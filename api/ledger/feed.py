@@ -1,105 +1,23 @@
-"""The feed: changes in commit order, page by page, and the cursors of its readers."""
+"""The feed: changes in commit order, page by page."""
 
-import base64
-import binascii
-import hashlib
-import re
 from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, Subquery, and_, bindparam, func, literal, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, and_, asc, bindparam, desc, exists, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session, aliased
 
 from api.db import statements
-from api.ledger.history import RevisionRow, is_known_kind, revision_columns
+from api.ledger.cursors import Position, proof_of_change
+from api.ledger.history import RevisionRow, revision_columns
 from api.ledger.models import BATCH, Op, Revision
-from api.resources import BY_NAME
+from api.ledger.parts import Part, is_known_kind
 
-# Bytes of a cursor's proof.
-PROOF = 12
-# The cursor of a change: its version, the version up to which its page was compacted, and the first digits of the chain there.
-# Its numbers have a fixed width, so that cursors sort as texts in the order of the feed.
-OF_CHANGE = re.compile(r"([0-9]{16})-([0-9]{16})-([0-9a-f]{16})")
-
-
-class NoCursorError(ValueError):
-    """A text that is not one of our cursors."""
-
-
-# --- cursors
-
-
-@dataclass(frozen=True)
-class Position:
-    """How far a reader has come: it knows every change of some nouns up to ``version``.
-
-    If there is a ``target``, the reader is on its way to that version, and was not sent changes that are superseded before it.
-    ``fresh``: the reader began with nothing, so deletions before its target mean nothing to it. ``compacted``: a reader that
-    goes on after one change of a page was not sent changes that are superseded before this version.
-    """
-
-    version: int
-    kinds: tuple[str, ...] = ()
-    target: int = 0
-    fresh: bool = False
-    compacted: int = 0
-
-    @property
-    def known(self) -> int:
-        """The highest version that the reader depends on: everything that it knows comes from the chain up to it."""
-        return max(self.version, self.target, self.compacted)
-
-    def cursor(self, chain: bytes) -> str:
-        """Return the position as an opaque text, with a proof that the chain at `known` had this hash."""
-        return self._encoded(self._proof(chain))
-
-    @classmethod
-    def read(cls, cursor: str) -> tuple[Self, bytes]:
-        """Return the position and the proof of a cursor. Raises NoCursorError."""
-        try:
-            raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-            version, target, fresh, kinds = raw[PROOF:].decode("ascii").split(".")
-            position = cls(int(version), tuple(kinds.split(",")) if kinds else (), int(target), fresh == "1")
-        except (ValueError, binascii.Error):
-            raise NoCursorError(cursor) from None
-        if position.version < 0 or not 0 <= position.known < 2**63 or set(position.kinds) - set(BY_NAME):
-            raise NoCursorError(cursor)
-        # A position has one encoding, so that two cursors are equal if their positions are.
-        if position._encoded(raw[:PROOF]) != cursor:
-            raise NoCursorError(cursor)
-        return position, raw[:PROOF]
-
-    def _encoded(self, proof: bytes) -> str:
-        return base64.urlsafe_b64encode(proof + str(self).encode()).decode().rstrip("=")
-
-    def __str__(self) -> str:
-        """Return the position as one line of text, which its proof covers."""
-        return f"{self.version}.{self.target}.{int(self.fresh)}.{','.join(self.kinds)}"
-
-    def covers(self, kinds: Sequence[str]) -> bool:
-        """Tell whether the reader knows the changes of all these nouns; an empty list stands for every noun."""
-        return not self.kinds or (bool(kinds) and set(kinds) <= set(self.kinds))
-
-    def _proof(self, chain: bytes) -> bytes:
-        return hashlib.sha256(f"digital-cities/cursor/1\n{self}\n".encode() + chain).digest()[:PROOF]
-
-    def holds(self, proof: bytes, chain: bytes) -> bool:
-        """Tell whether a cursor with this proof was made from a chain with this hash."""
-        return proof == self._proof(chain)
-
-
-def read_of_change(cursor: str, kinds: tuple[str, ...]) -> tuple[Position, str] | None:
-    """Return the position and the proof of the cursor of a change; None if the text is none."""
-    if not (match := OF_CHANGE.fullmatch(cursor)):
-        return None
-    return Position(int(match[1]), kinds, compacted=int(match[2])), match[3]
-
-
-def proof_of_change(chain: bytes) -> str:
-    """Return the proof in the cursors of changes, from the chain's hash at the version that they depend on."""
-    return chain.hex()[:16]
+EVERYTHING = Part()
+SINCE, UNTIL, END, LIMIT = (bindparam(name, type_=Revision.version.type) for name in ("since", "until", "end", "limit"))
+# The condition that a column with a version is in a range.
+Condition = Callable[[Any], ColumnElement[bool]]
 
 
 # --- pages
@@ -107,16 +25,18 @@ def proof_of_change(chain: bytes) -> str:
 
 @dataclass(frozen=True)
 class Feed:
-    """A request to the feed: the changes of some nouns (none for all) after a position and up to a version.
+    """A request to the feed: the changes of a part of the dataset after a position and up to a version.
 
     Without ``history``, a record that changed several times up to there appears once, with its last change, and after an
     erasure of its past. A reader that has read to the end therefore has the state of that version; before the end, it lacks
     records that change again on the way.
+
+    A revision by which a record leaves the scopes is a tombstone, and the last change of the record unless it comes back.
     """
 
     since: Position
     until: int
-    kinds: tuple[str, ...]
+    part: Part = EVERYTHING
     history: bool = False
 
     @property
@@ -127,23 +47,35 @@ class Feed:
     @property
     def shape(self) -> Hashable:
         """The parts of its conditions that are not parameters."""
-        return self.kinds, self.history, self.fresh
+        return self.part.shape, self.history, self.fresh
 
     @property
-    def values(self) -> dict[str, int]:
+    def values(self) -> dict[str, Any]:
         """The values of its parameters."""
-        return {"since": self.since.version, "until": self.until}
+        return {"since": self.since.version, "until": self.until, **self.part.values}
 
-    def conditions(self) -> Iterator[ColumnElement[bool]]:
-        """Yield the conditions of its revisions, except for the nouns and the last version."""
-        since, until = (bindparam(name, type_=Revision.version.type) for name in ("since", "until"))
-        yield Revision.version > since
-        if not self.history:
-            yield or_(Revision.superseded.is_(None), Revision.superseded > until, Revision.erases)
-            # A document that was cut since has been superseded, so a later change of its record is still to come.
-            yield or_(Revision.op == Op.DELETE, Revision.document.is_not(None))
-            if self.fresh:
-                yield Revision.op == Op.UPSERT
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Return the conditions of its revisions, except for their nouns and the range of their versions."""
+        last = [] if self.history else [*self._last()]
+        if not self.part.scopes:
+            return last
+        inside = and_(self.part.inside(Revision.version), *last)
+        return [inside if self.fresh and not self.history else or_(inside, self._tombstones())]
+
+    def _last(self) -> Iterator[ColumnElement[bool]]:
+        yield or_(Revision.superseded.is_(None), Revision.superseded > UNTIL, Revision.erases)
+        # A document that was cut since has been superseded, so a later change of its record is still to come.
+        yield or_(Revision.op == Op.DELETE, Revision.document.is_not(None))
+        if self.fresh:
+            yield Revision.op == Op.UPSERT
+
+    def _tombstones(self) -> ColumnElement[bool]:
+        left = self.part.left(Revision.version)
+        if self.history:
+            return left
+        later = aliased(Revision)
+        of_record = (later.kind == Revision.kind, later.id == Revision.id, later.version > Revision.version)
+        return and_(left, ~exists().where(*of_record, later.version <= UNTIL, self.part.inside(later.version)))
 
 
 @dataclass(frozen=True)
@@ -163,8 +95,10 @@ class Page:
     @property
     def position(self) -> Position:
         """The position of a reader that has read the page."""
-        feed = self.feed
-        return Position(self.end, feed.kinds, feed.until, feed.fresh) if self.more else Position(self.end, feed.kinds)
+        kinds, mark = self.feed.part.kinds, self.feed.part.mark
+        if self.more:
+            return Position(self.end, kinds, self.feed.until, self.feed.fresh, mark=mark)
+        return Position(self.end, kinds, mark=mark)
 
     def cursors(self, chain: bytes) -> Callable[[int], str]:
         """Return a function from the version of a change to its cursor, given the chain's hash at the end of the feed."""
@@ -185,24 +119,39 @@ def page(session: Session, feed: Feed, limit: int) -> Page:
     return Page(feed, min(end, feed.until), len(whole), oversized=not whole)
 
 
-def _versions(feed: Feed) -> Any:
+def _versions(feed: Feed) -> Select[Any]:
     """Return a SELECT of the first versions of a feed, each with its commit."""
-    limit = bindparam("limit", type_=Revision.version.type)
-    until = bindparam("until", type_=Revision.version.type)
-    statement = select(Revision.version, Revision.commit_version).where(*feed.conditions(), Revision.version <= until)
-    statement = statement.order_by(Revision.version).limit(limit)
-    if not feed.kinds:
-        return statement.where(is_known_kind())
-    every = _of_each(feed, statement)
-    return select(*every.c).order_by(every.c.version).limit(limit)
+    columns = (Revision.version, Revision.commit_version)
+    return _limited(feed, columns, _up_to(UNTIL), asc)
 
 
-def _of_each(feed: Feed, statement: Any) -> Subquery:
-    """Return the rows of a statement about one noun, for each noun of a feed.
+def _up_to(last: ColumnElement[int]) -> Condition:
+    return lambda version: and_(version > SINCE, version <= last)
 
-    Each noun has its own part of the index, and several nouns have no common order there.
+
+def _limited(feed: Feed, columns: Sequence[Any], within: Condition, order: Callable[[Any], Any], *more: Any) -> Select[Any]:
+    """Return a SELECT of the first revisions of a feed with a version ``within`` a range, in an order of their versions.
+
+    Each noun, and each city or survey, has its own part of an index, and several of them have no common order there.
     """
-    return union_all(*[select(statement.where(Revision.kind == literal(kind)).subquery()) for kind in feed.kinds]).subquery()
+    part, revisions = feed.part, select(*columns).where(*feed.conditions(), *more)
+    in_range = revisions.where(within(Revision.version)).order_by(order(Revision.version)).limit(LIMIT)
+    if part.scopes:
+        branches = [
+            revisions.join(scope, and_(scope.version == Revision.version, of_scope))
+            .where(within(scope.version), part.of_kinds())
+            .order_by(order(scope.version))
+            .limit(LIMIT)
+            for scope, of_scope in part.branches()
+        ]
+    elif part.kinds:
+        branches = [in_range.where(Revision.kind == literal(kind)) for kind in part.kinds]
+    else:
+        return in_range.where(is_known_kind())
+    every = union_all(*[select(branch.subquery()) for branch in branches]).subquery()
+    merged = select(*every.c).order_by(order(every.c.version)).limit(LIMIT)
+    # A revision can belong to several.
+    return merged.distinct() if part.scopes else merged
 
 
 def _end() -> Any:
@@ -215,17 +164,31 @@ def changes(session: Session, page: Page) -> Generator[RevisionRow]:
     feed, values = page.feed, {**page.feed.values, "end": page.end}
     if page.oversized:
         with closing(session.execute(_changes(feed), values, execution_options={"yield_per": BATCH})) as streamed:
-            yield from (RevisionRow(*row) for row in streamed)
+            yield from (_told(feed, row) for row in streamed)
         return
     rows = statements.rows(session, ("changes", feed.shape), lambda: _changes(feed), values)
-    yield from (RevisionRow(*row) for row in rows)
+    yield from (_told(feed, row) for row in rows)
 
 
 def _changes(feed: Feed) -> Select[Any]:
-    end = bindparam("end", type_=Revision.version.type)
-    nouns = Revision.kind.in_([literal(kind) for kind in feed.kinds]) if feed.kinds else is_known_kind()
-    conditions = (*feed.conditions(), nouns, Revision.version <= end)
-    return select(*revision_columns()).where(*conditions).order_by(Revision.version)
+    within = _up_to(END)
+    conditions = [*feed.conditions(), feed.part.of_kinds(), within(Revision.version)]
+    if feed.part.scopes:
+        conditions.append(Revision.version.in_(feed.part.versions(within)))
+    return select(*_columns(feed)).where(*conditions).order_by(Revision.version)
+
+
+def _columns(feed: Feed) -> list[Any]:
+    """Return the columns of a `RevisionRow`, and after them whether it belongs to the feed's scopes, if there are some."""
+    return [*revision_columns(), *([feed.part.inside(Revision.version)] if feed.part.scopes else [])]
+
+
+def _told(feed: Feed, columns: Sequence[Any]) -> RevisionRow:
+    """Return a revision as readers of a feed are told it: one that left its scopes is a deletion."""
+    row = RevisionRow(*columns[: len(RevisionRow._fields)])
+    if feed.part.scopes and not columns[len(row)]:
+        return row._replace(op=Op.DELETE, document=None, leaf=None)
+    return row
 
 
 # --- the newest first
@@ -244,23 +207,16 @@ def newest(session: Session, feed: Feed, below: int, limit: int) -> list[NewChan
 
     Commits are split, and documents that were cut are left out: this is for people, not for copies.
     """
-    values = {**feed.values, "below": below, "limit": limit}
+    values = {**feed.values, "end": below - 1, "limit": limit}
     rows = statements.rows(session, ("newest first", feed.shape), lambda: _newest(feed), values)
-    return [NewChange(RevisionRow(*row[:-2]), row[-2], row[-1]) for row in rows]
+    return [NewChange(_told(feed, row), row[-2], row[-1]) for row in rows]
 
 
 def _newest(feed: Feed) -> Select[Any]:
-    below, limit = (bindparam(name, type_=Revision.version.type) for name in ("below", "limit"))
     there = or_(Revision.op == Op.DELETE, Revision.document.is_not(None))
-    chosen = select(Revision.version).where(*feed.conditions(), there, Revision.version < below)
-    chosen = chosen.order_by(Revision.version.desc()).limit(limit)
-    if feed.kinds:
-        every = _of_each(feed, chosen)
-        chosen = select(every.c.version).order_by(every.c.version.desc()).limit(limit)
-    else:
-        chosen = chosen.where(is_known_kind())
+    chosen = _limited(feed, [Revision.version], _up_to(END), desc, there)
     before = aliased(Revision)
     of_record = and_(before.kind == Revision.kind, before.id == Revision.id, before.superseded == Revision.version)
-    statement = select(*revision_columns(), Revision.author, func.coalesce(Revision.document, before.document))
+    statement = select(*_columns(feed), Revision.author, func.coalesce(Revision.document, before.document))
     statement = statement.outerjoin(before, and_(Revision.op == Op.DELETE, of_record))
     return statement.where(Revision.version.in_(select(*chosen.subquery().c))).order_by(Revision.version.desc())

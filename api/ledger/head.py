@@ -38,7 +38,7 @@ class DatasetState(NamedTuple):
 
     ``chain`` is the hash of the last revision; versions from ``trimmed`` on can be read; ``cuts`` counts how often documents
     were cut. ``noted`` is the number of the last change of the tables that is not published. ``indexed``: the bitmap index has
-    all that is published.
+    all that is published. ``scoped``: the cities and surveys of all revisions are stored.
     """
 
     version: int
@@ -47,6 +47,7 @@ class DatasetState(NamedTuple):
     cuts: int
     noted: int | None
     indexed: bool
+    scoped: bool
 
     @property
     def settled(self) -> bool:
@@ -57,9 +58,9 @@ class DatasetState(NamedTuple):
 def state(session: Session) -> DatasetState:
     """Return the state of the dataset; a session reads it once, until `forget`."""
     if "dataset" not in session.info:
-        ((version, chain, trimmed, cuts, indexed, noted),) = statements.rows(session, "state", _state, {})
+        ((version, chain, trimmed, cuts, indexed, scoped, noted),) = statements.rows(session, "state", _state, {})
         is_indexed = noted is None and indexed == bitmaps.stamp(version)
-        session.info["dataset"] = DatasetState(version, bytes(chain), trimmed, cuts, noted, is_indexed)
+        session.info["dataset"] = DatasetState(version, bytes(chain), trimmed, cuts, noted, is_indexed, scoped >= version)
         _keep(session, Published(version, bytes(chain)))
     result: DatasetState = session.info["dataset"]
     return result
@@ -69,7 +70,7 @@ def _state() -> Any:
     # Notes about the nouns of a newer release are left to that release; no list shows these nouns.
     of_nouns = Dirty.kind.in_([statements.constant(name) for name in BY_NAME])
     noted = select(Dirty.seq).where(of_nouns).order_by(Dirty.seq.desc()).limit(literal_column("1"))
-    return select(Head.version, Head.chain, Head.trimmed, Head.cuts, Head.indexed, noted.scalar_subquery())
+    return select(Head.version, Head.chain, Head.trimmed, Head.cuts, Head.indexed, Head.scoped, noted.scalar_subquery())
 
 
 def _keep(session: Session, published: Published) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, literal, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from api.db import statements
@@ -13,7 +13,7 @@ from api.errors import nearest
 from api.ledger import head
 from api.ledger.head import AheadError, TrimmedError
 from api.ledger.models import BATCH, CURRENT, ERASE, Head, Op, Revision
-from api.resources import BY_NAME
+from api.ledger.parts import Part
 
 
 class RevisionRow(NamedTuple):
@@ -51,14 +51,6 @@ def was_current(version: int) -> ColumnElement[bool]:
     return and_(Revision.version <= version, or_(Revision.superseded.is_(None), Revision.superseded > version))
 
 
-def is_known_kind() -> ColumnElement[bool]:
-    """Return the condition that a revision is of a noun of this release; a database may hold nouns of a newer one.
-
-    The expression keeps the planner from using the index by noun: these queries read the revisions by version.
-    """
-    return (Revision.kind + "").in_([literal(kind) for kind in BY_NAME])
-
-
 # --- the dataset
 
 
@@ -79,15 +71,25 @@ def require_untrimmed(session: Session, version: int) -> None:
         raise TrimmedError(None)
 
 
-def dataset_at(session: Session, version: int) -> Generator[Revision]:
-    """Yield every record as it was at a version, in ascending order of their versions."""
+def dataset_at(session: Session, version: int, part: Part) -> Generator[Revision]:
+    """Yield every record of a part as it was at a version, in ascending order of their versions."""
+    statement = select(Revision).where(*_of_part(session, version, part)).order_by(Revision.version)
+    # Closed at once when the reader stops early, so that no cursor stays open.
+    with closing(session.scalars(statement, part.values, execution_options={"yield_per": BATCH})) as revisions:
+        yield from revisions
+
+
+def count_at(session: Session, version: int, part: Part) -> int:
+    """Return the number of records that a part had at a version."""
+    return session.scalar(select(func.count()).where(*_of_part(session, version, part)), part.values) or 0
+
+
+def _of_part(session: Session, version: int, part: Part) -> list[ColumnElement[bool]]:
     is_present = version >= head.state(session).version
     # The present has an index of its own, which is smaller than that of all revisions.
-    conditions = CURRENT if is_present else (was_current(version), Revision.leaf.is_not(None))
-    statement = select(Revision).where(*conditions, is_known_kind()).order_by(Revision.version)
-    # Closed at once when the reader stops early, so that no cursor stays open.
-    with closing(session.scalars(statement, execution_options={"yield_per": BATCH})) as revisions:
-        yield from revisions
+    at = CURRENT if is_present else (was_current(version), Revision.leaf.is_not(None))
+    in_scope = [Revision.version.in_(part.versions()), part.inside(Revision.version)] if part.scopes else []
+    return [*at, part.of_kinds(), *in_scope]
 
 
 # --- a record

@@ -83,6 +83,22 @@ Index(
 Index("ix_revision_feed", Revision.version, sqlite_where=CURRENT[0], postgresql_where=CURRENT[0])
 
 
+class RevisionScope(Base):
+    """A city or a survey (``kind`` and ``id``) to which a revision belongs, or to which its record belonged just before.
+
+    A revision that belongs no more is a tombstone to readers of that city or survey. An erasure belongs to all to which any
+    earlier revision of its record does, so that each of their copies is told.
+    """
+
+    __tablename__ = "revision_scope"
+    version: Mapped[int] = mapped_column(Version, primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    belongs: Mapped[bool]
+    belonged: Mapped[bool]
+    __table_args__ = (Index(None, "kind", "id", "version"),)
+
+
 class Head(Base):
     """The one row with the last version of the ledger; its lock orders publications."""
 
@@ -96,6 +112,8 @@ class Head(Base):
     origin: Mapped[str | None]
     # The `bitmaps.stamp` of the last version at which the bitmap index was complete; an older release does not update it.
     indexed: Mapped[str | None]
+    # The last version at which `RevisionScope` was complete; an older release does not update it.
+    scoped: Mapped[int] = mapped_column(Version)
     # Versions from this one on can be read.
     trimmed: Mapped[int] = mapped_column(Version)
     # Counts the cuts of documents, because each one changes answers about the past.

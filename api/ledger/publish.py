@@ -7,27 +7,26 @@ Every publication updates the one row of `Head` and keeps that lock until it com
 commit order, and a reader who sees a version sees every version below it.
 """
 
-import datetime as dt
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from api.db.database import Database
-from api.ledger import head, merkle, periods
+from api.ledger import head, periods, scopes
+from api.ledger.commits import UNKNOWN, Cause, Commit
 from api.ledger.digest import hash_buckets
 from api.ledger.epochs import lock_head
 from api.ledger.index import bitmaps, fulltext
 from api.ledger.index.versions import UnreadableError
 from api.ledger.models import BATCH, Dirty, Head, Op, Revision
-from api.ledger.rendering import document_of, publishable
+from api.ledger.rendering import publishable
 from api.resources import BY_NAME, RESOURCES
 from api.schema.canonical import Content, canonical_members, sha256
-from api.schema.fields import instant
 from api.schema.resource import Resource
 
 # Notes about changed records that are read at once.
@@ -94,7 +93,7 @@ def publish(
     """
     session.flush()
     locked = lock_head(session)
-    commit = _Commit(locked.before, locked.chain, locked.now, reason, author, indexed=locked.indexed)
+    commit = Commit(locked.before, locked.chain, locked.now, reason, author, indexed=locked.indexed)
     filled = True
     while filled:
         # To fill the columns of dates that raw SQL has written is a change itself, which the triggers note.
@@ -106,6 +105,7 @@ def publish(
     if commit.refused:
         session.execute(insert(Dirty), [{"kind": kind, "id": id} for kind, id in commit.refused])
     faults = [*commit.refused.values()]
+    _scope(session, commit, locked.scoped)
     if commit.version == commit.before:
         return Publication(locked.version, locked.version, faults)
     _advance_head(session, commit)
@@ -118,7 +118,7 @@ def publish_erasure(session: Session, kind: str, id: str) -> None:
     Copies therefore need to know no revision: what came before is to be deleted, and what is right follows.
     """
     locked, old = lock_head(session), last_revisions(session, kind, [id])[id]
-    commit = _Commit(locked.before, locked.chain, locked.now, "erase", None, indexed=locked.indexed)
+    commit = Commit(locked.before, locked.chain, locked.now, "erase", None, indexed=locked.indexed)
     content = json.loads(old.document) if old.document else None
     rows = [{**commit.revision(kind, id, None), "erases": True, "superseded": None}]
     if content:
@@ -128,10 +128,38 @@ def publish_erasure(session: Session, kind: str, id: str) -> None:
     _write(session, rows, {rows[0]["version"]: old})
     if content:
         _index(session, BY_NAME[kind], commit, [old], {commit.version: content})
+    _scope(session, commit, locked.scoped)
     _advance_head(session, commit)
 
 
-def _advance_head(session: Session, commit: "_Commit") -> None:
+def publish_again(session: Session, resource: Resource, revisions: Sequence[Revision], *, reason: str) -> None:
+    """Append these revisions of a noun again, as one commit: readers of the feed get what its damaged scopes kept from them."""
+    locked = lock_head(session)
+    commit = Commit(locked.before, locked.chain, locked.now, reason, None, indexed=locked.indexed)
+    _append_again(session, resource, commit, revisions)
+    _scope(session, commit, locked.scoped)
+    _advance_head(session, commit)
+
+
+def _scope(session: Session, commit: Commit, scoped: int) -> None:
+    """Store the scopes of all revisions after ``scoped``, those of an older release too, which does not store them.
+
+    A record whose scopes changed only because those of another did is published again: each change of a feed has a version.
+    """
+    is_behind = scoped < commit.before
+    changed: set[str] = set()
+    for resource in scopes.SCOPED:
+        if changed & scopes.givers(resource):
+            for revisions in scopes.outdated(session, resource, scoped):
+                _append_again(session, resource, commit, revisions)
+        if (is_behind or resource.name in commit.buckets) and scopes.assign(session, resource, scoped):
+            changed.add(resource.name)
+    if commit.version > scoped:
+        session.execute(update(Head).values(scoped=commit.version))
+        head.forget(session)
+
+
+def _advance_head(session: Session, commit: Commit) -> None:
     """Hash the changed buckets, and move the head to the commit's last version."""
     for kind, numbers in commit.buckets.items():
         hash_buckets(session, kind, numbers)
@@ -145,69 +173,6 @@ def _advance_head(session: Session, commit: "_Commit") -> None:
 # --- revisions
 
 
-class _Cause(NamedTuple):
-    """Why a record changed, and who changed it."""
-
-    reason: str | None
-    author: str | None
-
-
-UNKNOWN = _Cause(None, None)
-
-
-@dataclass
-class _Commit:
-    """The revisions of one publication as they are made: those after ``before``, so far up to ``version``.
-
-    ``chain`` is the hash of the last one, ``buckets`` are those that changed, by noun. ``indexed``: the bitmap index has all of
-    them.
-    """
-
-    before: int
-    chain: bytes
-    changed_at: dt.datetime
-    reason: str | None
-    author: str | None
-    indexed: bool
-    version: int = field(init=False)
-    buckets: dict[str, set[int]] = field(default_factory=dict)
-    refused: dict[tuple[str, str], str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Begin without revisions."""
-        self.version = self.before
-
-    def revision(self, kind: str, id: str, members: Mapping[str, bytes] | None, cause: _Cause = UNKNOWN) -> dict[str, Any]:
-        """Return the row of the next revision: a record's canonical members, or None for a deletion.
-
-        A cause of the record's own goes before the commit's.
-        """
-        self.version += 1
-        document = document_of(members, self.version, self.changed_at) if members else None
-        row: dict[str, Any] = {
-            "version": self.version,
-            "commit_version": self.before + 1,
-            "kind": kind,
-            "id": id,
-            "op": Op.UPSERT if members else Op.DELETE,
-            **(cause if cause.reason else _Cause(self.reason, self.author))._asdict(),
-            "changed_at": self.changed_at,
-            "document": document and document.decode(),
-            "hash": members and sha256(members),
-            "bucket": (number := merkle.bucket_of(kind, id)),
-            "leaf": document and merkle.leaf(kind, id, document),
-        }
-        self.chain = linked(self.chain, row)
-        self.buckets.setdefault(kind, set()).add(number)
-        return {**row, "chain": self.chain}
-
-
-def linked(before: bytes, row: Mapping[str, Any]) -> bytes:
-    """Return the chain's hash at a revision, given the hash at the revision before it."""
-    facts = (row["version"], row["kind"], row["id"], row["op"].value, instant(row["changed_at"]))
-    return merkle.link(before, *facts, leaf=row["leaf"])
-
-
 def last_revisions(session: Session, kind: str, ids: Sequence[str]) -> dict[str, Revision]:
     """Return the last revisions of some records by id, deletions included."""
     revisions = session.scalars(
@@ -217,7 +182,7 @@ def last_revisions(session: Session, kind: str, ids: Sequence[str]) -> dict[str,
     return {revision.id: revision for revision in revisions}
 
 
-def _take_dirty(session: Session) -> Iterator[tuple[Resource, Mapping[str, _Cause]]]:
+def _take_dirty(session: Session) -> Iterator[tuple[Resource, Mapping[str, Cause]]]:
     """Delete the notes about changed records, and yield these in batches, in the order of publication: by noun, then by id.
 
     Each id has the reason that its notes give, if any.
@@ -232,7 +197,7 @@ def _take_dirty(session: Session) -> Iterator[tuple[Resource, Mapping[str, _Caus
         notes = session.execute(taken).all()
         is_last = len(notes) < NOTES
         causes = {(kind, id): UNKNOWN for kind, id, _, _ in notes}
-        causes |= {(kind, id): _Cause(reason, author) for kind, id, reason, author in notes if reason}
+        causes |= {(kind, id): Cause(reason, author) for kind, id, reason, author in notes if reason}
         for resource in RESOURCES:
             noted = sorted((id, cause) for (kind, id), cause in causes.items() if kind == resource.name)
             for start in range(0, len(noted), BATCH):
@@ -240,7 +205,7 @@ def _take_dirty(session: Session) -> Iterator[tuple[Resource, Mapping[str, _Caus
 
 
 def _append(
-    session: Session, resource: Resource, causes: Mapping[str, _Cause], commit: _Commit, checked: AbstractSet[bytes]
+    session: Session, resource: Resource, causes: Mapping[str, Cause], commit: Commit, checked: AbstractSet[bytes]
 ) -> bool:
     """Add a revision for each record whose content differs from its last revision; refuse what cannot be published.
 
@@ -264,6 +229,19 @@ def _append(
     return periods.fill(session, resource, [*contents]) > 0
 
 
+def _append_again(session: Session, resource: Resource, commit: Commit, revisions: Sequence[Revision]) -> None:
+    """Add a revision with the same content after each of these."""
+    superseded: dict[int, Revision] = {}
+    added: dict[int, Content] = {}
+    rows: list[dict[str, Any]] = []
+    for old in revisions:
+        content = json.loads(old.document or "")
+        rows.append(commit.revision(resource.name, old.id, canonical_members(content)))
+        superseded[commit.version], added[commit.version] = old, content
+    _write(session, rows, superseded)
+    _index(session, resource, commit, revisions, added)
+
+
 def _write(session: Session, rows: Sequence[Mapping[str, Any]], superseded: Mapping[int, Revision]) -> None:
     """Insert revisions, and mark those that they supersede; these are given by the versions of the new ones."""
     if superseded:
@@ -277,7 +255,7 @@ def _write(session: Session, rows: Sequence[Mapping[str, Any]], superseded: Mapp
 def _index(
     session: Session,
     resource: Resource,
-    commit: _Commit,
+    commit: Commit,
     superseded: Collection[Revision],
     added: Mapping[int, Content],
 ) -> None:

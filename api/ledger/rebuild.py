@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import ColumnElement, Select, exists, select, update
 from sqlalchemy.orm import Session
 
-from api.ledger import bases, head, periods
+from api.ledger import bases, head, periods, scopes
 from api.ledger.epochs import lock_head
 from api.ledger.index import bitmaps, fulltext
 from api.ledger.models import BATCH, CURRENT, Dirty, Head, Revision
-from api.ledger.publish import publish
+from api.ledger.publish import publish, publish_again
 from api.resources import RESOURCES
 from api.schema.canonical import Content
 from api.schema.resource import Resource
@@ -21,6 +21,8 @@ def reindex(session: Session) -> int:
     lock_head(session)
     if bases.fill(session) + sum(_refill(session, resource) for resource in RESOURCES):
         publish(session, reason="sweep")
+    for resource in scopes.SCOPED:
+        _rescope(session, resource)
     fulltext.engine_of(session).clear(session)
     count = 0
     for resource in (resource for resource in RESOURCES if resource.search):
@@ -30,6 +32,14 @@ def reindex(session: Session) -> int:
             count += len(revisions)
     reindex_bitmaps(session)
     return count
+
+
+def _rescope(session: Session, resource: Resource) -> None:
+    """Publish the records of a noun again whose stored cities and surveys are not what the tables say."""
+    for revisions in batches(session, resource):
+        versions = scopes.wrong(session, resource, Revision.version.in_([revision.version for revision in revisions]))
+        if wrong := [revision for revision in revisions if revision.version in versions]:
+            publish_again(session, resource, wrong, reason="reindex")
 
 
 def _refill(session: Session, resource: Resource) -> int:

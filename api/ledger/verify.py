@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from sqlalchemy import exists, func, select, text
 from sqlalchemy.orm import Session
 
-from api.ledger import bases, merkle, periods
+from api.ledger import bases, merkle, periods, scopes
+from api.ledger.commits import linked
 from api.ledger.digest import leaves_of
 from api.ledger.index import bitmaps, fulltext
 from api.ledger.models import BATCH, CURRENT, EPOCH, Bucket, Dirty, Head, Revision
-from api.ledger.publish import linked
 from api.ledger.rebuild import batches, contents, orphans
 from api.ledger.rendering import document_of, publishable
 from api.resources import RESOURCES
@@ -100,6 +100,7 @@ def _verify_chain(session: Session) -> Iterator[str]:
 
 def _verify_documents(session: Session, resource: Resource) -> Iterator[str]:
     """Compare the current documents of a noun with the tables, and their entries in the search index with them."""
+    is_misplaced = False
     for revisions in batches(session, resource):
         rendered, refused = publishable(session, resource, [revision.id for revision in revisions])
         yield from refused.values()
@@ -113,8 +114,11 @@ def _verify_documents(session: Session, resource: Resource) -> Iterator[str]:
         ids = {revision.version: revision.id for revision in revisions}
         for id in periods.faults(session, resource, [ids[version] for version in agreed]):
             yield f"{resource.name}/{id}: its filters and sort keys do not stand for its dates; {REINDEX}"
+        is_misplaced |= bool(scopes.wrong(session, resource, Revision.version.in_([*agreed])))
         for version, fault in fulltext.faults(session, resource, agreed).items():
             yield f"{resource.name}/{ids[version]}: {fault}; {REINDEX}"
+    if is_misplaced:
+        yield f"{resource.name}: in feeds of other cities or surveys than the tables say; {REINDEX}"
 
 
 def _fault(revision: Revision, content: Content | None) -> str | None:

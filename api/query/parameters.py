@@ -30,7 +30,7 @@ from api.resources import RESOURCES
 from api.schema.fields import MAX_INTEGER
 from api.schema.operators import MAX_TEXT, MAX_VALUES, TYPES
 from api.schema.resource import Resource
-from api.schema.strict_json import load
+from api.schema.strict_json import load, printable
 
 TYPE_NAMES = {"integer": "whole", "boolean": "flag", "string": "text"}
 
@@ -82,6 +82,17 @@ def read_sort(row: "Parameter", resource: Resource, values: Sequence[str], error
     if len({name.removeprefix("-") for name in names}) < len(_split(values)):
         errors.add(row.name, "named-twice", "`sort` names a field twice; the second has no effect.")
     return names
+
+
+def read_ids(row: "Parameter", _: Resource, values: Sequence[str], errors: ErrorList) -> tuple[str, ...]:
+    """Return the ids in a list, each once; adds an error for each that can be no id."""
+    ids = tuple(dict.fromkeys(_split(values)))
+    for id in (id for id in ids if not valid(id, row.schema)):
+        detail = f"`{row.name}` takes ids{bounds(row.schema)}; `{shorten(printable(id))}` is none."
+        errors.add(row.name, "invalid-value", detail, allowed=limits(row.schema))
+    if len(ids) > row.most:
+        errors.add(row.name, "too-many-values", f"`{row.name}` takes at most {row.most} ids.", allowed={"maximum": row.most})
+    return ids
 
 
 def _split(values: Sequence[str]) -> list[str]:
@@ -141,7 +152,7 @@ class Parameter:
     @property
     def many(self) -> bool:
         """Whether the value is a list."""
-        return self.read in {read_names, read_sort}
+        return self.read in {read_names, read_sort, read_ids}
 
 
 def _sort_names(resource: Resource) -> list[str]:

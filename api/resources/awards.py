@@ -76,6 +76,7 @@ awards = Resource(
     label=Award.id,
     caption=Caption(text=captions.award, of={"survey": "surveys", "city": "cities"}),
     search=("summary",),
+    belonging=("initiatives", "citations"),
     shared=(
         Shared(
             member="tied",

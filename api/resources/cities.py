@@ -140,6 +140,8 @@ cities = Resource(
     default_sort="name",
     label=City.name,
     search=("name", "summary", "aliases"),
+    is_scope=True,
+    belonging=("awards", "initiatives", "organizations", "citations"),
     facets=("state", "country", "award.survey", "award.category", "award.rank", "initiative.priority", "basis"),
     relations=(
         Relation(

@@ -210,6 +210,7 @@ initiatives = Resource(
     label=Initiative.title,
     search=("title", "summary", "aliases"),
     tree="parent",
+    belonging=("citations",),
     judged=("priorities",),
     agree={"parent": "city", "awards": "city"},
     facets=(

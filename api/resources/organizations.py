@@ -100,6 +100,7 @@ organizations = Resource(
     label=Organization.name,
     search=("name", "summary", "aliases"),
     tree="parent",
+    belonging=("citations",),
     facets=("type", "city", "initiative.role", "basis"),
     relations=(
         Relation(

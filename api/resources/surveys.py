@@ -216,6 +216,8 @@ surveys = Resource(
     label=Survey.name,
     caption=Caption(text=captions.edition),
     search=("name", "summary"),
+    is_scope=True,
+    belonging=("awards", "citations"),
     facets=("name", "year", "conducted_by", "state", "priority", "basis"),
     relations=(
         Relation(

@@ -121,6 +121,8 @@ class Resource:
     examples that could not be sent together.
 
     ``tree`` is the relation to the record that a record is part of; no record is part of itself, through others either.
+    ``is_scope``: a feed or a snapshot can be of some records of the noun alone, with all that belongs to them.
+    ``belonging`` are the relations to records that belong to whatever the record belongs to.
     ``agree`` maps relations to the member that a record has in common with the related ones. ``shared`` are rules about
     records with values in common. ``unsourced`` are the members that need no citation, because we or the record itself are the
     source. ``judged`` are the lists whose items are our judgement, so that each needs a citation of its own.
@@ -139,6 +141,8 @@ class Resource:
     facets: Sequence[str] = ()
     example: Mapping[str, Any] = field(default_factory=dict)
     tree: str = ""
+    is_scope: bool = False
+    belonging: Sequence[str] = ()
     agree: Mapping[str, str] = field(default_factory=dict)
     shared: Sequence[Shared] = ()
     unsourced: Sequence[str] = ()

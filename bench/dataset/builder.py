@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from api.db.database import Database, alembic_config
 from api.db.engines import autocommit
-from api.ledger import digest, merkle, models, rebuild
+from api.ledger import digest, merkle, models, publish, rebuild
 from api.ledger.index.engine import TABLE
 from api.ledger.index.entries import IndexEntry
 from api.resources.initiatives import initiatives
@@ -125,6 +125,8 @@ def build(settings: Settings, size: int) -> None:
         for year, share in zip(YEARS, shares, strict=True):
             load(loader, generator.year(year, share), moment)
     with database.writing() as session:
+        # The ledger stores the scopes of revisions that another program wrote.
+        publish.settle(session)
         digest.hash_buckets(session, initiatives.name, frozenset(range(merkle.BUCKETS)))
         rebuild.reindex_bitmaps(session)
     database.engine.dispose()

@@ -119,6 +119,7 @@ TAMPERED: dict[str, tuple[str, list[str]]] = {
             "commit 1: its versions do not begin with it, or are not dense",
             "version {next}: the chain is broken",
             "cities/boston-ma: in the table, but not published",
+            "citations: in feeds of other cities or surveys than the tables say; run `flask --app wsgi ledger reindex`",
             "version {version}: in the search index, but not current; run `flask --app wsgi ledger reindex`",
             'cities, country "US": its set in the bitmap index differs from its records; run `flask --app wsgi ledger reindex`',
             'cities, q "boston": its set in the bitmap index differs from its records; run `flask --app wsgi ledger reindex`',
@@ -131,11 +132,19 @@ TAMPERED: dict[str, tuple[str, list[str]]] = {
         [
             "version {version}: not superseded by its record's next revision",
             "cities/boston-ma: in the table, but not published",
+            "citations: in feeds of other cities or surveys than the tables say; run `flask --app wsgi ledger reindex`",
             "version {version}: in the search index, but not current; run `flask --app wsgi ledger reindex`",
             'cities, country "US": its set in the bitmap index differs from its records; run `flask --app wsgi ledger reindex`',
             'cities, q "boston": its set in the bitmap index differs from its records; run `flask --app wsgi ledger reindex`',
             'cities, state "MA": its set in the bitmap index differs from its records; run `flask --app wsgi ledger reindex`',
             "cities, bucket {bucket}: its hash is not that of its records",
+        ],
+    ),
+    "scope": (
+        "delete from revision_scope where version = {version} and kind = 'cities'",
+        [
+            "cities: in feeds of other cities or surveys than the tables say; run `flask --app wsgi ledger reindex`",
+            "citations: in feeds of other cities or surveys than the tables say; run `flask --app wsgi ledger reindex`",
         ],
     ),
     "head": (

@@ -13,6 +13,7 @@ from sqlalchemy import select, text
 
 from api.db.database import Database
 from api.ledger import epochs, feed, head, merkle
+from api.ledger.cursors import Position
 from api.ledger.models import EPOCH, Head
 from api.ledger.verify import verify
 from api.schema.canonical import canonical
@@ -49,7 +50,7 @@ def test_changes(curator: FlaskClient, database: Database) -> None:
             }
         ],
         "links": {"self": f"http://localhost/changes?since={SEEDED}", "next": None},
-        "cursor": feed.Position(SEEDED + 1).cursor(chain),
+        "cursor": Position(SEEDED + 1).cursor(chain),
         "head": SEEDED + 1,
     }
     assert curator.delete("/cities/fresno-ca?message=Gone.", headers=ANY).status_code == 204

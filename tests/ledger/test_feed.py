@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.ledger import feed
+from api.ledger.cursors import Position
 from api.resources import RESOURCES
 
 
@@ -16,6 +16,6 @@ from api.resources import RESOURCES
 )
 def test_cursor_round_trip(version: int, kinds: set[str], target: int, fresh: bool, chain: bytes) -> None:  # noqa: FBT001
     """A cursor says its position again, and holds for the chain that it was made with, and no other."""
-    position = feed.Position(version, tuple(sorted(kinds)), target, fresh)
-    read, proof = feed.Position.read(position.cursor(chain))
+    position = Position(version, tuple(sorted(kinds)), target, fresh)
+    read, proof = Position.read(position.cursor(chain))
     assert (read, read.holds(proof, chain), read.holds(proof, bytes(32))) == (position, True, chain == bytes(32))

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from api.db.database import Database
-from api.ledger import feed, head, publish
+from api.ledger import head, publish
+from api.ledger.cursors import Position
 from api.ledger.verify import verify
 from tests.support.answers import ANY, read
 from tests.support.copies import Copy, city, follow, root
@@ -54,7 +55,7 @@ def verified_syncs(database: Database, app: Any, syncs: int, writers: int) -> No
                 if sync % 3 == 0:
                     copy, cursor = {}, None
                 cursor = follow(client, copy, f"/changes?cursor={cursor}&limit=10" if cursor else "/changes?since=0&limit=100")
-                version = feed.Position.read(cursor)[0].version
+                version = Position.read(cursor)[0].version
                 assert read(client, f"/digest?at={version}")["data"]["root"] == root(copy)
         finally:
             over.set()

@@ -19,7 +19,7 @@ from tests.support.records import nouns
 pytestmark = pytest.mark.slow
 SIZE = 100_000
 # The tables that grow with each publication; the others are small.
-LARGE = ("initiatives", "initiative_priorities", "initiative_partners", "initiative_metrics", "revision")
+LARGE = ("initiatives", "initiative_priorities", "initiative_partners", "initiative_metrics", "revision", "revision_scope")
 INITIATIVES = BY_NAME["initiatives"]
 
 
@@ -49,6 +49,16 @@ def test_default_sorts_use_an_index(large: FlaskClient, resource: Resource) -> N
         assert scans(large, path) == []
         if resource is INITIATIVES:
             assert [plan for plan in plans(large, path) if "Sort" in plan or "TEMP B-TREE" in plan] == []
+
+
+@pytest.mark.parametrize(
+    "part", ["city={city}", "city={city},boston-ma", "city={city}&survey={survey}", "survey={survey}&kinds=awards"]
+)
+def test_feeds_of_parts_use_an_index(large: FlaskClient, part: str) -> None:
+    """A page of a city's or a survey's feed, and its snapshot, read no large table as a whole, and sort no more than a page."""
+    award = large.get("/awards?limit=1").get_json()["data"][0]
+    for path in ("/changes?since=1&limit=2", "/changes?since=0&history=true", "/changes?order=-version", "/snapshot?"):
+        assert scans(large, f"{path}&{part.format(**award)}") == []
 
 
 @pytest.mark.parametrize("rest", ["", "&kinds=initiatives", "&kinds=cities,initiatives"])

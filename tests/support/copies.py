@@ -76,8 +76,11 @@ def undo(database: Database, version: int) -> None:
         del session.info[MEMORY]
         session.execute(text("delete from cities where state = 'ZZ'"))
         session.execute(text("delete from ledger_dirty"))
-        session.execute(text(f"delete from revision where version > {version}"))
+        for table in ("revision", "revision_scope"):
+            session.execute(text(f"delete from {table} where version > {version}"))
+        session.execute(text(f"update revision set superseded = null where superseded > {version}"))
         chain = session.scalar(select(Revision.chain).where(Revision.version == version))
-        session.execute(text(f"update ledger_head set version = {version}, chain = :chain"), {"chain": chain})
+        lost = f"update ledger_head set version = {version}, scoped = {version}, chain = :chain"
+        session.execute(text(lost), {"chain": chain})
         digest.hash_buckets(session, "cities", frozenset(range(256)))
         rebuild.reindex(session)

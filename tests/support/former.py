@@ -1,17 +1,17 @@
 """A database as the first release left it: the released edition, published in its first form."""
 
+import datetime as dt
 from collections.abc import Iterator
 from typing import Any
 
 import yaml
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from api.db.database import Database
 from api.ledger import merkle
+from api.ledger.commits import linked
 from api.ledger.digest import hash_buckets
-from api.ledger.epochs import lock_head
 from api.ledger.models import Head, Op, Revision
-from api.ledger.publish import linked
 from api.ledger.rendering import document_of
 from api.resources import RESOURCES
 from api.schema.canonical import canonical_members, sha256
@@ -47,11 +47,11 @@ def documents() -> Iterator[tuple[str, dict[str, Any]]]:
 def publish(database: Database) -> None:
     """Publish the edition as one commit, as that release did."""
     with database.writing() as session:
-        head = lock_head(session)
-        chain, rows = head.chain, []
+        chain, rows = session.scalars(select(Head.chain)).one(), []
+        now = dt.datetime.now(dt.UTC).replace(microsecond=0)
         for version, (noun, content) in enumerate(documents(), 1):
             members = canonical_members(content)
-            document = document_of(members, version, head.now)
+            document = document_of(members, version, now)
             row: dict[str, Any] = {
                 "version": version,
                 "commit_version": 1,
@@ -59,7 +59,7 @@ def publish(database: Database) -> None:
                 "id": content["id"],
                 "op": Op.UPSERT,
                 "reason": "migration",
-                "changed_at": head.now,
+                "changed_at": now,
                 "document": document.decode(),
                 "hash": sha256(members),
                 "bucket": merkle.bucket_of(noun, content["id"]),
@@ -70,4 +70,4 @@ def publish(database: Database) -> None:
         session.execute(insert(Revision), rows)
         for resource in RESOURCES:
             hash_buckets(session, resource.name, {row["bucket"] for row in rows if row["kind"] == resource.name})
-        session.execute(update(Head).values(version=len(rows), changed_at=head.now, chain=chain))
+        session.execute(update(Head).values(version=len(rows), changed_at=now, chain=chain))

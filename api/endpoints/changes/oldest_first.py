@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from api.endpoints.changes.query import FeedQuery
 from api.ledger import feed, head, history
 from api.ledger.head import DatasetState
+from api.query.parts import hints_of
 from api.schema.formats import chunks
 from api.web import envelopes, positions, tags
 from api.web.consistency import as_of_version, reading, version_problems
@@ -51,7 +52,10 @@ def _read_page(query: FeedQuery, render: Renderer, *, news_only: bool) -> Respon
         if news_only and not (page.rows or page.oversized or more):
             return None
         chain = head.chain_at(session, page.feed.until)
-        members = _members(page, chain, now.version, more=more)
+        members = {
+            **_members(page, chain, now.version, more=more),
+            **hints_of(session, page.feed.part, page.rows + page.oversized),
+        }
         changes, cursor_of = stack.enter_context(closing(feed.changes(session, page))), page.cursors(chain)
         rows = (render(row, cursor_of(row.version)) for row in changes)
         response = _send(stack, page, envelopes.changes(rows, members))
@@ -61,7 +65,7 @@ def _read_page(query: FeedQuery, render: Renderer, *, news_only: bool) -> Respon
 
 def _feed(session: Session, query: FeedQuery, now: DatasetState) -> feed.Feed:
     """Return the part of the ledger that the query reads. Raises 400 and 410, and AheadError."""
-    since = positions.read(session, query.since, query.cursor, query.kinds)
+    since = positions.read(session, query.since, query.cursor, query.part)
     until = since.target or now.version
     if query.as_of is not None:
         until = max(as_of_version(session, query.as_of), since.version)
@@ -72,7 +76,7 @@ def _feed(session: Session, query: FeedQuery, now: DatasetState) -> feed.Feed:
     if query.history and since.version < now.trimmed:
         with version_problems(session, "history"):
             history.require_untrimmed(session, since.version)
-    return feed.Feed(since, until, query.kinds, query.history)
+    return feed.Feed(since, until, query.part, query.history)
 
 
 def _members(page: feed.Page, chain: bytes, version: int, *, more: bool) -> dict[str, Any]:

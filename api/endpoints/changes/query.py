@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from flask import request
 
+from api.ledger.parts import Part
 from api.query import parser
-from api.query.parameters import AS_OF, MIN_VERSION, Parameter, read_names
+from api.query.parameters import AS_OF, MIN_VERSION, Parameter
+from api.query.parts import KINDS, SCOPE_PARAMETERS, part_of
 from api.schema.operators import TYPES
 from api.web import positions
-from api.web.parameters import NOUNS
 
 DEFAULT_LIMIT, MAX_LIMIT, MAX_WAIT = 500, 1_000, 30
 
@@ -46,13 +47,11 @@ FLAT_PARAMETERS = {
             {"type": "integer", "minimum": 0, "maximum": MAX_WAIT},
             example=lambda _: "0",
         ),
+        *SCOPE_PARAMETERS.values(),
         AS_OF,
         MIN_VERSION,
     )
 }
-KINDS = Parameter(
-    "kinds", "Only changes of these nouns.", {"type": "string"}, lambda _: NOUNS, read=read_names, example=lambda _: "cities"
-)
 ORDER = Parameter(
     "order",
     "`-version`: the newest first, in pages of `limit` changes, with `label` and `author`; not with `wait`.",
@@ -65,9 +64,9 @@ PARAMETERS = {**FLAT_PARAMETERS, **{row.name: row for row in (KINDS, ORDER)}}
 
 @dataclass(frozen=True)
 class FeedQuery:
-    """A request of the feed; no ``kinds`` stands for all nouns."""
+    """A request of the feed."""
 
-    kinds: tuple[str, ...]
+    part: Part
     since: str
     cursor: str | None
     limit: int
@@ -85,7 +84,7 @@ def read_query(rows: Mapping[str, Parameter], kinds: tuple[str, ...] = ()) -> Fe
         if is_set and values.get("wait"):
             raise positions.not_together("wait", f"`wait` and `{name}` don't go together: leave one of them out.")
     return FeedQuery(
-        kinds=kinds or tuple(noun for noun in NOUNS if noun in values.get("kinds", ())),
+        part=part_of(values, kinds),
         since=values.get("since", "0"),
         cursor=values.get("cursor"),
         limit=values.get("limit", DEFAULT_LIMIT),

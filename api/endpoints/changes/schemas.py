@@ -6,6 +6,7 @@ from marshmallow import INCLUDE, Schema, fields
 
 from api.ledger.models import ERASE
 from api.web.schemas import (
+    HintSchema,
     LinksSchema,
     author_field,
     changed_at_field,
@@ -88,6 +89,10 @@ def _page_of_changes(row: type[Schema]) -> dict[str, fields.Field[Any]]:
             metadata={"description": "Continue here, now or in years.", "example": "m3J1wYt9c2pUaDk0NjAzLjAu"},
         ),
         "head": version_field("Version of the dataset."),
+        "hints": fields.List(
+            fields.Nested(HintSchema),
+            metadata={"description": "Each `city` or `survey` that there never was; if there are changes, only of several."},
+        ),
     }
 
 

@@ -1,0 +1,75 @@
+"""A commit as it is made: its revisions get the next versions, and are linked to the chain."""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from api.ledger import merkle
+from api.ledger.models import Op
+from api.ledger.rendering import document_of
+from api.schema.canonical import sha256
+from api.schema.fields import instant
+
+
+class Cause(NamedTuple):
+    """Why a record changed, and who changed it."""
+
+    reason: str | None
+    author: str | None
+
+
+UNKNOWN = Cause(None, None)
+
+
+@dataclass
+class Commit:
+    """The revisions of one publication as they are made: those after ``before``, so far up to ``version``.
+
+    ``chain`` is the hash of the last one, ``buckets`` are those that changed, by noun. ``indexed``: the bitmap index has all of
+    them.
+    """
+
+    before: int
+    chain: bytes
+    changed_at: dt.datetime
+    reason: str | None
+    author: str | None
+    indexed: bool
+    version: int = field(init=False)
+    buckets: dict[str, set[int]] = field(default_factory=dict)
+    refused: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Begin without revisions."""
+        self.version = self.before
+
+    def revision(self, kind: str, id: str, members: Mapping[str, bytes] | None, cause: Cause = UNKNOWN) -> dict[str, Any]:
+        """Return the row of the next revision: a record's canonical members, or None for a deletion.
+
+        A cause of the record's own goes before the commit's.
+        """
+        self.version += 1
+        document = document_of(members, self.version, self.changed_at) if members else None
+        row: dict[str, Any] = {
+            "version": self.version,
+            "commit_version": self.before + 1,
+            "kind": kind,
+            "id": id,
+            "op": Op.UPSERT if members else Op.DELETE,
+            **(cause if cause.reason else Cause(self.reason, self.author))._asdict(),
+            "changed_at": self.changed_at,
+            "document": document and document.decode(),
+            "hash": members and sha256(members),
+            "bucket": (number := merkle.bucket_of(kind, id)),
+            "leaf": document and merkle.leaf(kind, id, document),
+        }
+        self.chain = linked(self.chain, row)
+        self.buckets.setdefault(kind, set()).add(number)
+        return {**row, "chain": self.chain}
+
+
+def linked(before: bytes, row: Mapping[str, Any]) -> bytes:
+    """Return the chain's hash at a revision, given the hash at the revision before it."""
+    facts = (row["version"], row["kind"], row["id"], row["op"].value, instant(row["changed_at"]))
+    return merkle.link(before, *facts, leaf=row["leaf"])
