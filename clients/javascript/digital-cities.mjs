@@ -3,6 +3,7 @@
  *
  *     const store = new MemoryStore();
  *     await mirror("https://api.example.org", store);
+ *     await mirror("https://api.example.org", new MemoryStore(), { city: "boston-ma" });
  *
  * `mirror` resumes where it stopped, verifies the copy, repairs what differs, and starts over when the server lost commits.
  */
@@ -61,6 +62,9 @@ export async function sha256(label, ...parts) {
 /** Return a hash in hexadecimal. */
 export const hex = (bytes) => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
+/** Return the bytes of a hash in hexadecimal. */
+const bytesOf = (text) => Uint8Array.from(text.match(/../g), (byte) => parseInt(byte, 16));
+
 /** Return the bucket of a record, 0 to 255. */
 export const bucketOf = async (kind, id) => (await sha256("key", `${kind}\n${id}`))[0];
 
@@ -95,40 +99,44 @@ const rowsOf = (data) => data.map(({ kind, id, document }) => [kind, id, documen
 export class DifferenceError extends Error {}
 
 /** Compare a copy with the server's digest at its version and repair the buckets that differ. Returns their number. */
-export async function verify(url, store, version) {
+export async function verify(url, store, version, kinds = null) {
   const [{ data }] = await ask(`${url}/digest?at=${version}&buckets=true`);
-  if ((await root(store)) === data.root) return 0;
+  const nouns = Object.keys(data.nouns).filter((kind) => kinds?.split(",").includes(kind) ?? true).sort();
+  const theirs = kinds ? hex(await sha256("root", ...nouns.map((kind) => bytesOf(data.nouns[kind].root)))) : data.root;
+  if ((await root(store)) === theirs) return 0;
   const [wrong, rows, empty] = [new Set(), [], hex(await sha256("bucket"))];
-  for (const kind of new Set([...Object.keys(data.nouns), ...(await store.kinds())])) {
+  for (const kind of new Set([...nouns, ...(await store.kinds())])) {
     for (const [number, ours] of (await buckets(kind, await store.all(kind))).entries()) {
-      const right = data.nouns[kind]?.buckets[number] ?? empty;
+      const right = (nouns.includes(kind) && data.nouns[kind].buckets[number]) || empty;
       if (hex(ours) === right) continue;
       wrong.add(`${kind}/${number}`);
       if (right !== empty) rows.push(...rowsOf((await ask(`${url}/digest/buckets/${kind}/${number}?at=${version}`))[0].data));
     }
   }
   await store.save(await store.cursor(), rows, wrong);
-  if ((await root(store)) !== data.root) throw new DifferenceError("the copy differs and can't be repaired");
+  if ((await root(store)) !== theirs) throw new DifferenceError("the copy differs and can't be repaired");
   return wrong.size;
 }
 
 /**
  * Bring a copy up to date, verify it, and return its version. With `follow`, continue forever.
  *
+ * `kinds`, `city` and `survey` are the API's, for a copy of a part; nothing can verify one of cities or surveys.
  * A failed request is repeated up to `patience` times in a row. Throws a DifferenceError if the copy can't be repaired.
  */
-export async function mirror(url, store, { follow = false, limit = 1000, patience = 5 } = {}) {
+export async function mirror(url, store, { follow = false, limit = 1000, patience = 5, ...part } = {}) {
   for (let wait = 0, failures = 0, proved = null; ; ) {
     try {
       if ((await store.cursor()) === null) {
-        const [first, ...lines] = await ask(`${url}/snapshot`);
+        const [first, ...lines] = await ask(`${url}/snapshot?${new URLSearchParams(part)}`);
         if (lines.length !== first.count) throw new Error("the snapshot is incomplete");
         await store.save(first.cursor, rowsOf(lines), null);
       }
-      const [page] = await ask(`${url}/changes?${new URLSearchParams({ cursor: await store.cursor(), limit, wait })}`);
+      const query = new URLSearchParams({ cursor: await store.cursor(), limit, wait, ...part });
+      const [page] = await ask(`${url}/changes?${query}`);
       await store.save(page.cursor, rowsOf(page.data));
-      if (page.links.next === null && page.cursor !== proved) {
-        await verify(url, store, page.head);
+      if (page.links.next === null && page.cursor !== proved && !("city" in part || "survey" in part)) {
+        await verify(url, store, page.head, part.kinds);
         proved = page.cursor;
       }
       if (page.links.next === null && !follow) return page.head;

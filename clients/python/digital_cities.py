@@ -1,6 +1,7 @@
 """Keep a complete, verified copy of a Digital Cities API. One file; needs only the standard library.
 
     mirror("https://api.example.org", SQLiteStore("copy.sqlite3"))
+    mirror("https://api.example.org", SQLiteStore("boston.sqlite3"), city="boston-ma")
 
 `mirror` resumes where it stopped, verifies the copy, repairs what differs, and starts over when the server lost commits.
 """
@@ -98,41 +99,46 @@ def ask(url):
         yield from map(json.loads, lines)
 
 
-def verify(url, store, version):
+def verify(url, store, version, kinds=""):
     """Compare a copy with the server's digest at its version and repair the buckets that differ. Returns their number."""
     theirs = next(ask(f"{url}/digest?at={version}&buckets=true"))["data"]
-    if root(store) == theirs["root"]:
+    nouns = {kind: noun for kind, noun in theirs["nouns"].items() if not kinds or kind in kinds.split(",")}
+    their_root = (
+        sha256("root", *(bytes.fromhex(nouns[kind]["root"]) for kind in sorted(nouns))).hex() if kinds else theirs["root"]
+    )
+    if root(store) == their_root:
         return 0
     wrong, empty = {}, sha256("bucket").hex()
-    for kind in {*theirs["nouns"], *store.kinds()}:
-        right = theirs["nouns"].get(kind, {"buckets": [empty] * 256})["buckets"]
+    for kind in {*nouns, *store.kinds()}:
+        right = nouns.get(kind, {"buckets": [empty] * 256})["buckets"]
         for number, ours in enumerate(buckets(kind, store.records(kind))):
             if ours.hex() != right[number]:
                 bucket = ask(f"{url}/digest/buckets/{kind}/{number}?at={version}") if right[number] != empty else []
                 wrong[kind, number] = [(kind, row["id"], row["document"]) for page in bucket for row in page["data"]]
     store.save(store.cursor(), [row for rows in wrong.values() for row in rows], clear=wrong)
-    if root(store) != theirs["root"]:
+    if root(store) != their_root:
         raise RuntimeError("the copy differs from the server's digest and can't be repaired")
     return len(wrong)
 
 
-def mirror(url, store, *, follow=False, limit=1000, patience=5):
+def mirror(url, store, *, follow=False, limit=1000, patience=5, **part):
     """Bring a copy up to date, verify it, and return its version. With ``follow``, continue forever.
 
+    ``kinds``, ``city`` and ``survey`` are the API's, for a copy of a part; nothing can verify one of cities or surveys.
     A failed request is repeated up to ``patience`` times in a row. Raises RuntimeError if the copy can't be repaired.
     """
     wait, failures, proved = 0, 0, None
     while True:
         try:
             if store.cursor() is None:
-                first = next(lines := ask(f"{url}/snapshot"))
+                first = next(lines := ask(f"{url}/snapshot?{urllib.parse.urlencode(part)}"))
                 whole = zip(range(first["count"]), lines, strict=True)
                 store.save(first["cursor"], ((row["kind"], row["id"], row["document"]) for _, row in whole), clear=None)
-            query = {"cursor": store.cursor(), "limit": limit, "wait": wait}
+            query = {"cursor": store.cursor(), "limit": limit, "wait": wait, **part}
             [page] = ask(f"{url}/changes?{urllib.parse.urlencode(query)}")
             store.save(page["cursor"], [(row["kind"], row["id"], row["document"]) for row in page["data"]])
-            if page["links"]["next"] is None and page["cursor"] != proved:
-                verify(url, store, page["head"])
+            if page["links"]["next"] is None and page["cursor"] != proved and not {"city", "survey"} & part.keys():
+                verify(url, store, page["head"], part.get("kinds"))
                 proved = page["cursor"]
             if page["links"]["next"] is None and not follow:
                 return page["head"]
