@@ -5,7 +5,7 @@ DOCS := README.md docs/*.md
 # Each test that starts a program would compile the project again if this were set.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run check lint test coverage test-slow campaign format docs hooks lock bench clean
+.PHONY: help run check lint test coverage test-slow campaign format docs screenshots hooks lock bench clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
@@ -52,6 +52,9 @@ docs: .venv/.dev  ## Write the OpenAPI document, and the tables and responses in
 	$(BIN)/python -m api.endpoints
 	$(BIN)/cog -r $(DOCS)
 
+screenshots: .venv/.dev  ## Write pictures of the pages into screenshots/, as a desk and a phone show them.
+	$(BIN)/python -m tests.support.screenshots
+
 hooks: .venv/.dev  ## Let Git run `make check` before each commit.
 	$(BIN)/pre-commit install
 
@@ -70,15 +73,16 @@ bench: .venv/.dev  ## Race limits and peers into bench/results, or another check
 ##@ Clean
 
 clean:  ## Remove the files that the targets made, but not the database.
-	rm -rf bench/peers/.venv bench/peers/*/node_modules .venv .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf bench/peers/.venv bench/peers/*/node_modules .venv .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache screenshots
 
-# The stamps: pip runs again only when a lock file changed.
+# The stamps: pip and npm run again only when a lock file changed.
 .venv/.runtime: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name it with make PYTHON=...")'
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
-.venv/.dev: requirements-dev.lock .venv/.runtime
+.venv/.dev: requirements-dev.lock tests/html/browser/package-lock.json .venv/.runtime
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m tests.support.chromium
 	@touch $@

@@ -7,7 +7,21 @@ from pathlib import Path
 
 from flask import Flask
 
-from api.endpoints import changes, changesets, edits, health, history, keys, messages, proofs, records, search, webhooks
+from api.endpoints import (
+    changes,
+    changesets,
+    edits,
+    front,
+    health,
+    history,
+    keys,
+    messages,
+    pages,
+    proofs,
+    records,
+    search,
+    webhooks,
+)
 from api.endpoints.meta import assets, code, meta
 from api.resources import RESOURCES
 from api.schema.resource import Resource
@@ -24,7 +38,7 @@ def routes() -> Sequence[Blueprint]:
     """Return the blueprints of all routes; all applications of a process share them."""
     nouns = [_noun_routes(resource) for resource in RESOURCES]
     others = [module.blueprint for module in (search, changes, proofs, changesets, keys, webhooks)]
-    return (*nouns, *others, meta, health.blueprint)
+    return (*nouns, *others, front.blueprint, meta, health.blueprint)
 
 
 def _noun_routes(resource: Resource) -> Blueprint:
@@ -48,6 +62,10 @@ def register(app: Flask) -> None:
     for blueprint in routes():
         app.register_blueprint(blueprint)
     app.add_url_rule("/docs/<path:name>", view_func=assets)
+    app.add_url_rule("/static/<string:name>", view_func=pages.static)
+    app.add_url_rule("/robots.txt", view_func=pages.robots)
+    app.add_url_rule("/sitemap.xml", view_func=pages.sitemap)
+    app.add_url_rule("/sitemap-<string:noun>-<int:part>.xml", view_func=pages.sitemap_part)
     app.extensions["openapi"] = DOCUMENT.read_bytes()
     # What answers look like: another release has another document.
     app.extensions["release"] = hashlib.sha256(app.extensions["openapi"]).hexdigest()

@@ -15,10 +15,11 @@ from api.query.parameters import MIN_VERSION, VERSION, Parameter
 from api.schema.canonical import PUBLICATION
 from api.schema.fields import instant, is_slug
 from api.schema.resource import Resource
-from api.web import tags
+from api.web import frames, pages, tags
 from api.web.blueprints import Blueprint, documents, noun_view
 from api.web.consistency import ReadView, reading, unknown_record
-from api.web.headers import CONDITIONS, HEADERS, LINK, UNCHANGED
+from api.web.headers import CONDITIONS, HEADERS, LINK, UNCHANGED, VARY
+from api.web.negotiation import HTML
 from api.web.parameters import id_parameter, query_parameters
 from api.web.responses import JSON, address, conditional, json_response, negotiate, tagged
 from api.web.schemas import (
@@ -98,8 +99,11 @@ class RecordHistory(ReadView):
 
     def get(self, id: str) -> Response:
         """Read every revision of a record, deletions too, the newest first: who wrote it, when, why, and what it changed."""
-        negotiate(JSON)
-        return read_history(self.resource, id, parser.parse_named(PARAMETERS, request.args.lists()))
+        is_page = negotiate(JSON, HTML) == HTML
+        query = parser.parse_named(PARAMETERS, request.args.lists())
+        response = read_history(self.resource, id, query, is_page=is_page)
+        response.headers["Vary"] = "Accept"
+        return response
 
 
 def add_routes(blp: Blueprint, resource: Resource) -> None:
@@ -108,29 +112,32 @@ def add_routes(blp: Blueprint, resource: Resource) -> None:
     docs = (
         blp.doc(operationId=f"history_of_{singular}", summary=f"Read the history of a {singular}", parameters=parameters),
         documents(blp, "invalid-query", "record-not-found", "not-acceptable", "precondition-failed", "unavailable"),
-        blp.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True),
-        blp.response(200, HistoryAnswerSchema, description=f"Revisions of the {singular}.", headers=HEADERS | LINK),
+        blp.alt_response(304, description=UNCHANGED, headers=HEADERS | VARY, success=True),
+        blp.response(200, HistoryAnswerSchema, description=f"Revisions of the {singular}.", headers=HEADERS | LINK | VARY),
     )
     view = noun_view(RecordHistory, resource, get=docs)
     path = f"/{resource.name}/<record:id>/history"
     blp.add_url_rule(path, "history", view, parameters=[id_parameter(resource), *CONDITIONS])
 
 
-def read_history(resource: Resource, id: str, query: dict[str, Any]) -> Response:
-    """Answer with revisions of a record. Raises a 404."""
-    limit = query.get("limit", DEFAULT_LIMIT)
+def read_history(resource: Resource, id: str, query: dict[str, Any], *, is_page: bool = False) -> Response:
+    """Answer with revisions of a record, or with the page of them. Raises a 404."""
+    limit, parts = query.get("limit", DEFAULT_LIMIT), frames.tag_parts() if is_page else ()
     with reading(query.get("min_version", 0)) as session:
         newest = history.newest(session, resource.name, id) if is_slug(id) else None
         if newest is None:
             raise unknown_record(session, resource, id)
-        etag = tags.of_version(head.state(session), newest.version, head.chain_at(session, newest.version))
-        if unchanged := conditional(etag):
+        etag = tags.of_version(head.state(session), newest.version, head.chain_at(session, newest.version), *parts)
+        if unchanged := (frames.unchanged if is_page else conditional)(etag):
             return unchanged
         # One more than the page has, to compare the last of the page with.
         revisions = history.revisions_of(session, resource.name, id, query.get("before"), limit)
+        names = pages.names_in(session, resource, revisions) if is_page else {}
     rows = [_row(revision, before) for revision, before in itertools.zip_longest(revisions, revisions[1:])][:limit]
     following = address(request.args, before=str(revisions[limit - 1].version)) if len(revisions) > limit else None
     links = {"self": address(request.args), "next": following}
+    if is_page:
+        return tagged(pages.history(resource, id, rows, names, following), etag)
     return tagged(json_response({"data": rows, "links": links, "meta": {"version": newest.version}}, links), etag)
 
 

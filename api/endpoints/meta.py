@@ -6,25 +6,26 @@ import re
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from flask import Response, current_app, render_template, send_from_directory
 from markupsafe import Markup, escape
 from marshmallow import Schema, fields
 from werkzeug.exceptions import NotFound
 
-from api import __version__
 from api.errors import ProblemError
 from api.resources import RESOURCES
 from api.schema.choices import Choice
 from api.schema.resource import choices
+from api.web import frames
 from api.web.blueprints import Blueprint, NoArguments, documents
 from api.web.headers import CONDITIONS, HEADERS, UNCHANGED, VARY
 from api.web.negotiation import HTML
-from api.web.openapi import SUMMARY, TITLE
+from api.web.openapi import TITLE
 from api.web.problem_types import PROBLEMS
-from api.web.problems import ProblemSchema, base_url, example
-from api.web.responses import JSON, conditional, negotiate, tagged
+from api.web.problems import ProblemSchema, example
+from api.web.responses import JSON, conditional, json_response, negotiate, tagged
+from api.web.urls import base_url
 
 # Pages load nothing from other hosts; the interactive page's style sheet needs inline styles and pictures from data: URLs.
 POLICY = (
@@ -35,33 +36,10 @@ SWAGGER_UI = Path(str(files("flask_swagger_ui"))) / "dist"
 STATIC = Path(__file__).parent / "static"
 ASSETS = {
     "docs.js": STATIC,
-    "page.css": STATIC,
     "swagger-ui.css": SWAGGER_UI,
     "swagger-ui-bundle.js": SWAGGER_UI,
     "favicon-32x32.png": SWAGGER_UI,
 }
-
-
-class LinkSchema(Schema):
-    """A link."""
-
-    name = fields.String(required=True, metadata={"description": "Short name of the link.", "example": "cities"})
-    description = fields.String(
-        required=True, metadata={"description": "What is at the address.", "example": "Cities of a survey."}
-    )
-    url = fields.String(
-        required=True, metadata={"description": "The address.", "example": "https://api.example.org/cities", "format": "uri"}
-    )
-
-
-class ApiIndexSchema(Schema):
-    """Links to everything."""
-
-    title = fields.String(required=True, metadata={"description": "Name of the API.", "example": TITLE})
-    description = fields.String(required=True, metadata={"description": "What the dataset holds.", "example": SUMMARY})
-    version = fields.String(required=True, metadata={"description": "Release of the software.", "example": __version__})
-    nouns = fields.List(fields.Nested(LinkSchema), required=True, metadata={"description": "The lists, in reading order."})
-    links = fields.List(fields.Nested(LinkSchema), required=True, metadata={"description": "All other links."})
 
 
 class ProblemTypeSchema(Schema):
@@ -113,60 +91,9 @@ class ChoicesListSchema(Schema):
     data = fields.List(fields.Nested(ChoicesSchema), required=True, metadata={"description": "The members, by noun."})
 
 
-class Link(NamedTuple):
-    """A row of the table of links: a path that anyone can read, what it is for, and a query that it needs."""
-
-    path: str
-    description: str
-    query: str = ""
-
-    @property
-    def name(self) -> str:
-        """The last part of the path, without a suffix."""
-        return self.path.rpartition("/")[2].partition(".")[0]
-
-
-# Every path of the URL map that has no variable part and needs no key, except for the index itself and the nouns.
-LINKS = (
-    Link("/search", "Full-text search in every noun.", "?q=digital"),
-    Link("/suggest", "Completes the beginning of a name.", "?q=san"),
-    Link("/changes", "Every change, to keep a copy up to date.", "?since=0"),
-    Link("/digest", "A checksum, to prove that a copy is complete."),
-    Link("/snapshot", "All records in one answer."),
-    Link("/docs", "Interactive documentation."),
-    Link("/openapi.json", "The OpenAPI 3.1 document."),
-    Link("/enums", "Every value of a member that has one of several, with its label and its meaning."),
-    Link("/problems", "Every type of error, and what to do about it."),
-    Link("/livez", "Whether the process runs."),
-    Link("/readyz", "Whether the server can answer."),
-)
-EXAMPLE = {"name": "example", "description": "A record, with its figures.", "url": "/initiatives/los-angeles-ca-myla311"}
-
 meta = Blueprint("meta", __name__, description="The index, the documentation, the problem types and the health checks.")
 
 PAGE: dict[str, Any] = {"schema": {"type": "string"}, "content_type": HTML}
-
-
-@meta.route("/", parameters=CONDITIONS)
-@meta.arguments(NoArguments, location="query")
-@meta.response(200, ApiIndexSchema, description="Links to everything.", headers=HEADERS | VARY)
-@meta.alt_response(200, **PAGE, description="Links to everything.", headers=HEADERS | VARY, success=True)
-@meta.alt_response(304, description=UNCHANGED, headers=HEADERS | VARY, success=True)
-@documents(meta, "invalid-query", "not-acceptable", "precondition-failed")
-@meta.doc(operationId="get_index", summary="Find everything")
-def index(_arguments: dict[str, Any]) -> Response:
-    """Find every list and page, as JSON for programs (`application/json`) or as a page for people (`text/html`)."""
-    base = base_url()
-    links = [{"name": row.name, "description": row.description, "url": base + row.path + row.query} for row in LINKS]
-    nouns = [{"name": row.name, "description": row.description, "url": f"{base}/{row.name}"} for row in RESOURCES]
-    body = {
-        "title": TITLE,
-        "description": SUMMARY,
-        "version": __version__,
-        "nouns": nouns,
-        "links": [EXAMPLE | {"url": base + EXAMPLE["url"]}, *links],
-    }
-    return _either("index.html", body)
 
 
 @meta.route("/problems", parameters=CONDITIONS)
@@ -178,7 +105,7 @@ def index(_arguments: dict[str, Any]) -> Response:
 @meta.doc(operationId="list_problems", summary="List the types of problem")
 def problem_types(_arguments: dict[str, Any]) -> Response:
     """List every `type` that an error can have, with its meaning and what to do about it."""
-    return _either("problems.html", {"data": [_problem_type(name) for name in PROBLEMS]})
+    return _either("problem_types.html", "Kinds of problem", {"data": [_problem_type(name) for name in PROBLEMS]})
 
 
 @meta.route("/enums", parameters=CONDITIONS)
@@ -219,7 +146,7 @@ def problem_type(_arguments: dict[str, Any], name: str) -> Response:
     """Read the page that a problem's `type` points to."""
     if name not in PROBLEMS:
         raise ProblemError("not-found", "There is no such type of problem; `/problems` lists all of them.")
-    return _either("problem.html", _problem_type(name))
+    return _either("problem_type.html", PROBLEMS[name].title, _problem_type(name))
 
 
 def _problem_type(name: str) -> dict[str, Any]:
@@ -274,11 +201,12 @@ def code(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - the text is escaped, our two tags are not
 
 
-def _either(template: str, body: dict[str, Any]) -> Response:
+def _either(template: str, title: str, body: dict[str, Any]) -> Response:
     """Return JSON or a page, as `Accept` prefers. Raises a 406."""
-    media_type = negotiate(JSON, HTML)
-    content = render_template(template, **body) if media_type == HTML else json.dumps(body, separators=(",", ":"))
-    response = _stable(content.encode(), media_type)
+    is_page = negotiate(JSON, HTML) == HTML
+    response = frames.page(template, alternates=("json",), **body | {"title": title}) if is_page else json_response(body)
+    etag = hashlib.sha256(response.get_data()).hexdigest()[:16]
+    response = (frames.unchanged if is_page else conditional)(etag) or tagged(response, etag)
     response.headers["Vary"] = "Accept"
     return response
 

@@ -1,8 +1,10 @@
 """Reading the records of a noun: the list as pages or as a file, a search by an expression, and one record."""
 
 import itertools
+import json
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import cache
 from typing import Any, ClassVar
 
@@ -10,19 +12,22 @@ from flask import Response, current_app, request
 from sqlalchemy.orm import Session
 
 from api.errors import ErrorList, ProblemError, error_item, nearest, shorten
+from api.html import lists as list_pages
 from api.ledger import head, history
 from api.ledger.models import Op
-from api.query import flat, language, lists, parameters, parser
+from api.query import flat, language, lists, overview, parameters, parser
 from api.query.language import Query
+from api.query.profile import profile
 from api.query.related import related
 from api.schema.fields import instant, is_slug
 from api.schema.formats import BY_MEDIA_TYPE, FORMATS, Format, chunks, table
 from api.schema.resource import Resource
-from api.web import envelopes, tags
+from api.web import envelopes, frames, pages, tags
 from api.web.blueprints import Blueprint, Decorators, documents, noun_view
 from api.web.bodies import BODY_PROBLEMS
 from api.web.consistency import ReadView, as_of_version, reading, unknown_record, version_problems
 from api.web.headers import CONDITIONS, CONTENT_RANGE, HEADERS, LINK, NOT_KEPT, RANGE, UNCHANGED, VARY, header
+from api.web.negotiation import HTML
 from api.web.parameters import filter_body, id_parameter, parameter_name, query_parameters
 from api.web.places import streaming
 from api.web.responses import (
@@ -111,8 +116,10 @@ class OneRecord(ReadView):
 
     def get(self, id: str) -> Response:
         """Read a record as it is now or, with `as_of`, as it was at a version or a time."""
-        negotiate(JSON)
-        return read_record(parser.parse_record(self.resource, request.args.lists()), id)
+        is_page = negotiate(JSON, HTML) == HTML
+        response = read_record(parser.parse_record(self.resource, request.args.lists()), id, is_page=is_page)
+        response.headers["Vary"] = "Accept"
+        return response
 
 
 # --- routes
@@ -187,8 +194,8 @@ def _record_docs(blp: Blueprint, resource: Resource) -> Decorators:
     return (
         blp.doc(operationId=f"get_{singular}", summary=f"Read one {singular}", parameters=rows),
         documents(blp, *RECORD_PROBLEMS),
-        blp.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True),
-        blp.response(200, record_of(resource), description=f"The {singular}.", headers=HEADERS),
+        blp.alt_response(304, description=UNCHANGED, headers=HEADERS | VARY, success=True),
+        blp.response(200, record_of(resource), description=f"The {singular}.", headers=HEADERS | VARY),
     )
 
 
@@ -202,18 +209,33 @@ def _list_parameters(resource: Resource, without: Collection[str] = ()) -> list[
 
 def read_list(resource: Resource, format: Format, *expressions: Any) -> Response:
     """Answer with a page of a list or, in a streamed format, with all of it. Each expression filters it further."""
+    is_page = format is FORMATS["html"]
+    if is_page and (tidied := frames.tidy()):
+        return tidied
     query = parser.parse(resource, request.args.lists(), *expressions)
     if format.write:
         return _stream(query, format)
+    if is_page:
+        query = _for_people(query)
     with reading(query.min_version) as session:
         state = head.state(session)
-        etag = tags.of_dataset(state)
+        etag = tags.of_dataset(state, *(frames.tag_parts() if is_page else ()))
         # Caches know an answer by its URL, without the expressions in the body.
-        if not expressions and (unchanged := conditional(etag)):
+        if not expressions and (unchanged := (frames.unchanged if is_page else conditional)(etag)):
             return unchanged
         result = lists.read(session, query, current_app.extensions["planner"])
+        if is_page:
+            conditions = list_pages.wanted(resource, [*request.args.items(multi=True)])
+            names = pages.names(session, resource, result.page.documents, *conditions)
+            return tagged(pages.listing(query, result, envelopes.facets(query, result), names, state.version), etag)
     response = envelopes.listing(query, result, state.version)
     return no_store(response) if expressions else tagged(response, etag)
+
+
+def _for_people(query: Query) -> Query:
+    """Return the query of a page, which counts the facets that its form offers unless it asks for others."""
+    facets = query.facets or tuple(language.facetable(query.resource)[name] for name in list_pages.facets_of(query.resource))
+    return replace(query, facets=facets[: language.MAX_FACETS], fields=None)
 
 
 def _stream(query: Query, format: Format) -> Response:
@@ -259,19 +281,39 @@ def _unknown_format(resource: Resource, format: str) -> ProblemError:
 # --- one record
 
 
-def read_record(query: Query, id: str) -> Response:
-    """Answer with one record, now or in the past. Raises 404 and 410."""
+def read_record(query: Query, id: str, *, is_page: bool = False) -> Response:
+    """Answer with one record, now or in the past, or with its page. Raises 404 and 410."""
     with reading(query.min_version) as session:
         revision = _revision(session, query, id)
         # Related records change without the record.
-        state = head.state(session) if query.include or flat.is_flat(query) else None
-        etag = tags.of_record(revision, state)
-        if unchanged := conditional(etag):
+        state = head.state(session) if query.include or flat.is_flat(query) or is_page else None
+        etag = tags.of_record(revision, state, *(frames.tag_parts() if is_page else ()))
+        if unchanged := (frames.unchanged if is_page else conditional)(etag):
             return unchanged
+        if is_page and state:
+            return tagged(_record_page(session, query, revision.document or "", state.version), etag)
         included = related(session, query.resource, [id], query.include, {})
         (document,) = flat.extended(session, query, [id], [revision.document or ""])
     version = state.version if state else revision.version
     return tagged(envelopes.record(query, document, included, version), etag)
+
+
+def _record_page(session: Session, query: Query, document: str, version: int) -> Response:
+    id = json.loads(document)["id"]
+    # The past has no index by which records could be found that referred to it.
+    about = profile(session, query.resource, id, current_app.extensions["planner"]) if query.as_of is None else None
+    asked = {*pages.referred(about)}
+    if query.resource.name != "surveys" or not about:
+        return pages.record(query, document, about, pages.names(session, query.resource, [document], *asked), version)
+    survey, planner = json.loads(document), current_app.extensions["planner"]
+    rankings = overview.rankings(session, survey, planner)
+    priorities = overview.read(session, planner, "initiatives", facets="priority", limit="0", **{"award.survey": id})
+    names = pages.names(session, query.resource, [document], *asked, *pages.front_names(survey, rankings, ()))
+    shown = {
+        "rankings": [*pages.ranked(rankings, names)],
+        "priorities": [*pages.by_priority(priorities.facets["priority"], **{"award.survey": id})],
+    }
+    return pages.record(query, document, about, names, version, **shown)
 
 
 def _revision(session: Session, query: Query, id: str) -> history.RevisionRow:

@@ -1,6 +1,7 @@
 """Full text in every noun at once: `/search` for results, `/suggest` for type-ahead."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,14 +18,15 @@ from api.query.language import SEARCHABLE, Find
 from api.query.parameters import FIND_PARAMETERS
 from api.resources import BY_NAME
 from api.schema.choices import label_of
-from api.web import envelopes, tags
+from api.web import envelopes, frames, pages, tags
 from api.web.blueprints import Blueprint, documents
 from api.web.consistency import ReadView, reading
-from api.web.headers import CONDITIONS, HEADERS, LINK, UNCHANGED
+from api.web.headers import CONDITIONS, HEADERS, LINK, UNCHANGED, VARY
+from api.web.negotiation import HTML
 from api.web.parameters import query_parameters
-from api.web.problems import base_url
 from api.web.responses import JSON, address, conditional, json_response, negotiate, tagged
 from api.web.schemas import FacetSchema, LinksSchema, MetaSchema, PageSchema, highlights_field, schema_name
+from api.web.urls import base_url
 
 
 class HitSchema(Schema):
@@ -103,8 +105,8 @@ def _parameters(path: str) -> list[dict[str, Any]]:
 class SearchResults(ReadView):
     """Records of every noun that a search finds."""
 
-    @blueprint.response(200, SearchAnswerSchema, description="A page of records.", headers=HEADERS | LINK)
-    @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
+    @blueprint.response(200, SearchAnswerSchema, description="A page of records.", headers=HEADERS | LINK | VARY)
+    @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS | VARY, success=True)
     @documents(blueprint, "invalid-query", "invalid-cursor", "not-acceptable", "precondition-failed", "unavailable")
     @blueprint.doc(operationId="search", summary="Search every noun", parameters=_parameters("search"))
     def get(self) -> Response:
@@ -113,8 +115,10 @@ class SearchResults(ReadView):
         Records with all words side by side in the title come first, then those with all words in the title, then the others.
         Among these they are in order of the nouns, and of a noun the newest come first.
         """
-        negotiate(JSON)
-        return read_search(parser.parse_find("search", request.args.lists()))
+        is_page = negotiate(JSON, HTML) == HTML
+        response = read_search(parser.parse_find("search", request.args.lists()), is_page=is_page)
+        response.headers["Vary"] = "Accept"
+        return response
 
 
 @blueprint.route("/suggest", endpoint="suggest", parameters=CONDITIONS)
@@ -135,12 +139,14 @@ class Suggestions(ReadView):
         return read_suggestions(parser.parse_find("suggest", request.args.lists()))
 
 
-def read_search(query: Find) -> Response:
+def read_search(query: Find, *, is_page: bool = False) -> Response:
     """Answer with a page of the records of every noun that a search finds."""
+    if is_page:
+        query = replace(query, highlights=True)
     with reading(query.min_version) as session:
         state = head.state(session)
-        etag = tags.of_dataset(state)
-        if unchanged := conditional(etag):
+        etag = tags.of_dataset(state, *(frames.tag_parts() if is_page else ()))
+        if unchanged := (frames.unchanged if is_page else conditional)(etag):
             return unchanged
         planner = current_app.extensions["planner"]
         hits, cursor = search.find(session, query, planner)
@@ -154,7 +160,7 @@ def read_search(query: Find) -> Response:
         "links": links,
         "meta": {"version": state.version},
     }
-    return tagged(json_response(body, links), etag)
+    return tagged(pages.search(body, query.text) if is_page else json_response(body, links), etag)
 
 
 def read_suggestions(query: Find) -> Response:

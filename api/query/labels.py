@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -53,6 +53,17 @@ def names_of(session: Session, noun: str, ids: Sequence[str]) -> dict[str, str]:
         session, ("labels", noun), ids, lambda among: select(model.id, resource.label).where(among.condition(model.id))
     )
     return {row[0]: row[1] for row in rows}
+
+
+def named(session: Session, references: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Return the labels of published records by their nouns and ids; those that do not exist are left out."""
+    by_noun: dict[str, set[str]] = defaultdict(set)
+    for noun, id in references:
+        by_noun[noun].add(id)
+    hits: list[Hit] = []
+    for noun, ids in by_noun.items():
+        hits += [Hit(noun, id, document) for id, document in _documents(session, noun, sorted(ids))]
+    return {(hit.kind, hit.id): label for hit, label in zip(hits, labels(session, hits), strict=True)}
 
 
 def labels(session: Session, hits: Sequence[Hit]) -> list[str]:

@@ -9,8 +9,8 @@ from api.resources.bases import Cited, SubjectDocument
 from api.resources.citations import about
 from api.resources.initiatives import InitiativeAward
 from api.schema import nulls
-from api.schema.fields import Rule, flag, identifier, named, prose, slug, whole
-from api.schema.resource import Caption, Relation, Resource, Shared
+from api.schema.fields import Rule, flag, identifier, named, prose, reference, slug, whole
+from api.schema.resource import Caption, Look, Relation, Resource, Shared
 
 
 class Award(Cited):
@@ -56,9 +56,9 @@ class AwardSchema(SubjectDocument):
 
     rules = (Rule("rank", "or `placement` is given", lambda row: row["rank"] is not None or row["placement"] is not None),)
     id = identifier("digital-cities-2024-san-diego-ca")
-    survey = slug("Id of the survey.", "digital-cities-2024", attribute="survey_id")
+    survey = reference("surveys", "Id of the survey.", "digital-cities-2024", attribute="survey_id")
     category = slug("The population category of the survey in which the award was won.", "500000-or-more")
-    city = slug("Id of the city.", "san-diego-ca", attribute="city_id")
+    city = reference("cities", "Id of the city.", "san-diego-ca", attribute="city_id")
     rank = whole("Placing, counted from 1 for the first; null if the source gives no number.", 1, low=1, allow_none=True)
     placement = named("Placing in the source's words; null if it gives only a number.", "finalist", allow_none=True)
     tied = flag("Whether other cities share the placing; null if no source says so.", example=False, allow_none=True)
@@ -88,6 +88,11 @@ awards = Resource(
     facets=("survey", "category", "city", "rank", "placement", "city.state", "initiative.priority", "basis"),
     # San Diego already has an award in that category.
     example={"city": "boston-ma", "rank": 10},
+    look=Look(
+        columns=("rank", "city", "category", "survey", "summary"),
+        filters=("survey", "category", "city.state"),
+        lists=("initiatives",),
+    ),
     relations=(
         Relation(
             name="survey",

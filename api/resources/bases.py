@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, declared_attr, mapped_column, relationship
 
 from api.db.types import Base, Record
 from api.schema.choices import Choice
-from api.schema.fields import Document, Part, Pattern, one_of, slug, text
+from api.schema.fields import Document, Part, Pattern, one_of, reference, text
 
 # A JSON Pointer, without commas, which separate the values of a filter.
 POINTER = r"^(/([^/~,\x00]|~[01])*)+$"
@@ -86,7 +86,7 @@ class Bases(fields.Dict):
 class CreditSchema(Part):
     """A data set whose values a record has, with the terms of their use."""
 
-    source = slug("Id of the source.", "geonames", attribute="source_id")
+    source = reference("sources", "Id of the source.", "geonames", attribute="source_id")
     attribution = text("The text that must be shown with its values.", "Data by Example, CC BY 4.0")
     licence = text("The licence of its values; null if none is given.", "CC-BY-4.0", allow_none=True)
 

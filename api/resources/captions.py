@@ -1,4 +1,7 @@
-"""What records are called whose name does not tell them apart: editions of a survey, and awards, which have none."""
+"""What records are called whose name does not tell them apart, such as editions of a survey, and those without a name."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from api.schema.canonical import Content
 
@@ -15,6 +18,20 @@ def award(document: Content, *, survey: Content, city: Content) -> str:
     categories = {row["category"]: row["name"] for row in survey["categories"]}
     winner = ", ".join(filter(None, [city["name"], city["state"]]))
     return f"{placing}, {edition(survey)}, {categories.get(category, category)}: {winner}"
+
+
+def place(citation: Mapping[str, Any]) -> str:
+    """Return where a source has what supports a fact: `paragraph 10, sentence 2`."""
+    if citation["paragraph"] is not None:
+        return f"paragraph {citation['paragraph']}, sentence {citation['sentence']}"
+    locator = citation["locator"] or {}
+    return f"record {locator.get('record')}, column {locator.get('column')}"
+
+
+def citation(document: Content, *, source: Content) -> str:
+    """Return the place that supports a fact, and its source: `Paragraph 10, sentence 2 of Article on California cities`."""
+    where = place(document)
+    return f"{where[0].upper()}{where[1:]} of {source['label']}"
 
 
 def _ordinal(number: int) -> str:

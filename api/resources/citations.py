@@ -9,10 +9,11 @@ from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db.types import Base, Record, Whole, choice, whole_number
+from api.resources import captions
 from api.resources.bases import POINTER, Basis, FactBasis, FactBasisSchema
-from api.schema.fields import SHA256, Document, Part, Pattern, Rule, identifier, object_of, one_of, slug, text, whole
+from api.schema.fields import SHA256, Document, Part, Pattern, Rule, identifier, object_of, one_of, reference, text, whole
 from api.schema.fingerprints import ABBREVIATIONS, SENTENCE_RULE
-from api.schema.resource import Relation, Resource
+from api.schema.resource import Caption, Look, Relation, Resource
 
 _ABBREVIATED = " ".join(f"{word}." for words in ABBREVIATIONS.values() for word in words.split())
 HOW_TO_CHECK = (
@@ -127,13 +128,13 @@ class CitationSchema(Document):
     )
     id = identifier("organizations-e-republic-name-p22-s1")
     subject_kind = text("Plural noun of the record that has the fact.", "initiatives")
-    subject_id = slug("Id of that record.", "los-angeles-ca-myla311")
+    subject_id = reference(None, "Id of that record.", "los-angeles-ca-myla311", kind="subject_kind")
     field = text(
         "JSON Pointer (RFC 6901) of the fact within the record; a pointer to a list or an object covers all of it.",
         "/metrics/0",
         validate=Pattern(POINTER),
     )
-    source = slug("Id of the source.", "industry-insider-digital-cities-2024-part-1", attribute="source_id")
+    source = reference("sources", "Id of the source.", "industry-insider-digital-cities-2024-part-1", attribute="source_id")
     paragraph = whole(
         "Number of the paragraph in the source, counted from 1; headings count, empty lines do not. Null for a data set.",
         11,
@@ -197,9 +198,14 @@ def citations_about(nouns: Sequence[Resource]) -> Resource:
         details=HOW_TO_CHECK,
         default_sort="id",
         label=Citation.id,
+        caption=Caption(text=captions.citation, of={"source": "sources"}),
         facets=("subject_kind", "source", "basis"),
         # A citation has the members of a sentence or those of a value.
         example={"locator": None, "value_sha256": None},
+        look=Look(
+            columns=("subject_id", "field", "basis", "source", "paragraph", "sentence"),
+            filters=("subject_kind", "source", "basis"),
+        ),
         relations=(
             Relation(
                 name="source",

@@ -17,7 +17,7 @@ from api.resources.initiatives import Initiative
 from api.resources.lists import Alias, Identifier, aliases, identified, identifiers, named_also
 from api.resources.organizations import Organization
 from api.schema.fields import Number, Part, Pattern, Rule, flag, identifier, named, object_of, prose, text
-from api.schema.resource import Relation, Resource
+from api.schema.resource import Look, Relation, Resource
 
 NOWHERE = sql("state is null")
 
@@ -143,6 +143,9 @@ cities = Resource(
     is_scope=True,
     belonging=("awards", "initiatives", "organizations", "citations"),
     facets=("state", "country", "award.survey", "award.category", "award.rank", "initiative.priority", "basis"),
+    look=Look(
+        columns=("state", "country", "state_capital", "summary"), filters=("state", "country"), lists=("awards", "initiatives")
+    ),
     relations=(
         Relation(
             name="awards",

@@ -11,8 +11,8 @@ from api.resources.lists import Alias, Gap, aliases, incomplete, left_open, name
 from api.resources.metrics import InitiativeMetric, MetricSchema
 from api.schema.choices import Choice
 from api.schema.dates import LONGEST
-from api.schema.fields import Part, Rule, edtf, flag, identifier, one_of, prose, slug, text, titled
-from api.schema.resource import Relation, Resource
+from api.schema.fields import Part, Rule, edtf, flag, identifier, one_of, prose, reference, text, titled
+from api.schema.resource import Look, Relation, Resource
 
 
 class Status(Choice):
@@ -139,19 +139,19 @@ class InitiativeGap(Gap, Base):
 class InitiativeAwardSchema(Part):
     """An award that credits the initiative."""
 
-    award = slug("Id of the award.", "digital-cities-2024-san-diego-ca", attribute="award_id")
+    award = reference("awards", "Id of the award.", "digital-cities-2024-san-diego-ca", attribute="award_id")
 
 
 class InitiativePrioritySchema(Part):
     """A priority that the initiative serves."""
 
-    priority = slug("Id of the priority.", "cybersecurity", attribute="priority_id")
+    priority = reference("priorities", "Id of the priority.", "cybersecurity", attribute="priority_id")
 
 
 class PartnerSchema(Part):
     """An organization that takes part in an initiative."""
 
-    organization = slug("Id of the organization.", "amazon-web-services", attribute="organization_id")
+    organization = reference("organizations", "Id of the organization.", "amazon-web-services", attribute="organization_id")
     role = one_of(PartnerRole, "Its part in the initiative.", "builder")
 
 
@@ -170,7 +170,7 @@ class InitiativeSchema(SubjectDocument):
 
     rules = (Rule("parent", "is another initiative", lambda row: row["parent_id"] != row["id"]),)
     id = identifier("san-diego-ca-records-digitization")
-    city = slug("Id of the city.", "san-diego-ca", attribute="city_id")
+    city = reference("cities", "Id of the city.", "san-diego-ca", attribute="city_id")
     title = titled("Title of the initiative, in a few words.", "Records digitization")
     summary = prose(
         "What it is and does, in our words.", "The city is turning paper records into searchable files.", allow_none=True
@@ -178,8 +178,12 @@ class InitiativeSchema(SubjectDocument):
     status = one_of(Status, "How far it has progressed; null if no source says so.", "in_operation", allow_none=True)
     evolving = flag("Whether it is still being extended; null if no source says so.", example=True, allow_none=True)
     started = edtf("When it began, in EDTF; null if no source says so.", "2024-07")
-    parent = slug(
-        "Id of the initiative that it is part of, if any.", "san-diego-ca-ai-adoption", attribute="parent_id", allow_none=True
+    parent = reference(
+        "initiatives",
+        "Id of the initiative that it is part of, if any.",
+        "san-diego-ca-ai-adoption",
+        attribute="parent_id",
+        allow_none=True,
     )
     awards = fields.Pluck(
         InitiativeAwardSchema,
@@ -217,6 +221,7 @@ initiatives = Resource(
         *("city", "city.state", "status", "evolving", "priority", "award", "award.survey", "partner", "partner.role"),
         *("metric.kind", "metric.unit", "incomplete", "basis"),
     ),
+    look=Look(columns=("city", "status", "priorities", "metrics"), filters=("city", "priority", "status"), lists=("children",)),
     relations=(
         Relation(
             name="city",

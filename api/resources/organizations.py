@@ -12,8 +12,8 @@ from api.resources.lists import Alias, Identifier, aliases, identified, identifi
 from api.resources.sources import Source
 from api.resources.surveys import Survey
 from api.schema.choices import Choice
-from api.schema.fields import Rule, identifier, named, one_of, prose, slug
-from api.schema.resource import Relation, Resource
+from api.schema.fields import Rule, identifier, named, one_of, prose, reference
+from api.schema.resource import Look, Relation, Resource
 
 NOWHERE = sql("city_id is null")
 
@@ -82,9 +82,19 @@ class OrganizationSchema(SubjectDocument):
     id = identifier("amazon-web-services")
     name = named("Name of the organization.", "Amazon Web Services")
     type = one_of(OrganizationType, "Kind of organization; null if no source shows it.", "company", allow_none=True)
-    parent = slug("Id of the organization that it belongs to, if any.", "e-republic", attribute="parent_id", allow_none=True)
-    city = slug(
-        "Id of the city whose government it is, or belongs to, if any.", "san-diego-ca", attribute="city_id", allow_none=True
+    parent = reference(
+        "organizations",
+        "Id of the organization that it belongs to, if any.",
+        "e-republic",
+        attribute="parent_id",
+        allow_none=True,
+    )
+    city = reference(
+        "cities",
+        "Id of the city whose government it is, or belongs to, if any.",
+        "san-diego-ca",
+        attribute="city_id",
+        allow_none=True,
     )
     summary = prose("What a source says about it, in our words.", "A provider of computing services.", allow_none=True)
     aliases = aliases("Other names of the organization", "AWS")
@@ -102,6 +112,7 @@ organizations = Resource(
     tree="parent",
     belonging=("citations",),
     facets=("type", "city", "initiative.role", "basis"),
+    look=Look(columns=("type", "city", "summary"), filters=("type", "city"), lists=("initiatives", "sources", "surveys")),
     relations=(
         Relation(
             name="parent",

@@ -9,8 +9,8 @@ from api.resources.bases import Cited, SubjectDocument
 from api.resources.citations import about
 from api.resources.initiatives import InitiativePriority
 from api.resources.surveys import SurveyPriority
-from api.schema.fields import Part, identifier, named, prose, slug, whole
-from api.schema.resource import Relation, Resource
+from api.schema.fields import Part, identifier, named, prose, reference, whole
+from api.schema.resource import Look, Relation, Resource
 
 
 class Priority(Cited):
@@ -29,7 +29,7 @@ folded_index(Priority.name)
 class PriorityListingSchema(Part):
     """A survey whose respondents named the priority."""
 
-    survey = slug("Id of the survey.", "digital-cities-2024", attribute="survey_id")
+    survey = reference("surveys", "Id of the survey.", "digital-cities-2024", attribute="survey_id")
     listed = whole("Its number in the list of the source, counted from 1; the list is no ranking.", 1, low=1)
 
 
@@ -58,6 +58,7 @@ priorities = Resource(
     label=Priority.name,
     search=("name", "description"),
     facets=("survey", "initiative.city", "initiative.status", "basis"),
+    look=Look(columns=("description", "surveys"), filters=("survey",), lists=("initiatives",)),
     relations=(
         Relation(
             name="surveys",

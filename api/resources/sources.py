@@ -16,12 +16,12 @@ from api.schema.fields import (
     named,
     one_of,
     prose,
-    slug,
+    reference,
     text,
     titled,
     whole,
 )
-from api.schema.resource import Relation, Resource
+from api.schema.resource import Look, Relation, Resource
 
 
 class SourceType(Choice):
@@ -94,8 +94,12 @@ class SourceSchema(SubjectDocument):
     headline = named("Its own headline or title; null if we do not hold it.", "A Closer Look", allow_none=True)
     type = one_of(SourceType, "Kind of source.", "article")
     summary = prose("What it covers, in our words.", "Covers the cities of the largest category.", allow_none=True)
-    publisher = slug(
-        "Id of the organization that published it.", "industry-insider-california", attribute="publisher_id", allow_none=True
+    publisher = reference(
+        "organizations",
+        "Id of the organization that published it.",
+        "industry-insider-california",
+        attribute="publisher_id",
+        allow_none=True,
     )
     part = whole("Its number in a series; null if it stands alone.", 1, low=1, allow_none=True)
     parts = whole("Number of parts in that series.", 3, low=1, allow_none=True)
@@ -138,6 +142,7 @@ sources = Resource(
         "text_sha256",
     ),
     facets=("type", "publisher", "language", "licence", "basis"),
+    look=Look(columns=("type", "publisher", "published", "licence"), filters=("type", "publisher", "language")),
     relations=(
         Relation(
             name="publisher",

@@ -14,8 +14,8 @@ from api.resources.awards import Award
 from api.resources.bases import Cited, SubjectDocument
 from api.resources.citations import about
 from api.resources.lists import Gap, incomplete, left_open
-from api.schema.fields import Part, Pattern, Rule, identifier, named, prose, slug, text, whole
-from api.schema.resource import Caption, Relation, Resource
+from api.schema.fields import Part, Pattern, Rule, identifier, named, prose, reference, slug, text, whole
+from api.schema.resource import Caption, Look, Relation, Resource
 
 # The pointers to lists of a survey.
 LISTS = "/(states|categories|priorities|categories/(0|[1-9][0-9]{0,2})/also_competing)"
@@ -123,7 +123,7 @@ class SurveyStateSchema(Part):
 class SurveyCompetitorSchema(Part):
     """A competing city."""
 
-    city = slug("Id of the city.", "seattle-wa", attribute="city_id")
+    city = reference("cities", "Id of the city.", "seattle-wa", attribute="city_id")
 
 
 class SurveyCategorySchema(Part):
@@ -156,7 +156,7 @@ class SurveyCategorySchema(Part):
 class SurveyPrioritySchema(Part):
     """A named priority."""
 
-    priority = slug("Id of the priority.", "cybersecurity", attribute="priority_id")
+    priority = reference("priorities", "Id of the priority.", "cybersecurity", attribute="priority_id")
 
 
 class SurveyGapSchema(Part):
@@ -178,8 +178,11 @@ class SurveySchema(SubjectDocument):
     id = identifier("digital-cities-2024")
     name = named("Name of the survey, the same for every edition.", "Digital Cities Survey")
     year = whole("Year of the edition.", 2024, low=1000, high=9999)
-    conducted_by = slug(
-        "Id of the organization that conducts it.", "center-for-digital-government", attribute="conducted_by_id"
+    conducted_by = reference(
+        "organizations",
+        "Id of the organization that conducts it.",
+        "center-for-digital-government",
+        attribute="conducted_by_id",
     )
     summary = prose(
         "A summary of the edition, in a sentence or two.", "An annual ranking of digital city governments.", allow_none=True
@@ -219,6 +222,9 @@ surveys = Resource(
     is_scope=True,
     belonging=("awards", "citations"),
     facets=("name", "year", "conducted_by", "state", "priority", "basis"),
+    look=Look(
+        columns=("year", "conducted_by", "cities_recognized"), filters=("name", "year", "conducted_by"), lists=("awards",)
+    ),
     relations=(
         Relation(
             name="conducted_by",

@@ -229,6 +229,21 @@ def slug(description: str, example: str, **kwargs: Any) -> fields.String:
     return text(description, example, validate=Pattern(SLUG), **kwargs)
 
 
+class Reference(fields.String):
+    """The id of a record of a ``noun``; if that is None, the member ``kind`` names the noun."""
+
+    def __init__(self, noun: str | None = None, kind: str = "", **kwargs: Any) -> None:
+        """Add what it refers to."""
+        super().__init__(**kwargs)
+        self.noun, self.kind = noun, kind
+
+
+def reference(noun: str | None, description: str, example: str, **kwargs: Any) -> Reference:
+    """Return a field that holds the id of another record."""
+    metadata = {"description": description, "example": example}
+    return Reference(noun, required=True, validate=Pattern(SLUG), metadata=metadata, **kwargs)
+
+
 def object_of(schema: type["Part"], description: str, example: Mapping[str, Any]) -> Object:
     """Return the field of an object of single values, which can be null."""
     return Object(schema, required=True, allow_none=True, metadata={"description": description, "example": example})

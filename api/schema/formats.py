@@ -110,6 +110,7 @@ FORMATS = {
             _csv,
         ),
         Format("ndjson", "application/x-ndjson", "The whole list, streamed: one document on each line.", _ndjson),
+        Format("html", "text/html", "A page for people, in a browser: one page at a time, with names instead of ids."),
     )
 }
 BY_MEDIA_TYPE = {row.media_type: row for row in FORMATS.values()}

@@ -98,6 +98,20 @@ class Shared:
     description: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What pages for people show first of a noun. What is not declared here is still shown, only later.
+
+    ``columns`` are the members that a list shows behind the label, and ``filters`` those that its form offers; a noun without
+    them has its first short members and its first facets. ``lists`` are the relations whose records follow on a record's page,
+    in this order, before all others.
+    """
+
+    columns: Sequence[str] = ()
+    filters: Sequence[str] = ()
+    lists: Sequence[str] = ()
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Caption:
     """What a record is called if that takes more than one member.
@@ -125,7 +139,8 @@ class Resource:
     ``belonging`` are the relations to records that belong to whatever the record belongs to.
     ``agree`` maps relations to the member that a record has in common with the related ones. ``shared`` are rules about
     records with values in common. ``unsourced`` are the members that need no citation, because we or the record itself are the
-    source. ``judged`` are the lists whose items are our judgement, so that each needs a citation of its own.
+    source. ``judged`` are the lists whose items are our judgement, so that each needs a citation of its own. ``look`` says what
+    pages for people show first.
     """
 
     model: type[Record]
@@ -147,6 +162,7 @@ class Resource:
     shared: Sequence[Shared] = ()
     unsourced: Sequence[str] = ()
     judged: Sequence[str] = ()
+    look: Look = Look()
 
     @property
     def name(self) -> str:

@@ -1,5 +1,6 @@
 """The classes of the application and of its requests."""
 
+import re
 from collections.abc import Callable, Iterable
 from typing import IO, Any
 
@@ -10,7 +11,13 @@ from werkzeug.utils import cached_property
 from werkzeug.wsgi import get_input_stream
 
 from api.errors import ProblemError, error_item
+from api.resources import RESOURCES
+from api.schema.formats import FORMATS
 from api.web.proxies import proxies_of
+
+SUFFIX = re.compile(r"(?:(/.+)|/index)\.(json|html)")
+FILES = ("/docs/", "/static/")
+KEPT = {"/openapi.json", *(f"/{noun.name}.json" for noun in RESOURCES)}
 
 
 class Request(flask.Request):
@@ -39,12 +46,23 @@ class Request(flask.Request):
         return body
 
 
+def read_suffix(environ: dict[str, Any]) -> None:
+    """Take the suffix of a path for what `Accept` says, so that every address has a page and data of its own.
+
+    The lists have a route for their suffixes, and the OpenAPI document is a file with one.
+    """
+    match = SUFFIX.fullmatch(environ["PATH_INFO"])
+    if match and match[0] not in KEPT and not match[0].startswith(FILES):
+        environ["PATH_INFO"], environ["HTTP_ACCEPT"] = match[1] or "/", FORMATS[match[2]].media_type
+
+
 class App(Flask):
     """A Flask application without coroutines among its views, which believes trusted proxies."""
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer a request as its client sent it, through the answer cache."""
         proxies_of(self).read(environ)
+        read_suffix(environ)
         return super().__call__(environ, start_response)
 
     request_class = Request

@@ -20,7 +20,7 @@ from werkzeug.http import unquote_etag
 from api.db.database import Database
 from api.web import tags
 from api.web.negotiation import preferred_coding, preferred_types
-from api.web.problems import request_name
+from api.web.request_ids import request_name
 from api.web.watch import PostgresWatch, SqliteWatch, WatchedState
 
 READS = ("GET", "HEAD")

@@ -30,8 +30,9 @@ from api.web.headers import COUNTED, NOT_KEPT, header, header_parameter
 from api.web.keys import ApiKey
 from api.web.parameters import query_parameters
 from api.web.problem_types import PROBLEMS
-from api.web.problems import base_url, respond
+from api.web.problems import respond
 from api.web.responses import JSON, database, negotiate, no_store
+from api.web.urls import base_url
 
 TOKEN = re.compile(r'"?([\x21\x23-\x7e]{1,255}?)"?')
 # Returns the answer to a write from its outcomes.

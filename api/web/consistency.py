@@ -18,8 +18,8 @@ from api.schema.operators import TYPES
 from api.schema.resource import Resource
 from api.web.places import VERSION as FOR_VERSION
 from api.web.places import waiting
-from api.web.problems import base_url
 from api.web.responses import no_store
+from api.web.urls import base_url
 
 # Seconds to wait for `min_version`, and between two looks at the version.
 PATIENCE, POLL_SECONDS = 1.0, 0.02

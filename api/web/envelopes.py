@@ -44,7 +44,7 @@ def listing(query: Query, result: Result, version: int) -> Response:
         "prev": before and address(request.args, cursor=before),
     }
     members: dict[str, Any] = {
-        "facets": {filter.name: _facet(filter, result.facets[filter.name]) for filter in query.facets},
+        "facets": facets(query, result),
         "page": page(query.most, cursor, result.total, result.relation),
         "links": links,
         "meta": {"version": version, **({"hints": [*map(asdict, result.hints)]} if result.hints else {})},
@@ -56,6 +56,11 @@ def listing(query: Query, result: Result, version: int) -> Response:
     response.headers["Link"] = link_header(links)
     response.headers["Content-Disposition"] = f'inline; filename="{query.resource.name}.json"'
     return response
+
+
+def facets(query: Query, result: Result) -> dict[str, Any]:
+    """Return the facets of a list by name, each value with the addresses that add and remove it."""
+    return {filter.name: _facet(filter, result.facets[filter.name]) for filter in query.facets}
 
 
 def page(limit: int, cursor: str | None, total: int | None, relation: str | None) -> dict[str, Any]:

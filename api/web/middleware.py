@@ -3,7 +3,7 @@
 from flask import Flask, Response, request
 from flask_cors import CORS
 
-from api.web import problems
+from api.web import request_ids
 from api.web.compression import compress
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -43,6 +43,6 @@ def finish(response: Response) -> Response:
     """Name the request, forbid browsers to guess the media type, and compress what clients can revalidate by its tag."""
     if "ETag" in response.headers and request.method in SAFE_METHODS:
         response = compress(request, response)
-    response.headers["X-Request-Id"] = problems.request_id()
+    response.headers["X-Request-Id"] = request_ids.request_id()
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response

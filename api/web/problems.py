@@ -1,14 +1,13 @@
 """Turns every exception into an answer by RFC 9457 (`application/problem+json`)."""
 
 import json
-import random
 import re
 from collections.abc import Iterable, Sequence
 from http.client import INTERNAL_SERVER_ERROR, SERVICE_UNAVAILABLE
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, current_app, request
 from marshmallow import Schema, fields
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -19,7 +18,10 @@ from api import logs
 from api.db import failures
 from api.errors import MAX_QUERY_STRING, MAX_REFUSALS, Item, ProblemError, error_item, nearest, shorten
 from api.resources import BY_NAME
+from api.web import frames
 from api.web.problem_types import BY_STATUS, PROBLEMS, ProblemType
+from api.web.request_ids import request_id
+from api.web.urls import base_url
 
 if TYPE_CHECKING:
     from api.db.database import Database
@@ -141,14 +143,6 @@ class ProblemSchema(Schema):
     )
 
 
-def base_url() -> str:
-    """Return the scheme and host of absolute links, without a trailing slash."""
-    if "base_url" not in g:
-        database: Database = current_app.extensions["database"]
-        g.base_url = (database.settings.public_url or (request.host_url if request.host else "")).rstrip("/")
-    return str(g.base_url)
-
-
 def document(base: str, row: ProblemType, detail: str, errors: Sequence[Item], **members: Any) -> Item:
     """Return the JSON object of a problem; ``base`` is the address of the server."""
     head = {"type": f"{base}/problems/{row.name}", "title": row.title, "status": row.status, "detail": detail}
@@ -164,8 +158,12 @@ def example(row: ProblemType) -> Item:
 def respond(row: ProblemType, detail: str, *errors: Item, headers: Iterable[tuple[str, str]] = (), **members: Any) -> Response:
     """Return the answer with a problem of the current request."""
     instance = {"instance": shorten(get_path_info(request.environ), 200), "request_id": request_id()}
-    body = json.dumps(_bounded(base_url(), row, detail, errors, instance | members), separators=(",", ":"))
-    response = Response(body, row.status, content_type=MEDIA_TYPE)
+    body = _bounded(base_url(), row, detail, errors, instance | members)
+    if frames.wants_page():
+        response = frames.page("problem.html", title=row.title, problem=body, address=frames.here())
+        response.status_code = row.status
+    else:
+        response = Response(json.dumps(body, separators=(",", ":")), row.status, content_type=MEDIA_TYPE)
     response.headers["Cache-Control"] = "no-store"
     if row.status == SERVICE_UNAVAILABLE:
         database: Database = current_app.extensions["database"]
@@ -212,21 +210,6 @@ def _length(value: Any) -> int:
     return len(json.dumps(value, separators=(",", ":")))
 
 
-def request_id() -> str:
-    """Return the id of the current request: the client's `X-Request-Id` if it is a plain token, else a new one."""
-    if "request_id" not in g:
-        g.request_id = request_name(request.headers.get("X-Request-Id", ""))
-    return str(g.request_id)
-
-
-def request_name(name: str) -> str:
-    """Return a client's name for a request if it is a plain token, which is safe in a log, else a new name."""
-    if name and re.fullmatch(r"[A-Za-z0-9_-]{1,128}", name):
-        return name
-    # It tells requests apart and protects nothing, so it need not come from the system, which takes three times as long.
-    return f"{random.getrandbits(128):032x}"
-
-
 def register(app: Flask) -> None:
     """Answer every exception of an application with a problem."""
     app.register_error_handler(ProblemError, _problem)
@@ -266,7 +249,9 @@ def _problem(error: ProblemError) -> Response:
 def _not_found(_error: NotFound) -> Response:
     path = shorten(get_path_info(request.environ))
     detail = f"There is nothing at `{path}`."
-    paths = sorted({rule.rule for rule in current_app.url_map.iter_rules() if not rule.arguments})
+    # Files of pages, and what crawlers read, are no part of the API: their routes are of no blueprint.
+    rules = [rule for rule in current_app.url_map.iter_rules() if "." in rule.endpoint]
+    paths = sorted({rule.rule for rule in rules if not rule.arguments})
     suggestion = _filtered_list(path) or _nearest_path(path, paths)
     item = error_item("path", "unknown-path", detail, allowed=paths, word=path, suggestion=suggestion)
     return respond(PROBLEMS["not-found"], detail, item)

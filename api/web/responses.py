@@ -20,7 +20,7 @@ from api.schema.formats import FORMATS
 from api.web import tags
 from api.web.cache import CACHE_CONTROL
 from api.web.negotiation import preferred_types
-from api.web.problems import base_url
+from api.web.urls import base_url
 
 JSON, NDJSON = (FORMATS[name].media_type for name in ("json", "ndjson"))
 # Not every proxy passes a longer header; `links` in the body always has all links.

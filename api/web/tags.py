@@ -17,7 +17,7 @@ from api.ledger.head import DatasetState
 from api.ledger.history import RevisionRow
 from api.ledger.models import Revision
 from api.web.negotiation import CODINGS, accepts_coding, beginning, preferred_coding
-from api.web.problems import base_url
+from api.web.urls import base_url
 
 DIGITS = 8
 # Apache and Caddy add the coding with which they compress an answer; nginx makes the tag weak.
@@ -38,10 +38,10 @@ def of_version(state: DatasetState, version: int, chain: bytes, *parts: object) 
     return _joined(version, _digits(chain), state.cuts, *parts)
 
 
-def of_record(revision: Revision | RevisionRow, included: DatasetState | None = None) -> str:
+def of_record(revision: Revision | RevisionRow, included: DatasetState | None = None, *parts: object) -> str:
     """Return the tag of a record, which `If-Match` of a write understands; ``included``: it shows other records, too."""
     others = (included.version, _digits(included.chain), included.cuts) if included else ()
-    return _joined(revision.version, digits_of(revision), *others)
+    return _joined(revision.version, digits_of(revision), *others, *parts)
 
 
 def digits_of(revision: Revision | RevisionRow) -> str:

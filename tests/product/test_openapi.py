@@ -39,7 +39,8 @@ from tests.support.plans import written
 from tests.support.records import copy_of_a_record, nouns
 
 Json = dict[str, Any]
-ASSETS = "/docs/<path:name>"
+# What pages load, and what crawlers read.
+FILES = {"/docs/<path:name>", "/static/<string:name>", "/robots.txt", "/sitemap.xml", "/sitemap-<string:noun>-<int:part>.xml"}
 # Headers that clients act on; the others are for browsers (CORS, policies) or part of HTTP.
 SOMETIMES = {
     "Age",
@@ -198,10 +199,10 @@ def test_the_same_everywhere(client: FlaskClient) -> None:
 
 
 def test_every_route_is_documented(app: Flask, document: Json) -> None:
-    """The paths are the routes without the interactive page's files, each with exactly its methods."""
+    """The paths are the routes without the files of pages and what crawlers read, each with exactly its methods."""
     rules = {rule.rule for rule in app.url_map.iter_rules()}
-    assert ASSETS in rules
-    assert set(document["paths"]) == {re.sub(r"<(?:[^:<>]+:)?(\w+)>", r"{\1}", rule) for rule in rules - {ASSETS}}
+    assert rules >= FILES
+    assert set(document["paths"]) == {re.sub(r"<(?:[^:<>]+:)?(\w+)>", r"{\1}", rule) for rule in rules - FILES}
     of_nouns = ("POST /{}/search", "POST /{}", "PUT /{}/{{id}}", "PATCH /{}/{{id}}", "DELETE /{}/{{id}}")
     others = {"POST /changesets", "POST /keys", "DELETE /keys/{name}", "POST /keys/{name}/rotate"}
     others |= {"POST /webhooks", "DELETE /webhooks/{id}"}
@@ -221,6 +222,7 @@ def test_operations_are_described(document: Json) -> None:
         "changesets",
         "keys",
         "webhooks",
+        "front",
         "meta",
     ]
     assert all(tags.values())
@@ -238,7 +240,7 @@ def test_operations_are_described(document: Json) -> None:
 
     def tag(path: str) -> str:
         first = path.split("/")[1].removesuffix(".{format}")
-        others = {"suggest": "search", "changes": "sync", "digest": "sync", "snapshot": "sync"}
+        others = {"": "front", "suggest": "search", "changes": "sync", "digest": "sync", "snapshot": "sync"}
         return others.get(first, first if first in names else "meta")
 
     assert described == {path: [tag(path)] for path in by_path}
@@ -376,7 +378,7 @@ def test_records_are_as_documented(client: FlaskClient, document: Json, resource
         content = document["paths"][path]["get"]["responses"]["200"]["content"]
         assert content == {"application/json": {"schema": schema}}
     export = resolved(document, document["paths"][f"/{resource.name}.{{format}}"]["get"]["responses"]["200"])
-    assert set(export["content"]) == set(BY_MEDIA_TYPE) - {"application/json"}
+    assert set(export["content"]) == set(BY_MEDIA_TYPE) - {"application/json", "text/html"}
     records = walk(client, f"/{resource.name}?limit=500")
     assert complaints({"type": "array", "items": {"$ref": f"#/components/schemas/{singular}"}}, records) == []
     for limit in (1, 500):

@@ -129,7 +129,8 @@ def test_suffix_and_accept_say_the_same(client: FlaskClient, resource: Resource)
         path = f"/{resource.name}.{row.name}"
         suffix, accept = client.get(path), client.get(f"/{resource.name}", headers={"Accept": media_type})
         assert suffix.content_type == accept.content_type == row.content_type
-        assert (suffix.headers["Vary"], accept.headers["Vary"]) == ("Accept-Encoding", "Accept, Accept-Encoding")
+        own = "Accept, Accept-Encoding" if row.name == "html" else "Accept-Encoding"
+        assert (suffix.headers["Vary"], accept.headers["Vary"]) == (own, "Accept, Accept-Encoding")
         if row.write:
             assert suffix.get_data() == accept.get_data()
             assert suffix.headers["Content-Disposition"] == f'attachment; filename="{resource.name}.{row.name}"'

@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-FILLED = {"id": "boston-ma", "noun": "cities", "number": "0", "version": "1", "name": "page.css", "format": "csv"}
+FILLED = {"id": "boston-ma", "noun": "cities", "number": "0", "version": "1", "name": "docs.js", "format": "csv", "part": "0"}
 
 
 def paths(app: Flask) -> dict[str, set[str]]:
@@ -31,7 +31,7 @@ def test_preflights_name_the_methods_of_the_path(app: Flask) -> None:
             assert (answer.headers["Access-Control-Allow-Origin"], answer.headers["Access-Control-Max-Age"]) == ("*", "86400")
 
 
-@pytest.mark.parametrize("path", ["/cities", "/nowhere", "/livez", "/docs/page.css"])
+@pytest.mark.parametrize("path", ["/cities", "/nowhere", "/livez", "/static/style.css"])
 def test_every_answer(client: FlaskClient, path: str) -> None:
     """Every answer has its request's id, forbids content sniffing, and is readable from any origin."""
     response = client.get(path, headers={"X-Request-Id": "abc"})

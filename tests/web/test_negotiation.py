@@ -20,7 +20,17 @@ AXIOS, ANYTHING = "application/json, text/plain, */*", "*/*"
 @pytest.mark.parametrize("accept", [CHROME, FIREFOX, SAFARI])
 def test_browsers(client: FlaskClient, accept: str) -> None:
     """A browser gets a page if the path has one, and otherwise JSON."""
-    for path, media_type in (("/", HTML), ("/problems", HTML), ("/docs", HTML), ("/cities", JSON), ("/cities/boston-ma", JSON)):
+    pages = (
+        "/",
+        "/problems",
+        "/docs",
+        "/cities",
+        "/cities/boston-ma",
+        "/cities/boston-ma/history",
+        "/search?q=boston",
+        "/nowhere",
+    )
+    for path, media_type in (*((path, HTML) for path in pages), ("/digest", JSON), ("/enums", JSON)):
         assert (path, client.get(path, headers={"Accept": accept}).mimetype) == (path, media_type)
 
 

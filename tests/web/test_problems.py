@@ -347,8 +347,8 @@ def test_wrong_method(routing_client: FlaskClient, method: str, path: str) -> No
 @pytest.mark.parametrize("accept", ["image/png", "application/xml;q=0.9, text/turtle", "text/plain, application/json;q=0"])
 def test_not_acceptable(routing_client: FlaskClient, accept: str) -> None:
     """A media type that we don't speak is a 406 that says which we do."""
-    forms = ["application/json", "text/csv", "application/x-ndjson"]
-    for path, allowed in (("/cities", forms), ("/cities/boston-ma", forms[:1]), ("/openapi.json", forms[:1])):
+    forms = ["application/json", "text/csv", "application/x-ndjson", "text/html"]
+    for path, allowed in (("/cities", forms), ("/cities/boston-ma", forms[::3]), ("/openapi.json", forms[:1])):
         detail = f"Use {' or '.join(allowed)}, or leave the header out."
         item = {"parameter": "Accept", "code": "not-acceptable", "detail": detail, "allowed": allowed}
         assert brief(routing_client.get(path, headers={"Accept": accept})) == (406, "not-acceptable", [item])
@@ -534,12 +534,12 @@ def test_body_too_large() -> None:
 
 def test_asset_is_whole(routing_client: FlaskClient) -> None:
     """An asset ignores ranges; `If-Match` refuses another tag, as in every read."""
-    whole = (ROOT / "api" / "endpoints" / "static" / "page.css").read_bytes()
+    whole = (ROOT / "api" / "html" / "static" / "style.css").read_bytes()
     for header in ({"Range": "bytes=0-1"}, {"Range": "bytes=999999-"}, {"If-Match": "*"}):
-        response = routing_client.get("/docs/page.css", headers=header)
+        response = routing_client.get("/static/style.css", headers=header)
         assert (response.status_code, response.get_data()) == (200, whole)
         response.close()
-    assert brief(routing_client.get("/docs/page.css", headers={"If-Match": '"x"'}))[:2] == (412, "precondition-failed")
+    assert brief(routing_client.get("/static/style.css", headers={"If-Match": '"x"'}))[:2] == (412, "precondition-failed")
 
 
 def test_replaced_file(sqlite_store: Store) -> None:

@@ -43,7 +43,7 @@ PATHS = (
         f"/changesets/{SEEDED + 1}",
     ),
 )
-UNCHANGING = ("/openapi.json", "/enums", "/docs", "/", "/problems", "/problems/conflict", "/docs/page.css")
+UNCHANGING = ("/openapi.json", "/enums", "/docs", "/", "/problems", "/problems/conflict", "/static/style.css")
 ACCEPTED = (None, "identity", *CODINGS)
 
 

@@ -29,8 +29,8 @@ from api.web.commits import (
 )
 from api.web.consistency import ReadView, reading
 from api.web.headers import CONDITIONS, HEADERS, UNCHANGED
-from api.web.problems import base_url
 from api.web.responses import JSON, NDJSON, conditional, json_response, negotiate, tagged
+from api.web.urls import base_url
 
 MAX_SHOWN = 1_000
 

@@ -1,0 +1,1 @@
+"""Pages for people: how lists, records and problems look as HTML. Nothing here reads the database or knows of HTTP."""

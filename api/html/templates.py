@@ -1,0 +1,47 @@
+"""The templates, and what they share."""
+
+import hashlib
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from api.html import texts
+from api.schema.choices import label_of
+
+HERE = Path(__file__).parent
+
+
+def code(text: str) -> Markup:
+    """Return a text as HTML, with the parts between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - the text is escaped, our two tags are not
+
+
+@cache
+def environment() -> Environment:
+    """Return the environment of the templates; they escape every text, and a name that is not there is an error."""
+    made = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"code": code, "label": label_of, "number": texts.number, "plural": texts.counted}
+    made.policies["json.dumps_kwargs"] = {"sort_keys": False}
+    return made
+
+
+def render(template: str, **context: Any) -> str:
+    """Return a page."""
+    return environment().get_template(template).render(context)
+
+
+@cache
+def fingerprint() -> str:
+    """Return a hash of all that pages are made with, for their entity tags."""
+    files = sorted(path for path in HERE.rglob("*") if path.suffix in {".py", ".html", ".css", ".xml"})
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:8]

@@ -1,0 +1,115 @@
+"""The frame of all pages: their head, navigation and footer, and the headers of the answers that are pages."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flask import Response, redirect, request
+
+from api.html import templates
+from api.html.addresses import Address
+from api.resources import RESOURCES
+from api.schema.choices import label_of
+from api.schema.formats import FORMATS
+from api.web.negotiation import HTML, preferred_types
+from api.web.responses import conditional
+from api.web.urls import base_url, root
+
+# Pages load nothing from other hosts, and run no script of ours but the type-ahead of the search.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+SEE_OTHER = 303
+
+
+def tag_parts() -> tuple[str, str]:
+    """Return the parts of the entity tag of a page that tell it from JSON, and from a page of other templates."""
+    return "html", templates.fingerprint()
+
+
+def dataset(name: str, description: str, alternates: Sequence[Mapping[str, str]], canonical: str) -> Mapping[str, Any]:
+    """Return the description of a list for search engines of data sets (schema.org `Dataset`)."""
+    return {
+        "@context": "https://schema.org",
+        "@type": "Dataset",
+        "name": name,
+        "description": description.replace("`", ""),
+        "url": canonical,
+        "isAccessibleForFree": True,
+        "distribution": [
+            {"@type": "DataDownload", "encodingFormat": form["media_type"], "contentUrl": form["address"]}
+            for form in alternates
+        ],
+    }
+
+
+def wants_page() -> bool:
+    """Tell whether the client prefers a page to data, as browsers do."""
+    return preferred_types(request.headers.get("Accept", ""))[:1] == (HTML,)
+
+
+def unchanged(etag: str) -> Response | None:
+    """Return a 304 for a page that the client has, else None. Raises a 412, as `conditional` does."""
+    response = conditional(etag)
+    if response:
+        response.headers["Content-Security-Policy"] = POLICY
+        response.vary.add("Accept")
+    return response
+
+
+def here() -> Address:
+    """Return the address of the request, as links on its page have it."""
+    return Address(root() + request.path, [*request.args.items(multi=True)])
+
+
+def tidy() -> Response | None:
+    """Return a redirect to the address without empty parameters, which forms send; None if it has none."""
+    address = here()
+    kept = [row for row in address.arguments if row[1] != ""]
+    if len(kept) == len(address.arguments):
+        return None
+    return redirect(base_url() + str(Address(request.path, kept)), SEE_OTHER)  # type: ignore[return-value]
+
+
+def page(
+    template: str, *, alternates: Sequence[str] = (), described: tuple[str, str] | None = None, **context: Any
+) -> Response:
+    """Return a page; ``alternates`` are the suffixes under which its address has the same data.
+
+    ``described`` is the name and the description of that data for search engines.
+    """
+    address = Address(request.path, [*request.args.items(multi=True)])
+    canonical = base_url() + str(address.without("cursor", "limit"))
+    forms = [
+        {
+            "name": name.upper() if name in FORMATS else f"a table of its {name.split('.')[0]} (CSV)",
+            "media_type": FORMATS[name.split(".")[-1]].media_type,
+            "address": base_url() + str(Address(f"{request.path.rstrip('/')}.{name}", _of(name, address))),
+        }
+        for name in alternates
+    ]
+    frame: dict[str, Any] = {
+        "root": root(),
+        "base": base_url(),
+        "nouns": [(noun.name, label_of(noun.name)) for noun in RESOURCES],
+        "canonical": canonical,
+        "alternates": forms,
+        "here": str(here()),
+        "q": "",
+    }
+    if described:
+        frame["dataset"] = dataset(*described, forms, canonical)
+    response = Response(templates.render(template, **frame | context), content_type=f"{HTML}; charset=utf-8")
+    response.headers["Content-Security-Policy"] = POLICY
+    links = [
+        f'<{canonical}>; rel="canonical"',
+        *(f'<{row["address"]}>; rel="alternate"; type="{row["media_type"]}"' for row in forms),
+    ]
+    response.headers["Link"] = ", ".join(links)
+    response.vary.add("Accept")
+    return response
+
+
+def _of(suffix: str, address: Address) -> Sequence[tuple[str, str]]:
+    """Return the parameters of an address that another form of it takes: a file is a whole list."""
+    return address.arguments if suffix == "json" else address.without("cursor", "limit", "count", "facets", "include").arguments

@@ -1,0 +1,196 @@
+"""Pages: the same data as the JSON, in words, with names instead of ids, and a way to everything else."""
+
+import json
+import re
+from html.parser import HTMLParser
+from urllib.parse import urlsplit
+from xml.etree import ElementTree as ET
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from api.endpoints.pages import parts_of
+from api.resources import RESOURCES
+from api.schema.resource import Resource
+from tests.support.applications import BASE
+from tests.support.databases import ON_SQLITE
+from tests.support.records import nouns
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+){2,}")
+
+
+class Page(HTMLParser):
+    """The visible text of a page, its links with their texts, its ids, and its fields."""
+
+    def __init__(self, html: str) -> None:
+        """Read the page."""
+        super().__init__()
+        self.text, self.ids, self.fields = "", set[str](), set[str]()
+        self.links: list[tuple[str, str]] = []
+        self._open: list[str] = []
+        self._href: str | None = None
+        self._hidden = False
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note an element."""
+        row = dict(attrs)
+        self._hidden = tag in {"script", "style"}
+        self.ids |= {row["id"] or ""} if "id" in row else set()
+        if tag == "a":
+            self._href = row.get("href")
+            self.links.append((self._href or "", ""))
+        if tag in {"input", "select"} and row.get("name"):
+            self.fields.add(row["name"] or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        """Leave an element."""
+        self._hidden = False
+        if tag == "a":
+            self._href = None
+
+    def handle_data(self, data: str) -> None:
+        """Add a text."""
+        if self._hidden:
+            return
+        self.text += data
+        if self._href is not None:
+            self.links[-1] = (self._href, self.links[-1][1] + data)
+
+
+def ask(client: FlaskClient, path: str, accept: str = BROWSER) -> TestResponse:
+    """Ask as a browser does."""
+    return client.get(path, headers={"Accept": accept})
+
+
+def page_of(client: FlaskClient, path: str) -> Page:
+    """Return the page at a path."""
+    response = ask(client, path)
+    assert (response.status_code, response.mimetype) == (200, "text/html"), path
+    return Page(response.text)
+
+
+@ON_SQLITE
+@nouns
+def test_a_list_says_what_it_has(client: FlaskClient, resource: Resource) -> None:
+    """Each noun has a page: the number of its records, a link to each by its name, a form, and the same as data."""
+    answer = client.get(f"/{resource.name}?limit=500").get_json()
+    page = page_of(client, f"/{resource.name}?limit=500")
+    total = answer["page"]["total"]
+    assert f"{total} {resource.name if total != 1 else resource.singular}" in page.text
+    links = {urlsplit(href).path: text for href, text in page.links}
+    for record in answer["data"]:
+        text = links[f"/{resource.name}/{record['id']}"]
+        assert text
+        assert not ID.fullmatch(text), "names, never ids"
+    assert {"q", *resource.look.filters} <= page.fields
+    alternates = [href for href, _ in page.links if href.startswith(f"{BASE}/{resource.name}.")]
+    assert [client.get(href.removeprefix(BASE), buffered=True).status_code for href in alternates] == [200] * len(alternates)
+    assert len(alternates) == 3 + len(resource.tables)
+
+
+@ON_SQLITE
+@nouns
+def test_a_record_shows_every_fact(client: FlaskClient, resource: Resource) -> None:
+    """Each record's page has a mark for each cited fact, which leads to its citation on the page, and that to its source."""
+    for record in client.get(f"/{resource.name}?limit=20").get_json()["data"]:
+        page = page_of(client, f"/{resource.name}/{record['id']}")
+        query = f"/citations?subject_kind={resource.name}&subject_id={record['id']}&limit=500"
+        citations = client.get(query).get_json()["data"] if resource.name != "citations" else []
+        anchors = {href[1:] for href, text in page.links if href.startswith("#known")}
+        assert anchors <= page.ids
+        assert bool(citations) == bool(anchors)
+        places = [href for href, _ in page.links if href.startswith("/citations/")]
+        assert len(places) >= len(citations)
+
+
+@ON_SQLITE
+def test_empty_fields_of_a_form_are_left_out(client: FlaskClient) -> None:
+    """A form's empty fields are taken from the address of its page; data stays strict."""
+    response = ask(client, "/initiatives?q=chatbot&status=&sort=")
+    assert (response.status_code, response.headers["Location"]) == (303, f"{BASE}/initiatives?q=chatbot")
+    assert client.get("/initiatives?q=chatbot&status=&sort=").status_code == 400
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("path", ["/cities", "/cities/boston-ma", "/search?q=data", "/cities/boston-ma/history", "/problems"])
+def test_each_form_has_an_address_and_a_tag(client: FlaskClient, path: str) -> None:
+    """A page and its data have different tags at one address, `Vary` says so, and each has an address of its own."""
+    html, data = ask(client, path), client.get(path)
+    assert html.headers["ETag"] != data.headers["ETag"]
+    assert {"Accept"} <= {word.strip() for word in html.headers["Vary"].split(",")} & {
+        word.strip() for word in data.headers["Vary"].split(",")
+    }
+    address, _, query = path.partition("?")
+    by_suffix = {suffix: client.get(f"{address}.{suffix}?{query}") for suffix in ("html", "json")}
+    assert by_suffix["html"].text == html.text
+    assert by_suffix["json"].get_json()["data"] == data.get_json()["data"]
+    again = client.get(path, headers={"Accept": BROWSER, "If-None-Match": html.headers["ETag"]})
+    assert (again.status_code, again.get_data()) == (304, b"")
+
+
+@ON_SQLITE
+def test_links_say_what_is_what(client: FlaskClient) -> None:
+    """A page names its canonical address, without the place of a page, and its data, in its head and in a header."""
+    first = client.get("/initiatives?status=pilot&limit=1").get_json()["page"]["cursor"]
+    response = ask(client, f"/initiatives?status=in_operation&limit=1{f'&cursor={first}' if first else ''}")
+    if response.status_code == 400:
+        response = ask(client, "/initiatives?status=in_operation&limit=1")
+    assert f'<{BASE}/initiatives?status=in_operation>; rel="canonical"' in response.headers["Link"]
+    assert f'<link rel="canonical" href="{BASE}/initiatives?status=in_operation">' in response.text
+    assert 'rel="alternate"; type="application/json"' in response.headers["Link"]
+
+
+@ON_SQLITE
+def test_filters_in_words(client: FlaskClient) -> None:
+    """A page says in words what it is filtered by, and each condition can be removed by one link."""
+    page = page_of(client, "/initiatives?city=sacramento-ca&status=in_operation&q=data")
+    for text in ("City is Sacramento", "Status is In operation", "with the words “data”"):
+        assert text in page.text
+    removed = [href for href, text in page.links if "Remove: City is Sacramento" in text]
+    assert removed == ["/initiatives?status=in_operation&q=data"]
+
+
+@ON_SQLITE
+def test_problems_are_pages_for_people(client: FlaskClient) -> None:
+    """A browser that asks wrongly gets the same status with a page that says what works."""
+    response = ask(client, "/cities?stat=CA&limit=3")
+    page = Page(response.text)
+    assert (response.status_code, response.headers["Cache-Control"]) == (400, "no-store")
+    assert "did you mean state?" in page.text
+    assert ("/cities?limit=3", "The same page without stat") in page.links
+    assert ask(client, "/cities/bostn-ma").status_code == 404
+
+
+@ON_SQLITE
+def test_data_sets_are_described(client: FlaskClient) -> None:
+    """Lists and the front page describe their data to search engines as a `Dataset` of schema.org."""
+    for path in ("/", "/initiatives"):
+        found = re.search(r'<script type="application/ld\+json">(.*?)</script>', ask(client, path).text, re.DOTALL)
+        assert found
+        described = json.loads(found[1])
+        assert (described["@context"], described["@type"]) == ("https://schema.org", "Dataset")
+        assert 50 <= len(described["description"]) <= 5_000
+        assert path == "/" or {row["encodingFormat"] for row in described["distribution"]} >= {"application/json", "text/csv"}
+
+
+@ON_SQLITE
+def test_crawlers_find_every_record(client: FlaskClient) -> None:
+    """The sitemap has every list and record with its day, robots.txt names it and keeps crawlers from filters."""
+    robots = client.get("/robots.txt").text
+    assert {"Disallow: /*?", "Allow: /*?cursor=", f"Sitemap: {BASE}/sitemap.xml"} <= set(robots.splitlines())
+    space = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
+    addresses = {row.findtext(f"{space}loc") for row in ET.fromstring(client.get("/sitemap.xml").text)}  # noqa: S314 - it is ours
+    records = {
+        f"{BASE}/{noun.name}/{json.loads(line)['id']}"
+        for noun in RESOURCES
+        for line in client.get(f"/{noun.name}.ndjson").text.splitlines()
+    }
+    assert addresses == records | {f"{BASE}/"} | {f"{BASE}/{noun.name}" for noun in RESOURCES}
+    # All parts of a noun together have each of its records once.
+    part = ET.fromstring(client.get("/sitemap-cities-0.xml").text)  # noqa: S314 - it is ours
+    assert {row.findtext(f"{space}loc") for row in part} == {address for address in records if "/cities/" in address}
+    assert client.get("/sitemap-cities-1.xml").status_code == client.get("/sitemap-mayors-0.xml").status_code == 404
+    assert [parts_of(number) for number in (0, 1, 40_000, 40_001, 1_000_000)] == [0, 1, 1, 2, 25]
