@@ -11,9 +11,9 @@ from tests.support.chromium import executable, launched
 from tests.support.databases import Store, template
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """A browser; one serves all tests, since they are one group."""
+    """A browser; one serves all tests of a group. Until it is closed, its thread has a running loop of asyncio."""
     if not executable():
         pytest.skip("npm has no Chromium for this system, and none is installed")
     with launched() as browser:
