@@ -7,8 +7,10 @@ from flask import Response, current_app
 from marshmallow import Schema, fields
 
 from api import __version__
-from api.ledger import head
+from api.ledger import feed, head
+from api.ledger.cursors import Position
 from api.query import labels, overview
+from api.query.labels import Hit
 from api.resources import RESOURCES
 from api.web import frames, pages, tags
 from api.web.blueprints import Blueprint, NoArguments, documents
@@ -21,6 +23,8 @@ from api.web.urls import base_url
 
 PAGE: dict[str, Any] = {"schema": {"type": "string"}, "content_type": HTML}
 # The nouns whose records the start page counts.
+# Changes that the start page shows.
+LATEST = 5
 COUNTED = ("cities", "awards", "initiatives", "citations")
 
 blueprint = Blueprint("front", __name__, description="The start: a page for people, and an index for machines.")
@@ -120,5 +124,10 @@ def read_front() -> Response:
         figures = [*overview.largest_figures(session)]
         totals = {name: head.records(session, name) for name in COUNTED}
         names = labels.named(session, pages.front_names(survey, ranked, figures))
-        response = pages.front(survey, ranked, priorities.facets["priority"], figures, totals, names, state.version)
+        # With a target, the reader is not one that began with nothing and needs no deletions.
+        changes = feed.Feed(Position(0, target=state.version), state.version)
+        newest = feed.newest(session, changes, state.version + 1, LATEST)
+        called = labels.labels(session, [Hit(row.row.kind, row.row.id, row.document) for row in newest])
+        latest = pages.told(newest, called)
+        response = pages.front(survey, ranked, priorities.facets["priority"], figures, totals, latest, names, state.version)
     return tagged(response, etag)

@@ -12,7 +12,6 @@ from api.ledger.models import ERASE, Revision
 from api.query import parser
 from api.query.language import DEFAULT_LIMIT, MAX_LIMIT
 from api.query.parameters import MIN_VERSION, VERSION, Parameter
-from api.schema.canonical import PUBLICATION
 from api.schema.fields import instant, is_slug
 from api.schema.resource import Resource
 from api.web import frames, pages, tags
@@ -153,19 +152,9 @@ def _row(revision: Revision, before: Revision | None) -> dict[str, Any]:
         "hash": revision.leaf and revision.leaf.hex(),
         "document": revision.document and json.loads(revision.document),
         "cut": history.is_cut(revision),
-        "changes": differences(_content(before), _content(revision)) if is_known else None,
+        "changes": history.differences(_content(before), _content(revision)) if is_known else None,
     }
 
 
 def _content(revision: Revision | None) -> dict[str, Any]:
     return json.loads(revision.document) if revision and revision.document else {}
-
-
-def differences(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the members that differ between two documents, without those that publication adds."""
-    names = sorted(name for name in {**before, **after} if name not in PUBLICATION)
-    return [
-        {"pointer": f"/{name}", "before": before.get(name), "after": after.get(name)}
-        for name in names
-        if before.get(name) != after.get(name) or (name in before) != (name in after)
-    ]

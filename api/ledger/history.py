@@ -14,6 +14,7 @@ from api.ledger import head
 from api.ledger.head import AheadError, TrimmedError
 from api.ledger.models import BATCH, CURRENT, ERASE, Head, Op, Revision
 from api.ledger.parts import Part
+from api.schema.canonical import PUBLICATION
 
 
 class RevisionRow(NamedTuple):
@@ -135,6 +136,16 @@ def near_id(session: Session, kind: str, id: str) -> str | None:
     statement = select(Revision.id).where(*alike, *CURRENT).order_by(Revision.id).limit(500)
     candidates = session.scalars(statement).all() if word else []
     return next((candidate for candidate in candidates if candidate.startswith(word)), None) or nearest(word, candidates)
+
+
+def differences(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the members that differ between two documents, without those that publication adds."""
+    names = sorted(name for name in {**before, **after} if name not in PUBLICATION)
+    return [
+        {"pointer": f"/{name}", "before": before.get(name), "after": after.get(name)}
+        for name in names
+        if before.get(name) != after.get(name) or (name in before) != (name in after)
+    ]
 
 
 # --- a commit

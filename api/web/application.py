@@ -13,9 +13,11 @@ from werkzeug.wsgi import get_input_stream
 from api.errors import ProblemError, error_item
 from api.resources import RESOURCES
 from api.schema.formats import FORMATS
+from api.web.negotiation import ATOM
 from api.web.proxies import proxies_of
 
-SUFFIX = re.compile(r"(?:(/.+)|/index)\.(json|html)")
+SUFFIX = re.compile(r"(?:(/.+)|/index)\.(json|html|atom)")
+SUFFIXES = {name: row.media_type for name, row in FORMATS.items()} | {"atom": ATOM}
 FILES = ("/docs/", "/static/")
 KEPT = {"/openapi.json", *(f"/{noun.name}.json" for noun in RESOURCES)}
 
@@ -53,7 +55,7 @@ def read_suffix(environ: dict[str, Any]) -> None:
     """
     match = SUFFIX.fullmatch(environ["PATH_INFO"])
     if match and match[0] not in KEPT and not match[0].startswith(FILES):
-        environ["PATH_INFO"], environ["HTTP_ACCEPT"] = match[1] or "/", FORMATS[match[2]].media_type
+        environ["PATH_INFO"], environ["HTTP_ACCEPT"] = match[1] or "/", SUFFIXES[match[2]]
 
 
 class App(Flask):

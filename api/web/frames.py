@@ -10,7 +10,7 @@ from api.html.addresses import Address
 from api.resources import RESOURCES
 from api.schema.choices import label_of
 from api.schema.formats import FORMATS
-from api.web.negotiation import HTML, preferred_types
+from api.web.negotiation import ATOM, HTML, preferred_types
 from api.web.responses import conditional
 from api.web.urls import base_url, root
 
@@ -20,11 +20,13 @@ POLICY = (
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 SEE_OTHER = 303
+# Parameters of pages, which mean nothing for a whole list.
+OF_PAGES = ("cursor", "limit", "count", "facets", "include")
 
 
-def tag_parts() -> tuple[str, str]:
+def tag_parts(media_type: str = HTML) -> tuple[str, str]:
     """Return the parts of the entity tag of a page that tell it from JSON, and from a page of other templates."""
-    return "html", templates.fingerprint()
+    return media_type.split("/")[1].split("+", maxsplit=1)[0], templates.fingerprint()
 
 
 def dataset(name: str, description: str, alternates: Sequence[Mapping[str, str]], canonical: str) -> Mapping[str, Any]:
@@ -82,8 +84,8 @@ def page(
     canonical = base_url() + str(address.without("cursor", "limit"))
     forms = [
         {
-            "name": name.upper() if name in FORMATS else f"a table of its {name.split('.')[0]} (CSV)",
-            "media_type": FORMATS[name.split(".")[-1]].media_type,
+            "name": name.upper() if name in {*FORMATS, "atom"} else f"a table of its {name.split('.')[0]} (CSV)",
+            "media_type": ATOM if name == "atom" else FORMATS[name.split(".")[-1]].media_type,
             "address": base_url() + str(Address(f"{request.path.rstrip('/')}.{name}", _of(name, address))),
         }
         for name in alternates
@@ -112,4 +114,4 @@ def page(
 
 def _of(suffix: str, address: Address) -> Sequence[tuple[str, str]]:
     """Return the parameters of an address that another form of it takes: a file is a whole list."""
-    return address.arguments if suffix == "json" else address.without("cursor", "limit", "count", "facets", "include").arguments
+    return address.arguments if suffix in {"json", "atom"} else address.without(*OF_PAGES).arguments

@@ -15,8 +15,10 @@ from werkzeug.http import parse_list_header
 from api.schema.formats import FORMATS
 
 HTML = FORMATS["html"].media_type
+# A feed for people's readers (RFC 4287).
+ATOM = "application/atom+xml"
 # Every media type that is negotiated, in the server's order of preference.
-MEDIA_TYPES = tuple(row.media_type for row in FORMATS.values())
+MEDIA_TYPES = (*(row.media_type for row in FORMATS.values()), ATOM)
 # The same for codings: each costs less time than it saves on the network.
 CODINGS = ("zstd", "br", "gzip")
 WEIGHT = re.compile(r"0?\.\d+|[01]\.?|1\.0+")

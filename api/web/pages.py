@@ -1,5 +1,6 @@
 """Answers with pages for people: what each shows comes from the same query and the same documents as the JSON."""
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,9 +11,11 @@ from sqlalchemy.orm import Session
 from api.html import figures as figure_texts
 from api.html import lists as list_pages
 from api.html import records as record_pages
-from api.html import texts, values
+from api.html import templates, texts, values
 from api.html.addresses import Address
 from api.html.values import Names, Reader
+from api.ledger.feed import NewChange
+from api.ledger.history import differences
 from api.ledger.models import Revision
 from api.query import labels
 from api.query.facets import Facet
@@ -22,10 +25,12 @@ from api.query.overview import Figure, Ranking
 from api.query.profile import Profile
 from api.resources import BY_NAME
 from api.schema.choices import label_of
+from api.schema.fields import instant
 from api.schema.resource import Resource
 from api.web.frames import here, page
+from api.web.negotiation import ATOM
 from api.web.openapi import SUMMARY, TITLE
-from api.web.urls import root
+from api.web.urls import base_url, root
 
 # Pieces of highlighted text that a hit shows, and members whose changes are no news to a reader.
 MOST_PIECES, LEFT_OUT = 12, {"/basis", "/attributions"}
@@ -250,6 +255,7 @@ def front(  # noqa: PLR0913, PLR0917 - what the page shows
     priorities: Facet,
     figures: Sequence[Figure],
     totals: Mapping[str, int],
+    latest: Sequence[Mapping[str, Any]],
     names: Names,
     version: int,
 ) -> Response:
@@ -272,5 +278,57 @@ def front(  # noqa: PLR0913, PLR0917 - what the page shows
             for metric, initiative in figures
         ],
         totals=totals,
+        latest=latest,
         version=version,
     )
+
+
+def changes(rows: Sequence[NewChange], names: Sequence[str], following: str | None, version: int, *, is_feed: bool) -> Response:
+    """Return the page of the newest changes, by day, or the Atom feed of them."""
+    said = told(rows, names)
+    if is_feed:
+        # A feed without entries was never updated.
+        updated = said[0]["moment"] if said else "1970-01-01T00:00:00Z"
+        text = templates.render("changes.xml", base=base_url(), rows=said, updated=updated)
+        return Response(text, content_type=f"{ATOM}; charset=utf-8")
+    days = [(day, [*of_day]) for day, of_day in itertools.groupby(said, key=lambda row: row["day"])]
+    return page(
+        "changes.html",
+        alternates=("json", "atom"),
+        title="Changes",
+        days=days,
+        first=str(here().without("cursor")) if "cursor" in request.args else "",
+        next=str(here().having("cursor", following)) if following else "",
+        version=version,
+    )
+
+
+def told(rows: Sequence[NewChange], names: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+    """Return changes in words, with the addresses of their records."""
+    return [
+        {
+            "day": f"{row.row.changed_at:%-d %B %Y}",
+            "moment": instant(row.row.changed_at),
+            "noun": row.row.kind,
+            "id": row.row.id,
+            "version": row.row.version,
+            "label": name,
+            "is_gone": row.row.document is None,
+            "said": _change_in_words(row),
+            "author": row.author,
+            "reason": row.row.reason,
+            "address": f"{root()}/{row.row.kind}/{row.row.id}{'/history' if row.row.document is None else ''}",
+        }
+        for row, name in zip(rows, names, strict=True)
+    ]
+
+
+def _change_in_words(change: NewChange) -> str:
+    """Return what a change did to its record: the names of the members that it changed."""
+    if change.row.document is None:
+        return "deleted"
+    if change.before is None:
+        return "added"
+    rows = differences(json.loads(change.before), json.loads(change.row.document))
+    members = [texts.title(row["pointer"].strip("/")) for row in rows if row["pointer"] not in LEFT_OUT]
+    return f"changed: {', '.join(members).lower()}" if members else "checked again"

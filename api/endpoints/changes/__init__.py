@@ -9,8 +9,10 @@ from api.endpoints.changes.schemas import ChangesSchema, FlatChangesSchema
 from api.web import envelopes
 from api.web.blueprints import Blueprint, documents
 from api.web.consistency import ReadView
-from api.web.headers import CONDITIONS, HEADERS, LINK, UNCHANGED
+from api.web.headers import CONDITIONS, HEADERS, LINK, UNCHANGED, VARY
+from api.web.negotiation import ATOM, HTML
 from api.web.parameters import NOUN, noun_named, query_parameters
+from api.web.responses import JSON, negotiate
 
 FEED_PROBLEMS = ("invalid-query", "invalid-cursor", "cursor-diverged", "not-acceptable", "precondition-failed", "unavailable")
 
@@ -23,8 +25,8 @@ blueprint = Blueprint(
 class Changes(ReadView):
     """The feed of all nouns."""
 
-    @blueprint.response(200, ChangesSchema, description="A page of changes.", headers=HEADERS | LINK)
-    @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
+    @blueprint.response(200, ChangesSchema, description="A page of changes.", headers=HEADERS | LINK | VARY)
+    @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS | VARY, success=True)
     @documents(blueprint, *FEED_PROBLEMS)
     @blueprint.doc(operationId="changes", summary="Follow every change", parameters=query_parameters(PARAMETERS))
     def get(self) -> Response:
@@ -32,10 +34,14 @@ class Changes(ReadView):
 
         Begin with `since=0`, follow `links.next` to its end, keep `cursor`, and continue with it later. A commit is never split
         over two pages. If `links.next` is null, you have everything up to `head`. With `order=-version`, for people,
-        the newest changes come first, deletions too, each with its label and its author.
+        the newest changes come first, deletions too, each with its label and its author. A browser gets these as a page, and
+        `/changes.atom` as an Atom feed.
         """
-        query = read_query(PARAMETERS)
-        return read_newest(query) if query.newest_first else read_feed(query, envelopes.change)
+        media_type = negotiate(JSON, HTML, ATOM)
+        query = read_query(PARAMETERS, for_people=media_type != JSON)
+        response = read_newest(query, media_type) if query.newest_first else read_feed(query, envelopes.change)
+        response.headers["Vary"] = "Accept"
+        return response
 
 
 @blueprint.route("/changes/<string:noun>", endpoint="changes_of", parameters=[NOUN, *CONDITIONS])

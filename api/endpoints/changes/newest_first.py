@@ -10,27 +10,30 @@ from api.ledger.head import DatasetState
 from api.query import cursors
 from api.query.labels import Hit, labels
 from api.query.parts import hints_of
-from api.web import envelopes, positions, tags
+from api.web import envelopes, frames, pages, positions, tags
 from api.web.consistency import as_of_version, chain_of, reading, version_problems
-from api.web.responses import JSON, address, conditional, link_header, negotiate, tagged
+from api.web.negotiation import ATOM, HTML
+from api.web.responses import JSON, address, conditional, link_header, tagged
 
 
-def read_newest(query: FeedQuery) -> Response:
+def read_newest(query: FeedQuery, media_type: str) -> Response:
     """Answer with a page of the changes of a feed, the newest first."""
-    negotiate(JSON)
     with reading(query.min_version) as session:
         now = head.state(session)
-        etag = tags.of_dataset(now)
-        if unchanged := conditional(etag):
+        etag = tags.of_dataset(now, *(() if media_type == JSON else frames.tag_parts(media_type)))
+        if unchanged := (frames.unchanged if media_type == HTML else conditional)(etag):
             return unchanged
         wanted, below = _feed(session, query, now)
         changes, chain = feed.newest(session, wanted, below, query.limit + 1), head.chain_at(session, wanted.until)
         more, changes = len(changes) > query.limit, changes[: query.limit]
         hints = hints_of(session, query.part, len(changes))
-        names = labels(session, [Hit(change.row.kind, change.row.id, change.document or "{}") for change in changes])
+        names = labels(session, [Hit(change.row.kind, change.row.id, change.document) for change in changes])
     cursor_of = feed.Page(wanted, wanted.until, len(changes)).cursors(chain)
     place = (changes[-1].row.version if changes else below, wanted.until, proof_of_change(chain))
     cursor = cursors.encode(_signature(query), place)
+    if media_type != JSON:
+        following = cursor if more else None
+        return tagged(pages.changes(changes, names, following, now.version, is_feed=media_type == ATOM), etag)
     links = {"self": address(request.args), "next": address(request.args, cursor=cursor) if more else None}
     rows = (
         envelopes.change(change.row, cursor_of(change.row.version), label=name, author=change.author)

@@ -13,6 +13,8 @@ from api.schema.operators import TYPES
 from api.web import positions
 
 DEFAULT_LIMIT, MAX_LIMIT, MAX_WAIT = 500, 1_000, 30
+# Changes on a page for people.
+FOR_PEOPLE = 50
 
 FLAT_PARAMETERS = {
     row.name: row
@@ -77,8 +79,8 @@ class FeedQuery:
     newest_first: bool
 
 
-def read_query(rows: Mapping[str, Parameter], kinds: tuple[str, ...] = ()) -> FeedQuery:
-    """Return the feed query of the request's parameters. Raises a 400 that names every error."""
+def read_query(rows: Mapping[str, Parameter], kinds: tuple[str, ...] = (), *, for_people: bool = False) -> FeedQuery:
+    """Return the feed query of the request's parameters; people get the newest first. Raises a 400 that names every error."""
     values = parser.parse_named(rows, request.args.lists())
     for name, is_set in {"as_of": "as_of" in values, "order=-version": values.get("order") == "-version"}.items():
         if is_set and values.get("wait"):
@@ -87,10 +89,10 @@ def read_query(rows: Mapping[str, Parameter], kinds: tuple[str, ...] = ()) -> Fe
         part=part_of(values, kinds),
         since=values.get("since", "0"),
         cursor=values.get("cursor"),
-        limit=values.get("limit", DEFAULT_LIMIT),
+        limit=values.get("limit", FOR_PEOPLE if for_people else DEFAULT_LIMIT),
         history=values.get("history", False),
         wait=values.get("wait", 0),
         as_of=values.get("as_of"),
         min_version=values.get("min_version", 0),
-        newest_first=values.get("order") == "-version",
+        newest_first=for_people or values.get("order") == "-version",
     )
