@@ -24,6 +24,7 @@ PAGES = (
     "/search?q=data",
     "/initiatives/los-angeles-ca-myla311/history",
     "/cities?stat=CA",
+    "/changes",
     "/problems",
 )
 Scheme = Literal["light", "dark"]
