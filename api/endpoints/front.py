@@ -127,7 +127,7 @@ def read_front() -> Response:
         # With a target, the reader is not one that began with nothing and needs no deletions.
         changes = feed.Feed(Position(0, target=state.version), state.version)
         newest = feed.newest(session, changes, state.version + 1, LATEST)
-        called = labels.labels(session, [Hit(row.row.kind, row.row.id, row.document) for row in newest])
+        called = labels.labels(session, [Hit(row.row.kind, row.row.id, row.document or "{}") for row in newest])
         latest = pages.told(newest, called)
         response = pages.front(survey, ranked, priorities.facets["priority"], figures, totals, latest, names, state.version)
     return tagged(response, etag)

@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, asc, bindparam, desc, exists, literal, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, and_, asc, bindparam, desc, exists, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session, aliased
 
 from api.db import statements
@@ -195,16 +195,12 @@ def _told(feed: Feed, columns: Sequence[Any]) -> RevisionRow:
 
 
 class NewChange(NamedTuple):
-    """A change with its author, the document of the record before it, and the one after it, which a deletion does not have."""
+    """A change with its author, the document before it, and the document of the record, also of one that it deletes."""
 
     row: RevisionRow
     author: str | None
     before: str | None
-
-    @property
-    def document(self) -> str:
-        """The document of the record, also of one that the change deletes; an empty one if it was cut."""
-        return self.row.document or self.before or "{}"
+    document: str | None
 
 
 def newest(session: Session, feed: Feed, below: int, limit: int) -> list[NewChange]:
@@ -214,7 +210,7 @@ def newest(session: Session, feed: Feed, below: int, limit: int) -> list[NewChan
     """
     values = {**feed.values, "end": below - 1, "limit": limit}
     rows = statements.rows(session, ("newest first", feed.shape), lambda: _newest(feed), values)
-    return [NewChange(_told(feed, row), row[-2], row[-1]) for row in rows]
+    return [NewChange(_told(feed, row), *row[-3:]) for row in rows]
 
 
 def _newest(feed: Feed) -> Select[Any]:
@@ -222,5 +218,6 @@ def _newest(feed: Feed) -> Select[Any]:
     chosen = _limited(feed, [Revision.version], _up_to(END), desc, there)
     before = aliased(Revision)
     of_record = and_(before.kind == Revision.kind, before.id == Revision.id, before.superseded == Revision.version)
-    statement = select(*_columns(feed), Revision.author, before.document).outerjoin(before, of_record)
+    statement = select(*_columns(feed), Revision.author, before.document, func.coalesce(Revision.document, before.document))
+    statement = statement.outerjoin(before, of_record)
     return statement.where(Revision.version.in_(select(*chosen.subquery().c))).order_by(Revision.version.desc())

@@ -6,6 +6,7 @@ from flask.testing import FlaskClient
 from api.web.negotiation import accepts_coding, preferred_coding, preferred_types
 
 JSON, CSV, NDJSON, HTML = "application/json", "text/csv", "application/x-ndjson", "text/html"
+ATOM = "application/atom+xml"
 CHROME = (
     "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,"
     "application/signed-exchange;v=b3;q=0.7"
@@ -46,19 +47,19 @@ def test_programs(client: FlaskClient, accept: str) -> None:
 @pytest.mark.parametrize(
     ("accept", "types"),
     [
-        ("", (JSON, CSV, NDJSON, HTML)),
-        (" , ", (JSON, CSV, NDJSON, HTML)),
-        ("*", (JSON, CSV, NDJSON, HTML)),
-        (JAVA_8, (JSON, CSV, NDJSON, HTML)),
-        ("text/html, *; q=.2", (HTML, JSON, CSV, NDJSON)),
+        ("", (JSON, CSV, NDJSON, HTML, ATOM)),
+        (" , ", (JSON, CSV, NDJSON, HTML, ATOM)),
+        ("*", (JSON, CSV, NDJSON, HTML, ATOM)),
+        (JAVA_8, (JSON, CSV, NDJSON, HTML, ATOM)),
+        ("text/html, *; q=.2", (HTML, JSON, CSV, NDJSON, ATOM)),
         ("text/*", (CSV, HTML)),
-        ("text/csv, */*", (CSV, JSON, NDJSON, HTML)),
+        ("text/csv, */*", (CSV, JSON, NDJSON, HTML, ATOM)),
         ("text/csv;q=.5, application/json;q=.4", (CSV, JSON)),
         ("text/csv;q=0.5,application/json;Q=1.", (JSON, CSV)),
         ("TEXT/CSV; charset=utf-8; header=present ; q = 0.5", (CSV,)),
         ('application/json;note="a, b; c";q=1', (JSON,)),
-        ("application/json;q=0, */*", (CSV, NDJSON, HTML)),
-        ("application/json;q=x", (JSON, CSV, NDJSON, HTML)),
+        ("application/json;q=0, */*", (CSV, NDJSON, HTML, ATOM)),
+        ("application/json;q=x", (JSON, CSV, NDJSON, HTML, ATOM)),
         ("image/png", ()),
         ("text/csv;q=0", ()),
     ],

@@ -27,7 +27,7 @@ def read_newest(query: FeedQuery, media_type: str) -> Response:
         changes, chain = feed.newest(session, wanted, below, query.limit + 1), head.chain_at(session, wanted.until)
         more, changes = len(changes) > query.limit, changes[: query.limit]
         hints = hints_of(session, query.part, len(changes))
-        names = labels(session, [Hit(change.row.kind, change.row.id, change.document) for change in changes])
+        names = labels(session, [Hit(change.row.kind, change.row.id, change.document or "{}") for change in changes])
     cursor_of = feed.Page(wanted, wanted.until, len(changes)).cursors(chain)
     place = (changes[-1].row.version if changes else below, wanted.until, proof_of_change(chain))
     cursor = cursors.encode(_signature(query), place)
