@@ -19,7 +19,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """Return the application, which has not connected to its database yet. Raises `SettingsError`."""
     settings = settings or Settings.from_env()
     logs.register()
-    app = App("api", static_folder=None, template_folder="endpoints/templates")
+    app = App("api", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     app.url_map.merge_slashes = False
     database = Database(settings)

@@ -43,6 +43,7 @@ MEMORY, ENOUGH = Path("/dev/shm"), 4_000_000_000  # noqa: S108 - what is made th
 COSTLY = {
     "tests/bench/test_dataset.py": "generated",
     "tests/html/test_browser.py": "browser",
+    "tests/html/test_docs.py": "browser",
     "tests/html/test_readers.py": "browser",
     "tests/query/test_filters.py": "worlds",
     "tests/query/test_lists.py": "lists",

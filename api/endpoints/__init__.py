@@ -10,6 +10,7 @@ from flask import Flask
 from api.endpoints import (
     changes,
     changesets,
+    docs,
     edits,
     front,
     health,
@@ -22,7 +23,7 @@ from api.endpoints import (
     search,
     webhooks,
 )
-from api.endpoints.meta import assets, code, meta
+from api.endpoints.meta import meta
 from api.resources import RESOURCES
 from api.schema.resource import Resource
 from api.web.blueprints import Blueprint
@@ -37,6 +38,7 @@ DOCUMENT = Path(__file__).parent / "static" / "openapi.json"
 def routes() -> Sequence[Blueprint]:
     """Return the blueprints of all routes; all applications of a process share them."""
     nouns = [_noun_routes(resource) for resource in RESOURCES]
+    docs.add_routes(meta)
     others = [module.blueprint for module in (search, changes, proofs, changesets, keys, webhooks)]
     return (*nouns, *others, front.blueprint, meta, health.blueprint)
 
@@ -56,12 +58,9 @@ def described() -> bytes:
 def register(app: Flask) -> None:
     """Add all routes and the OpenAPI document to an application."""
     app.url_map.converters["record"] = RecordConverter
-    app.jinja_env.filters["code"] = code
-    # Templates show the members of an example in the order of its dict.
-    app.jinja_env.policies["json.dumps_kwargs"] = {"sort_keys": False}
     for blueprint in routes():
         app.register_blueprint(blueprint)
-    app.add_url_rule("/docs/<path:name>", view_func=assets)
+    app.add_url_rule("/docs/<path:name>", view_func=docs.page)
     app.add_url_rule("/static/<string:name>", view_func=pages.static)
     app.add_url_rule("/robots.txt", view_func=pages.robots)
     app.add_url_rule("/sitemap.xml", view_func=pages.sitemap)

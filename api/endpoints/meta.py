@@ -1,17 +1,9 @@
 """What describes the API: the index, the OpenAPI document, the interactive page and the problem pages."""
 
-import hashlib
-import json
-import re
-from functools import cache
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
-from flask import Response, current_app, render_template, send_from_directory
-from markupsafe import Markup, escape
+from flask import Response, current_app
 from marshmallow import Schema, fields
-from werkzeug.exceptions import NotFound
 
 from api.errors import ProblemError
 from api.resources import RESOURCES
@@ -21,25 +13,10 @@ from api.web import frames
 from api.web.blueprints import Blueprint, NoArguments, documents
 from api.web.headers import CONDITIONS, HEADERS, UNCHANGED, VARY
 from api.web.negotiation import HTML
-from api.web.openapi import TITLE
 from api.web.problem_types import PROBLEMS
 from api.web.problems import ProblemSchema, example
-from api.web.responses import JSON, conditional, json_response, negotiate, tagged
+from api.web.responses import JSON, json_response, negotiate
 from api.web.urls import base_url
-
-# Pages load nothing from other hosts; the interactive page's style sheet needs inline styles and pictures from data: URLs.
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-SWAGGER_UI = Path(str(files("flask_swagger_ui"))) / "dist"
-STATIC = Path(__file__).parent / "static"
-ASSETS = {
-    "docs.js": STATIC,
-    "swagger-ui.css": SWAGGER_UI,
-    "swagger-ui-bundle.js": SWAGGER_UI,
-    "favicon-32x32.png": SWAGGER_UI,
-}
 
 
 class ProblemTypeSchema(Schema):
@@ -119,7 +96,7 @@ def enums(_arguments: dict[str, Any]) -> Response:
     negotiate(JSON)
     rows = [(noun.name, *row) for noun in RESOURCES for row in choices(noun.schema())]
     data = [{"noun": noun, "member": member, "values": [*map(_choice, values)]} for noun, member, values in rows]
-    return _stable(json.dumps({"data": data}, separators=(",", ":")).encode(), JSON)
+    return frames.stable(json_response({"data": data}))
 
 
 def _choice(choice: Choice) -> dict[str, str]:
@@ -164,58 +141,13 @@ def _problem_type(name: str) -> dict[str, Any]:
 def openapi(_arguments: dict[str, Any]) -> Response:
     """Read this document."""
     negotiate(JSON)
-    return _stable(current_app.extensions["openapi"], JSON)
-
-
-@meta.route("/docs", parameters=CONDITIONS)
-@meta.arguments(NoArguments, location="query")
-@meta.response(200, {"type": "string"}, content_type=HTML, description="The page.", headers=HEADERS)
-@meta.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
-@documents(meta, "invalid-query", "not-acceptable", "precondition-failed")
-@meta.doc(operationId="docs", summary="Read and try the API")
-def docs(_arguments: dict[str, Any]) -> Response:
-    """Read and try the API in a browser. The page loads nothing from other hosts."""
-    negotiate(HTML)
-    return _stable(render_template("docs.html", title=TITLE).encode(), HTML)
-
-
-def assets(name: str) -> Response:
-    """Serve a file of the interactive documentation. Raises a 404."""
-    if name not in ASSETS:
-        raise NotFound
-    etag = _fingerprint(name)
-    # Without the ranges of Flask, whose answers the OpenAPI document does not have.
-    response = conditional(etag) or tagged(send_from_directory(ASSETS[name], name, conditional=False, etag=etag), etag)
-    response.headers["Cache-Control"] = "public, max-age=86400"
-    return response
-
-
-@cache
-def _fingerprint(name: str) -> str:
-    """Return the tag of a file; its time and size, which Flask takes, can be those of another release's file."""
-    return hashlib.sha256((Path(ASSETS[name]) / name).read_bytes()).hexdigest()[:16]
-
-
-def code(text: str) -> Markup:
-    """Return a text as HTML, with the parts between backticks as code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - the text is escaped, our two tags are not
+    return frames.stable(Response(current_app.extensions["openapi"], content_type=JSON))
 
 
 def _either(template: str, title: str, body: dict[str, Any]) -> Response:
     """Return JSON or a page, as `Accept` prefers. Raises a 406."""
     is_page = negotiate(JSON, HTML) == HTML
-    response = frames.page(template, alternates=("json",), **body | {"title": title}) if is_page else json_response(body)
-    etag = hashlib.sha256(response.get_data()).hexdigest()[:16]
-    response = (frames.unchanged if is_page else conditional)(etag) or tagged(response, etag)
+    page = frames.page(template, alternates=("json",), **body | {"title": title}) if is_page else json_response(body)
+    response = frames.stable(page)
     response.headers["Vary"] = "Accept"
-    return response
-
-
-def _stable(content: bytes, media_type: str) -> Response:
-    """Return an answer that only a new release changes, or a 304."""
-    etag = hashlib.sha256(content).hexdigest()[:16]
-    charset = "; charset=utf-8" if media_type == HTML else ""
-    response = conditional(etag) or tagged(Response(content, content_type=media_type + charset), etag)
-    if media_type == HTML:
-        response.headers["Content-Security-Policy"] = POLICY
     return response

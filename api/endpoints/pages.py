@@ -23,7 +23,7 @@ from api.web.places import streaming
 from api.web.responses import conditional, tagged, whole_or_streamed
 from api.web.urls import base_url
 
-STATIC = {"style.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
+STATIC = {"docs.css": "text/css; charset=utf-8", "style.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
 # The addresses that a sitemap may have (sitemaps.org), and about those that a part of ours has.
 MOST, PART = 50_000, 40_000
 # All buckets of a noun.

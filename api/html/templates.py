@@ -20,6 +20,17 @@ def code(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - the text is escaped, our two tags are not
 
 
+def prose(text: str) -> Markup:
+    """Return paragraphs and lists of Markdown as HTML."""
+    blocks = [code(block) for block in text.strip().split("\n\n")]
+    return Markup("\n").join(_list(block) if block.startswith("- ") else Markup("<p>{}</p>").format(block) for block in blocks)
+
+
+def _list(block: Markup) -> Markup:
+    items = [Markup("<li>{}</li>").format(Markup(item)) for item in re.split(r"(?:^|\n)- ", block)[1:]]  # noqa: S704 - it is HTML already
+    return Markup("<ul>{}</ul>").format(Markup("").join(items))
+
+
 @cache
 def environment() -> Environment:
     """Return the environment of the templates; they escape every text, and a name that is not there is an error."""
@@ -30,7 +41,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"code": code, "label": label_of, "number": texts.number, "plural": texts.counted}
+    made.filters |= {"code": code, "prose": prose, "label": label_of, "number": texts.number, "plural": texts.counted}
     made.policies["json.dumps_kwargs"] = {"sort_keys": False}
     return made
 

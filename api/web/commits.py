@@ -71,7 +71,7 @@ IF_NONE_MATCH = header_parameter("If-None-Match", "`*`: create the record, and f
 IDEMPOTENCY_KEY = header_parameter(
     "Idempotency-Key",
     "Any text of your own, such as a UUID. For 24 hours, the same request gets the same answer and writes nothing again.",
-    # No example: the interactive page would send it with every request.
+    # No example: tools would send it with every request.
     pattern=r'^"?[\x21\x23-\x7e]{1,255}"?$',
 )
 PREFER = header_parameter("Prefer", "`return=minimal` leaves the record out of the answer (RFC 7240).", "return=minimal")

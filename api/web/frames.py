@@ -1,5 +1,6 @@
 """The frame of all pages: their head, navigation and footer, and the headers of the answers that are pages."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,13 +12,13 @@ from api.resources import RESOURCES
 from api.schema.choices import label_of
 from api.schema.formats import FORMATS
 from api.web.negotiation import ATOM, HTML, preferred_types
-from api.web.responses import conditional
+from api.web.responses import conditional, tagged
 from api.web.urls import base_url, root
 
-# Pages load nothing from other hosts, and run no script of ours but the type-ahead of the search.
+# Pages load nothing from other hosts, and run nothing; scripts of a browser's own may read what is here.
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
 )
 SEE_OTHER = 303
 # Parameters of pages, which mean nothing for a whole list.
@@ -57,6 +58,20 @@ def unchanged(etag: str) -> Response | None:
         response.headers["Content-Security-Policy"] = POLICY
         response.vary.add("Accept")
     return response
+
+
+def guarded(text: str) -> Response:
+    """Return a text as a page that loads nothing from other hosts."""
+    response = Response(text, content_type=f"{HTML}; charset=utf-8")
+    response.headers["Content-Security-Policy"] = POLICY
+    response.vary.add("Accept")
+    return response
+
+
+def stable(response: Response) -> Response:
+    """Return an answer that only a new release changes, with a tag of its content, or a 304."""
+    etag = hashlib.sha256(response.get_data()).hexdigest()[:16]
+    return (unchanged if response.mimetype == HTML else conditional)(etag) or tagged(response, etag)
 
 
 def here() -> Address:
@@ -101,8 +116,7 @@ def page(
     }
     if described:
         frame["dataset"] = dataset(*described, forms, canonical)
-    response = Response(templates.render(template, **frame | context), content_type=f"{HTML}; charset=utf-8")
-    response.headers["Content-Security-Policy"] = POLICY
+    response = guarded(templates.render(template, **frame | context))
     links = [
         f'<{canonical}>; rel="canonical"',
         *(f'<{row["address"]}>; rel="alternate"; type="{row["media_type"]}"' for row in forms),

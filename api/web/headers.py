@@ -54,10 +54,10 @@ def header_parameter(name: str, description: str, example: str | None = None, **
 IF_NONE_MATCH = header_parameter(
     "If-None-Match",
     "`ETag` of your copy: the answer is a 304 if the copy is up to date.",
-    # Nothing has version 0, so the interactive page, which sends the example, gets a whole answer.
+    # Nothing has version 0, so a tool that sends the example gets a whole answer.
     tags.EXAMPLE_OF_NOTHING,
 )
 IF_MATCH = header_parameter("If-Match", "`ETag` of your copy, or `*`: the answer is a 412 if the copy is not up to date.", "*")
-# Without an example, which the interactive page would send.
+# Without an example, which tools would send.
 RANGE = header_parameter("Range", "The bytes that you want of a list below about 1 MB, such as `bytes=0-99`.")
 CONDITIONS = [IF_NONE_MATCH, IF_MATCH]

@@ -1,4 +1,4 @@
-"""Descriptions for people: the index, the interactive documentation, and the pages of the problem types."""
+"""Descriptions for people: the index, the documentation, and the pages of the problem types."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 
 from api import __version__
 from api.endpoints.front import LINKS
-from api.endpoints.meta import ASSETS
+from api.endpoints.pages import STATIC
 from api.resources import BY_NAME, RESOURCES
 from api.schema.operators import OPERATORS
 from api.web.openapi import SUMMARY, TITLE
@@ -29,25 +29,21 @@ pytestmark = pytest.mark.contract
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 HTML = "text/html; charset=utf-8"
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
-# The interactive page needs inline styles.
-OF_DOCS = POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'").replace(
-    "form-action 'self'", "form-action 'none'"
+    "default-src 'none'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
 )
 # Pages that are JSON for machines; one problem type stands for all here, since one view makes their pages, and
 # `test_problem_type` reads each of them.
 EITHER = ("/problems", "/problems/not-found")
-PAGES = (*EITHER, "/docs")
+PAGES = (*EITHER, "/docs", "/docs/initiatives", "/docs/find?q=state")
 CONTENT_TYPES = {
-    "docs.js": "text/javascript; charset=utf-8",
-    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
-    "swagger-ui.css": "text/css; charset=utf-8",
-    "favicon-32x32.png": "image/png",
+    "docs.css": "text/css; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+    "style.css": "text/css; charset=utf-8",
 }
-# Attributes that make a browser load something, or go somewhere.
-LOADING = {"src", "srcset", "data", "poster", "action", "formaction", "background", "manifest", "style", "ping"}
+# Attributes that make a browser load something, and those that let it go somewhere.
+LOADING = {"src", "srcset", "data", "poster", "background", "manifest", "style", "ping"}
+LINKING = {"href", "action", "formaction"}
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +77,7 @@ class References(HTMLParser):
         for name, value in attrs:
             if name in LOADING or (name == "href" and tag in {"link", "base"}):
                 self.loads.append(value or "")
-            elif name == "href":
+            elif name in LINKING:
                 self.links.append(value or "")
             elif name.startswith("on"):
                 self.inline.append(value or "")
@@ -219,8 +215,11 @@ def test_pages_load_only_our_files(routing_client: FlaskClient, path: str) -> No
     own = ("/docs/", "/static/", "/search", f"{BASE}{path}")
     assert [address for address in page.loads if not address.startswith(own)] == []
     assert page.inline == []
-    addresses = {address: address.removeprefix(BASE).replace("/search", "/search?q=a") for address in page.loads + page.links}
-    addresses = {address: path for address, path in addresses.items() if not path.startswith("#")}
+    # Links within a page are followed elsewhere; a search needs words.
+    links = [link for link in page.links if not link.startswith("#")]
+    addresses = {
+        address: re.sub("/(search|docs/find)$", r"/\1?q=a", address.removeprefix(BASE)) for address in page.loads + links
+    }
     assert {address for address, path in addresses.items() if not path.startswith("/")} == set()
     statuses = {path: fetch(routing_client, path).status_code for path in addresses.values()}
     assert statuses == dict.fromkeys(statuses, 200)
@@ -229,19 +228,18 @@ def test_pages_load_only_our_files(routing_client: FlaskClient, path: str) -> No
 @pytest.mark.parametrize("path", PAGES)
 def test_policy(site: FlaskClient, path: str) -> None:
     """Every page has the documented policy, which loads nothing from elsewhere; so has a 304."""
-    response, policy = fetch(site, path, BROWSER), OF_DOCS if path == "/docs" else POLICY
-    assert response.headers["Content-Security-Policy"] == policy
+    response = fetch(site, path, BROWSER)
+    assert response.headers["Content-Security-Policy"] == POLICY
     again = fetch(site, path, BROWSER, response.headers["ETag"])
-    assert (again.status_code, again.headers["Content-Security-Policy"]) == (304, policy)
-    allowed = {source for directive in policy.split("; ") for source in directive.split(" ")[1:]}
-    assert allowed - {"'unsafe-inline'"} == {"'none'", "'self'", "data:"}
-    assert "script-src 'self';" in policy
+    assert (again.status_code, again.headers["Content-Security-Policy"]) == (304, POLICY)
+    allowed = {source for directive in POLICY.split("; ") for source in directive.split(" ")[1:]}
+    assert allowed == {"'none'", "'self'"}
 
 
 @pytest.mark.parametrize(("name", "content_type"), CONTENT_TYPES.items())
 def test_assets(site: FlaskClient, name: str, content_type: str) -> None:
     """Each file of the pages is served with its media type, may be kept for a day, and is checked with its ETag."""
-    response = fetch(site, f"/docs/{name}")
+    response = fetch(site, f"/static/{name}")
     expected = {
         "Content-Type": content_type,
         "Cache-Control": "public, max-age=86400",
@@ -250,35 +248,23 @@ def test_assets(site: FlaskClient, name: str, content_type: str) -> None:
     assert response.status_code == 200
     assert expected.items() <= dict(response.headers).items()
     assert response.get_data()
-    again = fetch(site, f"/docs/{name}", tag=response.headers["ETag"])
+    again = fetch(site, f"/static/{name}", tag=response.headers["ETag"])
     assert (again.status_code, again.get_data()) == (304, b"")
 
 
 def test_every_asset_is_listed(site: FlaskClient) -> None:
-    """The pages load exactly the files of the test above, and every file that we take from the package is used."""
+    """The pages load exactly the files of the test above."""
     loads = [address for path in PAGES for address in page_of(site, path).loads]
-    loaded = {address.removeprefix("/docs/") for address in loads if address.startswith("/docs/")}
+    loaded = {address.removeprefix("/static/") for address in loads if address.startswith("/static/")}
     assert loaded == set(CONTENT_TYPES)
-    assert set(ASSETS) <= loaded
+    assert set(STATIC) == loaded
 
 
 def test_our_assets_name_no_other_host(site: FlaskClient) -> None:
-    """The files that we wrote refer to nothing on another host, and no style sheet loads anything from one."""
-    for name in ("docs.js",):
-        assert "//" not in fetch(site, f"/docs/{name}").get_data(as_text=True)
-    for name in ("swagger-ui.css",):
-        sheet = fetch(site, f"/docs/{name}").get_data(as_text=True)
-        addresses = [piece.split(")")[0].strip("'\"") for piece in sheet.split("url(")[1:]]
-        assert [address for address in addresses if not address.startswith("data:")] == []
-        assert "@import" not in sheet
-
-
-def test_interactive_page_reads_our_document(site: FlaskClient) -> None:
-    """The interactive page reads our document, and sends it to no validator."""
-    script = fetch(site, "/docs/docs.js").get_data(as_text=True)
-    assert 'fetch("/openapi.json")' in script
-    assert "validatorUrl: null" in script
-    assert fetch(site, "/openapi.json").status_code == 200
+    """No style sheet loads anything."""
+    for name in ("docs.css", "style.css"):
+        sheet = fetch(site, f"/static/{name}").get_data(as_text=True)
+        assert [word for word in ("//", "url(", "@import") if word in sheet] == []
 
 
 @pytest.mark.parametrize(
@@ -352,7 +338,7 @@ def test_problem_types(site: FlaskClient) -> None:
         "/docs/./page.css",
         "/docs/unheard-of/../page.css",
         "/docs/page.css%00",
-        "/docs/swagger-ui.css.map",
+        "/docs/docs.js",
         "/docs/index.html",
         "/static/page.css",
     ],

@@ -68,7 +68,7 @@ HEADERS = SOMETIMES | {
 }
 METHODS = ("get", "post", "put", "patch", "delete")
 URN = "urn:document"
-# A browser loads it with the interactive page, and generators of clients read all of it.
+# Generators of clients read all of it.
 MOST_CHARACTERS = 650_000
 
 
@@ -267,7 +267,7 @@ def test_success_is_described_as_what_it_is(document: Json) -> None:
 
 
 def test_parameters_are_described(document: Json) -> None:
-    """Every parameter has a description and an example, but those that the interactive page must not send by itself."""
+    """Every parameter has a description and an example, but those that a tool must not send by itself."""
     assert [(path, parameter["name"]) for path, parameter in parameters(document) if not parameter.get("description")] == []
     bare = [(path, parameter["name"]) for path, parameter in parameters(document) if example(parameter) is None]
     # What trims included records is refused without them.
@@ -398,12 +398,12 @@ def test_problem_types_are_as_documented(client: FlaskClient, document: Json) ->
 
 @SQLITE_FIRST
 def test_example_requests_work(client: FlaskClient, document: Json) -> None:
-    """Every path answers 200, in full, to the request that its examples make: the one that the interactive page offers."""
+    """Every path answers 200, in full, to the request that its examples make: the one that tools offer."""
     statuses = {}
     for path, operation in ((path, row) for path, row in operations(document) if "security" not in row):
         values: dict[str, dict[str, str]] = {"path": {}, "query": {}, "header": {}}
         for parameter in [parameter for at, parameter in parameters(document) if at == path]:
-            # The interactive page leaves the filters empty: all at once, they would find nothing.
+            # Tools leave the filters empty: all at once, they would find nothing.
             if example(parameter) is not None and (parameter["in"] != "query" or parameter["name"] in PARAMETERS):
                 values[parameter["in"]][parameter["name"]] = written(example(parameter))
         values["query"].pop("cursor", None)

@@ -26,11 +26,16 @@ PAGES = (
     "/cities?stat=CA",
     "/changes",
     "/problems",
+    "/docs",
+    "/docs/initiatives",
+    "/docs/meta",
+    "/docs/find?q=state",
 )
 Scheme = Literal["light", "dark"]
 WIDTHS = (320, 390, 1280)
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
-LOOKS = tuple(itertools.product(WIDTHS, SCHEMES))
+Look = tuple[int, Scheme]
+LOOKS: tuple[Look, ...] = tuple(itertools.product(WIDTHS, SCHEMES))
 # The criteria of WCAG 2.2, levels A and AA.
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
 VIOLATIONS = """async (rules) => (await axe.run(rules)).violations.flatMap(
