@@ -30,6 +30,7 @@ TAMPERING = {
 }
 
 
+@SQLITE_FIRST
 def test_verify_reads_the_past(database: Database) -> None:
     """`verify` rehashes superseded documents too, and checks which commit each revision says it is of."""
     before = head(database)

@@ -88,6 +88,7 @@ def test_an_upgrade_names_what_breaks_a_rule(store: Store, name: str) -> None:
             assert session.scalar(text("select version_num from alembic_version")) == FORMER
 
 
+@pytest.mark.slow
 @SQLITE_FIRST
 def test_control_the_shipped_data_agrees(store: Store) -> None:
     """The facts that we ship break no rule, and a mended database is upgraded."""

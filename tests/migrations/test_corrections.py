@@ -69,6 +69,7 @@ def former_ids() -> set[tuple[str, str]]:
     return {(noun, content["id"]) for noun, content in former.documents()}
 
 
+@pytest.mark.slow
 @SQLITE_FIRST
 def test_a_downgrade_restores_the_former_facts(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     """A downgrade restores every row that the correction replaced or deleted, also where someone had changed it before."""
@@ -109,6 +110,7 @@ def test_own_changes_are_named(store: Store, caplog: pytest.LogCaptureFixture) -
     ]
 
 
+@pytest.mark.slow
 @SQLITE_FIRST
 def test_what_is_not_corrected_has_no_such_reason(store: Store) -> None:
     """Someone's own record, published by the same upgrade, has the reason of an upgrade."""

@@ -48,6 +48,7 @@ def change(database: Database, statement: str, date: str | None, id: str = ID) -
         session.execute(text(statement), {"date": date, "id": id})
 
 
+@pytest.mark.slow
 @SQLITE_FIRST
 def test_an_upgrade_fills_the_columns(store: Store) -> None:
     """An upgrade keeps dates, makes room for longer ones, and derives the columns for filters and sort keys."""

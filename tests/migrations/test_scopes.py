@@ -15,6 +15,7 @@ from tests.support.parts import begin, change
 SCOPES = select(RevisionScope.version, RevisionScope.kind, RevisionScope.id, RevisionScope.belongs, RevisionScope.belonged)
 
 
+@SQLITE_FIRST
 def test_an_upgrade_fills_scopes(settings: Settings) -> None:
     """An upgrade stores what the publication of each revision would have stored, and `verify` agrees."""
     chance = random.Random(1)  # noqa: S311 - nothing is secret

@@ -25,6 +25,7 @@ def paragraph(database: Database) -> int:
         return number
 
 
+@pytest.mark.slow
 @SQLITE_FIRST
 def test_an_upgrade_widens_numbers(store: Store) -> None:
     """An upgrade keeps every row and makes room for large numbers; the control: before, PostgreSQL refuses one."""

@@ -11,7 +11,7 @@ from tests.support.databases import opened, upgrade
 from tests.support.replication import Pair, copy_of, primary, standby_of
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def pair() -> Iterator[Pair]:
     """A migrated primary with its standby, for tests that leave both running and unpromoted."""
     with primary() as leader:

@@ -191,6 +191,7 @@ def test_failover_in_the_middle_of_a_load(spare: Pair) -> None:
             successor.delete(f"/cities/loaded-{turn + 2}-zz", headers=ANY)
 
 
+@pytest.mark.slow
 def test_answers_of_a_lost_primary(spare: Pair) -> None:
     """An answer that came from the lost primary is not served from a standby's cache."""
     with (

@@ -151,6 +151,7 @@ def refill(database: Database) -> None:
             stack.enter_context(database.engine.connect())
 
 
+@pytest.mark.slow
 def test_reading_from_a_standby_with_a_key(pair: Pair) -> None:
     """A key reads from a standby repeatedly, although a standby cannot record the key's last use."""
     with application(pair.standby) as follower:

@@ -17,6 +17,7 @@ from api.schema.operators import MAX_VALUES
 from api.schema.resource import Resource
 from tests.support import oracle
 from tests.support.databases import SQLITE_FIRST, publishing
+from tests.support.lengths import Sample
 from tests.support.oracle import ODD
 from tests.support.records import few_nouns
 from tests.support.worlds import Place, compare, escaped, flat
@@ -105,9 +106,9 @@ def test_hostile_search_and_path(places: list[Place], resource: Resource) -> Non
 
 
 @pytest.mark.parametrize("path", ["search", "suggest"])
-def test_hostile_search(places: list[Place], path: str) -> None:
+def test_hostile_search(places: list[Place], sample: Sample, path: str) -> None:
     """Across nouns too: any text that is short enough is searched for, and both databases find the same."""
-    for hostile in RAW:
+    for hostile in sample(RAW, 12):
         assert (hostile, places[0].get(f"/{path}?q={hostile}").status_code) == (hostile, 400 if len(hostile) > 1000 else 200)
 
 

@@ -249,6 +249,7 @@ def test_torn_index(database: Database, statement: str) -> None:
     assert (finds(database, "boston"), finds(database, "zeppelin")) == (before, [])
 
 
+@SQLITE_FIRST
 def test_reindex_on_the_command_line(database: Database, settings: Settings) -> None:
     """`ledger reindex` says how many records it indexed, and `ledger verify` is content afterwards."""
     amount = len(finds(database, "-zeppelin"))
@@ -305,6 +306,7 @@ LONG = {
 }
 
 
+@SQLITE_FIRST
 @pytest.mark.parametrize("name", few(LONG, "numbers", "tokyo"))
 def test_long_texts(blank: Database, name: str) -> None:
     """Records with the longest titles and texts are indexed and found by their first words."""
