@@ -20,6 +20,8 @@ from api.web.urls import base_url, root
 
 # Hits that a page of the search shows.
 MOST = 100
+# Characters that the search looks for.
+LONGEST = 200
 
 
 @cache
@@ -45,7 +47,7 @@ def add_routes(blp: Blueprint) -> None:
 def page(name: str) -> Response:
     """Serve a page of the documentation. Raises a 404."""
     if name == "find":
-        text = request.args.get("q", "")
+        text = request.args.get("q", "")[:LONGEST]
         return _page("docs_search.html", q=text, hits=_reference().search(text), most=MOST)
     if name not in _reference().tags:
         raise NotFound

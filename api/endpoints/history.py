@@ -127,6 +127,8 @@ def read_history(resource: Resource, id: str, query: dict[str, Any], *, is_page:
         if newest is None:
             raise unknown_record(session, resource, id)
         etag = tags.of_version(head.state(session), newest.version, head.chain_at(session, newest.version), *parts)
+        # The page has names of other records.
+        etag = tags.of_dataset(head.state(session), *parts) if is_page else etag
         if unchanged := (frames.unchanged if is_page else conditional)(etag):
             return unchanged
         # One more than the page has, to compare the last of the page with.

@@ -26,6 +26,7 @@ from api.web.urls import base_url
 STATIC = {"docs.css": "text/css; charset=utf-8", "style.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
 # The addresses that a sitemap may have (sitemaps.org), and about those that a part of ours has.
 MOST, PART = 50_000, 40_000
+LISTS = ["/", *(f"/{noun.name}" for noun in RESOURCES)]
 # All buckets of a noun.
 EVERY = (0, merkle.BUCKETS)
 XML, NAMESPACE = "application/xml", "http://www.sitemaps.org/schemas/sitemap/0.9"
@@ -65,15 +66,17 @@ def sitemap() -> Response:
         session = stack.enter_context(reading())
         counts = {noun.name: head.records(session, noun.name) for noun in RESOURCES}
         if sum(counts.values()) + len(counts) + 1 > MOST:
-            parts = [(noun, part) for noun, count in counts.items() for part in range(parts_of(count))]
-            return _xml(stack, session, "sitemapindex", (f"/sitemap-{noun}-{part}.xml" for noun, part in parts))
-        return _xml(stack, session, "urlset", ["/", *(f"/{noun}" for noun in counts)], *counts)
+            parts = [("lists", 0), *((noun, part) for noun, count in counts.items() for part in range(parts_of(count)))]
+            return _xml(stack, session, "sitemapindex", [f"/sitemap-{noun}-{part}.xml" for noun, part in parts])
+        return _xml(stack, session, "urlset", LISTS, *counts)
 
 
 def sitemap_part(noun: str, part: int) -> Response:
     """Answer with the addresses of a part of a noun's records. Raises a 404."""
     with ExitStack() as stack:
         session = stack.enter_context(reading())
+        if (noun, part) == ("lists", 0):
+            return _xml(stack, session, "urlset", LISTS)
         if noun not in BY_NAME or part >= (parts := parts_of(head.records(session, noun))):
             raise NotFound
         bounds = (merkle.BUCKETS * part // parts, merkle.BUCKETS * (part + 1) // parts)

@@ -16,6 +16,7 @@ from api.html import lists as list_pages
 from api.ledger import head, history
 from api.ledger.models import Op
 from api.query import flat, language, lists, overview, parameters, parser
+from api.query.labels import Hit, labels
 from api.query.language import Query
 from api.query.profile import profile
 from api.query.related import related
@@ -52,8 +53,6 @@ RECORD_PROBLEMS = (
     *("method-not-allowed", "not-acceptable", "precondition-failed", "unavailable"),
 )
 STREAMED = [row for row in FORMATS.values() if row.write]
-# Parameters of pages, which mean nothing for a list that is streamed as a whole.
-OF_PAGES = {"cursor", "count", "include", "facets", "highlights", *(row.name for row in parameters.TRIMMING.values())}
 
 
 @cache
@@ -162,7 +161,7 @@ def _list_docs(blp: Blueprint, resource: Resource) -> Decorators:
 
 
 def _export_docs(blp: Blueprint, resource: Resource) -> Decorators:
-    name, rows = resource.name, _list_parameters(resource, OF_PAGES)
+    name, rows = resource.name, _list_parameters(resource, parameters.OF_PAGES)
     text = {"schema": {"type": "string"}, "description": "The whole list.", "headers": LIST_HEADERS, "success": True}
     part = {**text, "description": "The part that `Range` asks for.", "headers": LIST_HEADERS | CONTENT_RANGE}
     return (
@@ -261,7 +260,7 @@ def _stream(query: Query, format: Format) -> Response:
 
 def _refuse_page_parameters(format: Format) -> None:
     errors = ErrorList()
-    for name in sorted(set(request.args) & OF_PAGES):
+    for name in sorted(set(request.args) & parameters.OF_PAGES):
         detail = f"`{name}` is for pages; `.{format.name}` is the whole list."
         errors.add(name, "not-in-this-format", detail, allowed=["json"])
     if "fields" in request.args and format.name not in FORMATS:
@@ -303,8 +302,12 @@ def _record_page(session: Session, query: Query, document: str, version: int) ->
     # The past has no index by which records could be found that referred to it.
     about = profile(session, query.resource, id, current_app.extensions["planner"]) if query.as_of is None else None
     asked = {*pages.referred(about)}
+    # A record of the past is called as it was then.
+    called = {(query.resource.name, id): labels(session, [Hit(query.resource.name, id, document)])[0]}
     if query.resource.name != "surveys" or not about:
-        return pages.record(query, document, about, pages.names(session, query.resource, [document], *asked), version)
+        return pages.record(
+            query, document, about, {**pages.names(session, query.resource, [document], *asked), **called}, version
+        )
     survey, planner = json.loads(document), current_app.extensions["planner"]
     rankings = overview.rankings(session, survey, planner)
     priorities = overview.read(session, planner, "initiatives", facets="priority", limit="0", **{"award.survey": id})

@@ -12,12 +12,12 @@ DIRECTIONS = {"increase": "up", "decrease": "down", "highest": "the highest", "l
 
 def amount(row: Mapping[str, Any]) -> str:
     """Return the number of a figure with its unit, direction and qualifier, such as `more than 2.4 million contacts`."""
-    direction = DIRECTIONS.get(row["direction"] or "", "")
-    if row["value"] is None:
+    direction = DIRECTIONS.get(row.get("direction") or "", "")
+    if row.get("value") is None:
         return direction
-    qualifier = label_of(row["qualifier"]).lower() if row["qualifier"] not in {None, "exactly"} else ""
+    qualifier = label_of(row["qualifier"]).lower() if row.get("qualifier") not in {None, "exactly"} else ""
     value = number(row["value"])
-    if row["kind"] == "money":
+    if row.get("kind") == "money":
         sign = CURRENCIES.get(row["unit"])
         said = f"{sign}{value}" if sign else f"{value} {row['unit']}"
     else:
@@ -27,6 +27,6 @@ def amount(row: Mapping[str, Any]) -> str:
 
 def in_words(row: Mapping[str, Any]) -> str:
     """Return a figure as a line: its name, its amount, and its time."""
-    times = [("", row["period"]), ("as of ", row["as_of"])]
+    times = [("", row.get("period")), ("as of ", row.get("as_of"))]
     when = ", ".join(word + date(time) for word, time in times if time)
     return f"{row['name']}: {amount(row)}" + (f" ({when})" if when else "")

@@ -102,7 +102,7 @@ def wanted(resource: Resource, arguments: Sequence[tuple[str, str]]) -> Iterator
     """Yield the noun and id of each record that the conditions of a list name."""
     for name, text in arguments:
         if (filter := filters(resource).get(name)) and (noun := filtered_noun(resource, filter)):
-            yield from ((noun, id) for id in split(text))
+            yield from ((noun, id) for id in _values(filter, text))
 
 
 def chips(resource: Resource, address: Address, names: Names) -> Iterator[Chip]:
@@ -125,8 +125,12 @@ def _condition(resource: Resource, filter: Filter, text: str, names: Names) -> s
     if filter.operator.name == "isnull":
         return f"{subject} {'is not known' if text == 'true' else 'is known'}"
     noun = filtered_noun(resource, filter)
-    said = [names.get((noun, value), value) if noun else _value(filter, value) for value in split(text)]
+    said = [names.get((noun, value), value) if noun else _value(filter, value) for value in _values(filter, text)]
     return f"{subject} {OPERATORS.get(filter.operator.name, filter.operator.name)} {' or '.join(said)}"
+
+
+def _values(filter: Filter, text: str) -> Sequence[str]:
+    return split(text) if filter.operator.many else [text]
 
 
 def _value(filter: Filter, text: str) -> str:
@@ -205,6 +209,7 @@ def bars(resource: Resource, facets: Mapping[str, Any]) -> Iterator[Mapping[str,
     """Yield the facets as tables with bars: the widths are in percent of the most frequent value."""
     for name, facet in facets.items():
         rows = [row for row in facet["values"] if row["count"] or row["selected"]]
+        rows.sort(key=lambda row: not row["selected"])
         if len(rows) < 2 and not any(row["selected"] for row in rows):  # noqa: PLR2004 - one value is no choice
             continue
         top = max((row["count"] for row in rows), default=0) or 1

@@ -15,7 +15,6 @@ from api.html.values import Reader
 from api.resources import captions
 from api.resources.bases import Basis
 from api.schema import pointers
-from api.schema.choices import label_of
 from api.schema.evidence import is_nothing
 from api.schema.fields import Prose
 from api.schema.resource import Resource
@@ -60,7 +59,7 @@ def facts(resource: Resource, record: Mapping[str, Any], reader: Reader) -> Sequ
         Fact(
             name,
             texts.title(name),
-            values.shown(reader, schema.fields[name], record[name], record, values.pointer_of(name)),
+            value(reader, schema, values.pointer_of(name), record[name], record),
             reader.mark(values.pointer_of(name)),
             isinstance(schema.fields[name], Prose),
             not is_nothing(record[name]),
@@ -85,7 +84,7 @@ def known(record: Mapping[str, Any], citations: Sequence[Mapping[str, Any]]) -> 
                 "label": fact_label(record, pointer),
                 "basis": basis.label,
                 "description": basis.description,
-                "citations": [{**row, "place": captions.place(row), "basis_label": label_of(row["basis"])} for row in rows],
+                "citations": [{**row, "place": captions.place(row)} for row in rows],
             }
         )
     return entries
@@ -102,19 +101,21 @@ def fact_label(record: Mapping[str, Any], pointer: str) -> str:
     for token in pointers.tokens(pointer):
         try:
             value = pointers.step(value, token)
-        except (KeyError, IndexError, ValueError, TypeError):
+        except LookupError:
             value = {}
         named = value.get("name") if isinstance(value, Mapping) else None
-        said.append(str(named) if named else (f"number {int(token) + 1}" if token.isdigit() else texts.title(token)))
+        said.append(
+            str(named) if named else (f"number {int(token) + 1}" if pointers.INDEX.fullmatch(token) else texts.title(token))
+        )
     return ", ".join(said)
 
 
-def value(reader: Reader, schema: Schema, pointer: str, value: Any) -> Markup:
-    """Return a former or a present value of a member; a release may have had members that this one does not know."""
+def value(reader: Reader, schema: Schema, pointer: str, value: Any, record: Mapping[str, Any]) -> Markup:
+    """Return a former or a present value of a record's member; a former release may have given it another shape."""
     name = pointers.tokens(pointer)[0]
-    if name not in schema.fields or isinstance(value, Mapping):
+    if name not in schema.fields:
         return values.UNKNOWN if value is None else escape(json.dumps(value, ensure_ascii=False))
     try:
-        return values.shown(reader, schema.fields[name], value, {})
+        return values.shown(reader, schema.fields[name], value, record, pointer)
     except (KeyError, TypeError, ValueError, AttributeError):
         return escape(json.dumps(value, ensure_ascii=False))

@@ -41,7 +41,14 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"code": code, "prose": prose, "label": label_of, "number": texts.number, "plural": texts.counted}
+    made.filters |= {
+        "code": code,
+        "prose": prose,
+        "label": label_of,
+        "number": texts.number,
+        "plural": texts.counted,
+        "noun": texts.noun_of,
+    }
     made.policies["json.dumps_kwargs"] = {"sort_keys": False}
     return made
 

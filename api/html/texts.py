@@ -51,8 +51,13 @@ def number(value: float) -> str:
 
 def counted(count: int, noun: str, *, at_least: bool = False) -> str:
     """Return a number of records in words, such as `1 city` of the plural `cities`."""
+    return f"{'more than ' if at_least else ''}{number(count)} {noun_of(count, noun)}"
+
+
+def noun_of(count: int, noun: str) -> str:
+    """Return the plural of a noun, or the singular for one record."""
     singular = re.sub(r"ies$", "y", noun) if noun.endswith("ies") else noun.removesuffix("s")
-    return f"{'more than ' if at_least else ''}{number(count)} {singular if count == 1 else noun}"
+    return singular if count == 1 else noun
 
 
 def date(text: str) -> str:

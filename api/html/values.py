@@ -13,7 +13,7 @@ from api.html.texts import date, number, slug, title
 from api.resources.metrics import MetricSchema
 from api.schema.choices import label_of
 from api.schema.fields import SLUG, Date, Object, Pattern, Reference
-from api.schema.pointers import token_of, tokens
+from api.schema.pointers import INDEX, token_of, tokens
 
 # Objects of at most this number of values are shown without the names of these.
 PLAIN = 2
@@ -66,7 +66,7 @@ def _words(member: fields.Field[Any], value: Any) -> str:
     if isinstance(member, Date):
         return date(value)
     if value.startswith("/"):
-        return ", ".join(title(token) for token in tokens(value) if not token.isdigit())
+        return ", ".join(f"number {int(token) + 1}" if INDEX.fullmatch(token) else title(token) for token in tokens(value))
     is_slug = any(isinstance(rule, Pattern) and rule.regex.pattern == SLUG for rule in member.validators)
     return slug(value) if is_slug else str(value)
 
@@ -119,7 +119,8 @@ def references(schema: Schema, row: Mapping[str, Any]) -> Iterator[tuple[str, st
         elif isinstance(member, Object):
             continue
         elif isinstance(inner := getattr(member, "inner", member), fields.Nested):
-            for below in value:
+            # A former release may have had other items here.
+            for below in (item for item in value if isinstance(item, Mapping)):
                 yield from references(inner.schema, below)
 
 

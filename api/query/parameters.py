@@ -326,6 +326,8 @@ FIND_PARAMETERS = {
         )
     },
 }
+# Parameters of pages, which mean nothing for a list that is streamed as a whole.
+OF_PAGES = frozenset({"cursor", "count", "include", "facets", "highlights", *(row.name for row in TRIMMING.values())})
 
 AS_OF = Parameter(
     "as_of",

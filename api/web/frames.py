@@ -3,16 +3,18 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from flask import Response, redirect, request
 
 from api.html import templates
 from api.html.addresses import Address
+from api.query.parameters import OF_PAGES
 from api.resources import RESOURCES
 from api.schema.choices import label_of
 from api.schema.formats import FORMATS
 from api.web.negotiation import ATOM, HTML, preferred_types
-from api.web.responses import conditional, tagged
+from api.web.responses import MAX_LINK, conditional, tagged
 from api.web.urls import base_url, root
 
 # Pages load nothing from other hosts, and run nothing; scripts of a browser's own may read what is here.
@@ -21,8 +23,6 @@ POLICY = (
     "frame-ancestors 'none'"
 )
 SEE_OTHER = 303
-# Parameters of pages, which mean nothing for a whole list.
-OF_PAGES = ("cursor", "limit", "count", "facets", "include")
 
 
 def tag_parts(media_type: str = HTML) -> tuple[str, str]:
@@ -76,16 +76,21 @@ def stable(response: Response) -> Response:
 
 def here() -> Address:
     """Return the address of the request, as links on its page have it."""
-    return Address(root() + request.path, [*request.args.items(multi=True)])
+    return Address(root() + own_path(), [*request.args.items(multi=True)])
+
+
+def own_path() -> str:
+    """Return the path of the request as a URL has it: a client may send any character in it."""
+    return quote(request.path, safe="/:@!$&'()*+,;=~")
 
 
 def tidy() -> Response | None:
     """Return a redirect to the address without empty parameters, which forms send; None if it has none."""
     address = here()
-    kept = [row for row in address.arguments if row[1] != ""]
+    kept = [row for row in address.arguments if row[1]]
     if len(kept) == len(address.arguments):
         return None
-    return redirect(base_url() + str(Address(request.path, kept)), SEE_OTHER)  # type: ignore[return-value]
+    return redirect(base_url() + str(Address(own_path(), kept)), SEE_OTHER)  # type: ignore[return-value]
 
 
 def page(
@@ -95,19 +100,18 @@ def page(
 
     ``described`` is the name and the description of that data for search engines.
     """
-    address = Address(request.path, [*request.args.items(multi=True)])
+    address = Address(own_path(), [*request.args.items(multi=True)])
     canonical = base_url() + str(address.without("cursor", "limit"))
     forms = [
         {
             "name": name.upper() if name in {*FORMATS, "atom"} else f"a table of its {name.split('.')[0]} (CSV)",
             "media_type": ATOM if name == "atom" else FORMATS[name.split(".")[-1]].media_type,
-            "address": base_url() + str(Address(f"{request.path.rstrip('/')}.{name}", _of(name, address))),
+            "address": base_url() + str(Address(f"{own_path().rstrip('/')}.{name}", _of(name, address))),
         }
         for name in alternates
     ]
     frame: dict[str, Any] = {
         "root": root(),
-        "base": base_url(),
         "nouns": [(noun.name, label_of(noun.name)) for noun in RESOURCES],
         "canonical": canonical,
         "alternates": forms,
@@ -121,11 +125,15 @@ def page(
         f'<{canonical}>; rel="canonical"',
         *(f'<{row["address"]}>; rel="alternate"; type="{row["media_type"]}"' for row in forms),
     ]
-    response.headers["Link"] = ", ".join(links)
+    # Not every proxy passes a longer header; the head of the page has the same links.
+    if len(header := ", ".join(links)) <= MAX_LINK:
+        response.headers["Link"] = header
     response.vary.add("Accept")
     return response
 
 
 def _of(suffix: str, address: Address) -> Sequence[tuple[str, str]]:
     """Return the parameters of an address that another form of it takes: a file is a whole list."""
-    return address.arguments if suffix in {"json", "atom"} else address.without(*OF_PAGES).arguments
+    if suffix in {"json", "atom"}:
+        return address.arguments
+    return address.without("limit", *OF_PAGES, *(["fields"] if "." in suffix else [])).arguments

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from api.query import labels
 from api.query.facets import Facet
 from api.query.language import Query
 from api.query.lists import Result
+from api.query.order import is_many
 from api.query.overview import Figure, Ranking
 from api.query.profile import Profile
 from api.resources import BY_NAME
@@ -32,6 +34,8 @@ from api.web.negotiation import ATOM
 from api.web.openapi import SUMMARY, TITLE
 from api.web.urls import base_url, root
 
+# Characters that no XML 1.0 may have, and a reason may.
+NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 # Pieces of highlighted text that a hit shows, and members whose changes are no news to a reader.
 MOST_PIECES, LEFT_OUT = 12, {"/basis", "/attributions"}
 
@@ -109,7 +113,7 @@ def _related(profile: Profile, names: Names) -> Iterator[Mapping[str, Any]]:
     for row in profile.lists:
         records = [json.loads(document) for document in row.result.page.documents]
         id = request.view_args["id"] if request.view_args else ""
-        shared = next((relation.name for relation in row.resource.relations if relation.prefix == row.filter), "")
+        shared = next((other.name for other in row.resource.relations if other.prefix == row.filter and not is_many(other)), "")
         yield {
             "title": texts.title(row.relation.name),
             "noun": row.resource.name,
@@ -173,8 +177,8 @@ def history(resource: Resource, id: str, rows: Sequence[Mapping[str, Any]], name
             "differences": [
                 {
                     "label": texts.title(change["pointer"].strip("/")),
-                    "before": record_pages.value(reader, schema, change["pointer"], change["before"]),
-                    "after": record_pages.value(reader, schema, change["pointer"], change["after"]),
+                    "before": record_pages.value(reader, schema, change["pointer"], change["before"], row["document"] or {}),
+                    "after": record_pages.value(reader, schema, change["pointer"], change["after"], row["document"] or {}),
                 }
                 for change in row["changes"] or ()
                 if change["pointer"] not in LEFT_OUT
@@ -289,7 +293,7 @@ def changes(rows: Sequence[NewChange], names: Sequence[str], following: str | No
     if is_feed:
         # A feed without entries was never updated.
         updated = said[0]["moment"] if said else "1970-01-01T00:00:00Z"
-        text = templates.render("changes.xml", base=base_url(), rows=said, updated=updated)
+        text = NOT_IN_XML.sub("", templates.render("changes.xml", base=base_url(), rows=said, updated=updated))
         return Response(text, content_type=f"{ATOM}; charset=utf-8")
     days = [(day, [*of_day]) for day, of_day in itertools.groupby(said, key=lambda row: row["day"])]
     return page(

@@ -160,7 +160,9 @@ def respond(row: ProblemType, detail: str, *errors: Item, headers: Iterable[tupl
     instance = {"instance": shorten(get_path_info(request.environ), 200), "request_id": request_id()}
     body = _bounded(base_url(), row, detail, errors, instance | members)
     if frames.wants_page():
-        response = frames.page("problem.html", title=row.title, problem=body, address=frames.here())
+        response = frames.page(
+            "problem.html", title=row.title, problem=body, address=frames.here(), suggested=_suggested(errors)
+        )
         response.status_code = row.status
     else:
         response = Response(json.dumps(body, separators=(",", ":")), row.status, content_type=MEDIA_TYPE)
@@ -170,6 +172,14 @@ def respond(row: ProblemType, detail: str, *errors: Item, headers: Iterable[tupl
         response.headers["Retry-After"] = str(database.settings.retry_after)
     response.headers.extend(headers)
     return response
+
+
+def _suggested(errors: Sequence[Item]) -> str:
+    """Return the address of the request with the id that was probably meant; "" if no id is wrong."""
+    wrong = next((error for error in errors if error["code"] == "unknown-id" and "suggestion" in error), None)
+    if wrong is None or not request.view_args or "id" not in request.view_args:
+        return ""
+    return str(frames.here()).replace(f"/{quote(request.view_args['id'])}", f"/{wrong['suggestion']}", 1)
 
 
 def _bounded(base: str, row: ProblemType, detail: str, errors: Sequence[Item], members: Item) -> Item:

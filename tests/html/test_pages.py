@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
@@ -13,8 +14,9 @@ from werkzeug.test import TestResponse
 from api.endpoints.pages import parts_of
 from api.resources import RESOURCES
 from api.schema.resource import Resource
-from tests.support.applications import BASE
-from tests.support.databases import ON_SQLITE
+from tests.support import former
+from tests.support.applications import BASE, serving
+from tests.support.databases import ON_SQLITE, Store, template, upgrade
 from tests.support.records import nouns
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -194,3 +196,64 @@ def test_crawlers_find_every_record(client: FlaskClient) -> None:
     assert {row.findtext(f"{space}loc") for row in part} == {address for address in records if "/cities/" in address}
     assert client.get("/sitemap-cities-1.xml").status_code == client.get("/sitemap-mayors-0.xml").status_code == 404
     assert [parts_of(number) for number in (0, 1, 40_000, 40_001, 1_000_000)] == [0, 1, 1, 2, 25]
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("path", ["/a%0Ab", "/a%01b", "/%E5%8C%97", "/a%3Fb", "/cities/%0A", "/cities?x=" + "a" * 30_000])
+def test_hostile_addresses(client: FlaskClient, path: str) -> None:
+    """Whatever is in an address, its page is a problem with a header that every proxy passes."""
+    response = ask(client, path)
+    assert (response.status_code, response.mimetype) in {(404, "text/html"), (400, "text/html")}
+    link = response.headers.get("Link", "")
+    assert link.isascii()
+    assert link.isprintable()
+    assert len(link) <= 4_000
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    "query", ["q=digital&highlights=true", "include=award&limit=2", "fields=name&count=none", "facets=state"]
+)
+def test_the_same_as_data(client: FlaskClient, query: str) -> None:
+    """The links to the data of a page answer, whatever the page shows."""
+    page = page_of(client, f"/cities?{query.replace('award', 'awards')}")
+    alternates = [href.removeprefix(BASE) for href, _ in page.links if href.startswith(f"{BASE}/cities.")]
+    assert len(alternates) > 3
+    assert {href: client.get(href, buffered=True).status_code for href in alternates} == dict.fromkeys(alternates, 200)
+
+
+@ON_SQLITE
+def test_links_below_a_path(store: Store) -> None:
+    """If the API is served below a path, every link of its pages begins with it, once, and answers."""
+    with serving(replace(store.copy(template(store)), public_url="https://example.org/api")) as app:
+        client = app.test_client()
+        pages = (
+            "/",
+            "/cities?state=CA",
+            "/cities/sacramento-ca",
+            "/changes",
+            "/search?q=data",
+            "/docs/find?q=state",
+            "/docs/cities",
+        )
+        for path in (*pages, "/cities/bostn-ma/history", "/citys"):
+            links = {href.partition("#")[0] for href, _ in Page(ask(client, path).text).links}
+            own = {href.removeprefix("https://example.org") for href in links if href.startswith(("/", "https://example.org"))}
+            assert {href for href in own if not href.startswith("/api/") or href.startswith("/api/api")} - {"/api"} == set(), (
+                path
+            )
+            for href in sorted(own)[:20]:
+                answer = client.get(href.removeprefix("/api") or "/", headers={"Accept": BROWSER}, buffered=True)
+                assert (path, href, answer.status_code) == (path, href, 200)
+
+
+@ON_SQLITE
+def test_the_past_is_a_page(store: Store) -> None:
+    """Records are pages as they were at every version, also in the shape of a former release, and called as they were then."""
+    settings = former.released(store)
+    upgrade(settings)
+    with serving(settings) as app:
+        client = app.test_client()
+        for row in client.get("/changes?since=0&history=true&kinds=initiatives,cities,citations&limit=1000").get_json()["data"]:
+            path = f"/{row['kind']}/{row['id']}"
+            assert (path, ask(client, f"{path}?as_of={row['version']}").status_code) == (path, 200)
