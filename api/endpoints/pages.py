@@ -43,9 +43,7 @@ def static(name: str) -> Response:
         raise NotFound
     content = _file(name)
     etag = hashlib.sha256(content).hexdigest()[:16]
-    response = conditional(etag) or tagged(Response(content, content_type=STATIC[name]), etag)
-    response.headers["Cache-Control"] = "public, max-age=86400"
-    return response
+    return conditional(etag) or tagged(Response(content, content_type=STATIC[name]), etag)
 
 
 @cache

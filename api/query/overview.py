@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from api.ledger.models import CURRENT, Revision
@@ -61,9 +61,13 @@ def rankings(session: Session, survey: Mapping[str, Any], planner: Planner) -> S
 
 
 def largest_figures(session: Session) -> Iterator[Figure]:
-    """Yield the largest sums of money, each as a metric and the initiative that it is of."""
+    """Yield the largest sums of money in the most frequent currency, each as a metric and the initiative that it is of."""
     is_sum = (InitiativeMetric.kind == MetricKind.MONEY, InitiativeMetric.value.is_not(None))
-    largest = select(InitiativeMetric.initiative_id, InitiativeMetric.position).where(*is_sum)
+    # Sums of different currencies can't be compared.
+    usual = select(InitiativeMetric.unit).where(*is_sum).group_by(InitiativeMetric.unit).order_by(func.count().desc()).limit(1)
+    largest = select(InitiativeMetric.initiative_id, InitiativeMetric.position).where(
+        *is_sum, InitiativeMetric.unit == usual.scalar_subquery()
+    )
     rows = session.execute(largest.order_by(InitiativeMetric.value.desc(), InitiativeMetric.initiative_id).limit(FIGURES)).all()
     chosen = (Revision.kind == "initiatives", Revision.id.in_([row.initiative_id for row in rows]), *CURRENT)
     documents = {

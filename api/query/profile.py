@@ -1,6 +1,6 @@
 """What the dataset says of one record: the records that refer to it, the first of each kind, and its citations."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -10,8 +10,8 @@ from api.query.language import MAX_LIMIT
 from api.query.lists import Result
 from api.query.order import is_many
 from api.query.plan import Planner
-from api.resources import BY_NAME
-from api.schema.resource import Relation, Resource
+from api.resources import BY_NAME, RESOURCES
+from api.schema.resource import Resource
 
 # Records of a list on the page of another record.
 FIRST = 10
@@ -22,7 +22,8 @@ CITATIONS = "citations"
 class RelatedList:
     """The first records of a noun that refer to a record; ``filter`` is the parameter of their list that leads to all."""
 
-    relation: Relation
+    name: str
+    description: str
     resource: Resource
     filter: str
     result: Result
@@ -39,11 +40,10 @@ class Profile:
 def profile(session: Session, resource: Resource, id: str, planner: Planner) -> Profile:
     """Return the profile of a record as it is now."""
     related = []
-    for relation, filter in _leading_back(resource):
-        target = BY_NAME[relation.to or ""]
+    for name, description, target, filter in (*_leading_back(resource), *_leading_here(resource)):
         query = parser.parse(target, [(filter, [id]), ("limit", [str(FIRST)])])
         if (result := lists.read(session, query, planner)).total:
-            related.append(RelatedList(relation, target, filter, result))
+            related.append(RelatedList(name, description, target, filter, result))
     cited = any(relation.to == CITATIONS for relation in resource.relations)
     return Profile(related, _citations(session, resource, id, planner) if cited else None)
 
@@ -54,7 +54,16 @@ def _citations(session: Session, resource: Resource, id: str, planner: Planner) 
     return lists.read(session, query, planner)
 
 
-def _leading_back(resource: Resource) -> Sequence[tuple[Relation, str]]:
+def _leading_here(resource: Resource) -> Iterator[tuple[str, str, Resource, str]]:
+    """Yield the nouns that refer to a noun which does not know of it, such as citations to their source."""
+    known = {relation.to for relation in resource.relations}
+    for other in RESOURCES:
+        for relation in other.relations:
+            if relation.to == resource.name and other.name not in known:
+                yield other.name, "", other, relation.prefix
+
+
+def _leading_back(resource: Resource) -> Sequence[tuple[str, str, Resource, str]]:
     """Return the relations to many records that have a relation back, with the filter that follows it, in reading order."""
     first = resource.look.lists
     back = [
@@ -65,4 +74,5 @@ def _leading_back(resource: Resource) -> Sequence[tuple[Relation, str]]:
         for other in BY_NAME[relation.to].relations
         if other.to == resource.name and other.owner is relation.target and other.target is relation.owner
     ]
-    return sorted(back, key=lambda row: first.index(row[0].name) if row[0].name in first else len(first))
+    back.sort(key=lambda row: first.index(row[0].name) if row[0].name in first else len(first))
+    return [(relation.name, relation.description, BY_NAME[relation.to or ""], filter) for relation, filter in back]

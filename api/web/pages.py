@@ -115,9 +115,9 @@ def _related(profile: Profile, names: Names) -> Iterator[Mapping[str, Any]]:
         id = request.view_args["id"] if request.view_args else ""
         shared = next((other.name for other in row.resource.relations if other.prefix == row.filter and not is_many(other)), "")
         yield {
-            "title": texts.title(row.relation.name),
+            "title": texts.title(row.name),
             "noun": row.resource.name,
-            "description": row.relation.description,
+            "description": row.description,
             "total": row.result.total,
             "at_least": row.result.relation == "gte",
             "columns": list_pages.columns(row.resource, without=shared),
@@ -143,8 +143,9 @@ def search(body: Mapping[str, Any], text: str) -> Response:
     """Return the page of a search: the records by noun, with the words that match marked."""
     by_noun: dict[str, list[Any]] = {}
     for hit in body["data"]:
-        pieces = [piece for member in hit["highlights"].values() for piece in member][:MOST_PIECES]
-        by_noun.setdefault(hit["kind"], []).append({**hit, "pieces": pieces, "address": f"{root()}/{hit['kind']}/{hit['id']}"})
+        label = list_pages.label_member(BY_NAME[hit["kind"]])
+        texts_of = [pieces[:MOST_PIECES] for name, pieces in hit["highlights"].items() if name != label]
+        by_noun.setdefault(hit["kind"], []).append({**hit, "texts": texts_of, "address": f"{root()}/{hit['kind']}/{hit['id']}"})
     following = body["page"]["cursor"]
     return page(
         "search.html",

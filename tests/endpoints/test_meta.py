@@ -238,11 +238,11 @@ def test_policy(site: FlaskClient, path: str) -> None:
 
 @pytest.mark.parametrize(("name", "content_type"), CONTENT_TYPES.items())
 def test_assets(site: FlaskClient, name: str, content_type: str) -> None:
-    """Each file of the pages is served with its media type, may be kept for a day, and is checked with its ETag."""
+    """Each file of the pages is served with its media type, and is checked with its ETag before each use."""
     response = fetch(site, f"/static/{name}")
     expected = {
         "Content-Type": content_type,
-        "Cache-Control": "public, max-age=86400",
+        "Cache-Control": "public, no-cache",
         "X-Content-Type-Options": "nosniff",
     }
     assert response.status_code == 200
