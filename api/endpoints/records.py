@@ -234,7 +234,7 @@ def read_list(resource: Resource, format: Format, *expressions: Any) -> Response
 def _for_people(query: Query) -> Query:
     """Return the query of a page, which counts the facets that its form offers unless it asks for others."""
     facets = query.facets or tuple(language.facetable(query.resource)[name] for name in list_pages.facets_of(query.resource))
-    return replace(query, facets=facets[: language.MAX_FACETS], fields=None)
+    return replace(query, facets=facets[: language.MAX_FACETS], fields=None, include=(), highlights=False)
 
 
 def _stream(query: Query, format: Format) -> Response:

@@ -19,7 +19,8 @@ def amount(row: Mapping[str, Any]) -> str:
     value = number(row["value"])
     if row.get("kind") == "money":
         sign = CURRENCIES.get(row["unit"])
-        said = f"{sign}{value}" if sign else f"{value} {row['unit']}"
+        minus, value = ("-", value[1:]) if value.startswith("-") else ("", value)
+        said = f"{minus}{sign}{value}" if sign else f"{minus}{value} {row['unit']}"
     else:
         said = f"{value} {row['unit']}"
     return " ".join(word for word in (direction, qualifier, said) if word)

@@ -9,7 +9,7 @@ SEASONS = {"21": "spring", "22": "summer", "23": "autumn", "24": "winter"}
 QUALIFIERS = {"?": "{} (uncertain)", "~": "about {}", "%": "about {} (uncertain)"}
 # Below this, a number has no separators: years have none.
 LONG = 10_000
-MILLION = 1_000_000
+UNITS = {"billion": 1_000_000_000, "million": 1_000_000}
 # Longer rows of digits are no numbers.
 LONGEST = 13
 
@@ -42,9 +42,10 @@ def slug(text: str) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number with separators for thousands, in millions if it is long and round."""
-    if abs(value) >= MILLION and value % (MILLION / 100) == 0:
-        return f"{value / MILLION:,.2f}".rstrip("0").rstrip(".") + " million"
+    """Return a number with separators for thousands, in millions or billions if it is long and round."""
+    for name, unit in UNITS.items():
+        if abs(value) >= unit and value % (unit / 100) == 0:
+            return f"{value / unit:,.2f}".rstrip("0").rstrip(".") + f" {name}"
     text = f"{value:,}" if abs(value) >= LONG else f"{value}"
     return text.removesuffix(".0")
 
