@@ -74,7 +74,7 @@ def columns_of(resource: Resource) -> Sequence[str]:
     """Return the members that a list shows behind the label."""
     if resource.look.columns:
         return resource.look.columns
-    schema = resource.schema()
+    schema = resource.published
     short = [
         name
         for name, member in schema.fields.items()
@@ -94,7 +94,7 @@ def filtered_noun(resource: Resource, filter: Filter) -> str | None:
     if filter.whole:
         return filter.path[-1].to
     owner = BY_NAME[filter.path[-1].to or ""] if filter.path and filter.path[-1].to and not filter.linked else resource
-    member = owner.schema().fields.get(filter.field.name)
+    member = owner.published.fields.get(filter.field.name)
     return member.noun if isinstance(member, Reference) else None
 
 
@@ -229,7 +229,7 @@ def bars(resource: Resource, facets: Mapping[str, Any]) -> Iterator[Mapping[str,
 
 def columns(resource: Resource, address: Address | None = None, without: str = "") -> Sequence[Column]:
     """Return the heads of the columns, with the address that sorts a list by each of them; a part of a list has none."""
-    schema, heads = resource.schema(), []
+    schema, heads = resource.published, []
     for name in (label_member(resource), *columns_of(resource)):
         member = schema.fields[name]
         title = label_of(resource.singular) if name in {"id", label_member(resource)} else texts.title(name)
@@ -251,7 +251,7 @@ def _sorting(resource: Resource, address: Address, name: str) -> tuple[str, str]
 
 def rows(resource: Resource, records: Sequence[Mapping[str, Any]], reader: Reader, without: str = "") -> Iterator[Any]:
     """Yield the cells of each record: the link of its label, then its columns; one that all share is left ``without``."""
-    schema = resource.schema()
+    schema = resource.published
     for record in records:
         head = values.link(reader, resource.name, record["id"])
         cells = [

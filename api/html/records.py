@@ -52,7 +52,7 @@ def marker(record: Mapping[str, Any], citations: Sequence[Mapping[str, Any]]) ->
 
 def facts(resource: Resource, record: Mapping[str, Any], reader: Reader) -> Sequence[Fact]:
     """Return the facts of a record, those that it shows first in front."""
-    schema, first = resource.schema(), resource.look.columns
+    schema, first = resource.published, resource.look.columns
     names = [name for name in schema.fields if name in record and name not in {*APART, label_member(resource)}]
     names.sort(key=lambda name: first.index(name) if name in first else len(first))
     return [

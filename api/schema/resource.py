@@ -175,6 +175,11 @@ class Resource:
         return scalars(self.schema, self.model)
 
     @cached_property
+    def published(self) -> Document:
+        """The schema of its documents, made once: that takes longer than to look at it."""
+        return self.schema()
+
+    @cached_property
     def members(self) -> tuple[str, ...]:
         """Names of the document's members, in the order of a CSV's columns; `fields=` takes them."""
         return tuple(self.schema().fields)

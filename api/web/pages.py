@@ -45,7 +45,7 @@ def names(session: Session, resource: Resource, documents: Sequence[str], *other
     records = [json.loads(document) for document in documents]
     asked = {*others, *((resource.name, record["id"]) for record in records if "id" in record)}
     for record in records:
-        asked |= {*values.references(resource.schema(), record)}
+        asked |= {*values.references(resource.published, record)}
     return labels.named(session, sorted(asked))
 
 
@@ -133,10 +133,10 @@ def referred(profile: Profile | None) -> Iterator[tuple[str, str]]:
         for text in row.result.page.documents:
             content = json.loads(text)
             yield row.resource.name, content["id"]
-            yield from values.references(row.resource.schema(), content)
+            yield from values.references(row.resource.published, content)
     if profile and profile.citations:
         for text in profile.citations.page.documents:
-            yield from values.references(BY_NAME["citations"].schema(), json.loads(text))
+            yield from values.references(BY_NAME["citations"].published, json.loads(text))
 
 
 def search(body: Mapping[str, Any], text: str) -> Response:
@@ -169,7 +169,7 @@ def names_in(session: Session, resource: Resource, revisions: Sequence[Revision]
 
 def history(resource: Resource, id: str, rows: Sequence[Mapping[str, Any]], names: Names, following: str | None) -> Response:
     """Return the page of a record's history: who changed which members, when and why."""
-    reader, schema = Reader(names, root()), resource.schema()
+    reader, schema = Reader(names, root()), resource.published
     said = [
         {
             **row,
