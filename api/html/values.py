@@ -33,7 +33,9 @@ class Reader:
 
 def link(reader: Reader, noun: str, id: str) -> Markup:
     """Return a link to a record, by its name."""
-    return Markup('<a href="{}/{}/{}">{}</a>').format(reader.root, noun, id, reader.names.get((noun, id), id))
+    # A page has hundreds of these, and Markup.format takes three times as long.
+    name = reader.names.get((noun, id), id)
+    return Markup(f'<a href="{escape(reader.root)}/{escape(noun)}/{escape(id)}">{escape(name)}</a>')  # noqa: S704 - all is escaped
 
 
 def shown(reader: Reader, member: fields.Field[Any], value: Any, record: Mapping[str, Any], pointer: str = "") -> Markup:
