@@ -1,6 +1,5 @@
 """The start: a page for people, and an index for machines."""
 
-import hashlib
 from typing import Any, NamedTuple
 
 from flask import Response, current_app
@@ -18,13 +17,13 @@ from api.web.consistency import reading
 from api.web.headers import CONDITIONS, HEADERS, UNCHANGED, VARY
 from api.web.negotiation import HTML
 from api.web.openapi import SUMMARY, TITLE
-from api.web.responses import JSON, conditional, json_response, negotiate, tagged
+from api.web.responses import JSON, json_response, negotiate, tagged
 from api.web.urls import base_url
 
 PAGE: dict[str, Any] = {"schema": {"type": "string"}, "content_type": HTML}
-# The nouns whose records the start page counts.
 # Changes that the start page shows.
 LATEST = 5
+# The nouns whose records it counts.
 COUNTED = ("cities", "awards", "initiatives", "citations")
 
 blueprint = Blueprint("front", __name__, description="The start: a page for people, and an index for machines.")
@@ -103,9 +102,7 @@ def index(_arguments: dict[str, Any]) -> Response:
         "nouns": nouns,
         "links": [EXAMPLE | {"url": base + EXAMPLE["url"]}, *links],
     }
-    response = json_response(body)
-    etag = hashlib.sha256(response.get_data()).hexdigest()[:16]
-    response = conditional(etag) or tagged(response, etag)
+    response = frames.stable(json_response(body))
     response.headers["Vary"] = "Accept"
     return response
 

@@ -1,10 +1,8 @@
 """What pages need besides data: their style sheet and icon, and what crawlers read."""
 
-import hashlib
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack, closing
 from functools import cache
-from pathlib import Path
 
 from flask import Response
 from markupsafe import escape
@@ -17,7 +15,7 @@ from api.ledger import head, merkle
 from api.ledger.models import BATCH, CURRENT, Revision
 from api.resources import BY_NAME, RESOURCES
 from api.schema.formats import chunks
-from api.web import tags
+from api.web import frames, tags
 from api.web.consistency import reading
 from api.web.places import streaming
 from api.web.responses import conditional, tagged, whole_or_streamed
@@ -41,21 +39,17 @@ def static(name: str) -> Response:
     """Answer with a file of the pages. Raises a 404."""
     if name not in STATIC:
         raise NotFound
-    content = _file(name)
-    etag = hashlib.sha256(content).hexdigest()[:16]
-    return conditional(etag) or tagged(Response(content, content_type=STATIC[name]), etag)
+    return frames.stable(Response(_file(name), content_type=STATIC[name]))
 
 
 @cache
 def _file(name: str) -> bytes:
-    return (Path(HERE) / "static" / name).read_bytes()
+    return (HERE / "static" / name).read_bytes()
 
 
 def robots() -> Response:
     """Answer with what crawlers may read: pages of lists without filters, since their combinations have no end."""
-    text = ROBOTS.format(base_url())
-    etag = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return conditional(etag) or tagged(Response(text, content_type="text/plain; charset=utf-8"), etag)
+    return frames.stable(Response(ROBOTS.format(base_url()), content_type="text/plain; charset=utf-8"))
 
 
 def sitemap() -> Response:
@@ -82,7 +76,7 @@ def sitemap_part(noun: str, part: int) -> Response:
 
 
 def parts_of(records: int) -> int:
-    """Return the number of parts for so many records; ids are spread evenly over the buckets of the digest."""
+    """Return the number of parts for a number of records; ids are spread evenly over the buckets of the digest."""
     return min(-(-records // PART), merkle.BUCKETS)
 
 

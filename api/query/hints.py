@@ -35,7 +35,7 @@ class Hint:
 def hints(list_: Listing, *, is_empty: bool) -> list[Hint]:
     """Return a hint for each value, and `MAX_HINTS` at most, that a list requires and that no record of the noun has.
 
-    In an empty list all conditions are looked at, in another one only slugs and choices of which there are several.
+    An empty list has hints for all its conditions, another one only for slugs and choices with several values.
     """
     values = defaultdict[str, dict[Any, None]](dict)
     for row in required(list_.query.where):

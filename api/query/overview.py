@@ -38,15 +38,15 @@ class Ranking:
 
 def newest_survey(session: Session, planner: Planner) -> Mapping[str, Any] | None:
     """Return the newest edition of all surveys; None if there is none."""
-    found = read(session, planner, "surveys", sort="-year", limit="1", count="none").page.documents
-    return json.loads(found[0]) if found else None
+    documents = read(session, planner, "surveys", sort="-year", limit="1", count="none").page.documents
+    return json.loads(documents[0]) if documents else None
 
 
 def rankings(session: Session, survey: Mapping[str, Any], planner: Planner) -> Sequence[Ranking]:
     """Return the rankings of a survey by category; of a long one, the first `MAX_LIMIT` awards."""
     sort = {"sort": "category,rank", "limit": str(MAX_LIMIT), "count": "none"}
-    found = read(session, planner, "awards", survey=survey["id"], **sort).page.documents
-    awards = [json.loads(document) for document in found]
+    documents = read(session, planner, "awards", survey=survey["id"], **sort).page.documents
+    awards = [json.loads(document) for document in documents]
     known = {row["category"]: row for row in survey["categories"]}
     order = dict.fromkeys([*known, *(award["category"] for award in awards)])
     return [

@@ -16,7 +16,7 @@ from api.schema.resource import Resource
 
 NOUNS = [resource.name for resource in RESOURCES]
 SCOPES = {resource.singular: resource for resource in RESOURCES if resource.is_scope}
-# Of each noun of the feed, at most this number of ids.
+# Ids of a noun that a part can have, at most.
 MOST = 20
 
 
@@ -40,7 +40,7 @@ SCOPE_PARAMETERS = {name: _scope(noun) for name, noun in SCOPES.items()}
 def hints_of(session: Session, part: Part, rows: int) -> dict[str, Any]:
     """Return `hints`, a member of an answer, with each city and survey of its part that there never was.
 
-    As in lists: of an answer with rows, only values of which there are several are looked at.
+    As in lists, an answer with rows has hints only for a parameter with several values.
     """
     scopes = [(BY_NAME[noun], id) for noun, ids in part.scopes for id in ids if not rows or len(ids) > 1]
     unknown = [(noun, id) for noun, id in scopes if history.newest(session, noun.name, id) is None]

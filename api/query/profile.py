@@ -1,6 +1,6 @@
 """What the dataset says of one record: the records that refer to it, the first of each kind, and its citations."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -8,10 +8,9 @@ from sqlalchemy.orm import Session
 from api.query import lists, parser
 from api.query.language import MAX_LIMIT
 from api.query.lists import Result
-from api.query.order import is_many
 from api.query.plan import Planner
 from api.resources import BY_NAME, RESOURCES
-from api.schema.resource import Resource
+from api.schema.resource import Relation, Resource
 
 # Records of a list on the page of another record.
 FIRST = 10
@@ -40,7 +39,7 @@ class Profile:
 def profile(session: Session, resource: Resource, id: str, planner: Planner) -> Profile:
     """Return the profile of a record as it is now."""
     related = []
-    for name, description, target, filter in (*_leading_back(resource), *_leading_here(resource)):
+    for name, description, target, filter in _referring(resource):
         query = parser.parse(target, [(filter, [id]), ("limit", [str(FIRST)])])
         if (result := lists.read(session, query, planner)).total:
             related.append(RelatedList(name, description, target, filter, result))
@@ -54,25 +53,23 @@ def _citations(session: Session, resource: Resource, id: str, planner: Planner) 
     return lists.read(session, query, planner)
 
 
-def _leading_here(resource: Resource) -> Iterator[tuple[str, str, Resource, str]]:
-    """Yield the nouns that refer to a noun which does not know of it, such as citations to their source."""
-    known = {relation.to for relation in resource.relations}
+def _referring(resource: Resource) -> Sequence[tuple[str, str, Resource, str]]:
+    """Return the lists of records that refer to a noun, in reading order: name, description, noun, and filter.
+
+    A relation of the noun itself, the other way round, gives the name; without one it is that of the other noun. Lists that
+    the record itself has are left out.
+    """
+    referring = []
     for other in RESOURCES:
-        for relation in other.relations:
-            if relation.to == resource.name and other.name not in known:
-                yield other.name, "", other, relation.prefix
-
-
-def _leading_back(resource: Resource) -> Sequence[tuple[str, str, Resource, str]]:
-    """Return the relations to many records that have a relation back, with the filter that follows it, in reading order."""
+        for relation in (row for row in other.relations if row.to == resource.name):
+            back = next((row for row in resource.relations if _is_inverse(row, relation)), None)
+            if back is None:
+                referring.append((other.name, "", other, relation.prefix))
+            elif back.name not in resource.members:
+                referring.append((back.name, back.description, other, relation.prefix))
     first = resource.look.lists
-    back = [
-        (relation, other.prefix)
-        for relation in resource.relations
-        # The record itself lists the others.
-        if relation.to and is_many(relation) and relation.name not in resource.members
-        for other in BY_NAME[relation.to].relations
-        if other.to == resource.name and other.owner is relation.target and other.target is relation.owner
-    ]
-    back.sort(key=lambda row: first.index(row[0].name) if row[0].name in first else len(first))
-    return [(relation.name, relation.description, BY_NAME[relation.to or ""], filter) for relation, filter in back]
+    return sorted(referring, key=lambda row: first.index(row[0]) if row[0] in first else len(first))
+
+
+def _is_inverse(relation: Relation, other: Relation) -> bool:
+    return relation.owner is other.target and relation.target is other.owner

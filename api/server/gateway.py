@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 from flask import Flask
@@ -24,6 +25,7 @@ from api.server.streams import Pipe, StalledError
 from api.server.tasks import begin_at_once, first_step_ends
 from api.server.threads import Threads
 from api.settings import Settings
+from api.web.application import prepare
 from api.web.cache import Answer, Cache, plain_read
 from api.web.news import news
 from api.web.places import CHANGES, HELD, VERSION, client_of, on_gateway
@@ -74,6 +76,7 @@ class Gateway:
     def __init__(self, app: Flask, settings: Settings) -> None:
         """Serve an application, which gets more places for slow requests than on a server without a gateway."""
         self.settings = settings
+        self.prepare = partial(prepare, app)
         self.app: Callable[..., Iterable[bytes]] = app.wsgi_app
         self.cache = app.wsgi_app if isinstance(app.wsgi_app, Cache) else None
         self.state: WatchedState | None = None
@@ -107,7 +110,7 @@ class Gateway:
             return
         await first_step_ends()
         environ = environ_of(scope)
-        self.proxies.read(environ)
+        self.prepare(environ)
         self.connections.begin(peer)
         try:
             body, refusal = await self.bodies.receive(environ, proto)

@@ -1,6 +1,5 @@
 """The classes of the application and of its requests."""
 
-import re
 from collections.abc import Callable, Iterable
 from typing import IO, Any
 
@@ -11,15 +10,8 @@ from werkzeug.utils import cached_property
 from werkzeug.wsgi import get_input_stream
 
 from api.errors import ProblemError, error_item
-from api.resources import RESOURCES
-from api.schema.formats import FORMATS
-from api.web.negotiation import ATOM
+from api.web import suffixes
 from api.web.proxies import proxies_of
-
-SUFFIX = re.compile(r"(?:(/.+)|/index)\.(json|html|atom)")
-SUFFIXES = {name: row.media_type for name, row in FORMATS.items()} | {"atom": ATOM}
-FILES = ("/docs/", "/static/")
-KEPT = {"/openapi.json", *(f"/{noun.name}.json" for noun in RESOURCES)}
 
 
 class Request(flask.Request):
@@ -48,14 +40,10 @@ class Request(flask.Request):
         return body
 
 
-def read_suffix(environ: dict[str, Any]) -> None:
-    """Take the suffix of a path for what `Accept` says, so that every address has a page and data of its own.
-
-    The lists have a route for their suffixes, and the OpenAPI document is a file with one.
-    """
-    match = SUFFIX.fullmatch(environ["PATH_INFO"])
-    if match and match[0] not in KEPT and not match[0].startswith(FILES):
-        environ["PATH_INFO"], environ["HTTP_ACCEPT"] = match[1] or "/", SUFFIXES[match[2]]
+def prepare(app: Flask, environ: dict[str, Any]) -> None:
+    """Read what proxies and a suffix say of a request. A server that calls `wsgi_app` itself calls this before."""
+    proxies_of(app).read(environ)
+    suffixes.read(environ)
 
 
 class App(Flask):
@@ -63,8 +51,7 @@ class App(Flask):
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer a request as its client sent it, through the answer cache."""
-        proxies_of(self).read(environ)
-        read_suffix(environ)
+        prepare(self, environ)
         return super().__call__(environ, start_response)
 
     request_class = Request

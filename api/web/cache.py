@@ -18,7 +18,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.http import unquote_etag
 
 from api.db.database import Database
-from api.web import tags
+from api.web import suffixes, tags
 from api.web.negotiation import preferred_coding, preferred_types
 from api.web.request_ids import request_name
 from api.web.watch import PostgresWatch, SqliteWatch, WatchedState
@@ -250,7 +250,7 @@ class Cache:
 def read_of(environ: Environ) -> PlainRead | None:
     """Return the plain read that a WSGI request asks for; None if it asks for something else."""
     headers = {name: value for name, variable in VARIABLES.items() if (value := environ.get(variable)) is not None}
-    path = environ["SCRIPT_NAME"], environ["PATH_INFO"]
+    path = environ["SCRIPT_NAME"], environ.get(suffixes.SENT) or environ["PATH_INFO"]
     return plain_read(environ["REQUEST_METHOD"], environ["wsgi.url_scheme"], path, environ["QUERY_STRING"], headers)
 
 
@@ -267,9 +267,9 @@ def plain_read(method: str, scheme: str, path: tuple[str, str], query: str, head
         return None
     if get("content-length") not in {None, "", "0"}:
         return None
-    coding = get("accept-encoding", "")
+    coding, (_, media_type) = get("accept-encoding", ""), suffixes.split(path[1])
     return PlainRead(
-        (scheme, host, path, query, preferred_types(get("accept", "")), preferred_coding(coding)),
+        (scheme, host, path, query, preferred_types(media_type or get("accept", "")), preferred_coding(coding)),
         query,
         method == "HEAD",
         get("if-none-match"),

@@ -13,6 +13,7 @@ from api.query.parameters import OF_PAGES
 from api.resources import RESOURCES
 from api.schema.choices import label_of
 from api.schema.formats import FORMATS
+from api.web import suffixes
 from api.web.negotiation import ATOM, HTML, preferred_types
 from api.web.responses import MAX_LINK, conditional, tagged
 from api.web.urls import base_url, root
@@ -75,13 +76,14 @@ def stable(response: Response) -> Response:
 
 
 def here() -> Address:
-    """Return the address of the request, as links on its page have it."""
-    return Address(root() + own_path(), [*request.args.items(multi=True)])
+    """Return the address of the request, as links on its page have it: with its suffix, so that they lead to pages."""
+    path = suffixes.kept(request.environ, request.path)
+    return Address(root() + quoted(path), [*request.args.items(multi=True)])
 
 
-def own_path() -> str:
-    """Return the path of the request as a URL has it: a client may send any character in it."""
-    return quote(request.path, safe="/:@!$&'()*+,;=~")
+def quoted(path: str) -> str:
+    """Return a path as a URL has it: a client may send any character in it."""
+    return quote(path, safe="/:@!$&'()*+,;=~")
 
 
 def tidy() -> Response | None:
@@ -90,7 +92,7 @@ def tidy() -> Response | None:
     kept = [row for row in address.arguments if row[1]]
     if len(kept) == len(address.arguments):
         return None
-    return redirect(base_url() + str(Address(own_path(), kept)), SEE_OTHER)  # type: ignore[return-value]
+    return redirect(base_url() + str(Address(address.path.removeprefix(root()), kept)), SEE_OTHER)  # type: ignore[return-value]
 
 
 def page(
@@ -100,13 +102,14 @@ def page(
 
     ``described`` is the name and the description of that data for search engines.
     """
-    address = Address(own_path(), [*request.args.items(multi=True)])
+    address = Address(quoted(request.path), [*request.args.items(multi=True)])
     canonical = base_url() + str(address.without("cursor", "limit"))
+    bare = "/index" if address.path == "/" else address.path
     forms = [
         {
             "name": name.upper() if name in {*FORMATS, "atom"} else f"a table of its {name.split('.')[0]} (CSV)",
             "media_type": ATOM if name == "atom" else FORMATS[name.split(".")[-1]].media_type,
-            "address": base_url() + str(Address(f"{own_path().rstrip('/')}.{name}", _of(name, address))),
+            "address": base_url() + str(Address(f"{bare}.{name}", _of(name, address))),
         }
         for name in alternates
     ]

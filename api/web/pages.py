@@ -29,7 +29,7 @@ from api.resources import BY_NAME
 from api.schema.choices import label_of
 from api.schema.fields import instant
 from api.schema.resource import Resource
-from api.web.frames import here, page
+from api.web.frames import here, page, quoted
 from api.web.negotiation import ATOM
 from api.web.openapi import SUMMARY, TITLE
 from api.web.urls import base_url, root
@@ -267,6 +267,7 @@ def front(  # noqa: PLR0913, PLR0917 - what the page shows
     """Return the start page."""
     return page(
         "front.html",
+        alternates=("json",),
         described=(TITLE, SUMMARY),
         title="City governments, their awards, and who says so",
         survey=survey,
@@ -292,9 +293,11 @@ def changes(rows: Sequence[NewChange], names: Sequence[str], following: str | No
     """Return the page of the newest changes, by day, or the Atom feed of them."""
     said = told(rows, names)
     if is_feed:
+        query = str(Address("", [*request.args.items(multi=True)]))
         # A feed without entries was never updated.
         updated = said[0]["moment"] if said else "1970-01-01T00:00:00Z"
-        text = NOT_IN_XML.sub("", templates.render("changes.xml", base=base_url(), rows=said, updated=updated))
+        shown = {"base": base_url(), "path": quoted(request.path), "query": query, "rows": said, "updated": updated}
+        text = NOT_IN_XML.sub("", templates.render("changes.xml", **shown))
         return Response(text, content_type=f"{ATOM}; charset=utf-8")
     days = [(day, [*of_day]) for day, of_day in itertools.groupby(said, key=lambda row: row["day"])]
     return page(

@@ -17,7 +17,7 @@ from api.db.wal import WriteAheadLog
 from api.errors import ProblemError, error_item, shorten
 from api.schema import strict_json
 from api.schema.formats import FORMATS
-from api.web import tags
+from api.web import suffixes, tags
 from api.web.cache import CACHE_CONTROL
 from api.web.negotiation import preferred_types
 from api.web.urls import base_url
@@ -179,4 +179,4 @@ def address(arguments: MultiDict[str, str], *, without: str = "", **changed: str
     """Return the absolute URL of this path with these query parameters, some of them changed or left out."""
     kept = [(name, values) for name, values in arguments.lists() if name not in {without, *changed}]
     text = urlencode([*kept, *((name, [value]) for name, value in changed.items())], doseq=True, safe=SAFE)
-    return base_url() + request.path + (f"?{text}" if text else "")
+    return base_url() + suffixes.kept(request.environ, request.path) + (f"?{text}" if text else "")

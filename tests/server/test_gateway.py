@@ -138,3 +138,46 @@ def test_nobody_waits_until_a_use_is_noted(settings: Settings, database: Databas
             with closing(connection):
                 connection.request("GET", "/keys", headers={"Authorization": f"Bearer {secret}"})
                 assert connection.getresponse().status == 200
+
+
+SUFFIXED = (
+    *(
+        "/index.json",
+        "/index.html",
+        "/cities.html",
+        "/cities/boston-ma.json",
+        "/cities/boston-ma.html",
+        "/changes.json?kinds=cities",
+    ),
+    *("/changes.html", "/changes.atom", "/changes/cities.html", "/search.html?q=data", "/search.json?q=data", "/enums.json"),
+    *("/cities/boston-ma/history.html", "/problems.html", "/problems/conflict.json", "/suggest.json?q=bos", "/nowhere.html"),
+)
+
+
+@ON_SQLITE
+def test_suffixes(settings: Settings) -> None:
+    """A suffix goes before `Accept` on the wire as in the application, and what is cached under it is no other address's."""
+    types = {"json": "application/json", "html": "text/html; charset=utf-8", "atom": "application/atom+xml; charset=utf-8"}
+    browser = "text/html,application/xhtml+xml,*/*;q=0.8"
+    with server(settings, CACHE_LAG=0) as port:
+
+        def ask(path: str, accept: str) -> tuple[int, str | None, bytes, str]:
+            connection = HTTPConnection("127.0.0.1", port, timeout=10)
+            with closing(connection):
+                connection.request("GET", path, headers={"Accept": accept})
+                answer = connection.getresponse()
+                timing = answer.headers.get("Server-Timing") or ""
+                return answer.status, answer.headers["Content-Type"], answer.read(), timing.partition(",")[0]
+
+        for path in SUFFIXED:
+            suffix = path.partition("?")[0].rpartition(".")[2]
+            status = 404 if "nowhere" in path else 200
+            answers = [ask(path, accept) for accept in (browser, "*/*")]
+            assert [(path, *answer[:2]) for answer in answers] == [(path, status, types[suffix])] * 2
+            if status == 200:
+                assert answers[0][2] == answers[1][2]
+                assert answers[1][3] == "cache;desc=hit", path
+        # Links of a page with a suffix lead to pages, and those of the address without one have none.
+        pages = {path: ask(path, browser)[2] for path in ("/cities.html?state=CA", "/cities?state=CA")}
+        assert b'href="/cities.html' in pages["/cities.html?state=CA"]
+        assert b'href="/cities.html' not in pages["/cities?state=CA"]

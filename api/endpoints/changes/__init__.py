@@ -48,12 +48,16 @@ class Changes(ReadView):
 class NounChanges(ReadView):
     """The feed of one noun."""
 
-    @blueprint.response(200, FlatChangesSchema, description="A page of changes.", headers=HEADERS | LINK)
-    @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
+    @blueprint.response(200, FlatChangesSchema, description="A page of changes.", headers=HEADERS | LINK | VARY)
+    @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS | VARY, success=True)
     @documents(blueprint, *FEED_PROBLEMS, "not-found")
     @blueprint.doc(
         operationId="changes_of", summary="Follow every change of a noun", parameters=query_parameters(FLAT_PARAMETERS)
     )
     def get(self, noun: str) -> Response:
         """Read the changes of one noun as flat objects for ETL tools: each record with `changed_at` and `deleted`."""
-        return read_feed(read_query(FLAT_PARAMETERS, kinds=(noun_named(noun).name,)), envelopes.flat_change)
+        media_type = negotiate(JSON, HTML, ATOM)
+        query = read_query(FLAT_PARAMETERS, kinds=(noun_named(noun).name,), for_people=media_type != JSON)
+        response = read_newest(query, media_type) if query.newest_first else read_feed(query, envelopes.flat_change)
+        response.headers["Vary"] = "Accept"
+        return response

@@ -17,7 +17,7 @@ from api.web import envelopes, positions, tags
 from api.web.consistency import as_of_version, reading, version_problems
 from api.web.news import news
 from api.web.places import CHANGES, streaming, waiting
-from api.web.responses import JSON, address, conditional, link_header, negotiate, streamed, tagged
+from api.web.responses import JSON, address, conditional, link_header, streamed, tagged
 
 Renderer = Callable[[history.RevisionRow, str], str]
 
@@ -28,7 +28,6 @@ def read_feed(query: FeedQuery, render: Renderer) -> Response:
     If too many requests wait already, or if the server stops, this one does not: a client that polls then comes again, as after
     a wait without news.
     """
-    negotiate(JSON)
     commits = news()
     with waiting(CHANGES) if query.wait else nullcontext() as may_wait:
         deadline = time.monotonic() + (query.wait if may_wait else 0)
