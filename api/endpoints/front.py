@@ -6,25 +6,19 @@ from flask import Response, current_app
 from marshmallow import Schema, fields
 
 from api import __version__
-from api.ledger import feed, head
-from api.ledger.cursors import Position
-from api.query import labels, overview
-from api.query.labels import Hit
+from api.ledger import head
 from api.resources import RESOURCES
-from api.web import frames, pages, tags
+from api.web import frames, tags
 from api.web.blueprints import Blueprint, NoArguments, documents
 from api.web.consistency import reading
 from api.web.headers import CONDITIONS, HEADERS, UNCHANGED, VARY
 from api.web.negotiation import HTML
 from api.web.openapi import SUMMARY, TITLE
+from api.web.pages.overviews import start_page
 from api.web.responses import JSON, json_response, negotiate, tagged
 from api.web.urls import base_url
 
 PAGE: dict[str, Any] = {"schema": {"type": "string"}, "content_type": HTML}
-# Changes that the start page shows.
-LATEST = 5
-# The nouns whose records it counts.
-COUNTED = ("cities", "awards", "initiatives", "citations")
 
 blueprint = Blueprint("front", __name__, description="The start: a page for people, and an index for machines.")
 
@@ -109,22 +103,9 @@ def index(_arguments: dict[str, Any]) -> Response:
 
 def read_front() -> Response:
     """Answer with the start page for people."""
-    planner = current_app.extensions["planner"]
     with reading() as session:
         state = head.state(session)
-        etag = tags.of_dataset(state, *frames.tag_parts())
-        if unchanged := frames.unchanged(etag):
-            return unchanged
-        survey = overview.newest_survey(session, planner)
-        ranked = overview.rankings(session, survey, planner) if survey else ()
-        priorities = overview.read(session, planner, "initiatives", facets="priority", limit="0")
-        figures = [*overview.largest_figures(session)]
-        totals = {name: head.records(session, name) for name in COUNTED}
-        names = labels.named(session, pages.front_names(survey, ranked, figures))
-        # With a target, the reader is not one that began with nothing and needs no deletions.
-        changes = feed.Feed(Position(0, target=state.version), state.version)
-        newest = feed.newest(session, changes, state.version + 1, LATEST)
-        called = labels.labels(session, [Hit(row.row.kind, row.row.id, row.document or "{}") for row in newest])
-        latest = pages.told(newest, called)
-        response = pages.front(survey, ranked, priorities.facets["priority"], figures, totals, latest, names, state.version)
-    return tagged(response, etag)
+        etag = tags.of_dataset(state, *frames.tag_parts(HTML))
+        return frames.unchanged(etag, HTML) or tagged(
+            start_page(session, current_app.extensions["planner"], state.version), etag
+        )

@@ -14,13 +14,14 @@ from api.query.language import DEFAULT_LIMIT, MAX_LIMIT
 from api.query.parameters import MIN_VERSION, VERSION, Parameter
 from api.schema.fields import instant, is_slug
 from api.schema.resource import Resource
-from api.web import frames, pages, tags
+from api.web import frames, tags
 from api.web.blueprints import Blueprint, documents, noun_view
 from api.web.consistency import ReadView, reading, unknown_record
 from api.web.headers import CONDITIONS, HEADERS, LINK, UNCHANGED, VARY
 from api.web.negotiation import HTML
+from api.web.pages.records import history_page
 from api.web.parameters import id_parameter, query_parameters
-from api.web.responses import JSON, address, conditional, json_response, negotiate, tagged
+from api.web.responses import JSON, address, json_response, negotiate, tagged
 from api.web.schemas import (
     LinksSchema,
     MetaSchema,
@@ -98,9 +99,9 @@ class RecordHistory(ReadView):
 
     def get(self, id: str) -> Response:
         """Read every revision of a record, deletions too, the newest first: who wrote it, when, why, and what it changed."""
-        is_page = negotiate(JSON, HTML) == HTML
+        media_type = negotiate(JSON, HTML)
         query = parser.parse_named(PARAMETERS, request.args.lists())
-        response = read_history(self.resource, id, query, is_page=is_page)
+        response = read_history(self.resource, id, query, media_type)
         response.headers["Vary"] = "Accept"
         return response
 
@@ -119,26 +120,26 @@ def add_routes(blp: Blueprint, resource: Resource) -> None:
     blp.add_url_rule(path, "history", view, parameters=[id_parameter(resource), *CONDITIONS])
 
 
-def read_history(resource: Resource, id: str, query: dict[str, Any], *, is_page: bool = False) -> Response:
+def read_history(resource: Resource, id: str, query: dict[str, Any], media_type: str) -> Response:
     """Answer with revisions of a record, or with the page of them. Raises a 404."""
-    limit, parts = query.get("limit", DEFAULT_LIMIT), frames.tag_parts() if is_page else ()
+    limit, is_page = query.get("limit", DEFAULT_LIMIT), media_type == HTML
     with reading(query.get("min_version", 0)) as session:
         newest = history.newest(session, resource.name, id) if is_slug(id) else None
         if newest is None:
             raise unknown_record(session, resource, id)
-        etag = tags.of_version(head.state(session), newest.version, head.chain_at(session, newest.version), *parts)
-        # The page has names of other records.
-        etag = tags.of_dataset(head.state(session), *parts) if is_page else etag
-        if unchanged := (frames.unchanged if is_page else conditional)(etag):
+        state = head.state(session)
+        etag = tags.of_version(state, newest.version, head.chain_at(session, newest.version))
+        # A page has the names of other records.
+        etag = tags.of_dataset(state, *frames.tag_parts(media_type)) if is_page else etag
+        if unchanged := frames.unchanged(etag, media_type):
             return unchanged
         # One more than the page has, to compare the last of the page with.
         revisions = history.revisions_of(session, resource.name, id, query.get("before"), limit)
-        names = pages.names_in(session, resource, revisions) if is_page else {}
-    rows = [_row(revision, before) for revision, before in itertools.zip_longest(revisions, revisions[1:])][:limit]
-    following = address(request.args, before=str(revisions[limit - 1].version)) if len(revisions) > limit else None
+        rows = [_row(revision, before) for revision, before in itertools.zip_longest(revisions, revisions[1:])][:limit]
+        following = address(request.args, before=str(revisions[limit - 1].version)) if len(revisions) > limit else None
+        if is_page:
+            return tagged(history_page(session, resource, id, rows, following), etag)
     links = {"self": address(request.args), "next": following}
-    if is_page:
-        return tagged(pages.history(resource, id, rows, names, following), etag)
     return tagged(json_response({"data": rows, "links": links, "meta": {"version": newest.version}}, links), etag)
 
 

@@ -1,7 +1,6 @@
 """Reading the records of a noun: the list as pages or as a file, a search by an expression, and one record."""
 
 import itertools
-import json
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -15,20 +14,20 @@ from api.errors import ErrorList, ProblemError, error_item, nearest, shorten
 from api.html import lists as list_pages
 from api.ledger import head, history
 from api.ledger.models import Op
-from api.query import flat, language, lists, overview, parameters, parser
-from api.query.labels import Hit, labels
+from api.query import flat, language, lists, parameters, parser
 from api.query.language import Query
-from api.query.profile import profile
 from api.query.related import related
 from api.schema.fields import instant, is_slug
 from api.schema.formats import BY_MEDIA_TYPE, FORMATS, Format, chunks, table
 from api.schema.resource import Resource
-from api.web import envelopes, frames, pages, tags
+from api.web import envelopes, frames, tags
 from api.web.blueprints import Blueprint, Decorators, documents, noun_view
 from api.web.bodies import BODY_PROBLEMS
 from api.web.consistency import ReadView, as_of_version, reading, unknown_record, version_problems
 from api.web.headers import CONDITIONS, CONTENT_RANGE, HEADERS, LINK, NOT_KEPT, RANGE, UNCHANGED, VARY, header
 from api.web.negotiation import HTML
+from api.web.pages.lists import list_page
+from api.web.pages.records import record_page
 from api.web.parameters import filter_body, id_parameter, parameter_name, query_parameters
 from api.web.places import streaming
 from api.web.responses import (
@@ -115,8 +114,8 @@ class OneRecord(ReadView):
 
     def get(self, id: str) -> Response:
         """Read a record as it is now or, with `as_of`, as it was at a version or a time."""
-        is_page = negotiate(JSON, HTML) == HTML
-        response = read_record(parser.parse_record(self.resource, request.args.lists()), id, is_page=is_page)
+        media_type = negotiate(JSON, HTML)
+        response = read_record(parser.parse_record(self.resource, request.args.lists()), id, media_type)
         response.headers["Vary"] = "Accept"
         return response
 
@@ -218,15 +217,13 @@ def read_list(resource: Resource, format: Format, *expressions: Any) -> Response
         query = _for_people(query)
     with reading(query.min_version) as session:
         state = head.state(session)
-        etag = tags.of_dataset(state, *(frames.tag_parts() if is_page else ()))
+        etag = tags.of_dataset(state, *frames.tag_parts(format.media_type))
         # Caches know an answer by its URL, without the expressions in the body.
-        if not expressions and (unchanged := (frames.unchanged if is_page else conditional)(etag)):
+        if not expressions and (unchanged := frames.unchanged(etag, format.media_type)):
             return unchanged
         result = lists.read(session, query, current_app.extensions["planner"])
         if is_page:
-            conditions = list_pages.wanted(resource, [*request.args.items(multi=True)])
-            names = pages.names(session, resource, result.page.documents, *conditions)
-            return tagged(pages.listing(query, result, envelopes.facets(query, result), names, state.version), etag)
+            return tagged(list_page(session, query, result, envelopes.facets(query, result), state.version), etag)
     response = envelopes.listing(query, result, state.version)
     return no_store(response) if expressions else tagged(response, etag)
 
@@ -280,43 +277,23 @@ def _unknown_format(resource: Resource, format: str) -> ProblemError:
 # --- one record
 
 
-def read_record(query: Query, id: str, *, is_page: bool = False) -> Response:
-    """Answer with one record, now or in the past, or with its page. Raises 404 and 410."""
+def read_record(query: Query, id: str, media_type: str) -> Response:
+    """Answer with one record, now or in the past, as JSON or as its page. Raises 404 and 410."""
+    is_page = media_type == HTML
     with reading(query.min_version) as session:
         revision = _revision(session, query, id)
         # Related records change without the record.
         state = head.state(session) if query.include or flat.is_flat(query) or is_page else None
-        etag = tags.of_record(revision, state, *(frames.tag_parts() if is_page else ()))
-        if unchanged := (frames.unchanged if is_page else conditional)(etag):
+        etag = tags.of_record(revision, state, *frames.tag_parts(media_type))
+        if unchanged := frames.unchanged(etag, media_type):
             return unchanged
         if is_page and state:
-            return tagged(_record_page(session, query, revision.document or "", state.version), etag)
+            planner = current_app.extensions["planner"]
+            return tagged(record_page(session, query, revision.document or "", planner, state.version), etag)
         included = related(session, query.resource, [id], query.include, {})
         (document,) = flat.extended(session, query, [id], [revision.document or ""])
     version = state.version if state else revision.version
     return tagged(envelopes.record(query, document, included, version), etag)
-
-
-def _record_page(session: Session, query: Query, document: str, version: int) -> Response:
-    id = json.loads(document)["id"]
-    # The past has no index by which records could be found that referred to it.
-    about = profile(session, query.resource, id, current_app.extensions["planner"]) if query.as_of is None else None
-    asked = {*pages.referred(about)}
-    # A record of the past is called as it was then.
-    called = {(query.resource.name, id): labels(session, [Hit(query.resource.name, id, document)])[0]}
-    if query.resource.name != "surveys" or not about:
-        return pages.record(
-            query, document, about, {**pages.names(session, query.resource, [document], *asked), **called}, version
-        )
-    survey, planner = json.loads(document), current_app.extensions["planner"]
-    rankings = overview.rankings(session, survey, planner)
-    priorities = overview.read(session, planner, "initiatives", facets="priority", limit="0", **{"award.survey": id})
-    names = pages.names(session, query.resource, [document], *asked, *pages.front_names(survey, rankings, ()))
-    shown = {
-        "rankings": [*pages.ranked(rankings, names)],
-        "priorities": [*pages.by_priority(priorities.facets["priority"], **{"award.survey": id})],
-    }
-    return pages.record(query, document, about, names, version, **shown)
 
 
 def _revision(session: Session, query: Query, id: str) -> history.RevisionRow:

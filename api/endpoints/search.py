@@ -18,11 +18,12 @@ from api.query.language import SEARCHABLE, Find
 from api.query.parameters import FIND_PARAMETERS
 from api.resources import BY_NAME
 from api.schema.choices import label_of
-from api.web import envelopes, frames, pages, tags
+from api.web import envelopes, frames, tags
 from api.web.blueprints import Blueprint, documents
 from api.web.consistency import ReadView, reading
 from api.web.headers import CONDITIONS, HEADERS, LINK, UNCHANGED, VARY
 from api.web.negotiation import HTML
+from api.web.pages.lists import search_page
 from api.web.parameters import query_parameters
 from api.web.responses import JSON, address, conditional, json_response, negotiate, tagged
 from api.web.schemas import FacetSchema, LinksSchema, MetaSchema, PageSchema, highlights_field, schema_name
@@ -115,8 +116,8 @@ class SearchResults(ReadView):
         Records with all words side by side in the title come first, then those with all words in the title, then the others.
         Among these they are in order of the nouns, and of a noun the newest come first.
         """
-        is_page = negotiate(JSON, HTML) == HTML
-        response = read_search(parser.parse_find("search", request.args.lists()), is_page=is_page)
+        media_type = negotiate(JSON, HTML)
+        response = read_search(parser.parse_find("search", request.args.lists()), media_type)
         response.headers["Vary"] = "Accept"
         return response
 
@@ -139,14 +140,14 @@ class Suggestions(ReadView):
         return read_suggestions(parser.parse_find("suggest", request.args.lists()))
 
 
-def read_search(query: Find, *, is_page: bool = False) -> Response:
+def read_search(query: Find, media_type: str) -> Response:
     """Answer with a page of the records of every noun that a search finds."""
-    if is_page:
-        query = replace(query, highlights=True)
+    is_page = media_type == HTML
+    query = replace(query, highlights=query.highlights or is_page)
     with reading(query.min_version) as session:
         state = head.state(session)
-        etag = tags.of_dataset(state, *(frames.tag_parts() if is_page else ()))
-        if unchanged := (frames.unchanged if is_page else conditional)(etag):
+        etag = tags.of_dataset(state, *frames.tag_parts(media_type))
+        if unchanged := frames.unchanged(etag, media_type):
             return unchanged
         planner = current_app.extensions["planner"]
         hits, cursor = search.find(session, query, planner)
@@ -160,7 +161,7 @@ def read_search(query: Find, *, is_page: bool = False) -> Response:
         "links": links,
         "meta": {"version": state.version},
     }
-    return tagged(pages.search(body, query.text) if is_page else json_response(body, links), etag)
+    return tagged(search_page(body, query.text) if is_page else json_response(body, links), etag)
 
 
 def read_suggestions(query: Find) -> Response:

@@ -14,6 +14,8 @@ UNITS = {"billion": 1_000_000_000, "million": 1_000_000}
 LONGEST = 13
 
 
+# Members whose changes are no news to a reader.
+LEFT_OUT = {"/basis", "/attributions"}
 # Members whose names say less to a reader than these words.
 TITLES = {
     "parent": "Part of",

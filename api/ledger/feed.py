@@ -195,10 +195,11 @@ def _told(feed: Feed, columns: Sequence[Any]) -> RevisionRow:
 
 
 class NewChange(NamedTuple):
-    """A change with its author, the document before it, and the document of the record, also of one that it deletes."""
+    """A change with its author, whether it is its record's first, the document before it, and that of the record."""
 
     row: RevisionRow
     author: str | None
+    is_first: bool
     before: str | None
     document: str | None
 
@@ -210,7 +211,7 @@ def newest(session: Session, feed: Feed, below: int, limit: int) -> list[NewChan
     """
     values = {**feed.values, "end": below - 1, "limit": limit}
     rows = statements.rows(session, ("newest first", feed.shape), lambda: _newest(feed), values)
-    return [NewChange(_told(feed, row), *row[-3:]) for row in rows]
+    return [NewChange(_told(feed, row), *row[-4:]) for row in rows]
 
 
 def _newest(feed: Feed) -> Select[Any]:
@@ -218,6 +219,7 @@ def _newest(feed: Feed) -> Select[Any]:
     chosen = _limited(feed, [Revision.version], _up_to(END), desc, there)
     before = aliased(Revision)
     of_record = and_(before.kind == Revision.kind, before.id == Revision.id, before.superseded == Revision.version)
-    statement = select(*_columns(feed), Revision.author, before.document, func.coalesce(Revision.document, before.document))
+    statement = select(*_columns(feed), Revision.author, before.version.is_(None), before.document)
+    statement = statement.add_columns(func.coalesce(Revision.document, before.document))
     statement = statement.outerjoin(before, of_record)
     return statement.where(Revision.version.in_(select(*chosen.subquery().c))).order_by(Revision.version.desc())

@@ -223,7 +223,10 @@ surveys = Resource(
     belonging=("awards", "citations"),
     facets=("name", "year", "conducted_by", "state", "priority", "basis"),
     look=Look(
-        columns=("year", "conducted_by", "cities_recognized"), filters=("name", "year", "conducted_by"), lists=("awards",)
+        columns=("year", "conducted_by", "cities_recognized"),
+        filters=("name", "year", "conducted_by"),
+        lists=("awards",),
+        ranking=True,
     ),
     relations=(
         Relation(

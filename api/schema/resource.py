@@ -104,12 +104,13 @@ class Look:
 
     ``columns`` are the members that a list shows behind the label, and ``filters`` those that its form offers; a noun without
     them has its first short members and its first facets. ``lists`` are the relations whose records follow on a record's page,
-    in this order, before all others.
+    in this order, before all others. ``ranking``: the page shows its awards as rankings, by category.
     """
 
     columns: Sequence[str] = ()
     filters: Sequence[str] = ()
     lists: Sequence[str] = ()
+    ranking: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -26,8 +26,10 @@ POLICY = (
 SEE_OTHER = 303
 
 
-def tag_parts(media_type: str = HTML) -> tuple[str, str]:
-    """Return the parts of the entity tag of a page that tell it from JSON, and from a page of other templates."""
+def tag_parts(media_type: str) -> tuple[str, ...]:
+    """Return the parts of an entity tag that tell a page from JSON, and from a page of other templates."""
+    if media_type not in {HTML, ATOM}:
+        return ()
     return media_type.split("/")[1].split("+", maxsplit=1)[0], templates.fingerprint()
 
 
@@ -52,10 +54,10 @@ def wants_page() -> bool:
     return preferred_types(request.headers.get("Accept", ""))[:1] == (HTML,)
 
 
-def unchanged(etag: str) -> Response | None:
-    """Return a 304 for a page that the client has, else None. Raises a 412, as `conditional` does."""
+def unchanged(etag: str, media_type: str) -> Response | None:
+    """Return a 304 if the client has the answer, with the policy of a page. Raises a 412, as `conditional` does."""
     response = conditional(etag)
-    if response:
+    if response and media_type == HTML:
         response.headers["Content-Security-Policy"] = POLICY
         response.vary.add("Accept")
     return response
@@ -72,7 +74,7 @@ def guarded(text: str) -> Response:
 def stable(response: Response) -> Response:
     """Return an answer that only a new release changes, with a tag of its content, or a 304."""
     etag = hashlib.sha256(response.get_data()).hexdigest()[:16]
-    return (unchanged if response.mimetype == HTML else conditional)(etag) or tagged(response, etag)
+    return unchanged(etag, response.mimetype or "") or tagged(response, etag)
 
 
 def here() -> Address:

@@ -1,5 +1,6 @@
 """Pages: the same data as the JSON, in words, with names instead of ids, and a way to everything else."""
 
+import datetime as dt
 import json
 import re
 from dataclasses import replace
@@ -11,10 +12,13 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from api.db.database import Database
 from api.endpoints.pages import parts_of
+from api.ledger import retention
 from api.resources import RESOURCES
 from api.schema.resource import Resource
 from tests.support import former
+from tests.support.answers import ANY
 from tests.support.applications import BASE, serving
 from tests.support.databases import ON_SQLITE, Store, template, upgrade
 from tests.support.records import nouns
@@ -292,3 +296,19 @@ def test_what_a_feed_may_not_have(curator: FlaskClient) -> None:
     assert answer.status_code in {200, 201}, answer.text
     feed = ET.fromstring(curator.get("/changes.atom?limit=1").text)  # noqa: S314 - it is ours
     assert "ab" in "".join(feed.itertext())
+
+
+@ON_SQLITE
+def test_what_was_trimmed_was_there(curator: FlaskClient, database: Database) -> None:
+    """A record whose former document was trimmed is told as changed, and only one that had none as added."""
+    for summary in ("One.", "Two."):
+        curator.patch("/cities/boston-ma", json={"summary": summary}, headers=ANY)
+    new = {"id": "a-zz", "name": "A", "state": "ZZ", "country": "US"}
+    assert curator.post("/cities", json=new).status_code == 201
+    with database.writing() as session:
+        retention.trim(session, dt.datetime(2999, 1, 1, tzinfo=dt.UTC))
+    text = page_of(curator, "/changes?kinds=cities&limit=2").text
+    assert [line.strip() for line in text.splitlines() if "(cities)" in line] == [
+        "A (cities) added, by curator",
+        "Boston (cities) changed, by curator",
+    ]

@@ -89,6 +89,8 @@ def test_the_same_as_a_spreadsheet(reader: Reader) -> None:
     reader.click("Cybersecurity", within="main")
     address = reader.page.get_by_role("link", name="CSV", exact=True).get_attribute("href") or ""
     assert address.endswith("/initiatives.csv?priority=cybersecurity")
+    # A head and eleven rows, as the page says.
+    assert reader.page.request.get(address).text().count("\r\n") == 12
 
 
 def test_cite_a_fact(reader: Reader) -> None:

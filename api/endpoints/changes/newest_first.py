@@ -10,18 +10,19 @@ from api.ledger.head import DatasetState
 from api.query import cursors
 from api.query.labels import Hit, labels
 from api.query.parts import hints_of
-from api.web import envelopes, frames, pages, positions, tags
+from api.web import envelopes, frames, positions, tags
 from api.web.consistency import as_of_version, chain_of, reading, version_problems
-from api.web.negotiation import ATOM, HTML
-from api.web.responses import JSON, address, conditional, link_header, tagged
+from api.web.negotiation import ATOM
+from api.web.pages.changes import atom_feed, changes_in_words, changes_page
+from api.web.responses import JSON, address, link_header, tagged
 
 
 def read_newest(query: FeedQuery, media_type: str) -> Response:
     """Answer with a page of the changes of a feed, the newest first."""
     with reading(query.min_version) as session:
         now = head.state(session)
-        etag = tags.of_dataset(now, *(() if media_type == JSON else frames.tag_parts(media_type)))
-        if unchanged := (frames.unchanged if media_type == HTML else conditional)(etag):
+        etag = tags.of_dataset(now, *frames.tag_parts(media_type))
+        if unchanged := frames.unchanged(etag, media_type):
             return unchanged
         wanted, below = _feed(session, query, now)
         changes, chain = feed.newest(session, wanted, below, query.limit + 1), head.chain_at(session, wanted.until)
@@ -32,8 +33,8 @@ def read_newest(query: FeedQuery, media_type: str) -> Response:
     place = (changes[-1].row.version if changes else below, wanted.until, proof_of_change(chain))
     cursor = cursors.encode(_signature(query), place)
     if media_type != JSON:
-        following = cursor if more else None
-        return tagged(pages.changes(changes, names, following, now.version, is_feed=media_type == ATOM), etag)
+        words, following = changes_in_words(changes, names), cursor if more else None
+        return tagged(atom_feed(words) if media_type == ATOM else changes_page(words, following, now.version), etag)
     links = {"self": address(request.args), "next": address(request.args, cursor=cursor) if more else None}
     rows = (
         envelopes.change(change.row, cursor_of(change.row.version), label=name, author=change.author)

@@ -1,0 +1,129 @@
+"""The page of a record, and of its history."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from flask import Response
+from sqlalchemy.orm import Session
+
+from api.html import lists as shown
+from api.html import records as facts
+from api.html import texts, values
+from api.html.addresses import Address
+from api.html.values import Names, Reader
+from api.query.labels import Hit, labels
+from api.query.language import Query
+from api.query.order import is_many
+from api.query.plan import Planner
+from api.query.profile import CITATIONS, Profile, RelatedList, profile
+from api.resources import BY_NAME
+from api.schema.resource import Resource
+from api.web.frames import page
+from api.web.pages.lists import names_of
+from api.web.pages.overviews import edition
+from api.web.urls import root
+
+NOTHING = Profile((), None)
+
+
+def record_page(session: Session, query: Query, document: str, planner: Planner, version: int) -> Response:
+    """Return the page of a record as it is now, or as it was."""
+    resource, record = query.resource, json.loads(document)
+    # The past has no index that finds the records which referred to it.
+    about = profile(session, resource, record["id"], planner) if query.as_of is None else NOTHING
+    related = [(row, [json.loads(text) for text in row.result.page.documents]) for row in about.lists]
+    citations = [json.loads(text) for text in about.citations.page.documents] if about.citations else []
+    sources = about.citations.included.get("sources", {}) if about.citations else {}
+    names = dict(names_of(session, resource, [record], *_named(related, citations)))
+    # A record of the past is called as it was then.
+    names[resource.name, record["id"]] = labels(session, [Hit(resource.name, record["id"], document)])[0]
+    reader = Reader(names, root(), facts.marker(record, citations))
+    has_ranking = resource.look.ranking and query.as_of is None
+    return page(
+        "record.html",
+        alternates=("json",),
+        resource=resource,
+        record=record,
+        title=names[resource.name, record["id"]],
+        label_mark=reader.mark(values.pointer_of(shown.label_member(resource))),
+        facts=facts.facts(resource, record, reader),
+        known=facts.known(record, citations),
+        sources={id: json.loads(source) for id, source in sources.items()},
+        more_citations=about.citations.total if about.citations and about.citations.page.cursor else 0,
+        lists=[_related(row, records, record["id"], names) for row, records in related],
+        as_of=query.as_of,
+        version=version,
+        **(edition(session, record, planner) if has_ranking else {"rankings": [], "priorities": []}),
+    )
+
+
+def _named(related: Sequence[tuple[RelatedList, Any]], citations: Sequence[Any]) -> Iterator[tuple[str, str]]:
+    """Yield the records that the lists and the citations of a record name."""
+    for row, records in related:
+        for record in records:
+            yield row.resource.name, record["id"]
+            yield from values.references(row.resource.published, record)
+    for citation in citations:
+        yield from values.references(BY_NAME[CITATIONS].published, citation)
+
+
+def _related(row: RelatedList, records: Sequence[Any], id: str, names: Names) -> Mapping[str, Any]:
+    """Return a related list: its first rows, their number, and the address of the whole list."""
+    # A column that all records share is left out.
+    shared = next((other.name for other in row.resource.relations if other.prefix == row.filter and not is_many(other)), "")
+    return {
+        "title": texts.title(row.name),
+        "noun": row.resource.name,
+        "description": row.description,
+        "total": row.result.total,
+        "at_least": row.result.relation == "gte",
+        "columns": shown.columns(row.resource, without=shared),
+        "rows": [*shown.rows(row.resource, records, Reader(names, root()), shared)],
+        "address": str(Address(f"{root()}/{row.resource.name}", [(row.filter, id)])),
+        "more": bool(row.result.page.cursor),
+    }
+
+
+def history_page(
+    session: Session, resource: Resource, id: str, rows: Sequence[Mapping[str, Any]], following: str | None
+) -> Response:
+    """Return the page of a record's history: who changed which members, when and why."""
+    documents = [row["document"] for row in rows if row["document"]]
+    names = names_of(session, resource, documents, (resource.name, id))
+    reader, called = Reader(names, root()), names.get((resource.name, id), id)
+    return page(
+        "history.html",
+        alternates=("json",),
+        resource=resource,
+        title=f"History of {called}",
+        name=called,
+        address=f"{root()}/{resource.name}/{id}",
+        rows=[
+            {
+                **row,
+                "day": row["changed_at"][:10],
+                "said": _in_words(row),
+                "differences": [*_differences(row, resource, reader)],
+            }
+            for row in rows
+        ],
+        next=following or "",
+    )
+
+
+def _differences(row: Mapping[str, Any], resource: Resource, reader: Reader) -> Iterator[Mapping[str, Any]]:
+    """Yield the members that a revision changed, each with its values as HTML."""
+    for change in row["changes"] or ():
+        if (pointer := change["pointer"]) not in texts.LEFT_OUT:
+            sides = {
+                side: facts.value(reader, resource.published, pointer, change[side], row["document"] or {})
+                for side in ("before", "after")
+            }
+            yield {"label": texts.title(pointer.strip("/")), **sides}
+
+
+def _in_words(row: Mapping[str, Any]) -> str:
+    """Return what a revision did to its record."""
+    is_first = row["changes"] is not None and any(change["pointer"] == "/id" for change in row["changes"])
+    return {"upsert": "created" if is_first else "changed", "delete": "deleted", "erase": "erased"}[str(row["op"])]
