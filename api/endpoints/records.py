@@ -84,7 +84,8 @@ class RecordExport(ReadView):
     def get(self, format: str) -> Response:
         """Read all records of the list at once as CSV or NDJSON, with the filters and the order of the list, and no pages.
 
-        `/initiatives.metrics.csv` has a row for each metric; its first column is the id of the initiative.
+        `/initiatives.metrics.csv` has a row for each metric; its first column is the id of the initiative. It takes
+        no `fields`.
         """
         formats = formats_of(self.resource)
         if format not in formats:

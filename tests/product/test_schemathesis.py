@@ -61,8 +61,8 @@ def keep_failure(
     """Ignore failures in which the application refuses input that a schema cannot exclude.
 
     A schema cannot say that a cursor belongs to one list, which type of value each member of an expression takes, or how long a
-    query may be. Nor can it say that the past has no includes, how the lines of NDJSON look, that a comma makes one value two,
-    or that a period ends after it begins.
+    query may be. Nor can it say that the past has no includes, that the table of a record's parts has no `fields`, how the lines
+    of NDJSON look, that a comma makes one value two, or that a period ends after it begins.
     """
     # The application waits for a future version, and for changes.
     if response.status_code == 414 or (response.status_code == 503 and {"min_version", "wait"} & {*(_case.query or {})}):
@@ -70,8 +70,9 @@ def keep_failure(
     # `Prefer: return=minimal` gets no body.
     if response.headers.get("preference-applied") and response.status_code == 201:
         return False
-    # Nor can a schema know the versions and a record's current one, which are checked before the rest of a request.
-    if failure.title in CHOICES and response.status_code in {410, 412, 428}:
+    # Nor can a schema know the versions, a record's current one, which are checked before the rest of a request, or how long a
+    # file is that a `Range` asks a part of.
+    if failure.title in CHOICES and response.status_code in {410, 412, 416, 428}:
         return False
     if failure.title != "Schema-valid request rejected" or response.status_code not in {400, 422}:
         return True
@@ -80,7 +81,10 @@ def keep_failure(
         return not (lines or all(is_untold(item) for item in response.json()["errors"]))
     errors = [item for item in response.json()["errors"] if not PERIOD.search(item["detail"])]
     codes = {(item.get("parameter"), item["code"]) for item in errors}
-    untold = {("cursor", "invalid-cursor"), ("sort", "named-twice"), ("highlights", "needs-q")}
+    untold = {
+        *(("cursor", "invalid-cursor"), ("sort", "named-twice"), ("highlights", "needs-q")),
+        ("fields", "not-in-this-format"),
+    }
     words = {"too-many-values", "not-together", "needs-include"}
     return not all(row in untold or row[0] in EXPRESSIONS or row[1] in words for row in codes)
 
