@@ -1,11 +1,13 @@
 """The documentation: its index, a page for each tag of the OpenAPI document, and a search."""
 
+from collections.abc import Collection
 from functools import cache
 from typing import Any
 
 from flask import Response, current_app, request
 from werkzeug.exceptions import NotFound
 
+from api.errors import ErrorList
 from api.html import templates
 from api.schema.operators import OPERATORS
 from api.web import frames
@@ -38,20 +40,28 @@ def add_routes(blp: Blueprint) -> None:
     @blp.response(200, {"type": "string"}, content_type=HTML, description="The page.", headers=HEADERS | VARY)
     @blp.alt_response(304, description=UNCHANGED, headers=HEADERS | VARY, success=True)
     @documents(blp, "invalid-query", "not-acceptable", "precondition-failed")
-    @blp.doc(operationId="docs", summary="Read and try the API")
+    @blp.doc(operationId="docs", summary="Read the documentation")
     def docs(_arguments: dict[str, Any]) -> Response:
-        """Read and try the API in a browser. The page loads nothing from other hosts."""
+        """Read the documentation in a browser, with examples to copy. Its pages load nothing from other hosts."""
         return _page("docs.html", operators=OPERATORS.values())
 
 
 def page(name: str) -> Response:
-    """Serve a page of the documentation. Raises a 404."""
+    """Serve a page of the documentation. Raises a 404, and a 400 for an unknown parameter."""
+    _refuse_others({"q"} if name == "find" else set())
     if name == "find":
         text = request.args.get("q", "")[:LONGEST]
         return _page("docs_search.html", q=text, hits=_reference().search(text), most=MOST)
     if name not in _reference().tags:
         raise NotFound
     return _page("docs_tag.html", tag=name, base=base_url(), snippets=snippets)
+
+
+def _refuse_others(known: Collection[str]) -> None:
+    errors = ErrorList()
+    for name in {*request.args} - {*known}:
+        errors.unknown(name, known)
+    errors.raise_any()
 
 
 def _page(template: str, **context: Any) -> Response:

@@ -58,14 +58,14 @@ class Link(NamedTuple):
         return self.path.rpartition("/")[2].partition(".")[0]
 
 
-# Every path of the URL map that has no variable part and needs no key, except for the index itself and the nouns.
+# Every path of the URL map without a variable part and a key, except for the index itself, the nouns, and what crawlers read.
 LINKS = (
     Link("/search", "Full-text search in every noun.", "?q=digital"),
     Link("/suggest", "Completes the beginning of a name.", "?q=san"),
     Link("/changes", "Every change, to keep a copy up to date.", "?since=0"),
     Link("/digest", "A checksum, to prove that a copy is complete."),
     Link("/snapshot", "All records in one answer."),
-    Link("/docs", "Interactive documentation."),
+    Link("/docs", "The documentation, with examples to copy."),
     Link("/openapi.json", "The OpenAPI 3.1 document."),
     Link("/enums", "Every value of a member that has one of several, with its label and its meaning."),
     Link("/problems", "Every type of error, and what to do about it."),

@@ -232,7 +232,7 @@ def read_list(resource: Resource, format: Format, *expressions: Any) -> Response
 def _for_people(query: Query) -> Query:
     """Return the query of a page, which counts the facets that its form offers unless it asks for others."""
     facets = query.facets or tuple(language.facetable(query.resource)[name] for name in list_pages.facets_of(query.resource))
-    return replace(query, facets=facets[: language.MAX_FACETS], fields=None, include=(), highlights=False)
+    return replace(query, facets=facets[: language.MAX_FACETS], include=(), highlights=False)
 
 
 def _stream(query: Query, format: Format) -> Response:
@@ -288,11 +288,10 @@ def read_record(query: Query, id: str, media_type: str) -> Response:
         etag = tags.of_record(revision, state, *frames.tag_parts(media_type))
         if unchanged := frames.unchanged(etag, media_type):
             return unchanged
-        if is_page and state:
-            planner = current_app.extensions["planner"]
-            return tagged(record_page(session, query, revision.document or "", planner, state.version), etag)
-        included = related(session, query.resource, [id], query.include, {})
         (document,) = flat.extended(session, query, [id], [revision.document or ""])
+        if is_page and state:
+            return tagged(record_page(session, query, document, current_app.extensions["planner"], state.version), etag)
+        included = related(session, query.resource, [id], query.include, {})
     version = state.version if state else revision.version
     return tagged(envelopes.record(query, document, included, version), etag)
 

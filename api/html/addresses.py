@@ -1,6 +1,6 @@
 """Addresses of pages, with some parameters changed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -27,6 +27,14 @@ class Address:
     def without(self, *names: str) -> "Address":
         """Return it without some parameters."""
         return Address(self.path, [row for row in self.arguments if row[0] not in names])
+
+    def joined(self, names: Container[str]) -> "Address":
+        """Return it with all values of each of these parameters in one, as a list separated by commas."""
+        values: dict[str, list[str]] = {}
+        for name, value in self.arguments:
+            values.setdefault(name, []).append(value)
+        given = {name: [",".join(several)] if name in names else several for name, several in values.items()}
+        return Address(self.path, [(name, value) for name, several in given.items() for value in several])
 
     def hidden(self, shown: Iterable[str]) -> Sequence[tuple[str, str]]:
         """Return the parameters that a form must repeat because it has no field for them."""

@@ -10,13 +10,14 @@ from marshmallow import fields
 from api.html import texts, values
 from api.html.addresses import Address
 from api.html.values import Names, Reader
+from api.query.flat import reachable
 from api.query.language import Filter, filters
-from api.query.order import sortable
+from api.query.order import is_many, sortable
 from api.resources import BY_NAME
 from api.schema.canonical import PUBLICATION
 from api.schema.choices import label_of
 from api.schema.fields import Number, Prose, Reference
-from api.schema.operators import split
+from api.schema.operators import escape, split
 from api.schema.resource import Resource
 
 OPERATORS = {
@@ -70,8 +71,10 @@ def label_member(resource: Resource) -> str:
     return str(resource.label.key)
 
 
-def columns_of(resource: Resource) -> Sequence[str]:
-    """Return the members that a list shows behind the label."""
+def columns_of(resource: Resource, chosen: Sequence[str] | None = None) -> Sequence[str]:
+    """Return the members that a list shows behind the label: those that were chosen, or else those that its noun declares."""
+    if chosen is not None:
+        return [name for name in chosen if name not in {"id", label_member(resource)}]
     if resource.look.columns:
         return resource.look.columns
     schema = resource.published
@@ -83,10 +86,25 @@ def columns_of(resource: Resource) -> Sequence[str]:
     return short[:FEW]
 
 
+def member_of(resource: Resource, name: str) -> fields.Field[Any]:
+    """Return how a member of a record is declared, or one of a related record, by its dotted name."""
+    if name not in reachable(resource):
+        return resource.published.fields[name]
+    relation, member = reachable(resource)[name]
+    if is_many(relation):
+        return fields.Integer()
+    return Reference(relation.to) if member == "id" else BY_NAME[relation.to or ""].published.fields[member]
+
+
+def references(resource: Resource, record: Mapping[str, Any], chosen: Sequence[str] | None = None) -> Iterator[tuple[str, str]]:
+    """Yield the noun and id of each record that a record refers to, or that its chosen fields of related records are."""
+    related = {name: member_of(resource, name) for name in chosen or () if name in reachable(resource)}
+    return values.references({**resource.published.fields, **related}, record)
+
+
 def facets_of(resource: Resource) -> Sequence[str]:
     """Return the facets that a page of a list counts, and whose values its form offers."""
-    chosen = [name for name in resource.look.filters if name in resource.facets]
-    return chosen or resource.facets[:FEW]
+    return resource.look.filters or resource.facets[:FEW]
 
 
 def filtered_noun(resource: Resource, filter: Filter) -> str | None:
@@ -124,9 +142,14 @@ def _condition(resource: Resource, filter: Filter, text: str, names: Names) -> s
     subject = field_label(filter)
     if filter.operator.name == "isnull":
         return f"{subject} {'is not known' if text == 'true' else 'is known'}"
+    said = _said(resource, filter, text, names)
+    return f"{subject} {OPERATORS.get(filter.operator.name, filter.operator.name)} {said}"
+
+
+def _said(resource: Resource, filter: Filter, text: str, names: Names) -> str:
+    """Return the values of a filter in words."""
     noun = filtered_noun(resource, filter)
-    said = [names.get((noun, value), value) if noun else _value(filter, value) for value in _values(filter, text)]
-    return f"{subject} {OPERATORS.get(filter.operator.name, filter.operator.name)} {' or '.join(said)}"
+    return " or ".join(names.get((noun, value), value) if noun else _value(filter, value) for value in _values(filter, text))
 
 
 def _values(filter: Filter, text: str) -> Sequence[str]:
@@ -148,12 +171,15 @@ def field_label(filter: Filter) -> str:
     return texts.title(filter.name.split("__")[0].replace(".", "_"))
 
 
-def form(resource: Resource, address: Address, facets: Mapping[str, Any]) -> Sequence[Choice]:
-    """Return the fields of the form that matter most: the facets, with the number of records of each value."""
+def form(resource: Resource, address: Address, facets: Mapping[str, Any], names: Names) -> Sequence[Choice]:
+    """Return the fields of the form that matter most: the facets, with the number of records of each value.
+
+    Several values that the address has are one more option.
+    """
     given = dict(address.arguments)
     chosen = []
     for name, facet in facets.items():
-        if name not in filters(resource):
+        if not (filter := filters(resource).get(name)):
             continue
         options = [
             (_written(row["value"]), f"{_facet_label(row)} ({texts.number(row['count'])})")
@@ -162,8 +188,8 @@ def form(resource: Resource, address: Address, facets: Mapping[str, Any]) -> Seq
         ]
         value = given.get(name, "")
         if value and value not in dict(options):
-            options.append((value, value))
-        chosen.append(Choice(name, field_label(filters(resource)[name]), value, options))
+            options.append((value, _said(resource, filter, value, names)))
+        chosen.append(Choice(name, field_label(filter), value, options))
     return chosen
 
 
@@ -192,7 +218,7 @@ def more(resource: Resource, address: Address, shown: Sequence[str]) -> Sequence
 def _written(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    return escape(str(value))
 
 
 def _facet_label(row: Mapping[str, Any]) -> str:
@@ -227,16 +253,17 @@ def bars(resource: Resource, facets: Mapping[str, Any]) -> Iterator[Mapping[str,
         yield {"name": name, "label": title, "rows": said, "more": facet["more"] or len(rows) > MOST}
 
 
-def columns(resource: Resource, address: Address | None = None, without: str = "") -> Sequence[Column]:
-    """Return the heads of the columns, with the address that sorts a list by each of them; a part of a list has none."""
-    schema, heads = resource.published, []
-    for name in (label_member(resource), *columns_of(resource)):
-        member = schema.fields[name]
-        title = label_of(resource.singular) if name in {"id", label_member(resource)} else texts.title(name)
-        numeric = isinstance(member, fields.Integer | Number)
+def columns(resource: Resource, names: Sequence[str], address: Address | None = None) -> Sequence[Column]:
+    """Return the heads of the label and of these columns, with the address that sorts a list by each.
+
+    A part of a list has no address.
+    """
+    heads = []
+    for name in (label_member(resource), *names):
+        title = label_of(resource.singular) if name == label_member(resource) else texts.title(name.replace(".", "_"))
+        numeric = isinstance(member_of(resource, name), fields.Integer | Number)
         sort, order = _sorting(resource, address, name) if address and name != "id" else ("", "")
-        if name != without:
-            heads.append(Column(title, sort, order, numeric))
+        heads.append(Column(title, sort, order, numeric))
     return heads
 
 
@@ -249,14 +276,14 @@ def _sorting(resource: Resource, address: Address, name: str) -> tuple[str, str]
     return (str(address.having("sort", turned)) if name in sortable(resource) else ""), order
 
 
-def rows(resource: Resource, records: Sequence[Mapping[str, Any]], reader: Reader, without: str = "") -> Iterator[Any]:
-    """Yield the cells of each record: the link of its label, then its columns; one that all share is left ``without``."""
-    schema = resource.published
+def rows(
+    resource: Resource, names: Sequence[str], records: Sequence[Mapping[str, Any]], reader: Reader
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the cells of each record: the link of its label, then these columns."""
+    members = [(name, member_of(resource, name)) for name in names]
     for record in records:
-        head = values.link(reader, resource.name, record["id"])
         cells = [
-            (name, values.shown(reader, schema.fields[name], record.get(name), record) if name in record else Markup())
-            for name in columns_of(resource)
-            if name != without
+            (name, values.shown(reader, member, record.get(name), record) if name in record else Markup())
+            for name, member in members
         ]
-        yield {"head": head, "cells": cells}
+        yield {"head": values.link(reader, resource.name, record["id"]), "cells": cells}

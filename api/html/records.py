@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup, escape
-from marshmallow import Schema
 
 from api.html import texts, values
-from api.html.lists import APART, label_member
+from api.html.lists import APART, columns_of, label_member, member_of
 from api.html.values import Reader
+from api.query.flat import selectable
 from api.resources import captions
 from api.resources.bases import Basis
 from api.schema import pointers
@@ -26,7 +26,6 @@ BASES = {basis.value: basis for basis in Basis}
 class Fact:
     """A member with its name, its value as HTML, and the mark that leads to what supports it."""
 
-    name: str
     label: str
     value: Markup
     mark: Markup
@@ -50,22 +49,26 @@ def marker(record: Mapping[str, Any], citations: Sequence[Mapping[str, Any]]) ->
     return mark
 
 
-def facts(resource: Resource, record: Mapping[str, Any], reader: Reader) -> Sequence[Fact]:
-    """Return the facts of a record, those that it shows first in front."""
-    schema, first = resource.published, resource.look.columns
-    names = [name for name in schema.fields if name in record and name not in {*APART, label_member(resource)}]
-    names.sort(key=lambda name: first.index(name) if name in first else len(first))
+def facts(resource: Resource, record: Mapping[str, Any], reader: Reader, chosen: Sequence[str] | None = None) -> Sequence[Fact]:
+    """Return the facts of a record: those that were chosen, or all, those that its noun shows first in front."""
     return [
         Fact(
-            name,
-            texts.title(name),
-            value(reader, schema, values.pointer_of(name), record[name], record),
+            texts.title(name.replace(".", "_")),
+            value(reader, resource, values.pointer_of(name), record[name], record),
             reader.mark(values.pointer_of(name)),
-            isinstance(schema.fields[name], Prose),
+            isinstance(member_of(resource, name), Prose),
             not is_nothing(record[name]),
         )
-        for name in names
+        for name in _shown(resource, chosen)
+        if name in record
     ]
+
+
+def _shown(resource: Resource, chosen: Sequence[str] | None) -> Sequence[str]:
+    if chosen is not None:
+        return columns_of(resource, chosen)
+    names = [name for name in resource.published.fields if name not in {*APART, label_member(resource)}]
+    return [*dict.fromkeys((*resource.look.columns, *names))]
 
 
 def known(record: Mapping[str, Any], citations: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
@@ -110,12 +113,12 @@ def fact_label(record: Mapping[str, Any], pointer: str) -> str:
     return ", ".join(said)
 
 
-def value(reader: Reader, schema: Schema, pointer: str, value: Any, record: Mapping[str, Any]) -> Markup:
+def value(reader: Reader, resource: Resource, pointer: str, value: Any, record: Mapping[str, Any]) -> Markup:
     """Return a former or a present value of a record's member; a former release may have given it another shape."""
     name = pointers.tokens(pointer)[0]
-    if name not in schema.fields:
+    if name not in selectable(resource):
         return values.UNKNOWN if value is None else escape(json.dumps(value, ensure_ascii=False))
     try:
-        return values.shown(reader, schema.fields[name], value, record, pointer)
+        return values.shown(reader, member_of(resource, name), value, record, pointer)
     except (KeyError, TypeError, ValueError, AttributeError):
         return escape(json.dumps(value, ensure_ascii=False))

@@ -48,6 +48,8 @@ def shown(reader: Reader, member: fields.Field[Any], value: Any, record: Mapping
         return Markup(", ").join(_parts(reader, member.schema, value))
     if isinstance(member, Reference):
         return link(reader, member.noun or record[member.kind], value)
+    if isinstance(member, fields.Dict):
+        return escape(", ".join(f"{_words(fields.String(), key)}: {label_of(said).lower()}" for key, said in value.items()))
     return _text(member, value)
 
 
@@ -106,9 +108,9 @@ def _parts(reader: Reader, schema: Schema, row: Mapping[str, Any]) -> Iterator[M
         yield Markup("{}: {}").format(title(name), said) if len(told) > PLAIN else said
 
 
-def references(schema: Schema, row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the noun and id of each record that a document refers to."""
-    for name, member in schema.fields.items():
+def references(members: Mapping[str, fields.Field[Any]], row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the noun and id of each record that these members of a document refer to."""
+    for name, member in members.items():
         value = row.get(name)
         if value is None:
             continue
@@ -123,7 +125,7 @@ def references(schema: Schema, row: Mapping[str, Any]) -> Iterator[tuple[str, st
         elif isinstance(inner := getattr(member, "inner", member), fields.Nested):
             # A former release may have had other items here.
             for below in (item for item in value if isinstance(item, Mapping)):
-                yield from references(inner.schema, below)
+                yield from references(inner.schema.fields, below)
 
 
 def anchor(pointer: str) -> str:

@@ -17,6 +17,7 @@ from api.resources import BY_NAME
 from api.resources.metrics import InitiativeMetric, MetricKind
 
 FIGURES = 5
+AWARDS = "awards"
 # A metric and the initiative that it is of.
 Figure = tuple[Mapping[str, Any], Mapping[str, Any]]
 
@@ -45,7 +46,7 @@ def newest_survey(session: Session, planner: Planner) -> Mapping[str, Any] | Non
 def rankings(session: Session, survey: Mapping[str, Any], planner: Planner) -> Sequence[Ranking]:
     """Return the rankings of a survey by category; of a long one, the first `MAX_LIMIT` awards."""
     sort = {"sort": "category,rank", "limit": str(MAX_LIMIT), "count": "none"}
-    documents = read(session, planner, "awards", survey=survey["id"], **sort).page.documents
+    documents = read(session, planner, AWARDS, survey=survey["id"], **sort).page.documents
     awards = [json.loads(document) for document in documents]
     known = {row["category"]: row for row in survey["categories"]}
     order = dict.fromkeys([*known, *(award["category"] for award in awards)])

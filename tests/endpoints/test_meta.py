@@ -21,6 +21,7 @@ from api.schema.operators import OPERATORS
 from api.web.openapi import SUMMARY, TITLE
 from api.web.problem_types import PROBLEMS
 from api.web.problems import MEDIA_TYPE
+from tests.support.answers import brief
 from tests.support.applications import BASE, NO_DATABASE, serving
 from tests.support.readme import EXAMPLES
 
@@ -218,7 +219,8 @@ def test_pages_load_only_our_files(routing_client: FlaskClient, path: str) -> No
     # Links within a page are followed elsewhere; a search needs words.
     links = [link for link in page.links if not link.startswith("#")]
     addresses = {
-        address: re.sub("/(search|docs/find)$", r"/\1?q=a", address.removeprefix(BASE)) for address in page.loads + links
+        address: re.sub("((?<!/docs)/search|/docs/find)$", r"\1?q=a", address.removeprefix(BASE))
+        for address in page.loads + links
     }
     assert {address for address, path in addresses.items() if not path.startswith("/")} == set()
     statuses = {path: fetch(routing_client, path).status_code for path in addresses.values()}
@@ -394,3 +396,11 @@ def test_every_value_has_a_label_and_a_meaning(client: FlaskClient) -> None:
             assert value["label"] == value["value"].replace("_", " ").capitalize()
             assert re.fullmatch(r"[A-Z].+\.", value["description"])
             assert f"- `{value['value']}`: {value['description']}" in schema["description"]
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/cities", "/docs/find"])
+def test_documentation_refuses_unknown_parameters(client: FlaskClient, path: str) -> None:
+    """Each page of the documentation refuses a parameter that it does not have, and its search takes its own."""
+    status, type, errors = brief(client.get(f"{path}?q=city&tab=2"))
+    assert (status, type) == (400, "invalid-query")
+    assert {item["parameter"] for item in errors} == ({"tab"} if path.endswith("find") else {"q", "tab"})

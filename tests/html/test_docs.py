@@ -5,19 +5,14 @@ from playwright.sync_api import Browser, expect
 
 from tests.support.browser import visiting
 
-# Milliseconds until the page was loaded.
-DURATION = "performance.getEntriesByType('navigation')[0].duration"
-
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_an_operation_is_one_click_away(browser: Browser, site: str, width: int) -> None:
-    """The index leads to an operation, whose heading, example and first parameters are in view; each page is there in 2 s."""
+    """The index leads to an operation, whose heading, example and first parameters are in view."""
     with visiting(browser, f"{site}/docs", javascript=False) as visit:
         visit.look(width, "light")
-        assert visit.page.evaluate(DURATION) < 2_000
         visit.page.click("main a[href$='#list_initiatives']")
         assert visit.page.url == f"{site}/docs/initiatives#list_initiatives"
-        assert visit.page.evaluate(DURATION) < 2_000
         for text in ("List initiatives", "Try it", "Full text"):
             expect(visit.page.locator(f"section >> nth=0 >> text={text} >> visible=true >> nth=0")).to_be_in_viewport()
 

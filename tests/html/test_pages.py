@@ -4,13 +4,11 @@ import datetime as dt
 import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
 import pytest
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
 
 from api.db.database import Database
 from api.endpoints.pages import parts_of
@@ -21,61 +19,10 @@ from tests.support import former
 from tests.support.answers import ANY
 from tests.support.applications import BASE, serving
 from tests.support.databases import ON_SQLITE, Store, template, upgrade
+from tests.support.markup import BROWSER, Page, ask, page_of
 from tests.support.records import nouns
 
-BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+){2,}")
-
-
-class Page(HTMLParser):
-    """The visible text of a page, its links with their texts, its ids, and its fields."""
-
-    def __init__(self, html: str) -> None:
-        """Read the page."""
-        super().__init__()
-        self.text, self.ids, self.fields = "", set[str](), set[str]()
-        self.links: list[tuple[str, str]] = []
-        self._open: list[str] = []
-        self._href: str | None = None
-        self._hidden = False
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note an element."""
-        row = dict(attrs)
-        self._hidden = tag in {"script", "style"}
-        self.ids |= {row["id"] or ""} if "id" in row else set()
-        if tag == "a":
-            self._href = row.get("href")
-            self.links.append((self._href or "", ""))
-        if tag in {"input", "select"} and row.get("name"):
-            self.fields.add(row["name"] or "")
-
-    def handle_endtag(self, tag: str) -> None:
-        """Leave an element."""
-        self._hidden = False
-        if tag == "a":
-            self._href = None
-
-    def handle_data(self, data: str) -> None:
-        """Add a text."""
-        if self._hidden:
-            return
-        self.text += data
-        if self._href is not None:
-            self.links[-1] = (self._href, self.links[-1][1] + data)
-
-
-def ask(client: FlaskClient, path: str, accept: str = BROWSER) -> TestResponse:
-    """Ask as a browser does."""
-    return client.get(path, headers={"Accept": accept})
-
-
-def page_of(client: FlaskClient, path: str) -> Page:
-    """Return the page at a path."""
-    response = ask(client, path)
-    assert (response.status_code, response.mimetype) == (200, "text/html"), path
-    return Page(response.text)
 
 
 @ON_SQLITE
@@ -91,7 +38,7 @@ def test_a_list_says_what_it_has(client: FlaskClient, resource: Resource) -> Non
         text = links[f"/{resource.name}/{record['id']}"]
         assert text
         assert not ID.fullmatch(text), "names, never ids"
-    assert {"q", *resource.look.filters} <= page.fields
+    assert {"q", *resource.look.filters} <= page.fields.keys()
     alternates = [href for href, _ in page.links if href.startswith(f"{BASE}/{resource.name}.")]
     assert [client.get(href.removeprefix(BASE), buffered=True).status_code for href in alternates] == [200] * len(alternates)
     assert len(alternates) == 3 + len(resource.tables)

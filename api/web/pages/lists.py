@@ -1,17 +1,16 @@
 """The page of a list, and of a search."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from flask import Response, request
 from sqlalchemy.orm import Session
 
 from api.html import lists as shown
-from api.html import values
 from api.html.values import Names, Reader
 from api.query import labels
-from api.query.language import Query
+from api.query.language import Query, filters
 from api.query.lists import Result
 from api.resources import BY_NAME
 from api.schema.choices import label_of
@@ -23,20 +22,27 @@ from api.web.urls import root
 MOST_PIECES = 12
 
 
-def names_of(session: Session, resource: Resource, records: Iterable[Mapping[str, Any]], *others: tuple[str, str]) -> Names:
-    """Return the names of records, of all that they refer to, and of others."""
+def names_of(
+    session: Session,
+    resource: Resource,
+    records: Iterable[Mapping[str, Any]],
+    *others: tuple[str, str],
+    chosen: Sequence[str] | None = None,
+) -> Names:
+    """Return the names of records, of all that they and their chosen fields refer to, and of others."""
     wanted = {*others}
     for record in records:
-        wanted |= {(resource.name, record["id"]), *values.references(resource.published, record)}
+        wanted |= {(resource.name, record["id"]), *shown.references(resource, record, chosen)}
     return labels.named(session, sorted(wanted))
 
 
 def list_page(session: Session, query: Query, result: Result, facets: Mapping[str, Any], version: int) -> Response:
     """Return the page of a list."""
-    resource, address = query.resource, here()
+    resource, columns = query.resource, shown.columns_of(query.resource, query.fields)
+    address = here().joined({name for name, filter in filters(resource).items() if filter.operator.many})
     records = [json.loads(document) for document in result.page.documents]
-    names = names_of(session, resource, records, *shown.wanted(resource, address.arguments))
-    form = shown.form(resource, address, facets)
+    names = names_of(session, resource, records, *shown.wanted(resource, address.arguments), chosen=query.fields)
+    form = shown.form(resource, address, facets, names)
     more = shown.more(resource, address, [row.name for row in form])
     cursor, before, given = result.page.cursor, result.page.before, dict(address.arguments)
     return page(
@@ -55,8 +61,8 @@ def list_page(session: Session, query: Query, result: Result, facets: Mapping[st
         has_more=any(row.value for row in more),
         hidden=address.hidden({"q", "sort", *(row.name for row in (*form, *more))}),
         sort=given.get("sort", ""),
-        columns=shown.columns(resource, address),
-        rows=[*shown.rows(resource, records, Reader(names, root()))],
+        columns=shown.columns(resource, columns, address),
+        rows=[*shown.rows(resource, columns, records, Reader(names, root()))],
         bars=[*shown.bars(resource, facets)],
         hints=result.hints,
         first=str(address.without("cursor")) if query.cursor else "",
