@@ -40,6 +40,9 @@ HOT, COLD = (
     replace(PRODUCT, name="this API"),
     replace(PRODUCT, name="this API, cold", env=lambda _url, _port: {"CACHE_MB": "0"}),
 )
+# What a page for people shows, as data.
+PAGE_AS_JSON = {"html": "/initiatives?priority={priority}&include=city,priorities&facets=city,priority,status&limit=20"}
+AS_JSON = [replace(peer, name=f"{peer.name}, as JSON", paths=PAGE_AS_JSON) for peer in (HOT, COLD)]
 SQL = "the bare SQL"
 UNLIMITED = {"WRITE_LIMIT": "100000000/minute"}
 
@@ -94,7 +97,7 @@ def lanes(settings: Settings, facts: Facts, peers: Sequence[Peer], folder: Path)
     prepared = [peer for peer in peers if is_prepared(peer, settings, folder)]
     with ExitStack() as stack:
         started: list[Lane] = []
-        for peer in (HOT, COLD, *prepared):
+        for peer in (HOT, COLD, *AS_JSON, *prepared):
             paths = {name: path for name in WORKLOADS if name != "write" and (path := peer.path(name, facts))}
             try:
                 started.append(Lane(peer.name, stack.enter_context(running(peer, settings, folder)), paths))

@@ -37,6 +37,7 @@ WORKLOADS = {
     "export": "all initiatives as CSV",
     "changes": "a page of changes from the middle on",
     "conditional": "the list again, with its ETag: 304",
+    "html": "the list as a page for people, with counts by city, status and, in this API's, priority",
     "write": "POST of an initiative",
 }
 
@@ -102,12 +103,12 @@ class Peer:
         return template.format(**facts.values()) if template else None
 
 
-def _through(extra: str) -> str:
+def _through(extra: str, suffix: str = ".json") -> str:
     """Return Datasette's query for the initiatives of a priority, through the association table."""
     link = quote('{"table":"initiative_priorities","column":"priority_id","value":"PRIORITY"}').replace(
         "PRIORITY", "{priority}"
     )
-    return f"/data/initiatives.json?_through={link}&_shape=objects{extra}"
+    return f"/data/initiatives{suffix}?_through={link}{'&_shape=objects' if suffix else ''}{extra}"
 
 
 PRODUCT = Peer(
@@ -123,6 +124,7 @@ PRODUCT = Peer(
         "export": "/initiatives.csv",
         "changes": "/changes?since={version}",
         "conditional": "/initiatives?priority={priority}&include=city&limit=20",
+        "html": "/initiatives.html?priority={priority}&limit=20",
         "write": "/initiatives",
     },
     ready="/readyz",
@@ -206,6 +208,7 @@ DATASETTE = Peer(
         "facet": _through("&_facet=city_id&_facet_size=100&_size=0"),
         "deep": "/data/initiatives.json?_sort=title&_next={tilde_before}&_labels=on&_size=20&_shape=objects",
         "export": "/data/initiatives.csv?_stream=on&_size=max",
+        "html": _through("&_sort=title&_size=20&_facet=city_id&_facet=status", suffix=""),
     },
     dialects=("sqlite",),
     ready="/-/versions.json",

@@ -5,6 +5,7 @@ and, if the peer returns them, all their parts; counts; the number of rows of an
 """
 
 import csv
+import html
 import os
 import sys
 import tempfile
@@ -182,6 +183,13 @@ class Checks:
             send(f"{self.base}{self.peer.path('conditional', self.facts)}", headers={"If-None-Match": tag}).status,
         )
         return "304"
+
+    def html(self) -> str:
+        """Look for the title of each row of the list in the page."""
+        text = html.unescape(self.response("html").body.decode())
+        titles = [row["title"] for row in self.product["list"]]
+        same(titles, [title for title in titles if title in text])
+        return f"{len(titles)} titles"
 
     def write(self) -> str:
         """Write a record and read it back; the same id, a wrong status and an unknown city are refused."""
