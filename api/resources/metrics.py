@@ -84,6 +84,8 @@ class InitiativeMetric(Base):
             for column in ("name", "kind", "value", "unit", "qualifier", "direction", "period", "period_period", "period_month")
         ),
         *(Index(None, column, "initiative_id") for column in ("as_of", "as_of_period", "as_of_month")),
+        # The largest sums of a currency.
+        Index(None, "kind", "unit", "value", "initiative_id"),
     )
 
 

@@ -1,7 +1,7 @@
 """How lists are read from 100,000 rows: every default sort and every filter by an index, on both databases."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -34,7 +34,12 @@ def large(store: Store) -> Iterator[FlaskClient]:
 
 def scans(client: FlaskClient, path: str) -> list[str]:
     """Return the lines of a request's plans that read the whole of a large table without an index."""
-    lines = [line for plan in plans(client, path) for line in plan.splitlines()]
+    return large_scans(plans(client, path))
+
+
+def large_scans(shown: Sequence[str]) -> list[str]:
+    """Return the lines of plans that read the whole of a large table without an index."""
+    lines = [line for plan in shown for line in plan.splitlines()]
     names = "|".join(LARGE)
     whole = re.compile(rf"Seq Scan on ({names})\b|SCAN ({names})(_\d+)?$")
     return [line for line in lines if whole.search(line)]
@@ -59,6 +64,13 @@ def test_feeds_of_parts_use_an_index(large: FlaskClient, part: str) -> None:
     award = large.get("/awards?limit=1").get_json()["data"][0]
     for path in ("/changes?since=1&limit=2", "/changes?since=0&history=true", "/changes?order=-version", "/snapshot?"):
         assert scans(large, f"{path}&{part.format(**award)}") == []
+
+
+def test_the_start_page_finds_the_largest_sums(large: FlaskClient) -> None:
+    """The start page reads no large table as a whole, and the largest sums from an index that has their order."""
+    shown = plans(large, "/index.html")
+    assert large_scans(shown) == []
+    assert [plan for plan in shown if "ix_initiative_metrics_kind_unit_value_initiative_id" in plan]
 
 
 @pytest.mark.parametrize("rest", ["", "&kinds=initiatives", "&kinds=cities,initiatives"])

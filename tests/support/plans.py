@@ -1,6 +1,7 @@
 """The database's plans for a request."""
 
 import json
+import re
 from typing import Any
 
 from flask.testing import FlaskClient
@@ -10,12 +11,12 @@ from api.db.database import Database
 
 
 def plans(client: FlaskClient, path: str) -> list[str]:
-    """Return the plan of each statement on a noun's table that a request runs."""
+    """Return the plan of each statement on documents, or on the figures of initiatives, that a request runs."""
     database: Database = client.application.extensions["database"]
     explained: list[str] = []
 
     def explain(connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.startswith("SELECT") and "FROM revision" in statement:
+        if statement.startswith("SELECT") and re.search("FROM (revision|initiative_metrics)", statement):
             prefix = "explain query plan " if database.engine.dialect.name == "sqlite" else "explain "
             cursor = connection.connection.cursor()
             cursor.execute(prefix + statement, parameters)
