@@ -121,7 +121,7 @@ def page(
         "canonical": canonical,
         "alternates": forms,
         "here": str(here()),
-        "q": "",
+        **dict.fromkeys(("q", "prev", "next"), ""),
     }
     if described:
         frame["dataset"] = dataset(*described, forms, canonical)

@@ -256,6 +256,6 @@ def test_what_was_trimmed_was_there(curator: FlaskClient, database: Database) ->
         retention.trim(session, dt.datetime(2999, 1, 1, tzinfo=dt.UTC))
     text = page_of(curator, "/changes?kinds=cities&limit=2").text
     assert [line.strip() for line in text.splitlines() if "(cities)" in line] == [
-        "A (cities) added, by curator",
-        "Boston (cities) changed, by curator",
+        "A (cities) added",
+        "Boston (cities) changed",
     ]

@@ -29,11 +29,12 @@ def read_newest(query: FeedQuery, media_type: str) -> Response:
         more, changes = len(changes) > query.limit, changes[: query.limit]
         hints = hints_of(session, query.part, len(changes))
         names = labels(session, [Hit(change.row.kind, change.row.id, change.document or "{}") for change in changes])
+        words = [] if media_type == JSON else changes_in_words(session, changes, names)
     cursor_of = feed.Page(wanted, wanted.until, len(changes)).cursors(chain)
     place = (changes[-1].row.version if changes else below, wanted.until, proof_of_change(chain))
     cursor = cursors.encode(_signature(query), place)
     if media_type != JSON:
-        words, following = changes_in_words(changes, names), cursor if more else None
+        following = cursor if more else None
         return tagged(atom_feed(words) if media_type == ATOM else changes_page(words, following, now.version), etag)
     links = {"self": address(request.args), "next": address(request.args, cursor=cursor) if more else None}
     rows = (

@@ -3,37 +3,50 @@
 import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 from typing import Any
 
 from flask import Response, request
+from sqlalchemy.orm import Session
 
 from api.html import templates, texts
 from api.html.addresses import Address
 from api.ledger.feed import NewChange
 from api.ledger.history import differences
-from api.schema.fields import instant
+from api.query import labels
+from api.resources import BY_NAME
+from api.schema.fields import Reference, instant
 from api.web.frames import here, page, quoted
 from api.web.negotiation import ATOM
 from api.web.urls import base_url, root
 
 # Characters that no XML 1.0 may have, and a reason may.
 NOT_IN_XML = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ufffe\\uffff]")
+# Changes of one noun that the page shows before the others fold.
+FEW = 5
 # A feed without entries was never updated.
 NEVER = "1970-01-01T00:00:00Z"
 
 
 def changes_page(rows: Sequence[dict[str, Any]], following: str | None, version: int) -> Response:
-    """Return the page of changes in words, by day."""
+    """Return the page of changes in words, by day and by what their authors say of them."""
     return page(
         "changes.html",
         alternates=("json", "atom"),
         title="Changes",
-        days=[(day, [*of_day]) for day, of_day in itertools.groupby(rows, key=lambda row: row["day"])],
+        days=[(day, [*_together(of_day)]) for day, of_day in itertools.groupby(rows, key=itemgetter("day"))],
         first=str(here().without("cursor")) if "cursor" in request.args else "",
         next=str(here().having("cursor", following)) if following else "",
         version=version,
     )
+
+
+def _together(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield what was said of changes that follow one another, with these changes by noun."""
+    for (author, reason), said in itertools.groupby(rows, key=itemgetter("author", "reason")):
+        nouns = [(noun, [*same]) for noun, same in itertools.groupby(said, key=itemgetter("noun"))]
+        yield {"author": author, "reason": reason, "nouns": [(noun, same[:FEW], same[FEW:]) for noun, same in nouns]}
 
 
 def atom_feed(rows: Sequence[dict[str, Any]]) -> Response:
@@ -44,8 +57,10 @@ def atom_feed(rows: Sequence[dict[str, Any]]) -> Response:
     return Response(text, content_type=f"{ATOM}; charset=utf-8")
 
 
-def changes_in_words(changes: Sequence[NewChange], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return changes in words, with the labels and the addresses of their records."""
+def changes_in_words(session: Session, changes: Sequence[NewChange], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return changes in words, with the labels and the addresses of their records, and of what these are about."""
+    subjects = [_subject(change) for change in changes]
+    called = labels.named(session, sorted({subject for subject in subjects if subject}))
     return [
         {
             "day": f"{change.row.changed_at:%-d %B %Y}",
@@ -54,14 +69,26 @@ def changes_in_words(changes: Sequence[NewChange], names: Sequence[str]) -> list
             "id": change.row.id,
             "version": change.row.version,
             "label": name,
+            "about": called.get(subject, "") if subject else "",
             "is_gone": change.row.document is None,
             "said": _in_words(change),
             "author": change.author,
             "reason": change.row.reason,
             "address": f"{root()}/{change.row.kind}/{change.row.id}{'/history' if change.row.document is None else ''}",
         }
-        for change, name in zip(changes, names, strict=True)
+        for change, name, subject in zip(changes, names, subjects, strict=True)
     ]
+
+
+def _subject(change: NewChange) -> tuple[str, str] | None:
+    """Return the noun and id of the record that another one is about; None if records of its noun are about none."""
+    members = BY_NAME[change.row.kind].published.fields.items()
+    about = [(member.kind, name) for name, member in members if isinstance(member, Reference) and not member.noun]
+    if not about or not change.document:
+        return None
+    kind, name = about[0]
+    record = json.loads(change.document)
+    return record[kind], record[name]
 
 
 def _in_words(change: NewChange) -> str:

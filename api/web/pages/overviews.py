@@ -15,12 +15,14 @@ from api.query import labels, overview
 from api.query.labels import Hit
 from api.query.overview import Ranking
 from api.query.plan import Planner
+from api.query.profile import CITATIONS
+from api.resources import RESOURCES
 from api.web.frames import page
 from api.web.openapi import SUMMARY, TITLE
 from api.web.pages.changes import changes_in_words
 from api.web.urls import root
 
-# Changes that the start page shows.
+# Changes that the start page shows. Those of citations come in hundreds, and tell a reader little.
 LATEST = 5
 # The nouns whose records it counts.
 COUNTED = ("cities", "awards", "initiatives", "citations")
@@ -32,7 +34,8 @@ def start_page(session: Session, planner: Planner, version: int) -> Response:
     others = [("initiatives", initiative["id"]) for _, initiative in sums]
     names = labels.named(session, [*others, *([("surveys", survey["id"])] if survey else [])])
     # With a target, the reader is not one that began with nothing and needs no deletions.
-    changes = feed.newest(session, feed.Feed(Position(0, target=version), version), version + 1, LATEST)
+    news = tuple(noun.name for noun in RESOURCES if noun.name != CITATIONS)
+    changes = feed.newest(session, feed.Feed(Position(0, news, target=version), version), version + 1, LATEST)
     called = labels.labels(session, [Hit(row.row.kind, row.row.id, row.document or "{}") for row in changes])
     return page(
         "front.html",
@@ -53,7 +56,7 @@ def start_page(session: Session, planner: Planner, version: int) -> Response:
             for metric, initiative in sums
         ],
         totals={name: head.records(session, name) for name in COUNTED},
-        latest=changes_in_words(changes, called),
+        latest=changes_in_words(session, changes, called),
         version=version,
     )
 

@@ -1,0 +1,25 @@
+"""The page of changes: what belongs together is said once, and what a record is about."""
+
+from flask.testing import FlaskClient
+
+from tests.support.databases import ON_SQLITE
+from tests.support.markup import page_of
+
+
+@ON_SQLITE
+def test_a_reason_is_said_once(curator: FlaskClient) -> None:
+    """Changes of one commit follow its reason and its author; the sixth and later ones of a noun are folded."""
+    cities = [{"id": f"new-{n}-zz", "name": f"New {n}", "state": "ZZ", "country": "US"} for n in range(7)]
+    operations = [{"op": "create", "kind": "cities", "document": city} for city in cities]
+    assert curator.post("/changesets", json={"message": "Seven at once", "operations": operations}).status_code == 200
+    page = page_of(curator, "/changes?kinds=cities&limit=8")
+    assert page.text.count("Seven at once") == 1
+    assert "More: 2 cities" in page.text
+    assert [text for _, text in page.links if text.startswith("New ")] == [f"New {n}" for n in reversed(range(7))]
+
+
+@ON_SQLITE
+def test_a_citation_says_what_it_is_about(client: FlaskClient) -> None:
+    """A citation on the page of changes names the record that it supports; records of other nouns are about none."""
+    assert "added, about Digital Cities Survey 2024" in page_of(client, "/changes?kinds=citations&limit=3").text
+    assert ", about " not in page_of(client, "/changes?kinds=cities&limit=3").text
