@@ -8,7 +8,7 @@ from api import cli, endpoints, logs
 from api.db.database import Database
 from api.query.plan import PLANNER
 from api.settings import Settings
-from api.web import auth, middleware, places, problems
+from api.web import auth, exchanges, middleware, places, problems
 from api.web.application import App
 from api.web.cache import Cache
 from api.web.news import News
@@ -18,7 +18,7 @@ from api.web.proxies import Proxies, networks
 def create_app(settings: Settings | None = None) -> Flask:
     """Return the application, which has not connected to its database yet. Raises `SettingsError`."""
     settings = settings or Settings.from_env()
-    logs.register()
+    logs.register(settings.log_format, settings.log_level)
     app = App("api", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     app.url_map.merge_slashes = False
@@ -33,9 +33,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     } | places.on_threads(settings)
     middleware.register(app)
     problems.register(app)
-    endpoints.register(app)
     cli.register(app)
     auth.register(app, settings)
+    exchanges.register(app, settings)
+    endpoints.register(app, settings)
     if settings.cache_mb:
         app.wsgi_app = Cache(app.wsgi_app, database)  # type: ignore[assignment, method-assign]
     app.after_request(middleware.finish)

@@ -1,5 +1,6 @@
 """The log: one line for each event, without control characters, traces, parameters of statements or values of rows."""
 
+import json
 import logging
 import re
 import threading
@@ -63,6 +64,29 @@ class LineFormatter(logging.Formatter):
         return escaped(line)
 
 
+class JsonFormatter(LineFormatter):
+    """Writes the same as an object of JSON in one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        event = {
+            "time": self.formatTime(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info and record.exc_info[1]:
+            event["error"] = _explained(record.exc_info[1])
+        return json.dumps(event)
+
+
+FORMATTERS = {"text": LineFormatter, "json": JsonFormatter}
+# The same for granian, as `logging.config.dictConfig` takes it.
+SERVER_FORMATS = {
+    name: {"formatters": {key: {"()": formatter} for key in ("generic", "access")}} for name, formatter in FORMATTERS.items()
+}
+
+
 class Sparing(logging.Filter):
     """Lets a warning pass at most once in `PAUSE` seconds, and then tells how many it has dropped. Errors pass always."""
 
@@ -117,10 +141,13 @@ def sparing(name: str) -> logging.Logger:
     return logger
 
 
-def register() -> None:
+def register(format: str = "text", level: str = "warning") -> None:
     """Write the log of the project to standard error, unless the process has set up logging itself."""
     logger: Any = logging.getLogger(NAME)
+    if logger.hasHandlers() and not hasattr(logger, "ours"):
+        return
     if not logger.hasHandlers():
-        handler = logging.StreamHandler()
-        handler.setFormatter(LineFormatter())
-        logger.addHandler(handler)
+        logger.ours = logging.StreamHandler()
+        logger.addHandler(logger.ours)
+    logger.ours.setFormatter(FORMATTERS[format]())
+    logger.setLevel(level.upper())

@@ -1,7 +1,7 @@
 """All settings: one field for each environment variable, with its default, its bounds and its documentation."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from ipaddress import ip_network
 from pathlib import Path
@@ -28,9 +28,9 @@ class SettingsError(ValueError):
     """An environment variable has an invalid value; the message is one line that names the variable."""
 
 
-def setting(default: Any, help: str, *, low: int = 0, high: int = 2**31 - 1) -> Any:
-    """Declare a setting: its default, its line in the documentation, and the inclusive bounds of a number."""
-    return field(default=default, metadata={"help": help, "low": low, "high": high})
+def setting(default: Any, help: str, *, low: int = 0, high: int = 2**31 - 1, choices: Sequence[str] = ()) -> Any:
+    """Declare a setting: its default, its line in the documentation, and the inclusive bounds of a number or the choices."""
+    return field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +183,19 @@ class Settings:
     webhooks_loopback: int = setting(
         0, "1 allows webhooks to this machine, also without TLS, for trying them out.", low=0, high=1
     )
+    metrics: int = setting(1, "1 counts requests and answers `/metrics`; 0 does neither.", low=0, high=1)
+    metrics_port: int = setting(
+        0, "Port on which `serve` answers `/metrics` instead of `PORT`, where everyone can read it. 0 means `PORT`.", high=65535
+    )
+    access_log: str = setting(
+        "off", "A line for each request on standard output: `off`, `text` or `json`.", choices=("off", "text", "json")
+    )
+    log_format: str = setting("text", "Form of the events on standard error: `text` or `json`.", choices=("text", "json"))
+    log_level: str = setting(
+        "warning",
+        "The least events that are logged: `debug`, `info`, `warning` or `error`.",
+        choices=("debug", "info", "warning", "error"),
+    )
     retry_after: int = setting(5, "Time in seconds that a 503 asks the client to wait (`Retry-After`).", low=1, high=3600)
 
     def __post_init__(self) -> None:
@@ -200,6 +213,7 @@ class Settings:
                 raise SettingsError(
                     f"TRUSTED_PROXIES names {part!r}, which is not an address or network such as 10.0.0.0/8"
                 ) from None
+        self._check_choices()
         public = urlsplit(self.public_url)
         if self.public_url and not (public.scheme in {"http", "https"} and public.netloc):
             raise SettingsError(f"PUBLIC_URL={self.public_url!r} is not an address such as https://api.example.org")
@@ -213,6 +227,12 @@ class Settings:
             raise SettingsError(
                 f"LIMITS_STORAGE begins with none of {', '.join(STORAGES)}; use memory:// or redis://HOST:PORT/0"
             )
+
+    def _check_choices(self) -> None:
+        for row in fields(self):
+            choices = row.metadata["choices"]
+            if choices and getattr(self, row.name) not in choices:
+                raise SettingsError(f"{row.name.upper()}={getattr(self, row.name)!r} is none of {', '.join(choices)}")
 
     @property
     def sqlalchemy_url(self) -> URL:

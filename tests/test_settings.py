@@ -102,6 +102,11 @@ def test_defaults() -> None:
         "refusal_limit": "60/minute",
         "limits_storage": "memory://",
         "webhooks_loopback": 0,
+        "metrics": 1,
+        "metrics_port": 0,
+        "access_log": "off",
+        "log_format": "text",
+        "log_level": "warning",
         "retry_after": 5,
     }
     settings = Settings.from_env({})
@@ -153,8 +158,16 @@ def test_texts(row: Any) -> None:
         "write_limit": "10/second",
         "refusal_limit": "5 per 2 hours",
         "limits_storage": "redis://127.0.0.1:6379/1",
-    }.get(row.name, "::1")
+    }.get(row.name, (row.metadata["choices"] or ["::1"])[-1])
     assert value == getattr(Settings.from_env({row.name.upper(): f" {value}\n"}), row.name)
+
+
+@pytest.mark.parametrize("row", [row for row in TEXTS if row.metadata["choices"]], ids=lambda row: row.name)
+def test_wrong_choices(row: Any) -> None:
+    """A value that is none of the choices is refused in one line that has them."""
+    with pytest.raises(SettingsError) as refusal:
+        Settings.from_env({row.name.upper(): "JSON"})
+    assert str(refusal.value) == f"{row.name.upper()}='JSON' is none of {', '.join(row.metadata['choices'])}"
 
 
 @pytest.mark.parametrize("value", ["10", "ten/minute", "10/fortnight", "-1/minute", "/", "10/minute;x"])

@@ -45,6 +45,18 @@ REASONS: Mapping[str, str] = {
 # Failures that a writer can expect again until an operator does something.
 LASTING = frozenset(REASONS.values()) - {UNREACHABLE, NOT_OPENED, BUSY, LOCKED, TOO_LONG, STANDBY}
 
+# Their names in the metrics.
+CAUSES: Mapping[str, str] = {
+    UNREACHABLE: "unreachable",
+    BUSY: "busy",
+    LOCKED: "locked",
+    TOO_LONG: "too_long",
+    STANDBY: "standby",
+    FULL: "disk_full",
+    BROKEN: "disk_broken",
+    DAMAGED: "damaged",
+}
+
 DatabaseError = DBAPIError | PoolTimeoutError
 
 

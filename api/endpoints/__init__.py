@@ -17,6 +17,7 @@ from api.endpoints import (
     history,
     keys,
     messages,
+    metrics,
     pages,
     proofs,
     records,
@@ -26,6 +27,7 @@ from api.endpoints import (
 from api.endpoints.meta import meta
 from api.resources import RESOURCES
 from api.schema.resource import Resource
+from api.settings import Settings
 from api.web.blueprints import Blueprint
 from api.web.openapi import document
 from api.web.parameters import RecordConverter
@@ -55,7 +57,7 @@ def described() -> bytes:
     return document(routes(), messages.WEBHOOKS, messages.SCHEMAS)
 
 
-def register(app: Flask) -> None:
+def register(app: Flask, settings: Settings) -> None:
     """Add all routes and the OpenAPI document to an application."""
     app.url_map.converters["record"] = RecordConverter
     for blueprint in routes():
@@ -65,6 +67,7 @@ def register(app: Flask) -> None:
     app.add_url_rule("/robots.txt", view_func=pages.robots)
     app.add_url_rule("/sitemap.xml", view_func=pages.sitemap)
     app.add_url_rule("/sitemap-<string:noun>-<int:part>.xml", view_func=pages.sitemap_part)
+    metrics.register(app, settings)
     app.extensions["openapi"] = DOCUMENT.read_bytes()
     # What answers look like: another release has another document.
     app.extensions["release"] = hashlib.sha256(app.extensions["openapi"]).hexdigest()

@@ -5,15 +5,20 @@ import logging
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 import time
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 
+from api import logs
 from api.errors import MAX_QUERY_STRING
+from api.server import metrics
 from api.server.gateway import STOPPING, Gateway
 from api.settings import ROOT, Settings
 
@@ -76,13 +81,17 @@ def run(target: str, address: str, settings: Settings) -> None:
         working_dir=ROOT,
         respawn_failed_workers=True,
         websockets=False,
+        log_dictconfig=logs.SERVER_FORMATS[settings.log_format],
     )
     server.delay, server.patience = settings.stop_delay, settings.stop_timeout
-    server.serve(target_loader=load_in_worker)
+    with tempfile.TemporaryDirectory(prefix="digital-cities-") as folder:
+        server.serve(target_loader=partial(load_in_worker, Path(folder)))
 
 
-def load_in_worker(target: str) -> Gateway:
+def load_in_worker(folder: Path, target: str) -> Gateway:
     """Return the gateway to the application in a worker, and make the worker stop only when its parent says so or is gone.
+
+    The folder is for the metrics of all workers.
 
     A terminal's Ctrl-C and a supervisor's SIGTERM reach every process of the group, and a worker that gets two signals
     deadlocks in granian's handler. So each worker gets its own process group.
@@ -93,7 +102,10 @@ def load_in_worker(target: str) -> Gateway:
     threading.Thread(target=exit_with_parent, daemon=True).start()
     module, _, name = target.partition(":")
     app = getattr(importlib.import_module(module), name)
-    return Gateway(app, app.extensions["database"].settings)
+    settings: Settings = app.extensions["database"].settings
+    gateway = Gateway(app, settings)
+    metrics.share(app, settings, folder)
+    return gateway
 
 
 def exit_with_parent() -> None:

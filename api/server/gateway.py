@@ -12,6 +12,7 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from functools import partial
@@ -27,6 +28,7 @@ from api.server.threads import Threads
 from api.settings import Settings
 from api.web.application import prepare
 from api.web.cache import Answer, Cache, plain_read
+from api.web.exchanges import BEGUN, Exchange, Sized, method_of, observer_of, trace_of
 from api.web.news import news
 from api.web.places import CHANGES, HELD, VERSION, client_of, on_gateway
 from api.web.problems import REFUSAL
@@ -36,7 +38,7 @@ from api.web.watch import WatchedState
 
 # The parameters that make a request wait, by the kind of its place.
 WAITS = {CHANGES: re.compile(r"(?:^|&)wait="), VERSION: re.compile(r"(?:^|&)min_version=")}
-HEALTH = ("/livez", "/readyz")
+HEALTH = ("/livez", "/readyz", "/metrics")
 # Tells a worker that it will be stopped. One that does not know the signal yet dies of it, and has no requests either.
 STOPPING = signal.SIGUSR1
 # The headers in which proxies name the client, and the scheme and host that it asked for.
@@ -82,12 +84,14 @@ class Gateway:
         self.state: WatchedState | None = None
         self.is_state_fresh = False
         self.news = news(app)
+        self.observer = observer_of(app)
         self.proxies = proxies_of(app)
         self.places = on_gateway(settings)
         app.extensions |= self.places
         self.must_end: Callable[[], bool] = app.extensions["database"].wal.is_full
         self.connections = Connections(settings, self.proxies.is_trusted)
         self.bodies = Bodies(settings)
+        app.extensions["bodies"] = self.bodies.places
         # One client leaves a thread for the others.
         self.ordinary = Threads("request", settings.threads, max(1, settings.threads - 1))
         self.waiting = {kind: Threads(kind, self.places[kind].total, self.places[kind].total) for kind in WAITS}
@@ -101,12 +105,18 @@ class Gateway:
         allow_descriptors(self.settings.connections)
         self.connections.start()
 
+    def __rsgi_del__(self, _loop: asyncio.AbstractEventLoop) -> None:
+        """Tell what was counted and logged last, when the server stops."""
+        self.observer.end()
+
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
         """Answer one request: from the cache at once, else in a thread."""
-        peer = scope.client
+        peer, begun = scope.client, time.perf_counter()
         if (answer := self._at_once(scope)) is not None:
-            proto.response_bytes(*answer)
+            proto.response_bytes(answer.status, answer.headers, answer.body)
             self.connections.end(peer)
+            if not self.observer.is_blind:
+                self._see_hit(scope, answer, time.perf_counter() - begun)
             return
         await first_step_ends()
         environ = environ_of(scope)
@@ -119,9 +129,15 @@ class Gateway:
                 # The server closes the connection, since the rest of the body is not read.
             environ["CONTENT_LENGTH"] = str(len(body)) if body else ""
             environ["wsgi.input"] = io.BytesIO(body)
+            environ[BEGUN] = begun
             await self._answer(environ, proto, peer)
         finally:
             self.connections.end(peer)
+
+    def _see_hit(self, scope: Any, answer: Answer, seconds: float) -> None:
+        client, trace = scope.client.rpartition(":")[0].strip("[]"), trace_of(scope.headers.get("traceparent") or "")
+        told = (answer.route, answer.status, answer.kind, seconds, len(answer.body), client, answer.request_id, "", trace)
+        self.observer.see(Exchange(method_of(scope.method), *told))
 
     def _at_once(self, scope: Any) -> Answer | None:
         """Return the answer from the cache, if that has it: to hand a request to a thread takes twice as long as that.
@@ -183,8 +199,11 @@ class Gateway:
             start = Start()
             body = self.app(environ, start)
             if is_whole(environ, start, body):
-                proto.response_bytes(int(start.status), start.headers, b"".join(body))
+                whole = b"".join(body)
+                proto.response_bytes(int(start.status), start.headers, whole)
+                self._see(environ, start, len(whole))
             else:
+                body = Sized(body, partial(self._see, environ, start))
                 stream = threading.Thread(target=self._stream, args=(start, body, proto, peer, done), daemon=True)
                 stream.start()
                 is_streaming = True
@@ -193,6 +212,10 @@ class Gateway:
                 self.loop.call_soon_threadsafe(done.set_result, None)
                 if hasattr(body, "close"):
                     body.close()
+
+    def _see(self, environ: Environ, start: Start, size: int) -> None:
+        if not self.observer.is_blind:
+            self.observer.see_wsgi(environ, start.status, time.perf_counter() - environ[BEGUN], size)
 
     def _stream(self, start: Start, body: Any, proto: Any, peer: str, done: asyncio.Future[None]) -> None:
         """Send an answer while it is made; if it fails, cut the connection, so that the client sees that it is incomplete."""

@@ -11,6 +11,7 @@ from werkzeug.wsgi import get_input_stream
 
 from api.errors import ProblemError, error_item
 from api.web import suffixes
+from api.web.exchanges import observer_of
 from api.web.proxies import proxies_of
 
 
@@ -52,7 +53,7 @@ class App(Flask):
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer a request as its client sent it, through the answer cache."""
         prepare(self, environ)
-        return super().__call__(environ, start_response)
+        return observer_of(self).watch(super().__call__, environ, start_response)
 
     request_class = Request
 

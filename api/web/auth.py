@@ -21,6 +21,7 @@ from api.errors import ProblemError, error_item
 from api.settings import Settings
 from api.web import keys
 from api.web.blueprints import Blueprint, documents
+from api.web.exchanges import KEY, observer_of
 from api.web.keys import ApiKey
 from api.web.places import client_of
 from api.web.responses import database
@@ -62,6 +63,7 @@ def authorize(*scopes: str) -> ApiKey:
     require(key, *scopes)
     _count("writes", key.name)
     _note_use(key, now)
+    request.environ[KEY] = key.name
     return key
 
 
@@ -115,6 +117,7 @@ def _count(name: str, client: str) -> None:
     wait = max(1, round(stats.reset_time - time.time()))
     g.limit = (name, item, stats.remaining, wait)
     if not passed:
+        observer_of(current_app).count("limits_reached", name)
         detail = f"The limit `{name}` is {item.amount} requests in {item.get_expiry()} seconds; try again in {wait}."
         allowed = {"maximum": item.amount, "seconds": item.get_expiry()}
         raise ProblemError(

@@ -19,13 +19,14 @@ from werkzeug.http import unquote_etag
 
 from api.db.database import Database
 from api.web import suffixes, tags
+from api.web.exchanges import CACHE, REQUEST_ID, ROUTE
 from api.web.negotiation import preferred_coding, preferred_types
 from api.web.request_ids import request_name
 from api.web.watch import PostgresWatch, SqliteWatch, WatchedState
 
 READS = ("GET", "HEAD")
 # Answered without a look at the database.
-UNCACHED = frozenset({"/livez", "/readyz"})
+UNCACHED = frozenset({"/livez", "/readyz", "/metrics"})
 # Bytes of an answer besides its body: headers, request key, and Python's objects.
 OVERHEAD = 2_500
 # No answer may take more than this fraction of the cache.
@@ -87,6 +88,9 @@ class Answer(NamedTuple):
     status: int
     headers: list[tuple[str, str]]
     body: bytes
+    route: str
+    request_id: str
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ class CachedAnswer:
     body: bytes | None
     etag: str
     computed: float
+    route: str
 
     @property
     def size(self) -> int:
@@ -167,7 +172,7 @@ class Cache:
                 return self._once(read, state, environ, start)
         else:
             answer = None
-        return sent(answer, start) if answer else self.app(environ, start)
+        return sent(answer, start, environ) if answer else self.app(environ, start)
 
     def _once(self, read: PlainRead, state: WatchedState, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         """Compute an answer, or wait for another request that does so."""
@@ -175,11 +180,11 @@ class Cache:
         if flight := self.answers.board(key):
             flight.wait(PATIENCE)
             answer = self._find(read, state)
-            return sent(answer, start) if answer else self.app(environ, start)
+            return sent(answer, start, environ) if answer else self.app(environ, start)
         try:
             # Another request may have cached it after the first look.
             answer = self._find(read, state)
-            return sent(answer, start) if answer else self._compute(key, environ, start)
+            return sent(answer, start, environ) if answer else self._compute(key, environ, start)
         finally:
             self.answers.land(key)
 
@@ -210,17 +215,20 @@ class Cache:
         if not is_known and kept.body is None:
             return None
         headers = [row for row in kept.headers if row[0].lower() not in BODY_HEADERS] if is_known else kept.headers
+        request_id = request_name(read.request_id)
         headers = [
             *headers,
-            ("X-Request-Id", request_name(read.request_id)),
+            ("X-Request-Id", request_id),
             ("Age", str(int(time.monotonic() - kept.computed))),
             ("Server-Timing", f"cache;desc={kind}"),
         ]
-        return Answer(304, headers, b"") if is_known else Answer(200, headers, b"" if read.is_head else kept.body or b"")
+        status, body = (304, b"") if is_known else (200, b"" if read.is_head else kept.body or b"")
+        return Answer(status, headers, body, kept.route, request_id, kind)
 
     def _compute(self, key: AnswerKey, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         """Answer a request by the application, and cache the answer if that is allowed and it is small enough."""
         begun = time.perf_counter()
+        environ[CACHE] = "miss"
         started: list[Any] = []
         body = self.app(environ, lambda *arguments: started.append(arguments))
         status, rows, *trace = started[-1]
@@ -236,7 +244,12 @@ class Cache:
                 body.close()
         kept_rows = [(name, value) for name, value in rows if name != "X-Request-Id"]
         etag = unquote_etag(headers["ETag"])[0] or ""
-        self.answers.keep(key, CachedAnswer(kept_rows, None if status.startswith("304") else whole, etag, time.monotonic()))
+        self.answers.keep(
+            key,
+            CachedAnswer(
+                kept_rows, None if status.startswith("304") else whole, etag, time.monotonic(), environ.get(ROUTE, "")
+            ),
+        )
         return [whole]
 
     def _may_keep(self, status: str, headers: Headers) -> bool:
@@ -278,7 +291,8 @@ def plain_read(method: str, scheme: str, path: tuple[str, str], query: str, head
     )
 
 
-def sent(answer: Answer, start: StartResponse) -> list[bytes]:
+def sent(answer: Answer, start: StartResponse, environ: Environ) -> list[bytes]:
     """Start to send an answer by PEP 3333, and return its body."""
+    environ |= {CACHE: answer.kind, ROUTE: answer.route, REQUEST_ID: answer.request_id}
     start("304 NOT MODIFIED" if answer.status == HTTPStatus.NOT_MODIFIED else "200 OK", answer.headers)
     return [answer.body]

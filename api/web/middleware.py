@@ -5,6 +5,7 @@ from flask_cors import CORS
 
 from api.web import request_ids
 from api.web.compression import compress
+from api.web.exchanges import REQUEST_ID
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 # Scripts of other origins can read only these headers, and the few that browsers always show.
@@ -43,6 +44,6 @@ def finish(response: Response) -> Response:
     """Name the request, forbid browsers to guess the media type, and compress what clients can revalidate by its tag."""
     if "ETag" in response.headers and request.method in SAFE_METHODS:
         response = compress(request, response)
-    response.headers["X-Request-Id"] = request_ids.request_id()
+    response.headers["X-Request-Id"] = request.environ[REQUEST_ID] = request_ids.request_id()
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response

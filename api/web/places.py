@@ -54,6 +54,11 @@ class Places:
             self._taken[client] += 1
         return True
 
+    @property
+    def used(self) -> int:
+        """The number of places that are taken."""
+        return self._used
+
     def release(self, address: str) -> None:
         """Give a place back."""
         client = client_of(address)

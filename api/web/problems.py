@@ -19,6 +19,7 @@ from api.db import failures
 from api.errors import MAX_QUERY_STRING, MAX_REFUSALS, Item, ProblemError, error_item, nearest, shorten
 from api.resources import BY_NAME
 from api.web import frames
+from api.web.exchanges import observer_of
 from api.web.problem_types import BY_STATUS, PROBLEMS, ProblemType
 from api.web.request_ids import request_id
 from api.web.urls import base_url
@@ -308,6 +309,7 @@ def _database(error: DBAPIError | PoolTimeoutError) -> Response:
     reason = failures.reason(error) or database.readiness().reads
     if reason is None:
         return _unexpected(error)
+    observer_of(current_app).count("database_failures", failures.CAUSES.get(reason, "other"))
     logger.warning("request %s is unavailable: %s", request_id(), logs.describe(error))
     return respond(PROBLEMS["unavailable"], reason)
 

@@ -191,7 +191,7 @@ def test_the_index_misses_nothing(app: Flask) -> None:
     """The index links to every path of the URL map that has no variable part and needs no key."""
     paths = {rule.rule for rule in app.url_map.iter_rules() if not rule.arguments and "GET" in (rule.methods or ())}
     nouns = {f"/{row.name}" for row in RESOURCES}
-    assert {row.path for row in LINKS} == paths - nouns - {"/", "/keys", "/webhooks", "/robots.txt", "/sitemap.xml"}
+    assert {row.path for row in LINKS} == paths - nouns - {"/", "/keys", "/webhooks", "/robots.txt", "/sitemap.xml", "/metrics"}
 
 
 class Text(HTMLParser):

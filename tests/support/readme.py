@@ -23,7 +23,9 @@ from api.schema.fingerprints import ABBREVIATIONS
 from api.schema.formats import FORMATS
 from api.schema.operators import OPERATORS, TYPES
 from api.settings import ROOT, Settings
+from api.web.gauges import STANDBY
 from api.web.keys import SCOPES
+from api.web.metrics import EVENTS, PREFIX
 from api.web.problem_types import PROBLEMS
 from bench.report import FILE, summary
 from tests.support.dates import FILTERS, MEANINGS, REFUSED
@@ -260,6 +262,19 @@ def commands() -> str:
             name = f"{row.name} {part.name}" if isinstance(row, click.Group) else part.name
             rows.append((f"`{name}`", (part.help or "").partition("\n\n")[0].replace("\n", " ")))
     return _table(("command", "effect"), rows)
+
+
+def metrics() -> str:
+    """Return the table of metrics, as an application without a standby has them after a request."""
+    client().get("/cities", buffered=True)
+    rows = []
+    for family in client().application.extensions["metrics"].collect():
+        labels = sorted({label for sample in family.samples for label in sample.labels} - {"le"})
+        name = family.name + ("_total" if family.type == "counter" else "")
+        labels = labels or [EVENTS[family.name.removeprefix(f"{PREFIX}_")][0]] if family.type == "counter" else labels
+        rows.append((f"`{name}`", family.type, ", ".join(f"`{label}`" for label in labels), family.documentation))
+    rows.append((f"`{PREFIX}_{STANDBY[0]}`", "gauge", "", STANDBY[1]))
+    return _table(("metric", "type", "labels", "meaning"), rows)
 
 
 def folders() -> str:
