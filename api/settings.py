@@ -155,6 +155,17 @@ class Settings:
         low=0,
         high=1_000_000,
     )
+    s_maxage: int = setting(
+        0,
+        "Time in seconds for which a shared cache in front may answer by itself (`s-maxage`). With 0, every cache asks each "
+        "time.",
+        high=86_400,
+    )
+    stale_while_revalidate: int = setting(
+        0,
+        "Time in seconds after `S_MAXAGE` for which a shared cache may answer while it asks for the latest answer.",
+        high=86_400,
+    )
     connect_timeout: int = setting(
         5, "Time in seconds to wait for a database connection; then the request gets a 503.", low=1, high=600
     )
@@ -250,6 +261,15 @@ class Settings:
         if url.drivername == "sqlite" and url.query:
             raise SettingsError(f"DATABASE_URL has options, which SQLite does not take here; {hint}")
         return url.set(drivername=DRIVERS[url.drivername])
+
+    @property
+    def cache_control(self) -> str:
+        """What caches may do with an answer: any may keep it, but must ask each time, or only after a while if it is shared."""
+        if not self.s_maxage:
+            return "public, no-cache"
+        times = ("s-maxage", self.s_maxage), ("stale-while-revalidate", self.stale_while_revalidate)
+        given = (*times, ("stale-if-error", self.stale_if_error))
+        return ", ".join(["public", "max-age=0", *(f"{name}={seconds}" for name, seconds in given if seconds)])
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:

@@ -93,6 +93,8 @@ def test_defaults() -> None:
         "cache_mb": 32,
         "cache_lag": 50,
         "stale_if_error": 300,
+        "s_maxage": 0,
+        "stale_while_revalidate": 0,
         "public_url": "",
         "pool_size": 8,
         "connect_timeout": 5,

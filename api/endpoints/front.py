@@ -58,8 +58,8 @@ class Link(NamedTuple):
         return self.path.rpartition("/")[2].partition(".")[0]
 
 
-# Every path of the URL map without a variable part and a key, except for the index itself, the nouns, and those for crawlers and
-# operators.
+# Every path of the URL map without a variable part and a key, except for the index itself, the nouns, and those for crawlers
+# and operators.
 LINKS = (
     Link("/search", "Full-text search in every noun.", "?q=digital"),
     Link("/suggest", "Completes the beginning of a name.", "?q=san"),

@@ -35,8 +35,9 @@ LARGEST_PART = 8
 BODY_HEADERS = ("accept-ranges", "content-type", "content-length", "content-encoding", "content-disposition", "link")
 # A version has at most 19 digits; the view refuses longer ones.
 MIN_VERSION = re.compile(r"(?:^|&)min_version=([0-9]{1,19})(?:&|$)")
-# Any cache may keep an answer, but has to ask each time whether it is still the latest: that costs one small query.
-CACHE_CONTROL = "public, no-cache"
+# How `Cache-Control` begins if any cache may keep an answer. By default it has to ask each time whether that is still the
+# latest, which costs one small query.
+PUBLIC, ASK = "public", "public, no-cache"
 
 # The headers that decide whether an answer may come from the cache, and which: their variables in PEP 3333.
 VARIABLES = {
@@ -156,6 +157,8 @@ class Cache:
         self.answers = Answers(database.settings.cache_mb * 1_000_000)
         self.watch = SqliteWatch(database) if database.engine.dialect.name == "sqlite" else PostgresWatch(database)
         self.stale_if_error = database.settings.stale_if_error
+        # A shared cache gives everyone the headers of the one who asked first, and adds our `Age` to its own.
+        self.is_shared = bool(database.settings.s_maxage)
         # When the database was reached last, and its state then.
         self.reached: tuple[float, WatchedState | None] = (0.0, None)
 
@@ -214,14 +217,11 @@ class Cache:
         is_known = read.if_none_match is not None and tags.matches(read.if_none_match, kept.etag, read.accept_encoding)
         if not is_known and kept.body is None:
             return None
-        headers = [row for row in kept.headers if row[0].lower() not in BODY_HEADERS] if is_known else kept.headers
+        headers = [row for row in kept.headers if row[0].lower() not in BODY_HEADERS] if is_known else [*kept.headers]
         request_id = request_name(read.request_id)
-        headers = [
-            *headers,
-            ("X-Request-Id", request_id),
-            ("Age", str(int(time.monotonic() - kept.computed))),
-            ("Server-Timing", f"cache;desc={kind}"),
-        ]
+        if not self.is_shared:
+            age = str(int(time.monotonic() - kept.computed))
+            headers += [("X-Request-Id", request_id), ("Age", age), ("Server-Timing", f"cache;desc={kind}")]
         status, body = (304, b"") if is_known else (200, b"" if read.is_head else kept.body or b"")
         return Answer(status, headers, body, kept.route, request_id, kind)
 
@@ -234,7 +234,8 @@ class Cache:
         status, rows, *trace = started[-1]
         headers = Headers(rows)
         milliseconds = (time.perf_counter() - begun) * 1000
-        start(status, [*rows, ("Server-Timing", f"cache;desc=miss, app;dur={milliseconds:.1f}")], *trace)
+        timing = [("Server-Timing", f"cache;desc=miss, app;dur={milliseconds:.1f}")]
+        start(status, rows if self.is_shared else [*rows, *timing], *trace)
         if not self._may_keep(status, headers):
             return body
         try:
@@ -253,7 +254,7 @@ class Cache:
         return [whole]
 
     def _may_keep(self, status: str, headers: Headers) -> bool:
-        if headers.get("Cache-Control") != CACHE_CONTROL or "ETag" not in headers:
+        if not headers.get("Cache-Control", "").startswith(PUBLIC) or "ETag" not in headers:
             return False
         size = headers.get("Content-Length", type=int)
         is_small = size is not None and size <= self.answers.room // LARGEST_PART

@@ -3,7 +3,7 @@
 from typing import Any
 
 from api.web import tags
-from api.web.cache import CACHE_CONTROL
+from api.web.cache import ASK
 
 UNCHANGED = "You have the latest version already."
 
@@ -19,7 +19,7 @@ ENCODED = header("Content-Encoding", "How the body is compressed, if it is; see 
 NOT_KEPT = header("Cache-Control", "The answer must not be cached.", "no-store") | REQUEST_ID
 HEADERS = (
     header("ETag", "Tag of this answer, for `If-None-Match` and `If-Match`.", tags.EXAMPLE)
-    | header("Cache-Control", "How the answer may be cached.", CACHE_CONTROL)
+    | header("Cache-Control", "How the answer may be cached.", ASK)
     | header("Vary", VARIES, "Accept-Encoding")
     | ENCODED
     | header("Age", "Seconds since the answer was computed. It was still the latest when it was sent.", "0")

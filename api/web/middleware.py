@@ -44,6 +44,9 @@ def finish(response: Response) -> Response:
     """Name the request, forbid browsers to guess the media type, and compress what clients can revalidate by its tag."""
     if "ETag" in response.headers and request.method in SAFE_METHODS:
         response = compress(request, response)
-    response.headers["X-Request-Id"] = request.environ[REQUEST_ID] = request_ids.request_id()
+    request.environ[REQUEST_ID] = request_ids.request_id()
+    # A shared cache would repeat it to others.
+    if not response.cache_control.s_maxage:
+        response.headers["X-Request-Id"] = request.environ[REQUEST_ID]
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response

@@ -18,7 +18,7 @@ from api.errors import ProblemError, error_item, shorten
 from api.schema import strict_json
 from api.schema.formats import FORMATS
 from api.web import suffixes, tags
-from api.web.cache import CACHE_CONTROL
+from api.web.cache import ASK
 from api.web.negotiation import preferred_types
 from api.web.urls import base_url
 
@@ -69,7 +69,8 @@ def conditional(etag: str) -> Response | None:
 def tagged(response: Response, etag: str) -> Response:
     """Set the entity tag of an answer, and let caches keep it."""
     response.set_etag(etag)
-    response.headers["Cache-Control"] = CACHE_CONTROL
+    # Who waits for changes must not be answered at once by what another one waited for.
+    response.headers["Cache-Control"] = ASK if "wait" in request.args else database().settings.cache_control
     if response.status_code == 304:  # noqa: PLR2004 - an answer without a body has no media type
         response.headers.pop("Content-Type", None)
     return response
