@@ -5,7 +5,7 @@ DOCS := README.md docs/*.md
 # Each test that starts a program would compile the project again if this were set.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run check lint test coverage test-slow campaign format docs screenshots hooks lock bench clean
+.PHONY: help run check lint test coverage test-slow campaign format docs screenshots outlines hooks lock bench clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
@@ -54,6 +54,9 @@ docs: .venv/.dev  ## Write the OpenAPI document, and the tables and responses in
 
 screenshots: .venv/.dev  ## Write pictures of the pages into screenshots/, as a desk and a phone show them.
 	$(BIN)/python -m tests.support.screenshots
+
+outlines: .venv/.dev  ## Write the outlines of countries and states that maps show, from the atlases of npm packages.
+	$(BIN)/python -m tests.support.outlines
 
 hooks: .venv/.dev  ## Let Git run `make check` before each commit.
 	$(BIN)/pre-commit install

@@ -61,5 +61,5 @@ def render(template: str, **context: Any) -> str:
 @cache
 def fingerprint() -> str:
     """Return a hash of all that pages are made with, for their entity tags."""
-    files = sorted(path for path in HERE.rglob("*") if path.suffix in {".py", ".html", ".css", ".xml"})
+    files = sorted(path for path in HERE.rglob("*") if path.suffix in {".py", ".html", ".css", ".xml", ".json"})
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:8]

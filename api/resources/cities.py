@@ -144,7 +144,10 @@ cities = Resource(
     belonging=("awards", "initiatives", "organizations", "citations"),
     facets=("state", "country", "award.survey", "award.category", "award.rank", "initiative.priority", "basis"),
     look=Look(
-        columns=("state", "country", "state_capital", "summary"), filters=("state", "country"), lists=("awards", "initiatives")
+        columns=("state", "country", "state_capital", "summary"),
+        filters=("state", "country"),
+        lists=("awards", "initiatives"),
+        map=("location", "country", "state"),
     ),
     relations=(
         Relation(

@@ -104,13 +104,15 @@ class Look:
 
     ``columns`` are the members that a list shows behind the label, and ``filters`` those that its form offers; a noun without
     them has its first short members and its first facets. ``lists`` are the relations whose records follow on a record's page,
-    in this order, before all others. ``ranking``: the page shows its awards as rankings, by category.
+    in this order, before all others. ``ranking``: the page shows its awards as rankings, by category. ``map`` are the members
+    that put records on a map: the location, and the codes of ISO 3166 of the country and its region, if they have any.
     """
 
     columns: Sequence[str] = ()
     filters: Sequence[str] = ()
     lists: Sequence[str] = ()
     ranking: bool = False
+    map: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -18,6 +18,7 @@ PAGES = (
     "/",
     "/initiatives?status=pilot&city.state=CA&q=data",
     "/awards",
+    "/cities",
     "/cities/sacramento-ca",
     "/initiatives/los-angeles-ca-myla311",
     "/surveys/digital-cities-2024",

@@ -4,7 +4,6 @@ import io
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 import brotli
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.support.node import NODE, NPM
+from tests.support import node
 
 LOCKED = Path(__file__).parent.parent / "html" / "browser"
 FOLDER = Path(sys.prefix) / "browser"
@@ -33,8 +32,7 @@ FONTS = """<?xml version="1.0"?>
 def install() -> None:
     """Install the packages of the lock file, and unpack the program, its libraries and its font."""
     shutil.rmtree(FOLDER, ignore_errors=True)
-    shutil.copytree(LOCKED, FOLDER)
-    subprocess.run([NODE, NPM, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=FOLDER, check=True)
+    node.install(LOCKED, FOLDER)
     if PACKAGED:
         for name in ("al2023", "fonts"):
             packed = io.BytesIO(brotli.decompress((PACKED / f"{name}.tar.br").read_bytes()))
@@ -54,7 +52,7 @@ def executable() -> str | None:
 def launched() -> Iterator[Browser]:
     """Start Chromium, and stop it afterwards."""
     # Playwright's own Node needs a library that a small system does not have.
-    os.environ["PLAYWRIGHT_NODEJS_PATH"] = NODE
+    os.environ["PLAYWRIGHT_NODEJS_PATH"] = node.NODE
     ours = {"LD_LIBRARY_PATH": str(FOLDER / "lib"), "FONTCONFIG_PATH": str(FOLDER)} if PACKAGED else {}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable(), env={**os.environ, **ours})

