@@ -43,8 +43,8 @@ class Settings:
     )
     primary_url: str = setting(
         "",
-        "Address of the PostgreSQL primary when `DATABASE_URL` is a standby. Requests for a version that the standby does not "
-        "have yet are answered from the primary; without it they get a 503.",
+        "Address of the PostgreSQL primary when `DATABASE_URL` is a standby. Writes are made there, and requests for a "
+        "version that the standby does not have yet are answered from it; without it both get a 503.",
     )
     state_dir: str = setting(
         "",

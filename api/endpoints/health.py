@@ -13,7 +13,7 @@ from api.web.blueprints import Blueprint, NoArguments, documents
 from api.web.headers import NOT_KEPT
 from api.web.news import news
 from api.web.parameters import query_parameters
-from api.web.responses import database, json_response, no_store
+from api.web.responses import database, json_response, no_store, writable
 
 READY_PARAMETERS = {
     row.name: row
@@ -69,8 +69,7 @@ def readyz() -> Response:
     arguments = parser.parse_named(READY_PARAMETERS, request.args.lists())
     if news().has_ended:
         raise ProblemError("unavailable", "The server is stopping.")
-    readiness = database().readiness()
-    reason = readiness.writes if arguments.get("writes") else readiness.reads
-    if reason:
+    reads, writes = database().readiness().reads, writable().readiness().writes
+    if reason := writes if arguments.get("writes") else reads:
         raise ProblemError("unavailable", reason)
-    return no_store(json_response({"status": "ok", "writes": readiness.writes or "ok"}))
+    return no_store(json_response({"status": "ok", "writes": writes or "ok"}))

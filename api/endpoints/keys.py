@@ -18,7 +18,7 @@ from api.web.admin import ADMIN, HEADERS, answer, check_request, empty
 from api.web.blueprints import Blueprint, documents
 from api.web.bodies import BODY_PROBLEMS
 from api.web.keys import SCOPES, ApiKey
-from api.web.responses import JSON, database
+from api.web.responses import JSON, writable
 
 
 def _time(description: str, *, allow_none: bool = True) -> fields.String:
@@ -133,7 +133,7 @@ class Keys(MethodView):
     def get(self) -> Response:
         """List all keys, expired and revoked ones too."""
         check_request()
-        with database().reading() as session:
+        with writable().reading() as session:
             return answer({"data": [shown(key) for key in keys.every(session)]})
 
     @blueprint.response(201, KeyAnswerSchema, description="The key.", headers=HEADERS)
@@ -185,7 +185,7 @@ class Rotation(MethodView):
 def changing(name: str) -> Iterator[Session]:
     """Open a session to change a key. Raises a 404 for an unknown name, and a 409 for a new key under a taken one."""
     try:
-        with database().writing() as session:
+        with writable().writing() as session:
             yield session
     except keys.NameTaken:
         detail = f"A key `{name}` exists, or existed and was revoked: rotate it, or choose another name."

@@ -15,7 +15,7 @@ from api.web.admin import ADMIN, HEADERS, answer, check_request, empty
 from api.web.blueprints import Blueprint, documents
 from api.web.bodies import BODY_PROBLEMS
 from api.web.parameters import NOUNS
-from api.web.responses import JSON, database
+from api.web.responses import JSON, database, writable
 from api.webhooks import delivery, outbound, subscriptions
 from api.webhooks.subscriptions import Webhook, WebhookState
 
@@ -163,7 +163,7 @@ class Webhooks(MethodView):
     def get(self) -> Response:
         """List the webhooks, with the outcome of the last attempt of each."""
         check_request()
-        with database().reading() as session:
+        with writable().reading() as session:
             return answer({"data": [shown(webhook) for webhook in subscriptions.every(session)]})
 
     @blueprint.response(201, NewWebhookAnswerSchema, description="The webhook.", headers=HEADERS)
@@ -178,7 +178,7 @@ class Webhooks(MethodView):
         """
         check_request()
         values = bodies.read(NewWebhookSchema())
-        with database().writing() as session:
+        with writable().writing() as session:
             webhook = subscriptions.subscribe(session, **values)
             return answer({"data": shown(webhook), "secret": webhook.secret}, 201)
 
@@ -194,7 +194,7 @@ class OneWebhook(MethodView):
     def delete(self, id: str) -> Response:
         """Remove a webhook. A message that is on its way may still arrive."""
         check_request()
-        with database().writing() as session:
+        with writable().writing() as session:
             session.delete(existing(session.get(Webhook, id, with_for_update=True)))
         return empty()
 
@@ -210,7 +210,7 @@ class Resumption(MethodView):
     def post(self, id: str) -> Response:
         """Make a paused webhook active again. Its next message covers all changes made meanwhile."""
         check_request()
-        with database().writing() as session:
+        with writable().writing() as session:
             return answer({"data": shown(existing(subscriptions.resume(session, id)))})
 
 
@@ -229,7 +229,7 @@ class Rotation(MethodView):
         receiver that follows the specification accepts a message if it knows the secret of any of them.
         """
         check_request()
-        with database().writing() as session:
+        with writable().writing() as session:
             webhook = existing(subscriptions.rotate(session, id))
             return answer({"data": shown(webhook), "secret": webhook.secret})
 
@@ -258,7 +258,7 @@ def send_test(id: str) -> tuple[int, str] | None:
     if not TESTING.acquire(blocking=False):
         raise ProblemError("unavailable", "Another test message is on its way.")
     try:
-        return delivery.send_test(database(), id, loopback=bool(database().settings.webhooks_loopback))
+        return delivery.send_test(writable(), id, loopback=bool(database().settings.webhooks_loopback))
     finally:
         TESTING.release()
 

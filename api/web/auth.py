@@ -24,7 +24,7 @@ from api.web.blueprints import Blueprint, documents
 from api.web.exchanges import KEY, observer_of
 from api.web.keys import ApiKey
 from api.web.places import client_of
-from api.web.responses import database
+from api.web.responses import writable
 
 REALM = 'Bearer realm="digital-cities"'
 # The keys whose use is being noted: at most one thread waits for other writers to note a key's use.
@@ -54,7 +54,8 @@ def authorize(*scopes: str) -> ApiKey:
     if not scheme:
         raise _unauthorized("This needs a key: send it as `Authorization: Bearer KEY`.", "")
     now = dt.datetime.now(dt.UTC)
-    with database().reading() as session:
+    # A key that was revoked ends at once, though a standby learns of it later.
+    with writable().reading() as session:
         key = keys.find(session, secret.strip()) if scheme.lower() == "bearer" else None
         state = key.state(now) if key else "unknown"
     if key is None or state != "active":
@@ -142,7 +143,7 @@ def _note_use(key: ApiKey, now: dt.datetime) -> None:
     if key.last_used_at and key.last_used_at > now - keys.TOUCHED:
         return
     name = key.name
-    used = database()
+    used = writable()
 
     def note(response: Response) -> Response:
         response.call_on_close(lambda: _touch(used, name, now))

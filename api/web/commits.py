@@ -31,7 +31,7 @@ from api.web.keys import ApiKey
 from api.web.parameters import query_parameters
 from api.web.problem_types import PROBLEMS
 from api.web.problems import respond
-from api.web.responses import JSON, database, negotiate, no_store
+from api.web.responses import JSON, negotiate, no_store, writable
 from api.web.urls import base_url
 
 TOKEN = re.compile(r'"?([\x21\x23-\x7e]{1,255}?)"?')
@@ -106,10 +106,10 @@ def carry_out(key: ApiKey, operations: Sequence[Operation], arguments: Mapping[s
     operations = checked(operations, refused)
     if refused or any(operation.errors for operation in operations):
         # Nobody waits for the ledger's lock meanwhile; a reader can find the other errors.
-        with database().reading() as session:
+        with writable().reading() as session:
             examined(session, operations, refused, {})
         refused.raise_any()
-    with database().writing() as session:
+    with writable().writing() as session:
         # Of two equal requests one waits here for the other's stored answer.
         publish.wait(session)
         now = dt.datetime.now(dt.UTC)

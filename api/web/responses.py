@@ -41,6 +41,12 @@ def database() -> Database:
     return result
 
 
+def writable() -> Database:
+    """Return the database that takes writes: the primary, if this server reads from a standby and knows its address."""
+    result: Database = current_app.extensions["primary"] or database()
+    return result
+
+
 def negotiate(*offered: str) -> str:
     """Return the offered media type that `Accept` prefers. Raises a 406 if it accepts none of them."""
     best = next((name for name in preferred_types(request.headers.get("Accept", "")) if name in offered), None)

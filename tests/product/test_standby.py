@@ -86,6 +86,27 @@ def test_standby_whose_primary_is_away(pair: Pair, tmp_path: Path) -> None:
             assert reader.get("/changes?since=0").status_code == 200
 
 
+def test_standby_that_forwards_writes(pair: Pair) -> None:
+    """With `PRIMARY_URL`, writes to a standby are made on its primary, under the same rules; the control is a refusal without."""
+    city = {"id": "forwarded-zz", "name": "Forwarded", "state": "ZZ", "country": "US"}
+    with application(pair.standby) as alone:
+        client = pair.client(alone)
+        assert client.post("/cities", json=city).status_code == client.get("/readyz?writes=true").status_code == 503
+    with application(pair.standby, asks=pair.primary.address) as follower, application(pair.primary) as app:
+        client, key = pair.client(follower), {"Idempotency-Key": "forwarded"}
+        assert client.get("/readyz?writes=true").get_json()["writes"] == "ok"
+        answers = [client.post("/cities", json=city, headers=key) for _ in range(2)]
+        assert [(answer.status_code, answer.headers.get("Idempotent-Replayed")) for answer in answers] == [
+            (201, None),
+            (201, "true"),
+        ]
+        version = answers[0].get_json()["data"]["version"]
+        assert client.get(f"/cities/forwarded-zz?min_version={version}").get_json()["data"]["name"] == "Forwarded"
+        assert client.patch("/cities/forwarded-zz", json={"summary": "New."}, headers={"If-Match": '"nope"'}).status_code == 412
+        assert client.delete("/cities/forwarded-zz", headers=ANY).status_code == 204
+        assert pair.client(app).get("/cities/forwarded-zz").status_code == 410
+
+
 def test_pages_of_both(pair: Pair) -> None:
     """A reader with a page from the primary gets the next one from a standby that is as new, and never an older state."""
     with application(pair.primary) as app, application(pair.standby) as follower:
