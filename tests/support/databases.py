@@ -1,8 +1,10 @@
 """Databases to test on, of both kinds: make, migrate, copy and drop them, and count their statements."""
 
+import fcntl
 import itertools
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -35,6 +37,8 @@ CONNECTED: dict[str, Dialect] = {}
 COMPILED: LRUCache[Any, Any] = LRUCache(2_000)
 # The templates on PostgreSQL, whose copies need not forget the origin.
 WITHOUT_ORIGIN: set[Settings] = set()
+# The database on PostgreSQL that each server has from its start.
+MIGRATED = "migrated"
 # Every revision of the schema, the oldest first.
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()][::-1]
 
@@ -96,12 +100,17 @@ class Store:
 
     def empty(self, *, template: str = "template0") -> Settings:
         """Return the settings of a new database, without the cache of answers, which only its own tests switch on."""
-        name = f"test_{next(NUMBERS)}"
-        if self.dialect == "sqlite":
-            return Settings(database_url=f"sqlite:///{self.folder / name}.sqlite3", lock_timeout=30, cache_mb=0)
-        # Copying the files costs half as much as logging the copy, which is the default.
-        self._execute(f"create database {name} template {template} strategy file_copy")
-        return Settings(database_url=self.server.replace("/postgres?", f"/{name}?"), lock_timeout=30, cache_mb=0)
+        name = f"test_{os.getpid()}_{next(NUMBERS)}"
+        if self.dialect == "postgresql":
+            # Copying the files costs half as much as logging the copy, which is the default.
+            self._execute(f"create database {name} template {template} strategy file_copy")
+        return self.named(name)
+
+    def named(self, name: str) -> Settings:
+        """Return the settings of a database of this name."""
+        sqlite = self.dialect == "sqlite"
+        url = f"sqlite:///{self.folder / name}.sqlite3" if sqlite else self.server.replace("/postgres?", f"/{name}?")
+        return Settings(database_url=url, lock_timeout=30, cache_mb=0)
 
     def copy(self, migrated: Settings) -> Settings:
         """Return the settings of a copy; PostgreSQL copies a database only while no client is connected to it."""
@@ -142,12 +151,27 @@ def forget_origin(settings: Settings) -> None:
 @cache
 def template(store: Store, revision: str = "head") -> Settings:
     """Return a migrated database as a template for copies; it has no connections."""
-    settings = store.empty()
-    upgrade(settings, revision)
-    if store.dialect == "postgresql":
+    if store.dialect == "sqlite":
+        name = f"revision_{revision}"
+        once(store.folder / f"{name}.sqlite3", lambda file: upgrade(Settings(database_url=f"sqlite:///{file}"), revision))
+        return store.named(name)
+    if revision == "head":
+        settings = store.named(MIGRATED)
+    else:
+        settings = store.empty()
+        upgrade(settings, revision)
         forget_origin(settings)
-        WITHOUT_ORIGIN.add(settings)
+    WITHOUT_ORIGIN.add(settings)
     return settings
+
+
+def once(path: Path, make: Callable[[Path], None]) -> None:
+    """Make a file or a folder, unless another process of this run has made it: the first of them makes it for all."""
+    with path.with_name(f"{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            make(new := path.with_name(f"{path.name}.new"))
+            new.rename(path)
 
 
 @contextmanager
