@@ -2,21 +2,22 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from api.settings import Settings
 from api.web import keys
-from tests.support.databases import opened, upgrade
-from tests.support.replication import Pair, copy_of, primary, standby_of
+from tests.support.databases import opened
+from tests.support.postgresql import migrated_primary
+from tests.support.replication import Pair, copy_of, standby_of
 
 
 @pytest.fixture(scope="package")
-def pair() -> Iterator[Pair]:
+def pair(scratch: Path) -> Iterator[Pair]:
     """A migrated primary with its standby, for tests that leave both running and unpromoted."""
-    with primary() as leader:
+    with migrated_primary(scratch) as leader:
         settings = Settings(database_url=leader.address)
-        upgrade(settings)
         with opened(settings) as database, database.writing() as session:
             secret = keys.issue(session, "curator", ["admin"], None)
         with standby_of(leader) as standby:

@@ -16,9 +16,10 @@ from api.settings import Settings
 from tests.support.answers import ANY, brief, read
 from tests.support.applications import curating, serving
 from tests.support.copies import write
-from tests.support.databases import Store, template, upgrade
+from tests.support.databases import MIGRATED, Store, template
 from tests.support.editions import SEEDED
 from tests.support.lengths import few
+from tests.support.postgresql import migrated_primary
 from tests.support.replication import Postgres, ids, primary
 
 KEPT, LOST, NEW = ids("kept", 2), ids("lost", 5), ids("new", 8)
@@ -64,7 +65,15 @@ def sqlite_folder(store: Store, folder: Path) -> Iterator[Place]:
 
 def settings_of(server: Postgres) -> Settings:
     """Return the settings of a database of its own on a server."""
-    return Settings(database_url=server.address.replace("/postgres?", "/cities?"), cache_mb=0)
+    return Settings(database_url=replace(server, database="cities").address, cache_mb=0)
+
+
+@contextmanager
+def cluster(store: Store) -> Iterator[Postgres]:
+    """A cluster with a migrated database of its own."""
+    with migrated_primary(store.folder) as server:
+        server.order(f"create database cities template {MIGRATED}")
+        yield server
 
 
 def dump(server: Postgres) -> None:
@@ -80,22 +89,18 @@ def load(server: Postgres, file: Path) -> None:
 
 
 @contextmanager
-def same_cluster(_store: Store, _folder: Path) -> Iterator[Place]:
+def same_cluster(store: Store, _folder: Path) -> Iterator[Place]:
     """A dump is put back into the cluster that it is from."""
-    with primary() as server:
-        server.order("create database cities template template0")
+    with cluster(store) as server:
         settings = settings_of(server)
-        upgrade(settings)
         yield Place(settings, lambda: dump(server), lambda: load(server, server.folder / "dump"), settings)
 
 
 @contextmanager
-def other_cluster(_store: Store, _folder: Path) -> Iterator[Place]:
+def other_cluster(store: Store, _folder: Path) -> Iterator[Place]:
     """A dump is put into another cluster."""
-    with primary() as server, primary() as other:
-        server.order("create database cities template template0")
+    with cluster(store) as server, primary() as other:
         settings = settings_of(server)
-        upgrade(settings)
 
         def put_back() -> None:
             file = other.folder / "dump"
@@ -107,12 +112,10 @@ def other_cluster(_store: Store, _folder: Path) -> Iterator[Place]:
 
 
 @contextmanager
-def postgresql_folder(_store: Store, folder: Path) -> Iterator[Place]:
+def postgresql_folder(store: Store, folder: Path) -> Iterator[Place]:
     """The data folder of a cluster is put back; the state is in another folder."""
-    with primary() as server:
-        server.order("create database cities template template0")
+    with cluster(store) as server:
         settings = replace(settings_of(server), state_dir=str(folder))
-        upgrade(settings)
 
         def copy(source: Path, target: Path) -> None:
             server.stop("fast")

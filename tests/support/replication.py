@@ -1,6 +1,7 @@
 """PostgreSQL primaries and streaming standbys in separate folders: to be disconnected, killed and promoted."""
 
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -39,6 +40,7 @@ class Postgres:
 
     folder: Path
     server: PostgresServer
+    database: str = "postgres"
 
     @property
     def data(self) -> Path:
@@ -48,7 +50,7 @@ class Postgres:
     @property
     def address(self) -> str:
         """The server's address, for `DATABASE_URL`."""
-        return f"postgresql://postgres@/postgres?host={self.folder}"
+        return f"postgresql://postgres@/{self.database}?host={self.folder}"
 
     def run(self, command: str, *arguments: str) -> None:
         """Run a program of PostgreSQL."""
@@ -115,10 +117,10 @@ class Postgres:
 
 
 @contextmanager
-def _place() -> Iterator[Postgres]:
+def _place(database: str) -> Iterator[Postgres]:
     """Make a place for a server, and clear it away in the end."""
     folder = Path(tempfile.mkdtemp(prefix="pg"))
-    made = Postgres(folder, get_server(folder / "data", start=False))
+    made = Postgres(folder, get_server(folder / "data", start=False), database)
     if made.server.system_user:
         shutil.chown(folder, made.server.system_user)
     try:
@@ -132,16 +134,31 @@ def _place() -> Iterator[Postgres]:
 @contextmanager
 def primary() -> Iterator[Postgres]:
     """Start an empty PostgreSQL."""
-    with _place() as made:
+    with _place("postgres") as made:
         made.server.ensure_pgdata_inited()
         made.start()
         yield made
 
 
 @contextmanager
+def primary_of(files: Path, database: str) -> Iterator[Postgres]:
+    """Start a PostgreSQL with a copy of the files of another, which is stopped."""
+    with _place(database) as made:
+        made.data.rmdir()
+        copy_files(files, made.data)
+        made.start()
+        yield made
+
+
+def copy_files(source: Path, target: Path) -> None:
+    """Copy the files of a stopped server; unlike Python's own, this copy belongs to the same user."""
+    subprocess.run(["cp", "-a", source, target], check=True)
+
+
+@contextmanager
 def copy_of(original: Postgres, *options: str) -> Iterator[Postgres]:
     """Start another primary from a base backup of a running server."""
-    with _place() as made:
+    with _place(original.database) as made:
         made.data.rmdir()
         source = (f"--host={original.folder}", "--username=postgres", f"--pgdata={made.data}")
         made.run("pg_basebackup", *source, "--no-sync", "--checkpoint=fast", *options)
