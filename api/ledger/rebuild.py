@@ -37,7 +37,7 @@ def reindex(session: Session) -> int:
 def _rescope(session: Session, resource: Resource) -> None:
     """Publish the records of a noun again whose stored cities and surveys are not what the tables say."""
     for revisions in batches(session, resource):
-        versions = scopes.wrong(session, resource, Revision.version.in_([revision.version for revision in revisions]))
+        versions = scopes.wrong(session, resource, [revision.version for revision in revisions])
         if wrong := [revision for revision in revisions if revision.version in versions]:
             publish_again(session, resource, wrong, reason="reindex")
 

@@ -87,19 +87,20 @@ def outdated(session: Session, resource: Resource, after: int) -> Iterator[Seque
     rows = statements.rows(session, ("dependents", resource.name), lambda: _dependents(resource), {"after": after})
     versions = [version for (version,) in rows]
     for start in range(0, len(versions), BATCH):
-        changed = wrong(session, resource, Revision.version.in_(versions[start : start + BATCH]))
+        changed = wrong(session, resource, versions[start : start + BATCH])
         yield session.scalars(select(Revision).where(Revision.version.in_(changed)).order_by(Revision.version)).all()
 
 
-def wrong(session: Session, resource: Resource, *conditions: ColumnElement[bool]) -> list[int]:
-    """Return those of a noun's current revisions whose stored scopes are not what the links between records say."""
+def wrong(session: Session, resource: Resource, versions: Sequence[int]) -> list[int]:
+    """Return those of some current revisions of a noun whose stored scopes are not what the links between records say."""
     if resource not in SCOPED:
         return []
     derived: dict[int, set[Scope]] = defaultdict(set)
     stored: dict[int, set[Scope]] = defaultdict(set)
-    of_noun = (Revision.kind == resource.name, *CURRENT, *conditions)
-    belongs = _scopes().join(RevisionScope, RevisionScope.version == Revision.version).where(*of_noun, RevisionScope.belongs)
-    for scopes, statement in ((derived, _derived(resource, *of_noun)), (stored, belongs)):
+    # With the noun as a condition too, SQLite would look for each pair of versions in the index of both.
+    among = (*CURRENT, Revision.version.in_(versions))
+    belongs = _scopes().join(RevisionScope, RevisionScope.version == Revision.version).where(*among, RevisionScope.belongs)
+    for scopes, statement in ((derived, _derived(resource, *among)), (stored, belongs)):
         for version, kind, id in session.execute(statement):
             scopes[version].add((kind, id))
     return sorted(version for version in derived.keys() | stored.keys() if derived[version] != stored[version])

@@ -114,7 +114,7 @@ def _verify_documents(session: Session, resource: Resource) -> Iterator[str]:
         ids = {revision.version: revision.id for revision in revisions}
         for id in periods.faults(session, resource, [ids[version] for version in agreed]):
             yield f"{resource.name}/{id}: its filters and sort keys do not stand for its dates; {REINDEX}"
-        is_misplaced |= bool(scopes.wrong(session, resource, Revision.version.in_([*agreed])))
+        is_misplaced |= bool(scopes.wrong(session, resource, [*agreed]))
         for version, fault in fulltext.faults(session, resource, agreed).items():
             yield f"{resource.name}/{ids[version]}: {fault}; {REINDEX}"
     if is_misplaced:
