@@ -56,8 +56,18 @@ COSTLY = {
 }
 # The longest other tests. They start first, so that no process ends the run with one while the others idle.
 LONGEST = {"test_document_is_true", "test_documented_statuses_are_reached", "test_no_change_is_missed", "test_race"}
-# Rooms above the SQL: in `make test`, their tests run on SQLite, and in the long run on PostgreSQL too. `product` has both in each.
-ABOVE = tuple(f"tests/{room}/" for room in ("cli", "clients", "docs", "endpoints", "schema", "server", "web"))
+# Rooms and files above the SQL: in `make test`, their tests run on SQLite, and in the long run on PostgreSQL too. What the others
+# of `editing`, `product` and `webhooks` claim depends on constraints, locks and the order of commits.
+ABOVE = (
+    *(f"tests/{room}/" for room in ("cli", "clients", "docs", "endpoints", "schema", "server", "web")),
+    *(
+        f"tests/editing/test_{name}.py"
+        for name in ("audit", "citing", "datasets", "downloads", "files", "inputs", "outdated_files")
+    ),
+    *(f"tests/editing/test_{name}.py" for name in ("partial_files", "sourced", "transfer")),
+    *(f"tests/product/test_{name}.py" for name in ("contract", "parts", "sync")),
+    *(f"tests/webhooks/test_{name}.py" for name in ("delivery", "kinds", "messages", "rotation")),
+)
 # A test without the values of its parameters, but for the kind of its database, which comes first.
 FUNCTION = re.compile(r"[^\[]+(?:\[(?:sqlite|postgresql)\b)?")
 
@@ -87,7 +97,7 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_mark(items: list[pytest.Item]) -> None:
     """Mark the tests that run on PostgreSQL in the long run alone, and those that run in both with different numbers of cases."""
     for item in items:
-        if "sample" in getattr(item, "fixturenames", ()):
+        if {"sample", "editor"} & {*getattr(item, "fixturenames", ())}:
             item.add_marker(pytest.mark.sampled)
         if item.nodeid.startswith(ABOVE) and "[postgresql" in item.nodeid:
             item.add_marker(pytest.mark.slow)

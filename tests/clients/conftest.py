@@ -42,12 +42,17 @@ def copy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Copy]:
         yield copy
         copy.store.db.close()
     else:
-        with Node(JAVASCRIPT) as node:
-            yield JavaScriptCopy(node)
+        yield JavaScriptCopy(request.getfixturevalue("node"))
+
+
+@pytest.fixture(scope="session")
+def process() -> Iterator[Node]:
+    """A process of Node with the JavaScript client, which keeps nothing but its store."""
+    with Node(JAVASCRIPT) as node:
+        yield node
 
 
 @pytest.fixture
-def node() -> Iterator[Node]:
-    """A process of Node with the JavaScript client."""
-    with Node(JAVASCRIPT) as node:
-        yield node
+def node(process: Node) -> Node:
+    """The same, with an empty store."""
+    return process.empty()

@@ -156,6 +156,7 @@ def test_resumes(server: Watched, copy: Copy) -> None:
 
 
 @on_sqlite
+@pytest.mark.parametrize("copy", ["python", late("javascript")], indirect=True)
 def test_across_a_correction(store: Store, copy: Copy) -> None:
     """A copy of what the first release published follows an upgrade that corrects facts and changes the form of all documents."""
     settings = former.released(store)

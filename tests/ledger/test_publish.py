@@ -21,7 +21,7 @@ from api.resources.initiatives import InitiativeSchema, initiatives
 from api.resources.metrics import InitiativeMetric
 from api.schema.canonical import content_sha256
 from tests.support.databases import counted, head, publishing
-from tests.support.published import LAKE, VISION, changes, published
+from tests.support.published import LAKE, VISION, Changes, published
 from tests.support.tables import fill_if_empty
 
 NOUNS = {resource.name for resource in RESOURCES}
@@ -100,12 +100,14 @@ def test_seeds_are_published(database: Database) -> None:
         ),
     ],
 )
-def test_raw_sql_is_published(database: Database, statements: list[str], expected: list[tuple[str, str, str]]) -> None:
+def test_raw_sql_is_published(
+    database: Database, statements: list[str], expected: list[tuple[str, str, str]], changes: Changes
+) -> None:
     """A sweep publishes the records that raw SQL changed, and none that ended as they were."""
     assert changes(database, *statements) == expected
 
 
-def test_cascade_is_published(database: Database) -> None:
+def test_cascade_is_published(database: Database, changes: Changes) -> None:
     """Deleting a record deletes its parts and citations, and each deleted record gets a tombstone."""
     with database.reading() as session:
         citations = session.execute(
@@ -144,7 +146,7 @@ def test_every_column_is_tracked(database: Database) -> None:
             assert (kind, row[owner]) in noted, f"{table.name}.{column.name}"
 
 
-def test_truncate_is_published(database: Database) -> None:
+def test_truncate_is_published(database: Database, changes: Changes) -> None:
     """A sweep publishes a TRUNCATE, which fires no row triggers, and SQLite's DELETE without WHERE.
 
     The records that showed the bases of the citations come first.
@@ -157,14 +159,14 @@ def test_truncate_is_published(database: Database) -> None:
     assert changes(database, statement) == [*updated, *(("delete", "citations", id) for id in ids)]
 
 
-def test_replace_is_published(database: Database) -> None:
+def test_replace_is_published(database: Database, changes: Changes) -> None:
     """A row that a raw statement replaces is published, whether it is updated in place or deleted and inserted."""
     row = "insert into priorities (id, name, description) values ('cybersecurity', 'Cybersecurity', 'Replaced.')"
     conflict = " on conflict (id) do update set description = excluded.description"
     assert changes(database, row + conflict) == [("upsert", "priorities", "cybersecurity")]
 
 
-def test_ids_never_change(database: Database) -> None:
+def test_ids_never_change(database: Database, changes: Changes) -> None:
     """The database refuses to change a record's id, and an id that is no slug, by any route."""
     bad = ["update cities set id = 'elsewhere-ca' where id = 'boston-ma'"]
     bad += [
@@ -243,7 +245,7 @@ def test_clock_never_runs_backwards(database: Database) -> None:
         assert json.loads(document or "")["updated_at"].startswith("2999-01-01T00:00:00")
 
 
-def test_delete_and_return(database: Database) -> None:
+def test_delete_and_return(database: Database, changes: Changes) -> None:
     """A record that is deleted and restored has three revisions, each superseded by the next."""
     insertion = "insert into priorities (id, name, description) values ('back', 'Back', 'Again.')"
     for statement in (insertion, "delete from priorities where id = 'back'", insertion):
@@ -318,7 +320,7 @@ def test_unmanaged_delete(database: Database) -> None:
         ]
 
 
-def test_unpublishable_record_stops_nobody(database: Database) -> None:
+def test_unpublishable_record_stops_nobody(database: Database, changes: Changes) -> None:
     """A record that raw SQL made invalid is named, keeps its published state, and can be repaired later."""
     before = head(database)
     bad, good = (

@@ -12,7 +12,7 @@ from tests.support.answers import read
 from tests.support.databases import ON_SQLITE, head, publishing
 from tests.support.editions import SEEDED
 from tests.support.parts import begin
-from tests.support.published import changes
+from tests.support.published import Changes
 
 AWARD = "insert into awards (id, survey_id, category, city_id, rank) values ('a-zz', 's0-zz', 'aw0-zz', 'c0-zz', 1)"
 INITIATIVE = "insert into initiatives (id, city_id, title) values ('i-zz', 'c0-zz', 'I')"
@@ -35,7 +35,7 @@ def world(own_client: FlaskClient, database: Database) -> FlaskClient:
     return own_client
 
 
-def test_who_belongs_by_others_moves_with_them(world: FlaskClient, database: Database) -> None:
+def test_who_belongs_by_others_moves_with_them(world: FlaskClient, database: Database, changes: Changes) -> None:
     """An award that moves to another survey takes its initiative and their citations along, each with a version of its own.
 
     Other changes of it publish nothing else.
@@ -61,7 +61,7 @@ def test_who_belongs_by_others_moves_with_them(world: FlaskClient, database: Dat
 
 
 @pytest.mark.usefixtures("world")
-def test_who_still_belongs_stays(database: Database) -> None:
+def test_who_still_belongs_stays(database: Database, changes: Changes) -> None:
     """An initiative that belongs to two surveys by three awards is not published when one of them moves between these."""
     with publishing(database) as session:
         for id, category, survey in (("b-zz", "aw1-zz", "s0-zz"), ("d-zz", "aw2-zz", "s1-zz")):

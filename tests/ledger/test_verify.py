@@ -12,7 +12,7 @@ from api.ledger import publish
 from api.ledger.rebuild import reindex
 from api.ledger.verify import verify
 from tests.support.databases import SQLITE_FIRST, head
-from tests.support.published import VISION, changes
+from tests.support.published import VISION, Changes
 
 TAMPERING = {
     "document": (
@@ -31,7 +31,7 @@ TAMPERING = {
 
 
 @SQLITE_FIRST
-def test_verify_reads_the_past(database: Database) -> None:
+def test_verify_reads_the_past(database: Database, changes: Changes) -> None:
     """`verify` rehashes superseded documents too, and checks which commit each revision says it is of."""
     before = head(database)
     changes(database, "update cities set summary = 'One.' where id = 'boston-ma'")

