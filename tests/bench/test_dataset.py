@@ -17,6 +17,8 @@ from bench.dataset import build
 from tests.support.applications import serving
 from tests.support.databases import SQLITE_FIRST, Store, opened, publishing
 
+# Only measurements need such data, and `tests/query/test_plan.py`, which asks for each row.
+pytestmark = pytest.mark.slow
 SIZE = 300
 SCHEMA = {
     "sqlite": "select type, name, tbl_name, sql from sqlite_master order by 1, 2",
@@ -105,7 +107,6 @@ def test_the_api_lists_them(built: Settings) -> None:
     assert facet["values"][0]["value"] == "CA"
 
 
-@pytest.mark.slow
 @SQLITE_FIRST
 def test_the_same_number_gives_the_same_data(built: Settings, tmp_path: Any) -> None:
     """A second database, of either kind, has the same records in the same versions."""

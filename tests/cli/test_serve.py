@@ -30,7 +30,7 @@ from tests.support.processes import SECRET, SERVE, accepts, listening, refusal, 
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
-        ({"PORT": "http"}, "digital-cities-api: PORT='http' is not a whole number from 1 to 65535"),
+        late({"PORT": "http"}, "digital-cities-api: PORT='http' is not a whole number from 1 to 65535"),
         late(
             {"PUBLIC_URL": "example"},
             "digital-cities-api: PUBLIC_URL='example' is not an address such as https://api.example.org",
@@ -97,7 +97,7 @@ def end(process: subprocess.Popen[str], number: signal.Signals) -> str:
     return output
 
 
-@pytest.mark.parametrize(("host", "number"), [("127.0.0.1", signal.SIGTERM), ("localhost", signal.SIGINT)])
+@pytest.mark.parametrize(("host", "number"), [("127.0.0.1", signal.SIGTERM), late("localhost", signal.SIGINT)])
 def test_serve(file: str, host: str, number: signal.Signals) -> None:
     """`serve` answers over HTTP on a name and on an address; a signal, even repeated, leaves no process behind."""
     port = unused_port()

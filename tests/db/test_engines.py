@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from api.db.database import Database
 from api.db.engines import autocommit, begin_read
 from api.settings import ROOT, Settings
-from tests.support.databases import opened
+from tests.support.databases import SQLITE_FIRST, opened
 
 FORKED = """
 import gc, os, sys
@@ -38,6 +38,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
+@SQLITE_FIRST
 def test_forked_process_has_its_own_connections(settings: Settings) -> None:
     """A worker forked after the application connected opens new connections."""
     environment = {"DATABASE_URL": settings.database_url, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}

@@ -11,7 +11,7 @@ from api.ledger.models import Revision
 from api.ledger.verify import verify
 from tests.support.answers import ANY, Json, brief, read
 from tests.support.copies import Copy, city, follow, root, write
-from tests.support.databases import head
+from tests.support.databases import SQLITE_FIRST, head
 from tests.support.editions import SEEDED
 
 
@@ -102,6 +102,7 @@ def change(row: Json) -> Json:
     return {name: row[name] for name in ("version", "commit", "id", "op")} | {"summary": (row["document"] or {}).get("summary")}
 
 
+@SQLITE_FIRST
 def test_an_erasure_is_told(curator: FlaskClient, database: Database) -> None:
     """Who has an erased document is told to delete it, with and without `history`, and then what the record is now."""
     write(curator, "a-zz")
@@ -136,6 +137,7 @@ def test_an_erasure_is_told(curator: FlaskClient, database: Database) -> None:
     assert is_verified(database)
 
 
+@SQLITE_FIRST
 def test_an_erasure_is_told_once(curator: FlaskClient, database: Database) -> None:
     """A second erasure publishes nothing, unless there is more to erase; documents equal to the current one stay readable."""
     write(curator, "a-zz")
@@ -153,6 +155,7 @@ def test_an_erasure_is_told_once(curator: FlaskClient, database: Database) -> No
     assert is_verified(database)
 
 
+@SQLITE_FIRST
 def test_what_was_trimmed_is_erased_in_copies(curator: FlaskClient, database: Database) -> None:
     """Copies are told of an erasure even if the server itself has trimmed the documents before."""
     write(curator, "a-zz")
@@ -165,6 +168,7 @@ def test_what_was_trimmed_is_erased_in_copies(curator: FlaskClient, database: Da
     assert is_verified(database)
 
 
+@SQLITE_FIRST
 def test_copies_stay_proved(curator: FlaskClient, database: Database) -> None:
     """A copy that follows the feed has the server's root before and after an erasure, and old roots do not change."""
     write(curator, "a-zz", "b-zz")
@@ -182,6 +186,7 @@ def test_copies_stay_proved(curator: FlaskClient, database: Database) -> None:
     assert [row["id"] for row in read(curator, "/cities?q=second")["data"]] == ["a-zz"]
 
 
+@SQLITE_FIRST
 def test_a_trimmed_history_goes_on(curator: FlaskClient, database: Database) -> None:
     """A reader of the whole history whose position was trimmed goes on without it to the end, and from there with it."""
     write(curator, "a-zz")

@@ -9,13 +9,14 @@ import pytest
 
 from api.settings import ROOT, Settings
 from tests.support.databases import SQLITE_FIRST
+from tests.support.lengths import few
 from tests.support.processes import environment
 
 # Paths that read nothing of the database.
 WITHOUT_DATABASE = {"/", "/docs", "/enums", "/livez", "/openapi.json", "/problems", "/problems/{name}"}
 
 
-@pytest.fixture(params=["sentry", "opentelemetry"])
+@pytest.fixture(params=few(["sentry", "opentelemetry"], "sentry"))
 def report(request: pytest.FixtureRequest, settings: Settings) -> dict[str, Any]:
     """The answers of the application under a package, with the statements that the package saw."""
     command = [sys.executable, "-m", "tests.support.instrumented", request.param]

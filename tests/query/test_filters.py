@@ -194,7 +194,7 @@ def test_every_order_by_a_related_record(places: list[Place], sample: Sample, re
         form.format(f"{sign}{key}") for key in related for sign in ("", "-") for form in ("{}", "{},-version", first + ",{}")
     ]
     size, records = len(place.world.all(resource.name)), place.world.all(resource.name)
-    for order in sample(orders, 5):
+    for order in sample(orders, 3):
         expected = oracle.ordered(records, order.split(","), (place.world, resource.name))
         compare(place, resource, [("sort", order)], expected, size // 3 + 1)
 
@@ -425,16 +425,20 @@ def test_a_hint_in_words(client: FlaskClient) -> None:
     }
 
 
+def has_edges(row: Filter) -> bool:
+    """Tell whether the values of a filter have a range."""
+    return row.field.type.name == "instant" or {"minimum", "maximum"} <= row.schema.keys()
+
+
 @few_nouns
-def test_extremes(places: list[Place], resource: Resource) -> None:
+def test_extremes(places: list[Place], resource: Resource, sample: Sample) -> None:
     """Numbers and times at the limits of their range compare like others."""
-    for place, (name, row) in ((places[0], item) for item in filters(resource).items()):
+    place = places[0]
+    for name, row in sample([(name, row) for name, row in filters(resource).items() if has_edges(row)], 12):
         if row.field.type.name == "instant":
             edges: list[Any] = ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"]
-        elif {"minimum", "maximum"} <= row.schema.keys():
-            edges = [row.schema["minimum"], row.schema["maximum"]]
         else:
-            continue
+            edges = [row.schema["minimum"], row.schema["maximum"]]
         for edge in edges:
             condition = {name: [edge] if row.operator.many else edge}
             expected = [

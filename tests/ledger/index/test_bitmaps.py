@@ -129,6 +129,7 @@ def test_pieces(database: Database, steps: list[tuple[list[int], dict[int, str]]
         assert list(bitmaps.faults(session, initiatives, [*sorted(there.items()), (EPOCH * 3, content("draft"))]))
 
 
+@SQLITE_FIRST
 @pytest.mark.usefixtures("small")
 def test_long_sets_are_cut(database: Database) -> None:
     """A growing set is cut into pieces within the size limit, except single blocks; a rebuilt set is too."""
@@ -225,6 +226,7 @@ def test_verify_finds(
     assert own_client.get("/initiatives?status=pilot").get_json()["page"] == before
 
 
+@SQLITE_FIRST
 @pytest.mark.parametrize("path", ["/initiatives?status=pilot", "/initiatives?status=pilot&started__gte=2020"])
 def test_no_bitmap(database: Database, own_client: FlaskClient, path: str) -> None:
     """When a set is unreadable, SQL counts in the tables; after a write, the index is behind and stays unused."""
@@ -240,6 +242,7 @@ def test_no_bitmap(database: Database, own_client: FlaskClient, path: str) -> No
         assert f"the bitmap index is behind, and not used; {REINDEX}" in list(verify(session))
 
 
+@SQLITE_FIRST
 def test_an_index_that_was_left_behind(database: Database, own_client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a release without the index has written, SQL counts in the tables until the index is rebuilt."""
     with monkeypatch.context() as former:
@@ -507,6 +510,7 @@ def test_sql_orders_the_same(
         assert not segments
 
 
+@SQLITE_FIRST
 @pytest.mark.parametrize("change", ["started = '2019'", "started = null", "status = 'draft'"])
 def test_a_tie_that_emptied(database: Database, own_client: FlaskClient, change: str) -> None:
     """A cursor continues after its record, even when all records with its date have changed."""

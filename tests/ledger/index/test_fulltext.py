@@ -307,7 +307,7 @@ LONG = {
 
 
 @SQLITE_FIRST
-@pytest.mark.parametrize("name", few(LONG, "numbers", "tokyo"))
+@pytest.mark.parametrize("name", few(LONG, "numbers"))
 def test_long_texts(blank: Database, name: str) -> None:
     """Records with the longest titles and texts are indexed and found by their first words."""
     long = LONG[name]
