@@ -148,7 +148,6 @@ TWICE = """
 import logging, sys
 from api.app import create_app
 from api.settings import Settings
-from tests.support.lengths import late
 sys.argv[1:] and logging.basicConfig(format="theirs: %(message)s")
 create_app(Settings()), create_app(Settings())
 logging.getLogger("api.web.problems").error("it failed")

@@ -18,6 +18,7 @@ from tests.support.answers import Json, brief
 from tests.support.applications import serving
 from tests.support.databases import Store, template
 from tests.support.good_requests import Good, prepare
+from tests.support.lengths import Sample
 
 NOW = dt.datetime.now(dt.UTC)
 # Kind of key: its scopes, or another header that is sent.
@@ -84,13 +85,14 @@ def operations(document: Json) -> list[str]:
     return [f"{method.upper()} {path}" for path, item in document["paths"].items() for method in methods if method in item]
 
 
-def test_matrix(routing_office: tuple[FlaskClient, Database, dict[str, str | None]]) -> None:
+def test_matrix(routing_office: tuple[FlaskClient, Database, dict[str, str | None]], sample: Sample) -> None:
     """Every operation of the document answers to every kind of key as the table says, and no operation is missing there."""
     client, database, sent = routing_office
     document = client.get("/openapi.json").get_json()
     admin = (sent["admin"] or "").removeprefix("Bearer ")
     statuses: dict[str, dict[str, int]] = {}
-    for operation in operations(document):
+    assert {*operations(document)} == MATRIX.keys()
+    for operation in sample(operations(document), 25):
         method, path = operation.split()
         statuses[operation] = {}
         good: Good | None = None
@@ -107,7 +109,7 @@ def test_matrix(routing_office: tuple[FlaskClient, Database, dict[str, str | Non
                 )
             statuses[operation][kind] = 200 if answer.status_code < 300 else answer.status_code
             answer.close()
-    assert statuses == MATRIX
+    assert statuses == {operation: MATRIX[operation] for operation in statuses}
 
 
 def known(path: str) -> str:
