@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from flask import Flask
 
-from api import cli, endpoints, logs
+from api import cli, endpoints, logs, tracing
 from api.db.database import Database
 from api.query.plan import PLANNER
 from api.settings import Settings
@@ -37,6 +37,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     auth.register(app, settings)
     exchanges.register(app, settings)
     endpoints.register(app, settings)
+    app.extensions["tracing"] = tracing.start(app)
     if settings.cache_mb:
         app.wsgi_app = Cache(app.wsgi_app, database)  # type: ignore[assignment, method-assign]
     app.after_request(middleware.finish)

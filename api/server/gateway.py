@@ -85,6 +85,7 @@ class Gateway:
         self.is_state_fresh = False
         self.news = news(app)
         self.observer = observer_of(app)
+        self.end_tracing: Callable[[], None] = app.extensions["tracing"]
         self.proxies = proxies_of(app)
         self.places = on_gateway(settings)
         app.extensions |= self.places
@@ -108,6 +109,7 @@ class Gateway:
     def __rsgi_del__(self, _loop: asyncio.AbstractEventLoop) -> None:
         """Tell what was counted and logged last, when the server stops."""
         self.observer.end()
+        self.end_tracing()
 
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
         """Answer one request: from the cache at once, else in a thread."""
