@@ -82,6 +82,7 @@ def served(settings: Settings, **variables: object) -> Iterator[None]:
     yield
 
 
+@pytest.mark.slow
 @ON_SQLITE
 def test_opentelemetry(settings: Settings, receiver: Receiver) -> None:
     """A collector gets a span for each request, in the trace that its client named, and one for each of its statements."""
@@ -99,6 +100,7 @@ def test_opentelemetry(settings: Settings, receiver: Receiver) -> None:
     assert len([span for span in ours if span.parent_span_id in requests and span.name.startswith("SELECT")]) >= len(ASKED)
 
 
+@pytest.mark.slow
 @ON_SQLITE
 def test_sentry(settings: Settings, receiver: Receiver) -> None:
     """Sentry gets a transaction for each request, in the trace of its client."""
@@ -109,6 +111,7 @@ def test_sentry(settings: Settings, receiver: Receiver) -> None:
     assert len([row for row in transactions if row["request"]["url"].endswith(("/cities", "/cities/boston-ma"))]) == len(ASKED)
 
 
+@pytest.mark.slow
 @ON_SQLITE
 def test_nobody_hears_without_a_variable(settings: Settings, receiver: Receiver) -> None:
     """The control: without a variable, nothing is sent."""

@@ -6,6 +6,7 @@ from http.client import HTTPConnection
 from urllib.request import Request, urlopen
 
 import psutil
+import pytest
 
 from api.db.database import Database
 from api.settings import Settings
@@ -87,6 +88,7 @@ def test_access_log(settings: Settings) -> None:
     assert "hidden" not in output
 
 
+@pytest.mark.slow
 @ON_SQLITE
 def test_access_log_as_text(settings: Settings) -> None:
     """The same for a person, and none by default."""
