@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from api.errors import ErrorList
-from api.query.language import MAX_DEPTH, MAX_NODES, Condition, Conditions, Expression, Filter, Group, filters
+from api.query.language import MAX_DEPTH, MAX_NODES, Condition, Conditions, Expression, Filter, Group, filters, nouns
 from api.query.values import filter_value
 from api.schema.operators import MAX_VALUES
 from api.schema.pointers import token_of
@@ -86,6 +86,7 @@ class ExpressionReader:
                 name,
                 similar(name, known) or [*CONNECTIVES, *known],
                 "filter",
+                nouns(self.resource),
                 parameter=self.parameter,
                 pointer=pointer,
             )
@@ -96,7 +97,8 @@ class ExpressionReader:
             limits = {"minimum": 1, "maximum": MAX_VALUES}
             self._refuse(pointer, "too-many-values", f"`{name}` takes 1 to {MAX_VALUES} values.", allowed=limits)
             return []
-        read = [filter_value(filter, _text_of(filter, below), self.errors, self.parameter, pointer) for below in values]
+        place = {"parameter": self.parameter, "pointer": pointer}
+        read = [filter_value(filter, known, _text_of(filter, below), self.errors, **place) for below in values]
         return [Condition(filter, tuple(read) if filter.operator.many else read[0])]
 
 

@@ -1,6 +1,6 @@
 """Parses the parameters of a request into a query; a request that is wrong gets every error at once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from api.query.language import (
     facetable,
     filters,
     includable,
+    nouns,
 )
 from api.query.order import order
 from api.query.parameters import FIND_PARAMETERS, TRIMMING, Parameter, parameters, record_parameters
@@ -50,11 +51,11 @@ def parse(resource: Resource, arguments: Arguments, *bodies: Any) -> Query:
     values: dict[str, Any] = {}
     for name, texts in arguments:
         if name in known:
-            conditions += _condition(known[name], texts, errors)
+            conditions += _condition(known[name], texts, errors, known)
         elif name in rows:
             values[name] = rows[name].read(rows[name], resource, texts, errors)
         else:
-            errors.unknown(name, similar(name, known) or sorted([*rows, *known]))
+            errors.unknown(name, similar(name, known) or sorted([*rows, *known]), nouns=nouns(resource))
     if values.get("highlights") and "q" not in values:
         errors.add("highlights", "needs-q", "`highlights` shows where the words of `q` are, and there is no `q`.")
     trimmed = _trimmed(resource, values, errors)
@@ -151,17 +152,17 @@ def _values(rows: Mapping[str, Parameter], resource: Resource, arguments: Argume
     return values
 
 
-def _condition(filter: Filter, values: Sequence[str], errors: ErrorList) -> list[Condition]:
+def _condition(filter: Filter, values: Sequence[str], errors: ErrorList, known: Collection[str]) -> list[Condition]:
     """Return the condition of a filter in the query string; none, with an error added, if it has the wrong number of values."""
     name = filter.name
     if not filter.operator.many:
         text = only_value(name, values, errors)
-        return [] if text is None else [Condition(filter, filter_value(filter, text, errors, name))]
+        return [] if text is None else [Condition(filter, filter_value(filter, known, text, errors, parameter=name))]
     texts = [part for value in values for part in split(value)]
     if len(texts) > MAX_VALUES:
         errors.add(name, "too-many-values", f"`{name}` takes at most {MAX_VALUES} values.", allowed={"maximum": MAX_VALUES})
         return []
-    return [Condition(filter, tuple(filter_value(filter, text, errors, name) for text in texts))]
+    return [Condition(filter, tuple(filter_value(filter, known, text, errors, parameter=name) for text in texts))]
 
 
 def _joined(conditions: Sequence[Condition], nested: Expression | None, bodies: Sequence[Expression]) -> Expression:

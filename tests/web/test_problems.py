@@ -136,6 +136,29 @@ def test_wrong_parameter(routing_client: FlaskClient, path: str, expected: objec
         # A citation's subject has one name, in the record and as a filter.
         ("/citations?subject=boston-ma", "subject_id"),
         ("/citations?subject__not=boston-ma", "subject_id__not"),
+        # What the related records are called.
+        ("/initiatives?cities=x", "city"),
+        ("/initiatives?organization=x", "partner"),
+        ("/initiatives?organizations__not=x", "partner__not"),
+        ("/initiatives?partners.organization.name=x", "partner.name"),
+        ("/initiatives?include=organizations", "partners"),
+        ("/initiatives?include=cities", "city"),
+        ("/surveys?include=organization", "conducted_by"),
+        ('/initiatives?filter={"organization":"x"}', "partner"),
+        # Only a name in brackets means one in brackets.
+        ("/initiatives?fields[city]=name", "fields[cities]"),
+        ("/initiatives?fields[]=name", "fields"),
+        ("/initiatives?fields[zzz]=name", None),
+        ("/initiatives?priorities=x", "priority"),
+        # The direction of an order.
+        *(
+            (f"/initiatives?sort={key}", "-title")
+            for key in ("title:desc", "title_desc", "desc(title)", "Title%20DESC", "title.desc")
+        ),
+        *((f"/initiatives?sort={key}", "title") for key in ("title:asc", "%2Btitle", "TITLE")),
+        ("/initiatives?sort=-name", "-city.name"),
+        ("/initiatives?fields=-summary", "summary"),
+        ("/initiatives?modified__gte=2024-01-01T00:00:00Z", "updated_at__gte"),
         ("/changes/award", "awards"),
         ("/initiatives/search?q=wifi", "/initiatives"),
         ("/cities?zzz=1", None),

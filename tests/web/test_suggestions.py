@@ -3,9 +3,58 @@
 import pytest
 from flask.testing import FlaskClient
 
+from api.errors import ProblemError
+from api.query import parameters, parser
+from api.resources import RESOURCES
+from api.schema.resource import Resource
 from tests.support.answers import brief
+from tests.support.lengths import sampled
 
 pytestmark = pytest.mark.contract
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
+def test_a_suggestion_works(resource: Resource) -> None:
+    """Each name that is suggested for another spelling of a name is one that the parameter takes."""
+    spellings = ("-{}", "--{}", "{}:desc", "{}s", "{}.id", "{}[x]", "x.{}")
+    for row in parameters.parameters(resource).values():
+        names = [*row.choices(resource)] if row.choices and row.many else []
+        for name in sampled(names, 10):
+            words = [spelling.format(name) for spelling in spellings]
+            with pytest.raises(ProblemError) as raised:
+                parser.parse(resource, [(row.name, [word]) for word in words if word not in names])
+            assert {item["suggestion"] for item in raised.value.errors if "suggestion" in item} <= {*names}
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("initiatives?city=Los%20Angeles", "A name is for `city.name`."),
+        ("initiatives?partner=Amazon", "A name is for `partner.name`."),
+        ("initiatives?parent=My%20LA", "A name is for `parent.title`."),
+        *(
+            (f"initiatives?status={word}", "For records without one, use `status__isnull=true`.")
+            for word in ("null", "", "None")
+        ),
+        ('initiatives?filter={"status":null}', "For records without one, use `status__isnull=true`."),
+        *(
+            (f"initiatives?metric.value={sign}5", f"For this, use `metric.value__{ours}=5`.")
+            for sign, ours in ((">", "gt"), (">=", "gte"), ("<", "lt"), ("<=", "lte"), ("!", "not"), ("!=", "not"))
+        ),
+        ("cities?state=ca", "did you mean `CA`?"),
+        ("awards?category=500000+or+more", "did you mean `500000-or-more`?"),
+        ("cities?id=Boston,%20MA", "did you mean `boston`?"),
+        # No other filter takes these.
+        ("cities?state=California", "`California` is not."),
+        ("cities?id=null!", "did you mean `null`?"),
+        ("initiatives?evolving=%3Etrue", "did you mean `true`?"),
+    ],
+)
+def test_values_of_other_apis(routing_client: FlaskClient, query: str, said: str) -> None:
+    """A value that another API would take is answered with the filter that takes it here, or in our spelling."""
+    status, name, items = brief(routing_client.get(f"/{query}"))
+    assert (status, name, items[0]["code"]) == (400, "invalid-query", "invalid-value")
+    assert items[0]["detail"].endswith(said)
 
 
 @pytest.mark.parametrize("query", ["metrics.csv?fields=name", "csv?include=cities", "ndjson?facets=zzz&limit=x", "csv?cursor="])
