@@ -134,8 +134,10 @@ def meant(name: str, options: Iterable[str], nouns: Mapping[str, Sequence[str]] 
         for known in (word, *("__".join((here, *operator)) for here in elsewhere)):
             if known in names:
                 return names[known]
-        if ends := [option for option in names.values() if option.rpartition(".")[2] == word]:
-            return min(ends, key=lambda option: (option.count("."), len(option), option))
+        ends = [option for option in names.values() if option.rpartition(".")[2] == word]
+        # A name that only continues ours is better than one that looks like it.
+        if longer := ends or (below if len(parts) == 1 else []):
+            return min(longer, key=lambda option: (option.count("."), len(option), option))
     # A likeness of letters must not turn a filter into its opposite.
     return nearest(snake, [option for option in names.values() if "__" not in option])
 
@@ -233,13 +235,18 @@ class ErrorList(list[Item]):
         options: Iterable[str],
         what: str = "parameter",
         nouns: Mapping[str, Sequence[str]] = NO_WORDS,
+        instead: str | None = None,
         **place: Any,
     ) -> None:
-        """Add that ``name`` is not one of the options; ``what`` is the kind of thing that they are, ``nouns`` as in `meant`."""
+        """Add that ``name`` is not one of the options.
+
+        ``what`` is the kind of thing that they are, ``nouns`` as in `meant`. ``instead`` tells where the name is one.
+        """
         if self.full:
             return
         names = list(options)
-        instead = INSTEAD.get(name.lower()) if "sort" in names else None
+        if "sort" in names:
+            instead = INSTEAD.get(name.lower())
         self.add(
             place.pop("parameter", name),
             f"unknown-{what}",

@@ -129,7 +129,7 @@ def read_expression(row: "Parameter", resource: Resource, values: Sequence[str],
     except ValueError as error:
         errors.add(row.name, "invalid-json", f"`filter` is JSON: {error}.", allowed={"example": '{"not": {"id": "x"}}'})
         return None
-    return ExpressionReader(resource, errors, row.name).read(value)
+    return ExpressionReader(resource, errors, parameters(resource), row.name).read(value)
 
 
 Reader = Callable[["Parameter", Resource, Sequence[str], ErrorList], Any]

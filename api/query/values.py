@@ -12,6 +12,8 @@ from api.schema.fields import SLUG
 from api.schema.operators import MAX_TEXT, TYPES
 from api.schema.strict_json import printable
 
+# How an object in place of a value is called; other APIs have operators in it.
+OBJECT = "an object"
 # What other APIs write for null.
 NULLS = {"", "null", "none", "nil", "undefined"}
 # The members that records are called by.
@@ -44,7 +46,7 @@ def filter_value(  # noqa: PLR0913 - a value, and the place of its error
     if other := _other_filter(filter.name, rejected, known):
         errors.add(parameter, "invalid-value", f"{detail} {other}", allowed=allowed, pointer=pointer)
         return None
-    respelled = (text.upper(), "-".join(re.findall(r"[a-z0-9]+", text.lower())))
+    respelled = () if text.startswith("\0") else (text.upper(), "-".join(re.findall(r"[a-z0-9]+", text.lower())))
     suggestion = (
         nearest(text, [str(value) for value in allowed])
         if isinstance(allowed, list)
@@ -65,6 +67,8 @@ def _read(filter: Filter, text: str) -> Any:
 
 def _other_filter(name: str, text: str, known: Collection[str]) -> str | None:
     """Return in words which filter takes a value that other APIs write as this one's: with a sign, a null, a name for an id."""
+    if text == OBJECT and (other := f"{name}__not") in known:
+        return f"An operator is part of a name, as in `{other}`."
     sign = re.match(r"([!<>])(=?)(.+)", text)
     if sign and (other := f"{name}__{SIGNS.get((sign[1], not sign[2]), 'not')}") in known:
         return f"For this, use `{other}={sign[3]}`."

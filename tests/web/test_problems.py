@@ -150,6 +150,7 @@ def test_wrong_parameter(routing_client: FlaskClient, path: str, expected: objec
         ("/initiatives?fields[]=name", "fields"),
         ("/initiatives?fields[zzz]=name", None),
         ("/initiatives?priorities=x", "priority"),
+        ("/cities?location=34,-118", "location.latitude"),
         # The direction of an order.
         *(
             (f"/initiatives?sort={key}", "-title")

@@ -1,5 +1,7 @@
 """What a refusal suggests: names that work, and filters for the values of other APIs."""
 
+import json
+
 import pytest
 from flask.testing import FlaskClient
 
@@ -44,7 +46,10 @@ def test_a_suggestion_works(resource: Resource) -> None:
         ("cities?state=ca", "did you mean `CA`?"),
         ("awards?category=500000+or+more", "did you mean `500000-or-more`?"),
         ("cities?id=Boston,%20MA", "did you mean `boston`?"),
+        ('initiatives?filter={"status":{"eq":"pilot"}}', "An operator is part of a name, as in `status__not`."),
         # No other filter takes these.
+        ('initiatives?filter={"id":3}', "`3` is not."),
+        ('initiatives?filter={"evolving":{}}', "`an object` is not."),
         ("cities?state=California", "`California` is not."),
         ("cities?id=null!", "did you mean `null`?"),
         ("initiatives?evolving=%3Etrue", "did you mean `true`?"),
@@ -55,6 +60,28 @@ def test_values_of_other_apis(routing_client: FlaskClient, query: str, said: str
     status, name, items = brief(routing_client.get(f"/{query}"))
     assert (status, name, items[0]["code"]) == (400, "invalid-query", "invalid-value")
     assert items[0]["detail"].endswith(said)
+
+
+@pytest.mark.parametrize("name", ["sort", "city", "fields", "started__gte"])
+@pytest.mark.parametrize("path", ["search", "suggest"])
+def test_parameters_of_lists(routing_client: FlaskClient, path: str, name: str) -> None:
+    """A search of all nouns names the lists for a parameter that only they have, and no other parameter."""
+    _, _, (item, other) = brief(routing_client.get(f"/{path}?q=a&{name}=x&zzz=1"))
+    said = f"`{name}` is not a parameter here. The list of a noun takes it, also together with `q`: `/initiatives?q=`."
+    assert (item["detail"], item.get("suggestion")) == (said, None)
+    assert other["detail"] == "`zzz` is not a parameter here."
+
+
+@pytest.mark.parametrize("name", ["q", "limit", "fields[cities]"])
+def test_parameters_in_an_expression(routing_client: FlaskClient, name: str) -> None:
+    """A parameter in an expression, in a body or in `filter`, is told from an unknown filter."""
+    expression = {"and": [{name: 1}]}
+    said = f"`{name}` is not a filter here. It is a parameter of the query string."
+    for answer in (
+        routing_client.post("/initiatives/search", json=expression),
+        routing_client.get("/initiatives", query_string={"filter": json.dumps(expression)}),
+    ):
+        assert [row["detail"] for row in brief(answer)[2]] == [said]
 
 
 @pytest.mark.parametrize("query", ["metrics.csv?fields=name", "csv?include=cities", "ndjson?facets=zzz&limit=x", "csv?cursor="])
