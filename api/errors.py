@@ -57,6 +57,7 @@ ELSEWHERE: Mapping[str, Sequence[str]] = {
     **dict.fromkeys(("type", "kind", "noun", "nouns"), ("kinds", "type")),
     **dict.fromkeys(("subject", "about", "record", "record_id"), ("subject_id",)),
     **dict.fromkeys(("from", "updated_since", "modified_since", "since_version"), ("since", "updated_at__gte")),
+    **dict.fromkeys(("updated", "modified", "modified_at", "last_modified", "changed_at"), ("updated_at",)),
 }
 # What other APIs call operators, and the names here; equality has none.
 OPERATORS_ELSEWHERE: Mapping[str, str] = {
@@ -70,6 +71,7 @@ OPERATORS_ELSEWHERE: Mapping[str, str] = {
     **dict.fromkeys(("le", "max", "to", "until"), "lte"),
     **dict.fromkeys(("null", "is_null"), "isnull"),
 }
+NO_WORDS: Mapping[str, Sequence[str]] = {}
 # Signs within a name, as of `rank!=1` and `rank>=1`, and of `rank>1`, which has no `=`.
 SIGNS = {("!", False): "not", (">", False): "gte", ("<", False): "lte", (">", True): "gt", ("<", True): "lt"}
 # What to do instead in a list, where no parameter does it.
@@ -104,29 +106,40 @@ def nearest(word: str, options: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
-def meant(name: str, options: Iterable[str]) -> str | None:
+def meant(name: str, options: Iterable[str], nouns: Mapping[str, Sequence[str]] = NO_WORDS) -> str | None:
     """Return the name that a request probably meant: by other APIs' words, by the last part of a dotted name, or by likeness.
 
     `filter[state]`, `page[size]`, `rank[lte]` and `pageSize` are read as other APIs write them, and case does not matter.
+    ``nouns`` has the names by the nouns of the records that they lead to.
     """
     names = {option.lower(): option for option in options}
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name[:ECHO]).lower()
+    base, _, within = snake.removesuffix("]").partition("[")
+    if family := {
+        option.removeprefix(f"{base}[").removesuffix("]"): option for option in names if option.startswith(f"{base}[")
+    }:
+        return names.get(family.get(nearest(within, family) or "", base if not within else ""))
+    names = {lower: option for lower, option in names.items() if "[" not in lower}
     if filter := _filter_elsewhere(snake, names):
         return filter
     parts = re.findall(r"\w+", snake)[-2:]
-    for word in ["__".join(parts), ".".join(parts), *reversed(parts)]:
+    ours = [f"{here}.{parts[-1]}" for here in nouns.get(parts[0], ())] if len(parts) > 1 else []
+    for word in ["__".join(parts), ".".join(parts), *ours, *reversed(parts)]:
         below = [option for option in names.values() if option.startswith(f"{word}.")]
         # The last part is unknown: a name that continues in a similar way is better than the first part by itself.
         if len(parts) > 1 and word == parts[0] and (near := nearest(name, below)):
             return near
         base, *operator = word.split("__")
-        for known in (word, *("__".join((here, *operator)) for here in ELSEWHERE.get(base, ()))):
+        elsewhere = (*ELSEWHERE.get(base, ()), *nouns.get(base, ()))
+        for known in (word, *("__".join((here, *operator)) for here in elsewhere)):
             if known in names:
                 return names[known]
-        if ends := [option for option in names.values() if option.rpartition(".")[2] == word]:
-            return min(ends, key=lambda option: (option.count("."), len(option), option))
+        ends = [option for option in names.values() if option.rpartition(".")[2] == word]
+        # A name that only continues ours is better than one that looks like it.
+        if longer := ends or (below if len(parts) == 1 else []):
+            return min(longer, key=lambda option: (option.count("."), len(option), option))
     # A likeness of letters must not turn a filter into its opposite.
-    return nearest(name, [option for option in names.values() if "__" not in option])
+    return nearest(snake, [option for option in names.values() if "__" not in option])
 
 
 def _filter_elsewhere(name: str, names: Mapping[str, str]) -> str | None:
@@ -216,19 +229,31 @@ class ErrorList(list[Item]):
         if not self.full:
             self.append(error_item(parameter, code, detail, **more))
 
-    def unknown(self, name: str, options: Iterable[str], what: str = "parameter", **place: Any) -> None:
-        """Add that ``name`` is not one of the options; ``what`` is the kind of thing that they are."""
+    def unknown(
+        self,
+        name: str,
+        options: Iterable[str],
+        what: str = "parameter",
+        nouns: Mapping[str, Sequence[str]] = NO_WORDS,
+        instead: str | None = None,
+        **place: Any,
+    ) -> None:
+        """Add that ``name`` is not one of the options.
+
+        ``what`` is the kind of thing that they are, ``nouns`` as in `meant`. ``instead`` tells where the name is one.
+        """
         if self.full:
             return
         names = list(options)
-        instead = INSTEAD.get(name.lower()) if "sort" in names else None
+        if "sort" in names:
+            instead = INSTEAD.get(name.lower())
         self.add(
             place.pop("parameter", name),
             f"unknown-{what}",
             f"`{shorten(name)}` is not a {what} here.{f' {instead}' if instead else ''}",
             allowed=names,
             word=name,
-            suggestion=None if instead else meant(name, names),
+            suggestion=None if instead else meant(name, names, nouns),
             **place,
         )
 

@@ -211,6 +211,9 @@ def read_list(resource: Resource, format: Format, *expressions: Any) -> Response
     is_page = format is FORMATS["html"]
     if is_page and (tidied := frames.tidy()):
         return tidied
+    # Before their values are read: nobody should correct what the format does not take.
+    if format.write:
+        _refuse_page_parameters(format)
     query = parser.parse(resource, request.args.lists(), *expressions)
     if format.write:
         return _stream(query, format)
@@ -237,7 +240,6 @@ def _for_people(query: Query) -> Query:
 
 def _stream(query: Query, format: Format) -> Response:
     """Answer with a whole list while it is read; all of it is read from one state of the database."""
-    _refuse_page_parameters(format)
     assert format.write is not None
     members = query.fields or query.resource.members
     with ExitStack() as stack:

@@ -1,12 +1,12 @@
 """Reads nested expressions: the parameter `filter`, and the body of a search."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from api.errors import ErrorList
-from api.query.language import MAX_DEPTH, MAX_NODES, Condition, Conditions, Expression, Filter, Group, filters
-from api.query.values import filter_value
+from api.query.language import MAX_DEPTH, MAX_NODES, Condition, Conditions, Expression, Filter, Group, filters, nouns
+from api.query.values import OBJECT, filter_value
 from api.schema.operators import MAX_VALUES
 from api.schema.pointers import token_of
 from api.schema.resource import Resource
@@ -20,10 +20,10 @@ def similar(name: str, known: Iterable[str]) -> list[str]:
     return [other for other in known if other.partition("__")[0] == field]
 
 
-def body_expression(resource: Resource, value: Any) -> Expression:
+def body_expression(resource: Resource, value: Any, parameters: Collection[str]) -> Expression:
     """Return the expression in the JSON body of a request. Raises a 422 with every error."""
     errors = ErrorList()
-    expression = ExpressionReader(resource, errors).read(value)
+    expression = ExpressionReader(resource, errors, parameters).read(value)
     errors.raise_any("invalid-body")
     return expression
 
@@ -31,9 +31,9 @@ def body_expression(resource: Resource, value: Any) -> Expression:
 class ExpressionReader:
     """Reads one expression from JSON, and adds each error with the JSON pointer (RFC 6901) of its place."""
 
-    def __init__(self, resource: Resource, errors: ErrorList, parameter: str = "") -> None:
-        """Take the parameter that holds the expression, or none for a body."""
-        self.resource, self.errors, self.parameter = resource, errors, parameter
+    def __init__(self, resource: Resource, errors: ErrorList, parameters: Collection[str], parameter: str = "") -> None:
+        """Take the names of the list's parameters, and the one that holds the expression, or none for a body."""
+        self.resource, self.errors, self.parameters, self.parameter = resource, errors, parameters, parameter
         self.nodes = 0
 
     def read(self, value: Any) -> Expression:
@@ -86,6 +86,8 @@ class ExpressionReader:
                 name,
                 similar(name, known) or [*CONNECTIVES, *known],
                 "filter",
+                nouns(self.resource),
+                "It is a parameter of the query string." if name in self.parameters else None,
                 parameter=self.parameter,
                 pointer=pointer,
             )
@@ -96,7 +98,8 @@ class ExpressionReader:
             limits = {"minimum": 1, "maximum": MAX_VALUES}
             self._refuse(pointer, "too-many-values", f"`{name}` takes 1 to {MAX_VALUES} values.", allowed=limits)
             return []
-        read = [filter_value(filter, _text_of(filter, below), self.errors, self.parameter, pointer) for below in values]
+        place = {"parameter": self.parameter, "pointer": pointer}
+        read = [filter_value(filter, known, _text_of(filter, below), self.errors, **place) for below in values]
         return [Condition(filter, tuple(read) if filter.operator.many else read[0])]
 
 
@@ -112,4 +115,4 @@ def _text_of(filter: Filter, value: Any) -> str:
     }
     if fits[kind]:
         return value if kind == "string" else json.dumps(int(value) if kind == "integer" else value)
-    return "\0" + ("a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else json.dumps(value))
+    return "\0" + ("a list" if isinstance(value, list) else OBJECT if isinstance(value, dict) else json.dumps(value))

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from api.db.statements import of_ids
+from api.db.statements import Among, of_ids
 from api.errors import closest, nearest
 from api.ledger import head, history
 from api.query import bitmap_sets
@@ -17,7 +17,9 @@ from api.query.language import Filter, facetable, filters
 from api.query.listing import Listing, listing
 from api.query.plan import ALL
 from api.query.refinements import required
+from api.query.values import null_filter
 from api.resources import BY_NAME
+from api.schema.resource import Resource
 
 MAX_HINTS = 10
 
@@ -58,12 +60,15 @@ def _hints(list_: Listing, name: str, values: Sequence[Any], *, is_empty: bool) 
     filter = filters(resource)[name]
     few = _few(list_, filter) if is_empty and name in facetable(resource) else None
     if few is not None:
-        yield from (_hint(filter, resource.singular, value, few) for value in values if value not in few)
+        yield from (_hint(resource, filter, value, few) for value in values if value not in few)
     elif filter.type.name in {"reference", "choice"}:
         there, noun = _known(list_, filter, values), refers_to(filter)
         for value in [value for value in values if value not in there]:
             near = history.near_id(list_.session, noun, value) if noun else None
-            yield _hint(filter, resource.singular, value, [near] if near not in {None, value} else [])
+            yield _hint(resource, filter, value, [near] if near not in {None, value} else [])
+    elif is_empty and f"{name}__contains" in filters(resource):
+        there = _holding(list_, filter, values)
+        yield from (_hint(resource, filter, value, []) for value in values if value not in there)
 
 
 def _known(list_: Listing, filter: Filter, values: Sequence[str]) -> Collection[str]:
@@ -82,7 +87,17 @@ def _known(list_: Listing, filter: Filter, values: Sequence[str]) -> Collection[
     return {row[0] for row in rows}
 
 
-def _hint(filter: Filter, singular: str, value: Any, there: Sequence[Any]) -> Hint:
+def _holding(list_: Listing, filter: Filter, values: Sequence[str]) -> Collection[str]:
+    """Return those of some texts that a record of the filter's noun or part has."""
+    column = filter.field.column
+
+    def build(among: Among) -> Any:
+        return select(column).where(among.condition(column)).distinct()
+
+    return {row[0] for row in of_ids(list_.session, ("texts", str(column)), values, build)}
+
+
+def _hint(resource: Resource, filter: Filter, value: Any, there: Sequence[Any]) -> Hint:
     by_word, word = {str(each).lower(): each for each in there}, str(value).lower()
     near: str | None
     if isinstance(value, bool):
@@ -94,5 +109,14 @@ def _hint(filter: Filter, singular: str, value: Any, there: Sequence[Any]) -> Hi
         near = word if word in by_word else nearest(word, by_word)
     meant = by_word.get(near or "")
     shown = word if isinstance(value, bool) else value
-    detail = f"No {singular} has `{shown}` as its `{filter.name}`{'.' if meant is None else f'; did you mean `{meant}`?'}"
-    return Hint(filter.name, detail, [by_word[each] for each in closest(word, by_word)], meant)
+    detail = (
+        f"No {resource.singular} has `{shown}` as its `{filter.name}`{'.' if meant is None else f'; did you mean `{meant}`?'}"
+    )
+    other = null_filter(filter.name, word, filters(resource)) or ("" if meant else _part_filter(resource, filter))
+    return Hint(filter.name, f"{detail} {other}".strip(), [by_word[each] for each in closest(word, by_word)], meant)
+
+
+def _part_filter(resource: Resource, filter: Filter) -> str:
+    """Return in words which filter finds parts of texts; "" for a field of other values."""
+    other = f"{filter.name}__contains"
+    return f"It is compared as a whole; `{other}` finds parts in any case." if other in filters(resource) else ""

@@ -1,10 +1,11 @@
 """The labels of records: what a reader calls them."""
 
+import itertools
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from sqlalchemy import select
@@ -15,6 +16,16 @@ from api.db.statements import Among, of_ids
 from api.ledger.models import CURRENT, Revision
 from api.resources import BY_NAME
 from api.schema.canonical import Content
+
+# To parse documents is most of the time that labels take, and a facet has the same ones again and again. A longer document,
+# or more of them, would take much memory.
+SHORT, MOST = 10_000, 512
+_parse_short: Callable[[str], dict[str, Any]] = lru_cache(maxsize=MOST)(json.loads)
+
+
+def _parsed(document: str) -> dict[str, Any]:
+    """Return a document, which nobody may change."""
+    return _parse_short(document) if len(document) <= SHORT else json.loads(document)
 
 
 @dataclass(frozen=True)
@@ -27,9 +38,8 @@ class Hit:
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """The document, parsed."""
-        record: dict[str, Any] = json.loads(self.document)
-        return record
+        """The document, parsed; nobody may change it."""
+        return _parsed(self.document)
 
     @property
     def name(self) -> str:
@@ -68,21 +78,28 @@ def named(session: Session, references: Iterable[tuple[str, str]]) -> dict[tuple
 
 def labels(session: Session, hits: Sequence[Hit]) -> list[str]:
     """Return the caption of each record, or its name or title with the name of the city that it belongs to."""
-    ids = defaultdict[str, set[str]](set)
-    for hit in hits:
-        for member, noun in _of(hit).items():
-            ids[noun].add(hit.record[member])
-    related = {
-        (noun, id): json.loads(document) for noun in ids for id, document in _documents(session, noun, sorted(ids[noun]))
-    }
-    cities = names_of(session, "cities", sorted({hit.record["city"] for hit in hits if hit.record.get("city")}))
-    return [_captioned(hit, related) or _with_city(hit, cities) for hit in hits]
+    parts, ids = [_of(hit) for hit in hits], defaultdict[str, set[str]](set)
+    for noun, id in itertools.chain.from_iterable(of.values() for of in parts):
+        ids[noun].add(id)
+    related = {(noun, id): _parsed(document) for noun in ids for id, document in _documents(session, noun, sorted(ids[noun]))}
+    captions = [
+        _captioned(hit, {member: related.get(reference) for member, reference in of.items()})
+        for hit, of in zip(hits, parts, strict=True)
+    ]
+    others = [hit for hit, caption in zip(hits, captions, strict=True) if caption is None]
+    cities = names_of(session, "cities", sorted({hit.record["city"] for hit in others if hit.record.get("city")}))
+    return [caption or _with_city(hit, cities) for hit, caption in zip(hits, captions, strict=True)]
 
 
-def _captioned(hit: Hit, related: Mapping[tuple[str, str], Content]) -> str | None:
+def _of(hit: Hit) -> Mapping[str, tuple[str, str]]:
+    """Return the nouns and ids of the records that the caption of a record is made of, by the members that refer to them."""
+    caption, record = BY_NAME[hit.kind].caption, hit.record
+    return {member: (noun, record[member]) for member, noun in caption.of.items() if record.get(member)} if caption else {}
+
+
+def _captioned(hit: Hit, others: Mapping[str, Content | None]) -> str | None:
     """Return the caption of a record; None if it has none, or if it or a record that it refers to is gone."""
     caption = BY_NAME[hit.kind].caption
-    others = {member: related.get((noun, hit.record[member])) for member, noun in _of(hit).items()}
     if caption is None or not hit.record or others.keys() != caption.of.keys() or not all(others.values()):
         return None
     return caption.text(hit.record, **others)
@@ -90,12 +107,6 @@ def _captioned(hit: Hit, related: Mapping[tuple[str, str], Content]) -> str | No
 
 def _with_city(hit: Hit, cities: Mapping[str, str]) -> str:
     return f"{hit.name} ({city})" if (city := cities.get(hit.record.get("city", ""))) else hit.name
-
-
-def _of(hit: Hit) -> Mapping[str, str]:
-    """Return the nouns of the records that the caption of a record is made of, by the members that refer to them."""
-    caption = BY_NAME[hit.kind].caption
-    return {member: noun for member, noun in caption.of.items() if hit.record.get(member)} if caption else {}
 
 
 def _documents(session: Session, noun: str, ids: Sequence[str]) -> Sequence[Any]:

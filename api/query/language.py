@@ -119,6 +119,17 @@ def _identity(relation: Relation) -> Field:
 
 
 @cache
+def nouns(resource: Resource) -> Mapping[str, Sequence[str]]:
+    """Return the names of relations to other nouns by what their records are called, each in filters and in `include`."""
+    relations = [relation for relation in resource.relations if relation.to not in {None, resource.name}]
+    return {
+        word: (relation.prefix, relation.name)
+        for relation in reversed(relations)
+        for word in (relation.to or "", BY_NAME[relation.to or ""].singular)
+    }
+
+
+@cache
 def includable(resource: Resource) -> Mapping[str, tuple[Relation, ...]]:
     """Return the paths that `include` takes: relations to other nouns, one or two steps long."""
     paths: dict[str, tuple[Relation, ...]] = {}

@@ -1,5 +1,6 @@
 """The parameters that a request can have besides filters, each with its reader."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from api.query.language import (
     SUGGESTED,
     Expression,
     includable,
+    nouns,
 )
 from api.query.order import sortable
 from api.query.values import bounds, limits, only_value, valid
@@ -32,6 +34,9 @@ from api.schema.operators import MAX_TEXT, MAX_VALUES, TYPES
 from api.schema.resource import Resource
 from api.schema.strict_json import load, printable
 
+# How other APIs write the direction of a sort key.
+DIRECTION = re.compile(r"^[+-]|(?:^|[\W_])(?:asc|desc)(?:ending)?(?:$|[\W_])", re.IGNORECASE)
+DESCENDING = re.compile(r"^-|(?:^|[\W_])desc", re.IGNORECASE)
 TYPE_NAMES = {"integer": "whole", "boolean": "flag", "string": "text"}
 
 
@@ -67,10 +72,10 @@ def read_names(row: "Parameter", resource: Resource, values: Sequence[str], erro
     for name in dict.fromkeys(names):
         if name not in choices:
             detail = f"`{row.name}` does not take `{shorten(name)}` here.{f' {row.refusal}' if row.refusal else ''}"
-            sign = "-" if name.startswith("-") else ""
-            near = meant(name.removeprefix("-"), choices)
-            suggestion = near if near is None or near.startswith("-") else f"{sign}{near}"
-            errors.add(row.name, "unknown-name", detail, allowed=choices, word=name, suggestion=suggestion)
+            # A name can say the direction of a sort key: `-`, `:desc`, `desc(`.
+            near = meant(DIRECTION.sub(" ", name), choices, nouns(resource)) or ""
+            suggestion = f"-{near}" if f"-{near}" in choices and DESCENDING.search(name) else near
+            errors.add(row.name, "unknown-name", detail, allowed=choices, word=name, suggestion=suggestion or None)
     if len(names) > row.most:
         errors.add(row.name, "too-many-values", f"`{row.name}` takes at most {row.most} names.", allowed={"maximum": row.most})
     return tuple(dict.fromkeys(names))
@@ -124,7 +129,7 @@ def read_expression(row: "Parameter", resource: Resource, values: Sequence[str],
     except ValueError as error:
         errors.add(row.name, "invalid-json", f"`filter` is JSON: {error}.", allowed={"example": '{"not": {"id": "x"}}'})
         return None
-    return ExpressionReader(resource, errors, row.name).read(value)
+    return ExpressionReader(resource, errors, parameters(resource), row.name).read(value)
 
 
 Reader = Callable[["Parameter", Resource, Sequence[str], ErrorList], Any]
@@ -203,7 +208,10 @@ PARAMETERS = {
             {"type": "string"},
             _sort_names,
             read=read_sort,
-            refusal="Keys are fields of the record or of one that it refers to, not prose, lists or numbers of records.",
+            refusal=(
+                "Keys are fields of the record or of one that it refers to, not prose, lists or numbers of records; `-` before "
+                "a key is for descending."
+            ),
             example=lambda resource: resource.default_sort,
         ),
         Parameter(
@@ -240,6 +248,10 @@ PARAMETERS = {
             {"type": "string"},
             selectable,
             read=read_names,
+            refusal=(
+                "A dotted name is a field of the one record that a member refers to, or the number of several: `include` adds "
+                "records as a whole."
+            ),
             example=lambda resource: f"id,{resource.members[1]}",
         ),
         Parameter(

@@ -1,10 +1,11 @@
 """Parses the parameters of a request into a query; a request that is wrong gets every error at once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
-from api.errors import ErrorList
+from api.errors import ELSEWHERE, ErrorList
 from api.query.expressions import body_expression, similar
 from api.query.flat import reachable
 from api.query.language import (
@@ -24,6 +25,7 @@ from api.query.language import (
     facetable,
     filters,
     includable,
+    nouns,
 )
 from api.query.order import order
 from api.query.parameters import FIND_PARAMETERS, TRIMMING, Parameter, parameters, record_parameters
@@ -35,6 +37,8 @@ from api.schema.resource import Resource
 # For a whole query: SQLite takes at most 32,766 parameters in a statement, and a statement can repeat a value several times.
 MAX_ALL_VALUES = 5_000
 
+# Where parameters are that a search of several nouns does not take.
+OF_LISTS = "The list of a noun takes it, also together with `q`: `/initiatives?q=`."
 # The parameters of a request by name, each with its values.
 Arguments = Iterable[tuple[str, list[str]]]
 
@@ -50,16 +54,16 @@ def parse(resource: Resource, arguments: Arguments, *bodies: Any) -> Query:
     values: dict[str, Any] = {}
     for name, texts in arguments:
         if name in known:
-            conditions += _condition(known[name], texts, errors)
+            conditions += _condition(known[name], texts, errors, known)
         elif name in rows:
             values[name] = rows[name].read(rows[name], resource, texts, errors)
         else:
-            errors.unknown(name, similar(name, known) or sorted([*rows, *known]))
+            errors.unknown(name, similar(name, known) or sorted([*rows, *known]), nouns=nouns(resource))
     if values.get("highlights") and "q" not in values:
         errors.add("highlights", "needs-q", "`highlights` shows where the words of `q` are, and there is no `q`.")
     trimmed = _trimmed(resource, values, errors)
     errors.raise_any()
-    where = _joined(conditions, values.get("filter"), [body_expression(resource, body) for body in bodies])
+    where = _joined(conditions, values.get("filter"), [body_expression(resource, body, rows) for body in bodies])
     _price(where, errors)
     errors.raise_any()
     return Query(
@@ -82,7 +86,7 @@ def parse(resource: Resource, arguments: Arguments, *bodies: Any) -> Query:
 def parse_find(path: str, arguments: Arguments) -> Find:
     """Return the query for `/search` or `/suggest`. Raises a 400 with every error."""
     texts = dict(arguments)
-    values = parse_named(FIND_PARAMETERS[path], texts.items(), required=["q"])
+    values = parse_named(FIND_PARAMETERS[path], texts.items(), required=["q"], elsewhere=_of_lists())
     return Find(
         text=texts["q"][0],
         search=values["q"],
@@ -95,12 +99,22 @@ def parse_find(path: str, arguments: Arguments) -> Find:
     )
 
 
-def parse_named(rows: Mapping[str, Parameter], arguments: Arguments, required: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the values of parameters that do not depend on a noun, by name. Raises a 400 with every error."""
+@cache
+def _of_lists() -> frozenset[str]:
+    return frozenset(name for resource in SEARCHABLE for name in (*parameters(resource), *filters(resource)))
+
+
+def parse_named(
+    rows: Mapping[str, Parameter], arguments: Arguments, required: Sequence[str] = (), elsewhere: Collection[str] = ()
+) -> dict[str, Any]:
+    """Return the values of parameters that do not depend on a noun, by name. Raises a 400 with every error.
+
+    ``elsewhere`` are parameters of the lists that `q` searches, too.
+    """
     errors = ErrorList()
     texts = dict(arguments)
     # No reader of these rows looks at the noun.
-    values = _values(rows, RESOURCES[0], texts.items(), errors)
+    values = _values(rows, RESOURCES[0], texts.items(), errors, elsewhere)
     for name in required:
         if name not in texts:
             errors.add(name, "missing-parameter", f"`{name}` is needed: the words to look for.")
@@ -141,27 +155,34 @@ def _trimmed(resource: Resource, values: Mapping[str, Any], errors: ErrorList) -
     return tuple(trimmed)
 
 
-def _values(rows: Mapping[str, Parameter], resource: Resource, arguments: Arguments, errors: ErrorList) -> dict[str, Any]:
+def _values(
+    rows: Mapping[str, Parameter],
+    resource: Resource,
+    arguments: Arguments,
+    errors: ErrorList,
+    elsewhere: Collection[str] = (),
+) -> dict[str, Any]:
     values = {}
     for name, texts in arguments:
         if name in rows:
             values[name] = rows[name].read(rows[name], resource, texts, errors)
         else:
-            errors.unknown(name, rows)
+            is_of_lists = name in elsewhere and rows.keys().isdisjoint(ELSEWHERE.get(name, ()))
+            errors.unknown(name, rows, instead=OF_LISTS if is_of_lists else None)
     return values
 
 
-def _condition(filter: Filter, values: Sequence[str], errors: ErrorList) -> list[Condition]:
+def _condition(filter: Filter, values: Sequence[str], errors: ErrorList, known: Collection[str]) -> list[Condition]:
     """Return the condition of a filter in the query string; none, with an error added, if it has the wrong number of values."""
     name = filter.name
     if not filter.operator.many:
         text = only_value(name, values, errors)
-        return [] if text is None else [Condition(filter, filter_value(filter, text, errors, name))]
+        return [] if text is None else [Condition(filter, filter_value(filter, known, text, errors, parameter=name))]
     texts = [part for value in values for part in split(value)]
     if len(texts) > MAX_VALUES:
         errors.add(name, "too-many-values", f"`{name}` takes at most {MAX_VALUES} values.", allowed={"maximum": MAX_VALUES})
         return []
-    return [Condition(filter, tuple(filter_value(filter, text, errors, name) for text in texts))]
+    return [Condition(filter, tuple(filter_value(filter, known, text, errors, parameter=name) for text in texts))]
 
 
 def _joined(conditions: Sequence[Condition], nested: Expression | None, bodies: Sequence[Expression]) -> Expression:

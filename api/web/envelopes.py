@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote_plus
 
 from flask import Response, request
@@ -25,6 +25,13 @@ from api.schema.operators import escape
 from api.web.responses import JSON, SAFE, address, link_header
 
 Included = Mapping[str, Mapping[str, str]]
+
+
+class ChangeRenderer(Protocol):
+    """Writes a change as JSON: its revision, its cursor and more members."""
+
+    def __call__(self, row: RevisionRow, cursor: str, **more: Any) -> str:
+        """Return the text."""
 
 
 def record(query: Query, document: str, included: Included, version: int) -> Response:
@@ -111,15 +118,18 @@ def changes(rows: Iterable[str], members: Mapping[str, Any]) -> Iterator[str]:
     yield f"],{_compact(members)[1:]}"
 
 
-def flat_change(row: RevisionRow, cursor: str) -> str:
-    """Return a change as JSON: the record with three more members; without a document, its id and version with them.
+def flat_change(row: RevisionRow, cursor: str, **more: Any) -> str:
+    """Return a change as JSON: the record with three and ``more`` members; without a document, its id and version with them.
 
-    Only an erasure has `erased`, so that tools make no column for it in vain.
+    Only an erasure has `erased`, so that tools make no column for it in vain. A member that the record has itself, such as the
+    `label` of a source, is not added.
     """
-    members: dict[str, Any] = {"changed_at": instant(row.changed_at), "deleted": row.document is None, "cursor": cursor}
+    members: dict[str, Any] = {"changed_at": instant(row.changed_at), "deleted": row.document is None, "cursor": cursor, **more}
     if row.document is None:
         erased = {"erased": True} if row.erases or history.is_cut(row) else {}
         return _compact({"id": row.id, "version": row.version, **members, **erased})
+    for name in json.loads(row.document).keys() & more.keys():
+        del members[name]
     return f"{row.document[:-1]},{_compact(members)[1:]}"
 
 

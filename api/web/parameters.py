@@ -6,7 +6,7 @@ from typing import Any
 
 from werkzeug.routing import BaseConverter
 
-from api.errors import ProblemError, error_item
+from api.errors import ProblemError, error_item, nearest
 from api.query import language, parameters
 from api.query.expressions import CONNECTIVES
 from api.query.parameters import Parameter
@@ -49,7 +49,8 @@ def noun_named(name: str) -> Resource:
     """Return the noun of a path. Raises a 404."""
     if name not in BY_NAME:
         detail = "There is no such noun."
-        raise ProblemError("not-found", detail, error_item("noun", "unknown-name", detail, allowed=NOUNS))
+        item = error_item("noun", "unknown-name", detail, allowed=NOUNS, suggestion=nearest(name, NOUNS))
+        raise ProblemError("not-found", detail, item)
     return BY_NAME[name]
 
 

@@ -32,6 +32,8 @@ MEDIA_TYPE = "application/problem+json"
 REFUSAL = "digital_cities.refusal"
 # Characters of an answer, of one of its errors, and of a text in it, at most.
 MAX_ANSWER, MAX_ITEM, MAX_DETAIL = 90_000, 10_000, 4_000
+# What the paths of other APIs begin with.
+PREFIX = re.compile(r"^(?:/(?:api|rest|v\d{1,3})(?=/))+", re.IGNORECASE)
 logger = logs.sparing(__name__)
 
 
@@ -263,7 +265,7 @@ def _not_found(_error: NotFound) -> Response:
     # Files of pages, and what crawlers read, are no part of the API: their routes are of no blueprint.
     rules = [rule for rule in current_app.url_map.iter_rules() if "." in rule.endpoint]
     paths = sorted({rule.rule for rule in rules if not rule.arguments})
-    suggestion = _filtered_list(path) or _nearest_path(path, paths)
+    suggestion = _filtered_list(PREFIX.sub("", path)) or _nearest_path(path, paths)
     item = error_item("path", "unknown-path", detail, allowed=paths, word=path, suggestion=suggestion)
     return respond(PROBLEMS["not-found"], detail, item)
 
@@ -282,18 +284,25 @@ def _filtered_list(path: str) -> str | None:
 
 
 def _nearest_path(path: str, paths: Sequence[str]) -> str | None:
-    """Return the path with its first segment corrected; if that was right, only the first segment."""
-    first, _, rest = path.strip("/").partition("/")
+    """Return the path without a prefix of other APIs and with its first segment corrected; only that if the rest is wrong."""
+    first, _, rest = PREFIX.sub("", path).strip("/").partition("/")
     near = nearest("/" + first, paths)
-    mended = f"{near}/{rest}" if rest else near
+    mended = f"{near}/{rest}" if near and rest else near
     return near if mended == path else mended
 
 
 def _method_not_allowed(error: MethodNotAllowed) -> Response:
     allowed = sorted(error.valid_methods or ())
     detail = f"`{shorten(request.path)}` does not have the method `{shorten(request.method)}`."
-    item = error_item("method", "method-not-allowed", f"Use {' or '.join(allowed)}.", allowed=allowed)
+    item = error_item("method", "method-not-allowed", f"Use {' or '.join(allowed)}.", allowed=allowed, suggestion=_read_above())
     return respond(PROBLEMS["method-not-allowed"], detail, item, headers=[("Allow", ", ".join(allowed))])
+
+
+def _read_above() -> str | None:
+    """Return the path above one that is not read itself, if a GET of that works: `/cities` for `/cities/search`."""
+    above = request.path.rpartition("/")[0]
+    is_read = request.method in {"GET", "HEAD"} and above and current_app.url_map.bind("").test(above, "GET")
+    return above if is_read else None
 
 
 def _http(error: HTTPException) -> Response:

@@ -1,4 +1,4 @@
-"""`/changes?order=-version`: the newest changes first, with labels and authors, on both databases."""
+"""`/changes?order=-version`, and that of a noun: the newest changes first, with labels and authors, on both databases."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -9,11 +9,13 @@ from sqlalchemy import text
 
 from api.db.database import Database
 from api.ledger import retention
+from api.resources import RESOURCES
+from api.schema import strict_json
 from tests.support.answers import ANY, Json, brief, read
 from tests.support.copies import city, undo, write
 from tests.support.editions import SEEDED
 
-NEWEST = "/changes?order=-version"
+NEWEST, NEWEST_CITIES = "/changes?order=-version", "/changes/cities?order=-version"
 
 
 def walked(client: FlaskClient, path: str) -> Iterator[Json]:
@@ -28,6 +30,13 @@ def walked(client: FlaskClient, path: str) -> Iterator[Json]:
 def brought(rows: Iterator[Json]) -> list[tuple[int, str, str]]:
     """Return the version, the operation and the label of each change."""
     return [(row["version"], row["op"], row["label"]) for row in rows]
+
+
+def flat(row: Json) -> Json:
+    """Return a change of `/changes` as that of its noun; the record's own members count."""
+    deleted = row["op"] != "upsert"
+    facts = {name: row[name] for name in ("id", "version", "changed_at", "cursor", "label", "author")}
+    return {**facts, "deleted": deleted, **({"erased": True} if row["op"] == "erase" else {}), **(row["document"] or {})}
 
 
 def test_newest_first(curator: FlaskClient) -> None:
@@ -64,6 +73,28 @@ def test_pages(curator: FlaskClient, rest: str) -> None:
     assert ((SEEDED + 1, "upsert", "A-Zz") in whole) == ("history" in rest)
 
 
+def test_newest_of_a_noun(curator: FlaskClient, database: Database) -> None:
+    """`/changes/{noun}` has the changes of `/changes?kinds={noun}` in this order, flat, and of both with the same parameters."""
+    write(curator, "a-zz", "b-zz", "c-zz")
+    curator.delete("/cities/b-zz", headers=ANY)
+    with database.writing() as session:
+        retention.erase(session, "cities", "c-zz")
+    source = {"id": "notes", "label": "Notes of ours", "type": "article", "language": "en", "text_sha256": "0" * 64}
+    assert curator.post("/sources", json=source).status_code == 201
+    assert curator.delete("/sources/notes", headers=ANY).status_code == 204
+    rest = ("", "&history=true", f"&since={SEEDED}&limit=1", f"&as_of={SEEDED + 2}&limit=2", "&city=boston-ma,a-zz")
+    for noun, more in (*(("cities", more) for more in rest), *((resource.name, "") for resource in RESOURCES)):
+        path = f"/changes/{noun}?order=-version{more}"
+        expected = [flat(row) for row in walked(curator, f"{NEWEST}{more}&kinds={noun}")]
+        assert (path, [*walked(curator, path)]) == (path, expected)
+        assert expected
+    newest, *others = walked(curator, "/changes/sources?order=-version")
+    assert (newest["deleted"], newest["label"]) == (True, "Notes of ours")
+    assert {row["label"] for row in others} == {row["label"] for row in read(curator, "/sources")["data"]}
+    # No member is there twice, which this reader refuses.
+    assert strict_json.load(curator.get("/changes/sources?order=-version").data)
+
+
 def test_since_and_as_of(curator: FlaskClient) -> None:
     """`since` ends the list, as a version or as the cursor of a change, and `as_of` begins it; they go with each other."""
     write(curator, "a-zz", "b-zz", "c-zz")
@@ -94,9 +125,11 @@ def test_documents_that_were_cut(curator: FlaskClient, database: Database) -> No
 
 def test_order_of_copies(client: FlaskClient) -> None:
     """`order=version` is the feed as it is without an order."""
-    assert read(client, "/changes?order=version")["data"] == read(client, "/changes")["data"]
+    for path in ("/changes", "/changes/cities"):
+        assert read(client, f"{path}?order=version")["data"] == read(client, path)["data"]
 
 
+@pytest.mark.parametrize("path", [NEWEST, NEWEST_CITIES])
 @pytest.mark.parametrize(
     ("rest", "name", "parameter"),
     [
@@ -106,9 +139,9 @@ def test_order_of_copies(client: FlaskClient) -> None:
         ("&cursor=WyJ4Il0", "invalid-cursor", "cursor"),
     ],
 )
-def test_refused(client: FlaskClient, rest: str, name: str, parameter: str) -> None:
+def test_refused(client: FlaskClient, path: str, rest: str, name: str, parameter: str) -> None:
     """What is no request of this order is a 400 that names the parameter; so is a cursor of another order or list."""
-    status, problem, items = brief(client.get(NEWEST + rest))
+    status, problem, items = brief(client.get(path + rest))
     assert (status, problem, [item["parameter"] for item in items]) == (400, name, [parameter])
 
 
@@ -120,6 +153,7 @@ def test_cursors_are_of_one_list(client: FlaskClient) -> None:
     for path in (
         *(f"{NEWEST}&{rest}&cursor={cursor}" for rest in ("kinds=cities", "since=1", "history=true", f"as_of={SEEDED}")),
         f"/changes?cursor={cursor}",
+        f"{NEWEST_CITIES}&cursor={cursor}",
         *(f"{NEWEST}&cursor={other}" for other in (ascending["cursor"], ascending["data"][0]["cursor"])),
     ):
         assert (path, brief(client.get(path))[:2]) == (path, (400, "invalid-cursor"))
@@ -136,10 +170,11 @@ def test_a_restore(curator: FlaskClient, database: Database) -> None:
 
 def test_unchanged(curator: FlaskClient) -> None:
     """The `ETag` holds until something changes."""
-    tag = {"If-None-Match": curator.get(NEWEST).headers["ETag"]}
-    assert curator.get(NEWEST, headers=tag).status_code == 304
-    write(curator, "a-zz")
-    assert curator.get(NEWEST, headers=tag).status_code == 200
+    for path, id in {NEWEST: "a-zz", NEWEST_CITIES: "b-zz"}.items():
+        tag = {"If-None-Match": curator.get(path).headers["ETag"]}
+        assert curator.get(path, headers=tag).status_code == 304
+        write(curator, id)
+        assert curator.get(path, headers=tag).status_code == 200
 
 
 def test_raw_sql_has_no_author(curator: FlaskClient, database: Database) -> None:

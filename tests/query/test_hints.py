@@ -27,6 +27,11 @@ from tests.support.databases import counted
         ("initiatives?city=san-diego-ca,nowhere", [("city", None)]),
         ("organizations?source.type=press_release,article", [("source.type", None)]),
         ("cities?id=san-diego,sacramento-ca,boston-ma", [("id", "san-diego-ca")]),
+        # Texts, which are compared as a whole.
+        ("cities?name=los%20angeles", [("name", None)]),
+        ("initiatives?city.name=Los&status=pilot", [("city.name", None)]),
+        ("cities?name=Los%20Angeles&country=CA", [("country", None)]),
+        ("initiatives?parent=null", [("parent", None)]),
         ("initiatives?city=san-diego-ca", []),
         ("initiatives?city=san-diego-ca,sacramento-ca", []),
         ("initiatives?city__not=san-diego-ca,nowhere", []),
@@ -56,6 +61,26 @@ def test_a_flag_is_not_answered_with_its_opposite(client: FlaskClient) -> None:
     """The hint for a flag that no record has suggests nothing, and spells it as JSON does."""
     (hint,) = client.get("/initiatives?evolving=false").get_json()["meta"]["hints"]
     assert (hint["detail"], hint["suggestion"]) == ("No initiative has `false` as its `evolving`.", None)
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        (
+            "cities?name=boston",
+            "No city has `boston` as its `name`. It is compared as a whole; `name__contains` finds parts in any case.",
+        ),
+        (
+            "initiatives?parent=null",
+            "No initiative has `null` as its `parent`. For records without one, use `parent__isnull=true`.",
+        ),
+        ("initiatives?metric.unit=usd", "No initiative has `usd` as its `metric.unit`; did you mean `USD`?"),
+    ],
+)
+def test_the_filter_that_was_meant(client: FlaskClient, query: str, said: str) -> None:
+    """A hint names the filter that finds a part of a text, or null, unless it knows the value that was meant."""
+    (hint,) = client.get(f"/{query}").get_json()["meta"]["hints"]
+    assert hint["detail"] == said
 
 
 @pytest.mark.parametrize(

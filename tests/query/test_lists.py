@@ -204,7 +204,7 @@ def test_included_records_are_trimmed(client: FlaskClient) -> None:
         ("/awards?fields[cities]=name", "fields[cities]", "needs-include", None),
         ("/awards/x?fields[cities]=name", "fields[cities]", "needs-include", None),
         ("/awards?include=city&fields[cities]=nme", "fields[cities]", "unknown-name", "name"),
-        ("/awards?include=city&fields[city]=name", "fields[city]", "unknown-parameter", "city"),
+        ("/awards?include=city&fields[city]=name", "fields[city]", "unknown-parameter", "fields[cities]"),
         ("/citations?fields[citations]=id", "fields[citations]", "needs-include", None),
         ("/awards.csv?fields[cities]=name&include=city", "fields[cities]", "not-in-this-format", None),
     ],

@@ -4,11 +4,12 @@ from flask import Response
 
 from api.endpoints.changes.newest_first import read_newest
 from api.endpoints.changes.oldest_first import read_feed
-from api.endpoints.changes.query import FLAT_PARAMETERS, PARAMETERS, read_query
+from api.endpoints.changes.query import FLAT_PARAMETERS, PARAMETERS, FeedQuery, read_query
 from api.endpoints.changes.schemas import ChangesSchema, FlatChangesSchema
 from api.web import envelopes
 from api.web.blueprints import Blueprint, documents
 from api.web.consistency import ReadView
+from api.web.envelopes import ChangeRenderer
 from api.web.headers import CONDITIONS, HEADERS, LINK, UNCHANGED, VARY
 from api.web.negotiation import ATOM, HTML
 from api.web.parameters import NOUN, noun_named, query_parameters
@@ -39,9 +40,7 @@ class Changes(ReadView):
         """
         media_type = negotiate(JSON, HTML, ATOM)
         query = read_query(PARAMETERS, for_people=media_type != JSON)
-        response = read_newest(query, media_type) if query.newest_first else read_feed(query, envelopes.change)
-        response.headers["Vary"] = "Accept"
-        return response
+        return _answer(query, envelopes.change, media_type)
 
 
 @blueprint.route("/changes/<string:noun>", endpoint="changes_of", parameters=[NOUN, *CONDITIONS])
@@ -55,9 +54,17 @@ class NounChanges(ReadView):
         operationId="changes_of", summary="Follow every change of a noun", parameters=query_parameters(FLAT_PARAMETERS)
     )
     def get(self, noun: str) -> Response:
-        """Read the changes of one noun as flat objects for ETL tools: each record with `changed_at` and `deleted`."""
+        """Read the changes of one noun as flat objects for ETL tools: each record with `changed_at` and `deleted`.
+
+        With `order=-version`, for people, the newest changes come first, each with its label and its author. A browser gets
+        these as a page, and `/changes/{noun}.atom` as an Atom feed.
+        """
         media_type = negotiate(JSON, HTML, ATOM)
         query = read_query(FLAT_PARAMETERS, kinds=(noun_named(noun).name,), for_people=media_type != JSON)
-        response = read_newest(query, media_type) if query.newest_first else read_feed(query, envelopes.flat_change)
-        response.headers["Vary"] = "Accept"
-        return response
+        return _answer(query, envelopes.flat_change, media_type)
+
+
+def _answer(query: FeedQuery, render: ChangeRenderer, media_type: str) -> Response:
+    response = read_newest(query, render, media_type) if query.newest_first else read_feed(query, render)
+    response.headers["Vary"] = "Accept"
+    return response

@@ -12,12 +12,13 @@ from api.query.labels import Hit, labels
 from api.query.parts import hints_of
 from api.web import envelopes, frames, positions, tags
 from api.web.consistency import as_of_version, chain_of, reading, version_problems
+from api.web.envelopes import ChangeRenderer
 from api.web.negotiation import ATOM
 from api.web.pages.changes import atom_feed, changes_in_words, changes_page
 from api.web.responses import JSON, address, link_header, tagged
 
 
-def read_newest(query: FeedQuery, media_type: str) -> Response:
+def read_newest(query: FeedQuery, render: ChangeRenderer, media_type: str) -> Response:
     """Answer with a page of the changes of a feed, the newest first."""
     with reading(query.min_version) as session:
         now = head.state(session)
@@ -38,7 +39,7 @@ def read_newest(query: FeedQuery, media_type: str) -> Response:
         return tagged(atom_feed(words) if media_type == ATOM else changes_page(words, following, now.version), etag)
     links = {"self": address(request.args), "next": address(request.args, cursor=cursor) if more else None}
     rows = (
-        envelopes.change(change.row, cursor_of(change.row.version), label=name, author=change.author)
+        render(change.row, cursor_of(change.row.version), label=name, author=change.author)
         for change, name in zip(changes, names, strict=True)
     )
     body = "".join(envelopes.changes(rows, {"links": links, "cursor": cursor, "head": now.version, **hints}))

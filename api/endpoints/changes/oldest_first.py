@@ -1,7 +1,7 @@
 """Answers with the feed in commit order, which copies follow."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, nullcontext
 from typing import Any
 
@@ -15,14 +15,13 @@ from api.query.parts import hints_of
 from api.schema.formats import chunks
 from api.web import envelopes, positions, tags
 from api.web.consistency import as_of_version, reading, version_problems
+from api.web.envelopes import ChangeRenderer
 from api.web.news import news
 from api.web.places import CHANGES, streaming, waiting
 from api.web.responses import JSON, address, conditional, link_header, streamed, tagged
 
-Renderer = Callable[[history.RevisionRow, str], str]
 
-
-def read_feed(query: FeedQuery, render: Renderer) -> Response:
+def read_feed(query: FeedQuery, render: ChangeRenderer) -> Response:
     """Answer with a page of the feed; if it has no news yet, after waiting for some as long as the query allows.
 
     If too many requests wait already, or if the server stops, this one does not: a client that polls then comes again, as after
@@ -38,7 +37,7 @@ def read_feed(query: FeedQuery, render: Renderer) -> Response:
             commits.wait(count, deadline)
 
 
-def _read_page(query: FeedQuery, render: Renderer, *, news_only: bool) -> Response | None:
+def _read_page(query: FeedQuery, render: ChangeRenderer, *, news_only: bool) -> Response | None:
     """Return the answer with the next page; with ``news_only``, None if that would tell the client nothing new."""
     with ExitStack() as stack:
         session = stack.enter_context(reading(query.min_version))

@@ -52,16 +52,16 @@ FLAT_PARAMETERS = {
         *SCOPE_PARAMETERS.values(),
         AS_OF,
         MIN_VERSION,
+        Parameter(
+            "order",
+            "`-version`: the newest first, in pages of `limit` changes, with `label` and `author`; not with `wait`.",
+            {"type": "string"},
+            lambda _: ("version", "-version"),
+            example=lambda _: "version",
+        ),
     )
 }
-ORDER = Parameter(
-    "order",
-    "`-version`: the newest first, in pages of `limit` changes, with `label` and `author`; not with `wait`.",
-    {"type": "string"},
-    lambda _: ("version", "-version"),
-    example=lambda _: "version",
-)
-PARAMETERS = {**FLAT_PARAMETERS, **{row.name: row for row in (KINDS, ORDER)}}
+PARAMETERS = {**FLAT_PARAMETERS, KINDS.name: KINDS}
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,16 @@ def cursor_field() -> fields.String:
     )
 
 
+def label_field() -> fields.String:
+    """Return the field of the label of a record, for people."""
+    return fields.String(
+        metadata={
+            "description": "Name or title of the record, also of a deleted one, and its city; only with `order=-version`.",
+            "example": "San Diego",
+        }
+    )
+
+
 class ChangeSchema(Schema):
     """A change of a record."""
 
@@ -48,12 +58,7 @@ class ChangeSchema(Schema):
     hash = hash_field("Leaf hash of the record in the digest; null for a deletion.", allow_none=True)
     cursor = cursor_field()
     document = document_field("The record; null for a deletion and for a document that was erased.", or_null=True)
-    label = fields.String(
-        metadata={
-            "description": "Name or title of the record, also of a deleted one, and its city; only with `order=-version`.",
-            "example": "San Diego",
-        }
-    )
+    label = label_field()
     author = author_field(required=False)
 
 
@@ -77,6 +82,8 @@ class FlatChangeSchema(Schema):
         }
     )
     cursor = cursor_field()
+    label = label_field()
+    author = author_field(required=False)
 
 
 def _page_of_changes(row: type[Schema]) -> dict[str, fields.Field[Any]]:

@@ -38,7 +38,10 @@ class Versions:
         """Make a set of these versions."""
         several = list(versions)
         self.parts: dict[int, BitMap] = defaultdict(BitMap)
-        if max(several, default=0) < WIDTH:
+        # A facet makes a set for each of its values, and then fills it.
+        if not several:
+            return
+        if max(several) < WIDTH:
             self.parts[0] = BitMap(several)
             return
         for version in several:
