@@ -40,7 +40,10 @@ from tests.support.records import copy_of_a_record, nouns
 
 Json = dict[str, Any]
 # What pages load, and what crawlers read.
-FILES = {"/docs/<path:name>", "/static/<string:name>", "/robots.txt", "/sitemap.xml", "/sitemap-<string:noun>-<int:part>.xml"}
+FILES = {
+    *("/docs/<path:name>", "/static/<string:name>", "/robots.txt", "/sitemap.xml", "/sitemap-<string:noun>-<int:part>.xml"),
+    "/metrics",
+}
 # Headers that clients act on; the others are for browsers (CORS, policies) or part of HTTP.
 SOMETIMES = {
     "Age",
