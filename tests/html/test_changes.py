@@ -1,5 +1,6 @@
 """The page of changes: what belongs together is said once, and what a record is about."""
 
+import pytest
 from flask.testing import FlaskClient
 
 from tests.support.databases import ON_SQLITE
@@ -16,6 +17,18 @@ def test_a_reason_is_said_once(curator: FlaskClient) -> None:
     assert page.text.count("Seven at once") == 1
     assert "More: 2 cities" in page.text
     assert [text for _, text in page.links if text.startswith("New ")] == [f"New {n}" for n in reversed(range(7))]
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("query", ["wait=1", "order=version"])
+def test_people_do_not_wait(client: FlaskClient, query: str) -> None:
+    """A page and an Atom feed refuse what only programs can use, and say where that is; the control is the JSON."""
+    for path in ("/changes.html", "/changes.atom", "/changes/cities.html"):
+        response = client.get(f"{path}?since=0&{query}")
+        assert response.status_code == 400
+        assert "have the newest changes first, and do not wait" in response.text
+    assert client.get(f"/changes.json?since=0&{query}").status_code == 200
+    assert client.get("/changes.html?order=-version").status_code == 200
 
 
 @ON_SQLITE

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from flask import request
 
+from api.errors import ErrorList
 from api.ledger.parts import Part
 from api.query import parser
 from api.query.parameters import AS_OF, MIN_VERSION, Parameter
@@ -85,6 +87,8 @@ def read_query(rows: Mapping[str, Parameter], kinds: tuple[str, ...] = (), *, fo
     for name, is_set in {"as_of": "as_of" in values, "order=-version": values.get("order") == "-version"}.items():
         if is_set and values.get("wait"):
             raise positions.not_together("wait", f"`wait` and `{name}` don't go together: leave one of them out.")
+    if for_people:
+        _refuse_programs(values)
     return FeedQuery(
         part=part_of(values, kinds),
         since=values.get("since", "0"),
@@ -96,3 +100,12 @@ def read_query(rows: Mapping[str, Parameter], kinds: tuple[str, ...] = (), *, fo
         min_version=values.get("min_version", 0),
         newest_first=for_people or values.get("order") == "-version",
     )
+
+
+def _refuse_programs(values: Mapping[str, Any]) -> None:
+    errors = ErrorList()
+    for name, is_set in {"wait": values.get("wait"), "order": values.get("order") == "version"}.items():
+        if is_set:
+            detail = "Pages and feeds for people have the newest changes first, and do not wait; add `.json` to the path."
+            errors.add(name, "not-in-this-format", detail, allowed=["json"])
+    errors.raise_any()
