@@ -91,10 +91,7 @@ def test_paths(page: str) -> None:
 def test_version_is_defined_once() -> None:
     """pyproject.toml takes the version from api/__init__.py, no other module repeats it, and CHANGELOG.md begins with it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert (project["project"]["dynamic"], project["tool"]["setuptools"]["dynamic"]["version"]["attr"]) == (
-        ["version"],
-        "api.__version__",
-    )
+    assert (project["project"]["dynamic"], project["tool"]["hatch"]["version"]["path"]) == (["version"], "api/__init__.py")
     literal = re.compile(rf"(?<![\d.]){re.escape(__version__)}(?!\.?\d)")
     repeating = [file for file in (ROOT / "api").rglob("*.py") if literal.search(file.read_text(encoding="utf-8"))]
     assert repeating == [ROOT / "api" / "__init__.py"]

@@ -249,8 +249,8 @@ def settings() -> str:
     rows = []
     for row in fields(Settings):
         assert row.default is not MISSING
-        default = str(row.default).replace(f"{ROOT}/", "")
-        rows.append((f"`{row.name.upper()}`", f"`{default}`" if default else "", row.metadata["help"]))
+        default = f"`{row.default}`" if row.default != "" else ""
+        rows.append((f"`{row.name.upper()}`", default, row.metadata["help"]))
     return _table(("variable", "default", "meaning"), rows)
 
 
