@@ -1,7 +1,7 @@
 # Every task of the project is a target here; `make help` lists them.
 PYTHON ?= python3
 BIN := .venv/bin
-DOCS := README.md docs/*.md
+DOCS := README.md docs/*.md deploy/example.env
 # Each test that starts a program would compile the project again if this were set.
 export PYTHONDONTWRITEBYTECODE :=
 

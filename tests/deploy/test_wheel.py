@@ -1,6 +1,7 @@
 """The package of `make wheel`, installed in an empty environment, needs nothing of the checkout."""
 
 import json
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -14,6 +15,7 @@ import pytest
 
 from api import __version__, cli
 from api.settings import ROOT
+from tests.support.pages import run_by
 from tests.support.processes import PIPED, environment, listening, unused_port
 
 pytestmark = pytest.mark.slow
@@ -37,20 +39,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def installed(folder: Path, *arguments: str | Path) -> Path:
-    """Make an environment with what pip installs by some arguments; returns its command `digital-cities`."""
-    venv.create(folder, with_pip=False, symlinks=True)
-    subprocess.run([*PIP, "--python", folder / "bin" / "python", "install", *arguments], check=True)
-    return folder / "bin" / "digital-cities"
-
-
 @pytest.fixture(scope="module")
 def command(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The command of the package in an environment that borrows the other packages of this one."""
-    path = installed(tmp_path_factory.mktemp("venv"), "--no-deps", wheel)
-    borrowed = next(path.parents[1].glob("lib/python*/site-packages")) / "borrowed.pth"
+    folder = tmp_path_factory.mktemp("venv")
+    venv.create(folder, symlinks=True)
+    subprocess.run([*PIP, "--python", folder / "bin" / "python", "install", "--no-deps", wheel], check=True)
+    borrowed = next(folder.glob("lib/python*/site-packages")) / "borrowed.pth"
     borrowed.write_text(sysconfig.get_path("purelib"), encoding="utf-8")
-    return path
+    return folder / "bin" / "digital-cities"
 
 
 def files_of(command: Path) -> set[Path]:
@@ -71,11 +68,10 @@ def run(folder: Path, command: Path, *arguments: str) -> str:
     return output
 
 
-def serves(command: Path, folder: Path) -> None:
-    """See that an installed command migrates a database in its folder, and serves it with its pages."""
-    assert run(folder, command, "upgrade") == ""
+def serves(folder: Path, command: Path, *arguments: str) -> None:
+    """See that a command serves the facts, with its pages, from a folder."""
     port = unused_port()
-    with listening(elsewhere(folder, command, "serve"), "127.0.0.1", port, PORT=port):
+    with listening(elsewhere(folder, command, *arguments), "127.0.0.1", port, PORT=port):
         answers = {path: fetched(f"http://127.0.0.1:{port}{path}") for path in PATHS}
     assert json.loads(answers["/readyz"]) == {"status": "ok", "writes": "ok"}
     assert len(json.loads(answers["/cities"])["data"]) == 6
@@ -113,7 +109,8 @@ def test_all_data_travels(wheel: Path) -> None:
 def test_it_serves_from_another_folder(command: Path, tmp_path: Path) -> None:
     """The installed command makes its database in the current folder, serves it, and writes nothing next to its code."""
     before = files_of(command)
-    serves(command, tmp_path)
+    assert run(tmp_path, command, "upgrade") == ""
+    serves(tmp_path, command, "serve")
     assert files_of(command) == before
     assert {path.name for path in tmp_path.iterdir()} == {
         f"digital-cities.sqlite3{end}" for end in ("", "-shm", "-wal", ".published")
@@ -130,8 +127,13 @@ def test_help(command: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_clean_install(wheel: Path, tmp_path: Path) -> None:
-    """An empty environment gets everything that the command needs from pip, by the package's own list of requirements."""
-    command = installed(tmp_path / "venv", wheel)
-    (tmp_path / "elsewhere").mkdir()
-    serves(command, tmp_path / "elsewhere")
+def test_the_documented_install(wheel: Path, tmp_path: Path) -> None:
+    """The commands of the page, next to the package, need nothing but pip: they end with a server of an empty environment."""
+    shutil.copy(wheel, tmp_path)
+    lines = [
+        command.line.replace("/opt/digital-cities", f"{tmp_path}/venv").replace("python3 ", f"{sys.executable} ")
+        for command in run_by("deploy")
+    ]
+    assert len(lines) == 4
+    run(tmp_path, Path("sh"), "-c", "\n".join(["set -e", *lines[:-1]]))
+    serves(tmp_path, Path("sh"), "-c", f"exec {lines[-1]}")
