@@ -1,11 +1,11 @@
 # Every task of the project is a target here; `make help` lists them.
 PYTHON ?= python3
 BIN := .venv/bin
-DOCS := README.md docs/*.md
+DOCS := README.md docs/*.md deploy/example.env
 # Each test that starts a program would compile the project again if this were set.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run check lint test coverage test-slow campaign format docs screenshots outlines hooks lock bench clean
+.PHONY: help run check lint test coverage test-slow campaign format docs screenshots outlines hooks lock wheel bench clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
@@ -14,8 +14,8 @@ help:  ## List the targets.
 ##@ Serve
 
 run: .venv/.runtime  ## Set up, migrate the database and serve on http://127.0.0.1:8000 (HOST, PORT and DATABASE_URL change that).
-	@$(BIN)/alembic upgrade head
-	@exec $(BIN)/flask --app wsgi serve
+	@$(BIN)/python -m api upgrade
+	@exec $(BIN)/python -m api serve
 
 ##@ Check
 
@@ -68,6 +68,12 @@ lock: .venv/.dev  ## Pin the newest versions that pyproject.toml allows.
 # Without --no-strip-extras, pip would look for `name[extra]` outside the pins and refuse it because it has no hash.
 LOCK := --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
+##@ Deploy
+
+wheel: .venv/.runtime  ## Build a package in dist/, from which pip installs the command digital-cities.
+	@rm -rf dist
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
 ##@ Measure
 
 bench: .venv/.dev  ## Race limits and peers into bench/results, or another checkout with AGAINST=FOLDER (needs wrk and nginx).
@@ -76,7 +82,7 @@ bench: .venv/.dev  ## Race limits and peers into bench/results, or another check
 ##@ Clean
 
 clean:  ## Remove the files that the targets made, but not the database.
-	rm -rf bench/peers/.venv bench/peers/*/node_modules .venv .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache screenshots
+	rm -rf dist bench/peers/.venv bench/peers/*/node_modules .venv .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache screenshots
 
 # The stamps: pip and npm run again only when a lock file changed.
 .venv/.runtime: requirements.lock

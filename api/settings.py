@@ -38,8 +38,9 @@ class Settings:
     """The settings of a process; each field is read from the environment variable of the same name in capitals."""
 
     database_url: str = setting(
-        f"sqlite:///{ROOT / 'digital-cities.sqlite3'}",
-        "Database: `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`, or another form that libpq knows.",
+        "sqlite:///digital-cities.sqlite3",
+        "Database: `sqlite:///FILE`, where a FILE without a folder is in the current one, or "
+        "`postgresql://USER:PASSWORD@HOST/NAME`, or another form that libpq knows.",
     )
     primary_url: str = setting(
         "",

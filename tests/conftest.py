@@ -43,6 +43,8 @@ SCRATCH = pytest.StashKey[Path]()
 # Files whose tests share a costly fixture, with the name of their group.
 COSTLY = {
     "tests/bench/test_dataset.py": "generated",
+    "tests/deploy/test_proxies.py": "proxies",
+    "tests/deploy/test_wheel.py": "wheel",
     "tests/html/test_browser.py": "browser",
     "tests/html/test_docs.py": "browser",
     "tests/html/test_readers.py": "browser",

@@ -8,7 +8,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import URL, text
 
 from api.db.database import Database
-from api.settings import ROOT, Settings, SettingsError
+from api.settings import Settings, SettingsError
 from tests.support.databases import Store, opened, template
 
 pytestmark = pytest.mark.contract
@@ -69,7 +69,7 @@ def wrong_numbers(low: int, high: int) -> list[str]:
 def test_defaults() -> None:
     """Without variables, the product uses a file in its folder, and serves this machine only."""
     expected = {
-        "database_url": f"sqlite:///{ROOT / 'digital-cities.sqlite3'}",
+        "database_url": "sqlite:///digital-cities.sqlite3",
         "primary_url": "",
         "state_dir": "",
         "host": "127.0.0.1",

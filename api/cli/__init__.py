@@ -1,4 +1,4 @@
-"""The command line: ``flask --app wsgi COMMAND``."""
+"""The command line: ``digital-cities COMMAND``, or ``flask --app wsgi COMMAND`` in a checkout."""
 
 from importlib import import_module
 
@@ -6,9 +6,12 @@ import click
 from flask import Flask
 from flask.cli import AppGroup
 
+# The module of the application that the commands maintain and serve.
+WSGI = "api.wsgi"
 # The module and the name of each command.
 COMMANDS = {
     "serve": ("api.cli.serve", "serve"),
+    "upgrade": ("api.cli.upgrade", "upgrade"),
     "data": ("api.cli.data", "data_commands"),
     "citations": ("api.cli.citations", "citation_commands"),
     "keys": ("api.cli.keys", "key_commands"),

@@ -7,6 +7,7 @@ import click
 from flask.cli import ScriptInfo, pass_script_info, with_appcontext
 
 from api import server
+from api.cli import WSGI
 from api.cli.common import open_database
 from api.settings import Settings
 
@@ -25,7 +26,7 @@ def serve(info: ScriptInfo) -> None:
     address = check_address(settings)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     click.echo(f"Serving on http://{host}:{settings.port}, documentation at /docs; stop with Ctrl-C.")
-    server.run(info.app_import_path or "wsgi", address, settings)
+    server.run(info.app_import_path or WSGI, address, settings)
     # Python restores the default handlers while it ends, and a second signal would then kill it with a bad status.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
 

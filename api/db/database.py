@@ -23,6 +23,8 @@ from api.settings import ROOT, Settings
 
 # Names in the `info` of a session: the memory of its database, and a function that returns the version it is about to publish.
 MEMORY, HEAD = "memory", "head"
+# The migrations with their configuration and seeds, where an installed package has them.
+PACKAGED = ROOT / "api" / "packaged"
 logger = logs.sparing(__name__)
 
 
@@ -133,7 +135,7 @@ class Database:
             reason = failures.reason(error) or failures.UNREACHABLE
             return Readiness(reason, reason)
         if heads != release_heads() and not _are_newer(heads):
-            reason = "The database is not migrated to this release: run `alembic upgrade head`."
+            reason = "The database is not migrated to this release: run the command `upgrade`."
             return Readiness(reason, reason)
         return Readiness(None, failures.STANDBY if is_standby else self.write_failure)
 
@@ -174,5 +176,5 @@ def _are_newer(heads: Collection[str]) -> bool:
 
 
 def alembic_config() -> Config:
-    """Return alembic's configuration from pyproject.toml, as its command line reads it."""
-    return Config(toml_file=ROOT / "pyproject.toml")
+    """Return alembic's configuration from pyproject.toml, as its command line reads it in a checkout."""
+    return Config(toml_file=(PACKAGED if PACKAGED.is_dir() else ROOT) / "pyproject.toml")

@@ -20,7 +20,7 @@ from api import logs
 from api.errors import MAX_QUERY_STRING
 from api.server import metrics
 from api.server.gateway import STOPPING, Gateway
-from api.settings import ROOT, Settings
+from api.settings import Settings
 
 # Milliseconds from the first byte of a request to the end of its headers, and the bytes that may wait to be read meanwhile.
 HEADERS_TIMEOUT, HEADERS_SIZE = 10_000, 2 * MAX_QUERY_STRING
@@ -78,7 +78,6 @@ def run(target: str, address: str, settings: Settings) -> None:
         backlog=max(BACKLOG, settings.connections),
         backpressure=settings.connections,
         workers=settings.workers,
-        working_dir=ROOT,
         respawn_failed_workers=True,
         websockets=False,
         log_dictconfig=logs.SERVER_FORMATS[settings.log_format],

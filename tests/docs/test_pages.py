@@ -67,7 +67,7 @@ def test_blocks(page: str) -> None:
 
 def test_every_command_is_run() -> None:
     """Each kind of test has commands to run, and requests show their answers."""
-    assert {command.runner for command in COMMANDS} == {"programs", "walkthrough", "request", "make", "shell"}
+    assert {command.runner for command in COMMANDS} == {"programs", "walkthrough", "deploy", "request", "make", "shell"}
     assert [command.line for command in run_by("request") if not command.output] == []
     assert [command.line for command in run_by("shell") if command.output] == []
 
@@ -84,17 +84,14 @@ def test_make_targets() -> None:
 @pages
 def test_paths(page: str) -> None:
     """Each file and folder of the project that a page names is there."""
-    named = re.findall(r"`((?:api|bench|clients|docs|migrations|seeds|tests)/[\w/.-]*)(?:: [\w.]+)?`", PAGES[page])
+    named = re.findall(r"`((?:api|bench|clients|deploy|docs|migrations|seeds|tests)/[\w/.-]*)(?:: [\w.]+)?`", PAGES[page])
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
 def test_version_is_defined_once() -> None:
     """pyproject.toml takes the version from api/__init__.py, no other module repeats it, and CHANGELOG.md begins with it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert (project["project"]["dynamic"], project["tool"]["setuptools"]["dynamic"]["version"]["attr"]) == (
-        ["version"],
-        "api.__version__",
-    )
+    assert (project["project"]["dynamic"], project["tool"]["hatch"]["version"]["path"]) == (["version"], "api/__init__.py")
     literal = re.compile(rf"(?<![\d.]){re.escape(__version__)}(?!\.?\d)")
     repeating = [file for file in (ROOT / "api").rglob("*.py") if literal.search(file.read_text(encoding="utf-8"))]
     assert repeating == [ROOT / "api" / "__init__.py"]

@@ -30,6 +30,8 @@ class Command:
             return "programs"
         if self.section == WALKTHROUGH:
             return "walkthrough"
+        if self.section == "Deploy":
+            return "deploy"
         if self.line.startswith("curl "):
             return "request"
         return "make" if re.search(r"(^|\s)make [a-z-]+$", self.line) else "shell"

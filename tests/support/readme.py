@@ -3,6 +3,7 @@
 import ast
 import json
 import tempfile
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import MISSING, fields
 from functools import cache
@@ -249,9 +250,18 @@ def settings() -> str:
     rows = []
     for row in fields(Settings):
         assert row.default is not MISSING
-        default = str(row.default).replace(f"{ROOT}/", "")
-        rows.append((f"`{row.name.upper()}`", f"`{default}`" if default else "", row.metadata["help"]))
+        default = f"`{row.default}`" if row.default != "" else ""
+        rows.append((f"`{row.name.upper()}`", default, row.metadata["help"]))
     return _table(("variable", "default", "meaning"), rows)
+
+
+def environment() -> str:
+    """Return a file of environment variables: each in a comment, with its default, below what it means."""
+    sections = []
+    for row in fields(Settings):
+        lines = textwrap.wrap(row.metadata["help"], 100, break_long_words=False, break_on_hyphens=False)
+        sections.append("\n".join([*(f"# {line}" for line in lines), f"#{row.name.upper()}={row.default}"]))
+    return "\n\n".join(sections)
 
 
 def commands() -> str:

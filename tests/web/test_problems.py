@@ -461,7 +461,7 @@ def test_not_migrated(store: Store) -> None:
             body = problem(response)
             assert (body["status"], body["detail"]) == (
                 503,
-                "The database is not migrated to this release: run `alembic upgrade head`.",
+                "The database is not migrated to this release: run the command `upgrade`.",
             )
             assert response.headers["Retry-After"] == "5"
         assert client.get("/livez").get_json() == {"status": "ok"}
