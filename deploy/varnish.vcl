@@ -23,7 +23,18 @@ acl purgers {
     "::1";
 }
 
+# Proxies in front of Varnish. What others say of scheme and host would get into the links of answers that all get.
+acl proxies {
+    "127.0.0.1";
+    "::1";
+}
+
 sub vcl_recv {
+    if (!client.ip ~ proxies) {
+        unset req.http.Forwarded;
+        unset req.http.X-Forwarded-Host;
+        unset req.http.X-Forwarded-Proto;
+    }
     # The receiver of a webhook: every commit changes the state of the dataset, so all answers go.
     if (req.url == "/.purge") {
         if (req.method != "POST" || !client.ip ~ purgers) {

@@ -10,7 +10,6 @@ import itertools
 import logging
 import re
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,12 +21,13 @@ from flask import Flask
 
 from api.server.bodies import Bodies
 from api.server.connections import Connections, allow_descriptors
+from api.server.environ import Environ, environ_of, variable_of, wire_path
 from api.server.streams import Pipe, StalledError
 from api.server.tasks import begin_at_once, first_step_ends
 from api.server.threads import Threads
 from api.settings import Settings
 from api.web.application import prepare
-from api.web.cache import Answer, Cache, plain_read
+from api.web.cache import Answer, Cache, plain_read, read_of
 from api.web.exchanges import BEGUN, Exchange, Sized, method_of, observer_of, trace_of
 from api.web.news import news
 from api.web.places import CHANGES, HELD, VERSION, client_of, on_gateway
@@ -43,23 +43,10 @@ HEALTH = ("/livez", "/readyz", "/metrics")
 STOPPING = signal.SIGUSR1
 # The headers in which proxies name the client, and the scheme and host that it asked for.
 FORWARDED = {"forwarded", "x-forwarded-for"}
+FORWARDED_VARIABLES = {variable_of(name) for name in FORWARDED}
 # The statuses of answers without a body.
 BODILESS_STATUSES = ("204", "304")
-# Variables of PEP 3333 that are the same for all requests, and one of ours: a request whose parameters we don't recognize as
-# those that wait, such as `%77ait=1`, has no place, so it does not wait in a thread for the others.
-COMMON = {
-    HELD: "",
-    "SCRIPT_NAME": "",
-    "SERVER_SOFTWARE": "Granian",
-    "wsgi.errors": sys.stderr,
-    "wsgi.input_terminated": True,
-    "wsgi.multiprocess": True,
-    "wsgi.multithread": True,
-    "wsgi.run_once": False,
-    "wsgi.version": (1, 0),
-}
 logger = logging.getLogger(__name__)
-Environ = dict[str, Any]
 
 
 class Start:
@@ -123,6 +110,12 @@ class Gateway:
         await first_step_ends()
         environ = environ_of(scope)
         self.prepare(environ)
+        environ[BEGUN] = begun
+        if (answer := self._behind_proxy(environ)) is not None:
+            proto.response_bytes(answer.status, answer.headers, answer.body)
+            self.connections.end(peer)
+            self._see(environ | answer.told(), str(answer.status), len(answer.body))
+            return
         self.connections.begin(peer)
         try:
             body, refusal = await self.bodies.receive(environ, proto)
@@ -131,7 +124,6 @@ class Gateway:
                 # The server closes the connection, since the rest of the body is not read.
             environ["CONTENT_LENGTH"] = str(len(body)) if body else ""
             environ["wsgi.input"] = io.BytesIO(body)
-            environ[BEGUN] = begun
             await self._answer(environ, proto, peer)
         finally:
             self.connections.end(peer)
@@ -151,6 +143,13 @@ class Gateway:
         if self.cache is None or len(headers) < len(scope.headers) or not FORWARDED.isdisjoint(headers):
             return None
         read = plain_read(scope.method, scope.scheme, ("", wire_path(scope)), scope.query_string, headers)
+        return self.cache.at_once(read, self._state(self.cache)) if read else None
+
+    def _behind_proxy(self, environ: Environ) -> Answer | None:
+        """Do the same for a request that came through a proxy, when what that says of the client has been read."""
+        if self.cache is None or FORWARDED_VARIABLES.isdisjoint(environ):
+            return None
+        read = read_of(environ)
         return self.cache.at_once(read, self._state(self.cache)) if read else None
 
     def _state(self, cache: Cache) -> WatchedState | None:
@@ -203,9 +202,9 @@ class Gateway:
             if is_whole(environ, start, body):
                 whole = b"".join(body)
                 proto.response_bytes(int(start.status), start.headers, whole)
-                self._see(environ, start, len(whole))
+                self._see(environ, start.status, len(whole))
             else:
-                body = Sized(body, partial(self._see, environ, start))
+                body = Sized(body, partial(self._see, environ, start.status))
                 stream = threading.Thread(target=self._stream, args=(start, body, proto, peer, done), daemon=True)
                 stream.start()
                 is_streaming = True
@@ -215,9 +214,9 @@ class Gateway:
                 if hasattr(body, "close"):
                     body.close()
 
-    def _see(self, environ: Environ, start: Start, size: int) -> None:
+    def _see(self, environ: Environ, status: str, size: int) -> None:
         if not self.observer.is_blind:
-            self.observer.see_wsgi(environ, start.status, time.perf_counter() - environ[BEGUN], size)
+            self.observer.see_wsgi(environ, status, time.perf_counter() - environ[BEGUN], size)
 
     def _stream(self, start: Start, body: Any, proto: Any, peer: str, done: asyncio.Future[None]) -> None:
         """Send an answer while it is made; if it fails, cut the connection, so that the client sees that it is incomplete."""
@@ -244,57 +243,6 @@ class Gateway:
             except BaseException:
                 self.connections.cut(peer)
                 raise
-
-
-def environ_of(scope: Any) -> Environ:
-    """Return the variables of a request by PEP 3333, without its body."""
-    server, _, port = scope.server.rpartition(":")
-    address, _, remote_port = scope.client.rpartition(":")
-    environ: Environ = {
-        **COMMON,
-        "REQUEST_METHOD": scope.method,
-        "PATH_INFO": wire_path(scope),
-        "QUERY_STRING": scope.query_string,
-        "SERVER_PROTOCOL": "HTTP/1.0" if scope.http_version == "1" else f"HTTP/{scope.http_version}",
-        "SERVER_NAME": server,
-        "SERVER_PORT": port,
-        "REMOTE_ADDR": address.strip("[]"),
-        "REMOTE_PORT": remote_port,
-        "wsgi.url_scheme": scope.scheme,
-    }
-    headers = scope.headers
-    names = set()
-    for name, value in headers.items():
-        names.add(name)
-        variable = VARIABLES.get(name) or variable_of(name)
-        environ[variable] = f"{environ[variable]},{value}" if variable in environ else value
-    if len(names) < len(headers):
-        # granian leaves out values that are not ASCII; with none at all, a condition would be dropped that the client made.
-        for name in headers.keys():  # noqa: SIM118 - they are no mapping
-            environ.setdefault(variable_of(name), "")
-    return environ
-
-
-def wire_path(scope: Any) -> str:
-    """Return the path of a request by PEP 3333: each character is one byte."""
-    path: str = scope.path
-    return path if path.isascii() else path.encode().decode("latin-1")
-
-
-def variable_of(name: str) -> str:
-    """Return the variable of a header."""
-    variable = name.upper().replace("-", "_")
-    return variable if variable in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{variable}"
-
-
-# To look a name up takes a third of the time of making it.
-VARIABLES = {
-    name: variable_of(name)
-    for name in (
-        *("accept", "accept-encoding", "accept-language", "authorization", "cache-control", "connection", "content-length"),
-        *("content-type", "host", "if-match", "if-none-match", "origin", "referer", "user-agent", "x-request-id"),
-    )
-}
 
 
 def is_whole(environ: Environ, start: Start, body: Iterable[bytes]) -> bool:

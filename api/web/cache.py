@@ -93,6 +93,10 @@ class Answer(NamedTuple):
     request_id: str
     kind: str
 
+    def told(self) -> Environ:
+        """Return the variables by which the application tells of a request."""
+        return {CACHE: self.kind, ROUTE: self.route, REQUEST_ID: self.request_id}
+
 
 @dataclass(frozen=True, slots=True)
 class CachedAnswer:
@@ -294,6 +298,6 @@ def plain_read(method: str, scheme: str, path: tuple[str, str], query: str, head
 
 def sent(answer: Answer, start: StartResponse, environ: Environ) -> list[bytes]:
     """Start to send an answer by PEP 3333, and return its body."""
-    environ |= {CACHE: answer.kind, ROUTE: answer.route, REQUEST_ID: answer.request_id}
+    environ |= answer.told()
     start("304 NOT MODIFIED" if answer.status == HTTPStatus.NOT_MODIFIED else "200 OK", answer.headers)
     return [answer.body]

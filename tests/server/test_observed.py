@@ -102,3 +102,25 @@ def test_access_log_as_text(settings: Settings) -> None:
             process.terminate()
             output, _ = process.communicate(timeout=30)
         assert [match[1] for line in output.splitlines() if (match := LINE.fullmatch(line))] == expected
+
+
+@ON_SQLITE
+def test_the_cache_answers_behind_a_proxy(settings: Settings) -> None:
+    """A request through a trusted proxy is answered from the cache, with the address that its client asked for."""
+    port = unused_port()
+    variables = {"DATABASE_URL": settings.database_url, "PORT": port, "WORKERS": 1, "TRUSTED_PROXIES": "127.0.0.1"}
+    through = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "api.example.org"}
+    with listening(SERVE, "127.0.0.1", port, **variables) as process:
+        wait_until(lambda: answers(port, "/readyz"), process)
+        told = []
+        for headers in (through, through, {}, {}):
+            with urlopen(Request(f"http://127.0.0.1:{port}/cities", headers=headers)) as response:
+                link = json.load(response)["links"]["self"]
+                told.append((link.partition("/cities")[0], response.headers["Server-Timing"].partition(",")[0]))
+    own = f"http://127.0.0.1:{port}"
+    assert told == [
+        ("https://api.example.org", "cache;desc=miss"),
+        ("https://api.example.org", "cache;desc=hit"),
+        (own, "cache;desc=miss"),
+        (own, "cache;desc=hit"),
+    ]
