@@ -39,9 +39,11 @@ def race(database: Database, write: Callable[[int], None], poll: Callable[[], li
 
     with ThreadPoolExecutor(WRITERS + 1) as pool:
         polling = pool.submit(poller)
-        for future in [pool.submit(writer, number) for number in range(WRITERS)]:
-            future.result()
-        done.set()
+        try:
+            for future in [pool.submit(writer, number) for number in range(WRITERS)]:
+                future.result()
+        finally:
+            done.set()
         polling.result()
     with database.reading() as session:
         return polled, list(session.scalars(select(Revision.version).order_by(Revision.version)))
@@ -50,7 +52,9 @@ def race(database: Database, write: Callable[[int], None], poll: Callable[[], li
 @pytest.fixture
 def racing(settings: Settings) -> Iterator[Database]:
     """A database with a connection for every thread of a race."""
-    with opened(Settings(database_url=settings.database_url, pool_size=WRITERS + 2, lock_timeout=60)) as database:
+    # On a busy machine a writer can wait longer for the others than a statement may take.
+    patient = Settings(database_url=settings.database_url, pool_size=WRITERS + 2, lock_timeout=60, statement_timeout=60)
+    with opened(patient) as database:
         yield database
 
 
