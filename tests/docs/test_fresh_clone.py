@@ -144,8 +144,10 @@ def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
         FLASK + "backup cities.backup": (0, outcomes[FLASK + "backup cities.backup"][1]),
         FLASK + "restore cities.backup --yes": (
             0,
-            f"Restored: the dataset is at version {SEEDED}. Epoch 1 has begun: its first version is 1000000000001. "
-            "Webhooks that will be told: 0.",
+            (
+                f"Restored: the dataset is at version {SEEDED}. Epoch 1 has begun: its first version is 1000000000001. "
+                "Webhooks that will be told: 0."
+            ),
         ),
         LEDGER + "new-epoch": (
             0,
