@@ -213,6 +213,7 @@ def test_a_restore_beside_readers(settings: Settings, tmp_path: Path) -> None:
         copy.store.db.close()
 
 
+@SQLITE_FIRST
 def test_control_without_an_epoch(settings: Settings, tmp_path: Path) -> None:
     """If the restore began no epoch, and nothing outside of the database remembered, numbers of lost versions would mean new ones."""
     with watching(settings, "before") as server:
@@ -229,6 +230,7 @@ def test_control_without_an_epoch(settings: Settings, tmp_path: Path) -> None:
         assert drill.followers.misled(client) == INTEGERS
 
 
+@SQLITE_FIRST
 def test_what_was_lost_is_said(settings: Settings, tmp_path: Path) -> None:
     """A restore names the records to erase again and the keys to revoke again, and asks before it changes anything."""
     file = tmp_path / "backup"
@@ -255,7 +257,7 @@ def test_what_was_lost_is_said(settings: Settings, tmp_path: Path) -> None:
         )
 
 
-@SQLITE_FIRST
+@pytest.mark.slow
 def test_two_restores(settings: Settings, tmp_path: Path) -> None:
     """A second restore of the same backup begins an epoch above that of the first, whose versions are lost, too."""
     file = tmp_path / "backup"
@@ -321,7 +323,8 @@ WRONG: dict[str, tuple[Callable[[bytes], bytes], dict[str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("wrong", WRONG)
+@SQLITE_FIRST
+@pytest.mark.parametrize("wrong", few(WRONG, "cut", "a text"))
 def test_a_wrong_file(settings: Settings, tmp_path: Path, wrong: str) -> None:
     """A damaged or foreign file is refused in one sentence, and nothing is changed."""
     file = tmp_path / "backup"
@@ -337,6 +340,7 @@ def test_a_wrong_file(settings: Settings, tmp_path: Path, wrong: str) -> None:
         assert head(database) == before
 
 
+@SQLITE_FIRST
 def test_a_newer_file(store: Store, settings: Settings, tmp_path: Path) -> None:
     """A backup of a newer release can be made by this one, but not put back."""
     file = tmp_path / "backup"
@@ -346,6 +350,7 @@ def test_a_newer_file(store: Store, settings: Settings, tmp_path: Path) -> None:
         assert run(app, "restore", file, "--yes") == (1, [expected])
 
 
+@SQLITE_FIRST
 def test_a_backup_that_does_not_verify(settings: Settings, tmp_path: Path) -> None:
     """A backup whose ledger and tables disagree is put back only on demand; without, the database stays as it is."""
     file = tmp_path / "backup"
@@ -374,7 +379,8 @@ def limit_files() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
 
-@pytest.mark.parametrize("place", ["backup", "copy.sqlite3"])
+@SQLITE_FIRST
+@pytest.mark.parametrize("place", few(["backup", "copy.sqlite3"], "copy.sqlite3"))
 def test_a_full_disk(store: Store, settings: Settings, tmp_path: Path, place: str) -> None:
     """A disk that is full while a backup is made, or put back, is named in one sentence; no part of a file stays."""
     file = tmp_path / "backup"
