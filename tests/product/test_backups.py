@@ -1,6 +1,7 @@
 """`backup` and `restore` on running servers: nothing that was acknowledged before is missing, and nobody is misled afterwards."""
 
 import os
+import re
 import resource
 import shutil
 import sqlite3
@@ -26,7 +27,7 @@ from tests.support import programs
 from tests.support.answers import ANY, read
 from tests.support.applications import curating, serving
 from tests.support.copies import city, write
-from tests.support.databases import REVISIONS, SQLITE_FIRST, Store, head, later, opened, template
+from tests.support.databases import ON_SQLITE, REVISIONS, SQLITE_FIRST, Store, head, later, opened, template
 from tests.support.editions import SEEDED
 from tests.support.followers import INTEGERS, Followers
 from tests.support.lengths import few
@@ -257,6 +258,19 @@ def test_what_was_lost_is_said(settings: Settings, tmp_path: Path) -> None:
         )
 
 
+@ON_SQLITE
+def test_writes_meanwhile_are_said(settings: Settings, tmp_path: Path) -> None:
+    """On SQLite, what is written while a backup is verified is not refused; the command says that it is lost, too."""
+    file = tmp_path / "backup"
+    with watching(settings) as server:
+        assert run(server.app, "backup", file)[0] == 0
+        writer = other_client(server)
+        with busy(lambda number: writer.post("/cities", json=city(f"busy-{number}-zz")).status_code) as statuses:
+            status, lines = run(server.app, "restore", file, "--yes")
+        assert (status, set(statuses)) == (0, {201})
+        assert re.fullmatch(r"Versions up to [0-9]+, which were written meanwhile, are lost, too\.", lines[1])
+
+
 @pytest.mark.slow
 def test_two_restores(settings: Settings, tmp_path: Path) -> None:
     """A second restore of the same backup begins an epoch above that of the first, whose versions are lost, too."""
@@ -365,7 +379,7 @@ def test_a_backup_that_does_not_verify(settings: Settings, tmp_path: Path) -> No
             session.execute(text(change.text.format("Later.")))
         status, lines = run(app, "restore", file, "--yes")
         assert (status, lines[1].partition(":")[0]) == (1, "cities/boston-ma")
-        assert lines[-1].endswith("add --unverified to restore it. Nothing was changed.")
+        assert lines[-1].endswith("add --unverified to restore it all the same. Nothing was changed.")
         summary = text("select summary from cities where id = 'boston-ma'")
         with database.reading() as session:
             assert session.scalar(summary) == "Later."
