@@ -1,16 +1,18 @@
 """Alembic's environment: the whole upgrade is one transaction, which ends with a publication."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 from alembic import context
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, text, update
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from api.db.database import Database
+from api.db.revisions import Compatibility, oldest_of
 from api.db.types import schema_for
 from api.editing import idempotency
 from api.ledger import publish, rebuild
@@ -24,6 +26,8 @@ from api.webhooks import subscriptions
 TABLES = (idempotency.StoredAnswer, keys.ApiKey, subscriptions.Webhook)
 # An arbitrary number that every release uses.
 UPGRADE_LOCK = 7_309_453
+# Seconds, for LOCK_TIMEOUT.
+PATIENCE = "600"
 MEND = (
     "correct each with the former release (`PATCH /citations/{id}`), "
     "or by SQL: `update citations set field = ... where id = ...`"
@@ -44,6 +48,8 @@ def migrate(connection: Connection) -> None:
     with context.begin_transaction():
         context.run_migrations()
     after = context.get_context().get_current_heads()
+    if after != before:
+        note_oldest(connection, after)
     # This release cannot render an older schema, so its notes are kept until the upgrade.
     if after != before and set(after) == set(context.script.get_heads()):
         session = Session(connection)
@@ -60,23 +66,34 @@ def migrate(connection: Connection) -> None:
             rebuild.reindex(session)
 
 
+def note_oldest(connection: Connection, heads: tuple[str, ...]) -> None:
+    """Write into the database which releases may use it, as the revision that it is at now states."""
+    if oldest_of(connection):
+        (script,) = map(context.script.get_revision, heads)
+        connection.execute(update(Compatibility).values(oldest=script.module.oldest))
+
+
 def has_model(name: str | None, kind: str, _parents: object) -> bool:
     """Tell whether an object of the database has a model; the search index and its shadow tables have none."""
     return kind != "table" or name is None or not name.startswith(TABLE)
 
 
 @contextmanager
-def engine() -> Iterator[Engine]:
-    """Open the engine that a test passes, or one by the settings, without a time limit for statements."""
-    passed: Engine | None = context.config.attributes.get("connection")
-    if passed is not None:
+def begun() -> Iterator[Connection]:
+    """Yield a connection in a transaction: one that is passed, or one of an engine that is passed or that the settings name."""
+    passed: Engine | Connection | None = context.config.attributes.get("connection")
+    if isinstance(passed, Connection):
         yield passed
         return
-    opened = Database(replace(Settings.from_env(), statement_timeout=0), create=True).engine
+    # The variable wins; without it, an upgrade waits for another one that has the write lock of a SQLite file.
+    settings = Settings.from_env({"LOCK_TIMEOUT": PATIENCE, **os.environ})
+    opened = passed or Database(replace(settings, statement_timeout=0), create=True).engine
     try:
-        yield opened
+        with opened.begin() as connection:
+            yield connection
     finally:
-        opened.dispose()
+        if not passed:
+            opened.dispose()
 
 
 def run() -> None:
@@ -86,7 +103,7 @@ def run() -> None:
             "there are no SQL scripts: the facts are loaded and published by code, so upgrade the database itself"
         )
     try:
-        with engine() as opened, opened.begin() as connection:
+        with begun() as connection:
             migrate(connection)
     except SettingsError as error:
         raise CommandError(str(error)) from None

@@ -7,6 +7,8 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = None
 depends_on = None
+# The oldest revision whose code may run on the result: docs/contributing.md, "Expand, then contract".
+oldest = ${repr(down_revision)}
 
 
 def upgrade() -> None:

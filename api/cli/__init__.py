@@ -17,6 +17,8 @@ COMMANDS = {
     "keys": ("api.cli.keys", "key_commands"),
     "webhooks": ("api.cli.webhooks", "webhook_commands"),
     "ledger": ("api.cli.ledger", "ledger_commands"),
+    "backup": ("api.cli.backup", "backup"),
+    "restore": ("api.cli.restore", "restore"),
 }
 
 

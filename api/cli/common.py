@@ -1,9 +1,11 @@
 """Helpers that the commands share: an open database, a report of differences, and parameter types for times."""
 
 import datetime as dt
+import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -41,6 +43,19 @@ def open_database(*, newer: bool = False) -> Iterator[Database]:
         raise click.ClickException(failures.reason(error) or f"The database failed: {logs.describe(error)}") from None
     finally:
         database.engine.dispose()
+
+
+@contextmanager
+def files_at_hand() -> Iterator[None]:
+    """End the command with one line when a file cannot be read or written, or nobody takes its output."""
+    try:
+        yield
+    except OSError as error:
+        # What is left in the buffer of standard output must not fail again when Python ends.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        place = f"{error.filename}: " if error.filename else ""
+        raise click.ClickException(f"{place}{error.strerror or error}") from None
 
 
 def report_differences(differences: Iterable[str]) -> None:

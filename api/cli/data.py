@@ -1,10 +1,8 @@
 """``data``: import records from files and export them to files."""
 
 import getpass
-import os
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import click
 from flask.cli import AppGroup
 from tqdm import tqdm
 
-from api.cli.common import open_database, require_message, require_name
+from api.cli.common import files_at_hand, open_database, require_message, require_name
 from api.editing import transfer
 from api.editing.file_formats import FILE_FORMATS
 from api.resources import BY_NAME
@@ -38,19 +36,6 @@ def progress_bars(total: int | None = None) -> Iterator[transfer.StepProgress]:
     finally:
         for bar in bars.values():
             bar.close()
-
-
-@contextmanager
-def files_at_hand() -> Iterator[None]:
-    """End the command with one line when a file cannot be read or written, or nobody takes its output."""
-    try:
-        yield
-    except OSError as error:
-        # What is left in the buffer of standard output must not fail again when Python ends.
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        place = f"{error.filename}: " if error.filename else ""
-        raise click.ClickException(f"{place}{error.strerror or error}") from None
 
 
 @data_commands.command("import")

@@ -4,7 +4,7 @@ import click
 from alembic import command
 from alembic.util import CommandError
 
-from api.db.database import alembic_config
+from api.db.revisions import alembic_config
 
 
 @click.command()

@@ -1,30 +1,24 @@
 """The database: one engine, and its two kinds of session."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from api import logs
-from api.db import failures
+from api.db import failures, revisions
 from api.db.engines import begin_read, engine_for
 from api.db.memory import NOTHING, memory_of
 from api.db.wal import WriteAheadLog
-from api.settings import ROOT, Settings
+from api.settings import Settings
 
 # Names in the `info` of a session: the memory of its database, and a function that returns the version it is about to publish.
 MEMORY, HEAD = "memory", "head"
-# The migrations with their configuration and seeds, where an installed package has them.
-PACKAGED = ROOT / "api" / "packaged"
 logger = logs.sparing(__name__)
 
 
@@ -129,20 +123,19 @@ class Database:
         """
         try:
             with self._begun(begin_read) as connection:
-                heads = _heads(connection)
+                refusal = revisions.refusal(connection)
                 is_standby = self._is_standby(connection)
         except (DBAPIError, PoolTimeoutError) as error:
             reason = failures.reason(error) or failures.UNREACHABLE
             return Readiness(reason, reason)
-        if heads != release_heads() and not _are_newer(heads):
-            reason = "The database is not migrated to this release: run the command `upgrade`."
-            return Readiness(reason, reason)
+        if refusal:
+            return Readiness(refusal, refusal)
         return Readiness(None, failures.STANDBY if is_standby else self.write_failure)
 
     def is_newer(self) -> bool:
         """Return whether the database is migrated to a newer release; the servers of both share it during a rolling deploy."""
         with self._begun(begin_read) as connection:
-            return _are_newer(_heads(connection))
+            return revisions.are_newer(revisions.heads_of(connection))
 
     def _is_standby(self, connection: Connection) -> bool:
         return self.engine.dialect.name == "postgresql" and bool(connection.scalar(select(func.pg_is_in_recovery())))
@@ -157,24 +150,3 @@ def _commit_read(connection: Connection) -> None:
         connection.commit()
     except SQLAlchemyError as error:
         logger.warning("A read was answered, but its transaction could not be ended: %s", logs.describe(error))
-
-
-@cache
-def release_heads() -> frozenset[str]:
-    """Return the alembic revisions that this release needs."""
-    return frozenset(ScriptDirectory.from_config(alembic_config()).get_heads())
-
-
-def _heads(connection: Connection) -> frozenset[str]:
-    return frozenset(MigrationContext.configure(connection).get_current_heads())
-
-
-def _are_newer(heads: Collection[str]) -> bool:
-    """Return whether this release does not know a database's alembic revisions."""
-    known = {script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
-    return any(head not in known for head in heads)
-
-
-def alembic_config() -> Config:
-    """Return alembic's configuration from pyproject.toml, as its command line reads it in a checkout."""
-    return Config(toml_file=(PACKAGED if PACKAGED.is_dir() else ROOT) / "pyproject.toml")

@@ -72,10 +72,15 @@ def _reason(error: DatabaseError) -> str | None:
     if isinstance(error, PoolTimeoutError):
         return BUSY
     code = code_of(error)
-    known = next((sentence for prefix, sentence in REASONS.items() if code.startswith(prefix)), None)
+    known = sentence_of(code)
     # Without a code and a statement, there was no connection.
     is_cut = error.connection_invalidated or not (code or error.statement)
     return known or (UNREACHABLE if is_cut else None)
+
+
+def sentence_of(code: str) -> str | None:
+    """Return the sentence about an error name of SQLite or an error code of PostgreSQL; None if it has none."""
+    return next((sentence for prefix, sentence in REASONS.items() if code.startswith(prefix)), None)
 
 
 def _behind(error: BaseException | None) -> Iterator[DatabaseError]:

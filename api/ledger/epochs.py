@@ -8,7 +8,7 @@ import datetime as dt
 import logging
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, literal_column, select, update
+from sqlalchemy import ColumnElement, literal_column, select, text, update
 from sqlalchemy.orm import Session
 
 from api.db.database import HEAD, MEMORY, Database
@@ -120,3 +120,9 @@ def new_epoch(session: Session) -> int:
     if locked.begun:
         return locked.epoch
     return session.execute(update(Head).values(epoch=Head.epoch + 1).returning(Head.epoch)).scalar_one()
+
+
+def begin_above(session: Session, epoch: int) -> None:
+    """Begin an epoch above a database's own and another one; the database can have the schema of an older release."""
+    statement = "update ledger_head set epoch = 1 + case when epoch > :epoch then epoch else :epoch end"
+    session.execute(text(statement), {"epoch": epoch})

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from api.db import statements
 from api.db.database import HEAD, MEMORY
 from api.db.memory import Memory, Published
+from api.errors import ProblemError
 from api.ledger import merkle
 from api.ledger.index import bitmaps
 from api.ledger.models import Bucket, Dirty, Head, Revision
@@ -58,7 +59,10 @@ class DatasetState(NamedTuple):
 def state(session: Session) -> DatasetState:
     """Return the state of the dataset; a session reads it once, until `forget`."""
     if "dataset" not in session.info:
-        ((version, chain, trimmed, cuts, indexed, scoped, noted),) = statements.rows(session, "state", _state, {})
+        if not (rows := statements.rows(session, "state", _state, {})):
+            # PostgreSQL shows a reader that waited for a restored table no rows: they are newer than what it sees.
+            raise ProblemError("unavailable", "A backup is being restored: try again.")
+        ((version, chain, trimmed, cuts, indexed, scoped, noted),) = rows
         is_indexed = noted is None and indexed == bitmaps.stamp(version)
         session.info["dataset"] = DatasetState(version, bytes(chain), trimmed, cuts, noted, is_indexed, scoped >= version)
         _keep(session, Published(version, bytes(chain)))

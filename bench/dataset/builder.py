@@ -14,8 +14,9 @@ from typing import Any
 from alembic import command
 from sqlalchemy import select
 
-from api.db.database import Database, alembic_config
+from api.db.database import Database
 from api.db.engines import autocommit
+from api.db.revisions import alembic_config
 from api.ledger import digest, merkle, models, publish, rebuild
 from api.ledger.index.engine import TABLE
 from api.ledger.index.entries import IndexEntry

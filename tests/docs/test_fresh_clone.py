@@ -20,7 +20,8 @@ from tests.support.processes import accepts, unused_port, wait_until
 
 pytestmark = pytest.mark.slow
 
-KEYS, DATA, LEDGER, HOOKS = (f".venv/bin/flask --app wsgi {group} " for group in ("keys", "data", "ledger", "webhooks"))
+FLASK = ".venv/bin/flask --app wsgi "
+KEYS, DATA, LEDGER, HOOKS = (f"{FLASK}{group} " for group in ("keys", "data", "ledger", "webhooks"))
 CHECK = ".venv/bin/flask --app wsgi citations check industry-insider-digital-cities-2024-part-1 FILE"
 LOCATE = CHECK.replace("check", "locate")
 REVALIDATION = next(command.line for command in run_by("shell") if "If-None-Match" in command.line)
@@ -140,9 +141,17 @@ def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
         LEDGER + "reindex": (0, "Records indexed: 81."),
         LEDGER + "trim --older-than 365d": (0, "Documents removed: 0."),
         LEDGER + "erase cities boston-ma": (0, "Documents erased: 0. The current document stays."),
+        FLASK + "backup cities.backup": (0, outcomes[FLASK + "backup cities.backup"][1]),
+        FLASK + "restore cities.backup --yes": (
+            0,
+            (
+                f"Restored: the dataset is at version {SEEDED}. Epoch 1 has begun: its first version is 1000000000001. "
+                "Webhooks that will be told: 0."
+            ),
+        ),
         LEDGER + "new-epoch": (
             0,
-            "Epoch 1 has begun: its first version is 1000000000001. Clients that saw lost versions are told so.",
+            "Epoch 2 has begun: its first version is 2000000000001. Clients that saw lost versions are told so.",
         ),
         HOOKS + "run --once": (0, "Messages attempted: 0."),
         MIRROR: (0, f"{SEEDED}"),

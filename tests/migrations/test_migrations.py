@@ -3,10 +3,7 @@
 import ast
 import functools
 import importlib
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +19,8 @@ from alembic.util import CommandError
 from sqlalchemy import Engine, Table, create_engine, delete, event, insert, inspect, select, text
 from sqlalchemy.orm import Session
 
-from api.db.database import Database, alembic_config
+from api.db.database import Database
+from api.db.revisions import alembic_config
 from api.db.types import Base, schema_for
 from api.ledger import publish
 from api.ledger.index.engine import TABLE
@@ -64,16 +62,6 @@ OBJECTS = {
         union all select 'type', typname, '' from pg_type where typnamespace = 'public'::regnamespace
     """,
 }
-# A process that loads everything, and upgrades on a signal.
-UPGRADER = """
-import sys
-import api.ledger
-from alembic.config import main
-print("ready", flush=True)
-sys.stdin.readline()
-main(["upgrade", "head"])
-"""
-
 Document = tuple[str, str, int, str | None]
 
 
@@ -371,37 +359,6 @@ def test_the_history_imports_nothing_from_the_api(file: Path) -> None:
         "warnings",
     }
     assert imported <= standard | {"alembic", "migrations", "sqlalchemy", "yaml"}
-
-
-@SQLITE_FIRST
-@pytest.mark.parametrize("revision", [late("base"), EARLIER[-1]])
-def test_upgrades_at_once(store: Store, expected: list[Document], revision: str) -> None:
-    """Two processes that upgrade the same database at the same moment both succeed, and the facts are there once."""
-    settings = start_at(store, revision)
-    environment = {**os.environ, "DATABASE_URL": settings.database_url, "LOCK_TIMEOUT": "30"}
-    # Processes, not threads: alembic's context is one for a whole process.
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", UPGRADER],
-            cwd=ROOT,
-            env=environment,
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        for _ in range(2)
-    ]
-    for process in processes:
-        assert process.stdout
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin
-        process.stdin.write("\n")
-        process.stdin.flush()
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
-    assert [(process.returncode, output) for process, output in zip(processes, outputs, strict=True)] == [(0, "")] * 2
-    assert expected == documents(settings)
 
 
 def test_no_sql_scripts(settings: Settings) -> None:

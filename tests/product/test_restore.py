@@ -8,22 +8,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from flask.testing import FlaskClient
 
 from api.ledger.models import EPOCH
 from api.ledger.verify import verify
 from api.settings import Settings
-from tests.support.answers import ANY, brief, read
+from tests.support.answers import ANY, read
 from tests.support.applications import curating, serving
 from tests.support.copies import write
 from tests.support.databases import MIGRATED, Store, template
 from tests.support.editions import SEEDED
+from tests.support.followers import INTEGERS, Followers
 from tests.support.lengths import few
 from tests.support.postgresql import migrated_primary
 from tests.support.replication import Postgres, ids, primary
 
 KEPT, LOST, NEW = ids("kept", 2), ids("lost", 5), ids("new", 8)
-INTEGERS = {"since", "since of a noun", "min_version"}
 
 
 @dataclass
@@ -145,38 +144,6 @@ def place(request: pytest.FixtureRequest, sqlite_store: Store, tmp_path: Path) -
     """A database with its backup, by the name of the test's parameter."""
     with PLACES[request.param](sqlite_store, tmp_path) as place:
         yield place
-
-
-class Followers:
-    """Those who saw the last of the lost versions, each with a request by which it goes on."""
-
-    def __init__(self, client: FlaskClient) -> None:
-        """Let them read."""
-        page, flat = (read(client, f"/changes{noun}?since=0&limit=1000") for noun in ("", "/cities"))
-        version = page["head"]
-        self.paths = {
-            "since": f"/changes?since={version}",
-            "since of a noun": f"/changes/cities?since={version}",
-            "min_version": f"/cities?min_version={version}",
-            "cursor": f"/changes?cursor={page['cursor']}",
-            "cursor of a change": f"/changes?since={page['data'][-1]['cursor']}",
-            "cursor of a change of a noun": f"/changes/cities?cursor={flat['data'][-1]['cursor']}",
-        }
-        self.tags = {path: client.get(path).headers["ETag"] for path in ("/cities", "/cities/kept-0-zz", "/changes?since=0")}
-
-    def misled(self, client: FlaskClient) -> set[str]:
-        """Return the names of those who are not told that what they know is lost."""
-        answers = {name: client.get(path) for name, path in self.paths.items()}
-        misled = {
-            name for name, answer in answers.items() if answer.status_code != 410 or brief(answer)[1] != "cursor-diverged"
-        }
-        misled |= {
-            path for path, tag in self.tags.items() if client.get(path, headers={"If-None-Match": tag}).status_code != 200
-        }
-        tag = {"If-Match": self.tags["/cities/kept-0-zz"]}
-        if client.patch("/cities/kept-0-zz?dry_run=true", json={"summary": "Misled."}, headers=tag).status_code != 412:
-            misled.add("If-Match")
-        return misled
 
 
 def lose(place: Place) -> Followers:

@@ -20,7 +20,8 @@ from sqlalchemy import Dialect, Engine, event, select, text
 from sqlalchemy.orm import Session
 from sqlalchemy.util import LRUCache
 
-from api.db.database import Database, alembic_config
+from api.db.database import Database
+from api.db.revisions import alembic_config
 from api.ledger import publish
 from api.ledger.models import Head
 from api.settings import Settings
@@ -222,9 +223,10 @@ def earlier(store: Store) -> Settings:
     return store.copy(template(store, REVISIONS[0]))
 
 
-def later(store: Store) -> Settings:
-    """Return the settings of a database of a later release."""
-    settings = earlier(store)
+def later(store: Store, oldest: str = REVISIONS[-1]) -> Settings:
+    """Return the settings of a database of a later release, which releases from a revision on may use."""
+    settings = store.copy(template(store))
     with opened(settings) as database, database.writing() as session:
         session.execute(text("update alembic_version set version_num = '9999'"))
+        session.execute(text("update schema_compatibility set oldest = :oldest"), {"oldest": oldest})
     return settings

@@ -16,7 +16,8 @@ from flask.testing import FlaskClient
 
 from api import cli
 from api.app import create_app
-from api.db.database import Database, alembic_config
+from api.db.database import Database
+from api.db.revisions import alembic_config
 from api.query.language import filters, includable
 from api.query.parameters import PARAMETERS
 from api.resources import BY_NAME, RESOURCES
