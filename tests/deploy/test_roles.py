@@ -13,8 +13,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
 from api.settings import ROOT, Settings
+from tests.support import programs
 from tests.support.applications import curating, serving
-from tests.support.databases import Store, opened, upgrade
+from tests.support.databases import REVISIONS, Store, opened, upgrade
 
 pytestmark = pytest.mark.slow
 
@@ -73,6 +74,26 @@ def writes(client: FlaskClient) -> list[int]:
         client.post("/keys", json={"name": "other", "scopes": ["write"]}).status_code,
         client.post("/webhooks", json={"url": "https://example.org/"}).status_code,
     ]
+
+
+@pytest.mark.parametrize("revision", [REVISIONS[-1], REVISIONS[-2]], ids=["rows", "tables"])
+def test_the_owner_restores(least: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, revision: str) -> None:
+    """After the owner has put a backup back, by its rows or by its tables, the server's role reads and writes as before."""
+    monkeypatch.setenv("PATH", programs.path())
+    url = least.sqlalchemy_url.set(drivername="postgresql", username=OWNER, password="o'wner")  # noqa: S106 - the fixture's
+    with serving(replace(least, database_url=url.render_as_string(hide_password=False))) as app:
+        runner = app.test_cli_runner()
+        assert runner.invoke(args=["backup", str(tmp_path / "backup")]).exit_code == 0
+        with app.extensions["database"].writing() as session:
+            session.execute(text(f"update alembic_version set version_num = '{revision}'"))
+        result = runner.invoke(args=["restore", str(tmp_path / "backup"), "--yes"])
+        assert result.exit_code == 0, result.output
+    with serving(least) as app:
+        client = curating(app.test_client(), app.extensions["database"], "write", name=f"after-{revision}")
+        assert client.get("/readyz?writes=true").status_code == 200
+        body = {"id": f"a-{revision}", "name": f"A {revision}", "type": "company"}
+        assert client.post("/organizations", json=body).status_code == 201
+        assert app.test_cli_runner().invoke(args=["ledger", "verify"]).exit_code == 0
 
 
 @pytest.mark.parametrize(

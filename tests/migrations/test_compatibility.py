@@ -8,7 +8,7 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from api.db.revisions import alembic_config
+from api.db.revisions import NOT_MIGRATED, alembic_config
 from api.settings import Settings
 from tests.support.answers import brief
 from tests.support.applications import serving
@@ -40,7 +40,7 @@ def test_an_upgrade_writes_it(settings: Settings) -> None:
         with database.writing() as session:
             assert session.scalar(text("select oldest from schema_compatibility")) == stated()[REVISIONS[-1]]
         command.downgrade(config(database), REVISIONS[-2])
-        assert database.readiness().reads == "The database is not migrated to this release: run `alembic upgrade head`."
+        assert database.readiness().reads == NOT_MIGRATED
         command.upgrade(config(database), "head")
         with database.writing() as session:
             assert session.scalar(text("select oldest from schema_compatibility")) == stated()[REVISIONS[-1]]
