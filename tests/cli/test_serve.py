@@ -154,6 +154,7 @@ def test_collector_spares_what_stays(file: str) -> None:
     assert (frozen > 100_000, watched < 1_000) == (True, True)
 
 
+@pytest.mark.slow
 def test_gunicorn(file: str) -> None:
     """With threads, gunicorn serves the same, survives a long poll, and leaves no process behind."""
     port = unused_port()

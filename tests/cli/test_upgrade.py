@@ -3,12 +3,15 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.databases import SQLITE_FIRST, Store, opened
 from tests.support.processes import FLASK, PIPED, SECRET, environment, refusal, unused_port
 
 MODULE = (sys.executable, "-m", "api")
 
 
+@pytest.mark.slow
 @SQLITE_FIRST
 def test_upgrade(store: Store) -> None:
     """`upgrade` makes what the servers need, and run again it changes nothing."""

@@ -68,6 +68,7 @@ def test_half_sent_bodies(settings: Settings, stack: ExitStack) -> None:
     assert [guest.failed for guest in guests] == [[], []]
 
 
+@pytest.mark.slow
 @BEFORE_SQL
 def test_half_sent_bodies_without_the_gateway(settings: Settings, stack: ExitStack) -> None:
     """The control: on granian's own interface for WSGI, the same connections block every client."""
@@ -134,6 +135,7 @@ def test_silent_connections(settings: Settings, stack: ExitStack) -> None:
     assert [guest.failed for guest in guests] == [[], []]
 
 
+@pytest.mark.slow
 @BEFORE_SQL
 def test_silent_connections_without_the_gateway(settings: Settings, stack: ExitStack) -> None:
     """The control: granian admits as many connections as its backlog, and closes no silent one."""

@@ -4,6 +4,7 @@ import signal
 from contextlib import ExitStack
 
 import psutil
+import pytest
 
 from api.settings import Settings
 from tests.support.attacks import DECLARED, answers, head, opened, status, waiting
@@ -36,6 +37,7 @@ def test_sigterm(settings: Settings) -> None:
     assert "is killed" not in output
 
 
+@pytest.mark.slow
 @SQLITE_FIRST
 def test_stop_timeout(settings: Settings) -> None:
     """The control: a worker whose client does not finish its request is killed after a while, and the log says so."""
@@ -51,6 +53,7 @@ def test_stop_timeout(settings: Settings) -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 @SQLITE_FIRST
 def test_sigterm_to_a_worker_alone(settings: Settings) -> None:
     """The control: a worker without the signal leaves its polls waiting."""
