@@ -106,7 +106,7 @@ def varnish(folder: Path, port: int, behind: int) -> Iterator[None]:
     ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            wait_until(lambda: accepts("127.0.0.1", port), process)  # type: ignore[arg-type]
+            wait_until(lambda: accepts("127.0.0.1", port), process)
             yield
         finally:
             process.terminate()

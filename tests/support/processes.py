@@ -70,7 +70,7 @@ def listening(arguments: Sequence[str], host: str, port: int, **variables: objec
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def wait_until(holds: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+def wait_until(holds: Callable[[], bool], process: subprocess.Popen[Any]) -> None:
     """Wait until a condition holds; fails after 60 seconds, or with the program's output if it ends first."""
     deadline = time.monotonic() + 60
     while not holds():
