@@ -8,7 +8,7 @@ from api import cli, endpoints, logs, tracing
 from api.db.database import Database
 from api.query.plan import PLANNER
 from api.settings import Settings
-from api.web import auth, exchanges, middleware, places, problems
+from api.web import auth, middleware, observer, places, problems
 from api.web.application import App
 from api.web.cache import Cache
 from api.web.news import News
@@ -35,7 +35,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     problems.register(app)
     cli.register(app)
     auth.register(app, settings)
-    exchanges.register(app, settings)
+    observer.register(app, settings)
     endpoints.register(app, settings)
     app.extensions["tracing"] = tracing.start(app)
     if settings.cache_mb:

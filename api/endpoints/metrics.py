@@ -5,8 +5,8 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
 
 from api.settings import Settings
 from api.web import gauges
-from api.web.exchanges import observer_of
 from api.web.metrics import Metrics
+from api.web.observer import observer_of
 from api.web.places import CHANGES, STREAMS, VERSION
 from api.web.responses import no_store
 

@@ -28,8 +28,9 @@ from api.server.threads import Threads
 from api.settings import Settings
 from api.web.application import prepare
 from api.web.cache import Answer, Cache
-from api.web.exchanges import BEGUN, Exchange, Sized, method_of, observer_of, trace_of
+from api.web.exchanges import BEGUN, Exchange, method_of, trace_of
 from api.web.news import news
+from api.web.observer import Sized, observer_of
 from api.web.places import CHANGES, HELD, VERSION, client_of, on_gateway
 from api.web.plain_reads import plain_read, read_of
 from api.web.problems import REFUSAL

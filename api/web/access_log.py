@@ -5,10 +5,8 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from api.web.exchanges import Exchange
+from api.web.exchanges import Exchange
 
 # Seconds for which lines are collected: to write each by itself takes longer than to answer a request from the cache.
 PAUSE = 0.1
@@ -26,7 +24,7 @@ class AccessLog:
         # The second that was told last, and its text.
         self.second: tuple[int, str] = (0, "")
 
-    def write(self, exchange: "Exchange") -> None:
+    def write(self, exchange: Exchange) -> None:
         """Write the line of an exchange soon."""
         self.lines.append(self.line(self._now(), exchange))
         if self.writer is None:
@@ -60,7 +58,7 @@ class AccessLog:
             self.flush()
 
 
-def as_text(now: str, exchange: "Exchange") -> str:
+def as_text(now: str, exchange: Exchange) -> str:
     """Return a line that a person reads; no value in it has a space or a control character."""
     return (
         f"{now} {exchange.client or '-'} {exchange.method} {exchange.route or '-'} {exchange.status}"
@@ -69,7 +67,7 @@ def as_text(now: str, exchange: "Exchange") -> str:
     )
 
 
-def as_json(now: str, exchange: "Exchange") -> str:
+def as_json(now: str, exchange: Exchange) -> str:
     """Return a line that a program reads: all but the key's name need no escapes."""
     return (
         f'{{"time":"{now}","client":"{exchange.client}","method":"{exchange.method}","route":"{exchange.route}"'

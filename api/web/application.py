@@ -11,7 +11,7 @@ from werkzeug.wsgi import get_input_stream
 
 from api.errors import ProblemError, error_item
 from api.web import suffixes
-from api.web.exchanges import observer_of
+from api.web.observer import observer_of
 from api.web.proxies import proxies_of
 
 

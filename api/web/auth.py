@@ -21,8 +21,9 @@ from api.errors import ProblemError, error_item
 from api.settings import Settings
 from api.web import keys
 from api.web.blueprints import Blueprint, documents
-from api.web.exchanges import KEY, observer_of
+from api.web.exchanges import KEY
 from api.web.keys import ApiKey
+from api.web.observer import observer_of
 from api.web.places import client_of
 from api.web.responses import writable
 

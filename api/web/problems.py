@@ -19,7 +19,7 @@ from api.db import failures
 from api.errors import MAX_QUERY_STRING, MAX_REFUSALS, Item, ProblemError, error_item, nearest, shorten
 from api.resources import BY_NAME
 from api.web import frames
-from api.web.exchanges import observer_of
+from api.web.observer import observer_of
 from api.web.problem_types import BY_STATUS, PROBLEMS, ProblemType
 from api.web.request_ids import request_id
 from api.web.urls import base_url
