@@ -369,8 +369,10 @@ def test_airbyte(client: FlaskClient) -> None:
         assert {*stream["primary_key"], cursor["cursor_field"]} < declared.keys()
         # Only the rows of erasures have that member.
         assert all(row.keys() == declared.keys() - {"erased"} for row in rows)
+        # Only the newest changes first, which are for people, have these two.
+        flat = {name: row for name, row in records["FlatChange"]["properties"].items() if name not in {"author", "label"}}
         properties = {
-            **records["FlatChange"]["properties"],
+            **flat,
             **records[resource.schema.__name__.removesuffix("Schema")]["properties"],
         }
         assert {name: described(member, records) for name, member in declared.items()} == {
