@@ -131,6 +131,11 @@ class Gateway:
             self.connections.end(peer)
 
     def _see_hit(self, scope: Any, answer: Answer, seconds: float) -> None:
+        if self.observer.log is None:
+            self.observer.count_request(
+                (method_of(scope.method), answer.route, answer.status, answer.kind), seconds, len(answer.body)
+            )
+            return
         client, trace = scope.client.rpartition(":")[0].strip("[]"), trace_of(scope.headers.get("traceparent") or "")
         told = (answer.route, answer.status, answer.kind, seconds, len(answer.body), client, answer.request_id, "", trace)
         self.observer.see(Exchange(method_of(scope.method), *told))
