@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import Any
 
 from flask import Flask, Response, request
@@ -113,8 +114,14 @@ def observer_of(app: Flask) -> Observer:
     return observer
 
 
+@cache
+def _route_of(rule: str) -> str:
+    """Return a rule of the URL map as the OpenAPI document writes it."""
+    return re.sub("<(?:[^<>]*:)?([^<>]*)>", r"{\1}", rule)
+
+
 def _tell(response: Response) -> Response:
     # Paths that nobody serves have one name, since clients can think of any number.
     if request.url_rule is not None:
-        request.environ[ROUTE] = re.sub("<(?:[^<>]*:)?([^<>]*)>", r"{\1}", request.url_rule.rule)
+        request.environ[ROUTE] = _route_of(request.url_rule.rule)
     return response
