@@ -81,9 +81,17 @@ class JsonFormatter(LineFormatter):
 
 
 FORMATTERS = {"text": LineFormatter, "json": JsonFormatter}
-# The same for granian, as `logging.config.dictConfig` takes it.
-SERVER_FORMATS = {
-    name: {"formatters": {key: {"()": formatter} for key in ("generic", "access")}} for name, formatter in FORMATTERS.items()
+# The same for granian, as `logging.config.dictConfig` takes it. Standard output is for the access log.
+HANDLERS = {"console": "generic", "access": "access"}
+SERVER_LOGS = {
+    name: {
+        "formatters": {key: {"()": formatter} for key in HANDLERS.values()},
+        "handlers": {
+            key: {"formatter": form, "class": "logging.StreamHandler", "stream": "ext://sys.stderr"}
+            for key, form in HANDLERS.items()
+        },
+    }
+    for name, formatter in FORMATTERS.items()
 }
 
 

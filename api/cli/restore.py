@@ -179,7 +179,7 @@ def _version(database: Database) -> int:
 
 
 def _restore_sqlite(database: Database, plan: Plan) -> None:
-    """Prepare a copy of the backup beside the database, and copy it into the database in one transaction."""
+    """Prepare a copy of the backup in the folder of the database, and copy it into the database in one transaction."""
     with sibling_of(Path(database.path)) as (copy, _):
         with closing(sqlite.opened(plan.file)) as source:
             sqlite.copy(source, copy)

@@ -192,23 +192,23 @@ def _labels(
     centres = [(x * width, y * height) for x, y in places]
     taken = [(x - DOT, y - DOT, x + DOT, y + DOT) for x, y in centres]
     taken += [_label(*centres[n], names[n], side) for n, side in sides.items()]
-    found = dict(sides)
+    chosen = dict(sides)
     for n, (x, y) in enumerate(centres):
-        for side in SIDES if n not in found else ():
+        for side in SIDES if n not in chosen else ():
             left, top, right, bottom = label = _label(x, y, names[n], side)
             if left < 0 or top < 0 or right > width or bottom > height:
                 continue
             if not any(left < e and right > w and top < s and bottom > t for w, t, e, s in taken):
-                found[n] = side
+                chosen[n] = side
                 taken.append(label)
                 break
-    return found
+    return chosen
 
 
 def _label(x: float, y: float, name: str, side: str) -> Box:
     """Return the room of a label at this side of a dot."""
     start, end, down = SIDES[side]
     length = LETTER * len(name)
-    beside = DOT * (start + end)
+    gap = DOT * (start + end)
     middle = y + down * (DOT + HALF)
-    return x + beside + start * length, middle - HALF, x + beside + end * length, middle + HALF
+    return x + gap + start * length, middle - HALF, x + gap + end * length, middle + HALF

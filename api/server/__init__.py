@@ -80,7 +80,7 @@ def run(target: str, address: str, settings: Settings) -> None:
         workers=settings.workers,
         respawn_failed_workers=True,
         websockets=False,
-        log_dictconfig=logs.SERVER_FORMATS[settings.log_format],
+        log_dictconfig=logs.SERVER_LOGS[settings.log_format],
     )
     server.delay, server.patience = settings.stop_delay, settings.stop_timeout
     with tempfile.TemporaryDirectory(prefix="digital-cities-") as folder:

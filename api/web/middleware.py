@@ -46,7 +46,7 @@ def finish(response: Response) -> Response:
         response = compress(request, response)
     request.environ[REQUEST_ID] = request_ids.request_id()
     # A shared cache would repeat it to others.
-    if not response.cache_control.s_maxage:
+    if "s-maxage" not in response.headers.get("Cache-Control", ""):
         response.headers["X-Request-Id"] = request.environ[REQUEST_ID]
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response

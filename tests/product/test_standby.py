@@ -8,9 +8,12 @@ import pytest
 from flask.testing import FlaskClient
 
 from api.db.database import Database
+from api.settings import Settings
+from api.web import keys
 from api.webhooks import subscriptions
 from tests.support.answers import ANY, Json, brief, read
 from tests.support.copies import Copy, apply, city, follow, root, write
+from tests.support.databases import opened
 from tests.support.replication import DIVERGED, LATER, Pair, application, diverged, proof, refusal, version_of, whole
 
 # --- a standby that lags
@@ -105,6 +108,16 @@ def test_standby_that_forwards_writes(pair: Pair) -> None:
         assert client.patch("/cities/forwarded-zz", json={"summary": "New."}, headers={"If-Match": '"nope"'}).status_code == 412
         assert client.delete("/cities/forwarded-zz", headers=ANY).status_code == 204
         assert pair.client(app).get("/cities/forwarded-zz").status_code == 410
+        with opened(Settings(database_url=pair.primary.address)) as database, database.writing() as session:
+            leaving = keys.issue(session, "leaving", ["write"], None)
+        pair.standby.catch_up(pair.primary)
+        pair.standby.pause()
+        try:
+            assert pair.client(app).delete("/keys/leaving").status_code < 300
+            refused = client.patch("/cities/boston-ma", json={}, headers={**ANY, "Authorization": f"Bearer {leaving}"})
+            assert refused.status_code == 401
+        finally:
+            pair.standby.resume()
 
 
 def test_pages_of_both(pair: Pair) -> None:

@@ -1,4 +1,4 @@
-"""Backups of SQLite: copies of the file, made and put back by SQLite's own backup, beside readers and writers."""
+"""Backups of SQLite: copies of the file, made and put back by SQLite's own backup, while others read and write."""
 
 import sqlite3
 import time
@@ -31,7 +31,7 @@ def copy(source: sqlite3.Connection, path: Path) -> None:
     """
     with failing_at(path), closing(sqlite3.connect(path)) as target:
         source.backup(target, pages=PAGES)
-        # The copy is one file: it needs no log beside it.
+        # The copy is one file: it needs no write-ahead log.
         target.execute("pragma journal_mode = delete")
 
 
