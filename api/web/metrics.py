@@ -117,11 +117,13 @@ class Metrics:
         self.folder = Folder(path)
         threading.Thread(target=self._write_often, name="metrics", daemon=True).start()
 
-    def save(self) -> None:
-        """Write what this process has counted; a folder that is gone belongs to a server that has stopped."""
+    def save(self) -> Mapping[str, Any]:
+        """Write what this process has counted, and return it; a folder that is gone belongs to a server that has stopped."""
+        snapshot = self._snapshot()
         if self.folder is not None:
             with suppress(OSError):
-                self.folder.write(self._snapshot())
+                self.folder.write(snapshot)
+        return snapshot
 
     def text(self) -> bytes:
         """Return all metrics as OpenMetrics."""
@@ -132,7 +134,8 @@ class Metrics:
 
     def collect(self) -> Iterable[Metric]:
         """Yield the families of metrics, as prometheus-client asks for them."""
-        snapshots = [self._snapshot(), *(self.folder.others() if self.folder else ())]
+        # What was told once must not go down when this process is killed.
+        snapshots = [self.save(), *(self.folder.others() if self.folder else ())]
         yield from _requests(added(snapshots, "requests", 4))
         yield from _events(added(snapshots, "events", 2))
         of_processes: dict[tuple[str, str, str], Counter[str]] = {}
