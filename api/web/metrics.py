@@ -77,12 +77,14 @@ class Folder:
     def __init__(self, path: Path) -> None:
         """Use a folder that all processes share."""
         self.path, self.own = path, path / f"{os.getpid()}.json"
+        self.lock = threading.Lock()
 
     def write(self, snapshot: Mapping[str, Any]) -> None:
         """Replace the file of this process."""
         new = self.own.with_suffix(".new")
-        new.write_text(json.dumps(snapshot), encoding="utf-8")
-        new.replace(self.own)
+        with self.lock:
+            new.write_text(json.dumps(snapshot), encoding="utf-8")
+            new.replace(self.own)
 
     def others(self) -> Iterator[Mapping[str, Any]]:
         """Yield what other processes have counted, without the gauges of those that have ended."""
