@@ -17,7 +17,8 @@ from bench.peers.durability import durability_of
 @pytest.fixture(scope="module")
 def datasets(scratch: Path) -> Iterator[DatasetStore]:
     """A store of datasets, as `make bench` has one, where the user that PostgreSQL runs as may read."""
-    datasets = DatasetStore(scratch / "datasets")
+    # Of this process alone: another would build the same databases at the same time, and change the server's settings.
+    datasets = DatasetStore(scratch / f"datasets_{os.getpid()}")
     yield datasets
     datasets.close()
 

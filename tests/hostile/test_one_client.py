@@ -1,6 +1,7 @@
 """One client cannot block others, whatever it holds; without the gateway it can."""
 
 import json
+import select
 import socket
 import threading
 import time
@@ -105,6 +106,23 @@ def test_bodies_that_are_not_carried_out(settings: Settings, stack: ExitStack) -
         assert statuses(cut, 10) == {400}
         (whole,) = opened(stack, port, 1, CHUNKED + b"2\r\n{}\r\n0\r\n\r\n")
         assert status(whole, 10) == 422
+
+
+@BEFORE_SQL
+@pytest.mark.parametrize(("line", "expected"), [("POST /cities/search", 413), ("GET /nothing", 404), ("DELETE /cities", 413)])
+def test_a_body_that_is_not_wanted(settings: Settings, stack: ExitStack, line: str, expected: int) -> None:
+    """A client that sends all of a large body before it reads can do so; the control: a body of a hundred megabytes."""
+    with server(settings) as port:
+        framings = {"Content-Length: 3000000": b"%s", "Transfer-Encoding: chunked": b"2dc6c0\r\n%s\r\n0\r\n\r\n"}
+        for framing, form in framings.items():
+            (connection,) = opened(stack, port, 1, head(line, "Content-Type: application/json", framing))
+            # An answer would come now if the server did not wait for the body.
+            select.select([connection], [], [], 0.3)
+            connection.sendall(form % (b" " * 3_000_000))
+            assert (framing, status(connection, 10)) == (framing, expected)
+        (endless,) = opened(stack, port, 1, head(line, "Content-Type: application/json", "Content-Length: 100000000"))
+        with pytest.raises(OSError):  # noqa: PT011 - a reset or a broken pipe
+            endless.sendall(b" " * 100_000_000)
 
 
 @BEFORE_SQL
