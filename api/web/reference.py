@@ -193,7 +193,8 @@ class Reference:
 
     def _members(self, schema: Json) -> Sequence[Row]:
         required = schema.get("required", ())
-        return [self._row(name, row, row | {"required": name in required}) for name, row in schema["properties"].items()]
+        rows = {name: self._resolved(row) | row | {"required": name in required} for name, row in schema["properties"].items()}
+        return [self._row(name, schema["properties"][name], row) for name, row in rows.items()]
 
     def _row(self, name: str, schema: Json, about: Json) -> Row:
         return Row(

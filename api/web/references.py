@@ -7,6 +7,10 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 Json = dict[str, Any]
+# Characters that a reference must save: a type of its own is one more thing to look up.
+WORTH_A_TYPE = 500
+# Schemas that have a member which belongs to none of them.
+COMMON = 5
 
 
 class Slot(NamedTuple):
@@ -29,7 +33,7 @@ def share(spec: Json) -> None:
     for _, holder in _holders(spec, "parameters"):
         rows = holder["parameters"]
         rows[:] = [declared[row["$ref"].rpartition("/")[2]] if "$ref" in row else row for row in rows]
-    for kind, slots in (("parameters", _parameters), ("headers", _headers), ("responses", _responses)):
+    for kind, slots in (("parameters", _parameters), ("headers", _headers), ("responses", _responses), ("schemas", _members)):
         _refer(spec["components"].setdefault(kind, {}), kind, [*slots(spec)])
 
 
@@ -39,7 +43,7 @@ def _refer(components: Json, kind: str, slots: Sequence[Slot]) -> None:
     named: dict[str, str] = {}
     for slot in slots:
         text = _text(slot.content)
-        if uses[text] == 1:
+        if uses[text] == 1 or (kind == "schemas" and (uses[text] - 1) * len(text) < WORTH_A_TYPE):
             continue
         if text not in named:
             named[text] = next(name for name in slot.names if name not in components)
@@ -68,6 +72,17 @@ def _responses(spec: Json) -> Iterator[Slot]:
         for status, answer in operation["responses"].items():
             if "$ref" not in answer:
                 yield Slot(operation["responses"], status, _numbered(HTTPStatus(int(status)).name))
+
+
+def _members(spec: Json) -> Iterator[Slot]:
+    """Yield the members of schemas, except those that are components already; one that most nouns have keeps its name."""
+    schemas = {name: schema["properties"] for name, schema in spec["components"]["schemas"].items() if "properties" in schema}
+    uses = Counter((name, _text(member)) for properties in schemas.values() for name, member in properties.items())
+    for schema, properties in schemas.items():
+        for name, member in properties.items():
+            if "$ref" not in member:
+                title = name.title().replace("_", "")
+                yield Slot(properties, name, (title if uses[name, _text(member)] >= COMMON else f"{schema}{title}",))
 
 
 def _holders(spec: Json, member: str) -> Iterator[tuple[str, Json]]:

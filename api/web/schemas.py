@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from api.ledger.models import Op
-from api.query.language import CAP, includable
+from api.query.language import CAP
 from api.resources import BY_NAME, RESOURCES
 from api.schema.resource import Resource
 
@@ -196,18 +196,17 @@ def schema_name(resource: Resource) -> str:
 
 
 @cache
-def included_of(resource: Resource) -> type[Schema]:
+def included() -> type[Schema]:
     """Return the schema of the records that `include` adds, by noun and id."""
-    nouns = sorted({path[-1].to or "" for path in includable(resource).values()})
     members: dict[str, Any] = {
         noun: fields.Dict(
             keys=fields.String(),
-            values=fields.Nested(BY_NAME[noun].schema),
+            values=fields.Nested(resource.schema),
             metadata={"description": f"Related {noun} by id.", "example": {}},
         )
-        for noun in nouns
+        for noun, resource in BY_NAME.items()
     }
-    return type(f"{schema_name(resource)}IncludedSchema", (Schema,), {**members, "__doc__": "Related records, by noun and id."})
+    return type("IncludedSchema", (Schema,), {**members, "__doc__": "Related records, by noun and id."})
 
 
 @cache
@@ -220,7 +219,7 @@ def list_of(resource: Resource) -> type[Schema]:
             metadata={"description": f"The {resource.name} of this page. With `fields`, they have only those members."},
         ),
         "included": fields.Nested(
-            included_of(resource), required=True, metadata={"description": "The records that `include` adds, by noun and id."}
+            included(), required=True, metadata={"description": "The records that `include` adds, by noun and id."}
         ),
         "facets": fields.Dict(
             keys=fields.String(),
@@ -251,7 +250,7 @@ def record_of(resource: Resource) -> type[Schema]:
             metadata={"description": f"The {resource.singular}. With `fields`, it has only those members."},
         ),
         "included": fields.Nested(
-            included_of(resource), required=True, metadata={"description": "The records that `include` adds, by noun and id."}
+            included(), required=True, metadata={"description": "The records that `include` adds, by noun and id."}
         ),
         "meta": fields.Nested(MetaSchema, required=True, metadata={"description": "About the answer."}),
     }
