@@ -40,7 +40,11 @@ def compress(request: Request, response: Response) -> Response:
 
     The tag of a body that stays as it is names the coding, too, so that a tag can be checked before there is a body.
     """
-    response.vary.add("Accept-Encoding")
+    if "Vary" in response.headers:
+        response.vary.add("Accept-Encoding")
+    else:
+        # Most answers have none: to parse and write the set of an empty header takes longer than to compress some bodies.
+        response.headers["Vary"] = "Accept-Encoding"
     accept_encoding = request.headers.get("Accept-Encoding")
     coding = preferred_coding(accept_encoding or "")
     if response.status_code != 200 or coding is None:  # noqa: PLR2004 - a 304 has its tag already

@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
-from urllib.parse import quote_plus
 
 from flask import Response, request
 from werkzeug.datastructures import MultiDict
@@ -22,7 +21,7 @@ from api.schema import strict_json
 from api.schema.fields import instant
 from api.schema.formats import select as select_members
 from api.schema.operators import escape
-from api.web.responses import JSON, SAFE, address, link_header
+from api.web.responses import JSON, address, link_header, quoted
 
 Included = Mapping[str, Mapping[str, str]]
 
@@ -204,9 +203,9 @@ def _filtered_by(filter: Filter) -> Callable[[Sequence[Any]], str]:
             new: list[dict[str, Any]] = [{is_null: True} if None in values else {name: [*values]}]
             text = refined(expression, filter, new)
             text |= {"and": [*text.get("and", []), *new]} if new else {}
-            return f"{start}{sign['?' in start]}filter={quote_plus(json.dumps(text), safe=SAFE)}"
+            return f"{start}{sign['?' in start]}filter={quoted(json.dumps(text))}"
         texts = [escape(value) if isinstance(value, str) else json.dumps(value) for value in values]
-        parameter = f"{is_null}=true" if None in values else f"{name}={quote_plus(','.join(texts), safe=SAFE)}"
+        parameter = f"{is_null}=true" if None in values else f"{name}={quoted(','.join(texts))}"
         return f"{rest}{sign['?' in rest]}{parameter}"
 
     return link

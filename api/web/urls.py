@@ -13,7 +13,9 @@ def base_url() -> str:
     """Return the scheme and host of absolute links, without a trailing slash."""
     if "base_url" not in g:
         database: Database = current_app.extensions["database"]
-        g.base_url = (database.settings.public_url or (request.host_url if request.host else "")).rstrip("/")
+        # The host as it was sent: `request.host_url` decodes it, and a URL has only ASCII.
+        of_request = f"{request.scheme}://{request.host}" if request.host else ""
+        g.base_url = (database.settings.public_url or of_request).rstrip("/")
     return str(g.base_url)
 
 

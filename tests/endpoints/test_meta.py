@@ -391,6 +391,7 @@ def test_every_value_has_a_label_and_a_meaning(client: FlaskClient) -> None:
     for row in rows:
         head, _, below = row["member"].partition(".")
         schema = schemas[parts[head] if below else BY_NAME[row["noun"]].singular.title()]["properties"][below or head]
+        schema = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
         assert [value["value"] for value in row["values"]] == [value for value in schema["enum"] if value is not None]
         for value in row["values"]:
             assert value["label"] == value["value"].replace("_", " ").capitalize()

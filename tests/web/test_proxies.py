@@ -10,6 +10,7 @@ from api.settings import Settings, SettingsError
 from api.web.places import Places, client_of
 from api.web.proxies import Proxies, networks
 from tests.support.applications import serving
+from tests.support.databases import ON_SQLITE
 
 TRUSTED = "10.0.0.0/8,2001:db8::5"
 # Headers of a request from a peer, and the client, scheme and host that follow from them.
@@ -69,6 +70,15 @@ def test_links(settings: Settings, trusted: str) -> None:
     with serving(replace(settings, trusted_proxies=trusted)) as app:
         link = app.test_client().get("/cities?limit=1", headers=headers).get_json()["links"]["self"]
     assert link == f"{'https://api.example.org' if trusted else 'http://localhost'}/cities?limit=1"
+
+
+@ON_SQLITE
+def test_links_have_the_host_as_it_was_sent(settings: Settings) -> None:
+    """An international name stays in ASCII, as a URL and the header `Link` need it."""
+    with serving(settings) as app:
+        response = app.test_client().get("/cities?limit=1", headers={"Host": "xn--bcher-kva.example:8080"})
+    assert response.get_json()["links"]["self"] == "http://xn--bcher-kva.example:8080/cities?limit=1"
+    assert response.headers["Link"].isascii()
 
 
 def test_settings_name_networks() -> None:
