@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 
 from sqlalchemy import select
@@ -17,8 +18,8 @@ from api.db.database import Database
 from api.db.types import Base
 from api.editing.changes import checked
 from api.editing.derived import Derived
-from api.editing.file_faults import FileError, FileFault
-from api.editing.files import FileRecord, files_in, noun_of, records_of, write
+from api.editing.file_faults import FileError, FileFault, place
+from api.editing.files import FileRecord, Source, files_in, names_of, noun_of, records_of, write
 from api.editing.operations import Change, Exported, Operation, Refused, shown
 from api.editing.writer import Writer
 from api.errors import Item
@@ -56,18 +57,18 @@ class Imported:
     statuses: Counter[str] = field(default_factory=Counter)
     faults: list[FileFault] = field(default_factory=list)
     version: int = 0
-    lines: list[tuple[Path, int]] = field(default_factory=list)
+    lines: list[tuple[Source, int]] = field(default_factory=list)
     derived: Derived = field(default_factory=Derived)
 
 
-def read(paths: Sequence[Path]) -> tuple[list[Path], Mapping[str, set[str]], list[FileFault]]:
+def read(paths: Sequence[Source]) -> tuple[list[Source], Mapping[str, set[str]], list[FileFault]]:
     """Read files once; returns the readable ones, the ids in them by noun, and the faults.
 
     The files are ordered so that a noun with parts that others refer to comes before them: only records are known to be
     coming, and not their parts.
     """
     places = {table.name: place for place, table in enumerate(Base.metadata.sorted_tables)}
-    readable: list[tuple[int, Path]] = []
+    readable: list[tuple[int, Source]] = []
     ids: dict[str, set[str]] = defaultdict(set)
     faults: list[FileFault] = []
     for path in files_in(paths):
@@ -82,12 +83,12 @@ def read(paths: Sequence[Path]) -> tuple[list[Path], Mapping[str, set[str]], lis
             readable.append((places[noun], path))
         except FileError as error:
             faults.append(error.fault)
-    return [path for _, path in sorted(readable)], ids, faults
+    return [path for _, path in sorted(readable, key=itemgetter(0))], ids, faults
 
 
 def load(  # noqa: PLR0913 - the options of an import
     database: Database,
-    files: Sequence[Path],
+    files: Sequence[Source],
     ids: Mapping[str, set[str]],
     *,
     message: str | None = None,
@@ -133,7 +134,7 @@ def _broken_rules(writer: Writer, result: Imported) -> list[FileFault]:
     return _faults(refused, result)
 
 
-def _load_file(writer: Writer, path: Path, verb: str, result: Imported, *, overwrite: bool) -> Iterator[list[Change]]:
+def _load_file(writer: Writer, path: Source, verb: str, result: Imported, *, overwrite: bool) -> Iterator[list[Change]]:
     """Write the records of a file, and yield their changes, piece by piece."""
     records, noun = records_of(path), noun_of(path)
     while chunk := list(islice(records, CHUNK)):
@@ -175,14 +176,13 @@ def _whole(number: object) -> str:
 
 def _differences(change: Change, result: Imported) -> Iterator[str]:
     """Yield a line for a new record, and one for each changed member, with its value before and after."""
-    file, line = result.lines[int(change.operation.pointer[1:])]
-    place = f"{file}:{line}: {change.id}"
+    start = f"{place(*result.lines[int(change.operation.pointer[1:])])}: {change.id}"
     if change.before is None:
-        yield f"{place}: created"
+        yield f"{start}: created"
         return
     for name in sorted(change.changed):
         before, after = (shown((content or {}).get(name)) for content in (change.before, change.content))
-        yield f"{place}: {name}: {before} -> {after}"
+        yield f"{start}: {name}: {before} -> {after}"
 
 
 def _faults(refused: Refused, result: Imported) -> list[FileFault]:
@@ -212,9 +212,10 @@ def export(
     try:
         with database.reading() as session:
             for noun in nouns:
-                path = folder / f"{noun.name}.{form}"
-                parts[path] = folder / f".{noun.name}.{os.getpid()}.{form}"
-                written[path] = write(parts[path], _documents(session, noun, progress), noun)
+                paths = [folder / name for name in names_of(noun, form)]
+                parts |= {path: folder / f".{path.stem}.{os.getpid()}.{form}" for path in paths}
+                path = paths[0]
+                written[path] = write([parts[path] for path in paths], _documents(session, noun, progress), noun)
         for path, part in parts.items():
             part.replace(path)
     except OSError as error:

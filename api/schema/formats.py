@@ -51,25 +51,26 @@ def _ndjson(documents: Iterable[str], members: Sequence[str], some: bool) -> Ite
 
 def _csv(documents: Iterable[str], members: Sequence[str], some: bool) -> Iterator[str]:  # noqa: ARG001, FBT001 - the signature of the table
     """Write CSV by RFC 4180: a header, one row for each document, lines that end in CR LF, and quotes where needed."""
-    yield _row(members)
+    yield row(members)
     for document in documents:
         content = json.loads(document)
-        yield _row(content[name] for name in members)
+        yield row(content[name] for name in members)
 
 
 def table(name: str, columns: Sequence[str]) -> Format:
     """Return a format with a row of CSV for each object of a list; the first column is the id of its record."""
 
     def write(documents: Iterable[str], members: Sequence[str], some: bool) -> Iterator[str]:  # noqa: ARG001, FBT001 - the signature of the table
-        yield _row(["id", *columns])
+        yield row(["id", *columns])
         for document in documents:
             content = json.loads(document)
-            yield from (_row([content["id"], *(item[column] for column in columns)]) for item in content[name])
+            yield from (row([content["id"], *(item[column] for column in columns)]) for item in content[name])
 
     return Format(f"{name}.csv", "text/csv", f"A row for each of the `{name}`.", write)
 
 
-def _row(values: Iterable[Any]) -> str:
+def row(values: Iterable[Any]) -> str:
+    """Return values as a line of CSV."""
     # Readers skip a line without a character; one with an empty cell in quotes is a row.
     return (",".join([_quoted(cell(value)) for value in values]) or '""') + "\r\n"
 

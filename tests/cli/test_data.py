@@ -36,7 +36,7 @@ def test_commands(settings: Settings, tmp_path: Path) -> None:
     assert (into.exit_code, into.output.splitlines()) == (
         0,
         [
-            "Records read: 11, from 3 files.",
+            "Records read: 11, from 4 files.",
             f"Records: 1 created, 0 updated, 10 unchanged; the dataset is at version {SEEDED + 1}.",
         ],
     )

@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import select, text
 
 from api.db.database import Database
-from api.editing import transfer
 from api.ledger.models import CURRENT, Revision
 from api.ledger.verify import verify
 from api.schema.resource import Resource
@@ -84,7 +83,7 @@ def test_replace_empties_what_is_missing(database: Database, tmp_path: Path) -> 
 def test_a_new_record_needs_what_is_required(database: Database, tmp_path: Path) -> None:
     """Only a record that exists may lack members that a record must have."""
     path = write(tmp_path, "cities.csv", "id,name\nseattle-wa,Seattle\nfresno-ca,Fresno\n")
-    lacking = ["cities.csv:3: country: `country` is missing. ({'pattern': '^[A-Z]{2}$'})"]
+    lacking = ["cities.csv, row 3, country: `country` is missing. ({'pattern': '^[A-Z]{2}$'})"]
     assert said(load(database, path), tmp_path) == lacking
 
 
@@ -92,11 +91,10 @@ def test_a_dry_run_shows_each_change(database: Database, tmp_path: Path) -> None
     """A dry run has a line for each new record and for each changed member, with its value before and after."""
     before = documents(database, "initiatives")[RICH]["summary"]
     rows = f'id,city,title,summary,status\n{RICH},los-angeles-ca,MyLA311,"Two\nlines.",pilot\na,boston-ma,T,S,pilot\n'
-    files, ids, _ = transfer.read([write(tmp_path, "initiatives.csv", rows)])
     lines: list[str] = []
-    transfer.load(database, files, ids, dry_run=True, report=lines.append)
+    load(database, write(tmp_path, "initiatives.csv", rows), dry_run=True, report=lines.append)
     assert [line.removeprefix(f"{tmp_path}/") for line in lines] == [
-        f'initiatives.csv:2: {RICH}: status: "in_operation" -> "pilot"',
-        f'initiatives.csv:2: {RICH}: summary: {json.dumps(before)} -> "Two\\nlines."',
-        "initiatives.csv:4: a: created",
+        f'initiatives.csv, row 2: {RICH}: status: "in_operation" -> "pilot"',
+        f'initiatives.csv, row 2: {RICH}: summary: {json.dumps(before)} -> "Two\\nlines."',
+        "initiatives.csv, row 3: a: created",
     ]
