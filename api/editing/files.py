@@ -22,7 +22,7 @@ from api.schema.resource import Resource
 
 # A file of records, or a table that was opened.
 Source = Path | Table
-ALIASES = {"yml": "yaml", "tsv": "csv"}
+ALIASES = {"yml": "yaml", "tsv": "csv", "txt": "csv"}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from api.db.database import Database
-from api.db.types import Base
 from api.editing.file_faults import FileError, FileFault
 from api.editing.file_formats import FILE_FORMATS
 from api.editing.files import Source, is_table, noun_of, records_of, suffix_of
@@ -64,7 +63,9 @@ class _Opening:
             self._file(self._stored(standard_input), path)
             return
         for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-            if path.is_dir() and suffix_of(file) not in FILE_FORMATS:
+            # A text is a table only if its name says so.
+            is_other = suffix_of(file) not in FILE_FORMATS or (file.suffix == ".txt" and headers.kind_of(file.stem) is None)
+            if path.is_dir() and is_other:
                 self.sources.untaken.append(str(file))
             else:
                 self._file(file, file)
@@ -144,11 +145,11 @@ class _Opening:
         return {noun for sheet in self.sheets for noun in headers.named_in(sheet.kind, {**sheet.header.names, **constants})}
 
     def read(self, names: Names) -> None:
-        """Read the tables, those first that others refer to, and lists of records after all records."""
+        """Read the tables, those first that others refer to, and lists of records after the records."""
         for source in self.sources.taken:
             _take_names(source, names)
-        places = {table.name: place for place, table in enumerate(Base.metadata.sorted_tables)}
-        for sheet in sorted(self.sheets, key=lambda row: (bool(row.kind.part), places[row.kind.noun.name])):
+        places = headers.reading_order()
+        for sheet in sorted(self.sheets, key=lambda row: (places[row.kind.noun.name], row.kind.part != "")):
             table = self.spool.table(sheet.shown, sheet.sheet, sheet.kind, sheet.header.names)
             self.sources.notes += [f"{table}: {note}" for note in sheet.notes]
             self.sources.taken.append(table)

@@ -83,7 +83,7 @@ FILES = [
     ("cities.json", "[,{}]", "cities.json:1: Expecting value"),
     ("cities.json", "", "cities.json:1: a file of records is a list, or an object whose `data` is one"),
     ("citys.json", "[]", "citys.json:1: a file is named for its noun, and 'citys' is not a noun; did you mean cities.json?"),
-    ("cities.txt", "", "cities.txt:1: a file of records ends with .yaml, .json, .ndjson, .csv, .xlsx, .ods"),
+    ("cities.doc", "", "cities.doc:1: a file of records ends with .yaml, .json, .ndjson, .csv, .xlsx, .ods"),
 ]
 
 

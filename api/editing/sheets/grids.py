@@ -107,7 +107,8 @@ def _encoding(path: Path) -> tuple[str, bool]:
     best = from_bytes(sample, cp_isolation=LIKELY).best()
     if best is None:
         raise FileError(path, 0, "its encoding is not known: save it as UTF-8, or name it with `--encoding`")
-    return best.encoding, False
+    # Encodings that read the same text are alike: the most likely one is named.
+    return next((name for name in LIKELY if name in best.could_be_from_charset), best.encoding), False
 
 
 def _separator(path: Path, encoding: str) -> str:

@@ -1,9 +1,11 @@
 """Headers: which row of a sheet names its columns, and which member each column is."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from graphlib import TopologicalSorter
+from typing import Any
 
 from marshmallow import fields
 
@@ -80,6 +82,23 @@ def targets(kind: Kind) -> Mapping[str, str]:
     return result
 
 
+@cache
+def reading_order() -> Mapping[str, int]:
+    """Return the places of the nouns in an order in which each comes after those that its records name."""
+    named = {name: {*_named(members(noun.schema).values())} - {name} for name, noun in BY_NAME.items()}
+    return {name: place for place, name in enumerate(TopologicalSorter(named).static_order())}
+
+
+def _named(fields_: Iterable[fields.Field[Any]]) -> Iterator[str]:
+    """Yield the nouns whose records fields refer to."""
+    for field in fields_:
+        item = field.inner if isinstance(field, fields.List) and not isinstance(field, fields.Pluck) else field
+        if isinstance(item, fields.Nested):
+            yield from _named(item.schema.fields.values())
+        elif isinstance(item, Reference) and item.noun:
+            yield item.noun
+
+
 def named_in(kind: Kind, columns: Mapping[str, str]) -> Iterator[str]:
     """Yield the nouns whose records the rows of a sheet can name: by columns, by hints, and those that need an id."""
     if kind.part or "id" not in columns:
@@ -87,10 +106,7 @@ def named_in(kind: Kind, columns: Mapping[str, str]) -> Iterator[str]:
     known = {**members(kind.noun.schema)}
     if kind.part:
         known = known[kind.part].inner.schema.fields
-    for field in (known[name] for name in {column.partition(".")[0] for column in columns} if name in known):
-        item = next(iter(field.schema.fields.values())) if isinstance(field, fields.Pluck) else field
-        if isinstance(item, Reference) and item.noun:
-            yield item.noun
+    yield from _named(known[name] for name in {column.partition(".")[0] for column in columns} if name in known)
 
 
 @dataclass

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from api.editing.sheets.headers import Kind
 from api.editing.sheets.questions import Question, ask
 from api.editing.sheets.slugs import made
 from api.errors import shorten
@@ -53,6 +54,11 @@ class Names:
             rows = [row for row in content["categories"] if isinstance(row, dict) and row.get("category")]
             self.categories[id] = {row["category"]: row for row in rows}
 
+    def coming_item(self, kind: Kind, id: str, item: Content | None) -> None:
+        """Take note of an item of a list of a record: a category of a survey has a name, too."""
+        if str(kind) == "surveys.categories" and item and item.get("category"):
+            self.categories.setdefault(id, {})[item["category"]] = item
+
     def resolve(self, noun: Resource, text: str, hints: Mapping[str, Any]) -> str:
         """Return the id of the record that a text names. Raises Question if that is not one record alone.
 
@@ -86,7 +92,7 @@ class Names:
             return text
         wanted, numbers = spelled(text), [int(number.replace(",", "")) for number in NUMBERS.findall(text)]
         for id, row in rows.items():
-            names = {spelled(id), spelled(row["name"]), spelled(row["name"]).removesuffix("population")}
+            names = {spelled(id), spelled(str(row.get("name"))), spelled(str(row.get("name"))).removesuffix("population")}
             bounds = [row.get("min_population"), row.get("max_population")]
             if wanted in names or wanted.removesuffix("population") in names or (numbers == bounds):
                 return id

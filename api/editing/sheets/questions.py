@@ -17,4 +17,4 @@ def ask(text: object, candidates: Sequence[str] = (), cure: str = "") -> Questio
         meant = f"is it `{candidates[0]}`?"
     else:
         meant = "is not understood."
-    return Question(f"`{shorten(str(text))}` {meant} {cure}".strip())
+    return Question(f"`{shorten(str(text))}`{':' if candidates else ''} {meant} {cure}".strip())

@@ -8,9 +8,10 @@ from api.editing.file_faults import FileError, FileFault
 from api.editing.file_faults import Table as Placed
 from api.editing.sheets import grids, headers
 from api.editing.sheets.headers import Header, Kind
+from api.editing.sheets.meanings import Record
 from api.editing.sheets.names import Names
 from api.editing.sheets.questions import Question
-from api.editing.sheets.rows import Reader, Record, item_of, noted
+from api.editing.sheets.rows import Reader, item_of, noted
 from api.editing.sheets.spool import Spool, Table
 from api.errors import shorten
 from api.ledger.index.matching import spelled
@@ -88,8 +89,8 @@ class Reading:
         except FileError as error:
             self.report.faults.append(replace(error.fault, file=self.table))
         for (column, text, value), (line, count) in self.noted.items():
-            said = f"`{shorten(text)}` read as `{shorten(value)}`" if text else value
-            more = f" (and in {count - 1} more rows)" if count > 1 else ""
+            said = f"`{shorten(text)}` read as {shorten(value)}" if text else value
+            more = f" (and in {count - 1} more {'row' if count == 2 else 'rows'})" if count > 1 else ""  # noqa: PLR2004 - one more
             self.report.notes.append(f"{self.table}, row {line}, {column}: {said}{more}")
 
     def _check_header(self) -> None:
@@ -163,6 +164,7 @@ class Reading:
         if isinstance(id, str) and not record.questions:
             publication = {name: record.content[name] for name in PUBLICATION if record.content.get(name) is not None}
             self.spool.add_item(self.table, line, id, publication, item)
+            self.names.coming_item(self.sheet.kind, id, item)
 
     def _owner(self, record: Record, text: str) -> str | None:
         """Return the id of the record that a row of a list belongs to, by id or name."""

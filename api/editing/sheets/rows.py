@@ -1,51 +1,26 @@
-"""Rows as records: each cell by the member of its column, and what one cell says about several members."""
+"""Rows as records: each cell by the member of its column, and an id for a record without one."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from marshmallow import fields
 
-from api.editing.file_formats import value_of
 from api.editing.inputs import members
-from api.editing.sheets import figures, placings
-from api.editing.sheets.cells import NOTHING, Cells
+from api.editing.sheets.cells import Cells
 from api.editing.sheets.grids import Cell
 from api.editing.sheets.headers import Header, Kind, parts_of
+from api.editing.sheets.meanings import MEANINGS, Record, complete_kind, of_hint
 from api.editing.sheets.names import Names
 from api.editing.sheets.questions import Question, ask
 from api.editing.sheets.slugs import made
-from api.ledger.index.matching import key_of, spelled
-from api.ledger.index.states import code_of, split_city
+from api.ledger.index.matching import key_of
 from api.resources import BY_NAME
 from api.schema.canonical import PUBLICATION, Content
 from api.schema.fields import Object, Reference
 from api.schema.validation import is_list
 
-COUNTRIES = dict.fromkeys(("usa", "us", "unitedstates", "unitedstatesofamerica"), "US")
-
-
-@dataclass
-class Record:
-    """A row that was read: its values by member, its questions by member, and what was read as something else.
-
-    ``noted`` has the member, the text of the cell and the value for each.
-    """
-
-    content: Content = field(default_factory=dict)
-    questions: list[tuple[str, str]] = field(default_factory=list)
-    noted: list[tuple[str, str, Any]] = field(default_factory=list)
-    hints: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def note(self, member: str, text: object, value: Any) -> None:
-        """Take note of a text that was read as something else."""
-        self.noted.append((member, str(text), value))
-
-    def fill(self, member: str, text: object, value: Any) -> None:
-        """Set another member that a cell tells. Raises Question if its own cell says something else."""
-        if self.content.get(member) not in (None, value):
-            raise ask(text, [str(value), str(self.content[member])], f"The column of `{member}` says the second.")
-        self.content[member] = value
+# What is read after the members that it depends on.
+ORDER = {"country": 1, "state": 2, "name": 3, "survey": 1, "category": 2, "rank": 3, "city": 1, "parent": 2, "awards": 2}
 
 
 class Reader:
@@ -88,7 +63,7 @@ class Reader:
 
     def _waits(self, member: str) -> bool:
         field = self.known.get(member)
-        return isinstance(field, Reference | fields.Pluck) or member in SPECIAL.get(str(self.kind), {})
+        return isinstance(field, Reference | fields.Pluck) or member in MEANINGS.get(str(self.kind), {})
 
     def _empty(self, record: Record, member: str) -> None:
         name, _, below = member.partition(".")
@@ -106,10 +81,11 @@ class Reader:
                 value = self.cells.read(parent.schema.fields[below], cell, exported=exported, hints={})
                 record.content[name] = {**(record.content.get(name) or {}), below: value}
             elif below:
-                record.hints.setdefault(name, {})[below] = _hint(below, cell)
+                record.hints.setdefault(name, {})[below] = of_hint(below, str(cell).strip())
                 return
-            elif special := SPECIAL.get(str(self.kind), {}).get(member):
-                special(self, record, cell, exported)
+            elif meaning := MEANINGS.get(str(self.kind), {}).get(member):
+                text = self.cells.read(fields.String(), cell, exported=exported, hints={})
+                meaning(record, text, self.names, exported)
                 return
             else:
                 value = self.cells.read(self.known[name], cell, exported=exported, hints=self._hints(record, name))
@@ -145,11 +121,14 @@ class Reader:
         content, noun = record.content, self.kind.noun
         if content.get("id") is not None or record.questions:
             return
-        directory = self.names.directory(noun)
         content.pop("id", None)
+        if lacking := [name for name in (*key_of(noun), noun.label.key) if self._needs(name) and content.get(name) is None]:
+            cure = f"add a column, or give all rows the same with `--set {lacking[0]}=VALUE`"
+            record.questions.append((lacking[0], f"`{lacking[0]}` is missing, and a record without an id needs it: {cure}."))
+            return
+        directory = self.names.directory(noun)
         key = {name: content[name] for name in key_of(noun) if name in content}
-        has_label = noun.label.key == "id" or content.get(noun.label.key) is not None
-        same = [entry.id for entry in directory.with_key(key)] if has_label else []
+        same = [entry.id for entry in directory.with_key(key)]
         id = same[0] if len(same) == 1 else made(noun.name, content)
         if len(same) > 1:
             record.questions.append(("id", str(ask(content[noun.label.key], same, "Add a column `id`."))))
@@ -159,10 +138,9 @@ class Reader:
             record.content = {"id": id, **content}
             record.note("id", "", f"`{id}`" if same else f"`{id}`, new")
 
-
-def _hint(name: str, cell: Cell) -> Any:
-    text = str(cell).strip()
-    return (code_of(text) if name == "state" else COUNTRIES.get(spelled(text)) if name == "country" else None) or text
+    def _needs(self, member: str) -> bool:
+        """Tell whether a record without an id needs a member."""
+        return member != "id" and not self.known[member].allow_none
 
 
 def _differs(cell: str, value: Any) -> bool:
@@ -174,118 +152,10 @@ def _differs(cell: str, value: Any) -> bool:
     return str(value) != cell.strip().removeprefix("'")
 
 
-def _rank(reader: Reader, record: Record, cell: Cell, exported: bool) -> None:  # noqa: FBT001 - the signature of the table
-    """Read a placing: the rank, whether it is tied, or the words of the source."""
-    value = reader.cells.read(fields.String(), cell, exported=exported, hints={})
-    if value.casefold() in NOTHING:
-        record.content["rank"] = None
-        record.note("rank", value, None)
-        return
-    placing = placings.read(value)
-    if isinstance(cell, str) and value != str(placing.rank):
-        parts = [str(placing.rank or placing.placement), *(["tied"] if placing.tied else [])]
-        record.note("rank", value, ", ".join(parts) + (" (placement)" if placing.placement else ""))
-    record.content["rank"] = placing.rank
-    if placing.placement:
-        record.fill("placement", value, placing.placement)
-    if placing.tied:
-        record.fill("tied", value, True)  # noqa: FBT003 - a value
-
-
-def _value(reader: Reader, record: Record, cell: Cell, exported: bool) -> None:  # noqa: FBT001 - the signature of the table
-    """Read a figure: the value, and the unit, the qualifier and the kind that it tells."""
-    is_plain = not isinstance(cell, str) or cell.strip().casefold() in NOTHING
-    if is_plain or not isinstance(value_of(cell, reader.known["value"]), str):
-        record.content["value"] = reader.cells.read(reader.known["value"], cell, exported=exported, hints={})
-        return
-    figure = figures.read(cell)
-    told = {"unit": figure.unit, "qualifier": figure.qualifier, "kind": figure.kind}
-    record.content["value"] = figure.value
-    for member, value in told.items():
-        if value is not None:
-            record.fill(member, cell, value)
-    words = [str(value) for value in (figure.qualifier, figure.value, figure.unit) if value is not None]
-    if len(words) > 1 or words[0] != cell.strip():
-        record.note("value", cell, " ".join(words))
-
-
-def _kind(record: Record) -> None:
-    """Complete the kind of a figure, if it is certain."""
-    content = record.content
-    if content.get("kind") is None and content.get("value") is not None:
-        if content.get("unit") == "percent" or content.get("direction"):
-            record.questions.append(("kind", "A percentage can be a `share` or a `change`: write which, in a column `kind`."))
-        else:
-            content["kind"] = "count"
-            record.note("kind", "", "`count`")
-
-
-def _name(reader: Reader, record: Record, cell: Cell, exported: bool) -> None:  # noqa: FBT001 - the signature of the table
-    """Read the name of a city, with its state if that is behind it."""
-    text = reader.cells.read(reader.known["name"], cell, exported=exported, hints={})
-    name, state = (text, None) if exported else split_city(text)
-    record.content["name"] = name
-    if state:
-        record.fill("state", text, state)
-        record.fill("country", text, "US")
-        record.note("name", text, f"{name}, {state}, US")
-
-
-def _state(reader: Reader, record: Record, cell: Cell, exported: bool) -> None:  # noqa: FBT001 - the signature of the table
-    """Read a state of the USA by its name or abbreviation."""
-    text = reader.cells.read(reader.known["state"], cell, exported=exported, hints={})
-    code = None if exported else code_of(text)
-    record.content["state"] = code or text
-    if code and code != text:
-        record.note("state", text, code)
-        # Massachusetts is nowhere else, but MA is a region of other countries, too.
-        record.content["country"] = record.content.get("country") or "US"
-
-
-def _country(reader: Reader, record: Record, cell: Cell, exported: bool) -> None:  # noqa: FBT001 - the signature of the table
-    """Read the country."""
-    text = reader.cells.read(reader.known["country"], cell, exported=exported, hints={})
-    record.content["country"] = COUNTRIES.get(spelled(text), text)
-    if record.content["country"] != text:
-        record.note("country", text, record.content["country"])
-
-
-def _category(reader: Reader, record: Record, cell: Cell, exported: bool) -> None:  # noqa: FBT001 - the signature of the table
-    """Read a category of the row's survey."""
-    text = reader.cells.read(reader.known["category"], cell, exported=exported, hints={})
-    survey = record.content.get("survey")
-    value = reader.names.category(survey, text) if survey else text
-    record.content["category"] = value
-    if value != text:
-        record.note("category", text, value)
-
-
-Special = Callable[[Reader, Record, Cell, bool], None]
-# Members whose cells tell more than their own value, by kind of table.
-SPECIAL: Mapping[str, Mapping[str, Special]] = {
-    "awards": {"rank": _rank, "category": _category},
-    "cities": {"country": _country, "state": _state, "name": _name},
-    "initiatives.metrics": {"value": _value},
-}
-# What is read after the members that it depends on.
-ORDER = {
-    "country": 1,
-    "state": 2,
-    "name": 3,
-    "survey": 1,
-    "category": 2,
-    "rank": 3,
-    "city": 1,
-    "parent": 2,
-    "awards": 2,
-    "value": 1,
-}
-
-
 def item_of(kind: Kind, record: Record) -> Content | None:
     """Return the item of a list that a row has; None if it has nothing but the id of the record."""
     if str(kind) == "initiatives.metrics":
-        _kind(record)
+        complete_kind(record)
     item = {name: record.content[name] for name in parts_of(kind.noun)[kind.part] if name in record.content}
     return item if any(value not in (None, []) for value in item.values()) else None
 
@@ -293,5 +163,11 @@ def item_of(kind: Kind, record: Record) -> Content | None:
 def noted(record: Record, header: Header) -> Iterator[tuple[str, str, str]]:
     """Yield the column, the text and the value of each cell that was read as something else."""
     for member, text, value in record.noted:
-        shown = ", ".join(map(str, value)) if isinstance(value, list) else "nothing" if value is None else str(value)
-        yield header.names.get(member, member), text, shown
+        yield header.names.get(member, member), text, _shown(value) if text else value
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "a blank cell"
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return f"`{text.lower() if isinstance(value, bool) else text}`"

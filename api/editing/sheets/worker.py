@@ -15,7 +15,7 @@ from python_calamine import CalamineError, CalamineWorkbook
 
 MEMORY, SECONDS = 200_000_000, 10
 # Bytes that a workbook unpacks to, and characters of a cell, as in Excel.
-MOST_BYTES, MOST_CHARACTERS = 500_000_000, 32_767
+MOST_BYTES, MOST_CHARACTERS = 200_000_000, 32_767
 PIECE = 1_000_000
 # The reader takes a cell with an error for a blank one.
 ERROR = re.compile(rb"""<c [^<>]{0,200}\bt=["']e["']|calcext:value-type=["']error["']""")
