@@ -67,7 +67,7 @@ ABOVE = (
         f"tests/editing/test_{name}.py"
         for name in ("audit", "citing", "datasets", "downloads", "files", "inputs", "outdated_files")
     ),
-    *(f"tests/editing/test_{name}.py" for name in ("partial_files", "sourced", "transfer")),
+    *(f"tests/editing/test_{name}.py" for name in ("partial_files", "sheets", "sourced", "transfer")),
     *(f"tests/product/test_{name}.py" for name in ("contract", "parts", "sync")),
     *(f"tests/webhooks/test_{name}.py" for name in ("delivery", "kinds", "messages", "rotation")),
 )

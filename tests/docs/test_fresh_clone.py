@@ -115,6 +115,11 @@ def test_requests(clone: Path, port: int, command: Command) -> None:
         assert body.splitlines()[: len(expected.splitlines())] == expected.splitlines()
 
 
+MAPPED = (
+    "import tests/files/mapped.csv --noun initiatives --columns Ort=city --columns Was=title --columns Stand=status --dry-run"
+)
+
+
 def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
     """Each other command of a page runs as it is written, apart from the names in capitals."""
     invented = tmp_path / "text.txt"
@@ -171,6 +176,8 @@ def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
             0,
             f"Records: 0 created, 0 updated, {SEEDED} unchanged; the dataset is at version {SEEDED}.",
         ),
+        DATA + "template initiatives FOLDER": (0, f"{tmp_path / 'out'}/initiatives.xlsx"),
+        DATA + MAPPED: (0, "Records: 2 created, 0 updated, 0 unchanged; this was a dry run: nothing was written."),
         REVALIDATION: (0, "304"),
         # The article is not in the repository: here the command tells another text from it.
         CHECK: (1, outcomes[CHECK][1]),

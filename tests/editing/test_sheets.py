@@ -1,12 +1,19 @@
 """Files in shapes that people have: each is read with the command and the report that `tests/files/reports/` has of it."""
 
+import csv
 import shlex
+from pathlib import Path
 
 import pytest
 
+from api.db.database import Database
+from api.editing import transfer
+from api.editing.sheets import grids
+from api.resources import BY_NAME
 from api.settings import Settings
 from tests.support.applications import serving
-from tests.support.workbooks import FILES
+from tests.support.files import contents, load, said, write
+from tests.support.workbooks import FILES, make
 
 REPORTS = sorted((FILES / "reports").glob("*.txt"))
 
@@ -25,3 +32,59 @@ def test_each_shape_is_read(settings: Settings, name: str, monkeypatch: pytest.M
     monkeypatch.chdir(FILES)
     command, _, expected = (FILES / "reports" / f"{name}.txt").read_text("utf-8").partition("\n")
     assert report(settings, command.removeprefix("$ data ")) == expected
+
+
+def test_a_list_has_a_table_of_its_own(database: Database, tmp_path: Path) -> None:
+    """Rows of a list make the list of their record; a fault of an item has the place of its row; others keep their lists."""
+    write(tmp_path, "initiatives.csv", "id,city,title\nboston-ma-a,boston-ma,A\nboston-ma-b,boston-ma,B\n")
+    path = write(
+        tmp_path, "initiatives.partners.csv", "id,Organization,Role\nA,AWS,builder\nboston-ma-a,GovAI Coalition,member\n"
+    )
+    assert load(database, tmp_path).statuses == {"created": 2}
+    partners = [
+        {"organization": "amazon-web-services", "role": "builder"},
+        {"organization": "govai-coalition", "role": "member"},
+    ]
+    assert [record["partners"] for record in contents(database, path)] == [partners]
+    write(tmp_path, "initiatives.partners.csv", "id,organization,role\nboston-ma-b,aws,builder\nboston-ma-b,aws,\n")
+    assert said(load(database, tmp_path), tmp_path) == [
+        (
+            "initiatives.partners.csv, row 3, column role: `role`: Field may not be null. "
+            "(allowed: leader, coordinator, builder, funder, partner, member)"
+        )
+    ]
+    write(tmp_path, "initiatives.partners.csv", "id,organization,role\nboston-ma-a,,\n")
+    assert load(database, tmp_path).statuses == {"updated": 1, "unchanged": 1}
+    assert contents(database, path) == [{"id": "boston-ma-a", "partners": []}]
+
+
+def test_exports_have_tables_of_lists(database: Database, tmp_path: Path) -> None:
+    """An exported list of objects is in a table of its own, so that a spreadsheet shows no JSON."""
+    transfer.export(database, tmp_path, "csv", [BY_NAME["initiatives"]])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "initiatives.csv",
+        "initiatives.metrics.csv",
+        "initiatives.partners.csv",
+    ]
+    with (tmp_path / "initiatives.metrics.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) > 10
+    assert {*rows[0]} == {"id", *BY_NAME["initiatives"].tables["metrics"], "version", "updated_at"}
+
+
+def test_numbers_of_yaml_are_texts_where_texts_are_needed(database: Database, tmp_path: Path) -> None:
+    """A year in YAML is a date, also within a list, and `true` is still no text."""
+    text = "- {id: boston-ma-a, city: boston-ma, title: 311, started: 2024, metrics: [{name: N, kind: count, value: 5, unit: u, as_of: 2024}]}\n"
+    assert load(database, write(tmp_path, "initiatives.yaml", text)).faults == []
+    wrong = write(tmp_path, "initiatives.yaml", "- {id: boston-ma-a, started: true}\n")
+    (fault,) = said(load(database, wrong), tmp_path)
+    assert fault.startswith("initiatives.yaml:1: started: `started`: Not a valid string.")
+
+
+def test_the_workbooks_are_those_of_the_script(tmp_path: Path) -> None:
+    """`python -m tests.support.workbooks` makes the workbooks in `tests/files/` again, cell by cell."""
+    for made in make(tmp_path):
+        first, second = (
+            [(grid.sheet, grid.merged, list(grid.rows)) for grid in grids.workbook(path)] for path in (made, FILES / made.name)
+        )
+        assert first == second

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -106,20 +105,20 @@ def _text(path: Path) -> Path:
 MEASURE = """
 import resource, subprocess, sys
 done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, done.returncode, done.stdout, sep="\\n")
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(usage.ru_maxrss, usage.ru_utime + usage.ru_stime, done.returncode, done.stdout, sep="\\n")
 """
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_workbooks_are_refused(tmp_path: Path, name: str) -> None:
-    """Whatever a workbook unpacks to, the process that reads it stays below 200 MB, and says within seconds why it ends."""
+    """Whatever a workbook unpacks to, the process that reads it stays below 200 MB, and says after a few seconds of work why it ends."""
     make, reason = HOSTILE[name]
     path = make(tmp_path)
-    began = time.monotonic()
     command = [sys.executable, "-c", MEASURE, sys.executable, "-P", worker.__file__, str(path)]
     measured = subprocess.run(command, capture_output=True, text=True, check=True)
-    memory, status, output = measured.stdout.split("\n", 2)
-    assert time.monotonic() - began < worker.SECONDS
+    memory, seconds, status, output = measured.stdout.split("\n", 3)
+    assert float(seconds) < worker.SECONDS / 2
     assert int(memory) * 1024 < worker.MEMORY
     if status == "0":
         assert json.loads(output.strip().splitlines()[-1])["refused"].startswith(reason)

@@ -20,7 +20,7 @@ def load(database: Database, *paths: Path, dry_run: bool = False, **options: Any
     with opened(database, paths) as sources:
         files, ids, faults = transfer.read(sources.taken)
         imported = transfer.load(database, files, ids, dry_run=dry_run or bool(faults or sources.faults), **options)
-    imported.faults[:] = sources.with_faults([*faults, *imported.faults])
+        imported.faults[:] = sources.with_faults([*faults, *imported.faults])
     return imported
 
 

@@ -36,6 +36,13 @@ class Options:
     encoding: str | None = None
 
 
+def _moved(fault: FileFault) -> FileFault:
+    if not isinstance(fault.file, Table):
+        return fault
+    table, line, member = fault.file.owner(fault.line, fault.field)
+    return replace(fault, file=table, line=line, field=member)
+
+
 @dataclass
 class Report:
     """The faults of what cannot be read, notes of what was detected or read as what, and records with a question.
@@ -48,9 +55,12 @@ class Report:
     asked: set[tuple[Path | Placed, int]] = field(default_factory=set)
 
     def with_faults(self, faults: Iterable[FileFault]) -> list[FileFault]:
-        """Return these faults, but for those of records with a question, whose answer decides, and those of the report."""
+        """Return these faults, but for those of records with a question, whose answer decides, and those of the report.
+
+        It is called while the records are there: a fault of an item of a list moves to the table that the item is in.
+        """
         others = [fault for fault in faults if not {(fault.file, fault.line), (fault.file, 0)} & self.asked]
-        return sorted([*self.faults, *others], key=lambda fault: (str(fault.file), fault.line))
+        return sorted([*self.faults, *map(_moved, others)], key=lambda fault: (str(fault.file), fault.line))
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class Reader:
         # What a name means can depend on other members, such as the state of a city, or the survey of a category.
         for member, cell in sorted(later, key=lambda pair: ORDER.get(pair[0], 0)):
             self._read(record, member, cell, exported=exported)
-        for member in {*record.hints} - {*cells}:
+        for member in [name for name in record.hints if name not in cells]:
             self._by_hints(record, member)
         if not self.kind.part:
             self._identify(record)

@@ -43,12 +43,16 @@ class Table:
     def at(self, line: int, member: str = "") -> str:
         """Return the place of a record, or of one of its members, in words: winners.xlsx, sheet Awards, row 12, column Rank."""
         name, *below = member.split("/")
-        if len(below) > 1 and below[0].isdecimal() and (place := self.spool.item(self, line, name, int(below[0]))):
-            table, row = place
-            return table.at(row, below[1])
         column = self.columns.get(f"{name}.{below[0]}" if below else name) or self.columns.get(name)
         place_ = f"{self}, {self.unit} {line}"
         return f"{place_}, column {column}" if column else f"{place_}, {member}" if member else place_
+
+    def owner(self, line: int, member: str) -> tuple["Table", int, str]:
+        """Return the table, the row and the column that have a member of a record, which may be an item in another table."""
+        name, *below = member.split("/")
+        if len(below) > 1 and below[0].isdecimal() and (item := self.spool.item(self, line, name, int(below[0]))):
+            return (*item, below[1])
+        return self, line, member
 
     def records(self) -> Iterator[tuple[int, Any]]:
         """Yield each record with its row."""
