@@ -24,6 +24,7 @@ from sqlalchemy import delete
 from api.app import create_app
 from api.db.database import Database
 from api.editing import transfer
+from api.editing.sources import opened
 from api.ledger import publish
 from api.settings import ROOT, Settings
 from api.web import keys
@@ -191,10 +192,11 @@ def bare_sql(folder: Path, count: int) -> float:
 def peak(paths: Sequence[str]) -> None:
     """Import files and print the peak memory of that, in KB."""
     database = Database(Settings.from_env())
-    files, ids, faults = transfer.read([Path(path) for path in paths])
-    result = transfer.load(database, files, ids)
-    if faults or result.faults:
-        raise SystemExit(str([*faults, *result.faults][:3]))
+    with opened(database, [Path(path) for path in paths]) as sources:
+        files, ids, faults = transfer.read(sources.taken)
+        result = transfer.load(database, files, ids)
+        if found := sources.with_faults([*faults, *result.faults]):
+            raise SystemExit(str(found[:3]))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 

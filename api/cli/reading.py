@@ -103,6 +103,8 @@ def opened_sources(database: Database, paths: Sequence[Path], options: Options) 
     except LookupError:
         raise click.BadParameter(f"{options.encoding!r} is not an encoding") from None
     with sources.opened(database, paths, options, sys.stdin.buffer) as opened:
+        if opened.mistakes:
+            raise click.UsageError("; ".join(opened.mistakes))
         for note in opened.notes[:MAX_NOTES]:
             click.echo(note)
         if (more := len(opened.notes) - MAX_NOTES) > 0:

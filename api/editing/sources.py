@@ -17,6 +17,7 @@ from api.editing.sheets.headers import Header, Kind
 from api.editing.sheets.names import Names
 from api.editing.sheets.reading import Options, Reading, Report, Sheet
 from api.editing.sheets.spool import Spool
+from api.ledger.index.matching import spelled
 from api.resources import BY_NAME
 
 # Bytes of standard input.
@@ -28,10 +29,11 @@ ANY = Kind(BY_NAME["cities"])
 
 @dataclass
 class Sources(Report):
-    """What can be imported, what was not taken, and the report of what was read."""
+    """What can be imported, what was not taken, options that are mistaken, and the report of what was read."""
 
     taken: list[Source] = field(default_factory=list)
     untaken: list[str] = field(default_factory=list)
+    mistakes: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -44,6 +46,7 @@ def opened(
         for path in paths:
             opening.add(path, standard_input)
         if opening.sheets:
+            opening.sources.mistakes = opening.mistakes()
             with database.reading() as session:
                 opening.read(Names(session, opening.nouns()))
         yield opening.sources
@@ -138,6 +141,20 @@ class _Opening:
             detail = f"no row has names of columns, such as {names}: name them with `--columns`"
             raise FileError(path, 0, detail)
         self.sheets.append(Sheet(path, shown, None, kind, header or Header(0), grid.notes))
+
+    def mistakes(self) -> list[str]:
+        """Return the options that no table has a use for, each with what it names."""
+        known = {name for sheet in self.sheets for name in headers.targets(sheet.kind).values()} | {headers.NOTHING}
+        columns = {spelled(name) for sheet in self.sheets for pair in sheet.header.names.items() for name in pair}
+        wrong = [
+            f'--columns "{name}={member}": no table has a member `{member}`'
+            for name, member in self.options.columns.items()
+            if member not in known
+        ]
+        wrong += [f"--set {member}: no table has such a member" for member in self.options.constants if member not in known]
+        return wrong + [
+            f"--fill-down {name}: no table has such a column" for name in self.options.fill_down if spelled(name) not in columns
+        ]
 
     def nouns(self) -> set[str]:
         """Return the nouns whose records the tables can name."""

@@ -103,3 +103,27 @@ def test_what_excel_makes_of_an_export(settings: Settings, tmp_path: Path, form:
     assert done.exit_code == 0, done.output
     assert ", 0 updated, " in done.output.splitlines()[-1]
     assert "0 created" in done.output.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        (("--columns", "Name=nam"), '--columns "Name=nam": no table has a member `nam`'),
+        (("--columns", "Name"), "Invalid value for '--columns': 'Name' is not of the form NAME=VALUE"),
+        (("--set", "county=US"), "--set county: no table has such a member"),
+        (("--fill-down", "Sate"), "--fill-down Sate: no table has such a column"),
+        (("--encoding", "utf-9"), "Invalid value: 'utf-9' is not an encoding"),
+    ],
+)
+def test_mistaken_options_are_refused(settings: Settings, tmp_path: Path, option: tuple[str, str], reason: str) -> None:
+    """An option that no table has a use for is refused, and nothing is read without it."""
+    path = write(tmp_path, "cities.csv", "Name,State,Country\nFresno,CA,US\n")
+    wrong = run(settings, "import", path, *option)
+    assert (wrong.exit_code, wrong.stderr.splitlines()[-1]) == (2, f"Error: {reason}")
+
+
+def test_an_encoding_can_be_named(settings: Settings, tmp_path: Path) -> None:
+    """A short text in an encoding that its letters do not tell is read as what it is said to be."""
+    path = write(tmp_path, "cities.csv", "Name,State,Country\nŁódź,,PL\n".encode("cp1250"))
+    done = run(settings, "import", path, "--encoding", "cp1250", "--dry-run")
+    assert f"{path}, row 2, id: `lodz-pl`, new" in done.output.splitlines()

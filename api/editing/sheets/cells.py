@@ -111,7 +111,7 @@ class Cells:
     def _is_one(self, item: fields.Field[Any], text: str, hints: Mapping[str, Any]) -> bool:
         """Tell whether a text with commas is the name of a record."""
         assert isinstance(item, Reference)
-        return bool(item.noun) and any(row.exact for row in self.names.directory(BY_NAME[str(item.noun)]).match(text, hints))
+        return bool(item.noun) and bool(self.names.directory(BY_NAME[str(item.noun)]).exact(text, hints))
 
 
 def _text(cell: Cell) -> str:

@@ -19,6 +19,8 @@ from api.schema.canonical import Content
 from api.schema.fields import is_slug
 from api.schema.resource import Resource
 
+# Names for which similar ones are looked up; a file with more of them is the wrong one.
+MOST_ASKED = 500
 # The numbers of a range of population.
 NUMBERS = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+")
 
@@ -32,6 +34,7 @@ class Names:
         self.directories: dict[str, Directory] = {}
         self.categories: dict[str, dict[str, Content]] = {}
         self.resolved: dict[tuple[str, str, str], str] = {}
+        self.asked = 0
 
     def directory(self, noun: Resource) -> Directory:
         """Return the names of a noun's records."""
@@ -73,15 +76,15 @@ class Names:
         directory = self.directory(noun)
         if text in directory.by_id:
             return text
-        candidates = directory.match(text, hints)
-        exact = [candidate.id for candidate in candidates if candidate.exact]
+        exact = [candidate.id for candidate in directory.exact(text, hints)]
         if len(exact) == 1:
             return exact[0]
         if is_slug(text) and not exact:
             return text
         if exact:
             raise ask(text, exact, "Several have that name: write the id.")
-        if candidates:
+        self.asked += 1
+        if candidates := directory.match(text, hints) if self.asked <= MOST_ASKED else []:
             raise ask(text, [row.id for row in candidates], _cure(noun, text, hints))
         raise Question(f"No {noun.singular} is called `{shorten(text)}`. {_cure(noun, text, hints)}")
 

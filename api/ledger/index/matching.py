@@ -112,14 +112,22 @@ class Directory:
 
         ``hints`` are members of the key, such as the state of a city. A city is also found by `Boston, Mass.`.
         """
+        return self.exact(text, hints) or self._similar(*self._told(text, hints))
+
+    def exact(self, text: str, hints: Mapping[str, Any] | None = None) -> list[Candidate]:
+        """Return the records that have a text as a name, as `match` does, without looking for similar names."""
+        name, known = self._told(text, hints)
+        return [Candidate(entry.id, entry.label, 1.0, exact=True) for entry in self._named(name) if _agrees(entry, known)]
+
+    def _told(self, text: str, hints: Mapping[str, Any] | None) -> tuple[str, Mapping[str, Any]]:
+        """Return the name in a text, and the members of the key that it and the hints tell."""
         known = {name: value for name, value in (hints or {}).items() if value is not None}
-        name = text
-        if "state" in key_of(self.noun):
-            name, state = split_city(text)
-            known |= {"state": state} if state else {}
-        exact = [entry for entry in self._named(name) if _agrees(entry, known)]
-        if exact:
-            return [Candidate(entry.id, entry.label, 1.0, exact=True) for entry in exact]
+        if "state" not in key_of(self.noun):
+            return text, known
+        name, state = split_city(text)
+        return name, {**known, **({"state": state} if state else {})}
+
+    def _similar(self, name: str, known: Mapping[str, Any]) -> list[Candidate]:
         wanted = spelled(name)
         matcher = difflib.SequenceMatcher(b=wanted, autojunk=False)
         scores: dict[str, float] = {}
