@@ -20,8 +20,8 @@ from api.editing.sheets.spool import Spool
 from api.ledger.index.matching import spelled
 from api.resources import BY_NAME
 
-# Bytes of standard input.
-MAX_INPUT = 1_000_000_000
+# Bytes of standard input, and those that are read at once.
+MAX_INPUT, PIECE = 1_000_000_000, 1_000_000
 STANDARD_INPUT, PLAIN = Path("-"), Options()
 # What a table is whose records are not read.
 ANY = Kind(BY_NAME["cities"])
@@ -63,7 +63,10 @@ class _Opening:
     def add(self, path: Path, standard_input: BinaryIO | None) -> None:
         """Add a file, the files of a folder, or standard input."""
         if path == STANDARD_INPUT and standard_input is not None:
-            self._file(self._stored(standard_input), path)
+            try:
+                self._file(self._stored(standard_input), path)
+            except FileError as error:
+                self.sources.faults.append(error.fault)
             return
         for file in sorted(path.iterdir()) if path.is_dir() else [path]:
             # A text is a table only if its name says so.
@@ -77,8 +80,10 @@ class _Opening:
         """Return a file with what standard input has."""
         path = self.folder / f"{self.options.kind}.{self.options.form}"
         with path.open("wb") as file:
-            while file.tell() < MAX_INPUT and (piece := standard_input.read(1_000_000)):
+            while piece := standard_input.read(PIECE):
                 file.write(piece)
+                if file.tell() > MAX_INPUT:
+                    raise FileError(STANDARD_INPUT, 0, f"it has more than {MAX_INPUT // 1_000_000:,} MB: save it as a file")
         return path
 
     def _file(self, path: Path, shown: Path) -> None:

@@ -64,7 +64,7 @@ MERGED: Rows = [
 ]
 ORGANIZATIONS: Rows = [
     ["Organization", "Type", "City", "Also called", None],
-    ["Parks Department", "City office", "Boston, Mass.", "BPD; Parks", None],
+    ["Parks Department", "City office", "Boston, Mass.", "BPD; Parks", "checked by Ada"],
     [None, None, None, None, None],
     ["State Broadband Office", "Government agency", None, None, None],
 ]

@@ -66,6 +66,7 @@ FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = tupl
         (rf"Q(?P<quarter>[1-4])\s*,?\s*{YEAR}", _quarter),
         (r"(?P<first>[12][0-9]{3})\s*(?:[-–—]|to)\s*(?P<last>[12][0-9]{3})", lambda m: f"{m['first']}/{m['last']}"),  # noqa: RUF001 - dashes
         (r"[12][0-9]{3}(-[0-9]{2}){2}[T ]00:00:00", lambda m: m[0][:10]),
+        (rf"{YEAR}\.0", lambda m: m["year"]),
     )
 )
 

@@ -113,7 +113,8 @@ def named_in(kind: Kind, columns: Mapping[str, str]) -> Iterator[str]:
 class Header:
     """The header of a sheet: its row and width, the member of each column by its place, and the name of each by its member.
 
-    ``unknown`` are columns that are no member, each with the name that was probably meant.
+    ``unknown`` are columns that are no member, each with the name that was probably meant. ``unnamed`` are the places of columns
+    without a name.
     """
 
     row: int
@@ -122,6 +123,7 @@ class Header:
     names: dict[str, str] = dataclasses.field(default_factory=dict)
     unknown: dict[str, str | None] = dataclasses.field(default_factory=dict)
     twice: list[str] = dataclasses.field(default_factory=list)
+    unnamed: set[int] = dataclasses.field(default_factory=set)
 
 
 def find(kind: Kind, head: Sequence[Row], mapping: Mapping[str, str]) -> Header | None:
@@ -139,6 +141,8 @@ def find(kind: Kind, head: Sequence[Row], mapping: Mapping[str, str]) -> Header 
     for place, cell in enumerate(best[1]):
         name = str(cell).strip()
         target = mapped.get(spelled(name), known.get(spelled(name)))
+        if not name:
+            header.unnamed.add(place)
         if not name or target == NOTHING:
             continue
         if target is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from api.editing.file_formats import value_of
@@ -50,6 +51,9 @@ def _rank(record: Record, text: str, _names: Names, _exported: bool) -> None:  #
         record.content["rank"] = None
         record.note("rank", text, None)
         return
+    number = value_of(text, Number())
+    if isinstance(number, Decimal) and number == number.to_integral_value():
+        text = str(int(number))
     placing = placings.read(text)
     if text != str(placing.rank):
         parts = [str(placing.rank or placing.placement), *(["tied"] if placing.tied else [])]

@@ -127,14 +127,21 @@ class Reading:
             place for place, member in header.columns.items() if {spelled(member), spelled(header.names[member])} & wanted
         ]
         above: dict[int, grids.Cell] = {}
+        unnamed: set[int] = set()
         for line, cells in self._below():
             self._check_width(line, cells)
             row = [*cells, *[""] * (header.width - len(cells))]
             has_own = any(row[place] != "" for place in header.columns if place not in filled)
+            unnamed |= {
+                place for place, cell in enumerate(row) if place >= header.width or place in header.unnamed if cell != ""
+            }
             for place in filled:
                 above[place] = row[place] = row[place] if row[place] != "" else above.get(place, "")
             if has_own and any(str(row[place]).strip() != header.names[member] for place, member in header.columns.items()):
                 yield line, row
+        if unnamed:
+            places = ", ".join(str(place + 1) for place in sorted(unnamed))
+            self.report.notes.append(f"{self.table}: no name is above what stands in column {places}, so it is not read")
 
     def _below(self) -> Iterator[grids.Row]:
         """Yield the rows below the header."""
