@@ -113,7 +113,7 @@ def named_in(kind: Kind, columns: Mapping[str, str]) -> Iterator[str]:
 class Header:
     """The header of a sheet: its row and width, the member of each column by its place, and the name of each by its member.
 
-    ``unknown`` are columns that are no member, each with the name that was probably meant. ``unnamed`` are the places of columns
+    ``unknown`` are columns that are no member, each with the name that was probably meant. ``unnamed`` are the places of those
     without a name.
     """
 

@@ -119,7 +119,8 @@ class Reader:
     def _identify(self, record: Record) -> None:
         """Give a record without an id that of the record with the same key, or make one."""
         content, noun = record.content, self.kind.noun
-        if content.get("id") is not None or record.questions:
+        asked = {member.partition(".")[0] for member, _ in record.questions}
+        if content.get("id") is not None or asked & {"id", noun.label.key, *key_of(noun)}:
             return
         content.pop("id", None)
         if lacking := [name for name in (*key_of(noun), noun.label.key) if self._needs(name) and content.get(name) is None]:
