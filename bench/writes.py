@@ -23,7 +23,8 @@ from sqlalchemy import delete
 
 from api.app import create_app
 from api.db.database import Database
-from api.editing import transfer
+from api.editing import entries
+from api.editing.imports import ImportOptions, load
 from api.editing.sources import opened
 from api.ledger import publish
 from api.settings import ROOT, Settings
@@ -193,8 +194,8 @@ def peak(paths: Sequence[str]) -> None:
     """Import files and print the peak memory of that, in KB."""
     database = Database(Settings.from_env())
     with opened(database, [Path(path) for path in paths]) as sources:
-        files, ids, faults = transfer.read(sources.taken)
-        result = transfer.load(database, files, ids)
+        files, ids, faults = entries.read(sources.taken)
+        result = load(database, files, ids, ImportOptions())
         if found := sources.with_faults([*faults, *result.faults]):
             raise SystemExit(str(found[:3]))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -122,3 +122,8 @@ def require_slug(_context: click.Context, _parameter: click.Parameter, value: st
     if not is_slug(value):
         raise click.BadParameter("use lower-case letters, digits and single hyphens")
     return value
+
+
+def require_id(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Return an id that an import printed. Raises `click.BadParameter` for a text that is none."""
+    return None if value is None else require_slug(context, parameter, value)

@@ -31,6 +31,8 @@ PRAGMAS = (
     "journal_size_limit = 64000000",
 )
 BEGIN_READ = {"sqlite": "BEGIN", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"}
+# For a transaction that writes to temporary tables only.
+BEGIN_PRIVATE = {"sqlite": "BEGIN", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ"}
 # Seconds that a transaction on PostgreSQL may wait for its next statement.
 IDLE_LIMIT = 60
 
@@ -46,6 +48,12 @@ def engine_for(settings: Settings, *, create: bool = False) -> Engine:
 def begin_read(connection: Connection) -> None:
     """Begin a transaction that only reads. Raises DBAPIError."""
     connection.info[BEGIN] = BEGIN_READ[connection.dialect.name]
+    connection.begin()
+
+
+def begin_private(connection: Connection) -> None:
+    """Begin a transaction that reads one state, and may write to temporary tables. Raises DBAPIError."""
+    connection.info[BEGIN] = BEGIN_PRIVATE[connection.dialect.name]
     connection.begin()
 
 

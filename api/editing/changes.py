@@ -7,10 +7,10 @@ from dataclasses import replace
 from sqlalchemy.orm import Session
 
 from api.editing import merging
-from api.editing.inputs import check_patch, content_of, merged, read, sendable
+from api.editing.inputs import check_patch, content_of, merged, read, salvaged, sendable
 from api.editing.operations import IMPORTS, Change, Operation, RecordKey, Refused
 from api.editing.staging import CHUNK
-from api.errors import ErrorList
+from api.errors import ErrorList, Item
 from api.ledger import publish
 from api.ledger.history import near_id
 from api.ledger.models import Op, Revision
@@ -115,15 +115,27 @@ def _change(session: Session, operation: Operation, id: str, old: Revision | Non
         is_allowed = _may_create(session, change, refused)
     if not is_allowed or operation.verb == "delete":
         return change if is_allowed else None
-    refused.items["invalid-body"] += operation.errors
+    errors = refused.items["invalid-body"]
+    earlier = len(errors)
+    errors += operation.errors
     change.data = operation.values
     if operation.verb in {"patch", "merge"} and not operation.errors:
         body = _completed(operation, change.before or {})
-        change.data = read(operation.resource, body, refused.items["invalid-body"], operation.pointer)
+        change.data = read(operation.resource, body, errors, operation.pointer)
     if change.data is None:
+        if operation.verb in IMPORTS:
+            _salvage(change, errors[earlier:], refused)
         return None
     change.content = content_of(operation.resource, change.data)
     return change
+
+
+def _salvage(change: Change, errors: Sequence[Item], refused: Refused) -> None:
+    """Keep the right values of a wrong record of a file, so that one report also has what it refers to in vain."""
+    operation = change.operation
+    wrong = {item["pointer"].removeprefix(f"{operation.pointer}/").partition("/")[0] for item in errors}
+    if isinstance(operation.body, dict) and (data := salvaged(operation.resource, operation.body, wrong)):
+        refused.salvaged.append(replace(change, data=data))
 
 
 def _completed(operation: Operation, before: Content) -> Content:

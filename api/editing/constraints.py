@@ -41,6 +41,14 @@ def check(session: Session, staging: Staging, coming: Mapping[str, AbstractSet[s
         checks.referrers(reference)
 
 
+def check_references(session: Session, staging: Staging, coming: Mapping[str, AbstractSet[str]], refused: Refused) -> None:
+    """Add an error for each key that is missing, and for nothing else: the changes are refused for another reason."""
+    checks = _Checks(session, staging, coming, refused)
+    for reference in references():
+        if rows := staging.rows_of(reference.table.name):
+            checks.references(reference, rows)
+
+
 @dataclass(frozen=True)
 class _Checks:
     """The checks of some changes, by the kind of constraint."""

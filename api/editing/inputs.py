@@ -6,6 +6,7 @@ cannot be sent.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import cache, partial
 from typing import Any, cast
 
@@ -114,6 +115,20 @@ def read(resource: Resource, content: Any, errors: ErrorList, pointer: str = "")
     faults = [] if data is None else list(_broken_rules(_schema(resource), data, pointer))
     _add(errors, faults)
     return None if faults else data
+
+
+def salvaged(resource: Resource, content: Any, wrong: AbstractSet[str]) -> dict[str, Any] | None:
+    """Return the values of a record's other members if these are ``wrong``; null or empty where there is none, None if all are.
+
+    What such a record refers to can be checked together with what is wrong.
+    """
+    schema = _schema(resource)
+    rest = {name: value for name, value in content.items() if name in schema.fields and name not in wrong}
+    try:
+        data: dict[str, Any] = schema.load(rest, partial=True)
+    except ValidationError:
+        return None
+    return {field.attribute or name: [] if is_list(field) else None for name, field in schema.fields.items()} | data
 
 
 def check_patch(resource: Resource, patch: Any, errors: ErrorList, pointer: str = "") -> None:

@@ -11,6 +11,7 @@ from api.editing.staging import chunks
 from api.errors import shorten
 from api.ledger.models import Op, Revision
 from api.schema.canonical import Content
+from api.schema.fields import MAX_INTEGER
 
 # Characters of a value in a refusal.
 MAX_SHOWN = 200
@@ -41,8 +42,9 @@ def bases(
 
 def refuse_deleted(change: Change, old: Revision, refused: Refused) -> None:
     """Refuse a record of a file that was deleted after the file was exported."""
+    deleted = f"was deleted{by(old, refused.published)} after the file was exported"
     detail = (
-        f"The {change.operation.resource.singular} `{change.id}` was deleted{_by(old, refused)} after the file was exported. "
+        f"The {change.operation.resource.singular} `{change.id}` {deleted}. "
         "To create it again, leave out its `version`, or import with `--overwrite`."
     )
     refused.value(change.operation, "/version", "outdated", detail, problem="conflict")
@@ -67,8 +69,9 @@ def merged(session: Session, change: Change, base: Revision | None, refused: Ref
         if edited != former != now != edited:
             has_conflict = True
             values = [shorten(shown(value), MAX_SHOWN) for value in (former, now, edited)]
+            other = by(_last_change(session, base, member), refused.published)
             detail = (
-                f"{name} was changed{_by(_last_change(session, base, member), refused)} after the file was exported, from "
+                f"{name} was changed{other} after the file was exported, from "
                 f"{values[0]} to {values[1]}; the file has {values[2]}. To keep the change, write its value into the file; to "
                 "undo it, import with `--overwrite`."
             )
@@ -86,9 +89,9 @@ def _last_change(session: Session, base: Revision, member: str) -> Revision:
     return result
 
 
-def _by(revision: Revision, refused: Refused) -> str:
-    """Return who made a revision, and when, as the end of a clause."""
-    if revision.version > refused.published:
+def by(revision: Revision, published: int = MAX_INTEGER) -> str:
+    """Return who made a revision, and when, as the end of a clause; ``published`` is the last version that clients can see."""
+    if revision.version > published:
         return " by SQL"
     author = f" by `{revision.author}`" if revision.author else ""
-    return f" in version {revision.version}{author}"
+    return f" in version {revision.version}{author} on {revision.changed_at:%Y-%m-%d at %H:%M} UTC"

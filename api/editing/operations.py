@@ -125,6 +125,8 @@ class Refused:
         self.most, self.published = most, MAX_INTEGER
         self.items: dict[str, ErrorList] = defaultdict(lambda: ErrorList(most))
         self.members: dict[str, Any] = {}
+        # Records of files that are wrong, with those of their values that are right.
+        self.salvaged: list[Change] = []
 
     @property
     def full(self) -> bool:

@@ -17,7 +17,7 @@ from api.editing.operations import Change, Operation, Refused
 from api.editing.rules import Rules
 from api.editing.staging import Staging, staged
 from api.errors import ProblemError, error_item
-from api.ledger import publish
+from api.ledger import head, publish
 from api.ledger.models import Revision
 from api.ledger.rendering import quick_hash
 from api.schema.resource import Resource
@@ -35,12 +35,17 @@ class Outcome:
 class Writer:
     """One transaction: applies operations, in one call or several, and publishes them as one commit."""
 
-    def __init__(self, session: Session, *, coming: Mapping[str, AbstractSet[str]] | None = None) -> None:
-        """Lock the ledger's head; ``coming`` are ids, by noun, of records that later calls of `apply` create."""
+    def __init__(
+        self, session: Session, *, coming: Mapping[str, AbstractSet[str]] | None = None, is_rehearsal: bool = False
+    ) -> None:
+        """Lock the ledger's head, unless nothing will be published.
+
+        ``coming`` are ids, by noun, of records that later calls of `apply` create.
+        """
         self.session, self.coming = session, coming or {}
         self.checked: set[bytes] = set()
         self.rules = Rules(session)
-        settled = publish.settle(session)
+        settled = _unchanged(session) if is_rehearsal else publish.settle(session)
         # A refusal takes back what was published here, so it must not name these versions.
         self.published = settled.before
         # Records that raw SQL broke keep their last revision, and are not the fault of this writer.
@@ -79,6 +84,11 @@ class Writer:
         return publication
 
 
+def _unchanged(session: Session) -> publish.Publication:
+    version = head.state(session).version
+    return publish.Publication(version, version)
+
+
 def examined(
     session: Session, operations: Sequence[Operation], refused: Refused, coming: Mapping[str, AbstractSet[str]]
 ) -> tuple[list[Change], Staging]:
@@ -88,6 +98,7 @@ def examined(
     # A reference to a record that was refused for another reason is not a second error.
     coming = _with_ids_of(operations, coming) if refused else coming
     constraints.check(session, staging, coming, refused)
+    constraints.check_references(session, staged(refused.salvaged), coming, refused)
     return changes, staging
 
 

@@ -176,6 +176,7 @@ def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
             0,
             f"Records: 0 created, 0 updated, {SEEDED} unchanged; the dataset is at version {SEEDED}.",
         ),
+        DATA + "diff FOLDER": (0, "Records that differ: 0."),
         DATA + "template initiatives FOLDER": (0, f"{tmp_path / 'out'}/initiatives.xlsx"),
         DATA + MAPPED: (0, "Records: 2 created, 0 updated, 0 unchanged; this was a dry run: nothing was written."),
         REVALIDATION: (0, "304"),

@@ -15,7 +15,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from api.db.database import Database
-from api.editing import transfer
+from api.editing import entries, exports
 from api.editing.file_faults import FileError
 from api.editing.file_formats import FILE_FORMATS, MAX_RECORD, TOO_LONG, WINDOW, WRITTEN, value_of
 from api.editing.files import names_of, records_of
@@ -151,7 +151,7 @@ def test_json_is_read_through_a_window_of_any_size(tmp_path: Path, size: int, mo
 def test_an_id_twice(tmp_path: Path) -> None:
     """An id is in one file once."""
     paths = [write(tmp_path, "cities.json", [city("a-ca"), city("a-ca")]), write(tmp_path, "cities.yaml", [city("a-ca")])]
-    _, _, faults = transfer.read(paths)
+    _, _, faults = entries.read(paths)
     assert [(Path(str(fault.file)).name, fault.line, fault.field) for fault in faults] == [
         ("cities.json", 1, "id"),
         ("cities.yaml", 1, "id"),
@@ -220,7 +220,7 @@ def test_reading_stops_at_what_is_broken(tmp_path: Path) -> None:
 
 def test_spreadsheets_read_what_is_exported(database: Database, tmp_path: Path) -> None:
     """An exported CSV is the one that the API streams, but for what the ledger adds."""
-    transfer.export(database, tmp_path, "csv")
+    exports.export(database, tmp_path, "csv")
     with (tmp_path / "initiatives.csv").open(encoding="utf-8", newline="") as file:
         rows: Sequence[dict[str, str]] = list(csv.DictReader(file))
     with serving(replace(database.settings)) as app:

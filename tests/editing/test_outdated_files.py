@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select, text, update
 
 from api.db.database import Database
-from api.editing import transfer
+from api.editing import exports
 from api.editing.file_formats import FILE_FORMATS
 from api.editing.files import FileRecord, records_of
 from api.ledger.models import Revision
@@ -24,7 +24,7 @@ CITIES, SEATTLE, BOSTON = BY_NAME["cities"], "seattle-wa", "boston-ma"
 
 def exported(database: Database, folder: Path, form: str = "csv") -> Path:
     """Export the cities; returns the file."""
-    (path,) = transfer.export(database, folder, form, [CITIES])
+    (path,) = exports.export(database, folder, form, [CITIES])
     return path
 
 
@@ -44,6 +44,13 @@ def colleague(database: Database, id: str, **members: Any) -> int:
     with publishing(database) as session:
         session.execute(update(CITIES.model).where(CITIES.model.id == id).values(**members))
     return head(database)
+
+
+def moment(database: Database, version: int) -> str:
+    """Return when a version was made, as faults say it."""
+    with database.reading() as session:
+        changed_at = session.scalars(select(Revision.changed_at).where(Revision.version == version)).one()
+    return f" on {changed_at:%Y-%m-%d at %H:%M} UTC"
 
 
 def city(database: Database, id: str) -> dict[str, Any]:
@@ -92,8 +99,8 @@ def test_the_same_member_is_refused(database: Database, tmp_path: Path) -> None:
     edit(path, SEATTLE, summary="Mine.")
     assert said(load(database, path), tmp_path) == [
         (
-            f"cities.csv, row 7, column summary: The city `seattle-wa` was changed in version {version} after the file was exported, from "
-            f'{json.dumps(was)} to "Theirs."; the file has "Mine.". To keep the change, write its value into the file; to undo it, '
+            f"cities.csv, row 7, column summary: The city `seattle-wa` was changed in version {version}{moment(database, version)} "
+            f'after the file was exported, from {json.dumps(was)} to "Theirs."; the file has "Mine.". To keep the change, write its value into the file; to undo it, '
             "import with `--overwrite`."
         )
     ]
@@ -119,8 +126,8 @@ def test_a_deleted_record_stays_deleted(database: Database, tmp_path: Path) -> N
     version = head(database)
     assert said(load(database, path), tmp_path) == [
         (
-            f"cities.csv, row 2, column version: The city `a-ca` was deleted in version {version} after the file was exported. To create it "
-            "again, leave out its `version`, or import with `--overwrite`."
+            f"cities.csv, row 2, column version: The city `a-ca` was deleted in version {version}{moment(database, version)} "
+            "after the file was exported. To create it again, leave out its `version`, or import with `--overwrite`."
         )
     ]
     edit(path, "a-ca", version=None)

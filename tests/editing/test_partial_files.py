@@ -88,7 +88,7 @@ def test_a_new_record_needs_what_is_required(database: Database, tmp_path: Path)
 
 
 def test_a_dry_run_shows_each_change(database: Database, tmp_path: Path) -> None:
-    """A dry run has a line for each new record and for each changed member, with its value before and after."""
+    """A dry run has a line for each new record and for each member with another value, before and after."""
     before = documents(database, "initiatives")[RICH]["summary"]
     rows = f'id,city,title,summary,status\n{RICH},los-angeles-ca,MyLA311,"Two\nlines.",pilot\na,boston-ma,T,S,pilot\n'
     lines: list[str] = []
@@ -97,4 +97,8 @@ def test_a_dry_run_shows_each_change(database: Database, tmp_path: Path) -> None
         f'initiatives.csv, row 2: {RICH}: status: "in_operation" -> "pilot"',
         f'initiatives.csv, row 2: {RICH}: summary: {json.dumps(before)} -> "Two\\nlines."',
         "initiatives.csv, row 3: a: created",
+        'initiatives.csv, row 3: a: city: null -> "boston-ma"',
+        'initiatives.csv, row 3: a: status: null -> "pilot"',
+        'initiatives.csv, row 3: a: summary: null -> "S"',
+        'initiatives.csv, row 3: a: title: null -> "T"',
     ]

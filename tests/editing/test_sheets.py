@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from api.db.database import Database
-from api.editing import transfer
+from api.editing import exports
 from api.editing.sheets import grids
 from api.resources import BY_NAME
 from api.settings import Settings
@@ -60,7 +60,7 @@ def test_a_list_has_a_table_of_its_own(database: Database, tmp_path: Path) -> No
 
 def test_exports_have_tables_of_lists(database: Database, tmp_path: Path) -> None:
     """An exported list of objects is in a table of its own, so that a spreadsheet shows no JSON."""
-    transfer.export(database, tmp_path, "csv", [BY_NAME["initiatives"]])
+    exports.export(database, tmp_path, "csv", [BY_NAME["initiatives"]])
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "initiatives.csv",
         "initiatives.metrics.csv",

@@ -9,7 +9,7 @@ import yaml
 from sqlalchemy import select, text
 
 from api.db.database import Database
-from api.editing import transfer
+from api.editing import exports, imports
 from api.editing.file_formats import WRITTEN
 from api.editing.files import names_of, records_of
 from api.editing.inputs import members
@@ -42,7 +42,7 @@ def hashes(database: Database) -> dict[tuple[str, str], str | None]:
 @forms
 def test_what_is_exported_is_imported(database: Database, empty: Database, tmp_path: Path, form: str) -> None:
     """All that there is, written and read in any form, is the same documents, to the hash, in one commit."""
-    counts = transfer.export(database, tmp_path / "out", form)
+    counts = exports.export(database, tmp_path / "out", form)
     assert {path.name: count for path, count in counts.items()} == {
         f"{row.name}.{form}": sum(kind == row.name for kind, _ in hashes(database)) for row in RESOURCES
     }
@@ -70,7 +70,7 @@ def test_a_world_of_odd_texts_comes_back(  # noqa: PLR0913, PLR0917 - fixtures
     with opened(store.copy(bare)) as world:
         oracle.fill(world, 1)
         tidy(world)
-        transfer.export(world, tmp_path / "out", form)
+        exports.export(world, tmp_path / "out", form)
         assert load(empty, tmp_path / "out", overwrite=True).faults == []
         # A random survey counts its priorities with gaps, which its list of them does not have.
         kept, there = ({key: hash for key, hash in hashes(one).items() if key[0] != "priorities"} for one in (empty, world))
@@ -127,7 +127,7 @@ def test_upsert(database: Database, tmp_path: Path) -> None:
 
 def test_references_go_to_any_file_and_back(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Records refer to those of later files and of later pieces of the same file."""
-    monkeypatch.setattr(transfer, "CHUNK", 2)
+    monkeypatch.setattr(imports, "CHUNK", 2)
     members = {"city": "fresno-ca", "summary": "S", "status": "pilot"}
     rows = [
         {"id": f"fresno-ca-{n}", "title": str(n), "parent": f"fresno-ca-{n + 1}" if n < 6 else None, **members}
@@ -168,7 +168,7 @@ BROKEN = {
     "cities.yaml": (YAML, ["cities.yaml:7: nam: `nam` is not a member here; did you mean `name`? (allowed: id, name, state, country, state_capital, summary, location, aliases, identifiers)", "cities.yaml:7: name: `name` is missing."]),
     "cities.json": ('[\n {"id": "a-ca", "name": "A", "state": "ca", "country": "US"},\n {"id": "b-wa",\n  "name": 5, "state": "WA", "country": "US"}\n]', ["cities.json:2: state: `state`: String does not match expected pattern. ({'pattern': '^[A-Z0-9]{1,3}$'})", "cities.json:3: name: `name`: Not a valid string."]),
     "priorities.ndjson": ('{"id": "a", "name": "A", "description": "D", "surveys": []}\n\n{"id": "b", "name": "Cybersecurity", "description": "D"}\n', ["priorities.ndjson:3: name: `name` is that of the priority `cybersecurity`."]),
-    "initiatives.csv": ('id,city,title,summary,status,metrics\r\na,boston-ma,T,S,pilot,\r\nb,bostn-ma,T2,"S\r\n2",pilot,[1]\r\nc,boston-ma,T3,S,piloted,\r\n', ["initiatives.csv, row 3, column metrics: `metrics/0` is an object.", "initiatives.csv, row 4, column status: `piloted`: is it `pilot`? Write one of `planned`, `draft`, `in_development`, `pilot`, `in_operation`, `completed`."]),
+    "initiatives.csv": ('id,city,title,summary,status,metrics\r\na,boston-ma,T,S,pilot,\r\nb,bostn-ma,T2,"S\r\n2",pilot,[1]\r\nc,boston-ma,T3,S,piloted,\r\n', ["initiatives.csv, row 3, column city: There is no city `bostn-ma`; did you mean `boston-ma`?", "initiatives.csv, row 3, column metrics: `metrics/0` is an object.", "initiatives.csv, row 4, column status: `piloted`: is it `pilot`? Write one of `planned`, `draft`, `in_development`, `pilot`, `in_operation`, `completed`."]),
     "sources.json": ('{"data": [{"id": "a", "label": "T", "type": "article", "language": "en", "text_sha256": "0"}]}', ["sources.json:1: text_sha256: `text_sha256`: String does not match expected pattern. ({'pattern': '^[0-9a-f]{64}$'})"]),
 }  # fmt: skip
 
@@ -221,15 +221,15 @@ def test_an_export_is_one_state(database: Database, tmp_path: Path) -> None:
 
     done: list[int] = []
     folder = tmp_path / "out"
-    transfer.export(database, folder, "ndjson", RESOURCES, interfere)
+    exports.export(database, folder, "ndjson", RESOURCES, interfere)
     assert '!"' not in (folder / "initiatives.ndjson").read_text("utf-8")
-    transfer.export(database, folder, "ndjson")
+    exports.export(database, folder, "ndjson")
     assert '!"' in (folder / "initiatives.ndjson").read_text("utf-8")
 
 
 def test_a_failed_export_leaves_the_old_files(database: Database, tmp_path: Path) -> None:
     """When an export fails half-way, all files are what they were, and nothing else is there."""
-    transfer.export(database, tmp_path, "json")
+    exports.export(database, tmp_path, "json")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     calls = iter(range(100))
 
@@ -240,5 +240,5 @@ def test_a_failed_export_leaves_the_old_files(database: Database, tmp_path: Path
     with publishing(database) as session:
         session.execute(text("update surveys set summary = 'Other.'"))
     with pytest.raises(OSError, match="no space"):
-        transfer.export(database, tmp_path, "json", RESOURCES, fail)
+        exports.export(database, tmp_path, "json", RESOURCES, fail)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -22,7 +22,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import select, text
 
 from api.db.database import Database
-from api.editing import transfer
+from api.editing import entries, imports
+from api.editing.imports import ImportOptions
 from api.ledger import publish
 from api.ledger.models import Revision
 from api.ledger.verify import verify
@@ -280,8 +281,8 @@ class Model(RuleBasedStateMachine):
         ]
         path = type(self).folder / "cities.json"
         path.write_text(json.dumps(cities), encoding="utf-8")
-        files, ids, faults = transfer.read([path])
-        imported = transfer.load(self.database, files, ids)
+        files, ids, faults = entries.read([path])
+        imported = imports.load(self.database, files, ids, ImportOptions())
         after = {**{id: city["name"] for id, city in self.there.items()}, **rows}
         clash = len(set(after.values())) < len(after)
         assert (faults, bool(imported.faults)) == ([], clash)

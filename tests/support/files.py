@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from api.db.database import Database
-from api.editing import transfer
+from api.editing import entries, imports
 from api.editing.files import records_of
+from api.editing.imports import ImportOptions
+from api.editing.reports import Imported
 from api.editing.sources import opened
 from api.schema.formats import cell
 from api.settings import ROOT
@@ -15,16 +17,17 @@ from api.settings import ROOT
 SEEDS = ROOT / "seeds" / "digital-cities-2024"
 
 
-def load(database: Database, *paths: Path, dry_run: bool = False, **options: Any) -> transfer.Imported:
-    """Import files; ``options`` are those of `transfer.load`."""
+def load(database: Database, *paths: Path, dry_run: bool = False, **options: Any) -> Imported:
+    """Import files; ``options`` are those of an import."""
     with opened(database, paths) as sources:
-        files, ids, faults = transfer.read(sources.taken)
-        imported = transfer.load(database, files, ids, dry_run=dry_run or bool(faults or sources.faults), **options)
+        files, ids, faults = entries.read(sources.taken)
+        how = ImportOptions(dry_run=dry_run or bool(faults or sources.faults), **options)
+        imported = imports.load(database, files, ids, how)
         imported.faults[:] = sources.with_faults([*faults, *imported.faults])
     return imported
 
 
-def said(imported: transfer.Imported, folder: Path) -> list[str]:
+def said(imported: Imported, folder: Path) -> list[str]:
     """Return the faults, without the folder."""
     return [str(fault).removeprefix(f"{folder}/") for fault in imported.faults]
 

@@ -1,0 +1,185 @@
+"""Imports: the records of files are checked, and written as one commit, or as many pieces under one import id.
+
+A small import is one commit. A larger one is rehearsed first, on private copies of the tables, so that every fault is found
+while others write. Then it is published in pieces, and each of them keeps other writers waiting for a moment only. If it is
+interrupted, the same command goes on: what is published already is unchanged.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+
+from sqlalchemy.exc import IntegrityError
+
+from api.db.database import Database
+from api.editing import entries as listed
+from api.editing.changes import checked
+from api.editing.entries import Entry, Missing, operation_of
+from api.editing.file_faults import FileFault
+from api.editing.files import FileRecord, Source, noun_of, records_of
+from api.editing.operations import Refused
+from api.editing.rehearsal import rehearsing
+from api.editing.reports import Imported, StepProgress, differences, faults_of, unseen
+from api.editing.writer import Writer
+
+# The time of a commit, with its publication, as a multiple of that of its rehearsal, on both databases.
+PUBLISHING = 2
+# Records of an import that is one commit, and of what is checked and written at once.
+ONE_COMMIT = CHUNK = 1_000
+# Records of the first piece of a larger import, and of the smallest one; seconds that a piece may take, which others wait.
+FIRST_PIECE, LEAST_PIECE, SECONDS = 200, 20, 0.4
+# Faults of a chunk: all of them, because a curator mends a file as a whole.
+MAX_FAULTS = 100_000
+MOVED = "a unique value moves from one record to another: take it from the first in an import of its own"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """What an import does.
+
+    Members that a record lacks keep their values, or become empty with ``replace``. What others changed since a record was
+    exported is kept, or undone with ``overwrite``. ``delete_missing``: records that are in no file are deleted, of each noun
+    that has a file. ``atomic``: one commit, however large it is. ``import_id`` names the commits of an import in pieces.
+    ``report`` is called with a line about each change, and ``warn`` with what is to be known before it is done.
+    """
+
+    message: str | None = None
+    author: str | None = None
+    replace: bool = False
+    overwrite: bool = False
+    delete_missing: bool = False
+    dry_run: bool = False
+    atomic: bool = False
+    import_id: str | None = None
+    progress: StepProgress = unseen
+    report: Callable[[str], None] = unseen
+    warn: Callable[[str], None] = unseen
+
+
+def load(database: Database, files: Sequence[Source], ids: Mapping[str, AbstractSet[str]], options: ImportOptions) -> Imported:
+    """Create and update the records of files; if there are faults, find all of them and write nothing.
+
+    ``files`` and ``ids`` are what `entries.read` returned. Raises DBAPIError.
+    """
+    total = sum(map(len, ids.values()))
+    missing, faults = listed.missing(database, files, ids, overwrite=options.overwrite) if options.delete_missing else ([], [])
+    if total + len(missing) <= ONE_COMMIT:
+        return _carried_out(database, _entries(files, missing), ids, options, faults)
+    begun = time.monotonic()
+    with rehearsing(database) as session:
+        result = _written(Writer(session, coming=ids, is_rehearsal=True), _entries(files, missing), options)
+    result.faults += faults
+    if result.faults or options.dry_run:
+        return result
+    if options.atomic:
+        seconds = round(PUBLISHING * (time.monotonic() - begun))
+        options.warn(f"Other writers will wait for about {max(1, seconds)} seconds.")
+        return _carried_out(database, _entries(files, missing), ids, replace(options, report=unseen), [])
+    return _in_pieces(database, _entries(files, missing), replace(options, report=unseen))
+
+
+def _entries(files: Sequence[Source], missing: Iterable[Missing]) -> Iterator[Entry]:
+    return itertools.chain(itertools.chain.from_iterable(map(records_of, files)), missing)
+
+
+def _carried_out(  # noqa: PLR0913 - what is known of a commit
+    database: Database,
+    entries: Iterable[Entry],
+    ids: Mapping[str, AbstractSet[str]],
+    options: ImportOptions,
+    faults: Sequence[FileFault],
+    *,
+    is_piece: bool = False,
+) -> Imported:
+    """Write all entries as one commit, unless there are faults."""
+    with database.writing() as session:
+        writer = Writer(session, coming=ids)
+        result = _written(writer, entries, options, is_piece=is_piece)
+        result.faults += faults
+        if not result.faults:
+            _publish(writer, result, options)
+        if result.faults or options.dry_run:
+            session.rollback()
+    return result
+
+
+def _publish(writer: Writer, result: Imported, options: ImportOptions) -> None:
+    def progress(count: int) -> None:
+        options.progress("publish", count)
+
+    reason = options.message or "import"
+    try:
+        known = {"import_id": options.import_id} if options.import_id else {}
+        result.version = writer.publish(reason=reason, author=options.author, progress=progress, **known).version
+    except IntegrityError:
+        result.faults.append(FileFault(result.lines[-1][0], 1, "", MOVED))
+
+
+def _in_pieces(database: Database, entries: Iterator[Entry], options: ImportOptions) -> Imported:
+    """Publish entries that were rehearsed, piece by piece.
+
+    A piece can break a rule that a later record mends, such as one about equal ranks: then it takes in more records, up to all.
+    """
+    result, piece, size = Imported(), list[Entry](), FIRST_PIECE
+    while True:
+        piece += itertools.islice(entries, size - len(piece))
+        if not piece:
+            return result
+        begun = time.monotonic()
+        coming: dict[str, set[str]] = {}
+        for entry in piece:
+            if isinstance(entry, FileRecord):
+                coming.setdefault(noun_of(entry.file).name, set()).add(entry.content["id"])
+        part = _carried_out(database, piece, coming, replace(options, progress=unseen), [], is_piece=True)
+        if part.faults and len(piece) == size:
+            size *= 2
+            continue
+        result.statuses += part.statuses
+        result.faults += part.faults
+        if part.faults:
+            return result
+        result.version = part.version
+        options.progress("publish", len(piece))
+        seconds, piece = time.monotonic() - begun, []
+        size = max(LEAST_PIECE, min(CHUNK, int(size * SECONDS / max(seconds, SECONDS / 2))))
+        # SQLite gives its lock to whoever asks at the right moment, and those who wait ask ten times a second.
+        time.sleep(min(seconds, SECONDS))
+
+
+def _written(writer: Writer, entries: Iterable[Entry], options: ImportOptions, *, is_piece: bool = False) -> Imported:
+    """Write entries, chunk by chunk, and return the result with every fault, also of rules that all of them break together.
+
+    Members that other records decide are not checked in a piece, because those records may come in another.
+    """
+    result = Imported()
+    entries = iter(entries)
+    try:
+        while chunk := list(itertools.islice(entries, CHUNK)):
+            _write_chunk(writer, chunk, result, options)
+    except IntegrityError:
+        result.faults.append(FileFault(chunk[0].file, chunk[0].line or 1, "", MOVED))
+    if not result.faults:
+        refused = Refused(MAX_FAULTS)
+        writer.rules.check(refused)
+        if not is_piece:
+            result.derived.check(writer.session, refused)
+        result.faults += faults_of(refused, result)
+    return result
+
+
+def _write_chunk(writer: Writer, chunk: Sequence[Entry], result: Imported, options: ImportOptions) -> None:
+    refused, verb = Refused(MAX_FAULTS), "replace" if options.replace else "merge"
+    operations = []
+    for number, entry in enumerate(chunk, len(result.lines)):
+        operation = operation_of(entry, f"/{number}", refused, verb=verb, overwrite=options.overwrite)
+        operations.append(result.derived.taken(operation))
+    result.lines += [(entry.file, entry.line) for entry in chunk]
+    changes = writer.apply(checked(operations, refused), refused)
+    result.statuses.update(change.status for change in changes)
+    result.faults += faults_of(refused, result)
+    writer.session.expunge_all()
+    for line in (line for change in changes for line in differences(change, result)):
+        options.report(line)
+    options.progress("write", len(changes))

@@ -1,0 +1,58 @@
+"""What an import or an export tells: how far it is, what it changed, member by member, and what was wrong."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from api.editing.derived import Derived
+from api.editing.file_faults import FileFault, place
+from api.editing.files import Source
+from api.editing.operations import Change, Refused, shown
+from api.errors import Item
+
+# Is called with the name of a step and the number of records that it has finished.
+StepProgress = Callable[[str, int], None]
+
+
+def unseen(*_told: object) -> None:
+    """Show nothing."""
+
+
+@dataclass
+class Imported:
+    """The result of an import: the number of records by status, every fault, and the version if anything was published.
+
+    ``lines`` has the file and the line of each record, whose number in the import is its JSON Pointer. ``derived`` are the
+    members that other records decide.
+    """
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    faults: list[FileFault] = field(default_factory=list)
+    version: int = 0
+    lines: list[tuple[Source, int]] = field(default_factory=list)
+    derived: Derived = field(default_factory=Derived)
+
+
+def differences(change: Change, result: Imported) -> Iterator[str]:
+    """Yield a line for a record that comes or goes, and one for each of its members with another value."""
+    start = f"{place(*result.lines[int(change.operation.pointer[1:])])}: {change.id}"
+    if change.status in {"created", "deleted"}:
+        yield f"{start}: {change.status}"
+    for name in sorted(change.changed):
+        before, after = ((content or {}).get(name) for content in (change.before, change.content))
+        if name != "id" and (before or after or change.status == "updated"):
+            yield f"{start}: {name}: {shown(before)} -> {shown(after)}"
+
+
+def faults_of(refused: Refused, result: Imported) -> list[FileFault]:
+    """Return errors as faults of the files; a pointer begins with the number of the record in the import."""
+    faults = [_fault(item, result) for items in refused.items.values() for item in items]
+    return sorted(faults, key=lambda fault: (str(fault.file), fault.line, fault.field))
+
+
+def _fault(item: Item, result: Imported) -> FileFault:
+    _, number, *rest = item["pointer"].split("/", 2)
+    file, line = result.lines[int(number)]
+    allowed = item.get("allowed")
+    cure = f" (allowed: {', '.join(map(str, allowed))})" if isinstance(allowed, list) else f" ({allowed})" if allowed else ""
+    return FileFault(file, line, "/".join(rest), f"{item['detail']}{cure}")

@@ -1,0 +1,176 @@
+"""Large imports: rehearsed as a whole, published in pieces that others can write between, and resumed after an interruption."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, text
+
+from api.db.database import Database
+from api.db.turns import turn
+from api.editing.imports import CHUNK, FIRST_PIECE, ONE_COMMIT
+from api.ledger.models import Revision
+from api.ledger.verify import verify
+from tests.support.databases import SQLITE_FIRST, head, publishing
+from tests.support.files import city, load, said, write
+
+MANY = ONE_COMMIT + 50
+
+
+def many(folder: Path, *last: dict[str, Any]) -> Path:
+    """Write a file with more cities than one commit takes, and some more records at its end."""
+    rows = [*(city(f"city-{number}-ca") for number in range(MANY)), *last]
+    return write(folder, "cities.ndjson", "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def commits(database: Database, after: int) -> list[int]:
+    """Return the number of revisions of each commit after a version."""
+    statement = select(func.count()).where(Revision.version > after).group_by(Revision.commit_version)
+    with database.reading() as session:
+        return list(session.scalars(statement.order_by(Revision.commit_version)))
+
+
+def test_a_large_import_is_published_in_pieces(database: Database, tmp_path: Path) -> None:
+    """Its commits are small, together they have all records, and the data verifies; `atomic` makes one."""
+    before = head(database)
+    imported = load(database, many(tmp_path))
+    assert (imported.faults, dict(imported.statuses), imported.version) == ([], {"created": MANY}, before + MANY)
+    sizes = commits(database, before)
+    assert (sizes[0], sum(sizes), max(sizes) <= CHUNK) == (FIRST_PIECE, MANY, True)
+    with database.reading() as session:
+        assert list(verify(session)) == []
+
+
+@SQLITE_FIRST
+def test_an_atomic_import_is_one_commit(database: Database, tmp_path: Path) -> None:
+    """Before it begins, it says how long others will wait."""
+    before, warnings = head(database), list[str]()
+    assert load(database, many(tmp_path), atomic=True, warn=warnings.append).faults == []
+    assert commits(database, before) == [MANY]
+    assert [line.rstrip(".").rpartition(" ")[2] for line in warnings] == ["seconds"]
+
+
+def test_a_large_import_with_a_fault_writes_nothing(database: Database, tmp_path: Path) -> None:
+    """All faults are found before the first piece, those of the last record and those between records, and nothing is noted."""
+    before = head(database)
+    path = many(tmp_path, city("last-ca", state="ca"), city("other-ca", name="City 3 ca"), city("third-ca", country=None))
+    faults = said(load(database, path), tmp_path)
+    assert [fault.partition(": ")[0] for fault in faults] == [f"cities.ndjson:{MANY + 1}", f"cities.ndjson:{MANY + 3}"]
+    with database.reading() as session:
+        assert session.scalar(text("select count(*) from cities where id like 'city-%'")) == 0
+        assert session.scalar(text("select count(*) from ledger_dirty")) == 0
+    assert head(database) == before
+
+
+@SQLITE_FIRST
+def test_a_rehearsal_leaves_the_data_alone(database: Database, tmp_path: Path) -> None:
+    """A dry run of many records writes nothing, and others write while it runs, which a dry run of few does not let them."""
+    answers = list[int]()
+
+    def write_meanwhile(step: str, _count: int) -> None:
+        if step == "write" and not answers:
+            with publishing(database) as session:
+                session.execute(text("update cities set summary = 'Meanwhile.' where id = 'boston-ma'"))
+            answers.append(head(database))
+
+    before = head(database)
+    imported = load(database, many(tmp_path), dry_run=True, progress=write_meanwhile)
+    assert (imported.faults, dict(imported.statuses)) == ([], {"created": MANY})
+    assert answers == [before + 1] == [head(database)]
+
+
+@SQLITE_FIRST
+def test_a_piece_takes_in_what_it_refers_to(database: Database, tmp_path: Path) -> None:
+    """The first record of a file refers to its last one, so the first piece is the whole file."""
+    rows = [
+        {"id": f"i-{number}", "city": "boston-ma", "title": f"T {number}", "summary": "S", "status": "pilot", "parent": None}
+        for number in range(MANY)
+    ]
+    rows[0]["parent"] = f"i-{MANY - 1}"
+    before = head(database)
+    path = write(tmp_path, "initiatives.ndjson", "".join(json.dumps(row) + "\n" for row in rows))
+    assert load(database, path).faults == []
+    assert commits(database, before) == [MANY]
+
+
+@SQLITE_FIRST
+def test_an_interrupted_import_goes_on(database: Database, tmp_path: Path) -> None:
+    """After an interruption the same import publishes the rest: no record twice."""
+    before, path = head(database), many(tmp_path)
+
+    def interrupt(step: str, _count: int) -> None:
+        if step == "publish":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load(database, path, progress=interrupt)
+    assert commits(database, before) == [FIRST_PIECE]
+    again = load(database, path)
+    assert dict(again.statuses) == {"unchanged": FIRST_PIECE, "created": MANY - FIRST_PIECE}
+    assert head(database) == before + MANY
+
+
+def test_missing_records_are_deleted_if_asked(database: Database, tmp_path: Path) -> None:
+    """`delete_missing` deletes what is in no file; what others refer to, or changed since the export, is a fault."""
+    load(database, write(tmp_path, "cities.json", [city("a-ca"), city("b-ca")]))
+    with database.reading() as session:
+        documents = session.scalars(select(Revision.document).where(Revision.kind == "cities", Revision.superseded.is_(None)))
+        rows = [json.loads(document or "") for document in documents]
+    path = write(tmp_path, "cities.json", [row for row in rows if row["id"] not in {"a-ca", "b-ca"}])
+    assert dict(load(database, path).statuses) == {"unchanged": 6}
+    newest = max(row["version"] for row in rows if row["id"] not in {"a-ca", "b-ca"})
+    assert [fault.partition(", and")[0] for fault in said(load(database, path, delete_missing=True), tmp_path)] == [
+        f"cities.json: the city `{id}` is in no file" for id in ("a-ca", "b-ca")
+    ]
+    assert newest < head(database)
+    lines = list[str]()
+    result = load(database, path, delete_missing=True, overwrite=True, report=lines.append)
+    assert (result.faults, dict(result.statuses)) == ([], {"unchanged": 6, "deleted": 2})
+    assert [line.removeprefix(f"{tmp_path}/") for line in lines if line.endswith("deleted")] == [
+        "cities.json: a-ca: deleted",
+        "cities.json: b-ca: deleted",
+    ]
+    path = write(tmp_path, "cities.json", [row for row in rows if row["id"] not in {"a-ca", "b-ca", "boston-ma"}])
+    (fault,) = said(load(database, path, delete_missing=True, overwrite=True), tmp_path)
+    assert fault.startswith("cities.json: id: The city `boston-ma` is referred to")
+
+
+def test_one_report_has_shapes_and_references(database: Database, tmp_path: Path) -> None:
+    """A record with a wrong member also gets a fault for each record that it refers to in vain, and for nothing else."""
+    row = {"id": "i", "city": "bostn-ma", "title": 5, "summary": "S", "priorities": ["cybersecurity", "nothing"]}
+    faults = said(load(database, write(tmp_path, "initiatives.json", [row])), tmp_path)
+    assert [fault.partition("; ")[0] for fault in faults] == [
+        "initiatives.json:1: city: There is no city `bostn-ma`",
+        "initiatives.json:1: priorities/1: There is no priority `nothing`.",
+        "initiatives.json:1: title: `title`: Not a valid string.",
+    ]
+
+
+@pytest.fixture
+def held(database: Database) -> Iterator[list[str]]:
+    """The turn, held by somebody; the list is for what the next one is told."""
+    with turn(database, "Ada  Lovelace, since noon", lambda _line: None):
+        yield []
+
+
+def test_a_second_import_learns_who_is_importing(database: Database, held: list[str]) -> None:
+    """Who would wait is told whose turn it is, and can leave; the control: afterwards nobody has to wait."""
+
+    def leave(holder: str) -> None:
+        held.append(holder)
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError), turn(database, "Grace", leave):
+        pass
+    assert held == ["Ada Lovelace, since noon"]
+
+
+def test_the_turn_ends_with_its_holder(database: Database) -> None:
+    """After an import, the next one is told of nobody."""
+    told = list[str]()
+    for name in ("Ada", "Grace"):
+        with turn(database, name, told.append):
+            pass
+    assert told == []
