@@ -92,6 +92,8 @@ def tidy(database: Database) -> None:
         )
         for table in ("cities", "organizations", "awards", "initiatives", "sources", "surveys"):
             session.execute(text(f"update {table} set summary = null where summary = ''"))
+            # A workbook is XML, which has no such character.
+            session.execute(text(f"update {table} set summary = replace(summary, :odd, '')"), {"odd": "\uffff"})
         session.execute(text("update awards set tied = null"))
         session.execute(text("update initiatives set parent_id = null"))
         session.execute(text("delete from initiative_awards"))

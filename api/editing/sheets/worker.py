@@ -70,7 +70,7 @@ def _lines(path: str, only: str | None) -> Iterator[object]:
         yield {"sheet": name, "merged": merged}
         for number, row in enumerate(sheet.iter_rows(), 1):
             cells = [_value(cell, number) for cell in row]
-            while cells and cells[-1] == "":
+            while cells and isinstance(cells[-1], str) and not cells[-1].strip():
                 cells.pop()
             if cells:
                 yield [number, cells]
@@ -81,7 +81,7 @@ def _value(cell: object, row: int) -> object:
     if isinstance(cell, str):
         if len(cell) > MOST_CHARACTERS:
             raise UnreadableError(f"row {row} has a cell of more than {MOST_CHARACTERS:,} characters")
-        return cell.strip()
+        return cell
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53:
         return int(cell)
     if isinstance(cell, dt.date | dt.time | dt.timedelta):
