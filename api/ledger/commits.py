@@ -27,7 +27,7 @@ class Commit:
     """The revisions of one publication as they are made: those after ``before``, so far up to ``version``.
 
     ``chain`` is the hash of the last one, ``buckets`` are those that changed, by noun. ``indexed``: the bitmap index has all of
-    them.
+    them. ``merged`` has the ids of the records that take the places of deleted ones, by noun and id.
     """
 
     before: int
@@ -36,6 +36,8 @@ class Commit:
     reason: str | None
     author: str | None
     indexed: bool
+    import_id: str | None = None
+    merged: Mapping[tuple[str, str], str] = field(default_factory=dict)
     version: int = field(init=False)
     buckets: dict[str, set[int]] = field(default_factory=dict)
     refused: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -58,6 +60,8 @@ class Commit:
             "id": id,
             "op": Op.UPSERT if members else Op.DELETE,
             **(cause if cause.reason else Cause(self.reason, self.author))._asdict(),
+            "import_id": self.import_id if self.version == self.before + 1 else None,
+            "merged_into": None if members else self.merged.get((kind, id)),
             "changed_at": self.changed_at,
             "document": document and document.decode(),
             "hash": members and sha256(members),

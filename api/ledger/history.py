@@ -26,6 +26,7 @@ class RevisionRow(NamedTuple):
     id: str
     op: Op
     erases: bool
+    merged_into: str | None
     reason: str | None
     changed_at: dt.datetime
     leaf: bytes | None

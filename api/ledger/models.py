@@ -40,6 +40,10 @@ class Revision(Base):
     erases: Mapped[bool] = mapped_column(server_default=false())
     reason: Mapped[str | None]
     author: Mapped[str | None]
+    # Of the first revision of a commit: the import that the commit is a piece of.
+    import_id: Mapped[str | None]
+    # Of a deletion: the id of the record that took its place.
+    merged_into: Mapped[str | None]
     changed_at: Mapped[dt.datetime]
     document: Mapped[str | None]
     hash: Mapped[str | None]
@@ -80,6 +84,11 @@ Index(
     sqlite_where=CURRENT[0],
     postgresql_where=CURRENT[0],
 )
+# The first revision of each commit.
+IS_FIRST = Revision.version == Revision.commit_version
+Index("ix_revision_first", Revision.version, sqlite_where=IS_FIRST, postgresql_where=IS_FIRST)
+IS_IMPORTED = Revision.import_id.is_not(None)
+Index("ix_revision_import_id", Revision.import_id, sqlite_where=IS_IMPORTED, postgresql_where=IS_IMPORTED)
 Index("ix_revision_feed", Revision.version, sqlite_where=CURRENT[0], postgresql_where=CURRENT[0])
 
 

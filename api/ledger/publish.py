@@ -74,26 +74,31 @@ def sweep(database: Database, *, reason: str | None = "sweep") -> Publication:
         return publish(session, reason=reason)
 
 
-def publish(
+def publish(  # noqa: PLR0913 - what is known of a commit
     session: Session,
     *,
     reason: str | None = None,
     author: str | None = None,
+    import_id: str | None = None,
+    merged: Mapping[tuple[str, str], str] | None = None,
     progress: Progress | None = None,
     checked: AbstractSet[bytes] = frozenset(),
 ) -> Publication:
     """Append a revision for each changed record, within the session's transaction.
 
     ``author`` is the name of an API key, or of the person who imports files; ``checked`` has the `quick_hash` of each content
-    that was validated already. The transaction must be READ COMMITTED, and the caller should commit at once, because every
-    other publication waits for it.
+    that was validated already. ``import_id`` is the name of an import that is published in pieces, and ``merged`` has the ids
+    of the records that take the places of deleted ones, by noun and id. The transaction must be READ COMMITTED, and the caller
+    should commit at once, because every other publication waits for it.
 
     A record whose document is unchanged gets no revision. A record that raw SQL made unpublishable keeps its last revision
     and its note, so that it does not block the others.
     """
     session.flush()
     locked = lock_head(session)
-    commit = Commit(locked.before, locked.chain, locked.now, reason, author, indexed=locked.indexed)
+    commit = Commit(
+        *(locked.before, locked.chain, locked.now, reason, author), locked.indexed, import_id=import_id, merged=merged or {}
+    )
     filled = True
     while filled:
         # To fill the columns of dates that raw SQL has written is a change itself, which the triggers note.
@@ -118,7 +123,9 @@ def publish_erasure(session: Session, kind: str, id: str) -> None:
     Copies therefore need to know no revision: what came before is to be deleted, and what is right follows.
     """
     locked, old = lock_head(session), last_revisions(session, kind, [id])[id]
-    commit = Commit(locked.before, locked.chain, locked.now, "erase", None, indexed=locked.indexed)
+    # A copy still finds the record that took its place.
+    merged = {(kind, id): old.merged_into} if old.merged_into else {}
+    commit = Commit(*(locked.before, locked.chain, locked.now, "erase", None), locked.indexed, merged=merged)
     content = json.loads(old.document) if old.document else None
     rows = [{**commit.revision(kind, id, None), "erases": True, "superseded": None}]
     if content:
