@@ -8,10 +8,10 @@ from sqlalchemy.orm import Session
 
 from api.editing import merging
 from api.editing.inputs import check_patch, content_of, merged, read, salvaged, sendable
-from api.editing.operations import IMPORTS, Change, Operation, RecordKey, Refused
+from api.editing.operations import IMPORTS, JOIN, RENAME, Change, Operation, RecordKey, Refused
 from api.editing.staging import CHUNK
 from api.errors import ErrorList, Item
-from api.ledger import publish
+from api.ledger import publish, redirects
 from api.ledger.history import near_id
 from api.ledger.models import Op, Revision
 from api.resources import RESOURCES
@@ -39,14 +39,15 @@ def checked(operations: Sequence[Operation], refused: Refused) -> list[Operation
     count, result = 0, []
     for operation in by_record.values():
         # Once there are as many errors as an answer can have, the other bodies are not read: none of them is carried out.
-        result.append(_with_values(operation, refused.most) if count < refused.most else operation)
+        result.append(with_values(operation, refused.most) if count < refused.most else operation)
         count += len(result[-1].errors)
     return result
 
 
-def _with_values(operation: Operation, most: int) -> Operation:
+def with_values(operation: Operation, most: int) -> Operation:
+    """Return an operation with the values of its body, or with what is wrong with it."""
     resource, body, errors = operation.resource, operation.body, ErrorList(most)
-    if operation.verb in {"delete", "merge"}:
+    if operation.verb in {"delete", "merge", JOIN, RENAME}:
         return operation
     if operation.verb == "patch":
         check_patch(resource, body, errors, operation.pointer)
@@ -158,13 +159,20 @@ def _merged(session: Session, change: Change, base: Revision | None, refused: Re
 def _may_create(session: Session, change: Change, refused: Refused) -> bool:
     """Tell whether an operation is allowed if its record does not exist."""
     operation, name = change.operation, f"{change.operation.resource.singular} `{change.id}`"
-    if operation.expected:
+    if change.old and change.old.merged_into and operation.verb in {"patch", "delete"}:
+        end = redirects.target(session, operation.resource.name, change.old.merged_into)
+        detail = f"The {name} was merged into `{end}`, or renamed: change that one."
+        refused.operation("record-deleted", operation, "id", detail, suggestion=end)
+        refused.members |= {"deleted_at": instant(change.old.changed_at), "version": change.old.version}
+    elif operation.expected:
         refused.operation("precondition-failed", operation, "If-Match", f"There is no {name}.")
         refused.members.setdefault("current", None)
     elif operation.exported and change.old:
         merging.refuse_deleted(change, change.old, refused)
     elif operation.verb in {"create", "put", *IMPORTS}:
-        return True
+        if change.old is None or change.old.merged_into is None or operation.revives:
+            return True
+        _refuse_redirect(session, change, change.old.merged_into, refused)
     elif change.old:
         is_published = change.old.version <= refused.published
         detail = f"The {name} was deleted" + (f" in version {change.old.version}." if is_published else f"; {UNPUBLISHED}.")
@@ -176,6 +184,18 @@ def _may_create(session: Session, change: Change, refused: Refused) -> bool:
         detail = f"There is no {name}."
         refused.operation("record-not-found", operation, "id", detail, code="unknown-id", suggestion=suggestion)
     return False
+
+
+def _refuse_redirect(session: Session, change: Change, into: str, refused: Refused) -> None:
+    """Refuse a new record under an id that leads to another one: its readers would take the one for the other."""
+    operation, end = change.operation, redirects.target(session, change.operation.resource.name, into)
+    assert change.old
+    detail = (
+        f"The id `{change.id}` leads to the {operation.resource.singular} `{end}` since version {change.old.version}. Choose "
+        f"another id, or revert the changeset {change.old.commit_version} if the two are not the same."
+    )
+    records = [{"kind": operation.resource.name, "id": end}]
+    refused.value(operation, "/id", "redirects", detail, problem="conflict", records=records)
 
 
 def _may_change(change: Change, old: Revision, document: Content, refused: Refused) -> bool:

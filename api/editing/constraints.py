@@ -19,6 +19,7 @@ from api.db.types import Base
 from api.editing.operations import Change, Refused
 from api.editing.rows import layout, owners, unique_keys
 from api.editing.staging import KeyValues, Reference, StagedRow, Staging, references, stored_keys
+from api.ledger import redirects
 from api.ledger.history import near_id
 from api.resources import BY_NAME
 
@@ -31,6 +32,7 @@ def check(session: Session, staging: Staging, coming: Mapping[str, AbstractSet[s
     ``coming`` are ids, by noun, of records that later changes of the same transaction create.
     """
     checks = _Checks(session, staging, coming, refused)
+    checks.redirects()
     for name, rows in staging.rows.items():
         table = Base.metadata.tables[name]
         for reference in (reference for reference in references() if reference.table is table):
@@ -95,6 +97,18 @@ class _Checks:
         for key, ids in in_use.items():
             self._refuse_deletion(deleted[key], key, reference, sorted(ids))
 
+    def redirects(self) -> None:
+        """Refuse to merge records into ones that will not exist."""
+        for kind, changes in self.staging.changes.items():
+            table = layout(BY_NAME[kind]).table
+            into = {change.operation.into: change for change in changes.values() if change.operation.into}
+            existing = self._existing(table, ["id"], {(id,) for id in into})
+            for id in into.keys() - {id for (id,) in existing}:
+                change, noun = into[id], BY_NAME[kind].singular
+                end = redirects.ends_at(self.session, kind, id) or near_id(self.session, kind, id)
+                detail = f"There is no {noun} `{id}`, so `{change.id}` cannot be merged into it."
+                self.refused.operation("conflict", change.operation, "into", detail, code="unknown-id", suggestion=end)
+
     # --- keys
 
     def _existing(self, target: Table, columns: Sequence[str], keys: AbstractSet[KeyValues]) -> set[KeyValues]:
@@ -139,7 +153,7 @@ class _Checks:
         if noun == kind.name:
             detail, suggestion = f"There is no {kind.singular} `{key[-1]}`.", None
             if self.refused.suggests:
-                suggestion = near_id(self.session, noun, key[-1])
+                suggestion = redirects.ends_at(self.session, noun, key[-1]) or near_id(self.session, noun, key[-1])
             self.refused.value(row.change.operation, pointer, "unknown-reference", detail, suggestion=suggestion)
             return
         # The record exists, but not the part of it that has this key.

@@ -30,7 +30,9 @@ REFUSALS: Sequence[ProblemName] = (
 # The verbs of an import: members that a record lacks keep their values, or become empty.
 IMPORTS = frozenset({"merge", "replace"})
 # The member of a changeset's operation that stands for a part of a request.
-MEMBERS = {"id": "id", "If-Match": "if_match", "If-None-Match": "op"}
+MEMBERS = {"id": "id", "If-Match": "if_match", "If-None-Match": "op", "into": "into", "to": "to"}
+# The verbs that give the references to a record to another one, as `moves` carries them out: to one that exists, or a new one.
+JOIN, RENAME = "join", "rename"
 
 
 def shown(value: Any) -> str:
@@ -70,10 +72,11 @@ class Exported:
 class Operation:
     """One change of one record, as it was requested.
 
-    ``verb`` is `create`, `put`, `patch` or `delete`, or one of `IMPORTS`. ``place`` is the JSON Pointer of the operation
-    in a changeset, None if it is a request of its own; ``pointer`` is the JSON Pointer of the record. ``absent``: the record
+    ``verb`` is `create`, `put`, `patch`, `delete`, `JOIN` or `RENAME`, or one of `IMPORTS`. ``place`` is the JSON Pointer of
+    the operation in a changeset, None if it is a request of its own; ``pointer`` is that of the record. ``absent``: the record
     must not exist yet. ``values`` are those of a body that `changes.checked` has read, and ``errors`` what is wrong with it.
-    ``exported`` tells what a record of a file is an edit of.
+    ``exported`` tells what a record of a file is an edit of. ``into`` is the id of the record that takes the place of a deleted
+    one. ``implied``: another operation, or a revert, makes this one necessary. ``revives``: it may end a redirect.
     """
 
     verb: str
@@ -87,6 +90,9 @@ class Operation:
     pointer: str = ""
     values: Values | None = None
     errors: Sequence[Item] = ()
+    into: str | None = None
+    implied: bool = False
+    revives: bool = False
 
 
 @dataclass
@@ -147,7 +153,12 @@ class Refused:
     def value(self, operation: Operation, pointer: str, code: str, detail: str, **known: Any) -> None:
         """Add an error about a value of a record."""
         problem = known.pop("problem", "invalid-body")
-        self.items[problem].add("", code, detail, pointer=operation.pointer + pointer, **known)
+        if operation.implied:
+            # The record is not in the body.
+            record = f"{operation.resource.name}/{operation.id}"
+            self.items[problem].add("", code, f"`{record}`, `{pointer}`: {detail}", pointer=operation.place or "", **known)
+        else:
+            self.items[problem].add("", code, detail, pointer=operation.pointer + pointer, **known)
 
     def operation(self, problem: str, operation: Operation, parameter: str, detail: str, **known: Any) -> None:
         """Add an error about an operation; ``parameter`` is the part of the request that causes it."""

@@ -14,7 +14,9 @@ from api.editing.operations import Change
 from api.editing.rows import Layout, layout, owners
 from api.editing.staging import CHUNK, Staging
 from api.resources import RESOURCES
+from api.resources.citations import Citation
 
+SUBJECT = ("subject_kind", "subject_id")
 DEFER: Mapping[str, str] = {"postgresql": "set constraints all deferred", "sqlite": "pragma defer_foreign_keys = on"}
 
 
@@ -31,6 +33,11 @@ def check_foreign_keys(session: Session) -> None:
 
 def write(session: Session, staging: Staging) -> None:
     """Write the changes, which were checked."""
+    table = Base.metadata.tables[Citation.__tablename__]
+    citations = staging.changes_of(Citation.__tablename__).values()
+    _delete(session, table, "id", [change.id for change in citations if change.content is None])
+    # A citation goes with its subject: one that another record gets must leave a deleted one first.
+    _move(session, [change for change in citations if change.before and change.content and change.changed & {*SUBJECT}])
     for resource in RESOURCES:
         changes = staging.changes_of(resource.name).values()
         _delete(session, layout(resource).table, "id", [change.id for change in changes if change.content is None])
@@ -41,6 +48,17 @@ def write(session: Session, staging: Staging) -> None:
         new = [row.row.values for row in staging.rows_of(table.name) if row.is_new]
         if new:
             session.execute(insert(table), new)
+
+
+def _move(session: Session, citations: Sequence[Change]) -> None:
+    """Give citations their new subjects."""
+    table = Base.metadata.tables[Citation.__tablename__]
+    if citations:
+        statement = (
+            update(table).where(table.c.id == bindparam("key")).values({name: bindparam(f"new_{name}") for name in SUBJECT})
+        )
+        rows = [{"key": row.id, **{f"new_{name}": (row.content or {})[name] for name in SUBJECT}} for row in citations]
+        session.connection().execute(statement, rows)
 
 
 def _delete(session: Session, table: Table, column: str, ids: Sequence[str]) -> None:

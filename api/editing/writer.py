@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from api.editing import constraints, store
+from api.editing import constraints, moves, store
 from api.editing.changes import changes_of, last_revisions
-from api.editing.operations import Change, Operation, Refused
+from api.editing.operations import Change, Operation, RecordKey, Refused
 from api.editing.rules import Rules
 from api.editing.staging import Staging, staged
 from api.errors import ProblemError, error_item
@@ -45,6 +45,8 @@ class Writer:
         self.session, self.coming = session, coming or {}
         self.checked: set[bytes] = set()
         self.rules = Rules(session)
+        # The ids that take the places of deleted records, by noun and id.
+        self.merged: dict[RecordKey, str] = {}
         settled = _unchanged(session) if is_rehearsal else publish.settle(session)
         # A refusal takes back what was published here, so it must not name these versions.
         self.published = settled.before
@@ -65,6 +67,11 @@ class Writer:
         if not errors:
             self.rules.note(changes)
             store.write(self.session, staging)
+            self.merged |= {
+                (change.operation.resource.name, change.id): change.operation.into
+                for change in changes
+                if change.operation.into
+            }
             self.checked |= {quick_hash(change.content) for change in changes if change.content}
         if refused is None:
             self.rules.check(errors)
@@ -72,11 +79,20 @@ class Writer:
         return changes
 
     def publish(
-        self, *, reason: str | None, author: str | None, progress: publish.Progress | None = None
+        self,
+        *,
+        reason: str | None,
+        author: str | None,
+        import_id: str | None = None,
+        progress: publish.Progress | None = None,
     ) -> publish.Publication:
-        """Publish the changes. Raises a ProblemError if a record cannot be published."""
+        """Publish the changes. Raises a ProblemError if a record cannot be published.
+
+        ``import_id`` names the import that they are a piece of: the commits that have one name are reverted as one.
+        """
         store.check_foreign_keys(self.session)
-        publication = publish.publish(self.session, reason=reason, author=author, progress=progress, checked=self.checked)
+        known = {"reason": reason, "author": author, "import_id": import_id}
+        publication = publish.publish(self.session, **known, merged=self.merged, progress=progress, checked=self.checked)
         refused = [line for line in publication.refused if line not in self.broken]
         if refused:
             items = [error_item("", "invalid-value", line, pointer="") for line in refused]
@@ -93,6 +109,7 @@ def examined(
     session: Session, operations: Sequence[Operation], refused: Refused, coming: Mapping[str, AbstractSet[str]]
 ) -> tuple[list[Change], Staging]:
     """Return the changes that operations make in the dataset as a session sees it, and their rows; adds to ``refused``."""
+    operations = moves.expanded(session, operations)
     changes = changes_of(session, operations, refused)
     staging = staged(changes)
     # A reference to a record that was refused for another reason is not a second error.
@@ -103,11 +120,12 @@ def examined(
 
 
 def outcomes_of(session: Session, changes: Sequence[Change]) -> list[Outcome]:
-    """Return the results of changes that were published, in their order."""
+    """Return the results of changes that were published, in their order, without implied ones that changed nothing."""
     revisions = last_revisions(session, [(change.operation.resource.name, change.id) for change in changes])
     return [
         Outcome(change.status, change.operation.resource, revisions[change.operation.resource.name, change.id])
         for change in changes
+        if not (change.operation.implied and change.status == "unchanged")
     ]
 
 

@@ -118,7 +118,7 @@ def _put_docs(blp: Blueprint, resource: Resource) -> Decorators:
         blp.doc(operationId=f"put_{resource.singular}", summary=summary, requestBody=_whole(resource)),
         blp.doc(parameters=[*WRITE_PARAMETERS, IF_MATCH, IF_NONE_MATCH, IDEMPOTENCY_KEY, PREFER]),
         auth.documented(blp, write_scope(resource)),
-        documents(blp, *WRITE_REFUSALS, *EXISTING, *_clashes(resource)),
+        documents(blp, *WRITE_REFUSALS, *EXISTING, "conflict"),
         blp.alt_response(204, description="The record is changed.", headers=HEADERS, success=True),
         blp.alt_response(201, schema=record_of(resource), **_created(resource), success=True),
         blp.response(200, record_of(resource), **_changed(resource)),

@@ -17,34 +17,25 @@ from api.schema.resource import Resource
 from api.web import frames, tags
 from api.web.blueprints import Blueprint, documents, noun_view
 from api.web.consistency import ReadView, reading, unknown_record
+from api.web.envelopes import merged_into
 from api.web.headers import CONDITIONS, HEADERS, LINK, UNCHANGED, VARY
 from api.web.negotiation import HTML
 from api.web.pages.records import history_page
 from api.web.parameters import id_parameter, query_parameters
 from api.web.responses import JSON, address, json_response, negotiate, tagged
 from api.web.schemas import (
+    DifferenceSchema,
     LinksSchema,
     MetaSchema,
     author_field,
     changed_at_field,
     document_field,
     hash_field,
+    merged_into_field,
     op_field,
     reason_field,
     version_field,
 )
-
-
-class DifferenceSchema(Schema):
-    """A member that a revision changed."""
-
-    pointer = fields.String(required=True, metadata={"description": "The member (RFC 6901).", "example": "/summary"})
-    before = fields.Raw(
-        required=True, allow_none=True, metadata={"description": "Value before; null if it had none.", "example": None}
-    )
-    after = fields.Raw(
-        required=True, allow_none=True, metadata={"description": "Value after; null if it has none.", "example": "A port."}
-    )
 
 
 class RevisionSchema(Schema):
@@ -53,6 +44,7 @@ class RevisionSchema(Schema):
     version = version_field("Version of the revision.")
     commit = version_field("First version of its commit, which names the commit.")
     op = op_field("`upsert`: the record was created or changed; `delete`: it was deleted; `erase`: its past was erased.", ERASE)
+    merged_into = merged_into_field()
     author = author_field()
     reason = reason_field()
     changed_at = changed_at_field()
@@ -149,6 +141,7 @@ def _row(revision: Revision, before: Revision | None) -> dict[str, Any]:
         "version": revision.version,
         "commit": revision.commit_version,
         "op": history.effect(revision),
+        **merged_into(revision),
         "author": revision.author,
         "reason": revision.reason,
         "changed_at": instant(revision.changed_at),

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import cache
+from http import HTTPStatus
 from typing import Any, ClassVar
 
 from flask import Response, current_app, request
@@ -12,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from api.errors import ErrorList, ProblemError, error_item, nearest, shorten
 from api.html import lists as list_pages
-from api.ledger import head, history
+from api.ledger import head, history, redirects
 from api.ledger.models import Op
 from api.query import flat, language, lists, parameters, parser
 from api.query.language import Query
@@ -23,6 +24,7 @@ from api.schema.resource import Resource
 from api.web import envelopes, frames, tags
 from api.web.blueprints import Blueprint, Decorators, documents, noun_view
 from api.web.bodies import BODY_PROBLEMS
+from api.web.commits import LOCATION
 from api.web.consistency import ReadView, as_of_version, reading, unknown_record, version_problems
 from api.web.headers import CONDITIONS, CONTENT_RANGE, HEADERS, LINK, NOT_KEPT, RANGE, UNCHANGED, VARY, header
 from api.web.negotiation import HTML
@@ -39,6 +41,7 @@ from api.web.responses import (
     no_store,
     ranged,
     read_body,
+    redirect,
     tagged,
     whole_or_streamed,
 )
@@ -194,6 +197,9 @@ def _record_docs(blp: Blueprint, resource: Resource) -> Decorators:
         blp.doc(operationId=f"get_{singular}", summary=f"Read one {singular}", parameters=rows),
         documents(blp, *RECORD_PROBLEMS),
         blp.alt_response(304, description=UNCHANGED, headers=HEADERS | VARY, success=True),
+        blp.alt_response(
+            308, description="It was merged into another record.", headers=HEADERS | VARY | LOCATION, success=True
+        ),
         blp.response(200, record_of(resource), description=f"The {singular}.", headers=HEADERS | VARY),
     )
 
@@ -285,6 +291,8 @@ def read_record(query: Query, id: str, media_type: str) -> Response:
     is_page = media_type == HTML
     with reading(query.min_version) as session:
         revision = _revision(session, query, id)
+        if revision.merged_into:
+            return _moved(session, query, revision.merged_into)
         # Related records change without the record.
         state = head.state(session) if query.include or flat.is_flat(query) or is_page else None
         etag = tags.of_record(revision, state, *frames.tag_parts(media_type))
@@ -298,8 +306,16 @@ def read_record(query: Query, id: str, media_type: str) -> Response:
     return tagged(envelopes.record(query, document, included, version), etag)
 
 
+def _moved(session: Session, query: Query, into: str) -> Response:
+    """Return the redirect to the record into which another was merged, with the same parameters and in the same form."""
+    version = None if query.as_of is None else as_of_version(session, query.as_of)
+    end = redirects.target(session, query.resource.name, into, version)
+    location = address(request.args, path=f"/{query.resource.name}/{end}")
+    return tagged(redirect(location, HTTPStatus.PERMANENT_REDIRECT), tags.of_dataset(head.state(session)))
+
+
 def _revision(session: Session, query: Query, id: str) -> history.RevisionRow:
-    """Return the revision that the query reads, which has a document. Raises 404 and 410."""
+    """Return the revision that the query reads: it has a document, or leads to another record. Raises 404 and 410."""
     resource = query.resource
     if query.as_of is not None:
         revision = _past_revision(session, resource, id, query.as_of)
@@ -307,7 +323,7 @@ def _revision(session: Session, query: Query, id: str) -> history.RevisionRow:
         revision = history.newest(session, resource.name, id) if is_slug(id) else None
     if revision is None:
         raise unknown_record(session, resource, id)
-    if revision.op is Op.DELETE:
+    if revision.op is Op.DELETE and not revision.merged_into:
         detail = f"The {resource.singular} `{id}` was deleted in version {revision.version}."
         deleted_at = instant(revision.changed_at)
         raise ProblemError("record-deleted", detail, deleted_at=deleted_at, version=revision.version)

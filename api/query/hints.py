@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from api.db.statements import Among, of_ids
 from api.errors import closest, nearest
-from api.ledger import head, history
+from api.ledger import head, history, redirects
 from api.query import bitmap_sets
 from api.query.facets import facet, key_of, refers_to
 from api.query.language import Filter, facetable, filters
@@ -58,17 +58,28 @@ def _hints(list_: Listing, name: str, values: Sequence[Any], *, is_empty: bool) 
     """Yield a hint for each value of a filter that is not among the few ones that records have, or that is unknown."""
     resource = list_.query.resource
     filter = filters(resource)[name]
-    few = _few(list_, filter) if is_empty and name in facetable(resource) else None
+    noun, few = refers_to(filter), _few(list_, filter) if is_empty and name in facetable(resource) else None
     if few is not None:
-        yield from (_hint(resource, filter, value, few) for value in values if value not in few)
+        for value in [value for value in values if value not in few]:
+            yield _moved(list_, filter, noun, value) or _hint(resource, filter, value, few)
     elif filter.type.name in {"reference", "choice"}:
-        there, noun = _known(list_, filter, values), refers_to(filter)
-        for value in [value for value in values if value not in there]:
+        known = _known(list_, filter, values)
+        for value in [value for value in values if value not in known]:
             near = history.near_id(list_.session, noun, value) if noun else None
-            yield _hint(resource, filter, value, [near] if near not in {None, value} else [])
+            others = [near] if near not in {None, value} else []
+            yield _moved(list_, filter, noun, value) or _hint(resource, filter, value, others)
     elif is_empty and f"{name}__contains" in filters(resource):
         there = _holding(list_, filter, values)
         yield from (_hint(resource, filter, value, []) for value in values if value not in there)
+
+
+def _moved(list_: Listing, filter: Filter, noun: str | None, id: str) -> Hint | None:
+    """Return a hint that names the record into which another one was merged; None if an id is not that of such a record."""
+    end = redirects.ends_at(list_.session, noun, id) if noun else None
+    if end is None:
+        return None
+    detail = f"The {BY_NAME[str(noun)].singular} `{id}` was merged into `{end}`, or renamed: filter by that one."
+    return Hint(filter.name, detail, [end], end)
 
 
 def _known(list_: Listing, filter: Filter, values: Sequence[str]) -> Collection[str]:

@@ -37,6 +37,8 @@ from api.web.urls import base_url
 TOKEN = re.compile(r'"?([\x21\x23-\x7e]{1,255}?)"?')
 # Returns the answer to a write from its outcomes.
 Answering = Callable[[Sequence[Outcome], publish.Publication], Response]
+# Returns the operations of a write from the dataset as it is once others have ended.
+Planning = Callable[[Session], Sequence[Operation]]
 
 PARAMETERS = {
     row.name: row
@@ -96,12 +98,9 @@ def begin(*scopes: str) -> ApiKey:
 
 
 def carry_out(key: ApiKey, operations: Sequence[Operation], arguments: Mapping[str, Any], answer: Answering) -> Response:
-    """Write operations as one commit and return the answer, or the stored one if the request was carried out before.
-
-    A refusal is an answer, too: it is stored like any other, unless it needs only the body. Raises a 422 for such a body, and
-    for an `Idempotency-Key` of another request.
-    """
-    known = None if arguments.get("dry_run") else _idempotent_request(key)
+    """Write operations as `carry_out_plan` does. Raises a 422 for errors of their bodies, which are not stored."""
+    if not arguments.get("dry_run"):
+        _idempotent_request(key)
     refused = Refused()
     operations = checked(operations, refused)
     if refused or any(operation.errors for operation in operations):
@@ -109,13 +108,22 @@ def carry_out(key: ApiKey, operations: Sequence[Operation], arguments: Mapping[s
         with writable().reading() as session:
             examined(session, operations, refused, {})
         refused.raise_any()
+    return carry_out_plan(key, lambda _: operations, arguments, answer)
+
+
+def carry_out_plan(key: ApiKey, plan: Planning, arguments: Mapping[str, Any], answer: Answering) -> Response:
+    """Write the operations of a plan as one commit and return the answer, or the stored one of an earlier request.
+
+    A refusal is an answer, too, and stored like any other. Raises a 422 for an `Idempotency-Key` of another request.
+    """
+    known = None if arguments.get("dry_run") else _idempotent_request(key)
     with writable().writing() as session:
         # Of two equal requests one waits here for the other's stored answer.
         publish.wait(session)
         now = dt.datetime.now(dt.UTC)
         if known and (stored := idempotency.recall(session, known, now)):
             return _replay(known, stored)
-        response = _attempt(session, operations, arguments, key, answer)
+        response = _attempt(session, plan, arguments, key, answer)
         if known:
             rows = [row for row in response.headers if row[0] != "Content-Length"]
             body = response.get_data(as_text=True)
@@ -123,14 +131,12 @@ def carry_out(key: ApiKey, operations: Sequence[Operation], arguments: Mapping[s
     return response
 
 
-def _attempt(
-    session: Session, operations: Sequence[Operation], arguments: Mapping[str, Any], key: ApiKey, answer: Answering
-) -> Response:
+def _attempt(session: Session, plan: Planning, arguments: Mapping[str, Any], key: ApiKey, answer: Answering) -> Response:
     """Write operations and return the answer. A refusal and a dry run change nothing: neither do they publish raw SQL."""
     savepoint = session.begin_nested()
     try:
         writer = Writer(session)
-        changes = writer.apply(operations)
+        changes = writer.apply(plan(session))
         publication = writer.publish(reason=arguments.get("message"), author=key.name)
         response = answer(outcomes_of(session, changes), publication)
     except IntegrityError as error:

@@ -105,9 +105,15 @@ def change(row: RevisionRow, cursor: str, **more: Any) -> str:
         "changed_at": instant(row.changed_at),
         "hash": row.leaf and row.leaf.hex(),
         "cursor": cursor,
+        **merged_into(row),
         **more,
     }
     return around(row.document, facts)
+
+
+def merged_into(row: RevisionRow | Revision) -> dict[str, str]:
+    """Return the member of a tombstone that names the record which took the place; no other change has it."""
+    return {"merged_into": row.merged_into} if row.merged_into else {}
 
 
 def changes(rows: Iterable[str], members: Mapping[str, Any]) -> Iterator[str]:
@@ -126,7 +132,7 @@ def flat_change(row: RevisionRow, cursor: str, **more: Any) -> str:
     members: dict[str, Any] = {"changed_at": instant(row.changed_at), "deleted": row.document is None, "cursor": cursor, **more}
     if row.document is None:
         erased = {"erased": True} if row.erases or history.is_cut(row) else {}
-        return _compact({"id": row.id, "version": row.version, **members, **erased})
+        return _compact({"id": row.id, "version": row.version, **members, **erased, **merged_into(row)})
     for name in json.loads(row.document).keys() & more.keys():
         del members[name]
     return f"{row.document[:-1]},{_compact(members)[1:]}"

@@ -90,6 +90,13 @@ def no_store(response: Response) -> Response:
     return response
 
 
+def redirect(location: str, status: HTTPStatus) -> Response:
+    """Return an answer without a body that leads to another address."""
+    response = Response(status=status, headers={"Location": location})
+    del response.headers["Content-Type"]
+    return response
+
+
 def json_response(body: Any, links: Mapping[str, str | None] | None = None) -> Response:
     """Return a body as JSON, with the `Link` header of its links, if it has any."""
     response = Response(json.dumps(body, separators=(",", ":")), content_type=JSON)
@@ -189,9 +196,9 @@ def quoted(text: str) -> str:
     return text if PLAIN.fullmatch(text) else quote_plus(text, safe=SAFE)
 
 
-def address(arguments: MultiDict[str, str], *, without: str = "", **changed: str) -> str:
-    """Return the absolute URL of this path with these query parameters, some of them changed or left out."""
+def address(arguments: MultiDict[str, str], *, without: str = "", path: str | None = None, **changed: str) -> str:
+    """Return the absolute URL of this path, or of another, with these query parameters, some changed or left out."""
     kept = [(name, values) for name, values in arguments.lists() if name not in {without, *changed}]
     pairs = [(name, value) for name, values in kept for value in values] + [*changed.items()]
     text = "&".join(f"{quoted(name)}={quoted(value)}" for name, value in pairs)
-    return base_url() + suffixes.kept(request.environ, request.path) + (f"?{text}" if text else "")
+    return base_url() + suffixes.kept(request.environ, path or request.path) + (f"?{text}" if text else "")

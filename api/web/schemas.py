@@ -257,6 +257,18 @@ def record_of(resource: Resource) -> type[Schema]:
     return Schema.from_dict(members, name=f"{schema_name(resource)}Answer")
 
 
+class DifferenceSchema(Schema):
+    """A member that a revision changed."""
+
+    pointer = fields.String(required=True, metadata={"description": "The member (RFC 6901).", "example": "/summary"})
+    before = fields.Raw(
+        required=True, allow_none=True, metadata={"description": "Value before; null if it had none.", "example": None}
+    )
+    after = fields.Raw(
+        required=True, allow_none=True, metadata={"description": "Value after; null if it has none.", "example": "A port."}
+    )
+
+
 def version_field(description: str) -> fields.Integer:
     """Return the field of a version of the dataset."""
     return fields.Integer(required=True, metadata={"description": description, "example": 603})
@@ -291,6 +303,12 @@ def author_field(*, required: bool = True) -> fields.String:
     """Return the field of the author of a change."""
     description = "Name of the key that made the commit; null for migrations and raw SQL."
     return fields.String(required=required, allow_none=True, metadata={"description": description, "example": "curator"})
+
+
+def merged_into_field() -> fields.String:
+    """Return the field of the id of the record into which another one was merged."""
+    description = "Id of the record that took the place of this one; only in such a deletion."
+    return fields.String(metadata={"description": description, "example": "san-jose-ca"})
 
 
 def kind_field() -> fields.String:

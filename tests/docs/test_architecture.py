@@ -113,9 +113,9 @@ def test_calls(caller: str, file: str, name: str) -> None:
 
 
 def test_paths_are_there() -> None:
-    """The page has the path of a list, a record, a write, a change and an import, each of several steps."""
+    """The page has the path of a list, a record, a write, a revert, a change and an import, each of several steps."""
     sections = re.findall(r"^### (?:A|An) (\w+)[^\n]*\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL)
-    assert [name for name, _ in sections] == ["list", "record", "write", "change", "import"]
+    assert [name for name, _ in sections] == ["list", "record", "write", "revert", "change", "import"]
     assert [name for name, text in sections if len(STEP.findall(text)) < 4] == []
 
 

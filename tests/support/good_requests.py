@@ -57,6 +57,10 @@ def prepare(client: FlaskClient, database: Database, path: str, secret: str) -> 
     if route == "/changesets":
         operation = {"op": "patch", "kind": "cities", "id": "seattle-wa", "if_match": "*", "document": {"summary": "A."}}
         return Good(method, route, {"operations": [operation]}, {}, secret)
+    if route == "/changesets/{version}/revert":
+        operation = {"op": "patch", "kind": "cities", "id": "seattle-wa", "if_match": "*", "document": {"summary": secret[:9]}}
+        made = Good("POST", "/changesets", {"operations": [operation]}, {}, secret).send(client).get_json()
+        return Good(method, f"/changesets/{made['meta']['commit']}/revert", None, {}, secret)
     resource = BY_NAME[route.split("/")[1]]
     record = example_of(resource)
     there = Good("POST", f"/{resource.name}", record, {}, secret)
@@ -102,7 +106,12 @@ def wrong(client: FlaskClient, good: Good, reader: str) -> Iterator[TestResponse
         yield good.send(client, headers={**good.headers, "Content-Type": "text/plain"})
         yield good.send(client, body=[])
     noun = good.address.split("/")[1]
-    if noun == "changesets":
+    if good.address.endswith("/revert"):
+        yield good.send(client, address="/changesets/999999/revert")
+        once = {"Idempotency-Key": good.address}
+        yield from [good.send(client, address=f"{good.address}?message={n}", headers=once) for n in range(2)]
+        yield good.send(client)
+    elif noun == "changesets":
         yield from _of_changesets(client, good)
     elif noun in {"keys", "webhooks"}:
         yield from _of_names(client, good)
@@ -148,6 +157,8 @@ def _of_records(client: FlaskClient, good: Good, resource: Resource) -> Iterator
             client, address=f"/{resource.name}/a-ca", body={**good.body, "id": "a-ca", **_apart(resource)}, headers={}
         )
         yield good.send(client, address=f"/{resource.name}/b-ca", body={**good.body, "id": "b-ca"}, headers={})
+        moved = {**good.body, "id": "zz-moved", **_apart(resource)}
+        yield good.send(client, address=f"/{resource.name}/zz-moved", body=moved, headers={})
         yield good.send(client, headers={**good.headers, "Prefer": "return=minimal"})
         return
     yield good.send(client, address=f"/{resource.name}/nowhere", headers={})

@@ -218,12 +218,12 @@ def verbs() -> str:
     """Return the table of writing requests, from the OpenAPI document."""
     document = client().get("/openapi.json").get_json()
     rows = []
-    for path in ("/cities", "/cities/{id}", "/changesets"):
+    for path in ("/cities", "/cities/{id}", "/changesets", "/changesets/{version}/revert"):
         for method, operation in document["paths"][path].items():
             if method in {"post", "put", "patch", "delete"}:
                 request = f"`{method.upper()} {path.replace('cities', '{noun}')}`"
                 success = ", ".join(sorted(status for status in operation["responses"] if status.startswith("2")))
-                rows.append((request, operation["description"].strip(), success))
+                rows.append((request, operation["description"].strip().partition("\n\n")[0].replace("\n", " "), success))
     return _table(("request", "effect", "success"), rows)
 
 

@@ -22,7 +22,7 @@ few_nouns = pytest.mark.parametrize(
 FRESNO = {"id": "fresno-ca", "name": "Fresno", "state": "CA", "country": "US"}
 
 
-def copy_of_a_record(session: Session, resource: Resource) -> str:
+def copy_of_a_record(session: Session, resource: Resource, id: str = "zz-copy") -> str:
     """Insert a copy of a record under an id without references, and return the id."""
     table = Base.metadata.tables[resource.name]
     values = dict(session.execute(select(table).order_by(table.c.id).limit(1)).mappings().one())
@@ -34,5 +34,5 @@ def copy_of_a_record(session: Session, resource: Resource) -> str:
     if resource.name == "awards":
         # Only references are unique about a placing: take a city that has none.
         values["city_id"] = "boston-ma"
-    session.execute(table.insert(), values | {"id": "zz-copy"})
-    return "zz-copy"
+    session.execute(table.insert(), values | {"id": id})
+    return id

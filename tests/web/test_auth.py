@@ -47,10 +47,12 @@ MATRIX = {
     **{f"GET /{row.name}{rest}": OPEN for row in RESOURCES for rest in ("", ".{format}", "/{id}", "/{id}/history")},
     **{f"POST /{row.name}/search": OPEN for row in RESOURCES},
     **{f"GET {path}": OPEN for path in ("/", "/docs", "/openapi.json", "/livez", "/readyz", "/search", "/suggest")},
-    **{f"GET {path}": OPEN for path in ("/enums", "/problems", "/problems/{name}", "/changesets/{version}")},
+    **{f"GET {path}": OPEN for path in ("/enums", "/problems", "/problems/{name}", "/changesets", "/changesets/{version}")},
     **{f"GET {path}": OPEN for path in ("/changes", "/changes/{noun}", "/digest", "/digest/buckets/{noun}/{number}", "/snapshot")},
     # Its example changes a city.
     "POST /changesets": CITIES,
+    # Its example changed records of every noun.
+    "POST /changesets/{version}/revert": OTHERS,
     **{f"{path}": ADMIN for path in ("GET /keys", "POST /keys", "POST /keys/{name}/rotate", "DELETE /keys/{name}")},
     **{f"{verb} /webhooks{rest}": ADMIN for verb, rest in (("GET", ""), ("POST", ""), ("DELETE", "/{id}"))},
     **{f"POST /webhooks/{{id}}/{verb}": ADMIN for verb in ("resume", "rotate", "test")},

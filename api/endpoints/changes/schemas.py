@@ -14,6 +14,7 @@ from api.web.schemas import (
     hash_field,
     id_field,
     kind_field,
+    merged_into_field,
     op_field,
     reason_field,
     version_field,
@@ -57,6 +58,7 @@ class ChangeSchema(Schema):
     changed_at = changed_at_field()
     hash = hash_field("Leaf hash of the record in the digest; null for a deletion.", allow_none=True)
     cursor = cursor_field()
+    merged_into = merged_into_field()
     document = document_field("The record; null for a deletion and for a document that was erased.", or_null=True)
     label = label_field()
     author = author_field(required=False)
@@ -81,6 +83,7 @@ class FlatChangeSchema(Schema):
             "example": True,
         }
     )
+    merged_into = merged_into_field()
     cursor = cursor_field()
     label = label_field()
     author = author_field(required=False)

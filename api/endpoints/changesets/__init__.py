@@ -1,38 +1,64 @@
-"""`/changesets`: carry out many operations as one commit, and read a commit of the past."""
+"""`/changesets`: carry out many operations as one commit, list and read the commits of the past, and revert them."""
 
 import json
 from collections.abc import Sequence
+from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from flask import Response, request
 from flask.views import MethodView
-from sqlalchemy.orm import Session
 
+from api.editing import reverts
+from api.editing.replacing import touched
 from api.editing.writer import Outcome
+from api.endpoints.changesets.listing import PARAMETERS as OF_LIST
+from api.endpoints.changesets.listing import read_list, summary
 from api.endpoints.changesets.reading import ChangesetSchema, read_changeset
-from api.endpoints.changesets.schemas import ChangesetAnswerSchema, CommitAnswerSchema
-from api.errors import ProblemError, error_item
-from api.ledger import head, history, publish
+from api.endpoints.changesets.schemas import ChangesetAnswerSchema, ChangesetListSchema, CommitAnswerSchema
+from api.errors import ProblemError, error_item, shorten
+from api.ledger import changesets, head, history, publish
+from api.ledger.changesets import Changed, Effect, Wanted
+from api.ledger.models import Revision
 from api.query import parser
-from api.schema.fields import MAX_INTEGER, instant
+from api.query.parameters import Parameter
+from api.schema.fields import MAX_INTEGER
 from api.web import auth, tags
 from api.web.blueprints import Blueprint, documents
 from api.web.commits import (
     IDEMPOTENCY_KEY,
     LOCATION,
+    PARAMETERS,
     WRITE_PARAMETERS,
     WRITE_REFUSALS,
     WRITTEN,
     begin,
     carry_out,
+    carry_out_plan,
     read_arguments,
 )
 from api.web.consistency import ReadView, reading
-from api.web.headers import CONDITIONS, HEADERS, UNCHANGED
-from api.web.responses import JSON, NDJSON, conditional, json_response, negotiate, tagged
+from api.web.envelopes import merged_into
+from api.web.headers import CONDITIONS, HEADERS, LINK, UNCHANGED
+from api.web.parameters import query_parameters
+from api.web.responses import JSON, NDJSON, conditional, json_response, negotiate, redirect, tagged, writable
 from api.web.urls import base_url
 
 MAX_SHOWN = 1_000
+LIST_PARAMETERS = [*query_parameters(OF_LIST), *CONDITIONS]
+REVERT_REFUSALS = (
+    *("bad-request", "invalid-query", "not-found", "not-acceptable"),
+    *("conflict", "idempotency-mismatch", "unavailable"),
+)
+REVERT_PARAMETERS = {
+    **PARAMETERS,
+    "import_id": Parameter(
+        "import_id",
+        "Revert all pieces of this import as one commit; the commit is one of them.",
+        {"type": "string", "maxLength": 200},
+        example=lambda _: "part-two",
+    ),
+}
 
 
 blueprint = Blueprint(
@@ -48,9 +74,23 @@ BODIES = {
 }
 
 
-@blueprint.route("/changesets", endpoint="commit")
-class Changesets(MethodView):
+@blueprint.route("/changesets", endpoint="list")
+class Changesets(ReadView):
     """The changesets that were carried out."""
+
+    @blueprint.response(200, ChangesetListSchema, description="A page of changesets.", headers=HEADERS | LINK)
+    @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
+    @documents(blueprint, "invalid-query", "invalid-cursor", "not-acceptable", "precondition-failed", "unavailable")
+    @blueprint.doc(operationId="list_changesets", summary="List changesets", parameters=LIST_PARAMETERS)
+    def get(self) -> Response:
+        """List the commits, the newest first: who made them, when and why."""
+        negotiate(JSON)
+        return read_list()
+
+
+@blueprint.route("/changesets", endpoint="commit")
+class Changes(MethodView):
+    """A new changeset."""
 
     @blueprint.response(200, ChangesetAnswerSchema, description="The outcome.", headers=WRITTEN | LOCATION)
     @documents(
@@ -70,7 +110,7 @@ class Changesets(MethodView):
         key = begin()
         options = read_arguments()
         message, operations = read_changeset()
-        auth.require(key, *{f"write:{operation.resource.name}" for operation in operations})
+        auth.require(key, *(f"write:{kind}" for operation in operations for kind in touched(operation)))
         return carry_out(key, operations, {"message": message, **options}, committed)
 
 
@@ -88,14 +128,37 @@ class Commits(ReadView):
     """A commit."""
 
     @blueprint.response(200, CommitAnswerSchema, description="The commit.", headers=HEADERS)
+    @blueprint.alt_response(303, description="The commit of the version.", headers=HEADERS | LOCATION, success=True)
     @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
     @documents(blueprint, "invalid-query", "not-found", "not-acceptable", "precondition-failed", "unavailable")
     @blueprint.doc(operationId="get_changeset", summary="Read one commit", parameters=CONDITIONS)
     def get(self, version: int) -> Response:
-        """Read who changed what, when and why."""
+        """Read who changed what, when and why. A version within a commit leads to the commit."""
         negotiate(JSON)
         parser.parse_named({}, request.args.lists())
         return read_commit(version)
+
+
+@blueprint.route(f"/changesets/<int(max={MAX_INTEGER}):version>/revert", endpoint="revert", parameters=[VERSION])
+class Reverts(MethodView):
+    """The opposites of commits."""
+
+    @blueprint.response(200, ChangesetAnswerSchema, description="The outcome.", headers=WRITTEN | LOCATION)
+    @documents(blueprint, *REVERT_REFUSALS)
+    @auth.documented(blueprint)
+    @blueprint.doc(operationId="revert_changeset", summary="Revert one commit")
+    @blueprint.doc(parameters=[*query_parameters(REVERT_PARAMETERS), IDEMPOTENCY_KEY])
+    def post(self, version: int) -> Response:
+        """Make the opposite of a commit, as a new one. It is refused if it would undo later changes, and names these.
+
+        The key needs the scope of each noun whose records the commit changed.
+        """
+        key = begin()
+        options = parser.parse_named(REVERT_PARAMETERS, request.args.lists())
+        commits, kinds = find_commits(version, options.get("import_id"))
+        auth.require(key, *{f"write:{kind}" for kind in kinds})
+        options.setdefault("message", reverts.message(commits, options.get("import_id")))
+        return carry_out_plan(key, partial(reverts.operations, commits=commits), options, committed)
 
 
 def committed(outcomes: Sequence[Outcome], publication: publish.Publication) -> Response:
@@ -107,6 +170,7 @@ def committed(outcomes: Sequence[Outcome], publication: publish.Publication) -> 
             "id": outcome.revision.id,
             "status": outcome.status,
             "version": outcome.revision.version,
+            **merged_into(outcome.revision),
         }
         for outcome in outcomes
     ]
@@ -119,29 +183,57 @@ def committed(outcomes: Sequence[Outcome], publication: publish.Publication) -> 
 
 
 def read_commit(version: int) -> Response:
-    """Answer with the commit whose first version this is. Raises a 404."""
+    """Answer with the commit whose first version this is, or lead to the commit of another version. Raises a 404."""
     with reading() as session:
         if version > head.state(session).version and head.is_standby(session):
             raise head.AheadError(version)
-        commit = commit_of(session, version)
-        etag = tags.of_version(head.state(session), version, head.chain_at(session, commit["last_version"]))
-    return conditional(etag) or tagged(json_response({"data": commit}), etag)
+        first = history.commit_of(session, version)
+        if first is None:
+            raise _unknown(f"There is no version {version}.")
+        rows = changesets.commits(session, Wanted([Revision.version == first]), first + 1, 1)
+        etag = tags.of_version(head.state(session), version, head.chain_at(session, rows[0].last_version))
+        if first == version:
+            changes = changesets.changes(session, version, MAX_SHOWN)
+            commit = {**summary(rows[0]), "changes": [_change(row) for row in changes]}
+            return conditional(etag) or tagged(json_response({"data": commit}), etag)
+    return tagged(redirect(f"{base_url()}/changesets/{first}", HTTPStatus.SEE_OTHER), etag)
 
 
-def commit_of(session: Session, version: int) -> dict[str, Any]:
-    """Return a commit as JSON. Raises a 404."""
-    revisions = history.revisions_of_commit(session, version, MAX_SHOWN)
-    if not revisions:
-        containing = history.commit_of(session, version)
-        detail = f"No commit begins with the version {version}."
-        suggestion = None if containing is None else f"/changesets/{containing}"
-        raise ProblemError("not-found", detail, error_item("version", "unknown-version", detail, suggestion=suggestion))
-    first = revisions[0]
+def find_commits(version: int, import_id: str | None) -> tuple[Sequence[int], Sequence[str]]:
+    """Return the commit whose first version this is, or all pieces of its import, and the nouns that they changed.
+
+    Raises a 404 for another version, and a 400 for another import.
+    """
+    with writable().reading() as session:
+        first = history.commit_of(session, version)
+        if first != version:
+            suggestion = None if first is None else f"/changesets/{first}/revert"
+            raise _unknown(f"No commit begins with the version {version}.", suggestion)
+        commits = [version] if import_id is None else changesets.of_import(session, import_id)
+        if version not in commits:
+            detail = f"The commit {version} is no piece of the import `{shorten(str(import_id))}`."
+            raise ProblemError("invalid-query", detail, error_item("import_id", "invalid-value", detail))
+        return commits, changesets.kinds_of(session, commits)
+
+
+def _unknown(detail: str, suggestion: str | None = None) -> ProblemError:
+    return ProblemError("not-found", detail, error_item("version", "unknown-version", detail, suggestion=suggestion))
+
+
+def _change(change: Changed) -> dict[str, Any]:
+    """Return a change as JSON; the differences are those of a record that there was before and afterwards."""
+    row, before = change.revision, change.before
+    has_both = change.effect in {Effect.UPDATED, Effect.DERIVED} and not change.is_cut
     return {
-        "version": version,
-        "last_version": history.last_version(session, version),
-        "author": first.author,
-        "message": first.reason,
-        "committed_at": instant(first.changed_at),
-        "changes": [{"version": row.version, "kind": row.kind, "id": row.id, "op": history.effect(row)} for row in revisions],
+        "version": row.version,
+        "kind": row.kind,
+        "id": row.id,
+        "op": history.effect(row),
+        "effect": change.effect,
+        **merged_into(row),
+        "differences": history.differences(_content(before), _content(row)) if has_both else None,
     }
+
+
+def _content(revision: Revision | None) -> dict[str, Any]:
+    return json.loads(revision.document) if revision and revision.document else {}

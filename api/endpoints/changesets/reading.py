@@ -8,17 +8,20 @@ from flask import request
 from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validate, validates_schema
 
 from api.editing.inputs import MESSAGE_CHECKS
-from api.editing.operations import Expected, Operation
+from api.editing.operations import JOIN, RENAME, Expected, Operation
 from api.errors import MAX_REFUSALS, ErrorList, ProblemError, error_item
 from api.resources import BY_NAME
-from api.schema.fields import MAX_INTEGER
+from api.schema.fields import MAX_INTEGER, SLUG
 from api.schema.validation import load
 from api.web import tags
 from api.web.responses import JSON, NDJSON, read_body
 
 MAX_OPERATIONS = 1_000
 QUOTED = re.compile(r'^(?:W/)?"([^"]+)"$')
-VERBS = ("create", "put", "patch", "delete")
+# The operations, and the verbs that carry them out.
+VERBS = {**{name: name for name in ("create", "put", "patch", "delete")}, "merge": JOIN, "rename": RENAME}
+# The member that an operation needs besides the record's id.
+NEEDS = {"merge": "into", "rename": "to"}
 
 
 def _expected(value: Any) -> Expected:
@@ -47,9 +50,10 @@ class OperationSchema(LenientSchema):
 
     op = fields.String(
         required=True,
-        validate=validate.OneOf(VERBS),
+        validate=validate.OneOf([*VERBS]),
         metadata={
-            "description": "`create`; `put`: create or replace; `patch`: change some members; `delete`.",
+            "description": "`create`; `put`: create or replace; `patch`: change some members; `delete`; `merge`, `rename`: "
+            "give all references to the record `into` or to the new id `to`, and let the old id lead there.",
             "example": "patch",
         },
     )
@@ -71,27 +75,46 @@ class OperationSchema(LenientSchema):
         },
     )
     document = fields.Dict(
-        metadata={"description": "The record, or the patch; absent for `delete`.", "example": {"summary": "By the sea."}}
+        metadata={
+            "description": "The record, or the patch; only of `create`, `put` and `patch`.",
+            "example": {"summary": "By the sea."},
+        }
+    )
+
+    into = fields.String(
+        validate=validate.Regexp(SLUG),
+        metadata={"description": "Of `merge`: the id of the record that stays.", "example": "san-jose-ca"},
+    )
+    to = fields.String(
+        validate=validate.Regexp(SLUG), metadata={"description": "Of `rename`: the new id.", "example": "san-jose-ca"}
     )
 
     @validates_schema
-    def check_document(self, data: dict[str, Any], **_: Any) -> None:
-        """Require a document of every operation but `delete`, which takes none."""
-        if data["op"] == "delete" and "document" in data:
-            raise ValidationError({"document": ["`delete` takes no document."]})
-        if data["op"] != "delete" and "document" not in data:
-            raise ValidationError({"document": [self.fields["document"].error_messages["required"]]})
+    def check_members(self, data: dict[str, Any], **_: Any) -> None:
+        """Require a document of the operations that write one, and the other id of those that move a record."""
+        op = data["op"]
+        has_none = op == "delete" or op in NEEDS
+        needed = {"id", NEEDS[op]} if op in NEEDS else set() if has_none else {"document"}
+        missing = self.fields["document"].error_messages["required"]
+        faults = {name: [missing] for name in needed - data.keys()}
+        others = {*NEEDS.values(), *(["document"] if has_none else [])} - needed
+        faults |= {name: [f"`{op}` takes no `{name}`."] for name in others & data.keys()}
+        if op in NEEDS and data.get(NEEDS[op]) == data.get("id"):
+            faults |= {NEEDS[op]: [f"`{NEEDS[op]}` is another id than that of the record."]}
+        if faults:
+            raise ValidationError(faults)
 
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> Operation:
         """Return the operation; its place in the body is not known here."""
         version = data.get("if_match")
         return Operation(
-            verb=data["op"],
+            verb=VERBS[data["op"]],
             resource=BY_NAME[data["kind"]],
             id=data.get("id"),
             body=data.get("document"),
             expected=None if version is None else _expected(version),
+            into=data.get("into", data.get("to")),
         )
 
 

@@ -2,8 +2,9 @@
 
 from marshmallow import Schema, fields, validate
 
+from api.ledger.changesets import Effect
 from api.ledger.models import ERASE, Op
-from api.web.schemas import author_field
+from api.web.schemas import DifferenceSchema, LinksSchema, MetaSchema, author_field, merged_into_field
 
 STATUSES = ("created", "updated", "unchanged", "deleted")
 
@@ -21,6 +22,7 @@ class OutcomeSchema(Schema):
     version = fields.Integer(
         required=True, metadata={"description": "The record's version after the operation.", "example": 619}
     )
+    merged_into = merged_into_field()
 
 
 class CommitMetaSchema(Schema):
@@ -38,7 +40,9 @@ class ChangesetAnswerSchema(Schema):
     """The outcome of a changeset."""
 
     data = fields.List(
-        fields.Nested(OutcomeSchema), required=True, metadata={"description": "The outcome of each operation, in their order."}
+        fields.Nested(OutcomeSchema),
+        required=True,
+        metadata={"description": "The outcome of each operation, in their order, and then of what merges and renames changed."},
     )
     meta = fields.Nested(CommitMetaSchema, required=True, metadata={"description": "About the commit."})
 
@@ -54,10 +58,25 @@ class CommitChangeSchema(Schema):
         validate=validate.OneOf([*(op.value for op in Op), ERASE]),
         metadata={"description": "What the change did.", "example": "upsert"},
     )
+    effect = fields.String(
+        required=True,
+        validate=validate.OneOf([*Effect]),
+        metadata={
+            "description": "The same in detail; `derived`: no member changed but those that other records decide.",
+            "example": "updated",
+        },
+    )
+    merged_into = merged_into_field()
+    differences = fields.List(
+        fields.Nested(DifferenceSchema),
+        required=True,
+        allow_none=True,
+        metadata={"description": "The members that differ; null for a record that is new or gone, or cut from the history."},
+    )
 
 
-class CommitSchema(Schema):
-    """A commit of the ledger."""
+class CommitSummarySchema(Schema):
+    """What is known of a commit of the ledger."""
 
     version = fields.Integer(
         required=True, metadata={"description": "The commit's first version, which names it.", "example": 619}
@@ -71,6 +90,14 @@ class CommitSchema(Schema):
         required=True,
         metadata={"description": "When the commit was made.", "example": "2025-01-31T12:00:00.000Z", "format": "date-time"},
     )
+    import_id = fields.String(
+        required=True, allow_none=True, metadata={"description": "The import that it is a piece of.", "example": None}
+    )
+
+
+class CommitSchema(CommitSummarySchema):
+    """A commit of the ledger."""
+
     changes = fields.List(
         fields.Nested(CommitChangeSchema), required=True, metadata={"description": "The first 1,000 changes of the commit."}
     )
@@ -80,3 +107,11 @@ class CommitAnswerSchema(Schema):
     """An answer with one commit."""
 
     data = fields.Nested(CommitSchema, required=True, metadata={"description": "The commit."})
+
+
+class ChangesetListSchema(Schema):
+    """A page of changesets."""
+
+    data = fields.List(fields.Nested(CommitSummarySchema), required=True, metadata={"description": "The newest first."})
+    links = fields.Nested(LinksSchema, required=True, metadata={"description": "Links to this page and to the next one."})
+    meta = fields.Nested(MetaSchema, required=True, metadata={"description": "About the answer."})
