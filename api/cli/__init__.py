@@ -12,7 +12,7 @@ WSGI = "api.wsgi"
 COMMANDS = {
     "serve": ("api.cli.serve", "serve"),
     "upgrade": ("api.cli.upgrade", "upgrade"),
-    "data": ("api.cli.data", "data_commands"),
+    "data": ("api.cli.undo", "data_commands"),
     "citations": ("api.cli.citations", "citation_commands"),
     "keys": ("api.cli.keys", "key_commands"),
     "webhooks": ("api.cli.webhooks", "webhook_commands"),

@@ -1,6 +1,7 @@
 """Helpers that the commands share: an open database, a report of differences, and parameter types for times."""
 
 import datetime as dt
+import getpass
 import os
 import re
 import sys
@@ -127,3 +128,11 @@ def require_slug(_context: click.Context, _parameter: click.Parameter, value: st
 def require_id(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """Return an id that an import printed. Raises `click.BadParameter` for a text that is none."""
     return None if value is None else require_slug(context, parameter, value)
+
+
+def user() -> str | None:
+    """Return the name of the operating system's user; None if it has no name, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return None

@@ -1,7 +1,6 @@
 """``data``: import records from files and export them to files."""
 
 import datetime as dt
-import getpass
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +12,7 @@ import click
 from flask.cli import AppGroup
 from tqdm import tqdm
 
-from api.cli.common import files_at_hand, open_database, require_id, require_message, require_name
+from api.cli.common import files_at_hand, open_database, require_id, require_message, require_name, user
 from api.cli.reading import opened_sources, reading_options
 from api.cli.template import template
 from api.db.turns import turn
@@ -90,7 +89,7 @@ def import_data(
     Up to 1,000 records are one commit. More are checked as a whole, and then published in pieces, so that others can write in
     between.
     """
-    import_id, author = import_id or secrets.token_hex(4), author or _user()
+    import_id, author = import_id or secrets.token_hex(4), author or user()
     with open_database() as database, opened_sources(database, paths, options) as sources:
         files, ids, faults = entries.read(sources.taken)
         total = sum(map(len, ids.values()))
@@ -160,14 +159,6 @@ def _waiting(no_wait: bool) -> Callable[[str], None]:  # noqa: FBT001 - the flag
         click.echo(f"Waiting for the end of another import: {holder}")
 
     return waiting
-
-
-def _user() -> str | None:
-    """Return the name of the operating system's user; None if it has no name, as in some containers."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return None
 
 
 @data_commands.command("export")
