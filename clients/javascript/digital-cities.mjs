@@ -8,9 +8,10 @@
  * `mirror` resumes where it stopped, verifies the copy, repairs what differs, and starts over when the server lost commits.
  */
 
-/** A copy in memory. Any object with these four methods can replace it, if its `save` is atomic. */
+/** A copy in memory. Any object with the next four methods can replace it, if its `save` is atomic. */
 export class MemoryStore {
   records = new Map();
+  redirects = new Map();
   position = null;
 
   /** Return the last saved cursor, or null. */
@@ -25,7 +26,7 @@ export class MemoryStore {
       for (const id of rows.keys()) if (clear.has(`${kind}/${await bucketOf(kind, id)}`)) gone.push([kind, id, null]);
     }
     // There is no await below, so no reader sees half of the changes.
-    if (clear === null) this.records = new Map();
+    if (clear === null) [this.records, this.redirects] = [new Map(), new Map()];
     for (const [kind, id, document] of [...gone, ...changes]) {
       if (!this.records.has(kind)) this.records.set(kind, new Map());
       if (document === null) this.records.get(kind).delete(id);
@@ -42,6 +43,24 @@ export class MemoryStore {
   /** Return [id, document] of each record of a noun, ordered by id. */
   async all(kind) {
     return [...(this.records.get(kind) ?? [])].sort(([a], [b]) => (a < b ? -1 : 1));
+  }
+
+  /** Keep where records went: [kind, id, id of the record into which it was merged, or null]. A store can do without. */
+  async redirect(rows) {
+    for (const [kind, id, into] of rows) {
+      if (into === null) this.redirects.delete(`${kind}/${id}`);
+      else this.redirects.set(`${kind}/${id}`, into);
+    }
+  }
+
+  /** Return the document of a record, or of the one into which it was merged since the copy began; null if there is none. */
+  async find(kind, id) {
+    for (const passed = new Set(); id !== undefined && !passed.has(id); id = this.redirects.get(`${kind}/${id}`)) {
+      passed.add(id);
+      const document = this.records.get(kind)?.get(id);
+      if (document !== undefined) return document;
+    }
+    return null;
   }
 }
 
@@ -134,6 +153,8 @@ export async function mirror(url, store, { follow = false, limit = 1000, patienc
       }
       const query = new URLSearchParams({ cursor: await store.cursor(), limit, wait, ...part });
       const [page] = await ask(`${url}/changes?${query}`);
+      // If this is saved and the page is not, the page comes again.
+      await store.redirect?.(page.data.map((row) => [row.kind, row.id, row.merged_into ?? null]));
       await store.save(page.cursor, rowsOf(page.data));
       if (page.links.next === null && page.cursor !== proved && !("city" in part || "survey" in part)) {
         await verify(url, store, page.head, part.kinds);

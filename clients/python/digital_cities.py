@@ -17,14 +17,15 @@ import urllib.request
 
 
 class SQLiteStore:
-    """A copy in a SQLite file. Any object with these four methods can replace it, if its ``save`` is atomic."""
+    """A copy in a SQLite file. Any object with the next four methods can replace it, if its ``save`` is atomic."""
 
     def __init__(self, path):
         self.db = sqlite3.connect(path, isolation_level=None)
         # Damaged text must be readable, so that it is found and repaired, and deleted text must be gone from the file.
         self.db.text_factory = lambda raw: raw.decode(errors="replace")
         self.db.executescript("""create table if not exists record (kind text, id text, document text, primary key (kind, id));
-            create table if not exists position (one integer primary key, cursor text); pragma secure_delete = on""")
+            create table if not exists position (one integer primary key, cursor text); pragma secure_delete = on;
+            create table if not exists redirect (kind text, id text, merged_into text, primary key (kind, id))""")
 
     def cursor(self):
         """Return the last saved cursor, or None."""
@@ -36,6 +37,7 @@ class SQLiteStore:
             self.db.execute("begin immediate")
             if clear is None:
                 self.db.execute("delete from record")
+                self.db.execute("delete from redirect")
             for kind in {kind for kind, _ in clear or ()}:
                 gone = [(kind, id) for id, _ in self.records(kind) if (kind, bucket_of(kind, id)) in clear]
                 self.db.executemany("delete from record where kind = ? and id = ?", gone)
@@ -52,6 +54,26 @@ class SQLiteStore:
     def records(self, kind):
         """Return (id, canonical document) of each record of a noun, ordered by id."""
         return self.db.execute("select id, document from record where kind = ? order by id", (kind,))
+
+    def redirect(self, rows):
+        """Keep where records went: (kind, id, id of the record into which it was merged, or None). A store can do without."""
+        with self.db:
+            self.db.execute("begin immediate")
+            for kind, id, into in rows:
+                self.db.execute("delete from redirect where kind = ? and id = ?", (kind, id))
+                if into is not None:
+                    self.db.execute("insert into redirect values (?, ?, ?)", (kind, id, into))
+
+    def find(self, kind, id):
+        """Return the document of a record, or of the one into which it was merged since the copy began; None without one."""
+        passed = set()
+        while id not in passed:
+            passed.add(id)
+            for (document,) in self.db.execute("select document from record where kind = ? and id = ?", (kind, id)):
+                return json.loads(document)
+            for (into,) in self.db.execute("select merged_into from redirect where kind = ? and id = ?", (kind, id)):
+                id = into
+        return None
 
 
 def canonical(value):
@@ -136,6 +158,8 @@ def mirror(url, store, *, follow=False, limit=1000, patience=5, **part):
                 store.save(first["cursor"], ((row["kind"], row["id"], row["document"]) for _, row in whole), clear=None)
             query = {"cursor": store.cursor(), "limit": limit, "wait": wait, **part}
             [page] = ask(f"{url}/changes?{urllib.parse.urlencode(query)}")
+            if hasattr(store, "redirect"):  # If this is saved and the page is not, the page comes again.
+                store.redirect((row["kind"], row["id"], row.get("merged_into")) for row in page["data"])
             store.save(page["cursor"], [(row["kind"], row["id"], row["document"]) for row in page["data"]])
             if page["links"]["next"] is None and page["cursor"] != proved and not {"city", "survey"} & part.keys():
                 verify(url, store, page["head"], part.get("kinds"))

@@ -81,6 +81,9 @@ class Copy(Protocol):
     def records(self) -> dict[Key, Json]:
         """Return its documents."""
 
+    def find(self, kind: str, id: str) -> str | None:
+        """Return the id of the record that an id leads to."""
+
     def hashes(self) -> dict[str, list[str]]:
         """Return the hashes of its buckets."""
 
@@ -118,6 +121,11 @@ class PythonCopy:
     def records(self) -> dict[Key, Json]:
         """Return its documents."""
         return {(kind, id): json.loads(text) for kind in self.store.kinds() for id, text in self.store.records(kind)}
+
+    def find(self, kind: str, id: str) -> str | None:
+        """Return the id of the record that an id leads to."""
+        document: Json | None = self.store.find(kind, id)
+        return None if document is None else str(document["id"])
 
     def hashes(self) -> dict[str, list[str]]:
         """Return the hashes of its buckets."""
@@ -163,6 +171,11 @@ class JavaScriptCopy:
         """Return its documents."""
         rows = self.node.run("return [...store.records].flatMap(([kind, rows]) => [...rows].map((row) => [kind, ...row]))")
         return {(kind, id): document for kind, id, document in rows}
+
+    def find(self, kind: str, id: str) -> str | None:
+        """Return the id of the record that an id leads to."""
+        found: str | None = self.node.run("return (await store.find(given[0], given[1]))?.id ?? null", [kind, id])
+        return found
 
     def hashes(self) -> dict[str, list[str]]:
         """Return the hashes of its buckets."""
