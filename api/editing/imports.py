@@ -111,8 +111,9 @@ def _publish(writer: Writer, result: Imported, options: ImportOptions) -> None:
 
     reason = options.message or "import"
     try:
-        known = {"import_id": options.import_id} if options.import_id else {}
-        result.version = writer.publish(reason=reason, author=options.author, progress=progress, **known).version
+        result.version = writer.publish(
+            reason=reason, author=options.author, progress=progress, import_id=options.import_id
+        ).version
     except IntegrityError:
         result.faults.append(FileFault(result.lines[-1][0], 1, "", MOVED))
 

@@ -35,7 +35,7 @@ def commits(database: Database, after: int) -> list[int]:
 def test_a_large_import_is_published_in_pieces(database: Database, tmp_path: Path) -> None:
     """Its commits are small, together they have all records, and the data verifies; `atomic` makes one."""
     before = head(database)
-    imported = load(database, many(tmp_path))
+    imported = load(database, many(tmp_path), import_id="one")
     assert (imported.faults, dict(imported.statuses), imported.version) == ([], {"created": MANY}, before + MANY)
     sizes = commits(database, before)
     assert (sizes[0], sum(sizes), max(sizes) <= CHUNK) == (FIRST_PIECE, MANY, True)
