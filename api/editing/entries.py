@@ -105,8 +105,8 @@ def missing(
             newest = MAX_INTEGER if overwrite else _newest(files, noun.name)
             gone = {id for id in _published(session, noun.name) if id not in ids.get(noun.name, ())}
             for chunk in chunks(gone):
-                rows = session.scalars(select(Revision).where(Revision.kind == noun.name, Revision.id.in_(chunk), *CURRENT))
-                for row in rows:
+                current = select(Revision).where(Revision.kind == noun.name, Revision.id.in_(chunk), *CURRENT)
+                for row in session.scalars(current.order_by(Revision.id)):
                     if row.version <= newest:
                         result.append(Missing(file, row.id))
                         continue

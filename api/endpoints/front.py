@@ -64,6 +64,7 @@ LINKS = (
     Link("/search", "Full-text search in every noun.", "?q=digital"),
     Link("/suggest", "Completes the beginning of a name.", "?q=san"),
     Link("/changes", "Every change, to keep a copy up to date.", "?since=0"),
+    Link("/changesets", "Every commit, with who made it, when and why."),
     Link("/digest", "A checksum, to prove that a copy is complete."),
     Link("/snapshot", "All records in one answer."),
     Link("/docs", "The documentation, with examples to copy."),

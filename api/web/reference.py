@@ -171,7 +171,8 @@ class Reference:
             name, suffix, operator = row["name"].partition("__")
             group = groups.setdefault(_group(row, tag) if has_filters or row["in"] != "query" else "Query", {})
             before = group.get(name) or self._row(name, row["schema"], row)
-            operators = (*before.operators, suffix + operator or "=") if _is_filter(row, has_filters) else ()
+            is_filter = bool(suffix) or _is_filter(row, has_filters)
+            operators = (*before.operators, suffix + operator or "=") if is_filter else ()
             group[name] = before._replace(operators=operators)
         order = ["Path", *GROUPS, "Query", f"Fields of {tag}"]
         names = sorted(groups, key=lambda name: order.index(name) if name in order else len(order) + (name == "Headers"))

@@ -82,8 +82,11 @@ def test_a_template_is_filled_in(settings: Settings, tmp_path: Path) -> None:
     with path.open("a", encoding="utf-8", newline="") as file:
         csv.writer(file).writerow([values.get(name, "") for name in rows[-1]])
     done = run(settings, "import", path, "--dry-run")
-    assert done.output.splitlines()[-2:] == [
+    assert done.output.splitlines()[-5:] == [
         f"{path}, row 6: fresno-ca: created",
+        f'{path}, row 6: fresno-ca: country: null -> "US"',
+        f'{path}, row 6: fresno-ca: name: null -> "Fresno"',
+        f'{path}, row 6: fresno-ca: state: null -> "CA"',
         "Records: 1 created, 0 updated, 0 unchanged; this was a dry run: nothing was written.",
     ]
 

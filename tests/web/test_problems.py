@@ -351,7 +351,7 @@ ALLOWED = {
     "/": READS,
     "/cities": [*READS, "POST"],
     "/cities/boston-ma": ["DELETE", *READS, "PATCH", "PUT"],
-    "/changesets": ["OPTIONS", "POST"],
+    "/changesets": [*READS, "POST"],
     "/changesets/1": READS,
     "/keys/curator": ["DELETE", "OPTIONS"],
     "/openapi.json": READS,
