@@ -5,6 +5,7 @@ Listeners of SQLAlchemy's events could do the same, but they make each statement
 
 from typing import Any
 
+from psycopg.errors import Diagnostic, StatementCompletionUnknown
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -15,6 +16,8 @@ DRIVER = "begins"
 BEGIN = "begin"
 # The execution option of a statement that reads bytes.
 BINARY_RESULTS = "binary_results"
+# The function of PostgreSQL that waits for synchronous standbys when a transaction commits.
+SYNCHRONOUS_WAIT = "SyncRepWaitForLSN"
 
 
 class SQLiteDialect(SQLiteDialect_pysqlite):
@@ -35,6 +38,25 @@ class PostgreSQLDialect(PGDialect_psycopg):
     def do_begin(self, dbapi_connection: Any) -> None:
         """Begin a transaction, one that may write unless the connection's `info` says otherwise."""
         _begin(dbapi_connection, "BEGIN ISOLATION LEVEL READ COMMITTED")
+
+    def do_commit(self, dbapi_connection: Any) -> None:
+        """Commit a transaction. Raises StatementCompletionUnknown if a standby that must have it may not have it.
+
+        If an operator cancels the wait for a synchronous standby, PostgreSQL only warns, and calls the commit done.
+        """
+        sources: list[str | None] = []
+
+        # PostgreSQL's library takes a notice back afterwards. Its text depends on the server's language.
+        def note(notice: Diagnostic) -> None:
+            sources.append(notice.source_function)
+
+        dbapi_connection.add_notice_handler(note)
+        try:
+            dbapi_connection.commit()
+        finally:
+            dbapi_connection.remove_notice_handler(note)
+        if SYNCHRONOUS_WAIT in sources:
+            raise StatementCompletionUnknown
 
     def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
         """Execute a statement; bytes arrive as they are, because it takes 2 to 5 times as long to read them as text."""

@@ -13,6 +13,7 @@ BUSY = "The database is busy."
 LOCKED = "The database is locked by another writer: try again."
 TOO_LONG = "The query took too long: ask for less, such as fewer conditions or facets, or no exact total."
 STANDBY = "This database is a standby: write to its primary."
+UNCERTAIN = "The write may be lost, since no standby has confirmed it: send it again with the same `Idempotency-Key`."
 FULL = "The disk of the database is full."
 BROKEN = "The disk of the database does not work."
 DAMAGED = "The file of the database is damaged."
@@ -31,6 +32,7 @@ REASONS: Mapping[str, str] = {
     "25006": STANDBY,
     "28": "The database does not let this server in.",
     "3D000": "The database does not exist.",
+    "40003": UNCERTAIN,
     "40": LOCKED,
     "42501": "The role with which this server reaches its database lacks a privilege that the request needs.",
     "53100": FULL,
@@ -43,7 +45,7 @@ REASONS: Mapping[str, str] = {
     "XX002": DAMAGED,
 }
 # Failures that a writer can expect again until an operator does something.
-LASTING = frozenset(REASONS.values()) - {UNREACHABLE, NOT_OPENED, BUSY, LOCKED, TOO_LONG, STANDBY}
+LASTING = frozenset(REASONS.values()) - {UNREACHABLE, NOT_OPENED, BUSY, LOCKED, TOO_LONG, STANDBY, UNCERTAIN}
 
 # Their names in the metrics.
 CAUSES: Mapping[str, str] = {
@@ -52,6 +54,7 @@ CAUSES: Mapping[str, str] = {
     LOCKED: "locked",
     TOO_LONG: "too_long",
     STANDBY: "standby",
+    UNCERTAIN: "uncertain",
     FULL: "disk_full",
     BROKEN: "disk_broken",
     DAMAGED: "damaged",
