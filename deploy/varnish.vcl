@@ -50,8 +50,9 @@ sub vcl_recv {
     # The same preference in other words is one answer.
     if (req.http.Accept ~ "application/xhtml\+xml") {
         set req.http.Accept = "text/html,application/xhtml+xml";
-    } elsif (!req.http.Accept || req.http.Accept ~ "^\s*(\*/\*|application/json)\s*(,\s*\*/\*\s*)?$") {
-        set req.http.Accept = "application/json";
+    } elsif (!req.http.Accept || req.http.Accept ~ "^\s*(application/json\s*,\s*)?\*/\*\s*$") {
+        # Not JSON, which a few paths such as /snapshot do not have.
+        set req.http.Accept = "*/*";
     }
 }
 

@@ -143,7 +143,10 @@ def test_varnish(front: Front) -> None:
     assert not any("caller" in str(headers) for _, headers, _ in asked)
     assert front.ask("/cities/boston-ma", Accept="text/html,application/xhtml+xml")[1].get_content_type() == "text/html"
     assert front.ask("/cities/boston-ma", Accept="*/*")[1].get_content_type() == "application/json"
+    assert front.ask("/cities/boston-ma", Accept="application/json, */*")[1].get_content_type() == "application/json"
     assert front.has_seen(ROUTE, 2)
+    for accept in ({}, {"Accept": "*/*"}, {"Accept": "application/x-ndjson"}):
+        assert front.ask("/snapshot", **accept)[:1] == (200,)
     etag = asked[0][1]["ETag"]
     assert front.ask("/cities/boston-ma", If_None_Match=etag)[0] == 304
 
