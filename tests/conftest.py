@@ -48,6 +48,7 @@ COSTLY = {
     "tests/html/test_browser.py": "browser",
     "tests/html/test_docs.py": "browser",
     "tests/html/test_readers.py": "browser",
+    "tests/product/test_cluster.py": "machines",
     "tests/product/test_failover.py": "clusters",
     "tests/product/test_standby.py": "clusters",
     "tests/query/test_dates.py": "dates",

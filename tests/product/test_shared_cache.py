@@ -145,8 +145,7 @@ def test_varnish(front: Front) -> None:
     assert front.ask("/cities/boston-ma", Accept="*/*")[1].get_content_type() == "application/json"
     assert front.ask("/cities/boston-ma", Accept="application/json, */*")[1].get_content_type() == "application/json"
     assert front.has_seen(ROUTE, 2)
-    for accept in ({}, {"Accept": "*/*"}, {"Accept": "application/x-ndjson"}):
-        assert front.ask("/snapshot", **accept)[:1] == (200,)
+    assert front.ask("/snapshot")[0] == front.ask("/snapshot", Accept="application/x-ndjson")[0] == 200
     etag = asked[0][1]["ETag"]
     assert front.ask("/cities/boston-ma", If_None_Match=etag)[0] == 304
 
