@@ -18,7 +18,7 @@ from werkzeug.http import unquote_etag
 
 from api.db.database import Database
 from api.web import tags
-from api.web.exchanges import CACHE, REQUEST_ID, ROUTE
+from api.web.exchanges import CACHE, CACHED_AT, REQUEST_ID, ROUTE
 from api.web.plain_reads import Environ, PlainRead, read_of
 from api.web.request_ids import request_name
 from api.web.watch import PostgresWatch, SqliteWatch, WatchedState
@@ -189,7 +189,7 @@ class Cache:
     def _compute(self, key: AnswerKey, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         """Answer a request by the application, and cache the answer if that is allowed and it is small enough."""
         begun = time.perf_counter()
-        environ[CACHE] = "miss"
+        environ |= {CACHE: "miss", CACHED_AT: key[0].version}
         started: list[Any] = []
         body = self.app(environ, lambda *arguments: started.append(arguments))
         status, rows, *trace = started[-1]

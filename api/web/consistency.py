@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from flask import after_this_request, current_app, g
+from flask import after_this_request, current_app, g, request
 from flask.typing import ResponseReturnValue
 from flask.views import MethodView
 from sqlalchemy.orm import Session
@@ -16,6 +16,7 @@ from api.ledger import head, history
 from api.schema.fields import MAX_INTEGER
 from api.schema.operators import TYPES
 from api.schema.resource import Resource
+from api.web.exchanges import CACHED_AT
 from api.web.places import VERSION as FOR_VERSION
 from api.web.places import waiting
 from api.web.responses import no_store
@@ -48,6 +49,8 @@ def reading(min_version: int = 0) -> Iterator[Session]:
     can_ask_primary = current_app.extensions["primary"] not in {None, database}
     try:
         with database.reading() as session:
+            if current_app.extensions["primary"]:
+                _compare(session, min_version)
             yield session
     except head.AheadError:
         if can_ask_primary:
@@ -55,15 +58,30 @@ def reading(min_version: int = 0) -> Iterator[Session]:
         raise ProblemError("unavailable", "This standby has not received that version yet.") from None
 
 
+def _compare(session: Session, min_version: int) -> None:
+    """Raise AheadError if a session has less than `min_version`, although another connection had it: to another standby.
+
+    Nor is its answer cached if the cache has seen a higher version.
+    """
+    version = head.state(session).version
+    if version < min_version:
+        raise head.AheadError(min_version)
+    if version < request.environ.get(CACHED_AT, 0):
+        after_this_request(no_store)
+
+
 def _recent_enough(min_version: int) -> Database:
     """Return the database to read from, as soon as it is at a version. Raises a 503 if that takes too long."""
     database: Database = current_app.extensions["database"]
     primary: Database | None = current_app.extensions["primary"]
-    if primary and ("reads_primary" in g or not _has(database, min_version)):
+    # Asked once: the next connection can lead to another standby.
+    is_there = "reads_primary" not in g and _has(database, min_version)
+    if primary and not is_there:
         database = primary
         # The standby is in another state, so an answer of the primary must not be cached as one of its own.
         after_this_request(no_store)
-    if not _has(database, min_version):
+        is_there = _has(database, min_version)
+    if not is_there:
         _wait_for(database, min_version)
     return database
 

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 # What the application tells of a request, in its variables of PEP 3333.
 ROUTE, CACHE, KEY, REQUEST_ID = (f"digital_cities.{name}" for name in ("route", "cache", "key", "request_id"))
+# The version of the state for which an answer is cached.
+CACHED_AT = "digital_cities.cached_at"
 # When a server received the request, by `time.perf_counter`.
 BEGUN = "digital_cities.begun"
 # Methods that have a name in the metrics: a client can send any word.

@@ -14,6 +14,7 @@ from api.webhooks import subscriptions
 from tests.support.answers import ANY, Json, brief, read
 from tests.support.copies import Copy, apply, city, follow, root, write
 from tests.support.databases import opened
+from tests.support.processes import at_once
 from tests.support.replication import DIVERGED, LATER, Pair, application, diverged, proof, refusal, version_of, whole
 
 # --- a standby that lags
@@ -192,3 +193,36 @@ def test_reading_from_a_standby_with_a_key(pair: Pair) -> None:
         reader = pair.client(follower)
         for path in ("/readyz", "/cities", "/cities/boston-ma", "/changes?since=0", "/keys", "/webhooks") * 2:
             assert reader.get(path).status_code == 200, path
+
+
+# --- an address that leads to several standbys
+
+
+@pytest.mark.slow
+def test_standbys_behind_one_address(pair: Pair, spare: Pair) -> None:
+    """Of two standbys behind one address, one lags: no answer is older than `min_version`, and none stays in the cache."""
+    for standby in (pair.standby, spare.standby):
+        standby.catch_up(pair.primary)
+    address = f"postgresql://postgres@/{pair.primary.database}?load_balance_hosts=random&host={pair.standby.folder},{spare.standby.folder}"
+    with (
+        application(pair.primary) as app,
+        application(pair.standby, asks=pair.primary.address, database_url=address, cache_mb=64, cache_lag=0) as follower,
+    ):
+        client = pair.client(app)
+        spare.standby.pause()
+        write(client, "divided-zz")
+        newest = version_of(client)
+        pair.standby.catch_up(pair.primary)
+
+        def ask(number: int) -> list[int]:
+            reader = pair.client(follower)
+            paths = [f"/cities?limit={number * 10 + turn + 1}&fields=name" for turn in range(10)]
+            assert {reader.get(path).status_code for path in paths} == {200}
+            return [read(reader, f"{path}&min_version={newest}")["meta"]["version"] for path in paths]
+
+        # Many at once, so that the pool has connections to both.
+        assert {version for versions in at_once(8, ask) for version in versions} == {newest}
+        spare.standby.resume()
+        spare.standby.catch_up(pair.primary)
+        reader = pair.client(follower)
+        assert {read(reader, f"/cities?limit={limit}&fields=name")["meta"]["version"] for limit in range(1, 81)} == {newest}
