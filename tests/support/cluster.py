@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -212,6 +212,13 @@ class Cluster:
         more = {"TRUSTED_PROXIES": "127.0.0.1", "WORKERS": 1, "WRITE_LIMIT": "1000000/minute", "PUBLIC_URL": self.public}
         self.run(name, *SERVE, **(settings | more))
 
+    def restart_node(self, name: str) -> None:
+        """Kill a node, and start it again."""
+        node = self.started.pop(name)
+        os.killpg(node.pid, signal.SIGKILL)
+        node.wait()
+        self.start_node(name)
+
     # --- its state, and what happens to it
 
     def role(self, name: str) -> str | None:
@@ -263,8 +270,8 @@ class Cluster:
             [self.programs / "patronictl", *words], check=True, capture_output=True, env={**os.environ, "LC_ALL": "C.UTF-8"}
         )
 
-    def stop(self) -> None:
-        """Kill everything."""
+    def end(self) -> None:
+        """Kill everything, and clear its files away."""
         for name in [name for name in NAMES if name in self.started]:
             with contextlib.suppress(OSError, psutil.Error):
                 self.kill(name)
@@ -272,14 +279,15 @@ class Cluster:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
-@contextmanager
-def running(programs: Path, *, synchronous: bool) -> Iterator[Cluster]:
-    """Start a cluster, and clear it away afterwards."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cluster", ignore_cleanup_errors=True)))
-        cluster = Cluster(folder, programs, synchronous)
-        stack.callback(cluster.stop)
+def start(programs: Path, *, synchronous: bool) -> Cluster:
+    """Start a cluster in a folder of its own."""
+    cluster = Cluster(Path(tempfile.mkdtemp(prefix="cluster")), programs, synchronous)
+    try:
         cluster.start()
-        yield cluster
+    except BaseException:
+        cluster.end()
+        raise
+    return cluster

@@ -1,12 +1,11 @@
 """Writers, readers and copies that use a cluster while it fails; each notes what it was told and what it was told wrong."""
 
 import itertools
-import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -20,6 +19,8 @@ from tests.support.node import Node, NodeError
 # What a client sends again: no answer, and the statuses of a proxy or a server without its database.
 AGAIN = {0, 502, 503, 504}
 WRITERS, READERS = 4, 2
+# Seconds for the clients to end.
+PATIENCE = 60
 LIST = "/cities?limit=2&sort=-id"
 Json = dict[str, Any]
 
@@ -84,13 +85,18 @@ class Crowd:
     def end_writes(self) -> None:
         """Stop the writers, each after its last answer."""
         self.has_ended.set()
-        ended(self.writing)
+        for future in self.writing:
+            future.result(timeout=PATIENCE)
 
     def end_reads(self, version: int) -> None:
         """Let the copies come to a version, and stop."""
         self.target = version
         self.at_target.set()
-        ended(self.reading)
+        late = wait(self.reading, timeout=PATIENCE).not_done
+        self.wrong += ["a copy did not come to the last version"] * len(late)
+        self.target = 0
+        for future in self.reading:
+            future.result(timeout=PATIENCE)
 
     # --- one request
 
@@ -108,6 +114,7 @@ class Crowd:
     def persist(self, kind: str, path: str, method: str = "GET", body: Any = None, **headers: str) -> Answer:
         """Send a request until it has an answer of the API."""
         while (answer := self.ask(kind, path, method, body, **headers)).status in AGAIN:
+            assert not self.at_target.is_set(), "the writers have ended"
             time.sleep(0.1)
         return answer
 
@@ -241,45 +248,9 @@ class Crowd:
         while version < self.target or not self.at_target.is_set():
             try:
                 version = go_on()
+            except RuntimeError as error:
+                self.wrong.append(str(error))
             except (failure, ValueError) as error:
                 if "repaired" in str(error):
                     self.wrong.append(str(error))
             time.sleep(0.1)
-
-
-def ended(work: list[Future[None]]) -> None:
-    """Wait for clients; a fault of theirs is one of the test."""
-    for future in work:
-        future.result(timeout=120)
-
-
-def cut(cluster: Cluster, crowd: Crowd, *, more: int = 20, patience: float = 6) -> None:
-    """Stop the receivers of the log, let the primary go on, and kill it and them, so that nothing in the sockets survives."""
-    receivers = cluster.receivers()
-    for process in receivers.values():
-        process.send_signal(signal.SIGSTOP)
-    deadline, before = time.monotonic() + patience, len(crowd.acknowledged)
-    while time.monotonic() < deadline and len(crowd.acknowledged) < before + more:
-        time.sleep(0.02)
-    cluster.kill(cluster.primary(), also=receivers)
-
-
-def kill(cluster: Cluster, _crowd: Crowd) -> None:
-    """Kill the machine of the primary."""
-    cluster.kill(cluster.primary())
-
-
-def switch_over(cluster: Cluster, _crowd: Crowd) -> None:
-    """Make a standby the primary."""
-    cluster.switch_over()
-
-
-class Fault(NamedTuple):
-    """What happens, how often it is tried, and whether it leaves a dead machine."""
-
-    strike: Callable[[Cluster, Crowd], None]
-    times: int
-    is_deadly: bool = True
-
-
-FAULTS = {"kill": Fault(kill, 3), "switchover": Fault(switch_over, 3, is_deadly=False), "cut": Fault(cut, 10)}

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from api.settings import ROOT
 
 FILE = ROOT / "bench" / "results" / "cluster.jsonl"
+# How many records a large changeset has.
+MANY = 100
 Row = dict[str, Any]
 
 
@@ -41,3 +43,59 @@ def keep(row: Row) -> None:
     """Append a result."""
     with place().open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
+
+
+# --- tables for the documentation
+
+
+def faults() -> str:
+    """Return a table of the faults: what each cost, in all of its runs."""
+    done = [row for row in rows().values() if "fault" in row]
+    header = (
+        "| `synchronous_mode` | fault | runs | seconds without writes | writes acknowledged | lost "
+        "| writes answered, refused, 5xx | reads answered, refused, 5xx | copies verified | wrong answers |"
+    )
+    lines = [header, "|---" * 10 + "|"]
+    for synchronous, epochs, fault in sorted({(not row["synchronous"], not row["epochs"], row["fault"]) for row in done}):
+        mine = [
+            row for row in done if (not row["synchronous"], not row["epochs"], row["fault"]) == (synchronous, epochs, fault)
+        ]
+        gaps = sorted(row["seconds_without_writes"] for row in mine)
+        cells = [
+            "off" if synchronous else "on",
+            f"{fault}, without epochs" if epochs else fault,
+            len(mine),
+            f"{gaps[0]:.0f} to {gaps[-1]:.0f}",
+            *(sum(row[name] for row in mine) for name in ("acknowledged", "lost")),
+            *(_statuses([row["statuses"][kind] for row in mine]) for kind in ("writes", "reads")),
+            f"{sum(row['copies_verified'] for row in mine)} of {4 * len(mine)}",
+            sum(row["wrong"] for row in mine),
+        ]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def _statuses(counts: list[dict[str, int]]) -> str:
+    """Return the numbers of answers below 400, of refusals below 500, and of others, none among them."""
+    sums = [0, 0, 0]
+    for status, number in (item for row in counts for item in row.items()):
+        place = 2 if status == "0" else sum(status >= bound for bound in ("400", "500"))
+        sums[place] += number
+    return ", ".join(f"{number:,}" for number in sums)
+
+
+def capacities() -> str:
+    """Return a table of what a cluster carries, by kind."""
+    done = [row for row in rows().values() if "fault" not in row]
+    names = {
+        "reads": "reads of a list, {}",
+        "reads_while_writing": "the same while one client writes, {}",
+        "writes": "writes, {}",
+    }
+    cells = {f"records in changesets of {MANY}": [row["records_in_changesets"] for row in done]}
+    for member, words in names.items():
+        cells |= {words.format(name): [row[member][name] for row in done] for name in (done[0][member] if done else ())}
+    lines = [f"| a second | {' | '.join(row['run'].partition('-')[0] for row in done)} |", "|---" * (len(done) + 1) + "|"]
+    return "\n".join(
+        [*lines, *(f"| {name} | {' | '.join(f'{value:,.0f}' for value in values)} |" for name, values in cells.items())]
+    )
