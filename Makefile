@@ -39,7 +39,7 @@ test-slow: .venv/.dev  ## Run the slow tests, in under 40 minutes: large data, f
 	$(BIN)/pytest -n auto --hypothesis-profile=long -m "(hypothesis or sampled) and not slow"
 	$(BIN)/pytest -n auto --hypothesis-profile=long -m "slow and not campaign"
 
-campaign: .venv/.dev  ## Run the campaigns, which take hours: random requests, random orders, long races.
+campaign: .venv/.dev  ## Run the campaigns, which take hours: random requests and orders, long races, a cluster that fails.
 	$(BIN)/pytest -n auto -m campaign
 
 ##@ Write
@@ -65,6 +65,7 @@ lock: .venv/.dev  ## Pin the newest versions that pyproject.toml allows.
 	$(BIN)/uv pip compile pyproject.toml --upgrade $(LOCK) -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --group dev --upgrade -c requirements.lock $(LOCK) -o requirements-dev.lock
 	$(BIN)/uv pip compile bench/peers/requirements.in -c requirements.lock --upgrade $(LOCK) -o bench/peers/requirements.lock
+	$(BIN)/uv pip compile deploy/cluster/requirements.in --upgrade $(LOCK) -o deploy/cluster/requirements.lock
 # Without --no-strip-extras, pip would look for `name[extra]` outside the pins and refuse it because it has no hash.
 LOCK := --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 

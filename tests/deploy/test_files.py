@@ -132,3 +132,33 @@ def test_the_container_gets_the_whole_package(tmp_path: Path) -> None:
         with ZipFile(next(out.iterdir())) as package:
             contents.append({row.filename: row.CRC for row in package.infolist() if not row.filename.endswith("RECORD")})
     assert contents[0] == contents[1]
+
+
+# --- several machines, which `make campaign` starts
+
+CLUSTER = DEPLOY / "cluster"
+HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/bin")
+
+
+def test_settings_of_a_node() -> None:
+    """A node's file has settings that there are, and its addresses are HAProxy's: the standbys and the primary."""
+    values = dict(re.findall(r"^([A-Z_]+)=(.*)$", (CLUSTER / "node.env").read_text(encoding="utf-8"), re.MULTILINE))
+    settings = Settings.from_env(values)
+    assert values.keys() <= SETTINGS
+    proxy = (CLUSTER / "haproxy.cfg").read_text(encoding="utf-8")
+    for name, address in (("readers", settings.database_url), ("primary", settings.primary_url)):
+        assert f"listen {name}\n    bind {address.partition('@')[2].partition('/')[0]}\n" in proxy
+
+
+def test_times_of_patroni() -> None:
+    """Patroni would correct times that do not fit into each other; 20 seconds is the least `ttl`."""
+    times = yaml.safe_load((CLUSTER / "patroni.yml").read_text(encoding="utf-8"))["bootstrap"]["dcs"]
+    assert times["loop_wait"] + 2 * times["retry_timeout"] <= times["ttl"] == 20
+
+
+@pytest.mark.parametrize(
+    "program", [pytest.param(HAPROXY, id="haproxy", marks=() if HAPROXY else unproved("haproxy is missing"))]
+)
+def test_haproxy_of_a_cluster(program: str) -> None:
+    """HAProxy finds no fault in the file for a cluster."""
+    assert ended(program, "-c", "-f", CLUSTER / "haproxy.cfg")[0] == 0

@@ -42,6 +42,7 @@ PROGRAMS = {
     "etcd (apt-get install etcd-server)": shutil.which("etcd", path=PLACES),
     "HAProxy (apt-get install haproxy)": shutil.which("haproxy", path=PLACES),
     "Varnish (apt-get install varnish)": shutil.which("varnishd", path=PLACES),
+    "wrk (apt-get install wrk)": shutil.which("wrk", path=PLACES),
     "gcc, with which Varnish compiles its configuration": shutil.which("gcc", path=PLACES),
     "Linux, whose loopback has many addresses": sys.platform == "linux",
     "a Python with venv in /usr (apt-get install python3-venv)": PYTHON,

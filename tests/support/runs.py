@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 from api.settings import ROOT
@@ -11,6 +12,14 @@ FILE = ROOT / "bench" / "results" / "cluster.jsonl"
 # How many records a large changeset has.
 MANY = 100
 Row = dict[str, Any]
+# The results of `make bench`, and what of them is about one node: words, the server, and the workload.
+RACE = ROOT / "bench" / "results" / "results.json"
+NODE = (
+    ("reads of a list, from memory", "this API", "list"),
+    ("reads of a list, computed", "this API, cold", "list"),
+    ("reads of a record, computed", "this API, cold", "record"),
+    ("writes", "this API", "write"),
+)
 
 
 class Run(NamedTuple):
@@ -99,3 +108,15 @@ def capacities() -> str:
     return "\n".join(
         [*lines, *(f"| {name} | {' | '.join(f'{value:,.0f}' for value in values)} |" for name, values in cells.items())]
     )
+
+
+def one_node() -> str:
+    """Return a table of what one node carries, from the last run of `make bench`."""
+    results = json.loads(RACE.read_text(encoding="utf-8"))
+    rates: dict[tuple[str, ...], float] = {
+        (row["dialect"], row["server"], row["workload"]): median(row["rates"]) for row in results["race"] if row["rates"]
+    }
+    lines = ["| a second | SQLite | PostgreSQL |", "|---|---|---|"]
+    for words, *of in NODE:
+        lines.append(f"| {words} | {' | '.join(f'{rates[dialect, *of]:,.0f}' for dialect in ('sqlite', 'postgresql'))} |")
+    return "\n".join(lines)
