@@ -50,9 +50,7 @@ def lock_head(session: Session) -> LockedHead:
     """Lock the head, once other publications have ended; begin an epoch if versions that were published may be lost."""
     row = session.execute(update(Head).values(one=1).returning(*_columns(session))).one()
     session.info[HEAD] = _head
-    epoch, origin, remembered = row.epoch, getattr(row, "current_origin", None), _remembered(session)
-    if _has_lost(session, row, remembered):
-        epoch = max(epoch, remembered.version // EPOCH) + 1
+    epoch, origin = _next_epoch(session, row), getattr(row, "current_origin", None)
     if (epoch, origin) != (row.epoch, row.origin):
         session.execute(update(Head).values(epoch=epoch, origin=origin))
     now = dt.datetime.now(dt.UTC)
@@ -63,6 +61,16 @@ def lock_head(session: Session) -> LockedHead:
     # An epoch has no versions up to its first one.
     scoped = before if row.scoped >= row.version else row.scoped
     return LockedHead(epoch, epoch != row.epoch, row.version, before, row.chain, now, indexed, scoped)
+
+
+def floor(session: Session) -> int:
+    """Return the version that the next one follows: there never will be one between the last one and this.
+
+    The database must not be a standby.
+    """
+    row = session.execute(select(*_columns(session))).one()
+    version: int = row.version
+    return max(version, _next_epoch(session, row) * EPOCH)
 
 
 def begin_if_lost(database: Database) -> None:
@@ -78,6 +86,12 @@ def begin_if_lost(database: Database) -> None:
 def _columns(session: Session) -> list[Any]:
     columns: list[Any] = [Head.epoch, Head.version, Head.changed_at, Head.chain, Head.origin, Head.indexed, Head.scoped]
     return [*columns, ORIGIN] if session.get_bind().dialect.name == "postgresql" else columns
+
+
+def _next_epoch(session: Session, row: Any) -> int:
+    """Return the epoch of the next version after a head: another one if versions that were published may be lost."""
+    remembered, epoch = _remembered(session), int(row.epoch)
+    return max(epoch, remembered.version // EPOCH) + 1 if _has_lost(session, row, remembered) else epoch
 
 
 def _has_lost(session: Session, row: Any, remembered: Published) -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from api.db.database import Database
 from api.errors import ErrorList, ProblemError, error_item, shorten
-from api.ledger import head, history
+from api.ledger import epochs, head, history
 from api.schema.fields import MAX_INTEGER
 from api.schema.operators import TYPES
 from api.schema.resource import Resource
@@ -107,9 +107,9 @@ def _wait_for(database: Database, version: int) -> None:
 
 
 def _require_not_lost(database: Database, version: int) -> None:
-    """Raise a 410 if a version that the database does not have was published once, and no standby waits for it."""
+    """Raise a 410 for a version that never will come, since an epoch begins above it, and no standby waits for it."""
     with database.reading() as session:
-        if head.state(session).version < version <= database.memory.highest.version and not head.is_standby(session):
+        if not head.is_standby(session) and head.state(session).version < version <= epochs.floor(session):
             with version_problems(session, "min_version"):
                 raise head.DivergedError(version)
 
