@@ -31,6 +31,8 @@ NAMES = {"one": 11, "two": 12, "three": 13}
 NODES = {"a": 21, "b": 22}
 PASSWORD = "change-me"  # noqa: S105 - as the files have it
 PATIENCE = 90
+# As the unit of systemd does: a node does not start while the database is away.
+SUPERVISED = 'until "$@"; do sleep 2; done'
 CHANCE = random.Random()  # noqa: S311 - nothing is secret
 # Where Debian puts them.
 PLACES = f"{os.environ['PATH']}:/usr/sbin:/usr/bin"
@@ -211,7 +213,7 @@ class Cluster:
         settings: dict[str, Any] = dict(re.findall(r"^([A-Z_]+)=(.*)$", text, re.MULTILINE))
         # All clients are this machine's, and HAProxy's own address here is that of the loopback.
         more = {"TRUSTED_PROXIES": "127.0.0.1", "WORKERS": 1, "WRITE_LIMIT": "1000000/minute", "PUBLIC_URL": self.public}
-        self.run(name, *SERVE, **(settings | more))
+        self.run(name, "sh", "-c", SUPERVISED, "sh", *SERVE, **(settings | more))
 
     def restart_node(self, name: str) -> None:
         """Kill a node, and start it again."""
