@@ -15,6 +15,7 @@ from api.editing.file_faults import FileError, FileFault
 from api.editing.files import FileRecord, Source, files_in, noun_of, records_of
 from api.editing.merging import by
 from api.editing.operations import Expected, Exported, Operation, Refused
+from api.editing.sheets.spool import Table
 from api.editing.staging import chunks
 from api.ledger.models import CURRENT, Revision
 from api.schema.canonical import PUBLICATION
@@ -94,25 +95,30 @@ def missing(
 ) -> tuple[list[Missing], list[FileFault]]:
     """Return the records of the files' nouns that are in no file, those that refer to others first.
 
-    One that was created or changed after the files were exported is a fault, unless it may be undone.
+    One that may have been created or changed after the files were exported is a fault, unless that may be undone; so is a file
+    without records. A table of a list alone does not say which records there are.
     """
-    sources = {noun_of(file): file for file in files}
+    sources = {noun_of(file): file for file in files if not (isinstance(file, Table) and file.kind.part)}
     places = {table.name: place for place, table in enumerate(Base.metadata.sorted_tables)}
     result: list[Missing] = []
     faults: list[FileFault] = []
     with database.reading() as session:
         for noun, file in sorted(sources.items(), key=lambda pair: -places[pair[0].name]):
+            if not ids.get(noun.name):
+                faults.append(FileFault(file, 0, "", f"it has no record, and `--delete-missing` would delete all {noun.name}"))
+                continue
             newest = MAX_INTEGER if overwrite else _newest(files, noun.name)
-            gone = {id for id in _published(session, noun.name) if id not in ids.get(noun.name, ())}
+            gone = {id for id in _published(session, noun.name) if id not in ids[noun.name]}
             for chunk in chunks(gone):
                 current = select(Revision).where(Revision.kind == noun.name, Revision.id.in_(chunk), *CURRENT)
                 for row in session.scalars(current.order_by(Revision.id)):
-                    if row.version <= newest:
+                    # The files show one state, so they show the whole commit of their newest record.
+                    if row.commit_version <= newest:
                         result.append(Missing(file, row.id))
                         continue
                     detail = (
-                        f"the {noun.singular} `{row.id}` is in no file, and was changed{by(row)} after the file was exported; "
-                        "export again, or import with `--overwrite`"
+                        f"the {noun.singular} `{row.id}` is in no file, and was changed{by(row)}, perhaps after the export: no "
+                        "record of the file is as new; if it is to go, import with `--overwrite`"
                     )
                     faults.append(FileFault(file, 0, "", detail))
     return result, faults

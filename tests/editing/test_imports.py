@@ -137,6 +137,40 @@ def test_missing_records_are_deleted_if_asked(database: Database, tmp_path: Path
     assert fault.startswith("cities.json: id: The city `boston-ma` is referred to")
 
 
+@SQLITE_FIRST
+def test_a_file_without_records_deletes_nothing(database: Database, tmp_path: Path) -> None:
+    """An empty file would delete all records of its noun; the control: a file with one of them deletes the others."""
+    path = write(tmp_path, "citations.ndjson", "")
+    assert said(load(database, path, delete_missing=True), tmp_path) == [
+        "citations.ndjson: it has no record, and `--delete-missing` would delete all citations"
+    ]
+    with database.reading() as session:
+        first = session.scalar(select(Revision.document).where(Revision.kind == "citations").order_by(Revision.version))
+    result = load(database, write(tmp_path, "citations.ndjson", first or ""), delete_missing=True)
+    assert (result.faults, result.statuses["unchanged"], result.statuses["deleted"] > 1) == ([], 1, True)
+
+
+@SQLITE_FIRST
+def test_a_table_of_a_list_deletes_no_record(database: Database, tmp_path: Path) -> None:
+    """The identifiers of one organization do not say that there is no other one."""
+    load(database, write(tmp_path, "organizations.json", [{"id": "a-org", "name": "A"}, {"id": "b-org", "name": "B"}]))
+    path = write(tmp_path, "organizations.identifiers.csv", "id,scheme,value\na-org,wikidata,Q1\n")
+    result = load(database, path, delete_missing=True)
+    assert (result.faults, dict(result.statuses)) == ([], {"updated": 1})
+
+
+@SQLITE_FIRST
+def test_a_missing_record_of_the_newest_commit_is_deleted(database: Database, tmp_path: Path) -> None:
+    """If the newest record is taken out of an exported file, others of its commit tell that the file is as new."""
+    load(database, write(tmp_path, "cities.json", [city("a-ca"), city("b-ca")]))
+    with database.reading() as session:
+        documents = session.scalars(select(Revision.document).where(Revision.kind == "cities", Revision.superseded.is_(None)))
+        rows = [json.loads(document or "") for document in documents]
+    path = write(tmp_path, "cities.json", [row for row in rows if row["id"] != "b-ca"])
+    result = load(database, path, delete_missing=True)
+    assert (result.faults, dict(result.statuses)) == ([], {"unchanged": len(rows) - 1, "deleted": 1})
+
+
 def test_one_report_has_shapes_and_references(database: Database, tmp_path: Path) -> None:
     """A record with a wrong member also gets a fault for each record that it refers to in vain, and for nothing else."""
     row = {"id": "i", "city": "bostn-ma", "title": 5, "summary": "S", "priorities": ["cybersecurity", "nothing"]}

@@ -41,7 +41,12 @@ class Table:
         return f"{name}, sheet {self.sheet}" if self.sheet else name
 
     def at(self, line: int, member: str = "") -> str:
-        """Return the place of a record, or of one of its members, in words: winners.xlsx, sheet Awards, row 12, column Rank."""
+        """Return the place of a record, or of one of its members, in words: winners.xlsx, sheet Awards, row 12, column Rank.
+
+        Line 0 is that of a record that the table does not have.
+        """
+        if not line:
+            return str(self)
         name, *below = member.split("/")
         column = self.columns.get(f"{name}.{below[0]}" if below else name) or self.columns.get(name)
         place_ = f"{self}, {self.unit} {line}"
