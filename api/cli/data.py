@@ -138,7 +138,7 @@ def _conclude(result: Imported, total: int, *, dry_run: bool, import_id: str) ->
     )
     if result.faults and result.version and not dry_run:
         raise click.ClickException(
-            f"faults: {len(result.faults)}; others wrote meanwhile. Published before that: {counts}, as import {import_id}"
+            f"faults: {len(result.faults)}; others wrote meanwhile. Published: {counts}. Go on with --import-id {import_id}"
         )
     if result.faults:
         raise click.ClickException(f"faults: {len(result.faults)}; nothing was written")

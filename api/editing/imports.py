@@ -19,9 +19,9 @@ from api.editing.changes import checked
 from api.editing.entries import Entry, Missing, operation_of
 from api.editing.file_faults import FileFault
 from api.editing.files import FileRecord, Source, noun_of, records_of
-from api.editing.operations import Refused
+from api.editing.operations import RecordKey, Refused
 from api.editing.rehearsal import rehearsing
-from api.editing.reports import Imported, StepProgress, differences, faults_of, unseen
+from api.editing.reports import Imported, StepProgress, differences, unseen
 from api.editing.writer import Writer
 
 # The time of a commit, with its publication, as a multiple of that of its rehearsal, on both databases.
@@ -30,6 +30,8 @@ PUBLISHING = 2
 ONE_COMMIT = CHUNK = 1_000
 # Records of the first piece of a larger import, and of the smallest one; seconds that a piece may take, which others wait.
 FIRST_PIECE, LEAST_PIECE, SECONDS = 200, 20, 0.4
+# Attempts to publish a piece, each without what the one before refused: records refer to others that refer to others.
+ATTEMPTS = 4
 # Faults of a chunk: all of them, because a curator mends a file as a whole.
 MAX_FAULTS = 100_000
 MOVED = "a unique value moves from one record to another: take it from the first in an import of its own"
@@ -77,7 +79,8 @@ def load(database: Database, files: Sequence[Source], ids: Mapping[str, Abstract
         seconds = round(PUBLISHING * (time.monotonic() - begun))
         options.warn(f"Other writers will wait for about {max(1, seconds)} seconds.")
         return _carried_out(database, _entries(files, missing), ids, replace(options, report=unseen), [])
-    return _in_pieces(database, _entries(files, missing), replace(options, report=unseen))
+    pieces = _Pieces(database, replace(options, report=unseen, progress=unseen), options.progress)
+    return pieces.publish(lambda: _entries(files, missing))
 
 
 def _entries(files: Sequence[Source], missing: Iterable[Missing]) -> Iterator[Entry]:
@@ -118,35 +121,74 @@ def _publish(writer: Writer, result: Imported, options: ImportOptions) -> None:
         result.faults.append(FileFault(result.lines[-1][0], 1, "", MOVED))
 
 
-def _in_pieces(database: Database, entries: Iterator[Entry], options: ImportOptions) -> Imported:
-    """Publish entries that were rehearsed, piece by piece.
+class _Pieces:
+    """The publication of entries that were rehearsed, in pieces with pauses, so that others can write in between.
 
-    A piece can break a rule that a later record mends, such as one about equal ranks: then it takes in more records, up to all.
+    A piece can break a rule that a record of a later piece mends, such as one that it refers to. So what is refused is set
+    aside and tried again after the others. If that helps none of them, they need each other, and the pieces grow.
     """
-    result, piece, size = Imported(), list[Entry](), FIRST_PIECE
-    while True:
-        piece += itertools.islice(entries, size - len(piece))
-        if not piece:
-            return result
-        begun = time.monotonic()
+
+    def __init__(self, database: Database, options: ImportOptions, progress: StepProgress) -> None:
+        """Begin with a small piece, because it is not known how long one takes."""
+        self.database, self.options, self.progress = database, options, progress
+        self.size, self.least = FIRST_PIECE, LEAST_PIECE
+        self.result = Imported()
+
+    def publish(self, entries: Callable[[], Iterator[Entry]]) -> Imported:
+        """Publish all that can be; ``entries`` yields the same entries each time that it is called."""
+        left: set[RecordKey] | None = None
+        while left is None or left:
+            aside, faults = self._pass(entry for entry in entries() if left is None or _key(entry) in left)
+            if aside == left and len(aside) <= self.size:
+                self.result.faults = faults
+                break
+            if aside == left:
+                self.size = self.least = 2 * self.size
+            left = aside
+        return self.result
+
+    def _pass(self, entries: Iterator[Entry]) -> tuple[set[RecordKey], list[FileFault]]:
+        """Publish entries piece by piece; returns those that were set aside, and the faults of the last piece."""
+        aside, faults = set[RecordKey](), list[FileFault]()
+        while piece := list(itertools.islice(entries, self.size)):
+            refused, faults = self._piece(piece)
+            aside |= set(map(_key, refused))
+        return aside, faults
+
+    def _piece(self, piece: Sequence[Entry]) -> tuple[Sequence[Entry], list[FileFault]]:
+        """Publish a piece, if need be without what is refused; returns that, and why."""
+        rest, faults = piece, list[FileFault]()
+        for _ in range(ATTEMPTS):
+            part = self._attempt(rest)
+            if not part.faults:
+                kept = set(map(_key, rest))
+                return [entry for entry in piece if _key(entry) not in kept], faults
+            faults = faults or part.faults
+            rest = [entry for number, entry in enumerate(rest) if number not in part.wrong]
+            if not (part.wrong and rest):
+                break
+        return piece, faults
+
+    def _attempt(self, piece: Sequence[Entry]) -> Imported:
         coming: dict[str, set[str]] = {}
-        for entry in piece:
-            if isinstance(entry, FileRecord):
-                coming.setdefault(noun_of(entry.file).name, set()).add(entry.content["id"])
-        part = _carried_out(database, piece, coming, replace(options, progress=unseen), [], is_piece=True)
-        if part.faults and len(piece) == size:
-            size *= 2
-            continue
-        result.statuses += part.statuses
-        result.faults += part.faults
-        if part.faults:
-            return result
-        result.version = part.version
-        options.progress("publish", len(piece))
-        seconds, piece = time.monotonic() - begun, []
-        size = max(LEAST_PIECE, min(CHUNK, int(size * SECONDS / max(seconds, SECONDS / 2))))
+        for kind, id in (_key(entry) for entry in piece if isinstance(entry, FileRecord)):
+            coming.setdefault(kind, set()).add(id)
+        begun = time.monotonic()
+        part = _carried_out(self.database, piece, coming, self.options, [], is_piece=True)
+        seconds = time.monotonic() - begun
+        if not part.faults:
+            self.result.statuses += part.statuses
+            self.result.version = part.version
+            self.progress("publish", len(piece))
+            self.size = max(self.least, min(CHUNK, int(self.size * SECONDS / max(seconds, SECONDS / 2))))
         # SQLite gives its lock to whoever asks at the right moment, and those who wait ask ten times a second.
         time.sleep(min(seconds, SECONDS))
+        return part
+
+
+def _key(entry: Entry) -> RecordKey:
+    """Return the noun and the id of an entry that was rehearsed."""
+    return noun_of(entry.file).name, entry.id if isinstance(entry, Missing) else entry.content["id"]
 
 
 def _written(writer: Writer, entries: Iterable[Entry], options: ImportOptions, *, is_piece: bool = False) -> Imported:
@@ -166,7 +208,7 @@ def _written(writer: Writer, entries: Iterable[Entry], options: ImportOptions, *
         writer.rules.check(refused)
         if not is_piece:
             result.derived.check(writer.session, refused)
-        result.faults += faults_of(refused, result)
+        result.refuse(refused)
     return result
 
 
@@ -179,7 +221,7 @@ def _write_chunk(writer: Writer, chunk: Sequence[Entry], result: Imported, optio
     result.lines += [(entry.file, entry.line) for entry in chunk]
     changes = writer.apply(checked(operations, refused), refused)
     result.statuses.update(change.status for change in changes)
-    result.faults += faults_of(refused, result)
+    result.refuse(refused)
     writer.session.expunge_all()
     for line in (line for change in changes for line in differences(change, result)):
         options.report(line)

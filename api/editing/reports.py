@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from api.editing.derived import Derived
 from api.editing.file_faults import FileFault, place
@@ -10,6 +11,7 @@ from api.editing.files import Source
 from api.editing.operations import Change, Refused, shown
 from api.errors import Item
 
+BOUNDS = {"minimum": "from", "maximum": "to", "pattern": "what matches"}
 # Is called with the name of a step and the number of records that it has finished.
 StepProgress = Callable[[str, int], None]
 
@@ -22,15 +24,23 @@ def unseen(*_told: object) -> None:
 class Imported:
     """The result of an import: the number of records by status, every fault, and the version if anything was published.
 
-    ``lines`` has the file and the line of each record, whose number in the import is its JSON Pointer. ``derived`` are the
-    members that other records decide.
+    ``lines`` has the file and the line of each record, whose number in the import is its JSON Pointer. ``wrong`` are the
+    numbers of those that were refused. ``derived`` are the members that other records decide.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
     faults: list[FileFault] = field(default_factory=list)
     version: int = 0
     lines: list[tuple[Source, int]] = field(default_factory=list)
+    wrong: set[int] = field(default_factory=set)
     derived: Derived = field(default_factory=Derived)
+
+    def refuse(self, refused: Refused) -> None:
+        """Add errors as faults of the files; a pointer begins with the number of the record in the import."""
+        items = [item for items in refused.items.values() for item in items]
+        self.wrong |= {_number(item) for item in items}
+        faults = [_fault(item, *self.lines[_number(item)]) for item in items]
+        self.faults += sorted(faults, key=lambda fault: (str(fault.file), fault.line, fault.field))
 
 
 def differences(change: Change, result: Imported) -> Iterator[str]:
@@ -44,15 +54,18 @@ def differences(change: Change, result: Imported) -> Iterator[str]:
             yield f"{start}: {name}: {shown(before)} -> {shown(after)}"
 
 
-def faults_of(refused: Refused, result: Imported) -> list[FileFault]:
-    """Return errors as faults of the files; a pointer begins with the number of the record in the import."""
-    faults = [_fault(item, result) for items in refused.items.values() for item in items]
-    return sorted(faults, key=lambda fault: (str(fault.file), fault.line, fault.field))
+def _number(item: Item) -> int:
+    return int(item["pointer"].split("/")[1])
 
 
-def _fault(item: Item, result: Imported) -> FileFault:
-    _, number, *rest = item["pointer"].split("/", 2)
-    file, line = result.lines[int(number)]
-    allowed = item.get("allowed")
-    cure = f" (allowed: {', '.join(map(str, allowed))})" if isinstance(allowed, list) else f" ({allowed})" if allowed else ""
-    return FileFault(file, line, "/".join(rest), f"{item['detail']}{cure}")
+def _fault(item: Item, file: Source, line: int) -> FileFault:
+    _, _, *rest = item["pointer"].split("/", 2)
+    return FileFault(file, line, "/".join(rest), f"{item['detail']}{_cure(item.get('allowed'))}")
+
+
+def _cure(allowed: Any) -> str:
+    """Return what is allowed, in words."""
+    if isinstance(allowed, list):
+        return f" (allowed: {', '.join(map(str, allowed))})"
+    bounds = [f"{word} {allowed[name]}" for name, word in BOUNDS.items() if name in (allowed or {})]
+    return f" (allowed: {' '.join(bounds)})" if bounds else ""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,17 +83,54 @@ def test_a_rehearsal_leaves_the_data_alone(database: Database, tmp_path: Path) -
 
 
 @SQLITE_FIRST
-def test_a_piece_takes_in_what_it_refers_to(database: Database, tmp_path: Path) -> None:
-    """The first record of a file refers to its last one, so the first piece is the whole file."""
-    rows = [
-        {"id": f"i-{number}", "city": "boston-ma", "title": f"T {number}", "summary": "S", "status": "pilot", "parent": None}
-        for number in range(MANY)
-    ]
-    rows[0]["parent"] = f"i-{MANY - 1}"
+def test_a_record_waits_for_what_it_refers_to(database: Database, tmp_path: Path) -> None:
+    """The first record of a file refers to its last one: it is published after that, and the pieces stay small."""
+    rows = [{"id": f"org-{number}", "name": f"Organization {number}"} for number in range(MANY)]
+    rows[0]["parent"] = f"org-{MANY - 1}"
     before = head(database)
-    path = write(tmp_path, "initiatives.ndjson", "".join(json.dumps(row) + "\n" for row in rows))
+    path = write(tmp_path, "organizations.ndjson", "".join(json.dumps(row) + "\n" for row in rows))
+    imported = load(database, path)
+    assert (imported.faults, dict(imported.statuses)) == ([], {"created": MANY})
+    sizes = commits(database, before)
+    assert (sizes[0], sizes[-1], sum(sizes)) == (FIRST_PIECE - 1, 1, MANY)
+
+
+@SQLITE_FIRST
+def test_pieces_grow_for_records_that_need_each_other(database: Database, tmp_path: Path) -> None:
+    """Each city takes the name of the next one, and the last that of the first, so none can be published before another."""
+    load(database, many(tmp_path))
+    before = head(database)
+    names = [f"city-{number}-ca" for number in range(MANY)]
+    names[:CHUNK] = [*names[1:CHUNK], names[0]]
+    rows = [city(f"city-{number}-ca", name=name) for number, name in enumerate(names)]
+    path = write(tmp_path, "cities.ndjson", "".join(json.dumps(row) + "\n" for row in rows))
     assert load(database, path).faults == []
-    assert commits(database, before) == [MANY]
+    assert commits(database, before) == [CHUNK]
+
+
+@SQLITE_FIRST
+def test_a_conflict_holds_up_no_other_record(database: Database, tmp_path: Path) -> None:
+    """What others write between the pieces refuses the record that they wrote, and all others are published in small pieces."""
+    path = many(tmp_path, {**city("boston-ma", name="Boston", summary="Ours."), "version": version_of(database, "boston-ma")})
+    told = list[str]()
+
+    def write_meanwhile(step: str, _count: int) -> None:
+        if step == "publish" and not told:
+            told.append(step)
+            with publishing(database) as session:
+                session.execute(text("update cities set summary = 'Meanwhile.' where id = 'boston-ma'"))
+
+    before = head(database)
+    imported = load(database, path, progress=write_meanwhile)
+    assert ["Meanwhile." in fault for fault in said(imported, tmp_path)] == [True]
+    assert (dict(imported.statuses), imported.version) == ({"created": MANY}, head(database))
+    assert (sum(sizes := commits(database, before)), max(sizes) <= CHUNK) == (MANY + 1, True)
+
+
+def version_of(database: Database, id: str) -> int | None:
+    """Return the version of a city."""
+    with database.reading() as session:
+        return session.scalar(select(func.max(Revision.version)).where(Revision.kind == "cities", Revision.id == id))
 
 
 @SQLITE_FIRST
@@ -208,3 +246,27 @@ def test_the_turn_ends_with_its_holder(database: Database) -> None:
         with turn(database, name, told.append):
             pass
     assert told == []
+
+
+@pytest.mark.parametrize("store", ["postgresql"], indirect=True)
+def test_a_role_that_may_not_rehearse_learns_which_privilege_it_lacks(database: Database, tmp_path: Path) -> None:
+    """The rehearsal of a large import needs temporary tables; the control: the role that has the privilege imports."""
+    with database.writing() as session:
+        name = session.scalar(text("select current_database()"))
+        for statement in (
+            f"create role weak_{name}",
+            f"revoke temporary on database {name} from public",
+            f"grant select, insert, update, delete on all tables in schema public to weak_{name}",
+            f"grant usage on all sequences in schema public to weak_{name}",
+        ):
+            session.execute(text(statement))
+    url = database.settings.sqlalchemy_url.update_query_dict({"options": f"-c role=weak_{name}"})
+    weak = Database(replace(database.settings, database_url=url.render_as_string(hide_password=False)))
+    try:
+        with pytest.raises(PermissionError, match=f"grant it TEMPORARY on the database {name}"):
+            load(weak, many(tmp_path))
+        with database.writing() as session:
+            session.execute(text(f"grant temporary on database {name} to weak_{name}"))
+        assert load(weak, many(tmp_path)).faults == []
+    finally:
+        weak.engine.dispose()

@@ -83,7 +83,7 @@ def test_replace_empties_what_is_missing(database: Database, tmp_path: Path) -> 
 def test_a_new_record_needs_what_is_required(database: Database, tmp_path: Path) -> None:
     """Only a record that exists may lack members that a record must have."""
     path = write(tmp_path, "cities.csv", "id,name\nseattle-wa,Seattle\nfresno-ca,Fresno\n")
-    lacking = ["cities.csv, row 3, country: `country` is missing. ({'pattern': '^[A-Z]{2}$'})"]
+    lacking = ["cities.csv, row 3, country: `country` is missing. (allowed: what matches ^[A-Z]{2}$)"]
     assert said(load(database, path), tmp_path) == lacking
 
 

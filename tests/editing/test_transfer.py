@@ -168,10 +168,10 @@ YAML = """
 """
 BROKEN = {
     "cities.yaml": (YAML, ["cities.yaml:7: nam: `nam` is not a member here; did you mean `name`? (allowed: id, name, state, country, state_capital, summary, location, aliases, identifiers)", "cities.yaml:7: name: `name` is missing."]),
-    "cities.json": ('[\n {"id": "a-ca", "name": "A", "state": "ca", "country": "US"},\n {"id": "b-wa",\n  "name": 5, "state": "WA", "country": "US"}\n]', ["cities.json:2: state: `state`: String does not match expected pattern. ({'pattern': '^[A-Z0-9]{1,3}$'})", "cities.json:3: name: `name`: Not a valid string."]),
+    "cities.json": ('[\n {"id": "a-ca", "name": "A", "state": "ca", "country": "US"},\n {"id": "b-wa",\n  "name": 5, "state": "WA", "country": "US"}\n]', ["cities.json:2: state: `state`: String does not match expected pattern. (allowed: what matches ^[A-Z0-9]{1,3}$)", "cities.json:3: name: `name`: Not a valid string."]),
     "priorities.ndjson": ('{"id": "a", "name": "A", "description": "D", "surveys": []}\n\n{"id": "b", "name": "Cybersecurity", "description": "D"}\n', ["priorities.ndjson:3: name: `name` is that of the priority `cybersecurity`."]),
     "initiatives.csv": ('id,city,title,summary,status,metrics\r\na,boston-ma,T,S,pilot,\r\nb,bostn-ma,T2,"S\r\n2",pilot,[1]\r\nc,boston-ma,T3,S,piloted,\r\n', ["initiatives.csv, row 3, column city: There is no city `bostn-ma`; did you mean `boston-ma`?", "initiatives.csv, row 3, column metrics: `metrics/0` is an object.", "initiatives.csv, row 4, column status: `piloted`: is it `pilot`? Write one of `planned`, `draft`, `in_development`, `pilot`, `in_operation`, `completed`."]),
-    "sources.json": ('{"data": [{"id": "a", "label": "T", "type": "article", "language": "en", "text_sha256": "0"}]}', ["sources.json:1: text_sha256: `text_sha256`: String does not match expected pattern. ({'pattern': '^[0-9a-f]{64}$'})"]),
+    "sources.json": ('{"data": [{"id": "a", "label": "T", "type": "article", "language": "en", "text_sha256": "0"}]}', ["sources.json:1: text_sha256: `text_sha256`: String does not match expected pattern. (allowed: what matches ^[0-9a-f]{64}$)"]),
 }  # fmt: skip
 
 
