@@ -113,7 +113,7 @@ class _Opening:
         self.sources.taken.append(table)
 
     def _workbook(self, path: Path, shown: Path) -> None:
-        of_file, count = headers.kind_of(path.stem), 0
+        of_file, sheets = headers.kind_of(path.stem), list[Sheet]()
         for grid in grids.workbook(path):
             kind = headers.kind_of(str(grid.sheet)) or self.options.kind or of_file
             label = f"{shown}, sheet {grid.sheet}"
@@ -129,11 +129,11 @@ class _Opening:
             notes = []
             if grid.merged and not self.options.fill_down:
                 notes.append("some cells are merged over several rows: only the first one has the value; see `--fill-down`")
-            self.sheets.append(Sheet(path, shown, grid.sheet, kind, header, notes))
-            count += 1
-        if not count:
+            sheets.append(Sheet(path, shown, grid.sheet, kind, header, notes))
+        if not sheets:
             hint = f"name a sheet for its noun ({', '.join(BY_NAME)}), or use `--noun`"
             raise FileError(path, 0, f"no sheet has records: {hint}")
+        self.sheets += sheets
 
     def _text(self, path: Path, shown: Path) -> None:
         kind = headers.kind_of(path.stem)
@@ -142,7 +142,7 @@ class _Opening:
         head = list(islice(grid.rows, grids.HEAD))
         header = headers.find(kind, head, self.options.columns)
         if header is None and head:
-            names = ", ".join([*headers.targets(kind).values()][:4])
+            names = ", ".join(dict.fromkeys(name for name in headers.targets(kind).values() if "." not in name))
             detail = f"no row has names of columns, such as {names}: name them with `--columns`"
             raise FileError(path, 0, detail)
         self.sheets.append(Sheet(path, shown, None, kind, header or Header(0), grid.notes))

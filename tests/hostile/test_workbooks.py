@@ -72,6 +72,7 @@ def entities(folder: Path, kind: str) -> Path:
 
 SPARSE = [f'<row r="1">{cell("A1", "id")}</row><row r="1048576">{cell("XFD1048576", "x")}</row>']
 ERROR = ['<row r="2"><c r="B2" t="e"><v>#REF!</v></c></row>']
+NUMBERS = [f'<row r="1">{cell("A1", "id")}</row><row r="2"><c r="A2"><v>1e400</v></c></row>']
 UNREADABLE = "this is not a workbook that can be read"
 HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "archive that unpacks to 210 MB": (
@@ -91,6 +92,10 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "error of a formula": (
         lambda at: replaced(at / "cities.xlsx", ERROR),
         f"cell B2 of {SHEET} shows an error of a formula, such as #REF!: correct it",
+    ),
+    "number without end": (
+        lambda at: replaced(at / "cities.xlsx", NUMBERS),
+        "row 2 has a cell whose number is too large, or is none: correct it",
     ),
     "no archive": (lambda at: _text(at / "cities.xlsx"), UNREADABLE),
 }

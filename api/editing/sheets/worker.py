@@ -5,6 +5,7 @@ Workbooks are archives of XML, and a small one can unpack to any size. The limit
 
 import datetime as dt
 import json
+import math
 import re
 import resource
 import sys
@@ -82,6 +83,8 @@ def _value(cell: object, row: int) -> object:
         if len(cell) > MOST_CHARACTERS:
             raise UnreadableError(f"row {row} has a cell of more than {MOST_CHARACTERS:,} characters")
         return cell
+    if isinstance(cell, float) and not math.isfinite(cell):
+        raise UnreadableError(f"row {row} has a cell whose number is too large, or is none: correct it")
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53:
         return int(cell)
     if isinstance(cell, dt.date | dt.time | dt.timedelta):
