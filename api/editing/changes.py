@@ -167,12 +167,12 @@ def _may_create(session: Session, change: Change, refused: Refused) -> bool:
     elif operation.expected:
         refused.operation("precondition-failed", operation, "If-Match", f"There is no {name}.")
         refused.members.setdefault("current", None)
+    elif change.old and change.old.merged_into and not operation.revives:
+        _refuse_redirect(session, change, change.old.merged_into, refused)
     elif operation.exported and change.old:
         merging.refuse_deleted(change, change.old, refused)
     elif operation.verb in {"create", "put", *IMPORTS}:
-        if change.old is None or change.old.merged_into is None or operation.revives:
-            return True
-        _refuse_redirect(session, change, change.old.merged_into, refused)
+        return True
     elif change.old:
         is_published = change.old.version <= refused.published
         detail = f"The {name} was deleted" + (f" in version {change.old.version}." if is_published else f"; {UNPUBLISHED}.")
@@ -191,8 +191,8 @@ def _refuse_redirect(session: Session, change: Change, into: str, refused: Refus
     operation, end = change.operation, redirects.target(session, change.operation.resource.name, into)
     assert change.old
     detail = (
-        f"The id `{change.id}` leads to the {operation.resource.singular} `{end}` since version {change.old.version}. Choose "
-        f"another id, or revert the changeset {change.old.commit_version} if the two are not the same."
+        f"The id `{change.id}` leads to the {operation.resource.singular} `{end}` since version {change.old.version}. Write "
+        f"`{end}` instead, or revert the changeset {change.old.commit_version} if the two are not the same."
     )
     records = [{"kind": operation.resource.name, "id": end}]
     refused.value(operation, "/id", "redirects", detail, problem="conflict", records=records)

@@ -10,8 +10,11 @@ from sqlalchemy import select, text, update
 
 from api.db.database import Database
 from api.editing import exports
+from api.editing.changes import checked
 from api.editing.file_formats import FILE_FORMATS
 from api.editing.files import FileRecord, records_of
+from api.editing.operations import JOIN, Operation, Refused
+from api.editing.writer import Writer
 from api.ledger.models import Revision
 from api.ledger.verify import verify
 from api.resources import BY_NAME
@@ -177,3 +180,22 @@ def test_a_file_of_the_api_is_an_export(database: Database, tmp_path: Path) -> N
     path = write(tmp_path, "cities.json", {"data": [record]})
     records += records_of(path)
     assert (records[0].content["version"], load(database, path).statuses) == (record["version"], {"unchanged": 1})
+
+
+@SQLITE_FIRST
+def test_a_record_that_was_merged_since_is_not_made_again(database: Database, tmp_path: Path) -> None:
+    """A file from before a merge names the record that stayed, instead of advice that would not help, such as `--overwrite`."""
+    rows = [{"id": "acme", "name": "Acme"}, {"id": "acme-inc", "name": "Acme Inc"}]
+    load(database, write(tmp_path, "organizations.json", rows))
+    (path,) = exports.export(database, tmp_path, "yaml", [BY_NAME["organizations"]])
+    with database.writing() as session:
+        merge = Operation(verb=JOIN, resource=BY_NAME["organizations"], id="acme", into="acme-inc")
+        writer = Writer(session)
+        writer.apply(checked([merge], Refused()))
+        version = writer.publish(reason=None, author=None).before + 1
+    for overwrite in (False, True):
+        (fault,) = said(load(database, path, overwrite=overwrite), tmp_path)
+        assert fault.partition(": ")[2] == (
+            f"id: The id `acme` leads to the organization `acme-inc` since version {version}. Write `acme-inc` instead, or revert "
+            f"the changeset {version} if the two are not the same."
+        )
