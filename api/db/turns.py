@@ -68,5 +68,6 @@ def _holder(connection: Connection) -> str:
     statement = text(
         "select application_name from pg_stat_activity join pg_locks using (pid)"
         " where locktype = 'advisory' and granted and classid = 0 and objid = :key and application_name like :signed"
+        " and datname = current_database()"
     )
     return str(connection.scalar(statement, {"key": IMPORT_LOCK, "signed": f"{SIGN}%"}) or "")[1:]

@@ -4,6 +4,7 @@ The copies are temporary tables, which hide the tables of the same names for one
 constraints and indexes of their models, and no triggers: nothing is noted for the ledger, and the end throws all of it away.
 """
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,23 +18,35 @@ from api.db.types import schema_for
 from api.editing.rows import owners
 from api.resources.citations import Subject
 
+ALLOWED = "select current_database(), has_database_privilege(current_database(), 'TEMPORARY')"
+
 
 @contextmanager
 def rehearsing(database: Database) -> Iterator[Session]:
     """Open a session on private copies of the tables of all nouns and parts, as they are now.
 
-    It reads the ledger, but publishes nothing. Raises DBAPIError, as when the role may not make temporary tables.
+    It reads the ledger, but publishes nothing. Raises PermissionError for a role that may not make temporary tables, and
+    DBAPIError.
     """
     # An engine of its own: a connection that is used again would keep plans for the tables that the copies hide.
     private = Database(database.settings)
     try:
         with private.engine.connect() as connection:
             begin_private(connection)
+            _check(connection)
             with Session(connection, expire_on_commit=False) as session:
                 _copy(connection)
                 yield session
     finally:
         private.engine.dispose()
+
+
+def _check(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        name, may = connection.exec_driver_sql(ALLOWED).one()
+        if not may:
+            detail = "the database's role may not make temporary tables, which an import of more than 1,000 records needs"
+            raise PermissionError(errno.EPERM, f"{detail}: grant it TEMPORARY on the database {name}")
 
 
 def _copy(connection: Connection) -> None:
