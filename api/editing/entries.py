@@ -1,9 +1,10 @@
 """The entries of an import: the records of its files, and the records that are in no file and are deleted."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from graphlib import TopologicalSorter
 from operator import itemgetter
 
 from sqlalchemy import select
@@ -15,12 +16,15 @@ from api.editing.file_faults import FileError, FileFault
 from api.editing.files import FileRecord, Source, files_in, noun_of, records_of
 from api.editing.merging import by
 from api.editing.operations import Expected, Exported, Operation, Refused
+from api.editing.replacing import columns
+from api.editing.rows import owners
 from api.editing.sheets.spool import Table
 from api.editing.staging import chunks
 from api.ledger.models import CURRENT, Revision
 from api.schema.canonical import PUBLICATION
 from api.schema.fields import MAX_INTEGER
 from api.schema.operators import TYPES
+from api.schema.resource import Resource
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ def _version(number: object) -> int:
 def missing(
     database: Database, files: Sequence[Source], ids: Mapping[str, AbstractSet[str]], *, overwrite: bool
 ) -> tuple[list[Missing], list[FileFault]]:
-    """Return the records of the files' nouns that are in no file, those that refer to others first.
+    """Return the records of the files' nouns that are in no file, each before those that it refers to.
 
     One that may have been created or changed after the files were exported is a fault, unless that may be undone; so is a file
     without records. A table of a list alone does not say which records there are.
@@ -109,19 +113,35 @@ def missing(
                 continue
             newest = MAX_INTEGER if overwrite else _newest(files, noun.name)
             gone = {id for id in _published(session, noun.name) if id not in ids[noun.name]}
+            deleted = set[str]()
             for chunk in chunks(gone):
                 current = select(Revision).where(Revision.kind == noun.name, Revision.id.in_(chunk), *CURRENT)
                 for row in session.scalars(current.order_by(Revision.id)):
                     # The files show one state, so they show the whole commit of their newest record.
                     if row.commit_version <= newest:
-                        result.append(Missing(file, row.id))
+                        deleted.add(row.id)
                         continue
                     detail = (
                         f"the {noun.singular} `{row.id}` is in no file, and was changed{by(row)}, perhaps after the export: no "
                         "record of the file is as new; if it is to go, import with `--overwrite`"
                     )
                     faults.append(FileFault(file, 0, "", detail))
+            result += [Missing(file, id) for id in _children_first(session, noun, deleted)]
     return result, faults
+
+
+def _children_first(session: Session, noun: Resource, ids: AbstractSet[str]) -> Iterable[str]:
+    """Return ids in an order in which each comes before the records of the same noun that it refers to, such as its parent."""
+    referring: dict[str, list[str]] = {id: [] for id in sorted(ids)}
+    for name, column in ((name, column) for name, row in columns().items() for column, of in row.items() if of == noun.name):
+        of, owner = owners()[name]
+        table = Base.metadata.tables[name]
+        if of is noun:
+            rows = session.execute(select(table.c[owner], table.c[column]).where(table.c[column].is_not(None)))
+            for id, referred in rows:
+                if id in ids and referred in ids:
+                    referring[referred].append(id)
+    return TopologicalSorter(referring).static_order()
 
 
 def _published(session: Session, kind: str) -> Iterator[str]:

@@ -11,9 +11,11 @@ from sqlalchemy import func, select, text
 
 from api.db.database import Database
 from api.db.turns import turn
+from api.editing import exports
 from api.editing.imports import CHUNK, FIRST_PIECE, ONE_COMMIT
 from api.ledger.models import Revision
 from api.ledger.verify import verify
+from api.resources import BY_NAME
 from tests.support.databases import SQLITE_FIRST, head, publishing
 from tests.support.files import city, load, said, write
 
@@ -195,6 +197,20 @@ def test_a_table_of_a_list_deletes_no_record(database: Database, tmp_path: Path)
     path = write(tmp_path, "organizations.identifiers.csv", "id,scheme,value\na-org,wikidata,Q1\n")
     result = load(database, path, delete_missing=True)
     assert (result.faults, dict(result.statuses)) == ([], {"updated": 1})
+
+
+@SQLITE_FIRST
+def test_missing_records_are_deleted_before_their_parents(database: Database, tmp_path: Path) -> None:
+    """More records than are checked at once, whose parents come first by their ids, are deleted, and in small pieces."""
+    rows = [{"id": f"org-{number:04}", "name": f"Organization {number}"} for number in range(MANY)]
+    for number in range(MANY // 2):
+        rows[-1 - number]["parent"] = f"org-{number:04}"
+    (kept,) = exports.export(database, tmp_path, "yaml", [BY_NAME["organizations"]])
+    load(database, write(tmp_path, "organizations.ndjson", "".join(json.dumps(row) + "\n" for row in rows)))
+    before = head(database)
+    result = load(database, kept, delete_missing=True, overwrite=True)
+    assert (result.faults, result.statuses["deleted"]) == ([], MANY)
+    assert max(commits(database, before)) <= CHUNK
 
 
 @SQLITE_FIRST
