@@ -89,7 +89,7 @@ def import_data(
     Up to 1,000 records are one commit. More are checked as a whole, and then published in pieces, so that others can write in
     between.
     """
-    import_id, author = import_id or secrets.token_hex(4), author or user()
+    given, import_id, author = import_id, import_id or secrets.token_hex(4), author or user()
     with open_database() as database, opened_sources(database, paths, options) as sources:
         files, ids, faults = entries.read(sources.taken)
         total = sum(map(len, ids.values()))
@@ -102,7 +102,8 @@ def import_data(
             if is_cut:
                 click.echo(f"Import {import_id}. If it is interrupted, go on with --import-id {import_id}.")
             with progress_bars(total) as progress:
-                chosen = ImportOptions(author=author, import_id=import_id if is_cut else None, progress=progress, **how)
+                # What is left of an interrupted import may be little.
+                chosen = ImportOptions(author=author, import_id=import_id if is_cut else given, progress=progress, **how)
                 result = imports.load(database, files, ids, chosen)
         result.faults = sources.with_faults([*faults, *result.faults])
         for fault in result.faults[:MAX_PRINTED]:

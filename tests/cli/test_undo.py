@@ -1,10 +1,12 @@
 """`data revert`, `data merge` and `data rename` on the command line."""
 
 import getpass
+from pathlib import Path
 
 from flask.testing import FlaskClient
 
 from tests.support.answers import read
+from tests.support.files import write
 from tests.support.processes import Run
 from tests.support.records import FRESNO
 
@@ -53,3 +55,13 @@ def test_what_cannot_be_undone(run: Run, curator: FlaskClient) -> None:
     ):
         status, lines = run("data", *arguments)
         assert (status > 0, lines[-1]) == (True, line)
+
+
+def test_a_small_import_can_belong_to_a_larger_one(run: Run, curator: FlaskClient, tmp_path: Path) -> None:
+    """What is left of an interrupted import may be little: it has the id that is named, and is reverted with the rest."""
+    for number in (1, 2):
+        path = write(tmp_path, "organizations.json", [{"id": f"org-{number}", "name": f"Organization {number}"}])
+        assert run("data", "import", path, "--import-id", "parts")[0] == 0
+    assert [row["import_id"] for row in read(curator, "/changesets?limit=2")["data"]] == ["parts", "parts"]
+    status, lines = run("data", "revert", "--import", "parts")
+    assert (status, lines[:2]) == (0, ["organizations/org-1: deleted", "organizations/org-2: deleted"])
