@@ -88,3 +88,17 @@ def test_the_workbooks_are_those_of_the_script(tmp_path: Path) -> None:
             [(grid.sheet, grid.merged, list(grid.rows)) for grid in grids.workbook(path)] for path in (made, FILES / made.name)
         )
         assert first == second
+
+
+def test_a_comma_is_a_question_where_it_may_begin_decimals(database: Database, tmp_path: Path) -> None:
+    """`12,345` between semicolons can be twelve and a third; the controls: between commas, and with two commas, it is thousands."""
+    columns = ["id", "name", "kind", "value", "unit"]
+    for separator, value, expected in ((";", "12,345", None), (";", "1,234,567", 1234567), (",", '"12,345"', 12345)):
+        rows = [columns, ["los-angeles-ca-myla311", "Calls", "count", value, "calls"]]
+        path = write(tmp_path, "initiatives.metrics.csv", "".join(separator.join(row) + "\n" for row in rows))
+        if expected is None:
+            (fault,) = said(load(database, path, dry_run=True), tmp_path)
+            assert fault.endswith("`12,345`: is it `12345` or `12.345`? Write the number without the comma.")
+        else:
+            (record,) = contents(database, path)
+            assert [metric["value"] for metric in record["metrics"]] == [expected]

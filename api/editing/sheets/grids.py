@@ -27,6 +27,8 @@ MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codec
 # Encodings of spreadsheets; others, such as EBCDIC, would fit by chance.
 LIKELY = ["cp1252", "cp1250", "cp1251", "mac_roman", "shift_jis", "gb18030", "big5", "euc_kr"]
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+NOTE = "separated by "
+BY_SEMICOLONS = NOTE + SEPARATORS[";"]
 TOO_MUCH = f"it needs more than {worker.MEMORY // 1_000_000} MB or {worker.SECONDS} s: save only the sheets of records, as CSV"
 
 
@@ -80,7 +82,7 @@ def text(path: Path, encoding: str | None = None) -> Grid:
     separator = _separator(path, encoding)
     notes = [] if encoding == "utf-8-sig" else [f"read as {encoding}{'' if is_sure else ', by its letters'}"]
     if separator != ",":
-        notes.append(f"separated by {SEPARATORS[separator]}")
+        notes.append(NOTE + SEPARATORS[separator])
     return Grid(None, _rows(path, encoding, separator), notes=notes)
 
 

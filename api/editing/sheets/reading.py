@@ -86,7 +86,9 @@ class Reading:
         self.options, self.sheet, self.table = options, sheet, table
         known = headers.targets(sheet.kind).values()
         constants = {name: text for name, text in self.options.constants.items() if name in known}
-        self.reader = Reader(self.names, sheet.kind, sheet.header, constants)
+        # Programs write semicolons where the comma begins the decimals.
+        decimal_commas = grids.BY_SEMICOLONS in sheet.notes
+        self.reader = Reader(self.names, sheet.kind, sheet.header, constants, may_have_decimal_commas=decimal_commas)
         # What was read as what, with the first row and the number of rows.
         self.noted: dict[tuple[str, str, str], list[int]] = {}
 

@@ -1,5 +1,6 @@
 """Rows as records: each cell by the member of its column, and an id for a record without one."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,9 +17,11 @@ from api.editing.sheets.slugs import made
 from api.ledger.index.matching import key_of
 from api.resources import BY_NAME
 from api.schema.canonical import PUBLICATION, Content
-from api.schema.fields import Object, Reference
+from api.schema.fields import Number, Object, Reference
 from api.schema.validation import is_list
 
+# A comma that is between thousands in one language, and before the decimals in another.
+COMMA = re.compile(r"(?<![0-9,.])([0-9]{1,3}),([0-9]{3})(?![0-9,.])")
 # What is read after the members that it depends on.
 ORDER = {"country": 1, "state": 2, "name": 3, "survey": 1, "category": 2, "rank": 3, "city": 1, "parent": 2, "awards": 2}
 
@@ -26,9 +29,12 @@ ORDER = {"country": 1, "state": 2, "name": 3, "survey": 1, "category": 2, "rank"
 class Reader:
     """Reads the rows of one table."""
 
-    def __init__(self, names: Names, kind: Kind, header: Header, constants: Mapping[str, str]) -> None:
+    def __init__(
+        self, names: Names, kind: Kind, header: Header, constants: Mapping[str, str], *, may_have_decimal_commas: bool = False
+    ) -> None:
         """Look up the field of each column; ``constants`` are values for all rows without their own."""
         self.names, self.kind, self.header = names, kind, header
+        self.may_have_decimal_commas = may_have_decimal_commas
         self.cells, self.constants = Cells(names), constants
         noun = kind.noun
         self.known: dict[str, fields.Field[Any]] = {**noun.schema().fields, **members(noun.schema)}
@@ -77,6 +83,8 @@ class Reader:
         """Read a cell into a record, or keep the question that it leaves."""
         name, _, below = member.partition(".")
         try:
+            if self.may_have_decimal_commas and not exported:
+                self._ask_about_comma(name, cell)
             if below and isinstance(parent := self.known[name], Object):
                 value = self.cells.read(parent.schema.fields[below], cell, exported=exported, hints={})
                 record.content[name] = {**(record.content.get(name) or {}), below: value}
@@ -94,6 +102,16 @@ class Reader:
                 record.note(member, cell, value)
         except Question as question:
             record.questions.append((member, str(question)))
+
+    def _ask_about_comma(self, name: str, cell: Cell) -> None:
+        """Raise Question for a number with one comma, in a text of a program whose decimals may begin with it."""
+        if (
+            isinstance(cell, str)
+            and isinstance(self.known.get(name), fields.Integer | Number)
+            and (match := COMMA.search(cell))
+        ):
+            whole, rest = match.groups()
+            raise ask(cell, [f"{whole}{rest}", f"{whole}.{rest}"], "Write the number without the comma.")
 
     def _hints(self, record: Record, member: str) -> Mapping[str, Any]:
         """Return what a row says about the record that one of its members refers to."""
