@@ -49,10 +49,8 @@ MATRIX = {
     **{f"GET {path}": OPEN for path in ("/", "/docs", "/openapi.json", "/livez", "/readyz", "/search", "/suggest")},
     **{f"GET {path}": OPEN for path in ("/enums", "/problems", "/problems/{name}", "/changesets", "/changesets/{version}")},
     **{f"GET {path}": OPEN for path in ("/changes", "/changes/{noun}", "/digest", "/digest/buckets/{noun}/{number}", "/snapshot")},
-    # Its example changes a city.
-    "POST /changesets": CITIES,
-    # Its example changed records of every noun.
-    "POST /changesets/{version}/revert": OTHERS,
+    # Their examples change a city.
+    **{f"POST /changesets{rest}": CITIES for rest in ("", "/{version}/revert")},
     **{f"{path}": ADMIN for path in ("GET /keys", "POST /keys", "POST /keys/{name}/rotate", "DELETE /keys/{name}")},
     **{f"{verb} /webhooks{rest}": ADMIN for verb, rest in (("GET", ""), ("POST", ""), ("DELETE", "/{id}"))},
     **{f"POST /webhooks/{{id}}/{verb}": ADMIN for verb in ("resume", "rotate", "test")},
