@@ -367,8 +367,8 @@ def test_airbyte(client: FlaskClient) -> None:
         assert page["links"]["next"] is None
         declared = stream["schema_loader"]["schema"]["properties"]
         assert {*stream["primary_key"], cursor["cursor_field"]} < declared.keys()
-        # Only the rows of erasures have that member.
-        assert all(row.keys() == declared.keys() - {"erased"} for row in rows)
+        # Only the rows of erasures and merges have these members.
+        assert all(row.keys() == declared.keys() - {"erased", "merged_into"} for row in rows)
         # Only the newest changes first, which are for people, have these two.
         flat = {name: row for name, row in records["FlatChange"]["properties"].items() if name not in {"author", "label"}}
         properties = {

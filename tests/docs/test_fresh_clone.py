@@ -115,6 +115,12 @@ def test_requests(clone: Path, port: int, command: Command) -> None:
         assert body.splitlines()[: len(expected.splitlines())] == expected.splitlines()
 
 
+ABSENT = {
+    "merge cities fresno fresno-ca --dry-run": "There is no city `fresno`",
+    'rename cities fresno fresno-ca --message "As the others."': "There is no city `fresno`",
+    'revert --import part-two --message "The wrong file."': "There is no import part-two.",
+    "revert 826 --dry-run": "No commit begins with the version 826.",
+}
 MAPPED = (
     "import tests/files/mapped.csv --noun initiatives --columns Ort=city --columns Was=title --columns Stand=status --dry-run"
 )
@@ -178,6 +184,8 @@ def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
         ),
         DATA + "diff FOLDER": (0, "Records that differ: 0."),
         DATA + "template initiatives FOLDER": (0, f"{tmp_path / 'out'}/initiatives.xlsx"),
+        # The seeds have none of these.
+        **{DATA + command: (1, outcomes[DATA + command][1]) for command in ABSENT},
         DATA + MAPPED: (0, "Records: 2 created, 0 updated, 0 unchanged; this was a dry run: nothing was written."),
         REVALIDATION: (0, "304"),
         # The article is not in the repository: here the command tells another text from it.
@@ -185,6 +193,7 @@ def test_commands(clone: Path, port: int, tmp_path: Path) -> None:
         LOCATE: (0, outcomes[LOCATE][1]),
     }
     assert outcomes[CHECK][1].startswith("Error: faults: ")
+    assert [outcomes[DATA + command][1].partition(": ")[2].startswith(said) for command, said in ABSENT.items()] == [True] * 4
     assert outcomes[LOCATE][1].startswith("Warning: this is not the text of ")
     assert outcomes[LEDGER + "sweep"][1].startswith("Changes published: 0;")
     secrets = [outcomes[KEYS + command][1] for command in ("create curator --scope write --expires 90d", "rotate curator")]

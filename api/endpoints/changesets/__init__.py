@@ -202,7 +202,7 @@ def read_commit(version: int) -> Response:
 def find_commits(version: int, import_id: str | None) -> tuple[Sequence[int], Sequence[str]]:
     """Return the commit whose first version this is, or all pieces of its import, and the nouns that they changed.
 
-    Raises a 404 for another version, and a 400 for another import.
+    Raises a 404 for another version or another import.
     """
     with writable().reading() as session:
         first = history.commit_of(session, version)
@@ -212,7 +212,7 @@ def find_commits(version: int, import_id: str | None) -> tuple[Sequence[int], Se
         commits = [version] if import_id is None else changesets.of_import(session, import_id)
         if version not in commits:
             detail = f"The commit {version} is no piece of the import `{shorten(str(import_id))}`."
-            raise ProblemError("invalid-query", detail, error_item("import_id", "invalid-value", detail))
+            raise ProblemError("not-found", detail, error_item("import_id", "unknown-id", detail))
         return commits, changesets.kinds_of(session, commits)
 
 
