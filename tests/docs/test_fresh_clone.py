@@ -116,10 +116,10 @@ def test_requests(clone: Path, port: int, command: Command) -> None:
 
 
 ABSENT = {
-    "merge cities fresno fresno-ca --dry-run": "There is no city `fresno`",
-    'rename cities fresno fresno-ca --message "As the others."': "There is no city `fresno`",
+    "merge cities fresno fresno-ca --dry-run": "faults: 1; nothing was written",
+    'rename cities fresno fresno-ca --message "As the others."': "faults: 1; nothing was written",
     'revert --import part-two --message "The wrong file."': "There is no import part-two.",
-    "revert 826 --dry-run": "No commit begins with the version 826.",
+    "revert 826 --dry-run": "No changeset begins with version 826.",
 }
 MAPPED = (
     "import tests/files/mapped.csv --noun initiatives --columns Ort=city --columns Was=title --columns Stand=status --dry-run"
