@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from alembic import context
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, text, update
+from sqlalchemy import Connection, Engine, inspect, select, text, update
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
@@ -18,6 +18,7 @@ from api.editing import idempotency
 from api.ledger import publish, rebuild
 from api.ledger.dangling import dangling
 from api.ledger.index.engine import TABLE
+from api.ledger.models import Head
 from api.settings import Settings, SettingsError
 from api.web import keys
 from api.webhooks import subscriptions
@@ -40,6 +41,9 @@ def migrate(connection: Connection) -> None:
         # Two processes that start together would both run the revision; on SQLite, BEGIN IMMEDIATE makes one wait.
         connection.execute(text("set local lock_timeout = 0"))
         connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
+        if inspect(connection).has_table(Head.__tablename__):
+            # Writers lock the head first, and then write to the tables that revisions alter: a revision does the same.
+            connection.execute(select(Head.one).with_for_update())
     # SQLite can roll back schema changes, but Alembic assumes by default that it cannot.
     context.configure(
         connection, target_metadata=schema_for(connection.dialect.name), transactional_ddl=True, include_name=has_model

@@ -4,17 +4,19 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from api.ledger.models import Revision
 from api.ledger.verify import verify
 from api.settings import ROOT, Settings
-from tests.support.databases import REVISIONS, SQLITE_FIRST, Store, opened, template
+from tests.support.databases import REVISIONS, SQLITE_FIRST, Store, opened, template, upgrade
 from tests.support.editions import SEEDED
 from tests.support.lengths import late
+from tests.support.replication import until
 
 MIGRATIONS = ROOT / "migrations"
 # A process that loads everything, and upgrades on a signal by the scripts in a folder.
@@ -98,3 +100,27 @@ def test_control_with_little_patience(store: Store, monkeypatch: pytest.MonkeyPa
     (status, _), (failed, output) = sorted(upgrade_at_once(store.empty(), MIGRATIONS))
     assert (status, failed) == (0, 1)
     assert output == "FAILED: the database can't be used: database is locked\n"
+
+
+@pytest.mark.parametrize("store", ["postgresql"], indirect=True)
+def test_a_writer_and_an_upgrade_wait_in_one_order(store: Store) -> None:
+    """A writer that has the head, as all have it first, ends its write while an upgrade waits; neither is a deadlock's victim.
+
+    On SQLite, one lock is for all.
+    """
+    settings = store.empty()
+    upgrade(settings, REVISIONS[-2])
+    waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    with opened(settings) as database, ThreadPoolExecutor(1) as pool:
+
+        def is_waiting() -> object:
+            # A transaction sees the activity of its beginning.
+            with database.reading() as session:
+                return session.scalar(text(waits))
+
+        with database.writing() as session:
+            session.execute(text("update ledger_head set one = 1"))
+            upgrading = pool.submit(upgrade, settings)
+            until(is_waiting)
+            session.execute(text("update revision set reason = reason where version = 1"))
+        upgrading.result()
