@@ -198,10 +198,10 @@ def test_later_references_prevent(editor: FlaskClient) -> None:
 
 
 def test_versions_that_are_no_changesets(refused: FlaskClient) -> None:
-    """A version within a commit, or none, is a 404; an import that the commit is no piece of is a 400."""
+    """A version within a commit, or none, is a 404, and so is an import that the commit is no piece of."""
     assert brief(refused.post("/changesets/2/revert"))[::2][1][0]["suggestion"] == "/changesets/1/revert"
     assert brief(refused.post("/changesets/999999/revert"))[0] == 404
-    assert brief(refused.post("/changesets/1/revert?import_id=none"))[0] == 400
+    assert brief(refused.post("/changesets/1/revert?import_id=none"))[0] == 404
 
 
 def test_an_erased_past_does_not_come_back(editor: FlaskClient, database: Database) -> None:
