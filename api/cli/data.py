@@ -1,7 +1,6 @@
 """``data``: import records from files and export them to files."""
 
 import datetime as dt
-import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -76,9 +75,7 @@ def import_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--import-id", callback=require_id, help="Id of an import that was interrupted, to go on with it.")
 @click.option("--no-wait", is_flag=True, help="Fail if another import is running, instead of waiting for its end.")
 @files_at_hand()
-def import_data(
-    paths: Sequence[Path], options: Options, *, author: str | None, import_id: str | None, no_wait: bool, **how: Any
-) -> None:
+def import_data(paths: Sequence[Path], options: Options, *, author: str | None, no_wait: bool, **how: Any) -> None:
     """Create and update records from files.
 
     PATH is a file, a folder whose files are all imported, or - for standard input. A file is named after its noun:
@@ -89,7 +86,7 @@ def import_data(
     Up to 1,000 records are one commit. More are checked as a whole, and then published in pieces, so that others can write in
     between.
     """
-    given, import_id, author = import_id, import_id or secrets.token_hex(4), author or user()
+    author = author or user()
     with open_database() as database, opened_sources(database, paths, options) as sources:
         files, ids, faults = entries.read(sources.taken)
         total = sum(map(len, ids.values()))
@@ -97,18 +94,13 @@ def import_data(
         # Records that can be read are checked even if others cannot, so that one run prints every fault.
         is_wrong = bool(faults or sources.faults)
         how |= {"dry_run": how["dry_run"] or is_wrong, "report": click.echo if how["dry_run"] else unseen, "warn": click.echo}
-        is_cut = total > imports.ONE_COMMIT and not (how["atomic"] or how["dry_run"])
-        with nullcontext() if how["dry_run"] else turn(database, _holder(author), _waiting(no_wait)):
-            if is_cut:
-                click.echo(f"Import {import_id}. If it is interrupted, go on with --import-id {import_id}.")
-            with progress_bars(total) as progress:
-                # What is left of an interrupted import may be little.
-                chosen = ImportOptions(author=author, import_id=import_id if is_cut else given, progress=progress, **how)
-                result = imports.load(database, files, ids, chosen)
+        waiting = nullcontext() if how["dry_run"] else turn(database, _holder(author), _waiting(no_wait))
+        with waiting, progress_bars(total) as progress:
+            result = imports.load(database, files, ids, ImportOptions(author=author, progress=progress, **how))
         result.faults = sources.with_faults([*faults, *result.faults])
         for fault in result.faults[:MAX_PRINTED]:
             click.echo(str(fault), err=True)
-    _conclude(result, total, dry_run=chosen.dry_run, import_id=import_id)
+    _conclude(result, total, dry_run=how["dry_run"])
 
 
 @data_commands.command("diff")
@@ -132,15 +124,14 @@ def diff_data(paths: Sequence[Path], options: Options, **how: Any) -> None:
     sys.exit(int(count > 0))
 
 
-def _conclude(result: Imported, total: int, *, dry_run: bool, import_id: str) -> None:
+def _conclude(result: Imported, total: int, *, dry_run: bool) -> None:
     """Print what came of an import. Raises `click.ClickException` if there are faults, or was no record."""
     counts = ", ".join(
         f"{result.statuses[status]} {status}" for status in STATUSES if status in SHOWN or result.statuses[status]
     )
     if result.faults and result.version and not dry_run:
-        raise click.ClickException(
-            f"faults: {len(result.faults)}; others wrote meanwhile. Published: {counts}. Go on with --import-id {import_id}"
-        )
+        published = f"others wrote meanwhile. Published: {counts}. Go on with --import-id {result.import_id}"
+        raise click.ClickException(f"faults: {len(result.faults)}; {published}")
     if result.faults:
         raise click.ClickException(f"faults: {len(result.faults)}; nothing was written")
     if not total:

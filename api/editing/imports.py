@@ -6,6 +6,7 @@ interrupted, the same command goes on: what is published already is unchanged.
 """
 
 import itertools
+import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -43,8 +44,9 @@ class ImportOptions:
 
     Members that a record lacks keep their values, or become empty with ``replace``. What others changed since a record was
     exported is kept, or undone with ``overwrite``. ``delete_missing``: records that are in no file are deleted, of each noun
-    that has a file. ``atomic``: one commit, however large it is. ``import_id`` names the commits of an import in pieces.
-    ``report`` is called with a line about each change, and ``warn`` with what is to be known before it is done.
+    that has a file. ``atomic``: one commit, however large it is. ``import_id`` is that of an import to go on with; otherwise
+    one in pieces gets a new id. ``report`` is called with a line about each change, and ``warn`` with what is to be known
+    before it is done.
     """
 
     message: str | None = None
@@ -79,7 +81,9 @@ def load(database: Database, files: Sequence[Source], ids: Mapping[str, Abstract
         seconds = round(PUBLISHING * (time.monotonic() - begun))
         options.warn(f"Other writers will wait for about {max(1, seconds)} seconds.")
         return _carried_out(database, _entries(files, missing), ids, replace(options, report=unseen), [])
-    pieces = _Pieces(database, replace(options, report=unseen, progress=unseen), options.progress)
+    import_id = options.import_id or secrets.token_hex(4)
+    options.warn(f"Import {import_id}. If it is interrupted, go on with --import-id {import_id}.")
+    pieces = _Pieces(database, replace(options, import_id=import_id, report=unseen, progress=unseen), options.progress)
     return pieces.publish(lambda: _entries(files, missing))
 
 
@@ -132,7 +136,7 @@ class _Pieces:
         """Begin with a small piece, because it is not known how long one takes."""
         self.database, self.options, self.progress = database, options, progress
         self.size, self.least = FIRST_PIECE, LEAST_PIECE
-        self.result = Imported()
+        self.result = Imported(import_id=options.import_id)
 
     def publish(self, entries: Callable[[], Iterator[Entry]]) -> Imported:
         """Publish all that can be; ``entries`` yields the same entries each time that it is called."""
@@ -181,7 +185,7 @@ class _Pieces:
             self.result.version = part.version
             self.progress("publish", len(piece))
             self.size = max(self.least, min(CHUNK, int(self.size * SECONDS / max(seconds, SECONDS / 2))))
-        # SQLite gives its lock to whoever asks at the right moment, and those who wait ask ten times a second.
+        # SQLite has no queue: those who wait for its lock ask again ten times a second.
         time.sleep(min(seconds, SECONDS))
         return part
 

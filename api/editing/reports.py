@@ -25,12 +25,14 @@ class Imported:
     """The result of an import: the number of records by status, every fault, and the version if anything was published.
 
     ``lines`` has the file and the line of each record, whose number in the import is its JSON Pointer. ``wrong`` are the
-    numbers of those that were refused. ``derived`` are the members that other records decide.
+    numbers of those that were refused. ``derived`` are the members that other records decide. ``import_id`` names the commits
+    of an import in pieces.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
     faults: list[FileFault] = field(default_factory=list)
     version: int = 0
+    import_id: str | None = None
     lines: list[tuple[Source, int]] = field(default_factory=list)
     wrong: set[int] = field(default_factory=set)
     derived: Derived = field(default_factory=Derived)

@@ -13,6 +13,7 @@ from api.db.database import Database
 from api.db.turns import turn
 from api.editing import exports
 from api.editing.imports import CHUNK, FIRST_PIECE, ONE_COMMIT
+from api.ledger import changesets
 from api.ledger.models import Revision
 from api.ledger.verify import verify
 from api.resources import BY_NAME
@@ -36,7 +37,7 @@ def commits(database: Database, after: int) -> list[int]:
 
 
 def test_a_large_import_is_published_in_pieces(database: Database, tmp_path: Path) -> None:
-    """Its commits are small, together they have all records, and the data verifies; `atomic` makes one."""
+    """Its commits are small, together they have all records under one import id, and the data verifies."""
     before = head(database)
     imported = load(database, many(tmp_path), import_id="one")
     assert (imported.faults, dict(imported.statuses), imported.version) == ([], {"created": MANY}, before + MANY)
@@ -44,6 +45,25 @@ def test_a_large_import_is_published_in_pieces(database: Database, tmp_path: Pat
     assert (sizes[0], sum(sizes), max(sizes) <= CHUNK) == (FIRST_PIECE, MANY, True)
     with database.reading() as session:
         assert list(verify(session)) == []
+        assert len(changesets.of_import(session, "one")) == len(sizes)
+
+
+@SQLITE_FIRST
+def test_many_deletions_are_pieces_of_an_import(database: Database, tmp_path: Path) -> None:
+    """A small file that deletes more records than one commit takes is an import in pieces, whose id is told."""
+    documents = [city(f"city-{number}-ca") for number in range(MANY)]
+    load(database, write(tmp_path, "cities.json", documents), atomic=True)
+    with database.reading() as session:
+        kept = session.scalars(select(Revision.document).where(Revision.kind == "cities", Revision.superseded.is_(None)))
+        rows = [json.loads(text or "") for text in kept]
+    path = write(tmp_path, "cities.json", [row for row in rows if not row["id"].startswith("city-")])
+    before, warnings = head(database), list[str]()
+    imported = load(database, path, delete_missing=True, overwrite=True, warn=warnings.append)
+    assert (imported.faults, dict(imported.statuses)) == ([], {"unchanged": 6, "deleted": MANY})
+    assert imported.import_id is not None
+    assert f"--import-id {imported.import_id}." in warnings[-1]
+    with database.reading() as session:
+        assert len(changesets.of_import(session, imported.import_id)) == len(commits(database, before)) > 1
 
 
 @SQLITE_FIRST
