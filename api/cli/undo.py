@@ -52,9 +52,8 @@ def revert(version: int | None, import_id: str | None, message: str | None, auth
             raise click.ClickException(f"No changeset begins with version {version}{begins}.")
     if not commits:
         raise click.ClickException(f"There is no import {import_id}.")
-    _write(
-        partial(reverts.operations, commits=commits), message or reverts.message(commits, import_id), author, dry_run=dry_run
-    )
+    message = message or reverts.message(commits, import_id)
+    _write(partial(reverts.operations, commits=commits), message=message, author=author, dry_run=dry_run)
 
 
 @data_commands.command("merge")
@@ -62,13 +61,9 @@ def revert(version: int | None, import_id: str | None, message: str | None, auth
 @ID
 @click.argument("into", callback=require_slug)
 @_written
-def merge(  # noqa: PLR0913 - the options of the command
-    noun: str, id: str, into: str, message: str | None, author: str | None, *, dry_run: bool
-) -> None:
+def merge(noun: str, id: str, into: str, **how: Any) -> None:
     """Give all references to the record ID of a NOUN to the record INTO, delete it, and let its id lead there."""
-    if id == into:
-        raise click.UsageError("INTO is another record than ID.")
-    _write(_planned(JOIN, noun, id, into), message, author, dry_run=dry_run)
+    _move(JOIN, noun, id, into, **how)
 
 
 @data_commands.command("rename")
@@ -76,22 +71,19 @@ def merge(  # noqa: PLR0913 - the options of the command
 @ID
 @click.argument("to", callback=require_slug)
 @_written
-def rename(  # noqa: PLR0913 - the options of the command
-    noun: str, id: str, to: str, message: str | None, author: str | None, *, dry_run: bool
-) -> None:
+def rename(noun: str, id: str, to: str, **how: Any) -> None:
     """Give the record ID of a NOUN the id TO, also in all references to it, and let the old one lead there."""
-    if id == to:
-        raise click.UsageError("TO is another id than ID.")
-    _write(_planned(RENAME, noun, id, to), message, author, dry_run=dry_run)
+    _move(RENAME, noun, id, to, **how)
 
 
-def _planned(verb: str, noun: str, id: str, into: str) -> Planning:
-    refused = Refused()
-    operations = checked([Operation(verb=verb, resource=BY_NAME[noun], id=id, into=into)], refused)
-    return lambda _: operations
+def _move(verb: str, noun: str, id: str, into: str, **how: Any) -> None:
+    if id == into:
+        raise click.UsageError("Both ids are the same.")
+    operations = checked([Operation(verb=verb, resource=BY_NAME[noun], id=id, into=into)], Refused())
+    _write(lambda _: operations, **how)
 
 
-def _write(plan: Planning, message: str | None, author: str | None, *, dry_run: bool) -> None:
+def _write(plan: Planning, *, message: str | None, author: str | None, dry_run: bool) -> None:
     """Write the operations of a plan as one commit, and print what each did. Raises `click.ClickException` for a refusal."""
     with open_database() as database, database.writing() as session:
         try:

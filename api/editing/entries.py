@@ -15,7 +15,7 @@ from api.db.types import Base
 from api.editing.file_faults import FileError, FileFault
 from api.editing.files import FileRecord, Source, files_in, noun_of, records_of
 from api.editing.merging import by
-from api.editing.operations import Expected, Exported, Operation, Refused
+from api.editing.operations import ANY, Exported, Operation, Refused
 from api.editing.replacing import columns
 from api.editing.rows import owners
 from api.editing.sheets.spool import Table
@@ -68,8 +68,7 @@ def operation_of(entry: Entry, pointer: str, refused: Refused, *, verb: str, ove
     """Return the operation of an entry; the members that the ledger adds tell what was exported."""
     noun = noun_of(entry.file)
     if isinstance(entry, Missing):
-        expected = Expected(any=True)
-        return Operation(verb="delete", resource=noun, id=entry.id, expected=expected, place=pointer, pointer=pointer)
+        return Operation(verb="delete", resource=noun, id=entry.id, expected=ANY, place=pointer, pointer=pointer)
     operation = Operation(verb=verb, resource=noun, place=pointer, pointer=pointer, body=entry.content)
     if not isinstance(entry.content, dict):
         return operation

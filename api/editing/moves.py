@@ -16,7 +16,7 @@ from api.editing import citing
 from api.editing.changes import last_revisions, with_values
 from api.editing.citing import Moved
 from api.editing.inputs import sendable
-from api.editing.operations import JOIN, RENAME, Expected, Operation, RecordKey
+from api.editing.operations import ANY, JOIN, RENAME, Operation, RecordKey
 from api.editing.replacing import columns
 from api.editing.rows import owners
 from api.editing.staging import chunks
@@ -26,7 +26,6 @@ from api.resources.citations import Citation
 from api.schema.canonical import Content
 
 CITATIONS = Citation.__tablename__
-ANY = Expected(any=True)
 # The operations that move records, by noun and id.
 Moving = Mapping[RecordKey, Operation]
 
@@ -39,13 +38,13 @@ def expanded(session: Session, operations: Sequence[Operation]) -> list[Operatio
     moving = {key_of(operation): operation for operation in operations if operation.verb in {JOIN, RENAME}}
     if not moving:
         return [*operations]
-    named = {key_of(operation) for operation in operations}
     there = _documents(session, [*moving, *map(_target, moving.values())])
     # A record that is not there is refused as a deletion of it would be, and so is one whose place no other takes.
-    own = [replace(row, verb="delete", expected=row.expected or ANY) if key_of(row) in there else row for row in operations]
-    own = [replace(row, verb="delete") if row.verb in {JOIN, RENAME} else row for row in own]
+    named = [replace(row, verb="delete", expected=row.expected or ANY) if key_of(row) in there else row for row in operations]
+    named = [replace(row, verb="delete") if row.verb in {JOIN, RENAME} else row for row in named]
     ready = {key: row for key, row in moving.items() if key in there and (row.verb == RENAME or _target(row) in there)}
-    return [*own, *(row for row in _Moves(session, ready, there).implied() if key_of(row) not in named)]
+    keys = {key_of(operation) for operation in operations}
+    return [*named, *(row for row in _Moves(session, ready, there).implied() if key_of(row) not in keys)]
 
 
 def key_of(operation: Operation) -> RecordKey:

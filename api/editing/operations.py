@@ -56,6 +56,10 @@ class Expected:
         return self.any or any(version == revision.version and sha256.startswith(digits) for version, digits in self.revisions)
 
 
+# The caller agrees to change the record whatever its state is.
+ANY = Expected(any=True)
+
+
 @dataclass(frozen=True)
 class Exported:
     """The revision that a record of a file was exported from, as the file names it."""

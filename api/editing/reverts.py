@@ -10,7 +10,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from api.editing.changes import last_revisions, with_values
-from api.editing.operations import Expected, Operation, RecordKey
+from api.editing.operations import ANY, Operation, RecordKey
 from api.editing.rows import layout
 from api.editing.staging import chunks
 from api.errors import MAX_REFUSALS, MAX_SUMMARY, Item, ProblemError, error_item
@@ -22,7 +22,6 @@ from api.resources.citations import Citation
 from api.schema.fields import instant
 
 CITATIONS = Citation.__tablename__
-ANY = Expected(any=True)
 
 
 def operations(session: Session, commits: Collection[int]) -> list[Operation]:

@@ -23,7 +23,7 @@ from api.resources import BY_NAME
 # Bytes of standard input, and those that are read at once.
 MAX_INPUT, PIECE = 1_000_000_000, 1_000_000
 STANDARD_INPUT, PLAIN = Path("-"), Options()
-# What a table is whose records are not read.
+# The kind of a table whose records are not read.
 ANY = Kind(BY_NAME["cities"])
 
 
@@ -184,5 +184,5 @@ def _take_names(source: Source, names: Names) -> None:
             if isinstance(record.content, dict):
                 names.coming(noun_of(source), record.content)
     except FileError:
-        # Whoever reads the records reports it.
+        # It is reported when the records are read.
         return

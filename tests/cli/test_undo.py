@@ -49,8 +49,8 @@ def test_what_cannot_be_undone(run: Run, curator: FlaskClient) -> None:
         (("revert", "2"), "Error: No changeset begins with version 2; the changeset of that version begins with 1."),
         (("revert", "99999"), "Error: No changeset begins with version 99999."),
         (("revert", "--import", "x"), "Error: There is no import x."),
-        (("merge", "cities", "boston-ma", "boston-ma"), "Error: INTO is another record than ID."),
-        (("rename", "cities", "boston-ma", "boston-ma"), "Error: TO is another id than ID."),
+        (("merge", "cities", "boston-ma", "boston-ma"), "Error: Both ids are the same."),
+        (("rename", "cities", "boston-ma", "boston-ma"), "Error: Both ids are the same."),
         (("merge", "cities", "nowhere-ca", "boston-ma"), "Error: faults: 1; nothing was written"),
     ):
         status, lines = run("data", *arguments)

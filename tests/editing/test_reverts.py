@@ -61,7 +61,7 @@ def patch(id: str, kind: str = "cities", **members: Any) -> Json:
 
 
 class Editor:
-    """Makes random changesets, of which some are refused."""
+    """Makes random changesets; some of them are refused."""
 
     def __init__(self, client: FlaskClient, database: Database, seed: int) -> None:
         """Begin with a seed."""

@@ -42,7 +42,7 @@ def cell(place: str, text: str) -> str:
 
 
 def long_cell(millions: int) -> Iterator[str]:
-    """Yield a cell of so many million characters."""
+    """Yield a cell with a number of million characters."""
     yield '<row r="1"><c r="A1" t="inlineStr"><is><t>'
     yield from ("x" * 1_000_000 for _ in range(millions))
     yield "</t></is></c></row>"

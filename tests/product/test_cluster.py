@@ -105,7 +105,7 @@ def carried_out(place: Place, run: Run, folder: Path) -> Row:
 
 
 def name(run: Run) -> str:
-    """Return a word of which the run's records are named."""
+    """Return the word with which the names of the run's records begin."""
     return f"{run.fault}-{run.number}-{int(time.time())}"
 
 

@@ -1,4 +1,4 @@
-"""Synchronous replication: what is acknowledged is on a standby."""
+"""Synchronous replication: a standby has each write that is acknowledged."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -77,7 +77,7 @@ def workbook(path: Path, sheet: str | None = None) -> Iterator[Grid]:
 
 
 def text(path: Path, encoding: str | None = None) -> Grid:
-    """Return the rows of a text with separators, both of which are detected. Raises FileError."""
+    """Return the rows of a text with separators; the encoding and the separator are detected. Raises FileError."""
     encoding, is_sure = (encoding, True) if encoding else _encoding(path)
     separator = _separator(path, encoding)
     notes = [] if encoding == "utf-8-sig" else [f"read as {encoding}{'' if is_sure else ', by its letters'}"]

@@ -42,8 +42,8 @@ class Reader:
             item = self.known[kind.part]
             assert isinstance(item, fields.List)
             assert isinstance(item.inner, fields.Nested)
-            own = {name: self.known[name] for name in ("id", *PUBLICATION)}
-            self.known = {**own, **item.inner.schema.fields}
+            of_record = {name: self.known[name] for name in ("id", *PUBLICATION)}
+            self.known = {**of_record, **item.inner.schema.fields}
 
     def read(self, row: Sequence[Cell]) -> Record:
         """Return the record of a row."""

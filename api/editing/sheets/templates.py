@@ -39,11 +39,11 @@ def _columns(kind: Kind) -> list[str]:
 
 def _fields(kind: Kind) -> dict[str, fields.Field[Any]]:
     """Return the fields of a table by column."""
-    own = members(kind.noun.schema)
+    of_noun = members(kind.noun.schema)
     if not kind.part:
-        return {name: own[name] for name in _columns(kind)}
-    schema = own[kind.part].inner.schema
-    return {name: own["id"] if name == "id" else schema.fields[name] for name in _columns(kind)}
+        return {name: of_noun[name] for name in _columns(kind)}
+    schema = of_noun[kind.part].inner.schema
+    return {name: of_noun["id"] if name == "id" else schema.fields[name] for name in _columns(kind)}
 
 
 def _rows(kind: Kind) -> Sequence[Sequence[str]]:

@@ -8,7 +8,7 @@ from flask import request
 from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validate, validates_schema
 
 from api.editing.inputs import MESSAGE_CHECKS
-from api.editing.operations import JOIN, RENAME, Expected, Operation
+from api.editing.operations import ANY, JOIN, RENAME, Expected, Operation
 from api.errors import MAX_REFUSALS, ErrorList, ProblemError, error_item
 from api.resources import BY_NAME
 from api.schema.fields import MAX_INTEGER, SLUG
@@ -29,7 +29,7 @@ def _expected(value: Any) -> Expected:
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_INTEGER:
         return Expected(frozenset([(value, "")]))
     if value == "*":
-        return Expected(any=True)
+        return ANY
     if isinstance(value, str) and (match := QUOTED.fullmatch(value)):
         version = tags.record_version(match[1])
         return Expected(frozenset([version] if version else []))
