@@ -99,8 +99,7 @@ def begin(*scopes: str) -> ApiKey:
 
 def carry_out(key: ApiKey, operations: Sequence[Operation], arguments: Mapping[str, Any], answer: Answering) -> Response:
     """Write operations as `carry_out_plan` does. Raises a 422 for errors of their bodies, which are not stored."""
-    if not arguments.get("dry_run"):
-        _idempotent_request(key)
+    known = _identity(key, arguments)
     refused = Refused()
     operations = checked(operations, refused)
     if refused or any(operation.errors for operation in operations):
@@ -108,7 +107,7 @@ def carry_out(key: ApiKey, operations: Sequence[Operation], arguments: Mapping[s
         with writable().reading() as session:
             examined(session, operations, refused, {})
         refused.raise_any()
-    return carry_out_plan(key, lambda _: operations, arguments, answer)
+    return _carry_out(key, known, lambda _: operations, arguments, answer)
 
 
 def carry_out_plan(key: ApiKey, plan: Planning, arguments: Mapping[str, Any], answer: Answering) -> Response:
@@ -116,7 +115,16 @@ def carry_out_plan(key: ApiKey, plan: Planning, arguments: Mapping[str, Any], an
 
     A refusal is an answer, too, and stored like any other. Raises a 422 for an `Idempotency-Key` of another request.
     """
-    known = None if arguments.get("dry_run") else _idempotent_request(key)
+    return _carry_out(key, _identity(key, arguments), plan, arguments, answer)
+
+
+def _carry_out(
+    key: ApiKey,
+    known: idempotency.RequestIdentity | None,
+    plan: Planning,
+    arguments: Mapping[str, Any],
+    answer: Answering,
+) -> Response:
     with writable().writing() as session:
         # Of two equal requests one waits here for the other's stored answer.
         publish.wait(session)
@@ -183,10 +191,10 @@ def record_written(outcomes: Sequence[Outcome], _publication: publish.Publicatio
 # --- idempotency
 
 
-def _idempotent_request(key: ApiKey) -> idempotency.RequestIdentity | None:
-    """Return this request as it is stored; None without `Idempotency-Key`. Raises a 400 for an invalid one."""
+def _identity(key: ApiKey, arguments: Mapping[str, Any]) -> idempotency.RequestIdentity | None:
+    """Return this request as it is stored; None without `Idempotency-Key`, and for a dry run. Raises a 400."""
     text = request.headers.get("Idempotency-Key")
-    if text is None:
+    if text is None or arguments.get("dry_run"):
         return None
     token = TOKEN.fullmatch(text)
     if not token:

@@ -1,13 +1,22 @@
 """Names as people write them find their records, and similar ones are candidates."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
+from sqlalchemy.orm import Session
 
 from api.db.database import Database
-from api.ledger.index.matching import Candidate, Directory, Entry, key_of, match
+from api.ledger.index.matching import Candidate, Directory, Entry, key_of
 from api.ledger.index.states import split_city
 from api.resources import BY_NAME, RESOURCES
 
 BOSTON = Candidate("boston-ma", "Boston, US, MA", 1.0, exact=True)
+
+
+def match(session: Session, noun: str, text: str, hints: Mapping[str, Any] | None = None) -> list[Candidate]:
+    """Return the records of a noun that a text can mean."""
+    return Directory.of(session, BY_NAME[noun]).match(text, hints)
 
 
 @pytest.mark.parametrize("text", ["Boston", "boston ", "Boston, Mass.", "Boston (MA)", "BOSTON, Massachusetts", "Bostón MA"])

@@ -17,7 +17,6 @@ from sqlalchemy.orm import Session
 from api.ledger.index.abbreviations import written_out
 from api.ledger.index.folding import fold
 from api.ledger.index.states import split_city
-from api.resources import BY_NAME
 from api.schema.resource import Resource
 
 # A name that is less similar is no candidate; one that contradicts a hint is worth this much of its likeness.
@@ -45,7 +44,7 @@ class Entry:
 
     @property
     def label(self) -> str:
-        """The name with the values that tell it apart: Boston, MA."""
+        """The name with the values that tell it apart: Boston, US, MA."""
         return ", ".join([*self.names[:1], *(str(value) for value in self.values.values() if value is not None)])
 
 
@@ -152,8 +151,3 @@ def _key(noun: Resource, values: Mapping[str, Any]) -> tuple[str, ...]:
 def _agrees(entry: Entry, values: Mapping[str, Any]) -> bool:
     """Tell whether a record has these values of those members that tell its names apart."""
     return all(str(entry.values[name]) == str(value) for name, value in values.items() if name in entry.values)
-
-
-def match(session: Session, noun: str, text: str, hints: Mapping[str, Any] | None = None) -> list[Candidate]:
-    """Return the records of a noun that a text can mean, the best first; who asks often keeps a `Directory`."""
-    return Directory.of(session, BY_NAME[noun]).match(text, hints)
