@@ -72,7 +72,7 @@ class Exported:
         return self.version == revision.version and self.updated_at in {None, revision.changed_at}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Operation:
     """One change of one record, as it was requested.
 
@@ -121,7 +121,7 @@ class Change:
     def changed(self) -> AbstractSet[str]:
         """Names of the members with a new value."""
         before, after = self.before or {}, self.content or {}
-        return {name for name in {*before, *after} if before.get(name) != after.get(name)}
+        return frozenset(name for name in {*before, *after} if before.get(name) != after.get(name))
 
 
 class Refused:

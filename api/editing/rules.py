@@ -33,7 +33,7 @@ CITATIONS = Citation.__tablename__
 MAX_RECORDS, MAX_NAMED = 20, 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Touched:
     """A record that an operation changed, without its content, and the names of the members that changed."""
 
@@ -48,13 +48,14 @@ class Rules:
 
     ``touched`` are the changed records, and citations that a changeset names without a change, which confirms them.
     ``places`` has the fact that each citation of a changed list pointed to, and ``left`` the values that changed records had in
-    common with others.
+    common with others. ``sets`` has each set of changed members once.
     """
 
     session: Session
     touched: dict[RecordKey, Touched] = field(default_factory=dict)
     places: dict[str, "ValuePath"] = field(default_factory=dict)
     left: dict[Shared, dict[KeyValues, RecordKey]] = field(default_factory=lambda: defaultdict(dict))
+    sets: dict[AbstractSet[str], AbstractSet[str]] = field(default_factory=dict)
 
     def note(self, changes: Iterable[Change]) -> None:
         """Remember changes that are about to be written."""
@@ -65,7 +66,9 @@ class Rules:
             if change.status == "unchanged" and not is_confirmed:
                 continue
             slim = replace(operation, id=change.id, body=None, values=None)
-            self.touched[operation.resource.name, change.id] = Touched(slim, change.changed, change.content is None)
+            # Few sets of members differ, and a large import has many records.
+            changed = self.sets.setdefault(change.changed, change.changed)
+            self.touched[operation.resource.name, change.id] = Touched(slim, changed, change.content is None)
             if change.before:
                 self._note_shared(change, change.before)
             if change.before and change.content and {part.member for part in layout(operation.resource).parts} & change.changed:
