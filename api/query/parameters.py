@@ -344,7 +344,7 @@ OF_PAGES = frozenset({"cursor", "count", "include", "facets", "highlights", *(ro
 AS_OF = Parameter(
     "as_of",
     "As it was at a version of the dataset, or at a time (RFC 3339).",
-    {"type": "string", "maxLength": 40, "anyOf": [{"pattern": r"^\d{1,16}$"}, {"format": "date-time"}]},
+    {"type": "string", "maxLength": 40, "anyOf": [{"pattern": "^[0-9]{1,16}$"}, {"format": "date-time"}]},
     example=lambda _: "603",
 )
 RECORD_PARAMETERS = {

@@ -23,6 +23,9 @@ from api.schema.fields import (
 )
 from api.schema.resource import Look, Relation, Resource
 
+# Spaces and controls, one by one: `\s` has not the same characters in Python as in JavaScript.
+SPACES = r"\x00-\x20\x7F-\xA0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000\uFEFF"
+
 
 class SourceType(Choice):
     """The kinds of sources."""
@@ -107,7 +110,7 @@ class SourceSchema(SubjectDocument):
     url = text(
         "Its address.",
         "https://example.org/a-closer-look",
-        validate=Pattern(r"^https?://[^\s\x00/]+(/[^\s\x00]*)?$"),
+        validate=Pattern(rf"^https?://[^{SPACES}/]+(/[^{SPACES}]*)?$"),
         allow_none=True,
     )
     published = edtf("When it was published, in EDTF; null if we do not know.", "2024-11")

@@ -9,7 +9,7 @@ BLANKS = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
 # Controls, format characters, halves of surrogate pairs, private use, and separators of lines and paragraphs.
 REFUSED = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 # What a JSON Schema can say of this in short: no control characters and line ends, and something besides spaces.
-PATTERN = r"^[^\x00-\x1F\x7F-\x9F\u2028\u2029]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F\u2028\u2029]*$"
+PATTERN = r"^[^\x00-\x1F\x7F-\x9F\u2028\u2029]*[^\x00-\x20\x7F-\xA0\u2028\u2029][^\x00-\x1F\x7F-\x9F\u2028\u2029]*$"
 # Letters, numbers, punctuation and symbols.
 VISIBLE = "LNPS"
 

@@ -169,17 +169,20 @@ def complaints(schema: Json, value: object) -> list[str]:
     return [f"{error.instance_path}: {error.message}" for error in validator(json.dumps(schema)).iter_errors(value)]
 
 
-def references(node: object) -> Iterator[str]:
-    """Yield every reference in a part of the document."""
+def texts(node: object, name: str) -> Iterator[str]:
+    """Yield every text that is the member `name` of a part of the document."""
     if isinstance(node, dict):
         for key, value in node.items():
-            if key == "$ref":
+            if key == name and isinstance(value, str):
                 yield value
             else:
-                yield from references(value)
+                yield from texts(value, name)
     elif isinstance(node, list):
         for value in node:
-            yield from references(value)
+            yield from texts(value, name)
+
+
+references = partial(texts, name="$ref")
 
 
 @pytest.mark.contract
@@ -368,6 +371,13 @@ def test_size(document: Json) -> None:
     inline = [json.dumps(row) for _, operation in operations(document) for row in operation.get("parameters", [])]
     repeated = {row for row in inline if "$ref" not in row and inline.count(row) > 1}
     assert repeated == set()
+
+
+def test_patterns_are_portable(document: Json) -> None:
+    """No pattern has a class of characters, as backslash and s, that differs between Python and JavaScript."""
+    patterns = {*texts(document, "pattern")}
+    assert len(patterns) > 10
+    assert [pattern for pattern in patterns if re.search(r"\\[bBdDsSwWpP]", pattern)] == []
 
 
 def test_names_of_files(document: Json) -> None:
