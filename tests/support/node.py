@@ -71,8 +71,9 @@ class Node:
     def _send(self, code: str | None, given: Any) -> Any:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        # In ASCII, since Node ends lines at other characters than a line feed, too.
-        self.process.stdin.write(json.dumps({"code": code, "given": given}) + "\n")
+        line = json.dumps({"code": code, "given": given}, ensure_ascii=False)
+        # Node ends lines at other characters than a line feed, too.
+        self.process.stdin.write(line.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029") + "\n")
         self.process.stdin.flush()
         answer = json.loads(self.process.stdout.readline())
         if "error" in answer:
