@@ -8,7 +8,7 @@ import weakref
 from typing import NamedTuple
 from urllib.parse import quote
 
-from sqlalchemy import event, func, select
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.db.database import Database
@@ -45,9 +45,6 @@ class SqliteWatch:
         self.path = database.path
         self.statement = str(CURRENT_STATE.compile(database.engine))
         self.local = threading.local()
-        self.connections: weakref.WeakSet[WatchConnection] = weakref.WeakSet()
-        # An event of the pool: one of the engine would make SQLAlchemy dispatch events for every statement.
-        event.listen(database.engine, "close", lambda *_: self.close())
 
     def state(self) -> WatchedState | None:
         """Return the state; None if the file cannot be read."""
@@ -67,15 +64,7 @@ class SqliteWatch:
         connection: WatchConnection | None = self.local.__dict__.get("connection")
         if connection is None or connection.identity != identity:
             connection = self.local.connection = WatchConnection(self.path, identity)
-            self.connections.add(connection)
         return connection
-
-    def close(self) -> None:
-        """Close all connections; a thread that asks again opens a new one."""
-        for connection in list(self.connections):
-            connection.sqlite.close()
-        self.connections.clear()
-        self.local = threading.local()
 
 
 class WatchConnection:
@@ -87,6 +76,8 @@ class WatchConnection:
         address = f"file:{quote(path)}?mode=rw"
         # The server's event loop asks, too, so it must not wait for a lock.
         self.sqlite = sqlite3.connect(address, uri=True, timeout=0, isolation_level=None, check_same_thread=False)
+        # Closed when its thread has ended, and by nobody earlier: SQLite crashes the process that closes it while it is used.
+        weakref.finalize(self, self.sqlite.close).atexit = False
         self.data_version: int | None = None
         self.seen: WatchedState | None = None
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,7 +33,7 @@ from api.web.cache import Answers, Cache
 from api.web.negotiation import CODINGS
 from tests.support.answers import brief
 from tests.support.applications import curating, serving
-from tests.support.databases import Store, counted, opened, publishing, template
+from tests.support.databases import ON_SQLITE, Store, counted, head, opened, publishing, template
 from tests.support.editions import SEEDED
 from tests.support.lengths import Sample, examples, late
 from tests.support.processes import Server
@@ -482,6 +482,23 @@ def test_a_flood_stays_within_its_bytes(cached: FlaskClient, kept: Flask) -> Non
     assert timing(cached.get("/initiatives?limit=5&version__gt=399")) == "hit"
     assert timing(cached.get("/initiatives?limit=5&version__gt=1")) == "miss"
     assert [timing(cached.get("/citations?limit=500")) for _ in range(2)] == ["miss", "miss"]
+
+
+@ON_SQLITE
+def test_the_pool_closes_only_its_own(cached: FlaskClient, database: Database) -> None:
+    """A burst of reads ends with surplus connections closed, but none with which other threads look at the state."""
+    cached.get("/cities")
+    watch: Any = cached.application.wsgi_app.watch  # type: ignore[attr-defined]
+    connection = watch.local.connection
+    pool = cached.application.extensions["database"]
+    closed = list[object]()
+    event.listen(pool.engine, "close", lambda *_: closed.append(_))
+    with ExitStack() as stack:
+        for _ in range(pool.settings.pool_size + 1):
+            stack.enter_context(pool.reading())
+    assert len(closed) == 1
+    assert watch.local.connection is connection
+    assert watch.state().version == head(database)
 
 
 def test_no_database(tmp_path: Path) -> None:
