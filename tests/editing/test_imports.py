@@ -36,6 +36,7 @@ def commits(database: Database, after: int) -> list[int]:
         return list(session.scalars(statement.order_by(Revision.commit_version)))
 
 
+@SQLITE_FIRST
 def test_a_large_import_is_published_in_pieces(database: Database, tmp_path: Path) -> None:
     """Its commits are small, together they have all records under one import id, and the data verifies."""
     before = head(database)
@@ -117,7 +118,7 @@ def test_a_record_waits_for_what_it_refers_to(database: Database, tmp_path: Path
     assert (sizes[0], sizes[-1], sum(sizes)) == (FIRST_PIECE - 1, 1, MANY)
 
 
-@SQLITE_FIRST
+@pytest.mark.slow
 def test_pieces_grow_for_records_that_need_each_other(database: Database, tmp_path: Path) -> None:
     """Each city takes the name of the next one, and the last that of the first, so none can be published before another."""
     load(database, many(tmp_path))

@@ -10,6 +10,7 @@ from api.ledger.retention import erase
 from api.ledger.verify import verify
 from api.resources import RESOURCES
 from tests.support.answers import ANY, Json, brief, read, walk
+from tests.support.databases import SQLITE_FIRST
 from tests.support.records import FRESNO, nouns
 
 SACRAMENTO = "sacramento-ca"
@@ -41,6 +42,7 @@ def renamed(value: Any, old: str, new: str) -> Any:
     return new if value == old else value
 
 
+@SQLITE_FIRST
 @nouns
 def test_a_renamed_record_keeps_all_references(editor: FlaskClient, resource: Any) -> None:
     """A rename changes nothing in the whole dataset but the id, wherever it is; its revert changes that back."""

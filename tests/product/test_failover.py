@@ -97,6 +97,7 @@ def pasts(version: int) -> list[str]:
     return [f"/digest?at={version}", f"/snapshot?as_of={version}", f"/cities/boston-ma?as_of={version}"]
 
 
+@pytest.mark.slow
 def test_failover_that_loses_commits(own_pair: Pair) -> None:
     """After 50 commits are lost, readers who saw one must begin again, always; all others go on.
 

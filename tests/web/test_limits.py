@@ -71,6 +71,7 @@ def test_missing_scopes_are_limited(settings: Settings) -> None:
         assert client.post("/cities", json={}).status_code == 422
 
 
+@pytest.mark.slow
 def test_the_limit_is_of_all_processes_with_redis(sqlite_store: Store) -> None:
     """With Redis, applications count together; the control, without Redis, counts separately."""
     settings = sqlite_store.copy(template(sqlite_store))
