@@ -66,7 +66,7 @@ ABOVE = (
     *(f"tests/{room}/" for room in ("cli", "clients", "docs", "endpoints", "schema", "server", "web")),
     *(
         f"tests/editing/test_{name}.py"
-        for name in ("audit", "citing", "datasets", "downloads", "files", "inputs", "outdated_files")
+        for name in ("audit", "citing", "credits", "datasets", "downloads", "files", "inputs", "outdated_files")
     ),
     *(f"tests/editing/test_{name}.py" for name in ("partial_files", "sheets", "sourced", "transfer")),
     *(f"tests/product/test_{name}.py" for name in ("contract", "parts", "sync")),
