@@ -10,6 +10,7 @@ from api.ledger import retention
 from tests.support.answers import ANY
 from tests.support.copies import city, write
 from tests.support.databases import SQLITE_FIRST
+from tests.support.lengths import late
 from tests.support.mirrors import Copy, PythonCopy, bucket, is_equal, on_sqlite
 from tests.support.watched import Answer, Watched
 
@@ -64,6 +65,7 @@ def test_deleted_text_stays_in_the_file_without_care(server: Watched, tmp_path: 
 
 
 @on_sqlite
+@pytest.mark.parametrize("copy", ["python", late("javascript")], indirect=True)
 def test_erased_while_it_is_proved(server: Watched, copy: Copy) -> None:
     """If a document that a copy needs for its proof is erased meanwhile, the copy keeps what it has, follows on and is proved."""
     write(server.curator, "a-zz")

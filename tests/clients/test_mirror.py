@@ -202,6 +202,7 @@ def test_begins_again(server: Watched, copy: Copy) -> None:
 
 @on_sqlite
 @pytest.mark.parametrize("told", ["by itself", late("new-epoch"), None])
+@pytest.mark.parametrize("copy", ["python", late("javascript")], indirect=True)
 def test_restored_backup(settings: Settings, copy: Copy, tmp_path: Path, told: str | None) -> None:
     """After a restore a copy's cursor is a 410, and an old integer is, too: by itself, and after `ledger new-epoch`.
 
@@ -237,6 +238,7 @@ def test_restored_backup(settings: Settings, copy: Copy, tmp_path: Path, told: s
 
 
 @on_sqlite
+@pytest.mark.parametrize("copy", ["javascript", late("python")], indirect=True)
 def test_merged_records(server: Watched, copy: Copy) -> None:
     """A copy stays equal through merges, renames and their reverts, and finds each record by every id that it had meanwhile."""
     for id in ("a-zz", "b-zz", "c-zz"):

@@ -20,7 +20,7 @@ from api.resources.cities import City
 from api.resources.initiatives import InitiativeSchema, initiatives
 from api.resources.metrics import InitiativeMetric
 from api.schema.canonical import content_sha256
-from tests.support.databases import counted, head, publishing
+from tests.support.databases import SQLITE_FIRST, counted, head, publishing
 from tests.support.published import LAKE, VISION, Changes, published
 from tests.support.tables import fill_if_empty
 
@@ -258,6 +258,7 @@ def test_delete_and_return(database: Database, changes: Changes) -> None:
         assert rows[0].hash == rows[2].hash
 
 
+@SQLITE_FIRST
 def test_many_records_at_once(database: Database) -> None:
     """A commit with more records than one batch has dense versions."""
     before = head(database)

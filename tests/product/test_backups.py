@@ -101,6 +101,7 @@ def other_client(server: Watched) -> FlaskClient:
     return client
 
 
+@SQLITE_FIRST
 def test_a_backup_beside_writers(store: Store, settings: Settings, tmp_path: Path) -> None:
     """A backup made while somebody writes has each commit up to its version, and no later one; the writer is not refused.
 

@@ -133,8 +133,8 @@ PLACES = {
     "dump-into-another-cluster": other_cluster,
     "postgresql-folder": postgresql_folder,
 }
-# A second cluster takes long to start.
-LATER = dict.fromkeys(["dump-into-another-cluster", "postgresql-folder"], pytest.mark.slow)
+# A second cluster takes long to start, and a file is restored in its folder, too.
+LATER = dict.fromkeys(["sqlite-file", "dump-into-another-cluster", "postgresql-folder"], pytest.mark.slow)
 # Those that only a folder elsewhere can remember.
 FOLDERS = ["sqlite-folder", "postgresql-folder"]
 

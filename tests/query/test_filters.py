@@ -31,7 +31,7 @@ from api.schema.formats import cell
 from api.schema.resource import Resource
 from tests.support import oracle
 from tests.support.answers import Json
-from tests.support.databases import publishing
+from tests.support.databases import SQLITE_FIRST, publishing
 from tests.support.lengths import Sample, examples, few
 from tests.support.oracle import ODD, Document, World
 from tests.support.records import few_nouns, nouns
@@ -501,6 +501,7 @@ CELLS = st.fixed_dictionaries(
 )
 
 
+@SQLITE_FIRST
 @pytest.mark.parametrize("noun", few(ADD, "initiatives"))
 @given(data=st.data())
 @limits(max_examples=examples(5), deadline=None, suppress_health_check=list(HealthCheck))
