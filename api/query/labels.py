@@ -3,29 +3,25 @@
 import itertools
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
+from threading import Lock
 from typing import Any
 
+from cachetools import LRUCache, cached
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.db import statements
 from api.db.statements import Among, of_ids
+from api.ledger import head
 from api.ledger.models import CURRENT, Revision
 from api.resources import BY_NAME
 from api.schema.canonical import Content
 
-# To parse documents is most of the time that labels take, and a facet has the same ones again and again. A longer document,
-# or more of them, would take much memory.
-SHORT, MOST = 10_000, 512
-_parse_short: Callable[[str], dict[str, Any]] = lru_cache(maxsize=MOST)(json.loads)
-
-
-def _parsed(document: str) -> dict[str, Any]:
-    """Return a document, which nobody may change."""
-    return _parse_short(document) if len(document) <= SHORT else json.loads(document)
+# Captions of one facet are the same for each filter of a sidebar, and each is made of several documents.
+FACETS = 100
 
 
 @dataclass(frozen=True)
@@ -38,8 +34,9 @@ class Hit:
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """The document, parsed; nobody may change it."""
-        return _parsed(self.document)
+        """The document, parsed."""
+        content: dict[str, Any] = json.loads(self.document)
+        return content
 
     @property
     def name(self) -> str:
@@ -56,13 +53,23 @@ def names_of(session: Session, noun: str, ids: Sequence[str]) -> dict[str, str]:
     """Return what records of a noun are called, by id."""
     resource = BY_NAME[noun]
     if resource.caption:
-        hits = [Hit(noun, id, document) for id, document in _documents(session, noun, ids)]
-        return {hit.id: label for hit, label in zip(hits, labels(session, hits), strict=True)}
+        return dict(_captions(session, noun, tuple(ids)))
     model: Any = resource.model
     rows = of_ids(
         session, ("labels", noun), ids, lambda among: select(model.id, resource.label).where(among.condition(model.id))
     )
     return {row[0]: row[1] for row in rows}
+
+
+def _state_of(session: Session, noun: str, ids: Sequence[str]) -> object:
+    state = head.state(session)
+    return state.chain, state.cuts, noun, ids
+
+
+@cached(LRUCache(FACETS), key=_state_of, lock=Lock())
+def _captions(session: Session, noun: str, ids: Sequence[str]) -> Mapping[str, str]:
+    hits = [Hit(noun, id, document) for id, document in _documents(session, noun, ids)]
+    return {hit.id: label for hit, label in zip(hits, labels(session, hits), strict=True)}
 
 
 def named(session: Session, references: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
@@ -81,7 +88,9 @@ def labels(session: Session, hits: Sequence[Hit]) -> list[str]:
     parts, ids = [_of(hit) for hit in hits], defaultdict[str, set[str]](set)
     for noun, id in itertools.chain.from_iterable(of.values() for of in parts):
         ids[noun].add(id)
-    related = {(noun, id): _parsed(document) for noun in ids for id, document in _documents(session, noun, sorted(ids[noun]))}
+    related = {
+        (noun, id): json.loads(document) for noun in ids for id, document in _documents(session, noun, sorted(ids[noun]))
+    }
     captions = [
         _captioned(hit, {member: related.get(reference) for member, reference in of.items()})
         for hit, of in zip(hits, parts, strict=True)

@@ -59,6 +59,20 @@ def test_captions(client: FlaskClient) -> None:
     assert {row["id"]: row["label"] for row in changes if row["id"] in awards} == awards
 
 
+def test_captions_of_a_facet_follow_a_write(own_client: FlaskClient, database: Database) -> None:
+    """A facet asked for again has the captions of the present, also of records whose name is that of another."""
+
+    def labels() -> set[str]:
+        return {row["label"] for row in read(own_client, "/initiatives?facets=award&limit=0")["facets"]["award"]["values"]}
+
+    first, again = labels(), labels()
+    assert first == again
+    assert LABEL.format("1st", "San Diego") in first
+    with publishing(database) as session:
+        session.execute(text("update cities set name = 'Saint Didacus' where id = 'san-diego-ca'"))
+    assert labels() == {label.replace("San Diego", "Saint Didacus") for label in first}
+
+
 def test_captions_take_no_statement_for_each_row(client: FlaskClient) -> None:
     """The captions of three awards take as many statements as the caption of one."""
     numbers = []
