@@ -77,6 +77,7 @@ def load(database: Database, files: Sequence[Source], ids: Mapping[str, Abstract
     result.faults += faults
     if result.faults or options.dry_run:
         return result
+    result.lines.clear()
     if options.atomic:
         seconds = round(PUBLISHING * (time.monotonic() - begun))
         options.warn(f"Other writers will wait for about {max(1, seconds)} seconds.")

@@ -92,6 +92,8 @@ class Writer:
         ``import_id`` names the import that they are a piece of: the commits that have one name are reverted as one.
         """
         store.check_foreign_keys(self.session)
+        # The rules were checked, and what they know of a large import takes much memory.
+        self.rules = Rules(self.session)
         known = {"reason": reason, "author": author, "import_id": import_id}
         publication = publish.publish(self.session, **known, merged=self.merged, progress=progress, checked=self.checked)
         refused = [line for line in publication.refused if line not in self.broken]

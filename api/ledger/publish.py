@@ -8,6 +8,7 @@ commit order, and a reader who sees a version sees every version below it.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -199,16 +200,18 @@ def _take_dirty(session: Session) -> Iterator[tuple[Resource, Mapping[str, Cause
     is_known = Dirty.kind.in_([resource.name for resource in RESOURCES])
     oldest = select(Dirty.seq).where(is_known).order_by(Dirty.seq).limit(NOTES)
     taken = delete(Dirty).where(Dirty.seq.in_(oldest)).returning(Dirty.kind, Dirty.id, Dirty.reason, Dirty.author)
-    is_last = False
-    while not is_last:
-        notes = session.execute(taken).all()
-        is_last = len(notes) < NOTES
-        causes = {(kind, id): UNKNOWN for kind, id, _, _ in notes}
-        causes |= {(kind, id): Cause(reason, author) for kind, id, reason, author in notes if reason}
+    number = NOTES
+    while number == NOTES:
+        # An import has many notes, most of them without a reason.
+        ids, causes, number = defaultdict[str, set[str]](set), dict[tuple[str, str], Cause](), 0
+        for number, (kind, id, reason, author) in enumerate(session.execute(taken), 1):  # noqa: B007 - their number
+            ids[kind].add(id)
+            if reason:
+                causes[kind, id] = Cause(reason, author)
         for resource in RESOURCES:
-            noted = sorted((id, cause) for (kind, id), cause in causes.items() if kind == resource.name)
+            noted = sorted(ids[resource.name])
             for start in range(0, len(noted), BATCH):
-                yield resource, dict(noted[start : start + BATCH])
+                yield resource, {id: causes.get((resource.name, id), UNKNOWN) for id in noted[start : start + BATCH]}
 
 
 def _append(

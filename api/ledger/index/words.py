@@ -147,7 +147,7 @@ def _split(chunk: str, spell: Callable[[str], str]) -> tuple[Phrase, ...]:
     return tuple(tuple(map(spell, words)) for words in (parts, _joined(parts), _in_pairs(parts, 0), _in_pairs(parts, 1)))
 
 
-_split_short = lru_cache(maxsize=2**15)(_split)
+_split_short = lru_cache(maxsize=2**12)(_split)
 
 
 def forms(text: str, spell: Callable[[str], str] = stem) -> Forms:
