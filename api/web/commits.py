@@ -39,6 +39,8 @@ TOKEN = re.compile(r'"?([\x21\x23-\x7e]{1,255}?)"?')
 Answering = Callable[[Sequence[Outcome], publish.Publication], Response]
 # Returns the operations of a write from the dataset as it is once others have ended.
 Planning = Callable[[Session], Sequence[Operation]]
+# Does what a request asks for, and returns its answer.
+Working = Callable[[Session], Response]
 
 PARAMETERS = {
     row.name: row
@@ -99,7 +101,13 @@ def begin(*scopes: str) -> ApiKey:
 
 def carry_out(key: ApiKey, operations: Sequence[Operation], arguments: Mapping[str, Any], answer: Answering) -> Response:
     """Write operations as `carry_out_plan` does. Raises a 422 for errors of their bodies, which are not stored."""
-    known = _identity(key, arguments)
+    known = identity(key, arguments)
+    operations = checked_bodies(operations)
+    return once(known, _commit(key, lambda _: operations, arguments, answer), arguments)
+
+
+def checked_bodies(operations: Sequence[Operation]) -> Sequence[Operation]:
+    """Return operations with the values of their bodies. Raises a 422 for errors of their bodies."""
     refused = Refused()
     operations = checked(operations, refused)
     if refused or any(operation.errors for operation in operations):
@@ -107,31 +115,39 @@ def carry_out(key: ApiKey, operations: Sequence[Operation], arguments: Mapping[s
         with writable().reading() as session:
             examined(session, operations, refused, {})
         refused.raise_any()
-    return _carry_out(key, known, lambda _: operations, arguments, answer)
+    return operations
 
 
 def carry_out_plan(key: ApiKey, plan: Planning, arguments: Mapping[str, Any], answer: Answering) -> Response:
-    """Write the operations of a plan as one commit and return the answer, or the stored one of an earlier request.
+    """Write the operations of a plan as one commit and return the answer, as `once` does.
+
+    The author is the key, unless ``arguments`` name another one.
+    """
+    return once(identity(key, arguments), _commit(key, plan, arguments, answer), arguments)
+
+
+def _commit(key: ApiKey, plan: Planning, arguments: Mapping[str, Any], answer: Answering) -> Working:
+    def commit(session: Session) -> Response:
+        writer = Writer(session)
+        changes = writer.apply(plan(session))
+        publication = writer.publish(reason=arguments.get("message"), author=arguments.get("author", key.name))
+        return answer(outcomes_of(session, changes), publication)
+
+    return commit
+
+
+def once(known: idempotency.RequestIdentity | None, work: Working, arguments: Mapping[str, Any]) -> Response:
+    """Work under the ledger's lock and return the answer, or the stored one of an earlier request with this `identity`.
 
     A refusal is an answer, too, and stored like any other. Raises a 422 for an `Idempotency-Key` of another request.
     """
-    return _carry_out(key, _identity(key, arguments), plan, arguments, answer)
-
-
-def _carry_out(
-    key: ApiKey,
-    known: idempotency.RequestIdentity | None,
-    plan: Planning,
-    arguments: Mapping[str, Any],
-    answer: Answering,
-) -> Response:
     with writable().writing() as session:
         # Of two equal requests one waits here for the other's stored answer.
         publish.wait(session)
         now = dt.datetime.now(dt.UTC)
         if known and (stored := idempotency.recall(session, known, now)):
             return _replay(known, stored)
-        response = _attempt(session, plan, arguments, key, answer)
+        response = _attempt(session, work, dry_run=arguments.get("dry_run", False))
         if known:
             rows = [row for row in response.headers if row[0] != "Content-Length"]
             body = response.get_data(as_text=True)
@@ -139,34 +155,35 @@ def _carry_out(
     return response
 
 
-def _attempt(session: Session, plan: Planning, arguments: Mapping[str, Any], key: ApiKey, answer: Answering) -> Response:
-    """Write operations and return the answer. A refusal and a dry run change nothing: neither do they publish raw SQL."""
+def _attempt(session: Session, work: Working, *, dry_run: bool) -> Response:
+    """Work, and return the answer. A refusal and a dry run change nothing: neither do they publish raw SQL."""
     savepoint = session.begin_nested()
     try:
-        writer = Writer(session)
-        changes = writer.apply(plan(session))
-        publication = writer.publish(reason=arguments.get("message"), author=key.name)
-        response = answer(outcomes_of(session, changes), publication)
+        response = work(session)
     except IntegrityError as error:
         savepoint.rollback()
-        return _broken_constraint(error)
+        return _refusal(broken_constraint(error))
     except ProblemError as error:
         savepoint.rollback()
-        return respond(PROBLEMS[error.name], error.detail, *error.errors, **error.members)
-    if arguments.get("dry_run"):
+        return _refusal(error)
+    if dry_run:
         savepoint.rollback()
     else:
         savepoint.commit()
     return response
 
 
-def _broken_constraint(error: IntegrityError) -> Response:
+def _refusal(error: ProblemError) -> Response:
+    return respond(PROBLEMS[error.name], error.detail, *error.errors, **error.members)
+
+
+def broken_constraint(error: IntegrityError) -> ProblemError:
     """Return the refusal of a value that only the database refuses: a bound that our schemas lack, or a value in a swap."""
     if name := broken_check(error):
         detail = f"A value breaks the rule `{name}` of the database."
-        return respond(PROBLEMS["invalid-body"], detail, error_item("", "invalid-value", detail, pointer=""))
+        return ProblemError("invalid-body", detail, error_item("", "invalid-value", detail, pointer=""))
     detail = "A unique value would pass from one of these records to another: clear it in a changeset before this one."
-    return respond(PROBLEMS["conflict"], detail, error_item("", "not-unique", detail, pointer=""))
+    return ProblemError("conflict", detail, error_item("", "not-unique", detail, pointer=""))
 
 
 def record_written(outcomes: Sequence[Outcome], _publication: publish.Publication) -> Response:
@@ -191,7 +208,7 @@ def record_written(outcomes: Sequence[Outcome], _publication: publish.Publicatio
 # --- idempotency
 
 
-def _identity(key: ApiKey, arguments: Mapping[str, Any]) -> idempotency.RequestIdentity | None:
+def identity(key: ApiKey, arguments: Mapping[str, Any]) -> idempotency.RequestIdentity | None:
     """Return this request as it is stored; None without `Idempotency-Key`, and for a dry run. Raises a 400."""
     text = request.headers.get("Idempotency-Key")
     if text is None or arguments.get("dry_run"):

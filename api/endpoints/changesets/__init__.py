@@ -14,7 +14,6 @@ from api.editing.replacing import touched
 from api.editing.writer import Outcome
 from api.endpoints.changesets.listing import PARAMETERS as OF_LIST
 from api.endpoints.changesets.listing import read_list, summary
-from api.endpoints.changesets.reading import ChangesetSchema, read_changeset
 from api.endpoints.changesets.schemas import ChangesetAnswerSchema, ChangesetListSchema, CommitAnswerSchema
 from api.errors import ProblemError, error_item, shorten
 from api.ledger import changesets, head, history, publish
@@ -40,8 +39,9 @@ from api.web.commits import (
 from api.web.consistency import ReadView, reading
 from api.web.envelopes import merged_into
 from api.web.headers import CONDITIONS, HEADERS, LINK, UNCHANGED
+from api.web.operations import BODIES, read_changeset
 from api.web.parameters import query_parameters
-from api.web.responses import JSON, NDJSON, conditional, json_response, negotiate, redirect, tagged, writable
+from api.web.responses import JSON, conditional, json_response, negotiate, redirect, tagged, writable
 from api.web.urls import base_url
 
 MAX_SHOWN = 1_000
@@ -64,14 +64,6 @@ REVERT_PARAMETERS = {
 blueprint = Blueprint(
     "changesets", __name__, description="Make many changes at once, all or none; read who made a commit and why."
 )
-OPERATION = {"op": "patch", "kind": "cities", "id": "san-diego-ca", "if_match": "*", "document": {"summary": "By the sea."}}
-BODIES = {
-    "required": True,
-    "content": {
-        JSON: {"schema": ChangesetSchema, "example": {"message": "Describes a city.", "operations": [OPERATION]}},
-        NDJSON: {"schema": {"type": "string"}, "example": json.dumps(OPERATION) + "\n"},
-    },
-}
 
 
 @blueprint.route("/changesets", endpoint="list")
@@ -109,9 +101,9 @@ class Changes(MethodView):
         """Carry out all operations as one commit, or none of them. The key needs the scope of each noun that they name."""
         key = begin()
         options = read_arguments()
-        message, operations = read_changeset()
-        auth.require(key, *(f"write:{kind}" for operation in operations for kind in touched(operation)))
-        return carry_out(key, operations, {"message": message, **options}, committed)
+        changeset = read_changeset()
+        auth.require(key, *(f"write:{kind}" for operation in changeset.operations for kind in touched(operation)))
+        return carry_out(key, changeset.operations, {"message": changeset.message, **options}, committed)
 
 
 VERSION = {

@@ -1,8 +1,10 @@
-"""Read a changeset: the schemas of the body, and its operations."""
+"""Operations as clients send them: the schemas of a changeset, and how its body is read."""
 
+import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import request
 from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validate, validates_schema
@@ -135,23 +137,53 @@ class ChangesetSchema(LenientSchema):
 
 CHANGESET = fields.Nested(ChangesetSchema)
 OPERATIONS = fields.List(fields.Nested(OperationSchema))
+OPERATION = {"op": "patch", "kind": "cities", "id": "san-diego-ca", "if_match": "*", "document": {"summary": "By the sea."}}
+# The body, as the OpenAPI document describes it.
+BODIES = {
+    "required": True,
+    "content": {
+        JSON: {"schema": ChangesetSchema, "example": {"message": "Describes a city.", "operations": [OPERATION]}},
+        NDJSON: {"schema": {"type": "string"}, "example": json.dumps(OPERATION) + "\n"},
+    },
+}
 
 
-def read_changeset() -> tuple[str | None, list[Operation]]:
-    """Return the message and operations of the body. Raises 400, 413, 415, and a 422 that names everything that is wrong."""
+class Changeset(NamedTuple):
+    """A changeset: why it is made, its operations, and these as they were sent."""
+
+    message: str | None
+    operations: Sequence[Operation]
+    rows: Sequence[Mapping[str, Any]]
+
+
+def read_changeset() -> Changeset:
+    """Return the changeset in the body. Raises 400, 413, 415, and a 422 that names everything that is wrong."""
     is_lines = request.mimetype == NDJSON
     body = {"operations": read_body(NDJSON, exact=True)} if is_lines else read_body(JSON, NDJSON, exact=True)
+    # The pointer to a line of NDJSON begins with its number.
     pointer = "" if is_lines else "/operations"
     _check_number(body, pointer)
+    if is_lines:
+        return Changeset(None, operations_of(body["operations"], pointer), body["operations"])
     errors = ErrorList(MAX_REFUSALS)
-    # The pointer to a line of NDJSON begins with its number.
-    changeset = {"operations": load(OPERATIONS, body["operations"], errors)} if is_lines else load(CHANGESET, body, errors)
+    changeset = load(CHANGESET, body, errors)
     errors.raise_any("invalid-body")
-    operations = [
+    return Changeset(changeset.get("message"), _placed(changeset["operations"], pointer), body["operations"])
+
+
+def operations_of(rows: Sequence[Any], pointer: str = "/operations") -> Sequence[Operation]:
+    """Return the operations of a list at this pointer of the body. Raises a 422 that names everything that is wrong."""
+    errors = ErrorList(MAX_REFUSALS)
+    operations = load(OPERATIONS, rows, errors, pointer=pointer)
+    errors.raise_any("invalid-body")
+    return _placed(operations, pointer)
+
+
+def _placed(operations: Sequence[Operation], pointer: str) -> Sequence[Operation]:
+    return [
         replace(operation, place=f"{pointer}/{number}", pointer=f"{pointer}/{number}/document")
-        for number, operation in enumerate(changeset["operations"])
+        for number, operation in enumerate(operations)
     ]
-    return changeset.get("message"), operations
 
 
 def _check_number(body: Any, pointer: str) -> None:
