@@ -140,7 +140,7 @@ class Reference:
     def _contents(self, row: Json) -> Sequence[Json]:
         """Return the bodies that an operation takes and answers with, but not the problems."""
         answers = [self._resolved(answer) for status, answer in row["responses"].items() if status < "400"]
-        return [row.get("requestBody", {}), *answers]
+        return [self._resolved(row.get("requestBody", {})), *answers]
 
     def _resolved(self, row: Json) -> Json:
         """Return what a reference points to."""
@@ -159,7 +159,7 @@ class Reference:
             description=row["description"],
             scopes=row["security"][0]["bearer"] if "security" in row else None,
             groups=self._groups(parameters, row["tags"][0]),
-            body=self._content(row["requestBody"]) if "requestBody" in row else None,
+            body=self._content(self._resolved(row["requestBody"])) if "requestBody" in row else None,
             answers=dict(sorted(self._answer(*answer) for answer in row["responses"].items())),
             address=_address(path, parameters),
         )

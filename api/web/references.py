@@ -28,12 +28,18 @@ class Slot(NamedTuple):
 
 
 def share(spec: Json) -> None:
-    """Refer to every parameter, header and answer that several places have. Each noun has its own before."""
+    """Refer to every parameter, body, header and answer that several places have. Each noun has its own before."""
     declared = spec["components"].pop("parameters")
     for _, holder in _holders(spec, "parameters"):
         rows = holder["parameters"]
         rows[:] = [declared[row["$ref"].rpartition("/")[2]] if "$ref" in row else row for row in rows]
-    for kind, slots in (("parameters", _parameters), ("headers", _headers), ("responses", _responses), ("schemas", _members)):
+    for kind, slots in (
+        ("parameters", _parameters),
+        ("requestBodies", _bodies),
+        ("headers", _headers),
+        ("responses", _responses),
+        ("schemas", _members),
+    ):
         _refer(spec["components"].setdefault(kind, {}), kind, [*slots(spec)])
 
 
@@ -57,6 +63,11 @@ def _parameters(spec: Json) -> Iterator[Slot]:
             # Names of components have no brackets.
             name = row["name"].replace("[", ".").replace("]", "")
             yield Slot(holder["parameters"], index, (name, f"{tag}.{name}", f"{tag}.{row['in']}.{name}"))
+
+
+def _bodies(spec: Json) -> Iterator[Slot]:
+    for tag, operation in _holders(spec, "requestBody"):
+        yield Slot(operation, "requestBody", _numbered(tag))
 
 
 def _headers(spec: Json) -> Iterator[Slot]:

@@ -428,7 +428,9 @@ def test_example_requests_work(client: FlaskClient, document: Json) -> None:
                 values[parameter["in"]][parameter["name"]] = written(example(parameter))
         values["query"].pop("cursor", None)
         address = path.split()[-1].format(**values["path"])
-        body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
+        body = (
+            resolved(document, operation.get("requestBody", {})).get("content", {}).get("application/json", {}).get("example")
+        )
         method = "GET" if path in document["paths"] else "POST"
         answer = client.open(address, method=method, query_string=values["query"], headers=values["header"], json=body)
         statuses[path] = answer.status_code
