@@ -192,6 +192,10 @@ class Settings:
         "Store of the counters of both limits: `memory://` counts in each process, `redis://HOST:PORT/0` in a Redis that "
         "all processes share.",
     )
+    proposal_days: int = setting(90, "Time in days after which a proposal that nobody decided on expires.", low=1, high=3650)
+    proposal_review: int = setting(
+        0, "1 requires that another key than its author's publishes a proposal; 0 lets the author do it.", low=0, high=1
+    )
     webhooks_loopback: int = setting(
         0, "1 allows webhooks to this machine, also without TLS, for trying them out.", low=0, high=1
     )

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from api.db.database import Database
 from api.db.revisions import Compatibility, oldest_of
 from api.db.types import schema_for
-from api.editing import idempotency
+from api.editing import idempotency, proposals
 from api.ledger import publish, rebuild
 from api.ledger.dangling import dangling
 from api.ledger.index.engine import TABLE
@@ -24,7 +24,7 @@ from api.web import keys
 from api.webhooks import subscriptions
 
 # These models are imported only so that their tables are known.
-TABLES = (idempotency.StoredAnswer, keys.ApiKey, subscriptions.Webhook)
+TABLES = (idempotency.StoredAnswer, keys.ApiKey, proposals.Proposal, subscriptions.Webhook)
 # An arbitrary number that every release uses.
 UPGRADE_LOCK = 7_309_453
 # Seconds, for LOCK_TIMEOUT.

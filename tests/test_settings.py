@@ -103,6 +103,8 @@ def test_defaults() -> None:
         "write_limit": "600/minute",
         "refusal_limit": "60/minute",
         "limits_storage": "memory://",
+        "proposal_days": 90,
+        "proposal_review": 0,
         "webhooks_loopback": 0,
         "metrics": 1,
         "metrics_port": 0,

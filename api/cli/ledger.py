@@ -7,7 +7,7 @@ import click
 from flask.cli import AppGroup
 
 from api.cli.common import DaysAgo, open_database, report_differences
-from api.editing import idempotency
+from api.editing import idempotency, proposals
 from api.editing.audit import audit
 from api.ledger import epochs, history, models, publish, rebuild, retention
 from api.ledger import verify as verification
@@ -89,6 +89,8 @@ def erase(kind: str, id: str) -> None:
                 raise click.ClickException(f"there has never been a record {kind}/{id}")
             count = retention.erase(session, kind, id)
             idempotency.forget(session, id)
+            proposals.forget(session, kind, id)
             is_current = newest[0].op is models.Op.UPSERT
-        retention.vacuum(database.engine, idempotency.StoredAnswer.__tablename__, models.ReplacedRecord.__tablename__)
+        tables = (idempotency.StoredAnswer, proposals.Proposal, models.ReplacedRecord)
+        retention.vacuum(database.engine, *(table.__tablename__ for table in tables))
     click.echo(f"Documents erased: {count}.{' The current document stays.' * is_current}")

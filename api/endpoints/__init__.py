@@ -20,6 +20,7 @@ from api.endpoints import (
     metrics,
     pages,
     proofs,
+    proposals,
     records,
     search,
     webhooks,
@@ -41,7 +42,7 @@ def routes() -> Sequence[Blueprint]:
     """Return the blueprints of all routes; all applications of a process share them."""
     nouns = [_noun_routes(resource) for resource in RESOURCES]
     docs.add_routes(meta)
-    others = [module.blueprint for module in (search, changes, proofs, changesets, keys, webhooks)]
+    others = [module.blueprint for module in (search, changes, proofs, changesets, proposals, keys, webhooks)]
     return (*nouns, *others, front.blueprint, meta, health.blueprint)
 
 

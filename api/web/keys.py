@@ -15,9 +15,12 @@ from api.resources import RESOURCES
 PREFIX = "dca_"
 # The least time between two updates of `last_used_at`.
 TOUCHED = dt.timedelta(minutes=1)
+PROPOSE, PUBLISH = "propose", "publish"
 SCOPES: Mapping[str, str] = {
     "write": "Change the records of every noun.",
     **{f"write:{resource.name}": f"Change {resource.name}." for resource in RESOURCES},
+    PROPOSE: "Propose changes of every noun, and read proposals. Every other scope has it.",
+    PUBLISH: "Publish and refuse proposals.",
     "admin": "Everything, and manage keys and webhooks.",
 }
 
@@ -42,7 +45,8 @@ class ApiKey(Base):
     def allows(self, scope: str) -> bool:
         """Tell whether the key has a scope, by itself or within a wider one."""
         scopes = set(self.scope_list)
-        return scope in scopes or "admin" in scopes or ("write" in scopes and scope.startswith("write:"))
+        is_within = (scope == PROPOSE and bool(scopes)) or ("write" in scopes and scope.startswith("write:"))
+        return scope in scopes or "admin" in scopes or is_within
 
     def state(self, now: dt.datetime) -> str:
         """Return `active`, `expired` or `revoked`."""

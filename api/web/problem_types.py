@@ -114,8 +114,9 @@ PROBLEMS: dict[str, ProblemType] = {
         ProblemType(
             "forbidden",
             403,
-            "The key lacks a scope",
-            "The key is active, but it lacks a scope that this request needs. `allowed` names the missing scopes.",
+            "The key may not do this",
+            "The key is active, but it lacks a scope that this request needs, which `allowed` names, or its proposal must be "
+            "published by another key.",
             "The key `curator` has the scopes `write:cities`; this needs `write:awards`.",
             (
                 {

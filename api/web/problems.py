@@ -195,6 +195,11 @@ def _bounded(base: str, row: ProblemType, detail: str, errors: Sequence[Item], m
     for name, value in members.items():
         if (length := _length(value)) <= room // 2:
             kept[name], room = value, room - length
+    return document(base, row, shorten(detail, MAX_DETAIL), fitting(base, errors, room), **kept)
+
+
+def fitting(base: str, errors: Sequence[Item], room: int = MAX_ANSWER) -> list[Item]:
+    """Return the errors that an answer with this many characters has."""
     items = []
     for error in errors[:MAX_REFUSALS]:
         item = error if _length(error) <= MAX_ITEM else {name: value for name, value in error.items() if name != "allowed"}
@@ -205,7 +210,7 @@ def _bounded(base: str, row: ProblemType, detail: str, errors: Sequence[Item], m
             break
         items.append(item)
         room -= length
-    return document(base, row, shorten(detail, MAX_DETAIL), items, **kept)
+    return items
 
 
 def _names(item: Item) -> str:

@@ -218,6 +218,7 @@ def test_every_route_is_documented(app: Flask, document: Json) -> None:
         "DELETE /keys/{name}",
         "POST /keys/{name}/rotate",
     }
+    others |= {"POST /proposals", "POST /proposals/{id}/publish", "POST /proposals/{id}/refuse"}
     others |= {"POST /webhooks", "DELETE /webhooks/{id}"}
     others |= {f"POST /webhooks/{{id}}/{verb}" for verb in ("resume", "rotate", "test")}
     assert {path for path, _ in operations(document) if path not in document["paths"]} == others | {
@@ -233,6 +234,7 @@ def test_operations_are_described(document: Json) -> None:
         "search",
         "sync",
         "changesets",
+        "proposals",
         "keys",
         "webhooks",
         "front",
@@ -248,7 +250,7 @@ def test_operations_are_described(document: Json) -> None:
     assert bare == []
     described = {path: operation["tags"] for path, operation in by_path.items()}
     names = dict.fromkeys([resource.name for resource in RESOURCES]) | dict.fromkeys(
-        ["search", "suggest", "changes", "digest", "snapshot", "changesets", "keys", "webhooks"]
+        ["search", "suggest", "changes", "digest", "snapshot", "changesets", "proposals", "keys", "webhooks"]
     )
 
     def tag(path: str) -> str:
@@ -289,7 +291,7 @@ def test_parameters_are_described(document: Json) -> None:
     once = [path for path, parameter in parameters(document) if parameter["name"] == "Idempotency-Key"]
     assert sorted(bare) == sorted(
         [
-            *((path, "cursor") for path in [*lists, "/search", "/changes", "/changes/{noun}", "/changesets"]),
+            *((path, "cursor") for path in [*lists, "/search", "/changes", "/changes/{noun}", "/changesets", "/proposals"]),
             *((path, "Idempotency-Key") for path in once),
             *((f"/{row.name}.{{format}}", "Range") for row in RESOURCES),
         ]
@@ -627,7 +629,7 @@ def unconditional(client: FlaskClient, path: str) -> TestResponse:
         return client.open(address, method=path.split(maxsplit=1)[0], json=body, headers={"Authorization": "Bearer x"})
     return (
         client.get(address.replace("{version}", "1"), headers={"Authorization": "Bearer x"})
-        if "{version}" in path or path in {"/keys", "/webhooks"}
+        if "{version}" in path or path.startswith(("/keys", "/webhooks", "/proposals"))
         else client.get(address + ("?q=x" if path in {"/search", "/suggest"} else ""))
     )
 

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from secrets import token_hex
 from typing import Any
 
 from flask.testing import FlaskClient
@@ -54,13 +55,8 @@ def prepare(client: FlaskClient, database: Database, path: str, secret: str) -> 
         return _of_keys(client, database, method, route, secret)
     if route.startswith("/webhooks"):
         return _of_webhooks(client, method, route, secret)
-    if route == "/changesets":
-        operation = {"op": "patch", "kind": "cities", "id": "seattle-wa", "if_match": "*", "document": {"summary": "A."}}
-        return Good(method, route, {"operations": [operation]}, {}, secret)
-    if route == "/changesets/{version}/revert":
-        operation = {"op": "patch", "kind": "cities", "id": "seattle-wa", "if_match": "*", "document": {"summary": secret[:9]}}
-        made = Good("POST", "/changesets", {"operations": [operation]}, {}, secret).send(client).get_json()
-        return Good(method, f"/changesets/{made['meta']['commit']}/revert", None, {}, secret)
+    if route.startswith(("/changesets", "/proposals")):
+        return _of_operations(client, method, route, secret)
     resource = BY_NAME[route.split("/")[1]]
     record = example_of(resource)
     there = Good("POST", f"/{resource.name}", record, {}, secret)
@@ -83,6 +79,19 @@ def _of_keys(client: FlaskClient, database: Database, method: str, route: str, s
     body = {"name": "made", "scopes": ["write"]} if method == "POST" and route == "/keys" else None
     assert client
     return Good(method or "GET", route.replace("{name}", "there"), body, {}, secret)
+
+
+def _of_operations(client: FlaskClient, method: str, route: str, secret: str) -> Good:
+    # A commit needs a change.
+    summary = token_hex(4)
+    operation = {"op": "patch", "kind": "cities", "id": "seattle-wa", "if_match": "*", "document": {"summary": summary}}
+    new = Good("POST", "/" + route.split("/")[1], {"operations": [operation]}, {}, secret)
+    if route in {"/changesets", "/proposals"}:
+        return new if method == "POST" else replace(new, method="GET", body=None)
+    made = new.send(client).get_json()
+    name = made["meta"]["commit"] if "meta" in made else made["data"]["id"]
+    body = {"reason": "No."} if route.endswith("/refuse") else None
+    return Good(method or "GET", re.sub(r"{\w+}", str(name), route), body, {}, secret)
 
 
 def _of_webhooks(client: FlaskClient, method: str, route: str, secret: str) -> Good:
@@ -111,8 +120,14 @@ def wrong(client: FlaskClient, good: Good, reader: str) -> Iterator[TestResponse
         once = {"Idempotency-Key": good.address}
         yield from [good.send(client, address=f"{good.address}?message={n}", headers=once) for n in range(2)]
         yield good.send(client)
-    elif noun == "changesets":
-        yield from _of_changesets(client, good)
+    elif noun == "changesets" or good.address == "/proposals":
+        yield from _of_changesets(client, good) if good.body else ()
+        if noun == "proposals":
+            once = {"Idempotency-Key": "proposals"}
+            yield from [good.send(client, address=f"/proposals?message={n}", headers=once) for n in range(2) if good.body]
+            yield good.send(client, address="/proposals?cursor=x")
+    elif noun == "proposals":
+        yield from _of_decisions(client, good)
     elif noun in {"keys", "webhooks"}:
         yield from _of_names(client, good)
     else:
@@ -134,6 +149,37 @@ def _of_changesets(client: FlaskClient, good: Good) -> Iterator[TestResponse]:
         {"op": "create", "kind": "cities", "document": {**gone, "name": "Seattle", "state": "WA", "id": "a-wa"}},
     ):
         yield good.send(client, body={"operations": [operation]})
+
+
+def _of_decisions(client: FlaskClient, good: Good) -> Iterator[TestResponse]:
+    yield good.send(client, address=re.sub("pr-[0-9a-f]+", "pr-0", good.address))
+    if good.method == "GET":
+        return
+    yield good.send(client, headers={"Idempotency-Key": ""})
+    yield from [good.send(client), good.send(client)]
+    once = {"Idempotency-Key": good.address}
+    yield from [good.send(client, address=address, headers=once) for address in (good.address, f"{good.address}?message=A")]
+    if good.address.endswith("/publish"):
+        yield from _of_outdated(client, good)
+
+
+def _of_outdated(client: FlaskClient, good: Good) -> Iterator[TestResponse]:
+    """Yield the answers to the publication of proposals that others' changes are in the way of."""
+    city = {"id": "old-zz", "name": "Old", "state": "ZZ", "country": "US"}
+    patch = {"op": "patch", "kind": "cities", "id": "old-zz", "if_match": "*", "document": {"summary": "B."}}
+    put = {"op": "put", "kind": "cities", "id": "new-zz", "document": {**city, "id": "new-zz", "name": "New"}}
+    rename = {"op": "rename", "kind": "cities", "id": "old-zz", "to": "other-zz"}
+    create = Good("POST", "/cities", city, {}, good.secret)
+    version = create.send(client).get_json()["data"]["version"]
+    proposed = [
+        replace(create, address="/proposals", body={"operations": [operation]}).send(client).get_json()["data"]["id"]
+        for operation in ({**patch, "if_match": version}, put, patch)
+    ]
+    replace(create, address="/changesets", body={"operations": [patch, {**put, "op": "create"}]}).send(client)
+    for number, id in enumerate(proposed):
+        if number == len(proposed) - 1:
+            replace(create, address="/changesets", body={"operations": [rename]}).send(client)
+        yield good.send(client, address=f"/proposals/{id}/publish")
 
 
 def _of_names(client: FlaskClient, good: Good) -> Iterator[TestResponse]:

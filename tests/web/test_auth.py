@@ -32,13 +32,19 @@ KINDS: dict[str, list[str] | str | None] = {
     "another noun": ["write:sources"],
     "this noun": ["write:cities"],
     "write": ["write"],
+    "propose": ["propose"],
+    "publish": ["publish"],
     "admin": ["admin"],
 }
-NOBODY = {"none": 401, "malformed": 401, "unknown": 401, "expired": 401, "revoked": 401, "none of use": 403}
+UNKNOWN = {"none": 401, "malformed": 401, "unknown": 401, "expired": 401, "revoked": 401, "none of use": 403}
+NOBODY = UNKNOWN | {"propose": 403, "publish": 403}
 CITIES = NOBODY | {"another noun": 403, "this noun": 200, "write": 200, "admin": 200}
 SOURCES = NOBODY | {"another noun": 200, "this noun": 403, "write": 200, "admin": 200}
 OTHERS = NOBODY | {"another noun": 403, "this noun": 403, "write": 200, "admin": 200}
 ADMIN = NOBODY | {"another noun": 403, "this noun": 403, "write": 403, "admin": 200}
+# Every key with a scope may propose, and read proposals.
+PROPOSERS = dict.fromkeys(KINDS, 200) | UNKNOWN
+PUBLISHERS = ADMIN | {"publish": 200}
 OPEN = dict.fromkeys(KINDS, 200)
 # Status of each operation for each kind of key, 200 for any success; an operation that is missing here fails.
 MATRIX = {
@@ -51,6 +57,8 @@ MATRIX = {
     **{f"GET {path}": OPEN for path in ("/changes", "/changes/{noun}", "/digest", "/digest/buckets/{noun}/{number}", "/snapshot")},
     # Their examples change a city.
     **{f"POST /changesets{rest}": CITIES for rest in ("", "/{version}/revert")},
+    **dict.fromkeys(("GET /proposals", "POST /proposals", "GET /proposals/{id}"), PROPOSERS),
+    **{f"POST /proposals/{{id}}/{verb}": PUBLISHERS for verb in ("publish", "refuse")},
     **{f"{path}": ADMIN for path in ("GET /keys", "POST /keys", "POST /keys/{name}/rotate", "DELETE /keys/{name}")},
     **{f"{verb} /webhooks{rest}": ADMIN for verb, rest in (("GET", ""), ("POST", ""), ("DELETE", "/{id}"))},
     **{f"POST /webhooks/{{id}}/{verb}": ADMIN for verb in ("resume", "rotate", "test")},

@@ -11,12 +11,11 @@ from flask.views import MethodView
 
 from api.editing import reverts
 from api.editing.replacing import touched
-from api.editing.writer import Outcome
 from api.endpoints.changesets.listing import PARAMETERS as OF_LIST
 from api.endpoints.changesets.listing import read_list, summary
-from api.endpoints.changesets.schemas import ChangesetAnswerSchema, ChangesetListSchema, CommitAnswerSchema
+from api.endpoints.changesets.schemas import ChangesetListSchema, CommitAnswerSchema
 from api.errors import ProblemError, error_item, shorten
-from api.ledger import changesets, head, history, publish
+from api.ledger import changesets, head, history
 from api.ledger.changesets import Changed, Effect, Wanted
 from api.ledger.models import Revision
 from api.query import parser
@@ -40,6 +39,7 @@ from api.web.consistency import ReadView, reading
 from api.web.envelopes import merged_into
 from api.web.headers import CONDITIONS, HEADERS, LINK, UNCHANGED
 from api.web.operations import BODIES, read_changeset
+from api.web.outcomes import ChangesetAnswerSchema, committed
 from api.web.parameters import query_parameters
 from api.web.responses import JSON, conditional, json_response, negotiate, redirect, tagged, writable
 from api.web.urls import base_url
@@ -151,27 +151,6 @@ class Reverts(MethodView):
         auth.require(key, *{f"write:{kind}" for kind in kinds})
         options.setdefault("message", reverts.message(commits, options.get("import_id")))
         return carry_out_plan(key, partial(reverts.operations, commits=commits), options, committed)
-
-
-def committed(outcomes: Sequence[Outcome], publication: publish.Publication) -> Response:
-    """Return the answer with the outcome of each operation."""
-    commit = publication.before + 1 if publication.revisions else None
-    rows = [
-        {
-            "kind": outcome.resource.name,
-            "id": outcome.revision.id,
-            "status": outcome.status,
-            "version": outcome.revision.version,
-            **merged_into(outcome.revision),
-        }
-        for outcome in outcomes
-    ]
-    body = {"data": rows, "meta": {"version": publication.version, "commit": commit}}
-    response = Response(json.dumps(body, separators=(",", ":")), content_type=JSON)
-    if commit:
-        response.headers["Location"] = f"{base_url()}/changesets/{commit}"
-    response.headers["Cache-Control"] = "no-store"
-    return response
 
 
 def read_commit(version: int) -> Response:

@@ -6,46 +6,6 @@ from api.ledger.changesets import Effect
 from api.ledger.models import ERASE, Op
 from api.web.schemas import DifferenceSchema, LinksSchema, MetaSchema, author_field, merged_into_field
 
-STATUSES = ("created", "updated", "unchanged", "deleted")
-
-
-class OutcomeSchema(Schema):
-    """The outcome of an operation."""
-
-    kind = fields.String(required=True, metadata={"description": "The record's noun.", "example": "cities"})
-    id = fields.String(required=True, metadata={"description": "The record's id.", "example": "san-diego-ca"})
-    status = fields.String(
-        required=True,
-        validate=validate.OneOf(STATUSES),
-        metadata={"description": "What the operation did.", "example": "updated"},
-    )
-    version = fields.Integer(
-        required=True, metadata={"description": "The record's version after the operation.", "example": 619}
-    )
-    merged_into = merged_into_field()
-
-
-class CommitMetaSchema(Schema):
-    """About the commit."""
-
-    version = fields.Integer(required=True, metadata={"description": "The dataset's version after the commit.", "example": 619})
-    commit = fields.Integer(
-        required=True,
-        allow_none=True,
-        metadata={"description": "The commit's first version, which names it; null if nothing changed.", "example": 619},
-    )
-
-
-class ChangesetAnswerSchema(Schema):
-    """The outcome of a changeset."""
-
-    data = fields.List(
-        fields.Nested(OutcomeSchema),
-        required=True,
-        metadata={"description": "The outcome of each operation, in their order, and then of what merges and renames changed."},
-    )
-    meta = fields.Nested(CommitMetaSchema, required=True, metadata={"description": "About the commit."})
-
 
 class CommitChangeSchema(Schema):
     """A change of a commit."""
