@@ -79,7 +79,7 @@ class Api(SmorestApi):
                 "content": {
                     MEDIA_TYPE: {
                         "schema": ProblemSchema,
-                        "examples": {row.name: {"summary": row.title, "value": example(row)} for row in rows},
+                        "examples": {row.name: {"value": example(row)} for row in rows},
                     }
                 },
             }

@@ -108,7 +108,7 @@ class ProblemSchema(Schema):
         required=True,
         metadata={
             "description": "The answer's `X-Request-Id`, also in the log.",
-            "example": "0b6a4ac1b2c84a0e9d5d1b1f0a2c3d4e",
+            "example": "0b6a4ac1b2c84a0e",
         },
     )
     errors = fields.List(
@@ -154,7 +154,7 @@ def document(base: str, row: ProblemType, detail: str, errors: Sequence[Item], *
 
 def example(row: ProblemType) -> Item:
     """Return an example of a problem of this type."""
-    request = {"instance": "/cities", "request_id": "0b6a4ac1b2c84a0e9d5d1b1f0a2c3d4e"}
+    request = {"instance": "/cities", "request_id": "0b6a4ac1b2c84a0e"}
     return document("https://api.example.org", row, row.detail, row.errors, **request, **row.members)
 
 

@@ -39,6 +39,7 @@ def share(spec: Json) -> None:
         ("headers", _headers),
         ("responses", _responses),
         ("schemas", _members),
+        ("schemas", _lists),
     ):
         _refer(spec["components"].setdefault(kind, {}), kind, [*slots(spec)])
 
@@ -94,6 +95,15 @@ def _members(spec: Json) -> Iterator[Slot]:
             if "$ref" not in member:
                 title = name.title().replace("_", "")
                 yield Slot(properties, name, (title if uses[name, _text(member)] >= COMMON else f"{schema}{title}",))
+
+
+def _lists(spec: Json) -> Iterator[Slot]:
+    """Yield the lists of values that parameters take, each with a name by the last part of the parameter's."""
+    rows = [row for _, holder in _holders(spec, "parameters") for row in holder["parameters"] if "$ref" not in row]
+    for row in (*spec["components"]["parameters"].values(), *rows):
+        if row["schema"].get("type") == "array":
+            name = row["name"].partition("__")[0].rpartition(".")[2].title().replace("_", "")
+            yield Slot(row, "schema", (f"{name}List", f"{name}Values", *_numbered(f"{name}List")))
 
 
 def _holders(spec: Json, member: str) -> Iterator[tuple[str, Json]]:
