@@ -20,7 +20,7 @@ from api.editing.changes import checked
 from api.editing.entries import Entry, Missing, operation_of
 from api.editing.file_faults import FileFault
 from api.editing.files import FileRecord, Source, noun_of, records_of
-from api.editing.operations import RecordKey, Refused
+from api.editing.operations import Change, RecordKey, Refused
 from api.editing.rehearsal import rehearsing
 from api.editing.reports import Imported, StepProgress, differences, unseen
 from api.editing.writer import Writer
@@ -45,8 +45,8 @@ class ImportOptions:
     Members that a record lacks keep their values, or become empty with ``replace``. What others changed since a record was
     exported is kept, or undone with ``overwrite``. ``delete_missing``: records that are in no file are deleted, of each noun
     that has a file. ``atomic``: one commit, however large it is. ``import_id`` is that of an import to go on with; otherwise
-    one in pieces gets a new id. ``report`` is called with a line about each change, and ``warn`` with what is to be known
-    before it is done.
+    one in pieces gets a new id. ``report`` is called with a line about each change, ``note`` with the change itself, and
+    ``warn`` with what is to be known before it is done.
     """
 
     message: str | None = None
@@ -59,6 +59,7 @@ class ImportOptions:
     import_id: str | None = None
     progress: StepProgress = unseen
     report: Callable[[str], None] = unseen
+    note: Callable[[Change], None] = unseen
     warn: Callable[[str], None] = unseen
 
 
@@ -72,8 +73,7 @@ def load(database: Database, files: Sequence[Source], ids: Mapping[str, Abstract
     if total + len(missing) <= ONE_COMMIT:
         return _carried_out(database, _entries(files, missing), ids, options, faults)
     begun = time.monotonic()
-    with rehearsing(database) as session:
-        result = _written(Writer(session, coming=ids, is_rehearsal=True), _entries(files, missing), options)
+    result = rehearse(database, _entries(files, missing), ids, options)
     result.faults += faults
     if result.faults or options.dry_run:
         return result
@@ -86,6 +86,14 @@ def load(database: Database, files: Sequence[Source], ids: Mapping[str, Abstract
     options.warn(f"Import {import_id}. If it is interrupted, go on with --import-id {import_id}.")
     pieces = _Pieces(database, replace(options, import_id=import_id, report=unseen, progress=unseen), options.progress)
     return pieces.publish(lambda: _entries(files, missing))
+
+
+def rehearse(
+    database: Database, entries: Iterable[Entry], ids: Mapping[str, AbstractSet[str]], options: ImportOptions
+) -> Imported:
+    """Check entries on private copies of the tables: nothing is written, and nobody waits. Raises DBAPIError."""
+    with rehearsing(database) as session:
+        return _written(Writer(session, coming=ids, is_rehearsal=True), entries, options)
 
 
 def _entries(files: Sequence[Source], missing: Iterable[Missing]) -> Iterator[Entry]:
@@ -228,6 +236,8 @@ def _write_chunk(writer: Writer, chunk: Sequence[Entry], result: Imported, optio
     result.statuses.update(change.status for change in changes)
     result.refuse(refused)
     writer.session.expunge_all()
-    for line in (line for change in changes for line in differences(change, result)):
-        options.report(line)
+    for change in changes:
+        options.note(change)
+        for line in differences(change, result):
+            options.report(line)
     options.progress("write", len(changes))

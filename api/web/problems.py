@@ -84,6 +84,13 @@ class ErrorItemSchema(Schema):
     )
 
 
+def notes_field(*, required: bool = False) -> fields.List[str]:
+    """Return the field of what was read of a file."""
+    description = "What was read of a file as something else, or was not taken."
+    example = ["cities.csv, row 2, City: `Boston, Mass.` read as `boston-ma`"]
+    return fields.List(fields.String(), required=required, metadata={"description": description, "example": example})
+
+
 class ProblemSchema(Schema):
     """An error, by RFC 9457."""
 
@@ -144,6 +151,7 @@ class ProblemSchema(Schema):
             "example": {"id": "san-diego-ca"},
         },
     )
+    notes = notes_field()
 
 
 def document(base: str, row: ProblemType, detail: str, errors: Sequence[Item], **members: Any) -> Item:

@@ -218,7 +218,7 @@ def test_every_route_is_documented(app: Flask, document: Json) -> None:
         "DELETE /keys/{name}",
         "POST /keys/{name}/rotate",
     }
-    others |= {"POST /proposals", "POST /proposals/{id}/publish", "POST /proposals/{id}/refuse"}
+    others |= {"POST /imports", "POST /proposals", "POST /proposals/{id}/publish", "POST /proposals/{id}/refuse"}
     others |= {"POST /webhooks", "DELETE /webhooks/{id}"}
     others |= {f"POST /webhooks/{{id}}/{verb}" for verb in ("resume", "rotate", "test")}
     assert {path for path, _ in operations(document) if path not in document["paths"]} == others | {
@@ -255,7 +255,14 @@ def test_operations_are_described(document: Json) -> None:
 
     def tag(path: str) -> str:
         first = path.split("/")[1].removesuffix(".{format}")
-        others = {"": "front", "suggest": "search", "changes": "sync", "digest": "sync", "snapshot": "sync"}
+        others = {
+            "": "front",
+            "imports": "proposals",
+            "suggest": "search",
+            "changes": "sync",
+            "digest": "sync",
+            "snapshot": "sync",
+        }
         return others.get(first, first if first in names else "meta")
 
     assert described == {path: [tag(path)] for path in by_path}

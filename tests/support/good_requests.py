@@ -55,6 +55,9 @@ def prepare(client: FlaskClient, database: Database, path: str, secret: str) -> 
         return _of_keys(client, database, method, route, secret)
     if route.startswith("/webhooks"):
         return _of_webhooks(client, method, route, secret)
+    if route == "/imports":
+        body = b"id,summary\nseattle-wa," + token_hex(4).encode()
+        return Good(method, "/imports?noun=cities", body, {"Content-Type": "text/csv"}, secret)
     if route.startswith(("/changesets", "/proposals")):
         return _of_operations(client, method, route, secret)
     resource = BY_NAME[route.split("/")[1]]
@@ -106,8 +109,9 @@ def wrong(client: FlaskClient, good: Good, reader: str) -> Iterator[TestResponse
     """Yield the answers to requests with one fault each; ``reader`` is a key without the scope to write."""
     yield good.send(client, secret="dca_x")  # noqa: S106 - nobody's
     yield good.send(client, secret=reader)
-    yield good.send(client, address=f"{good.address}?limti=1")
-    yield good.send(client, address=f"{good.address}?limit={'9' * 40_000}")
+    mark = "&" if "?" in good.address else "?"
+    yield good.send(client, address=f"{good.address}{mark}limti=1")
+    yield good.send(client, address=f"{good.address}{mark}limit={'9' * 40_000}")
     if good.method != "DELETE":
         yield good.send(client, headers={**good.headers, "Accept": "image/png"})
     if good.body is not None:
@@ -126,6 +130,8 @@ def wrong(client: FlaskClient, good: Good, reader: str) -> Iterator[TestResponse
             once = {"Idempotency-Key": "proposals"}
             yield from [good.send(client, address=f"/proposals?message={n}", headers=once) for n in range(2) if good.body]
             yield good.send(client, address="/proposals?cursor=x")
+    elif noun.startswith("imports"):
+        yield from _of_files(client, good)
     elif noun == "proposals":
         yield from _of_decisions(client, good)
     elif noun in {"keys", "webhooks"}:
@@ -161,6 +167,14 @@ def _of_decisions(client: FlaskClient, good: Good) -> Iterator[TestResponse]:
     yield from [good.send(client, address=address, headers=once) for address in (good.address, f"{good.address}?message=A")]
     if good.address.endswith("/publish"):
         yield from _of_outdated(client, good)
+
+
+def _of_files(client: FlaskClient, good: Good) -> Iterator[TestResponse]:
+    yield good.send(client, headers={**good.headers, "Idempotency-Key": ""})
+    yield good.send(client, body=b"id\nseattle-wa")
+    yield good.send(client, body=b"id,summary\nseattle,A.")
+    once = {**good.headers, "Idempotency-Key": "imports"}
+    yield from [good.send(client, address=f"{good.address}&message={n}", headers=once) for n in range(2)]
 
 
 def _of_outdated(client: FlaskClient, good: Good) -> Iterator[TestResponse]:

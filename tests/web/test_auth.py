@@ -57,7 +57,7 @@ MATRIX = {
     **{f"GET {path}": OPEN for path in ("/changes", "/changes/{noun}", "/digest", "/digest/buckets/{noun}/{number}", "/snapshot")},
     # Their examples change a city.
     **{f"POST /changesets{rest}": CITIES for rest in ("", "/{version}/revert")},
-    **dict.fromkeys(("GET /proposals", "POST /proposals", "GET /proposals/{id}"), PROPOSERS),
+    **dict.fromkeys(("GET /proposals", "POST /proposals", "GET /proposals/{id}", "POST /imports"), PROPOSERS),
     **{f"POST /proposals/{{id}}/{verb}": PUBLISHERS for verb in ("publish", "refuse")},
     **{f"{path}": ADMIN for path in ("GET /keys", "POST /keys", "POST /keys/{name}/rotate", "DELETE /keys/{name}")},
     **{f"{verb} /webhooks{rest}": ADMIN for verb, rest in (("GET", ""), ("POST", ""), ("DELETE", "/{id}"))},

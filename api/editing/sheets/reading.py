@@ -1,5 +1,6 @@
 """Reads a sheet: its records go to the spool, and what was asked and read as something else into a report."""
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +25,8 @@ class Options:
 
     ``columns`` maps names of columns to members, and to an empty text what is left out. ``constants`` are members with a value
     for all rows that have none. ``fill_down`` names columns whose blank cells have the value above. ``kind`` is that of tables
-    whose name says none, ``sheets`` are the only ones to read, and ``form`` is the format of standard input.
+    whose name says none, ``sheets`` are the only ones to read, and ``form`` is the format of standard input. ``most`` is the
+    greatest number of rows of a table.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -34,6 +36,7 @@ class Options:
     form: str | None = None
     sheets: Sequence[str] = ()
     encoding: str | None = None
+    most: int = sys.maxsize
 
 
 def _moved(fault: FileFault) -> FileFault:
@@ -130,7 +133,9 @@ class Reading:
         ]
         above: dict[int, grids.Cell] = {}
         unnamed: set[int] = set()
-        for line, cells in self._below():
+        for number, (line, cells) in enumerate(self._below(), 1):
+            if number > self.options.most:
+                raise FileError(self.table, line, f"it has more than {self.options.most:,} rows")
             self._check_width(line, cells)
             row = [*cells, *[""] * (header.width - len(cells))]
             has_own = any(row[place] != "" for place in header.columns if place not in filled)

@@ -6,7 +6,7 @@ from api.editing.inputs import MESSAGE_CHECKS
 from api.editing.proposals import State
 from api.web.operations import OPERATION
 from api.web.outcomes import STATUSES
-from api.web.problems import ErrorItemSchema
+from api.web.problems import ErrorItemSchema, notes_field
 from api.web.schemas import DifferenceSchema, LinksSchema
 
 
@@ -70,6 +70,21 @@ class ProposalAnswerSchema(Schema):
     errors = fields.List(
         fields.Nested(ErrorItemSchema), required=True, metadata={"description": "The mistakes that cause the problem."}
     )
+
+
+class ImportAnswerSchema(Schema):
+    """What was read of a file, and the proposal that it became."""
+
+    data = fields.Nested(
+        ProposalSchema, required=True, allow_none=True, metadata={"description": "The proposal; null if nothing would change."}
+    )
+    changes = fields.List(
+        fields.Nested(ProposedChangeSchema), required=True, metadata={"description": "Its changes to today's data."}
+    )
+    unchanged = fields.Integer(
+        required=True, metadata={"description": "Number of records that are as in the file.", "example": 12}
+    )
+    notes = notes_field(required=True)
 
 
 class ProposalListSchema(Schema):

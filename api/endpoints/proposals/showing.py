@@ -66,7 +66,7 @@ def answer(
     body = {
         "data": summary(proposal, now),
         "operations": proposal.rows,
-        "changes": [_shown(change) for change in changes],
+        "changes": [shown_change(change) for change in changes],
         "problem": problem.name if problem else None,
         "errors": errors,
     }
@@ -74,7 +74,8 @@ def answer(
     return no_store(Response(text, status, content_type=JSON))
 
 
-def _shown(change: Change) -> Mapping[str, Any]:
+def shown_change(change: Change) -> Mapping[str, Any]:
+    """Return what a proposal would do to a record as JSON."""
     return {
         "kind": change.operation.resource.name,
         "id": change.id,
