@@ -119,7 +119,11 @@ def _separator(path: Path, encoding: str) -> str:
         head = [line for _, line in zip(range(HEAD), _lines(path, file), strict=False)]
 
     def fitness(separator: str) -> tuple[int, int]:
-        widths = [len(row) for row in csv.reader(head, delimiter=separator) if len(row) > 1]
+        try:
+            widths = [len(row) for row in csv.reader(head, delimiter=separator) if len(row) > 1]
+        except csv.Error:
+            # A cell would be too long.
+            return 0, 0
         usual = max(set(widths), key=widths.count, default=1)
         return widths.count(usual) * (usual > 1), usual
 
