@@ -108,6 +108,7 @@ WRONG = [
     ("text/csv", "noun=cities", b"", 422, "invalid-body"),
     ("text/csv", "noun=cities", b"\x00\xff" * 400, 422, "invalid-body"),
     ("text/csv", "noun=cities", b"id,name\n" + b"x,y\n" * MOST_ROWS, 422, "invalid-body"),
+    ("text/csv", "noun=cities", b",".join([b"column"] * 100_000), 422, "invalid-body"),
     ("text/csv", "noun=cities", b" " * 1_000_001, 413, "content-too-large"),
     (TYPES["xlsx"], "", b"PK\x03\x04", 422, "invalid-body"),
     (TYPES["ods"], "noun=cities", b"id\nx-ca", 422, "invalid-body"),

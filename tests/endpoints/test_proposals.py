@@ -74,6 +74,8 @@ def test_from_a_proposal_to_a_changeset(intern: FlaskClient, reviewer: FlaskClie
     assert made["changes"][0]["differences"] == [
         {"pointer": "/summary", "before": seattle(intern)["summary"], "after": SUMMARY}
     ]
+    # Of a record that is new, only what it has.
+    assert {row["pointer"] for row in made["changes"][1]["differences"]} == {f"/{name}" for name in CREATE["document"]}
     path = f"/proposals/{made['data']['id']}"
     assert read(reviewer, path) == made
     assert seattle(reviewer)["summary"] != SUMMARY

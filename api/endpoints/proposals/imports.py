@@ -118,7 +118,7 @@ class Report:
         if not (self.errors or self.changes or self.unchanged):
             self.errors.append(error_item("", "missing", "There is no record in the file.", pointer=""))
         if self.errors:
-            detail = f"The file has {len(self.errors):,} faults and questions; nothing was stored."
+            detail = f"Nothing was stored; faults and questions: {len(self.errors):,}."
             raise ProblemError("invalid-body", detail, *self.errors[:MAX_REFUSALS], notes=self.notes[:MAX_REFUSALS])
         return self.changes
 

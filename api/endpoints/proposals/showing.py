@@ -75,10 +75,15 @@ def answer(
 
 
 def shown_change(change: Change) -> Mapping[str, Any]:
-    """Return what a proposal would do to a record as JSON."""
+    """Return what a proposal would do to a record as JSON; of one that comes or goes, the members that have a value."""
+    differences = history.differences(change.before or {}, change.content or {})
     return {
         "kind": change.operation.resource.name,
         "id": change.id,
         "status": change.status,
-        "differences": history.differences(change.before or {}, change.content or {}),
+        "differences": differences if change.before and change.content else [row for row in differences if _has_value(row)],
     }
+
+
+def _has_value(difference: Mapping[str, Any]) -> bool:
+    return any(difference[name] not in (None, []) for name in ("before", "after"))
