@@ -19,7 +19,9 @@ def match(session: Session, noun: str, text: str, hints: Mapping[str, Any] | Non
     return Directory.of(session, BY_NAME[noun]).match(text, hints)
 
 
-@pytest.mark.parametrize("text", ["Boston", "boston ", "Boston, Mass.", "Boston (MA)", "BOSTON, Massachusetts", "Bostón MA"])
+@pytest.mark.parametrize(
+    "text", ["Boston", "boston ", "Boston, Mass.", "Boston (MA)", "BOSTON, Massachusetts", "Bostón MA", "boston ma"]
+)
 def test_a_city_is_found_by_name_and_state(database: Database, text: str) -> None:
     """Case, accents and the spelling of the state make no difference."""
     with database.reading() as session:
@@ -41,6 +43,50 @@ def test_similar_names_are_candidates(database: Database) -> None:
             assert (candidate.id, candidate.exact, candidate.score < 1) == ("boston-ma", False, True)
         assert match(session, "cities", "Springfield") == []
         assert match(session, "cities", "Boston", {"state": "TX"})[0].exact is False
+
+
+# Real names, each in five other spellings: errors, abbreviations, other spaces, and another order of the words.
+MISSPELT = {
+    "boston-ma": "Bostn|Botson|Bosston|Boston City|Bosten",
+    "los-angeles-ca": "Los Angelas|LosAngeles|Los Angles|Angeles, Los|Las Angeles",
+    "sacramento-ca": "Sacremento|Sacrmento|Sacramneto|City of Sacramento|Sacto",
+    "san-diego-ca": "San Deigo|SanDiego|S. Diego|Sandiago|Diego, San",
+    "san-jose-ca": "San José|San Jse|Snn Jose|S Jose|Jose San",
+    "seattle-wa": "Seatle|Seattel|Seattlle|Saettle|City of Seattle",
+    "amazon-web-services": "Amazon Web Svcs|Amazon Webservices|Amzon Web Services|Amazon Web Services, Inc.|Amazon Web Servces",
+    "california-public-utilities-commission": "Calif. Public Utilities Comm.|California Public Utility Commission"
+    "|Public Utilities Commission|CA Public Utilities Commission|Public Utilities Commission of California",
+    "center-for-digital-government": "Centre for Digital Government|Center for Digital Govt|The Center for Digital Government"
+    "|Digital Government Center|Ctr. for Digital Government",
+    "e-republic": "eRepublic|E Republic|e-Republic|e.Repulic|e.Republic Inc.",
+    "govai-coalition": "Gov AI Coalition|GovAI Coaltion|The GovAI Coalition|Government AI Coalition|GovAI Coalision",
+    "industry-insider-california": "Industry Insider|Industry Insider - Calif.|Industy Insider California"
+    "|Industry Insider (California)|California Industry Insider",
+    "sacramento-ca-data-and-analytics-office": "Data & Analytics Office|Office of Data and Analytics|Data Analytics Office"
+    "|Data and Analytics Ofc|Data and Analitics Office",
+    "san-diego-ca-chief-information-officer": "San Diego CIO Office|Chief Information Officer, San Diego"
+    "|San Diego Chief Info Officer|San Diego Cheif Information Officer|Chief Information Officer",
+    "san-diego-ca-city-clerk": "San Diego Clerk|City Clerk of San Diego|San Diego City Clrek|City Clerk, San Diego|S.D. City Clerk",
+    "san-jose-ca-city-government": "San Jose City|City of San José|City of Snn Jose|San Jose, City of|Ctiy of San Jose",
+}
+
+
+def test_misspelt_names(database: Database) -> None:
+    """Of 80 other spellings of all cities and organizations, all but an abbreviation find their record first."""
+    with database.reading() as session:
+        directories = [Directory.of(session, BY_NAME[noun]) for noun in ("cities", "organizations")]
+    missed = []
+    for id, texts in MISSPELT.items():
+        (directory,) = (one for one in directories if id in one.by_id)
+        missed += [text for text in texts.split("|") if [row.id for row in directory.match(text)][:1] != [id]]
+    assert missed == ["Sacto"]
+
+
+@pytest.mark.parametrize("text", ["San Antonio", "Salem", "Oracle", "Office of the Mayor", "Police Department"])
+def test_other_names_are_no_candidates(database: Database, text: str) -> None:
+    """A name that only shares words or letters with a record finds nothing."""
+    with database.reading() as session:
+        assert [*match(session, "cities", text), *match(session, "organizations", text)] == []
 
 
 def test_records_of_one_name_are_told_apart() -> None:
@@ -76,6 +122,9 @@ def test_each_noun_has_a_key() -> None:
         ("Kansas City", ("Kansas City", None)),
         ("Oklahoma City, Okla.", ("Oklahoma City", "OK")),
         ("Paris, France", ("Paris, France", None)),
+        ("portland me", ("portland", "ME")),
+        ("Portland me", ("Portland me", None)),
+        ("kansas city", ("kansas city", None)),
     ],
 )
 def test_states_behind_cities(text: str, city: tuple[str, str | None]) -> None:

@@ -4,13 +4,13 @@ Names are the same if they differ only in case, accents, signs, spaces and abbre
 noun's key tells records of one name apart, such as the state of a city.
 """
 
-import difflib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from rapidfuzz import fuzz, process
 from sqlalchemy import UniqueConstraint, select
 from sqlalchemy.orm import Session
 
@@ -19,8 +19,9 @@ from api.ledger.index.folding import fold
 from api.ledger.index.states import split_city
 from api.schema.resource import Resource
 
-# A name that is less similar is no candidate; one that contradicts a hint is worth this much of its likeness.
-LEAST, CONTRADICTED = 0.7, 0.9
+# A name that is less similar is no candidate; one that contradicts a hint is worth this much of its likeness. Only the same
+# name has a likeness of 1, so the same words in another order have less.
+LEAST, CONTRADICTED, MOST_LIKE = 0.7, 0.9, 0.99
 MOST = 5
 
 
@@ -53,6 +54,12 @@ def spelled(text: str) -> str:
     return "".join(character for character in fold(written_out(text)) if character.isalnum())
 
 
+def worded(text: str) -> str:
+    """Return the words of a text in alphabetical order: Clerk of San Diego is similar to San Diego Clerk."""
+    letters = (character if character.isalnum() else " " for character in fold(written_out(text)))
+    return " ".join(sorted("".join(letters).split()))
+
+
 @cache
 def key_of(noun: Resource) -> tuple[str, ...]:
     """Return the members that together tell the records of a noun apart: those of its table's unique constraint."""
@@ -70,6 +77,7 @@ class Directory:
         self.noun = noun
         self.by_id: dict[str, Entry] = {}
         self.by_name: dict[str, list[Entry]] = defaultdict(list)
+        self.by_words: dict[str, list[Entry]] = defaultdict(list)
         self.by_key: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
         for entry in entries:
             self.add(entry)
@@ -94,10 +102,10 @@ class Directory:
         """Add a record, such as one that a file will create."""
         self.by_id[entry.id] = entry
         self.by_key[_key(self.noun, entry.values)].append(entry)
-        for name in entry.names:
+        year = [f"{name} {entry.values['year']}" for name in entry.names[:1] if "year" in entry.values]
+        for name in (*entry.names, *year):
             self.by_name[spelled(name)].append(entry)
-        if "year" in entry.values and entry.names:
-            self.by_name[spelled(f"{entry.names[0]} {entry.values['year']}")].append(entry)
+            self.by_words[worded(name)].append(entry)
 
     def with_key(self, values: Mapping[str, Any]) -> list[Entry]:
         """Return the records with these members of the key; what the values lack, such as a country, is not compared."""
@@ -127,16 +135,16 @@ class Directory:
         return name, {**known, **({"state": state} if state else {})}
 
     def _similar(self, name: str, known: Mapping[str, Any]) -> list[Candidate]:
-        wanted = spelled(name)
-        matcher = difflib.SequenceMatcher(b=wanted, autojunk=False)
         scores: dict[str, float] = {}
-        for spelling, entries in self.by_name.items():
-            matcher.set_seq1(spelling)
-            if matcher.real_quick_ratio() < LEAST or matcher.quick_ratio() < LEAST or (ratio := matcher.ratio()) < LEAST:
-                continue
-            for entry in entries:
-                score = ratio if _agrees(entry, known) else ratio * CONTRADICTED
-                scores[entry.id] = max(score, scores.get(entry.id, 0))
+        # Letters find a name with errors and with other spaces, sorted words one in another order.
+        for wanted, names in ((spelled(name), self.by_name), (worded(name), self.by_words)):
+            for spelling, likeness, _ in process.extract(
+                wanted, list(names), scorer=fuzz.ratio, score_cutoff=100 * LEAST, limit=None
+            ):
+                ratio = min(likeness / 100, MOST_LIKE)
+                for entry in names[spelling]:
+                    score = ratio if _agrees(entry, known) else ratio * CONTRADICTED
+                    scores[entry.id] = max(score, scores.get(entry.id, 0))
         best = sorted(scores, key=lambda key: (-scores[key], key))[:MOST]
         return [Candidate(id, self.by_id[id].label, round(scores[id], 2), exact=False) for id in best]
 

@@ -59,8 +59,12 @@ WV West Virginia|W. Va
 WI Wisconsin|Wis|Wisc
 WY Wyoming|Wyo
 """
-# Boston, Mass. or Boston (MA) or Boston MA, but not Kansas City: a name of a state alone is no end.
-AT_THE_END = re.compile(r"(?P<city>.+?)(?:\s*,\s*(?P<comma>[^,()]+)|\s*\((?P<within>[^()]+)\)|\s+(?P<code>[A-Z]{2}))\s*")
+# Boston, Mass. or Boston (MA) or Boston MA, but not Kansas City: a name of a state alone is no end. In a text without capitals,
+# two letters at the end are a code, too.
+AT_THE_END, WITHOUT_CAPITALS = (
+    re.compile(rf"(?P<city>.+?)(?:\s*,\s*(?P<comma>[^,()]+)|\s*\((?P<within>[^()]+)\)|\s+(?P<code>{code}))\s*")
+    for code in ("[A-Z]{2}", "[a-z]{2}")
+)
 
 
 def _letters(text: str) -> str:
@@ -77,6 +81,6 @@ def code_of(text: str) -> str | None:
 
 def split_city(text: str) -> tuple[str, str | None]:
     """Return the name of a city and the code of its state: Boston and MA of `Boston, Mass.`; None if no state follows."""
-    match = AT_THE_END.fullmatch(text.strip())
+    match = (WITHOUT_CAPITALS if text.islower() else AT_THE_END).fullmatch(text.strip())
     state = match and code_of(match["comma"] or match["within"] or match["code"])
     return (match["city"], state) if match and state else (text.strip(), None)
