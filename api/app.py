@@ -6,6 +6,7 @@ from flask import Flask
 
 from api import cli, endpoints, logs, tracing
 from api.db.database import Database
+from api.query.directories import Directories
 from api.query.plan import PLANNER
 from api.settings import Settings
 from api.web import auth, middleware, observer, places, problems
@@ -28,6 +29,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         "database": database,
         "primary": primary,
         "planner": PLANNER,
+        "directories": Directories(),
         "news": News(database),
         "proxies": Proxies(networks(settings.trusted_proxies)),
     } | places.on_threads(settings)

@@ -134,7 +134,8 @@ class Suggestions(ReadView):
         """Find records whose names have, for each word of `q`, a word that begins with it.
 
         Names that begin with `q` come first; the others follow by noun and name. Last come names that have such words if one
-        word of `q` has a typing error: a letter is missing, too many, another one, or swapped with the next.
+        word of `q` has a typing error: a letter is missing, too many, another one, or swapped with the next. If no name has the
+        words, a city is found with its state, and similar names are.
         """
         negotiate(JSON)
         return read_suggestions(parser.parse_find("suggest", request.args.lists()))
@@ -171,7 +172,7 @@ def read_suggestions(query: Find) -> Response:
         etag = tags.of_dataset(state)
         if unchanged := conditional(etag):
             return unchanged
-        hits = search.suggest(session, query, current_app.extensions["planner"])
+        hits = search.suggest(session, query, current_app.extensions["planner"], current_app.extensions["directories"])
         names = labels(session, hits)
     return tagged(json_response({"data": [*map(_suggestion, hits, names)], "meta": {"version": state.version}}), etag)
 

@@ -72,6 +72,12 @@ def _captions(session: Session, noun: str, ids: Sequence[str]) -> Mapping[str, s
     return {hit.id: label for hit, label in zip(hits, labels(session, hits), strict=True)}
 
 
+def hits_of(session: Session, noun: str, ids: Sequence[str]) -> list[Hit]:
+    """Return published records of a noun, in the order of the ids; those that do not exist are left out."""
+    documents = dict(map(tuple, _documents(session, noun, ids))) if ids else {}
+    return [Hit(noun, id, documents[id]) for id in ids if id in documents]
+
+
 def named(session: Session, references: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Return the labels of published records by their nouns and ids; those that do not exist are left out."""
     by_noun: dict[str, set[str]] = defaultdict(set)

@@ -15,7 +15,8 @@ from api.ledger.index.engine import FullTextEngine, Nouns
 from api.ledger.index.typos import one_error
 from api.ledger.models import Revision
 from api.query import bitmap_sets, cursors
-from api.query.labels import Hit
+from api.query.directories import NAMED, Directories
+from api.query.labels import Hit, hits_of
 from api.query.language import CAP, SEARCHABLE, SUGGESTED, Find
 from api.query.plan import PLANNER, Planner
 from api.query.selects import is_of, limited
@@ -157,20 +158,33 @@ def numbers(session: Session, query: Find, planner: Planner = PLANNER) -> Mappin
     return dict(map(tuple, statements.rows(session, shape, build, values | {"most": most})))
 
 
-def suggest(session: Session, query: Find, planner: Planner = PLANNER) -> list[Hit]:
+def suggest(session: Session, query: Find, planner: Planner, directories: Directories) -> list[Hit]:
     """Return the records whose names have words that begin as typed, then those whose names do so but for a typing error.
 
-    In each group, names that begin as typed come first; then the order is that of the nouns, and of the names.
+    In each group, names that begin as typed come first; then the order is that of the nouns, and of the names. If no name has
+    such words, the records that have the text as a name come first, such as Sacramento for `sacramento ca`, and those with a
+    similar name last.
     """
     # One or two letters begin very many words; the newest records are good enough until more is typed.
     lookup = partial(fulltext.prefixed, query.text)
     rows = _newest(session, lookup, _kinds(session, query, planner), _start(0), CONSIDERED)
     hits, typed = [row.hit for row in rows], "".join(words.words(query.text))
     hits.sort(key=partial(_order, (typed,)))
+    named, similar = ([], []) if hits else _meant(session, query, directories)
     if len(hits) < query.limit:
-        tolerant = _tolerant(session, query, planner)
-        hits += sorted([hit for hit in tolerant if hit not in hits], key=partial(_order, one_error(typed)))
+        tolerant = sorted(_tolerant(session, query, planner), key=partial(_order, one_error(typed)))
+        hits = [*dict.fromkeys((*hits, *named, *tolerant, *similar))]
     return hits[: query.limit]
+
+
+def _meant(session: Session, query: Find, directories: Directories) -> tuple[list[Hit], list[Hit]]:
+    """Return the records that have a text as a name, and those with a similar one, in the order of nouns and likeness."""
+    named, similar = list[Hit](), list[Hit]()
+    for noun in NAMED:
+        candidates = directories.of(session, noun).match(query.text) if noun.name in query.kinds and query.text else []
+        group = named if candidates and candidates[0].exact else similar
+        group += hits_of(session, noun.name, [row.id for row in candidates])
+    return named, similar
 
 
 def _order(starts: tuple[str, ...], hit: Hit) -> tuple[bool, int, str, str]:

@@ -58,6 +58,12 @@ def test_a_list_has_a_table_of_its_own(database: Database, tmp_path: Path) -> No
     assert contents(database, path) == [{"id": "boston-ma-a", "partners": []}]
 
 
+def test_a_reference_can_be_an_id_of_a_reconciliation(database: Database, tmp_path: Path) -> None:
+    """The ids that a reconciliation gives, with their nouns, are references."""
+    path = write(tmp_path, "initiatives.csv", "id,city,title\nboston-ma-a,cities/boston-ma,A\n")
+    assert contents(database, path) == [{"id": "boston-ma-a", "city": "boston-ma", "title": "A"}]
+
+
 def test_exports_have_tables_of_lists(database: Database, tmp_path: Path) -> None:
     """An exported list of objects is in a table of its own, so that a spreadsheet shows no JSON."""
     exports.export(database, tmp_path, "csv", [BY_NAME["initiatives"]])

@@ -122,7 +122,12 @@ class Directory:
         return self.exact(text, hints) or self._similar(*self._told(text, hints))
 
     def exact(self, text: str, hints: Mapping[str, Any] | None = None) -> list[Candidate]:
-        """Return the records that have a text as a name, as `match` does, without looking for similar names."""
+        """Return the records that have a text as a name, as `match` does, without looking for similar names.
+
+        An id is a name, too, also behind its noun, as in `cities/boston-ma`.
+        """
+        if entry := self.by_id.get(text.removeprefix(f"{self.noun.name}/")):
+            return [Candidate(entry.id, entry.label, 1.0, exact=True)]
         name, known = self._told(text, hints)
         return [Candidate(entry.id, entry.label, 1.0, exact=True) for entry in self._named(name) if _agrees(entry, known)]
 
