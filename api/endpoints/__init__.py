@@ -21,6 +21,7 @@ from api.endpoints import (
     pages,
     proofs,
     proposals,
+    reconcile,
     records,
     search,
     webhooks,
@@ -42,7 +43,7 @@ def routes() -> Sequence[Blueprint]:
     """Return the blueprints of all routes; all applications of a process share them."""
     nouns = [_noun_routes(resource) for resource in RESOURCES]
     docs.add_routes(meta)
-    others = [module.blueprint for module in (search, changes, proofs, changesets, proposals, keys, webhooks)]
+    others = [module.blueprint for module in (search, reconcile, changes, proofs, changesets, proposals, keys, webhooks)]
     return (*nouns, *others, front.blueprint, meta, health.blueprint)
 
 

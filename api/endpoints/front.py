@@ -63,6 +63,7 @@ class Link(NamedTuple):
 LINKS = (
     Link("/search", "Full-text search in every noun.", "?q=digital"),
     Link("/suggest", "Completes the beginning of a name.", "?q=san"),
+    Link("/reconcile", "Matches names in your table with records, as OpenRefine does."),
     Link("/changes", "Every change, to keep a copy up to date.", "?since=0"),
     Link("/changesets", "Every commit, with who made it, when and why."),
     Link("/digest", "A checksum, to prove that a copy is complete."),

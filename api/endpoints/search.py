@@ -135,7 +135,7 @@ class Suggestions(ReadView):
 
         Names that begin with `q` come first; the others follow by noun and name. Last come names that have such words if one
         word of `q` has a typing error: a letter is missing, too many, another one, or swapped with the next. If no name has the
-        words, a city is found with its state, and similar names are.
+        words, a city is found with its state, and a similar name is found as `/reconcile` finds it.
         """
         negotiate(JSON)
         return read_suggestions(parser.parse_find("suggest", request.args.lists()))

@@ -115,7 +115,7 @@ def read_search(row: "Parameter", _: Resource, values: Sequence[str], errors: Er
     except TooManyWords:
         pass
     allowed = {"maxLength": MAX_TEXT, "words": MAX_WORDS}
-    errors.add(row.name, "too-long", f"`q` takes at most {MAX_WORDS} words in {MAX_TEXT} characters.", allowed=allowed)
+    errors.add(row.name, "too-long", f"`{row.name}` takes at most {MAX_WORDS} words in {MAX_TEXT} characters.", allowed=allowed)
     return None
 
 

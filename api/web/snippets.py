@@ -8,6 +8,7 @@ from api.web.reference import Operation
 
 # What a reader replaces by a key.
 KEY = "Bearer YOUR_KEY"
+FORM = "application/x-www-form-urlencoded"
 
 
 def snippets(operation: Operation, base: str) -> dict[str, str]:
@@ -17,13 +18,20 @@ def snippets(operation: Operation, base: str) -> dict[str, str]:
 
 def _headers(operation: Operation) -> dict[str, str]:
     key = {} if operation.scopes is None else {"Authorization": KEY}
-    return key | ({"Content-Type": next(iter(operation.body.types))} if operation.body else {})
+    # Each program says itself that it sends a form.
+    return key | ({"Content-Type": next(iter(operation.body.types))} if operation.body and not _is_form(operation) else {})
+
+
+def _is_form(operation: Operation) -> bool:
+    return operation.body is not None and FORM in operation.body.types
 
 
 def _curl(operation: Operation, base: str) -> str:
     words = ["curl", *([] if operation.method == "GET" else ["-X", operation.method]), quote(base + operation.address)]
     options = [f"-H {quote(f'{name}: {value}')}" for name, value in _headers(operation).items()]
     body = [f"-d {quote(_json(operation))}"] if operation.body else []
+    if operation.body and _is_form(operation):
+        body = [f"--data-urlencode {quote(f'{name}={value}')}" for name, value in operation.body.example.items()]
     return " \\\n  ".join([" ".join(words), *options, *body])
 
 
@@ -32,7 +40,7 @@ def _javascript(operation: Operation, base: str) -> str:
     if headers := _headers(operation):
         options["headers"] = json.dumps(headers)
     if operation.body:
-        options["body"] = f"JSON.stringify({_json(operation)})"
+        options["body"] = f"{'new URLSearchParams' if _is_form(operation) else 'JSON.stringify'}({_json(operation)})"
     lines = "".join(f"  {name}: {value},\n" for name, value in options.items())
     given = f", {{\n{lines}}}" if options else ""
     call = f"const answer = await fetch({json.dumps(base + operation.address)}{given});"
@@ -44,7 +52,8 @@ def _python(operation: Operation, base: str) -> str:
     if headers := _headers(operation):
         arguments.append(f"headers={headers!r}")
     if operation.body:
-        arguments.append(f"json={pformat(operation.body.example, width=100, sort_dicts=False)}")
+        name = "data" if _is_form(operation) else "json"
+        arguments.append(f"{name}={pformat(operation.body.example, width=100, sort_dicts=False)}")
     arguments.append("timeout=30")
     call = f"requests.{operation.method.lower()}({', '.join(arguments)})"
     shown = "json()" if _answers_json(operation) else "text"

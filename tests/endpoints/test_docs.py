@@ -157,10 +157,12 @@ def test_examples_answer(reference: Reference, client: FlaskClient) -> None:
     assert statuses == dict.fromkeys(addresses, 200)
 
 
-@pytest.mark.parametrize("id", ["list_cities", "search_cities"])
+@pytest.mark.parametrize(
+    ("id", "found"), [("list_cities", "san-diego-ca"), ("search_cities", "san-diego-ca"), ("reconcile", "result")]
+)
 @pytest.mark.parametrize("language", ["curl", "JavaScript", "Python"])
-def test_programs_run(reference: Reference, site: str, id: str, language: str) -> None:
-    """The programs that read get the records, with and without a body."""
+def test_programs_run(reference: Reference, site: str, id: str, found: str, language: str) -> None:
+    """The programs that read get the records, without a body, with one, and with a form."""
     (one,) = (one for _, one in operations(reference) if one.id == id)
     commands = {
         "curl": ["bash", "-c"],
@@ -168,7 +170,7 @@ def test_programs_run(reference: Reference, site: str, id: str, language: str) -
         "Python": [sys.executable, "-c"],
     }
     done = subprocess.run([*commands[language], snippets(one, site)[language]], capture_output=True, text=True, check=True)
-    assert "san-diego-ca" in done.stdout
+    assert found in done.stdout
 
 
 def test_programs_that_write(reference: Reference) -> None:

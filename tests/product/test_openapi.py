@@ -212,6 +212,7 @@ def test_every_route_is_documented(app: Flask, document: Json) -> None:
     assert set(document["paths"]) == {re.sub(r"<(?:[^:<>]+:)?(\w+)>", r"{\1}", rule) for rule in rules - FILES}
     of_nouns = ("POST /{}/search", "POST /{}", "PUT /{}/{{id}}", "PATCH /{}/{{id}}", "DELETE /{}/{{id}}")
     others = {
+        "POST /reconcile",
         "POST /changesets",
         "POST /changesets/{version}/revert",
         "POST /keys",
@@ -232,6 +233,7 @@ def test_operations_are_described(document: Json) -> None:
     assert list(tags) == [
         *(resource.name for resource in RESOURCES),
         "search",
+        "reconcile",
         "sync",
         "changesets",
         "proposals",
@@ -250,7 +252,7 @@ def test_operations_are_described(document: Json) -> None:
     assert bare == []
     described = {path: operation["tags"] for path, operation in by_path.items()}
     names = dict.fromkeys([resource.name for resource in RESOURCES]) | dict.fromkeys(
-        ["search", "suggest", "changes", "digest", "snapshot", "changesets", "proposals", "keys", "webhooks"]
+        ["search", "suggest", "reconcile", "changes", "digest", "snapshot", "changesets", "proposals", "keys", "webhooks"]
     )
 
     def tag(path: str) -> str:
@@ -437,11 +439,11 @@ def test_example_requests_work(client: FlaskClient, document: Json) -> None:
                 values[parameter["in"]][parameter["name"]] = written(example(parameter))
         values["query"].pop("cursor", None)
         address = path.split()[-1].format(**values["path"])
-        body = (
-            resolved(document, operation.get("requestBody", {})).get("content", {}).get("application/json", {}).get("example")
-        )
+        content = resolved(document, operation.get("requestBody", {})).get("content", {})
+        kinds = {"json": "application/json", "data": "application/x-www-form-urlencoded"}
+        body = {name: content[kind]["example"] for name, kind in kinds.items() if kind in content}
         method = "GET" if path in document["paths"] else "POST"
-        answer = client.open(address, method=method, query_string=values["query"], headers=values["header"], json=body)
+        answer = client.open(address, method=method, query_string=values["query"], headers=values["header"], **body)
         statuses[path] = answer.status_code
     assert statuses == dict.fromkeys(statuses, 200)
 
@@ -467,6 +469,7 @@ def test_example_record_is_there(client: FlaskClient, document: Json, resource: 
     assert client.get(f"/{resource.name}/{id}").status_code == 200
 
 
+TOO_MANY = json.dumps({f"q{number}": {"query": "Boston"} for number in range(21)})
 # Paths that take a version, each with the parameter; the test sends a version that does not exist yet.
 FUTURE = {"/changes": "since", "/digest": "at", "/snapshot": "as_of"}
 
@@ -475,10 +478,12 @@ def ask(client: FlaskClient, path: str, deleted: str | None) -> dict[int, TestRe
     """Send a request for each status that a path can answer; return the first answer of each status."""
     if path.endswith("/search") and path.startswith("POST "):
         return ask_by_post(client, path.removeprefix("POST "))
+    if path == "POST /reconcile":
+        return ask_by_form(client)
     # A stream holds its place until it is read.
     get = partial(client.get, buffered=True)
     known = path.replace("{version}", "1").replace("{name}", "not-found").replace("{format}", "csv")
-    known = known.replace("{noun}", "cities").replace("{number}", "0")
+    known = known.replace("{noun}", "cities").replace("{number}", "0").replace("{of}", "entity")
     if "{id}" in path:
         noun = path.split("/")[1]
         known = path.replace("{id}", client.get(f"/{noun}?limit=1").get_json()["data"][0]["id"])
@@ -498,6 +503,8 @@ def ask(client: FlaskClient, path: str, deleted: str | None) -> dict[int, TestRe
     ]
     if deleted:
         answers += [get(deleted), get(path.replace("{id}", "zz-moved")), get(path.replace("{id}", RESERVED))]
+    if path == "/reconcile":
+        answers.append(get(path, query_string={"queries": TOO_MANY}))
     if path == "/changesets/{version}":
         answers.append(get(path.replace("{version}", "2")))
     if path.startswith(tuple(FUTURE)):
@@ -516,6 +523,21 @@ def ask_by_post(client: FlaskClient, path: str) -> dict[int, TestResponse]:
         client.post(f"{path}?limit={'9' * MAX_QUERY_STRING}", json={"version__gt": 0}),
         client.post(path, data="{}"),
         client.post(path, json={"versoin__gt": 0}),
+    ]
+    return {answer.status_code: answer for answer in reversed(answers)}
+
+
+def ask_by_form(client: FlaskClient) -> dict[int, TestResponse]:
+    """The same for the queries of a reconciliation."""
+    form = {"queries": '{"q0": {"query": "Boston"}}'}
+    answers = [
+        client.post("/reconcile", data=form),
+        client.post("/reconcile?limti=1", data=form),
+        client.post("/reconcile", data=form, headers={"Accept": "image/png"}),
+        client.post("/reconcile", data={"queries": TOO_MANY}),
+        client.post(f"/reconcile?limit={'9' * MAX_QUERY_STRING}", data=form),
+        client.post("/reconcile", json={}),
+        client.post("/reconcile", data={"querys": "{}"}),
     ]
     return {answer.status_code: answer for answer in reversed(answers)}
 
@@ -629,7 +651,10 @@ def test_other_methods(client: FlaskClient, document: Json, method: str) -> None
 def unconditional(client: FlaskClient, path: str) -> TestResponse:
     """Send a request whose only other statuses come from the database."""
     address = path.rsplit(maxsplit=1)[-1].replace("{format}", "json").replace("{id}", "x").replace("{name}", "not-found")
-    address = address.replace("{noun}", "cities").replace("{number}", "0")
+    address = address.replace("{noun}", "cities").replace("{number}", "0").replace("{of}", "entity")
+    if path.endswith("/reconcile"):
+        form = {"queries": "{}"}
+        return client.post(address, data=form) if " " in path else client.get(address, query_string=form)
     if " " in path:
         address = address.replace("{version}", "1")
         body = {"version__gt": 0} if path.endswith("/search") else {}

@@ -74,6 +74,13 @@ def lines(path: str, limit: int = 4) -> str:
     return _console(f"curl '127.0.0.1:8000{path}'", *body[:limit])
 
 
+def reconciled() -> str:
+    """Return a request of a reconciliation as a `curl` command, with its answer."""
+    queries = '{"a": {"query": "Bostn", "type": "cities"}, "b": {"query": "CPUC"}}'
+    answer = client().post("/reconcile", data={"queries": queries}).get_json()
+    return _console(f"curl 127.0.0.1:8000/reconcile --data-urlencode 'queries={queries}'", pretty(answer))
+
+
 def block(language: str, lines: Iterable[str]) -> str:
     """Return a block of code."""
     return "\n".join([f"```{language}", *lines, "```"])

@@ -46,6 +46,7 @@ ADMIN = NOBODY | {"another noun": 403, "this noun": 403, "write": 403, "admin": 
 PROPOSERS = dict.fromkeys(KINDS, 200) | UNKNOWN
 PUBLISHERS = ADMIN | {"publish": 200}
 OPEN = dict.fromkeys(KINDS, 200)
+FORM = {"queries": '{"q0": {"query": "Boston"}}'}
 # Status of each operation for each kind of key, 200 for any success; an operation that is missing here fails.
 MATRIX = {
     **{f"{verb} /{row.name}{rest}": {"cities": CITIES, "sources": SOURCES}.get(row.name, OTHERS)
@@ -55,6 +56,7 @@ MATRIX = {
     **{f"GET {path}": OPEN for path in ("/", "/docs", "/openapi.json", "/livez", "/readyz", "/search", "/suggest")},
     **{f"GET {path}": OPEN for path in ("/enums", "/problems", "/problems/{name}", "/changesets", "/changesets/{version}")},
     **{f"GET {path}": OPEN for path in ("/changes", "/changes/{noun}", "/digest", "/digest/buckets/{noun}/{number}", "/snapshot")},
+    **dict.fromkeys(("GET /reconcile", "POST /reconcile", "GET /reconcile/suggest/{of}"), OPEN),
     # Their examples change a city.
     **{f"POST /changesets{rest}": CITIES for rest in ("", "/{version}/revert")},
     **dict.fromkeys(("GET /proposals", "POST /proposals", "GET /proposals/{id}", "POST /imports"), PROPOSERS),
@@ -112,9 +114,8 @@ def test_matrix(routing_office: tuple[FlaskClient, Database, dict[str, str | Non
                 answer = good.send(client, secret=None, headers=good.headers | headers)
                 good = None if answer.status_code < 300 else good
             else:
-                answer = client.open(
-                    known(path), method=method, headers=headers, json={"version__gt": 0} if method == "POST" else None
-                )
+                body = {"data": FORM} if path == "/reconcile" else {"json": {"version__gt": 0}}
+                answer = client.open(known(path), method=method, headers=headers, **body if method == "POST" else {})
             statuses[operation][kind] = 200 if answer.status_code < 300 else answer.status_code
             answer.close()
     assert statuses == {operation: MATRIX[operation] for operation in statuses}
@@ -126,7 +127,7 @@ def known(path: str) -> str:
     filled = (
         path.replace("{id}", noun.fields["id"].example if noun else "").replace("{format}", "csv").replace("{version}", "1")
     )
-    filled = filled.replace("{noun}", "cities").replace("{number}", "0")
+    filled = filled.replace("{noun}", "cities").replace("{number}", "0").replace("{of}", "entity")
     return filled.replace("{name}", "not-found") + ("?q=a" if path in {"/search", "/suggest"} else "")
 
 

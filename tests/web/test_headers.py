@@ -6,7 +6,15 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-FILLED = {"id": "boston-ma", "noun": "cities", "number": "0", "version": "1", "name": "docs.js", "format": "csv", "part": "0"}
+FILLED = {
+    "id": "boston-ma",
+    "noun": "cities",
+    "number": "0",
+    "version": "1",
+    "name": "docs.js",
+    "format": "csv",
+    "part": "0",
+} | {"of": "entity"}
 
 
 def paths(app: Flask) -> dict[str, set[str]]:

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.contract
 
 PATHS = sorted(
     ["/", "/changesets", "/docs", "/enums", "/keys", "/livez", "/openapi.json", "/problems", "/readyz", "/search", "/suggest"]
-    + ["/changes", "/digest", "/snapshot", "/webhooks", "/proposals", "/imports"]
+    + ["/changes", "/digest", "/snapshot", "/webhooks", "/proposals", "/imports", "/reconcile"]
     + [path for row in RESOURCES for path in (f"/{row.name}", f"/{row.name}/search")]
 )
 BASE = "https://api.example.org"

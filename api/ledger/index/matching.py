@@ -117,9 +117,14 @@ class Directory:
     def match(self, text: str, hints: Mapping[str, Any] | None = None) -> list[Candidate]:
         """Return the records that a text can mean, the best first: all with that name, or else at most `MOST` similar ones.
 
-        ``hints`` are members of the key, such as the state of a city. A city is also found by `Boston, Mass.`.
+        ``hints`` are members of the key, such as the state of a city; a tuple has several values, and one of them is meant. A
+        city is also found by `Boston, Mass.`.
         """
         return self.exact(text, hints) or self._similar(*self._told(text, hints))
+
+    def agreeing(self, hints: Mapping[str, Any]) -> list[Entry]:
+        """Return the records that have these members of the key, in the order of their names."""
+        return sorted((entry for entry in self.by_id.values() if _agrees(entry, hints)), key=lambda entry: entry.label)
 
     def exact(self, text: str, hints: Mapping[str, Any] | None = None) -> list[Candidate]:
         """Return the records that have a text as a name, as `match` does, without looking for similar names.
@@ -163,4 +168,8 @@ def _key(noun: Resource, values: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _agrees(entry: Entry, values: Mapping[str, Any]) -> bool:
     """Tell whether a record has these values of those members that tell its names apart."""
-    return all(str(entry.values[name]) == str(value) for name, value in values.items() if name in entry.values)
+    return all(str(entry.values[name]) in _choices(value) for name, value in values.items() if name in entry.values)
+
+
+def _choices(value: Any) -> list[str]:
+    return list(map(str, value if isinstance(value, tuple) else (value,)))
