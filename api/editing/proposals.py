@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from sqlalchemy import Index, and_, delete, or_, select, update
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, Session, defer, mapped_column
 
 from api.db.types import Base, Version, choice
 from api.editing import store
@@ -92,8 +92,9 @@ class Wanted:
 
 
 def listed(session: Session, wanted: Wanted, limit: int) -> Sequence[Proposal]:
-    """Return at most ``limit`` proposals, the newest first."""
-    statement = select(Proposal).order_by(Proposal.created_at.desc(), Proposal.id.desc()).limit(limit)
+    """Return at most ``limit`` proposals, the newest first, without their operations: those of 500 could take 500 MB."""
+    statement = select(Proposal).options(defer(Proposal.operations, raiseload=True))
+    statement = statement.order_by(Proposal.created_at.desc(), Proposal.id.desc()).limit(limit)
     if wanted.author is not None:
         statement = statement.where(Proposal.author == wanted.author)
     if wanted.before:
@@ -114,15 +115,15 @@ def open_one(session: Session, id: str, now: dt.datetime) -> Proposal:
     proposal = session.scalars(statement).one_or_none()
     state = proposal.state_at(now) if proposal else None
     if proposal is None or state is not State.OPEN:
-        detail = f"The proposal is {_outcome(proposal, state)}." if proposal else "The proposal is gone: its record was erased."
+        detail = f"The proposal {_outcome(proposal, state)}." if proposal else "The proposal is gone: its record was erased."
         raise ProblemError("conflict", detail, error_item("id", "decided", detail))
     return proposal
 
 
 def _outcome(proposal: Proposal, state: State | None) -> str:
     if state is State.EXPIRED:
-        return f"expired since {instant(proposal.expires_at)}: propose it again"
-    by = f"{state} by `{proposal.decided_by}`"
+        return f"expired on {instant(proposal.expires_at)}: propose it again"
+    by = f"was {state} by `{proposal.decided_by}`"
     return f"{by}, as the changeset {proposal.version}" if proposal.version else by
 
 

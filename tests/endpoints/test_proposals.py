@@ -12,6 +12,7 @@ from api.db.database import Database
 from api.editing.proposals import State
 from tests.support.answers import ANY, Json, brief, read, version
 from tests.support.applications import curating
+from tests.support.databases import counted
 from tests.support.records import FRESNO
 
 Curating = Callable[..., FlaskClient]
@@ -183,7 +184,7 @@ def test_refused_with_a_reason(intern: FlaskClient, reviewer: FlaskClient) -> No
     assert (data["state"], data["decided_by"], data["reason"]) == ("refused", "reviewer", "Not our source.")
     for verb, body in (("publish", None), ("refuse", {"reason": "Again."})):
         status, name, items = brief(reviewer.post(f"{path}/{verb}", json=body))
-        assert (status, name, items[0]["detail"]) == (409, "conflict", "The proposal is refused by `reviewer`.")
+        assert (status, name, items[0]["detail"]) == (409, "conflict", "The proposal was refused by `reviewer`.")
 
 
 def test_an_author_withdraws(intern: FlaskClient, office: Curating) -> None:
@@ -227,7 +228,7 @@ def test_an_old_proposal_expires(intern: FlaskClient, reviewer: FlaskClient, dat
 
 
 def test_pages_of_the_list(intern: FlaskClient, office: Curating) -> None:
-    """The list has every proposal once, the newest first, by author and page by page."""
+    """The list has every proposal once, the newest first, by author and page by page, and does not read their operations."""
     made = [propose(intern, {**PATCH, "if_match": "*"})["data"]["id"] for _ in range(5)]
     other = propose(office("other", "write:sources"), CREATE)["data"]["id"]
     assert [row["id"] for row in read(intern, "/proposals")["data"]] == [other, *reversed(made)]
@@ -237,6 +238,9 @@ def test_pages_of_the_list(intern: FlaskClient, office: Curating) -> None:
         seen += [row["id"] for row in page["data"]]
         path = (page["links"]["next"] or "").removeprefix("http://localhost")
     assert seen == [*reversed(made)]
+    with counted(intern.application.extensions["database"]) as statements:
+        read(intern, "/proposals")
+    assert [text for text in statements if "operations" in text] == []
     assert brief(intern.get("/proposals?cursor=x"))[:2] == (400, "invalid-cursor")
     assert brief(intern.get("/proposals?state=closed"))[:2] == (400, "invalid-query")
 
