@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from api.db.database import Database
 from api.endpoints.proposals.imports import FORMS, MOST_ROWS, READING
@@ -148,16 +149,22 @@ def test_a_proposal_has_at_most_1000_records(intern: FlaskClient) -> None:
     assert (status, [item["code"] for item in body["errors"]]) == (422, ["wrong-number"])
 
 
-def test_repeated_and_dry_runs(intern: FlaskClient) -> None:
-    """Under one `Idempotency-Key` a file is one proposal, with one answer; a dry run stores nothing."""
+def test_repeated_and_dry_runs(intern: FlaskClient, reviewer: FlaskClient) -> None:
+    """Under one `Idempotency-Key` a file is one proposal, with one answer, also once it is published; a dry run stores nothing."""
     assert send(intern, CSV, query="noun=cities&dry_run=true")[0] == 201
     assert read(intern, "/proposals")["data"] == []
     headers = {"Idempotency-Key": "a"}
-    answers = [
-        intern.post("/imports?noun=cities&message=Why", data=CSV, content_type="text/csv", headers=headers) for _ in range(2)
-    ]
-    assert answers[0].get_data() == answers[1].get_data()
-    assert [row["message"] for row in read(intern, "/proposals")["data"]] == ["Why"]
+
+    def send_again(content: str = CSV) -> TestResponse:
+        return intern.post("/imports?noun=cities&message=Why", data=content, content_type="text/csv", headers=headers)
+
+    answers = [send_again() for _ in range(2)]
+    (row,) = read(intern, "/proposals")["data"]
+    assert reviewer.post(f"/proposals/{row['id']}/publish").status_code == 200
+    answers.append(send_again())
+    assert [(answer.status_code, answer.get_data()) for answer in answers] == [(201, answers[0].get_data())] * 3
+    assert (row["message"], answers[2].headers["Idempotent-Replayed"]) == ("Why", "true")
+    assert brief(send_again("id\nseattle-wa\n"))[:2] == (422, "idempotency-mismatch")
 
 
 @pytest.fixture

@@ -17,7 +17,16 @@ from api.schema.fields import SLUG
 from api.web import auth, bodies
 from api.web.blueprints import Blueprint, documents
 from api.web.bodies import BODY_PROBLEMS
-from api.web.commits import IDEMPOTENCY_KEY, LOCATION, WRITE_PARAMETERS, WRITE_REFUSALS, WRITTEN, begin, read_arguments
+from api.web.commits import (
+    IDEMPOTENCY_KEY,
+    LOCATION,
+    WRITE_PARAMETERS,
+    WRITE_REFUSALS,
+    WRITTEN,
+    begin,
+    identity,
+    read_arguments,
+)
 from api.web.headers import LINK
 from api.web.keys import PROPOSE, PUBLISH
 from api.web.operations import BODIES, read_changeset
@@ -73,7 +82,7 @@ class Proposals(MethodView):
         """Store a changeset for review. It is checked, and refused, as if it were carried out, but no reader sees it."""
         key = begin(PROPOSE)
         options = read_arguments()
-        return propose(key, read_changeset(), options)
+        return propose(key, identity(key, options), read_changeset(), options)
 
 
 @blueprint.route("/proposals/<string:id>", parameters=[ID])

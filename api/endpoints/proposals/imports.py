@@ -33,6 +33,7 @@ from api.schema.operators import TYPES
 from api.schema.resource import Resource
 from api.web import tags
 from api.web.commits import PARAMETERS as OF_WRITES
+from api.web.commits import identity, once, replayed
 from api.web.keys import ApiKey
 from api.web.operations import MAX_OPERATIONS, Changeset, operations_of
 from api.web.responses import JSON, NDJSON, no_store, writable
@@ -125,6 +126,9 @@ class Report:
 
 def import_file(key: ApiKey, query: Mapping[str, Any]) -> Response:
     """Store what a file would change as a proposal, and answer with the report. Raises 400, 415, 422 and 503."""
+    known = identity(key, query)
+    if stored := replayed(known):
+        return stored
     with _file(query.get("noun")) as path:
         report = _read(path, query)
     changes = report.require_changes()
@@ -139,10 +143,10 @@ def import_file(key: ApiKey, query: Mapping[str, Any]) -> Response:
         return no_store(Response(json.dumps(body, separators=(",", ":"), default=float), status, content_type=JSON))
 
     if not changes:
-        return answer(None, dt.datetime.now(dt.UTC), [], status=200)
+        return once(known, lambda _: answer(None, dt.datetime.now(dt.UTC), [], status=200), query)
     # Decimals as the body of a request has them.
     rows = strict_json.load(json.dumps([_row(change) for change in changes], default=float), exact=True)
-    return propose(key, Changeset(None, operations_of(rows), rows), query, answer)
+    return propose(key, known, Changeset(None, operations_of(rows), rows), query, answer)
 
 
 @contextmanager

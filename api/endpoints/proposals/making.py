@@ -10,10 +10,11 @@ from flask import Response
 from sqlalchemy.orm import Session
 
 from api.editing import proposals
+from api.editing.idempotency import RequestIdentity
 from api.editing.operations import Change, Refused
 from api.editing.proposals import Proposal
 from api.endpoints.proposals.showing import answer
-from api.web.commits import checked_bodies, identity, once
+from api.web.commits import checked_bodies, once
 from api.web.keys import ApiKey
 from api.web.operations import Changeset
 from api.web.responses import database
@@ -24,9 +25,14 @@ Answering = Callable[[Proposal, dt.datetime, Sequence[Change]], Response]
 CREATED = partial(answer, status=HTTPStatus.CREATED)
 
 
-def propose(key: ApiKey, changeset: Changeset, arguments: Mapping[str, Any], answering: Answering = CREATED) -> Response:
+def propose(
+    key: ApiKey,
+    known: RequestIdentity | None,
+    changeset: Changeset,
+    arguments: Mapping[str, Any],
+    answering: Answering = CREATED,
+) -> Response:
     """Store a changeset as a proposal if it could be carried out now. Raises a 422 for errors of its bodies."""
-    known = identity(key, arguments)
     operations = checked_bodies(changeset.operations)
 
     def store(session: Session) -> Response:
