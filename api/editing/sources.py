@@ -130,6 +130,8 @@ class _Opening:
             if grid.merged and not self.options.fill_down:
                 notes.append("some cells are merged over several rows: only the first one has the value; see `--fill-down`")
             sheets.append(Sheet(path, shown, grid.sheet, kind, header, notes))
+            if len(sheets) > self.options.most_sheets:
+                raise FileError(path, 0, f"more than {self.options.most_sheets} sheets have records: divide it")
         if not sheets:
             hint = f"name a sheet for its noun ({', '.join(BY_NAME)}), or use `--noun`"
             raise FileError(path, 0, f"no sheet has records: {hint}")

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from api.db.database import Database
-from api.endpoints.proposals.imports import FORMS, MOST_ROWS, READING
+from api.endpoints.proposals.imports import FORMS, MOST_ROWS, MOST_SHEETS, READING
 from tests.support.answers import ANY, Json, brief, read, version
 from tests.support.applications import curating
 from tests.support.workbooks import xlsx
@@ -135,11 +135,21 @@ def test_hostile_files_are_refused(  # noqa: PLR0913, PLR0917 - a request and it
 
 
 def test_a_workbook_with_too_many_rows(intern: FlaskClient, tmp_path: Path) -> None:
-    """A small workbook with very many rows is refused by their number."""
-    rows = [["Name", "State", "Country"], *([f"City {n}", "CA", "US"] for n in range(MOST_ROWS + 1))]
-    status, body = send(intern, xlsx(tmp_path / "many.xlsx", {"Cities": rows}).read_bytes(), "xlsx", "")
-    assert status == 422
-    assert body["errors"][0]["detail"].endswith(f"it has more than {MOST_ROWS:,} rows")
+    """A small workbook with very many rows is refused by their number in all sheets together."""
+    rows = [["Name", "State", "Country"], *([f"City {n}", "CA", "US"] for n in range(MOST_ROWS // 2 + 1))]
+    book = xlsx(tmp_path / "many.xlsx", {"A": rows, "B": rows}).read_bytes()
+    status, body = send(intern, book, "xlsx")
+    assert (status, [item["code"] for item in body["errors"]]) == (422, ["wrong-number"])
+
+
+def test_a_workbook_with_too_many_sheets(intern: FlaskClient, tmp_path: Path) -> None:
+    """Each sheet with records is read by a process of its own, so there may be 20; others do not count."""
+    sheets = {f"S{n}": [["Name", "State", "Country"], [f"City {n}", "CA", "US"]] for n in range(MOST_SHEETS + 1)}
+    status, body = send(intern, xlsx(tmp_path / "many.xlsx", sheets).read_bytes(), "xlsx")
+    assert (status, body["errors"][0]["detail"]) == (422, "cities.xlsx: more than 20 sheets have records: divide it")
+    sheets = {name: rows if name in {"S0", "S20"} else [["Remarks"]] for name, rows in sheets.items()}
+    status, body = send(intern, xlsx(tmp_path / "few.xlsx", sheets).read_bytes(), "xlsx")
+    assert (status, [row["id"] for row in body["changes"]]) == (201, ["city-0-ca", "city-20-ca"])
 
 
 def test_a_proposal_has_at_most_1000_records(intern: FlaskClient) -> None:

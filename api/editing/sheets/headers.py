@@ -20,6 +20,8 @@ from api.schema.resource import Resource
 
 # What a column is called here that is left out.
 NOTHING = ""
+# Columns that are no member for which a similar one is looked up.
+MOST_GUESSED = 100
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def find(kind: Kind, head: Sequence[Row], mapping: Mapping[str, str]) -> Header 
         if not name or target == NOTHING:
             continue
         if target is None:
-            header.unknown[name] = nearest(name, known.values())
+            header.unknown[name] = nearest(name, known.values()) if len(header.unknown) < MOST_GUESSED else None
         elif target in header.names:
             header.twice.append(name)
         else:

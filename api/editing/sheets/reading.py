@@ -26,7 +26,7 @@ class Options:
     ``columns`` maps names of columns to members, and to an empty text what is left out. ``constants`` are members with a value
     for all rows that have none. ``fill_down`` names columns whose blank cells have the value above. ``kind`` is that of tables
     whose name says none, ``sheets`` are the only ones to read, and ``form`` is the format of standard input. ``most`` is the
-    greatest number of rows of a table.
+    greatest number of rows of all tables together, and ``most_sheets`` that of sheets of a workbook that have records.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -37,6 +37,7 @@ class Options:
     sheets: Sequence[str] = ()
     encoding: str | None = None
     most: int = sys.maxsize
+    most_sheets: int = sys.maxsize
 
 
 def _moved(fault: FileFault) -> FileFault:
@@ -48,13 +49,14 @@ def _moved(fault: FileFault) -> FileFault:
 
 @dataclass
 class Report:
-    """The faults of what cannot be read, notes of what was detected or read as what, and records with a question.
+    """The faults of what cannot be read, notes of what was detected or read as what, the rows, and records with a question.
 
     ``asked`` has these by table and row; row 0 stands for a table with a question about its header.
     """
 
     faults: list[FileFault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    rows: int = 0
     asked: set[tuple[Path | Placed, int]] = field(default_factory=set)
 
     def with_faults(self, faults: Iterable[FileFault]) -> list[FileFault]:
@@ -133,9 +135,10 @@ class Reading:
         ]
         above: dict[int, grids.Cell] = {}
         unnamed: set[int] = set()
-        for number, (line, cells) in enumerate(self._below(), 1):
-            if number > self.options.most:
-                raise FileError(self.table, line, f"it has more than {self.options.most:,} rows")
+        for line, cells in self._below():
+            self.report.rows += 1
+            if self.report.rows > self.options.most:
+                raise FileError(self.table, line, f"the file has more than {self.options.most:,} rows")
             self._check_width(line, cells)
             row = [*cells, *[""] * (header.width - len(cells))]
             has_own = any(row[place] != "" for place in header.columns if place not in filled)

@@ -52,8 +52,8 @@ BODIES = {
         **{name: {"schema": {"type": "string", "format": "binary"}} for name, form in FORMS.items() if form != "csv"},
     },
 }
-# Rows of a table, and lines of a text: a larger file is for the command line.
-MOST_ROWS = 5_000
+# Rows of all tables, lines of a text, and sheets with records, each of which a process reads: more is for the command line.
+MOST_ROWS, MOST_SHEETS = 5_000, 20
 # Notes of an answer, and of a refusal.
 MOST_NOTES = 500
 ENCODINGS = ("utf-8", "utf-16", *grids.LIKELY)
@@ -162,9 +162,7 @@ def _file(noun: str | None) -> Iterator[Path]:
         raise ProblemError("invalid-query", detail, error_item("noun", "missing", detail))
     content = request.get_data()
     if form not in grids.WORKBOOKS and max(map(content.count, (b"\n", b"\r"))) > MOST_ROWS:
-        detail = f"A file has at most {MOST_ROWS:,} lines here; `data import` takes any number."
-        item = error_item("", "wrong-number", detail, pointer="", allowed={"maximum": MOST_ROWS})
-        raise ProblemError("invalid-body", detail, item)
+        raise _too_long("lines")
     if not READING.acquire(blocking=False):
         raise ProblemError("unavailable", "Another file is being read.")
     try:
@@ -174,6 +172,13 @@ def _file(noun: str | None) -> Iterator[Path]:
             yield path
     finally:
         READING.release()
+
+
+def _too_long(what: str) -> ProblemError:
+    detail = f"A file has at most {MOST_ROWS:,} {what} here; `data import` takes any number."
+    return ProblemError(
+        "invalid-body", detail, error_item("", "wrong-number", detail, pointer="", allowed={"maximum": MOST_ROWS})
+    )
 
 
 def _read(path: Path, query: Mapping[str, Any]) -> Report:
@@ -187,9 +192,12 @@ def _read(path: Path, query: Mapping[str, Any]) -> Report:
         sheets=query.get("sheet", ()),
         encoding=query.get("encoding"),
         most=MOST_ROWS,
+        most_sheets=MOST_SHEETS,
     )
     with sources.opened(writable(), [path], options) as opened:
         _refuse_mistakes(opened)
+        if opened.rows > MOST_ROWS:
+            raise _too_long("rows")
         files, ids, faults = entries.read(opened.taken)
         how = ImportOptions(replace=query.get("replace", False), note=report.changes.append)
         records = (record for file in files for record in records_of(file))
