@@ -32,7 +32,9 @@ def main(path: str, sheet: str | None = None) -> None:
     for resource_, most in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, SECONDS)):
         resource.setrlimit(resource_, (most, most))
     try:
-        _check(path)
+        if sheet is None:
+            # It is the first look at the file; to read each sheet, the archive need not be unpacked as a whole again.
+            _check(path)
         for line in _lines(path, sheet):
             print(json.dumps(line))  # noqa: T201 - its output is its result
     except UnreadableError as error:
