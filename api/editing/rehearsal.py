@@ -45,7 +45,7 @@ def _check(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         name, may = connection.exec_driver_sql(ALLOWED).one()
         if not may:
-            detail = "the database's role may not make temporary tables, which an import of more than 1,000 records needs"
+            detail = "the database's role may not make temporary tables, which this import needs"
             raise PermissionError(errno.EPERM, f"{detail}: grant it TEMPORARY on the database {name}")
 
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from api.ledger import changesets
 from api.ledger.models import Revision
 from api.ledger.verify import verify
 from api.resources import BY_NAME
-from tests.support.databases import SQLITE_FIRST, head, publishing
+from tests.support.databases import SQLITE_FIRST, head, publishing, without_temporary_tables
 from tests.support.files import city, load, said, write
 
 MANY = ONE_COMMIT + 50
@@ -288,17 +287,7 @@ def test_the_turn_ends_with_its_holder(database: Database) -> None:
 @pytest.mark.parametrize("store", ["postgresql"], indirect=True)
 def test_a_role_that_may_not_rehearse_learns_which_privilege_it_lacks(database: Database, tmp_path: Path) -> None:
     """The rehearsal of a large import needs temporary tables; the control: the role that has the privilege imports."""
-    with database.writing() as session:
-        name = session.scalar(text("select current_database()"))
-        for statement in (
-            f"create role weak_{name}",
-            f"revoke temporary on database {name} from public",
-            f"grant select, insert, update, delete on all tables in schema public to weak_{name}",
-            f"grant usage on all sequences in schema public to weak_{name}",
-        ):
-            session.execute(text(statement))
-    url = database.settings.sqlalchemy_url.update_query_dict({"options": f"-c role=weak_{name}"})
-    weak = Database(replace(database.settings, database_url=url.render_as_string(hide_password=False)))
+    weak, name = Database(without_temporary_tables(database)), database.settings.sqlalchemy_url.database
     try:
         with pytest.raises(PermissionError, match=f"grant it TEMPORARY on the database {name}"):
             load(weak, many(tmp_path))

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from api.db.database import Database
 from api.endpoints.proposals.imports import FORMS, MOST_ROWS, MOST_SHEETS, READING
 from tests.support.answers import ANY, Json, brief, read, version
-from tests.support.applications import curating
+from tests.support.applications import curating, serving
+from tests.support.databases import without_temporary_tables
 from tests.support.workbooks import xlsx
 
 TYPES = {form: name for name, form in FORMS.items()}
@@ -196,3 +198,16 @@ def test_one_file_at_a_time(intern: FlaskClient) -> None:
     with READING:
         assert send(intern, CSV)[0] == 503
     assert send(intern, CSV)[0] == 201
+
+
+@pytest.mark.parametrize("store", ["postgresql"], indirect=True)
+def test_a_role_without_temporary_tables(database: Database) -> None:
+    """Without the privilege that the check of a file needs, the answer is a 503 that names it; the control: with it, a 201."""
+    with serving(without_temporary_tables(database)) as app:
+        client = curating(app.test_client(), database, "propose", name="intern")
+        refused = client.post("/imports?noun=cities", data=CSV, content_type="text/csv")
+        assert (refused.status_code, "temporary tables" in refused.get_json()["detail"]) == (503, True)
+        with database.writing() as session:
+            name = database.settings.sqlalchemy_url.database
+            session.execute(text(f"grant temporary on database {name} to weak_{name}"))
+        assert send(client, CSV)[0] == 201

@@ -218,6 +218,21 @@ def unmigrated(store: Store) -> Settings:
     return settings
 
 
+def without_temporary_tables(database: Database) -> Settings:
+    """Return the settings of a role on PostgreSQL that may change all records, but may make no temporary tables."""
+    with database.writing() as session:
+        name = session.scalar(text("select current_database()"))
+        for statement in (
+            f"create role weak_{name}",
+            f"revoke temporary on database {name} from public",
+            f"grant select, insert, update, delete on all tables in schema public to weak_{name}",
+            f"grant usage on all sequences in schema public to weak_{name}",
+        ):
+            session.execute(text(statement))
+    url = database.settings.sqlalchemy_url.update_query_dict({"options": f"-c role=weak_{name}"})
+    return replace(database.settings, database_url=url.render_as_string(hide_password=False))
+
+
 def earlier(store: Store) -> Settings:
     """Return the settings of a database of an earlier release."""
     return store.copy(template(store, REVISIONS[0]))

@@ -201,7 +201,11 @@ def _read(path: Path, query: Mapping[str, Any]) -> Report:
         files, ids, faults = entries.read(opened.taken)
         how = ImportOptions(replace=query.get("replace", False), note=report.changes.append)
         records = (record for file in files for record in records_of(file))
-        imported = imports.rehearse(writable(), records, ids, how)
+        try:
+            imported = imports.rehearse(writable(), records, ids, how)
+        except PermissionError:
+            detail = "The database's role may not make temporary tables, which the check of a file needs."
+            raise ProblemError("unavailable", detail) from None
         faults = opened.with_faults([*faults, *imported.faults])
         report.errors += [_error(fault, opened.asked, path.parent) for fault in faults]
         report.notes += [note.replace(f"{path.parent}/", "") for note in opened.notes]
