@@ -121,6 +121,21 @@ def test_a_city_can_be_a_property(client: FlaskClient) -> None:
     assert found(client, query="Data and Analytics Office", type="organizations", properties=elsewhere) == [(office[0], False)]
 
 
+def test_a_year_is_a_number_of_any_kind(client: FlaskClient) -> None:
+    """A year can be a text or a number, with decimals as in a spreadsheet, and what is blank tells nothing."""
+    for value in ("2024", 2024, 2024.0, ["", 2024], "", [], " "):
+        values = [{"pid": "year", "v": value}]
+        matches = found(client, query="Digital Cities Survey", properties=values)
+        assert matches == [("surveys/digital-cities-2024", True)], value
+    values = [{"pid": "year", "v": 2023}]
+    assert found(client, query="Digital Cities Survey", properties=values) == [("surveys/digital-cities-2024", False)]
+
+
+def test_a_type_counts_once(client: FlaskClient) -> None:
+    """A type that is named twice is searched once: the record stays the only one with the name."""
+    assert ask(client, {"query": "Boston", "type": ["cities", "cities"]}) == [[BOSTON]]
+
+
 def test_new_names(editor: FlaskClient) -> None:
     """A name is found as soon as it is written, and no longer than it is there."""
     assert found(editor, query="Zedville") == []

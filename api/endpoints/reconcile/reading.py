@@ -37,7 +37,9 @@ class OneOrMore(fields.Field[Any]):
         texts = [one.get("id") if isinstance(one, dict) else one for one in values]
         if not all(isinstance(text, str | int | float) and len(str(text)) <= MAX_TEXT for text in texts):
             raise ValidationError(f"A value is a text of at most {MAX_TEXT} characters, a number, or a record with its `id`.")
-        return list(map(str, texts))
+        # A cell of a spreadsheet can have 2024 as 2024.0.
+        numbers = [int(text) if isinstance(text, float) and text.is_integer() else text for text in texts]
+        return list(map(str, numbers))
 
 
 class PropertySchema(Schema):
@@ -119,7 +121,8 @@ def _lookup(query: Any, pointer: str, errors: ErrorList) -> Lookup:
         if row["pid"] not in (allowed := properties(nouns)):
             detail = f"`{row['pid']}` is no property of these types."
             errors.add("", "unknown-name", detail, pointer=f"{pointer}/properties/{index}/pid", allowed=list(allowed))
-        given.setdefault(row["pid"], []).extend(row["v"])
+        if told := [text for text in row["v"] if text.strip()]:
+            given.setdefault(row["pid"], []).extend(told)
     if not errors and not given and "query" not in values:
         errors.add("", "missing", "A query has `query`, `properties` or both.", pointer=pointer)
     return Lookup(values.get("query"), nouns, given, values.get("limit", DEFAULT_CANDIDATES))
@@ -135,4 +138,4 @@ def _nouns(names: Sequence[str], pointer: str, errors: ErrorList) -> Sequence[Re
             allowed=TYPES,
             suggestion=nearest(name, TYPES),
         )
-    return [BY_NAME[name] for name in names if name in TYPES]
+    return [BY_NAME[name] for name in dict.fromkeys(names) if name in TYPES]
