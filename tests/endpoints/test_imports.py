@@ -56,6 +56,21 @@ def test_from_a_sheet_to_published_records(intern: FlaskClient, reviewer: FlaskC
     assert len(read(intern, "/proposals")["data"]) == 1
 
 
+def test_refusals_name_parameters(intern: FlaskClient) -> None:
+    """What the command line says of its options is said of the parameters, but for an option that is none."""
+    _, body = send(intern, "City;Stat\nFresno;CA\n")
+    hint = "the column `Stat` is no member of cities: `columns=Stat=state` names its member, and `columns=Stat=` leaves it out"
+    assert body["errors"][0]["detail"] == f"cities.csv, row 1: {hint}"
+    _, body = send(intern, CSV, query="noun=cities&set=mayor=Ada&columns=Ort=nothing&fill_down=The+State")
+    assert [(item["parameter"], item["detail"]) for item in body["errors"]] == [
+        ("columns", "columns=Ort=nothing: no table has a member `nothing`."),
+        ("set", "set=mayor: no table has such a member."),
+        ("fill_down", "fill_down=The State: no table has such a column."),
+    ]
+    _, body = send(intern, "id,version,summary\nseattle-wa,1,A.\nfresno-ca,1,A.\n")
+    assert "`--overwrite`" in body["errors"][0]["detail"]
+
+
 def test_nobody_is_overwritten(intern: FlaskClient, reviewer: FlaskClient, database: Database) -> None:
     """What somebody writes between the import and the publication is kept: the publication is a 412."""
     status, made = send(intern, "id,summary\nseattle-wa,From the file.\n")

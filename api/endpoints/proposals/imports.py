@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,6 +57,8 @@ BODIES = {
 MOST_ROWS, MOST_SHEETS = 5_000, 20
 # Notes of an answer, and of a refusal.
 MOST_NOTES = 500
+# An option of the command line where a message begins or quotes it: `--columns "Ort=city"`.
+OPTION = re.compile(r'(?:^|(?<=`))--([a-z-]+)(?: (?:"([^"]*)"|([^`:]+)))?')
 ENCODINGS = ("utf-8", "utf-16", *grids.LIKELY)
 # A process reads one file at a time: a workbook takes a process of its own with up to 200 MB.
 READING = threading.Lock()
@@ -208,8 +211,8 @@ def _read(path: Path, query: Mapping[str, Any]) -> Report:
             raise ProblemError("unavailable", detail) from None
         faults = opened.with_faults([*faults, *imported.faults])
         report.errors += [_error(fault, opened.asked, path.parent) for fault in faults]
-        report.notes += [note.replace(f"{path.parent}/", "") for note in opened.notes]
-        report.notes += [f"not taken: {name.replace(f'{path.parent}/', '')}" for name in opened.untaken]
+        notes = [*opened.notes, *(f"not taken: {name}" for name in opened.untaken)]
+        report.notes += [_told(note, path.parent) for note in notes]
     report.unchanged = imported.statuses["unchanged"]
     report.changes = [change for change in report.changes if change.status != "unchanged"]
     return report
@@ -219,14 +222,25 @@ def _refuse_mistakes(opened: Sources) -> None:
     """Raise a 400 for options that no table has a use for."""
     errors = ErrorList()
     for mistake in opened.mistakes:
-        name = mistake.split()[0].removeprefix("--").replace("-", "_")
-        errors.add(name, "invalid-value", f"{mistake.replace('--', '').replace('fill-down', 'fill_down')}.")
+        detail = OPTION.sub(_parameter, mistake)
+        errors.add(detail.partition("=")[0], "invalid-value", f"{detail}.")
     errors.raise_any()
+
+
+def _told(text: str, folder: Path) -> str:
+    """Return what the command line would say, without its folder, and with parameters for its options."""
+    return OPTION.sub(_parameter, text.replace(f"{folder}/", ""))
+
+
+def _parameter(option: re.Match[str]) -> str:
+    """Return an option with its value as a parameter; one that only the command line has stays as it is."""
+    name, value = option[1].replace("-", "_"), option[2] or option[3]
+    return option[0] if name not in PARAMETERS else f"{name}={value}" if value else name
 
 
 def _error(fault: FileFault, asked: AbstractSet[tuple[Any, int]], folder: Path) -> Item:
     code = "question" if {(fault.file, fault.line), (fault.file, 0)} & asked else "invalid-value"
-    return error_item("", code, str(fault).replace(f"{folder}/", ""), pointer="")
+    return error_item("", code, _told(str(fault), folder), pointer="")
 
 
 def _row(change: Change) -> Mapping[str, Any]:
