@@ -19,8 +19,8 @@ PROPOSE, PUBLISH = "propose", "publish"
 SCOPES: Mapping[str, str] = {
     "write": "Change the records of every noun.",
     **{f"write:{resource.name}": f"Change {resource.name}." for resource in RESOURCES},
-    PROPOSE: "Propose changes of every noun, and read proposals. Every other scope has it.",
-    PUBLISH: "Publish and refuse proposals.",
+    PROPOSE: "Propose changes of every noun, and read proposals. Every other scope includes it.",
+    PUBLISH: "Publish and refuse proposals of every noun, also its own unless `PROPOSAL_REVIEW` is 1.",
     "admin": "Everything, and manage keys and webhooks.",
 }
 

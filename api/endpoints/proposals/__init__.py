@@ -110,7 +110,7 @@ class Publications(MethodView):
     @blueprint.doc(operationId="publish_proposal", summary="Publish a proposal")
     @blueprint.doc(parameters=[*WRITE_PARAMETERS, IDEMPOTENCY_KEY])
     def post(self, id: str) -> Response:
-        """Carry out a proposal as one commit of its author. `message` takes the place of the author's own."""
+        """Carry out a proposal as one commit of its author. `message` replaces the author's own."""
         key = begin(PUBLISH)
         return publish(key, id, **read_arguments())
 
@@ -126,7 +126,7 @@ class Refusals(MethodView):
         operationId="refuse_proposal", summary="Refuse a proposal", requestBody=REFUSAL, parameters=[IDEMPOTENCY_KEY]
     )
     def post(self, id: str) -> Response:
-        """Refuse a proposal, with a reason. Its author can withdraw it so, without the scope."""
+        """Refuse a proposal, with a reason. This is also how its author withdraws it, without the scope."""
         key = begin(PROPOSE)
         parser.parse_named({}, request.args.lists())
         return refuse(key, id, bodies.read(RefusalSchema())["reason"])

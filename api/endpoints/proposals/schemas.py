@@ -31,7 +31,7 @@ class ProposalSchema(Schema):
     expires_at = _time("When it expires, if nobody decides.")
     decided_by = _text("Name of the key that published or refused it.", None, or_null=True)
     decided_at = _time("When that was.", or_null=True)
-    reason = _text("Why, in the words of that key.", None, or_null=True)
+    reason = _text("Why, as that key said.", None, or_null=True)
     version = fields.Integer(
         required=True,
         allow_none=True,
