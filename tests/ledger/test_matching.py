@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from api.db.database import Database
@@ -98,6 +99,27 @@ def test_records_of_one_name_are_told_apart() -> None:
     assert [row.id for row in cities.match("Portland, Maine")] == ["portland-me"]
     assert [row.id for row in cities.match("Portland", {"state": "OR"})] == ["portland-or"]
     assert cities.with_key({"name": "Portland", "state": "ME"}) == [cities.by_id["portland-me"]]
+
+
+def test_signs_alone_are_names_as_they_are() -> None:
+    """Of names without a letter or a digit only the same one is the same, and no such text is like a name with letters."""
+    organizations = Directory(BY_NAME["organizations"])
+    for id, name in (("chk", "!!!"), ("q", "?"), ("a", "A")):
+        organizations.add(Entry(id, (name,), {"city": None}))
+    assert [(row.id, row.exact) for row in organizations.match("!!!")] == [("chk", True)]
+    assert [organizations.match(text) for text in (",", "", " ", "-")] == [[]] * 4
+
+
+def test_namesakes_are_in_the_order_of_their_ids(database: Database) -> None:
+    """The order does not depend on the database, nor on the times of writing."""
+    with database.writing() as session:
+        for id in ("portland-or", "portland-me"):
+            state = id[-2:].upper()
+            values = {"id": id, "state": state}
+            session.execute(
+                text("insert into cities (id, name, state, country) values (:id, 'Portland', :state, 'US')"), values
+            )
+        assert [row.id for row in match(session, "cities", "Portland")] == ["portland-me", "portland-or"]
 
 
 def test_each_noun_has_a_key() -> None:

@@ -54,6 +54,11 @@ def spelled(text: str) -> str:
     return "".join(character for character in fold(written_out(text)) if character.isalnum())
 
 
+def _named_alike(name: str) -> str:
+    """Return what names have in common that are the same; those without a letter or a digit are compared as they are."""
+    return spelled(name) or name.strip()
+
+
 def worded(text: str) -> str:
     """Return the words of a text in alphabetical order: Clerk of San Diego is similar to San Diego Clerk."""
     letters = (character if character.isalnum() else " " for character in fold(written_out(text)))
@@ -89,7 +94,7 @@ class Directory:
         columns = {name: noun.fields[name].column for name in key_of(noun) if name != noun.label.key}
         names: dict[str, list[str]] = {}
         values: dict[str, dict[str, Any]] = {}
-        for id, *row in session.execute(select(noun.model.id, *label, *columns.values())):
+        for id, *row in session.execute(select(noun.model.id, *label, *columns.values()).order_by(noun.model.id)):
             names[id] = row[: len(label)]
             values[id] = dict(zip(columns, row[len(label) :], strict=True))
         aliases = noun.relation("aliases")
@@ -104,8 +109,9 @@ class Directory:
         self.by_key[_key(self.noun, entry.values)].append(entry)
         year = [f"{name} {entry.values['year']}" for name in entry.names[:1] if "year" in entry.values]
         for name in (*entry.names, *year):
-            self.by_name[spelled(name)].append(entry)
-            self.by_words[worded(name)].append(entry)
+            self.by_name[_named_alike(name)].append(entry)
+            if words := worded(name):
+                self.by_words[words].append(entry)
 
     def with_key(self, values: Mapping[str, Any]) -> list[Entry]:
         """Return the records with these members of the key; what the values lack, such as a country, is not compared."""
@@ -147,7 +153,7 @@ class Directory:
     def _similar(self, name: str, known: Mapping[str, Any]) -> list[Candidate]:
         scores: dict[str, float] = {}
         # Letters find a name with errors and with other spaces, sorted words one in another order.
-        for wanted, names in ((spelled(name), self.by_name), (worded(name), self.by_words)):
+        for wanted, names in ((_named_alike(name), self.by_name), (worded(name), self.by_words)):
             for spelling, likeness, _ in process.extract(
                 wanted, list(names), scorer=fuzz.ratio, score_cutoff=100 * LEAST, limit=None
             ):
@@ -159,7 +165,7 @@ class Directory:
         return [Candidate(id, self.by_id[id].label, round(scores[id], 2), exact=False) for id in best]
 
     def _named(self, name: str) -> list[Entry]:
-        return [self.by_id[id] for id in dict.fromkeys(entry.id for entry in self.by_name.get(spelled(name), ()))]
+        return [self.by_id[id] for id in dict.fromkeys(entry.id for entry in self.by_name.get(_named_alike(name), ()))]
 
 
 def _key(noun: Resource, values: Mapping[str, Any]) -> tuple[str, ...]:
