@@ -123,6 +123,8 @@ WRONG = [
     ("text/csv", "noun=cities&columns=id=nothing", b"id\nx-ca", 400, "invalid-query"),
     ("text/csv", "noun=cities&fill_down=Nothing", b"id\nx-ca", 400, "invalid-query"),
     ("text/csv", "noun=cities&encoding=punycode", b"id\nx-ca", 400, "invalid-query"),
+    ("text/csv", "noun=cities&encoding=utf-16", b"id,name\nx-ca,X\n", 422, "invalid-body"),
+    ("text/csv", "noun=cities&encoding=shift_jis", b"id,name\nx-ca,\xff\n", 422, "invalid-body"),
     ("text/csv", "noun=cities", b"", 422, "invalid-body"),
     ("text/csv", "noun=cities", b"\x00\xff" * 400, 422, "invalid-body"),
     ("text/csv", "noun=cities", b"id,name\n" + b"x,y\n" * MOST_ROWS, 422, "invalid-body"),

@@ -140,8 +140,10 @@ def _lines(path: Path, file: Any) -> Iterator[str]:
             if len(line) > MAX_LINE:
                 raise FileError(path, number, f"a record has at most {MAX_LINE:,} characters")
             yield line
-    except UnicodeDecodeError as error:
-        detail = f"it is not in {error.encoding}: save it as UTF-8, or name its encoding with `--encoding`"
+    except UnicodeError as error:
+        # A text in UTF-16 without its mark is no UnicodeDecodeError.
+        name = error.encoding if isinstance(error, UnicodeDecodeError) else file.encoding
+        detail = f"it is not in {name}: save it as UTF-8, or name its encoding with `--encoding`"
         raise FileError(path, number + 1, detail) from None
 
 
