@@ -49,7 +49,7 @@ FORMS = {
 BODIES = {
     "required": True,
     "content": {
-        "text/csv": {"schema": {"type": "string"}, "example": "Name,State,Country\nFresno,CA,US\n"},
+        "text/csv": {"schema": {"type": "string"}, "example": "Ort,State,Country\nFresno,CA,US\n"},
         **{name: {"schema": {"type": "string", "format": "binary"}} for name, form in FORMS.items() if form != "csv"},
     },
 }
@@ -89,9 +89,9 @@ PARAMETERS = {
             {"type": "string", "enum": [str(kind) for kind in dict.fromkeys(kinds().values())]},
             example=lambda _: "cities",
         ),
-        _texts("columns", "Member that a column is, or nothing to leave it out; repeatable.", _read_pairs, "Ort=city"),
+        _texts("columns", "Member that a column is, or nothing to leave it out; repeatable.", _read_pairs, "Ort=name"),
         _texts("set", "Value of a member in rows without one; repeatable.", _read_pairs, "country=US"),
-        _texts("fill_down", "Column whose blank cells have the value above; repeatable.", _read_texts, "City"),
+        _texts("fill_down", "Column whose blank cells have the value above; repeatable.", _read_texts, "State"),
         _texts("sheet", "Only sheet to read; repeatable.", _read_texts, "Cities"),
         Parameter(
             "encoding",
