@@ -20,7 +20,7 @@ from api.web.consistency import ReadView, reading, unknown_record
 from api.web.envelopes import merged_into
 from api.web.headers import CONDITIONS, HEADERS, LINK, UNCHANGED, VARY
 from api.web.negotiation import HTML
-from api.web.pages.records import history_page
+from api.web.pages.past import history_page
 from api.web.parameters import id_parameter, query_parameters
 from api.web.responses import JSON, address, json_response, negotiate, tagged
 from api.web.schemas import (
@@ -127,10 +127,12 @@ def read_history(resource: Resource, id: str, query: dict[str, Any], media_type:
             return unchanged
         # One more than the page has, to compare the last of the page with.
         revisions = history.revisions_of(session, resource.name, id, query.get("before"), limit)
-        rows = [_row(revision, before) for revision, before in itertools.zip_longest(revisions, revisions[1:])][:limit]
+        pairs = [*itertools.zip_longest(revisions, revisions[1:])][:limit]
+        rows = [_row(revision, before) for revision, before in pairs]
         following = address(request.args, before=str(revisions[limit - 1].version)) if len(revisions) > limit else None
         if is_page:
-            return tagged(history_page(session, resource, id, rows, following), etag)
+            pages = [{**row, "before": _content(before)} for row, (_, before) in zip(rows, pairs, strict=True)]
+            return tagged(history_page(session, resource, id, pages, following), etag)
     links = {"self": address(request.args), "next": following}
     return tagged(json_response({"data": rows, "links": links, "meta": {"version": newest.version}}, links), etag)
 

@@ -26,8 +26,13 @@ def amount(row: Mapping[str, Any]) -> str:
     return " ".join(word for word in (direction, qualifier, said) if word)
 
 
-def in_words(row: Mapping[str, Any]) -> str:
-    """Return a figure as a line: its name, its amount, and its time."""
+def said(row: Mapping[str, Any]) -> str:
+    """Return the amount of a figure, and its time."""
     times = [("", row.get("period")), ("as of ", row.get("as_of"))]
     when = ", ".join(word + date(time) for word, time in times if time)
-    return f"{row['name']}: {amount(row)}" + (f" ({when})" if when else "")
+    return amount(row) + (f" ({when})" if when else "")
+
+
+def in_words(row: Mapping[str, Any]) -> str:
+    """Return a figure as a line: its name, its amount, and its time."""
+    return f"{row['name']}: {said(row)}"

@@ -48,6 +48,8 @@ def environment() -> Environment:
         "number": texts.number,
         "plural": texts.counted,
         "noun": texts.noun_of,
+        "day": texts.day_of,
+        "minute": texts.minute_of,
     }
     made.policies["json.dumps_kwargs"] = {"sort_keys": False}
     return made

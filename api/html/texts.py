@@ -1,6 +1,7 @@
 """Numbers and dates in words."""
 
 import calendar
+import datetime as dt
 import re
 
 from api.schema.choices import label_of
@@ -14,8 +15,6 @@ UNITS = {"billion": 1_000_000_000, "million": 1_000_000}
 LONGEST = 13
 
 
-# Members whose changes are no news to a reader.
-LEFT_OUT = {"/basis", "/attributions"}
 # Members whose names say less to a reader than these words.
 TITLES = {
     "parent": "Part of",
@@ -23,6 +22,7 @@ TITLES = {
     "subject_id": "About",
     "subject_kind": "Kind of record",
     "field": "Fact",
+    "basis": "How it is known",
     "incomplete": "Lists that the source leaves open",
     "sentence_sha256": "Fingerprint of the sentence (SHA-256)",
     "value_sha256": "Fingerprint of the value (SHA-256)",
@@ -61,6 +61,16 @@ def noun_of(count: int, noun: str) -> str:
     """Return the plural of a noun, or the singular for one record."""
     singular = re.sub(r"ies$", "y", noun) if noun.endswith("ies") else noun.removesuffix("s")
     return singular if count == 1 else noun
+
+
+def day_of(instant: str) -> str:
+    """Return the day of a time of RFC 3339, in UTC."""
+    return f"{dt.datetime.fromisoformat(instant).astimezone(dt.UTC):%-d %B %Y}"
+
+
+def minute_of(instant: str) -> str:
+    """Return a time of RFC 3339 to the minute, in UTC."""
+    return f"{day_of(instant)}, {dt.datetime.fromisoformat(instant).astimezone(dt.UTC):%H:%M} UTC"
 
 
 def date(text: str) -> str:

@@ -78,13 +78,14 @@ def _words(member: fields.Field[Any], value: Any) -> str:
 def _listed(reader: Reader, member: Any, values: Sequence[Any], pointer: str) -> Markup:
     if not values:
         return Markup('<span class="unknown">none</span>')
-    items = [_item(reader, member, value) + reader.mark(f"{pointer}/{n}") for n, value in enumerate(values)]
+    items = [item(reader, member, value) + reader.mark(f"{pointer}/{n}") for n, value in enumerate(values)]
     if len(items) == 1:
         return items[0]
-    return Markup("<ul>{}</ul>").format(Markup().join(Markup("<li>{}</li>").format(item) for item in items))
+    return Markup("<ul>{}</ul>").format(Markup().join(Markup("<li>{}</li>").format(one) for one in items))
 
 
-def _item(reader: Reader, member: Any, value: Any) -> Markup:
+def item(reader: Reader, member: Any, value: Any) -> Markup:
+    """Return an item of a list as HTML."""
     if isinstance(member, fields.Pluck):
         inner = member.schema.fields[member.field_name]
         return shown(reader, inner, value, {})
@@ -98,11 +99,11 @@ def _item(reader: Reader, member: Any, value: Any) -> Markup:
 
 def _parts(reader: Reader, schema: Schema, row: Mapping[str, Any]) -> Iterator[Markup]:
     """Yield what an object says: its references, then its other values, with their names if there are several."""
-    members = sorted(schema.fields.items(), key=lambda item: not isinstance(item[1], Reference))
+    members = sorted(schema.fields.items(), key=lambda pair: not isinstance(pair[1], Reference))
     told = [(name, member, row[name]) for name, member in members if row.get(name) not in (None, [])]
     for name, member, value in told:
         if isinstance(value, list):
-            said = Markup(" and ").join(_item(reader, member, item) for item in value)
+            said = Markup(" and ").join(item(reader, member, one) for one in value)
         else:
             said = shown(reader, member, value, row)
         yield Markup("{}: {}").format(title(name), said) if len(told) > PLAIN else said

@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from api.db import statements
 from api.errors import nearest
@@ -127,6 +127,16 @@ def revisions_of(session: Session, kind: str, id: str, before: int | None, limit
     if before is not None:
         of_record = of_record.where(Revision.version < before)
     return session.scalars(of_record.order_by(Revision.version.desc()).limit(limit + 1)).all()
+
+
+def last_documents(session: Session, kind: str, ids: Sequence[str]) -> Sequence[tuple[str, str]]:
+    """Return the ids and the last documents of records, also of deleted ones, as far as a document is left."""
+    later = aliased(Revision)
+    of_record = (later.kind == Revision.kind, later.id == Revision.id, later.document.is_not(None))
+    last = select(func.max(later.version)).where(*of_record).correlate(Revision).scalar_subquery()
+    of_records = (Revision.kind == kind, Revision.id.in_(ids), Revision.version == last)
+    rows = session.execute(select(Revision.id, Revision.document).where(*of_records))
+    return [(id, document) for id, document in rows if document is not None]
 
 
 def near_id(session: Session, kind: str, id: str) -> str | None:

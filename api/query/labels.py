@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from api.db import statements
 from api.db.statements import Among, of_ids
-from api.ledger import head
+from api.ledger import head, history
 from api.ledger.models import CURRENT, Revision
 from api.resources import BY_NAME
 from api.schema.canonical import Content
@@ -87,6 +87,16 @@ def named(session: Session, references: Iterable[tuple[str, str]]) -> dict[tuple
     for noun, ids in by_noun.items():
         hits += [Hit(noun, id, document) for id, document in _documents(session, noun, sorted(ids))]
     return {(hit.kind, hit.id): label for hit, label in zip(hits, labels(session, hits), strict=True)}
+
+
+def ever_named(session: Session, references: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Return the labels of records as `named` does, and those of deleted ones as they were called last."""
+    wanted = {*references}
+    names = named(session, wanted)
+    gone = wanted - names.keys()
+    ids = {noun: [id for of_noun, id in gone if of_noun == noun] for noun in sorted({noun for noun, _ in gone})}
+    hits = [Hit(noun, id, document) for noun in ids for id, document in history.last_documents(session, noun, ids[noun])]
+    return names | {(hit.kind, hit.id): label for hit, label in zip(hits, labels(session, hits), strict=True)}
 
 
 def labels(session: Session, hits: Sequence[Hit]) -> list[str]:

@@ -25,6 +25,8 @@ from api.web.urls import base_url, root
 NOT_IN_XML = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ufffe\\uffff]")
 # Changes of one noun that the page shows before the others fold.
 FEW = 5
+# Members that citations decide: their changes are no news to a reader.
+DERIVED = {"basis", "attributions"}
 # A feed without entries was never updated.
 NEVER = "1970-01-01T00:00:00Z"
 
@@ -99,5 +101,7 @@ def _in_words(change: NewChange) -> str:
         return "added"
     # The document before may have been trimmed or erased.
     rows = differences(json.loads(change.before), json.loads(change.row.document)) if change.before else []
-    members = [texts.title(row["pointer"].strip("/")) for row in rows if row["pointer"] not in texts.LEFT_OUT]
+    left_out = DERIVED - {*BY_NAME[change.row.kind].facts}
+    names = [row["pointer"].strip("/") for row in rows]
+    members = [texts.title(name) for name in names if name not in left_out]
     return f"changed: {', '.join(members).lower()}" if members else "changed"

@@ -1,4 +1,4 @@
-"""The page of a record, and of its history."""
+"""The page of a record."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,6 @@ from api.query.overview import AWARDS
 from api.query.plan import Planner
 from api.query.profile import CITATIONS, Profile, RelatedList, profile
 from api.resources import BY_NAME
-from api.schema.resource import Resource
 from api.web.frames import page
 from api.web.pages.lists import names_of
 from api.web.pages.overviews import edition
@@ -89,47 +88,3 @@ def _related(row: RelatedList, records: Sequence[Any], id: str, names: Names) ->
         "address": str(Address(f"{root()}/{row.resource.name}", [(row.filter, id)])),
         "more": bool(row.result.page.cursor),
     }
-
-
-def history_page(
-    session: Session, resource: Resource, id: str, rows: Sequence[Mapping[str, Any]], following: str | None
-) -> Response:
-    """Return the page of a record's history: who changed which members, when and why."""
-    documents = [row["document"] for row in rows if row["document"]]
-    names = names_of(session, resource, documents, (resource.name, id))
-    reader, called = Reader(names, root()), names.get((resource.name, id), id)
-    return page(
-        "history.html",
-        alternates=("json",),
-        resource=resource,
-        title=f"History of {called}",
-        name=called,
-        address=f"{root()}/{resource.name}/{id}",
-        rows=[
-            {
-                **row,
-                "day": row["changed_at"][:10],
-                "said": _in_words(row),
-                "differences": [*_differences(row, resource, reader)],
-            }
-            for row in rows
-        ],
-        next=following or "",
-    )
-
-
-def _differences(row: Mapping[str, Any], resource: Resource, reader: Reader) -> Iterator[Mapping[str, Any]]:
-    """Yield the members that a revision changed, each with its values as HTML."""
-    for change in row["changes"] or ():
-        if (pointer := change["pointer"]) not in texts.LEFT_OUT:
-            sides = {
-                side: facts.value(reader, resource, pointer, change[side], row["document"] or {})
-                for side in ("before", "after")
-            }
-            yield {"label": texts.title(pointer.strip("/")), **sides}
-
-
-def _in_words(row: Mapping[str, Any]) -> str:
-    """Return what a revision did to its record."""
-    is_first = row["changes"] is not None and any(change["pointer"] == "/id" for change in row["changes"])
-    return {"upsert": "created" if is_first else "changed", "delete": "deleted", "erase": "erased"}[str(row["op"])]
