@@ -47,13 +47,14 @@ class Chip:
 
 @dataclass(frozen=True)
 class Choice:
-    """A field of the form: a text, or one of several ``options``, which have values and texts."""
+    """A field of the form: an input of some ``type``, or one of several ``options``, which have values and texts."""
 
     name: str
     label: str
     value: str
     options: Sequence[tuple[str, str]] = ()
     choices: bool = True
+    type: str = "text"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Values as people read them: numbers, dates, references by name, and lists of objects in words."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from api.resources.metrics import MetricSchema
 from api.schema.choices import label_of
 from api.schema.fields import SLUG, Date, Object, Pattern, Reference
 from api.schema.pointers import INDEX, token_of, tokens
+from api.schema.resource import Resource
 
 # Objects of at most this number of values are shown without the names of these.
 PLAIN = 2
@@ -24,18 +25,26 @@ UNKNOWN = Markup('<span class="unknown">not known</span>')
 
 @dataclass(frozen=True)
 class Reader:
-    """What a page knows when it shows values: names of records, the path before all links, and the mark of a fact."""
+    """What a page knows when it shows values: names of records, the path before all links, and the mark of a fact.
+
+    ``gone`` are records that were deleted: links to them lead to their histories.
+    """
 
     names: Names
     root: str = ""
     mark: Callable[[str], Markup] = field(default=lambda _: Markup())
+    gone: Collection[tuple[str, str]] = ()
+
+    def address(self, noun: str, id: str) -> str:
+        """Return the address of a record."""
+        return f"{self.root}/{noun}/{id}{'/history' if (noun, id) in self.gone else ''}"
 
 
 def link(reader: Reader, noun: str, id: str) -> Markup:
     """Return a link to a record, by its name."""
     # A page has hundreds of these, and Markup.format takes three times as long.
     name = reader.names.get((noun, id), id)
-    return Markup(f'<a href="{escape(reader.root)}/{escape(noun)}/{escape(id)}">{escape(name)}</a>')  # noqa: S704 - all is escaped
+    return Markup(f'<a href="{escape(reader.address(noun, id))}">{escape(name)}</a>')  # noqa: S704 - all is escaped
 
 
 def shown(reader: Reader, member: fields.Field[Any], value: Any, record: Mapping[str, Any], pointer: str = "") -> Markup:
@@ -127,6 +136,16 @@ def references(members: Mapping[str, fields.Field[Any]], row: Mapping[str, Any])
             # A former release may have had other items here.
             for below in (item for item in value if isinstance(item, Mapping)):
                 yield from references(inner.schema.fields, below)
+
+
+def subject(resource: Resource, record: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the noun and id of the record that another one is about; None if records of its noun are about none."""
+    members = resource.published.fields.items()
+    about = [(member.kind, name) for name, member in members if isinstance(member, Reference) and not member.noun]
+    if not about or not record:
+        return None
+    kind, name = about[0]
+    return record[kind], record[name]
 
 
 def anchor(pointer: str) -> str:

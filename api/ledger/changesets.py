@@ -2,12 +2,12 @@
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from api.ledger.history import is_cut
@@ -38,6 +38,11 @@ class Committed(NamedTuple):
     reason: str | None
     changed_at: dt.datetime
     import_id: str | None
+
+    @property
+    def size(self) -> int:
+        """The number of its changes: the versions of a commit have no gaps."""
+        return self.last_version - self.version + 1
 
 
 @dataclass(frozen=True)
@@ -104,9 +109,32 @@ class Changed(NamedTuple):
 
 def changes(session: Session, version: int, most: int) -> Sequence[Changed]:
     """Return at most ``most`` changes of the commit whose first version this is; none if there is no such commit."""
+    return _changes(session, Revision.commit_version == version, most)
+
+
+def first_changes(session: Session, listed: Sequence[Committed], most: int, few: int) -> Mapping[int, Sequence[Changed]]:
+    """Return changes of commits by the first versions of these.
+
+    All changes of a commit are read if with the others they are at most ``most``, else only the first ``few``.
+    """
+    whole, parts, left = [], list[int](), most
+    for commit in listed:
+        if commit.size <= left:
+            whole.append(commit.version)
+            left -= commit.size
+        else:
+            parts += range(commit.version, commit.version + few)
+    result: dict[int, list[Changed]] = {commit.version: [] for commit in listed}
+    wanted = or_(Revision.commit_version.in_(whole), Revision.version.in_(parts))
+    for change in _changes(session, wanted, most + len(parts)):
+        result[change.revision.commit_version].append(change)
+    return result
+
+
+def _changes(session: Session, wanted: ColumnElement[bool], most: int) -> Sequence[Changed]:
     before = aliased(Revision)
     of_record = (before.kind == Revision.kind) & (before.id == Revision.id) & (before.superseded == Revision.version)
-    statement = select(Revision, before).outerjoin(before, of_record).where(Revision.commit_version == version)
+    statement = select(Revision, before).outerjoin(before, of_record).where(wanted)
     return [Changed(*row) for row in session.execute(statement.order_by(Revision.version).limit(most))]
 
 

@@ -80,23 +80,25 @@ def hits_of(session: Session, noun: str, ids: Sequence[str]) -> list[Hit]:
 
 def named(session: Session, references: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Return the labels of published records by their nouns and ids; those that do not exist are left out."""
-    by_noun: dict[str, set[str]] = defaultdict(set)
-    for noun, id in references:
-        by_noun[noun].add(id)
-    hits: list[Hit] = []
-    for noun, ids in by_noun.items():
-        hits += [Hit(noun, id, document) for id, document in _documents(session, noun, sorted(ids))]
+    by_noun = _by_noun(references)
+    hits = [Hit(noun, id, document) for noun in by_noun for id, document in _documents(session, noun, by_noun[noun])]
     return {(hit.kind, hit.id): label for hit, label in zip(hits, labels(session, hits), strict=True)}
 
 
-def ever_named(session: Session, references: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Return the labels of records as `named` does, and those of deleted ones as they were called last."""
-    wanted = {*references}
-    names = named(session, wanted)
-    gone = wanted - names.keys()
-    ids = {noun: [id for of_noun, id in gone if of_noun == noun] for noun in sorted({noun for noun, _ in gone})}
-    hits = [Hit(noun, id, document) for noun in ids for id, document in history.last_documents(session, noun, ids[noun])]
-    return names | {(hit.kind, hit.id): label for hit, label in zip(hits, labels(session, hits), strict=True)}
+def called_last(session: Session, references: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Return the labels of deleted records by their nouns and ids: what they were called last, as far as that is known."""
+    by_noun = _by_noun(references)
+    hits = [
+        Hit(noun, id, document) for noun in by_noun for id, document in history.last_documents(session, noun, by_noun[noun])
+    ]
+    return {(hit.kind, hit.id): label for hit, label in zip(hits, labels(session, hits), strict=True)}
+
+
+def _by_noun(references: Iterable[tuple[str, str]]) -> Mapping[str, Sequence[str]]:
+    ids: dict[str, set[str]] = defaultdict(set)
+    for noun, id in references:
+        ids[noun].add(id)
+    return {noun: sorted(ids[noun]) for noun in sorted(ids)}
 
 
 def labels(session: Session, hits: Sequence[Hit]) -> list[str]:

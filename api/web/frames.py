@@ -1,7 +1,7 @@
 """The frame of all pages: their head, navigation and footer, and the headers of the answers that are pages."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -88,11 +88,14 @@ def quoted(path: str) -> str:
     return quote(path, safe="/:@!$&'()*+,;=~")
 
 
-def tidy() -> Response | None:
-    """Return a redirect to the address without empty parameters, which forms send; None if it has none."""
+def tidy(written: Callable[[str, str], str] = lambda _, value: value) -> Response | None:
+    """Return a redirect to the address without empty parameters, which forms send; None if it has none.
+
+    ``written`` returns the value of a parameter as programs write it, from its name and the value that a form sends.
+    """
     address = here()
-    kept = [row for row in address.arguments if row[1]]
-    if len(kept) == len(address.arguments):
+    kept = [(name, written(name, value)) for name, value in address.arguments if value]
+    if kept == [*address.arguments]:
         return None
     return redirect(base_url() + str(Address(address.path.removeprefix(root()), kept)), SEE_OTHER)  # type: ignore[return-value]
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.support.applications import serving
-from tests.support.browser import served
+from tests.support.browser import changed, served
 from tests.support.chromium import executable, launched
 from tests.support.databases import Store, template
 
@@ -22,6 +22,6 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def site(sqlite_store: Store) -> Iterator[str]:
-    """The address of the application, on a migrated database that no test writes to."""
-    with serving(sqlite_store.copy(template(sqlite_store))) as app, served(app) as address:
+    """The address of the application, on a migrated database with some changesets, that no test writes to."""
+    with serving(sqlite_store.copy(template(sqlite_store))) as app, served(changed(app)) as address:
         yield address

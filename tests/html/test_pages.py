@@ -68,7 +68,13 @@ def test_empty_fields_of_a_form_are_left_out(client: FlaskClient) -> None:
 
 
 @ON_SQLITE
-@pytest.mark.parametrize("path", ["/cities", "/cities/boston-ma", "/search?q=data", "/cities/boston-ma/history", "/problems"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/cities", "/cities/boston-ma", "/search?q=data", "/cities/boston-ma/history", "/problems"),
+        *("/changesets?author=maintainers", "/changesets/1"),
+    ],
+)
 def test_each_form_has_an_address_and_a_tag(client: FlaskClient, path: str) -> None:
     """A page and its data have different tags at one address, `Vary` says so, and each has an address of its own."""
     html, data = ask(client, path), client.get(path)
@@ -184,6 +190,8 @@ def test_links_below_a_path(store: Store) -> None:
             "/cities?state=CA",
             "/cities/sacramento-ca",
             "/changes",
+            "/changesets?kinds=cities",
+            "/changesets/1",
             "/search?q=data",
             "/docs/find?q=state",
             "/docs/cities",

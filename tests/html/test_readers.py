@@ -78,10 +78,16 @@ def test_compare_two_cities(reader: Reader) -> None:
 
 
 def test_what_changed(reader: Reader) -> None:
-    """The newest changes are on the start page, and all of them one click away, by day and with the author."""
+    """The newest changes are on the start page, and all of them one click away, by day and with the author; so is what each author did."""
     reader.sees("The latest changes")
     reader.click("All changes")
     reader.sees("maintainers", "added")
+    reader.click("who changed what")
+    reader.sees("3 updated, 1 deleted, 1 derived")
+    reader.click("curator", within="tbody")
+    reader.sees("by curator")
+    reader.click("UTC", within="tbody")
+    reader.sees("from Pilot to In operation")
 
 
 def test_the_same_as_a_spreadsheet(reader: Reader) -> None:

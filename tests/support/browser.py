@@ -5,12 +5,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from http import HTTPStatus
+from typing import Any, Literal
 
 from flask import Flask
 from playwright.sync_api import Browser, ConsoleMessage, Page
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from tests.support.answers import Json
+from tests.support.applications import curating
 from tests.support.chromium import AXE
 
 # The pages that people read: each is tested in each look.
@@ -23,9 +26,12 @@ PAGES = (
     "/initiatives/los-angeles-ca-myla311",
     "/surveys/digital-cities-2024",
     "/search?q=data",
-    "/initiatives/los-angeles-ca-myla311/history",
     "/cities?stat=CA",
     "/changes",
+    "/changesets?kinds=cities&committed_at__gte=2024-01-31T00:00:00Z",
+    "/changesets/1",
+    "/changesets/829",
+    "/initiatives/testville-zz-portal/history",
     "/problems",
     "/docs",
     "/docs/initiatives",
@@ -47,6 +53,47 @@ STICKING_OUT = """() => {
     const wide = [...document.body.querySelectorAll("*")].filter((one) => one.getBoundingClientRect().right > clientWidth);
     return [`${scrollWidth} px`, ...wide.map((one) => one.cloneNode().outerHTML)];
 }"""
+
+
+def _write(op: str, kind: str, id: str, **members: Any) -> Json:
+    """Return an operation of a changeset."""
+    document = {"document": {**members, **({"id": id} if op == "create" else {})}} if op != "delete" else {}
+    return {"op": op, "kind": kind, **({} if op == "create" else {"id": id, "if_match": "*"}), **document}
+
+
+GRANT = {"name": "Grant", "kind": "money", "value": 1_500_000, "unit": "USD", "qualifier": "more_than", "as_of": "2024-07"}
+# Changesets by their messages. What they change is new, so that readers find the rest as it was.
+CHANGES = {
+    "Testville joins, with the company that built its portal.": [
+        _write("create", "cities", "testville-zz", name="Testville", state="ZZ", country="US", summary="By the blue sea."),
+        _write("create", "organizations", "zed", name="Zed", type="company"),
+        _write(
+            "create",
+            "initiatives",
+            "testville-zz-portal",
+            city="testville-zz",
+            title="Portal",
+            summary="Permits are asked for and paid on one page.",
+            status="pilot",
+            partners=[{"organization": "zed", "role": "builder"}],
+            metrics=[GRANT],
+        ),
+    ],
+    "Read again.": [
+        _write("patch", "cities", "testville-zz", summary="By the calm sea."),
+        _write(
+            "patch",
+            "initiatives",
+            "testville-zz-portal",
+            status="in_operation",
+            partners=[],
+            aliases=["My Testville", "TV311"],
+            metrics=[{**GRANT, "value": 1_800_000, "qualifier": "about"}],
+        ),
+        _write("delete", "organizations", "zed"),
+        _write("patch", "citations", "cities-seattle-wa-name-p18-s2", basis="inferred"),
+    ],
+}
 
 
 @dataclass
@@ -89,6 +136,15 @@ def visiting(browser: Browser, address: str, *, javascript: bool = True) -> Iter
         visit.page.goto(address)
         yield visit
         assert not visit.complaints, "\n".join(visit.complaints)
+
+
+def changed(app: Flask) -> Flask:
+    """Make changesets with every effect and kind of difference, which the pages of the past have to show; returns the application."""
+    client = curating(app.test_client(), app.extensions["database"])
+    for message, operations in CHANGES.items():
+        answer = client.post("/changesets", json={"message": message, "operations": operations})
+        assert answer.status_code == HTTPStatus.OK, answer.text
+    return app
 
 
 class Silent(WSGIRequestHandler):

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser
 
 from api.settings import ROOT
 from tests.support.applications import serving
-from tests.support.browser import PAGES, Look, served, visiting
+from tests.support.browser import PAGES, Look, changed, served, visiting
 from tests.support.chromium import launched
 from tests.support.databases import Store, template
 
@@ -44,7 +44,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as scratch,
         serving(template(Store("sqlite", Path(scratch), ""))) as app,
-        served(app) as site,
+        served(changed(app)) as site,
         launched() as browser,
     ):
         print(*take(browser, site, ROOT / "screenshots"), sep="\n")  # noqa: T201 - it is what the command is for

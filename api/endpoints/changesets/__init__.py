@@ -21,7 +21,7 @@ from api.ledger.models import Revision
 from api.query import parser
 from api.query.parameters import Parameter
 from api.schema.fields import MAX_INTEGER
-from api.web import auth, tags
+from api.web import auth, frames, suffixes, tags
 from api.web.blueprints import Blueprint, documents
 from api.web.commits import (
     IDEMPOTENCY_KEY,
@@ -37,14 +37,17 @@ from api.web.commits import (
 )
 from api.web.consistency import ReadView, reading
 from api.web.envelopes import merged_into
-from api.web.headers import CONDITIONS, HEADERS, LINK, UNCHANGED
+from api.web.headers import CONDITIONS, HEADERS, LINK, UNCHANGED, VARY
+from api.web.negotiation import HTML
 from api.web.operations import BODIES, read_changeset
 from api.web.outcomes import ChangesetAnswerSchema, committed
+from api.web.pages.past import changeset_page
 from api.web.parameters import query_parameters
-from api.web.responses import JSON, conditional, json_response, negotiate, redirect, tagged, writable
+from api.web.responses import JSON, json_response, negotiate, redirect, tagged, writable
 from api.web.urls import base_url
 
-MAX_SHOWN = 1_000
+# Changes of a commit in an answer, and on a page for people.
+MAX_SHOWN, FOR_PEOPLE = 1_000, 500
 LIST_PARAMETERS = [*query_parameters(OF_LIST), *CONDITIONS]
 REVERT_REFUSALS = (
     *("bad-request", "invalid-query", "not-found", "not-acceptable"),
@@ -70,14 +73,15 @@ blueprint = Blueprint(
 class Changesets(ReadView):
     """The changesets that were carried out."""
 
-    @blueprint.response(200, ChangesetListSchema, description="A page of changesets.", headers=HEADERS | LINK)
-    @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
+    @blueprint.response(200, ChangesetListSchema, description="A page of changesets.", headers=HEADERS | LINK | VARY)
+    @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS | VARY, success=True)
     @documents(blueprint, "invalid-query", "invalid-cursor", "not-acceptable", "precondition-failed", "unavailable")
     @blueprint.doc(operationId="list_changesets", summary="List changesets", parameters=LIST_PARAMETERS)
     def get(self) -> Response:
-        """List the commits, the newest first: who made them, when and why."""
-        negotiate(JSON)
-        return read_list()
+        """List the commits, the newest first: who made them, when and why. A browser gets these as a page."""
+        response = read_list(negotiate(JSON, HTML))
+        response.headers["Vary"] = "Accept"
+        return response
 
 
 @blueprint.route("/changesets", endpoint="commit")
@@ -119,16 +123,18 @@ VERSION = {
 class Commits(ReadView):
     """A commit."""
 
-    @blueprint.response(200, CommitAnswerSchema, description="The commit.", headers=HEADERS)
-    @blueprint.alt_response(303, description="The commit of the version.", headers=HEADERS | LOCATION, success=True)
-    @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
+    @blueprint.response(200, CommitAnswerSchema, description="The commit.", headers=HEADERS | VARY)
+    @blueprint.alt_response(303, description="The commit of the version.", headers=HEADERS | LOCATION | VARY, success=True)
+    @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS | VARY, success=True)
     @documents(blueprint, "invalid-query", "not-found", "not-acceptable", "precondition-failed", "unavailable")
     @blueprint.doc(operationId="get_changeset", summary="Read one commit", parameters=CONDITIONS)
     def get(self, version: int) -> Response:
-        """Read who changed what, when and why. A version within a commit leads to the commit."""
-        negotiate(JSON)
+        """Read who changed what, when and why, in a browser as a page. A version within a commit leads to the commit."""
+        media_type = negotiate(JSON, HTML)
         parser.parse_named({}, request.args.lists())
-        return read_commit(version)
+        response = read_commit(version, media_type)
+        response.headers["Vary"] = "Accept"
+        return response
 
 
 @blueprint.route(f"/changesets/<int(max={MAX_INTEGER}):version>/revert", endpoint="revert", parameters=[VERSION])
@@ -153,21 +159,28 @@ class Reverts(MethodView):
         return carry_out_plan(key, partial(reverts.operations, commits=commits), options, committed)
 
 
-def read_commit(version: int) -> Response:
+def read_commit(version: int, media_type: str) -> Response:
     """Answer with the commit whose first version this is, or lead to the commit of another version. Raises a 404."""
     with reading() as session:
-        if version > head.state(session).version and head.is_standby(session):
+        state, is_page = head.state(session), media_type == HTML
+        if version > state.version and head.is_standby(session):
             raise head.AheadError(version)
         first = history.commit_of(session, version)
         if first is None:
             raise _unknown(f"There is no version {version}.")
-        rows = changesets.commits(session, Wanted([Revision.version == first]), first + 1, 1)
-        etag = tags.of_version(head.state(session), version, head.chain_at(session, rows[0].last_version))
-        if first == version:
-            changes = changesets.changes(session, version, MAX_SHOWN)
-            commit = {**summary(rows[0]), "changes": [_change(row) for row in changes]}
-            return conditional(etag) or tagged(json_response({"data": commit}), etag)
-    return tagged(redirect(f"{base_url()}/changesets/{first}", HTTPStatus.SEE_OTHER), etag)
+        (commit,) = changesets.commits(session, Wanted([Revision.version == first]), first + 1, 1)
+        etag = tags.of_version(state, version, head.chain_at(session, commit.last_version))
+        # A page has the names of other records.
+        etag = tags.of_dataset(state, *frames.tag_parts(media_type)) if is_page else etag
+        if first != version:
+            path = suffixes.kept(request.environ, f"/changesets/{first}")
+            return tagged(redirect(base_url() + path, HTTPStatus.SEE_OTHER), etag)
+        if unchanged := frames.unchanged(etag, media_type):
+            return unchanged
+        changes = changesets.changes(session, version, FOR_PEOPLE if is_page else MAX_SHOWN)
+        if is_page:
+            return tagged(changeset_page(session, commit, changes, state.version), etag)
+    return tagged(json_response({"data": {**summary(commit), "changes": [_change(row) for row in changes]}}), etag)
 
 
 def find_commits(version: int, import_id: str | None) -> tuple[Sequence[int], Sequence[str]]:

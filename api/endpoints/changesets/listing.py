@@ -8,6 +8,7 @@ from typing import Any
 from flask import Response, request
 
 from api.errors import ErrorList
+from api.html.changesets import written
 from api.ledger import changesets, head
 from api.ledger.changesets import Committed, Wanted
 from api.ledger.models import Revision
@@ -20,10 +21,14 @@ from api.query.values import only_value
 from api.schema.fields import MAX_INTEGER, instant
 from api.schema.operators import OPERATORS, TYPES
 from api.schema.resource import Resource
-from api.web import tags
+from api.web import frames, tags
 from api.web.consistency import reading
-from api.web.responses import address, conditional, json_response, tagged
+from api.web.negotiation import HTML
+from api.web.pages.past import changesets_page
+from api.web.responses import address, json_response, tagged
 
+# Changesets on a page for people.
+FOR_PEOPLE = 20
 NAME = {"type": "string", "maxLength": 200}
 TIME = "committed_at"
 # The conditions of times, by the name of the operator, in words.
@@ -68,19 +73,24 @@ PARAMETERS = {
 COLUMNS = {"author": Revision.author, "import_id": Revision.import_id}
 
 
-def read_list() -> Response:
+def read_list(media_type: str) -> Response:
     """Answer with a page of changesets, the newest first. Raises a 400."""
+    is_page = media_type == HTML
+    if is_page and (tidied := frames.tidy(written)):
+        return tidied
     query = parser.parse_named(PARAMETERS, request.args.lists())
     identity = [[name, str(value)] for name, value in sorted(query.items()) if name not in {"limit", "cursor", "min_version"}]
-    signature, limit = cursors.digest(["changesets", identity]), query.get("limit", DEFAULT_LIMIT)
+    signature, limit = cursors.digest(["changesets", identity]), query.get("limit", FOR_PEOPLE if is_page else DEFAULT_LIMIT)
     (below,) = cursors.decode(query["cursor"], signature, [int]) if "cursor" in query else (MAX_INTEGER,)
     with reading(query.get("min_version", 0)) as session:
         state = head.state(session)
-        etag = tags.of_dataset(state)
-        if unchanged := conditional(etag):
+        etag = tags.of_dataset(state, *frames.tag_parts(media_type))
+        if unchanged := frames.unchanged(etag, media_type):
             return unchanged
         rows = changesets.commits(session, _wanted(query), below, limit + 1)
-    following = cursors.encode(signature, [rows[limit - 1].version]) if len(rows) > limit else None
+        following = cursors.encode(signature, [rows[limit - 1].version]) if len(rows) > limit else None
+        if is_page:
+            return tagged(changesets_page(session, rows[:limit], following, state.version), etag)
     links = {"self": address(request.args), "next": following and address(request.args, cursor=following)}
     body = {"data": [summary(row) for row in rows[:limit]], "links": links, "meta": {"version": state.version}}
     return tagged(json_response(body, links), etag)

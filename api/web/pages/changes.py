@@ -10,13 +10,13 @@ from typing import Any
 from flask import Response, request
 from sqlalchemy.orm import Session
 
-from api.html import templates, texts
+from api.html import templates, texts, values
 from api.html.addresses import Address
 from api.ledger.feed import NewChange
 from api.ledger.history import differences
 from api.query import labels
 from api.resources import BY_NAME
-from api.schema.fields import Reference, instant
+from api.schema.fields import instant
 from api.web.frames import here, page, quoted
 from api.web.negotiation import ATOM
 from api.web.urls import base_url, root
@@ -46,9 +46,14 @@ def changes_page(rows: Sequence[dict[str, Any]], following: str | None, version:
 
 def _together(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Yield what was said of changes that follow one another, with these changes by noun."""
-    for (author, reason), said in itertools.groupby(rows, key=itemgetter("author", "reason")):
+    for (commit, author, reason), said in itertools.groupby(rows, key=itemgetter("commit", "author", "reason")):
         nouns = [(noun, [*same]) for noun, same in itertools.groupby(said, key=itemgetter("noun"))]
-        yield {"author": author, "reason": reason, "nouns": [(noun, same[:FEW], same[FEW:]) for noun, same in nouns]}
+        yield {
+            "commit": commit,
+            "author": author,
+            "reason": reason,
+            "nouns": [(noun, same[:FEW], same[FEW:]) for noun, same in nouns],
+        }
 
 
 def atom_feed(rows: Sequence[dict[str, Any]]) -> Response:
@@ -61,7 +66,7 @@ def atom_feed(rows: Sequence[dict[str, Any]]) -> Response:
 
 def changes_in_words(session: Session, changes: Sequence[NewChange], names: Sequence[str]) -> list[dict[str, Any]]:
     """Return changes in words, with the labels and the addresses of their records, and of what these are about."""
-    subjects = [_subject(change) for change in changes]
+    subjects = [values.subject(BY_NAME[change.row.kind], json.loads(change.document or "{}")) for change in changes]
     called = labels.named(session, sorted({subject for subject in subjects if subject}))
     return [
         {
@@ -70,6 +75,7 @@ def changes_in_words(session: Session, changes: Sequence[NewChange], names: Sequ
             "noun": change.row.kind,
             "id": change.row.id,
             "version": change.row.version,
+            "commit": change.row.commit_version,
             "label": name,
             "about": called.get(subject, "") if subject else "",
             "is_gone": change.row.document is None,
@@ -80,17 +86,6 @@ def changes_in_words(session: Session, changes: Sequence[NewChange], names: Sequ
         }
         for change, name, subject in zip(changes, names, subjects, strict=True)
     ]
-
-
-def _subject(change: NewChange) -> tuple[str, str] | None:
-    """Return the noun and id of the record that another one is about; None if records of its noun are about none."""
-    members = BY_NAME[change.row.kind].published.fields.items()
-    about = [(member.kind, name) for name, member in members if isinstance(member, Reference) and not member.noun]
-    if not about or not change.document:
-        return None
-    kind, name = about[0]
-    record = json.loads(change.document)
-    return record[kind], record[name]
 
 
 def _in_words(change: NewChange) -> str:
