@@ -20,11 +20,11 @@ from api.ledger.dangling import dangling
 from api.ledger.index.engine import TABLE
 from api.ledger.models import Head
 from api.settings import Settings, SettingsError
-from api.web import keys
+from api.web import keys, sessions
 from api.webhooks import subscriptions
 
 # These models are imported only so that their tables are known.
-TABLES = (idempotency.StoredAnswer, keys.ApiKey, proposals.Proposal, subscriptions.Webhook)
+TABLES = (idempotency.StoredAnswer, keys.ApiKey, proposals.Proposal, sessions.DeskSession, subscriptions.Webhook)
 # An arbitrary number that every release uses.
 UPGRADE_LOCK = 7_309_453
 # Seconds, for LOCK_TIMEOUT.

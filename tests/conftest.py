@@ -46,6 +46,7 @@ COSTLY = {
     "tests/deploy/test_proxies.py": "proxies",
     "tests/deploy/test_wheel.py": "wheel",
     "tests/html/test_browser.py": "browser",
+    "tests/html/test_desk.py": "browser",
     "tests/html/test_docs.py": "browser",
     "tests/html/test_readers.py": "browser",
     "tests/product/test_cluster.py": "machines",

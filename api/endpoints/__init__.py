@@ -11,6 +11,7 @@ from api.endpoints import (
     changes,
     changesets,
     docs,
+    edit,
     edits,
     front,
     health,
@@ -64,6 +65,7 @@ def register(app: Flask, settings: Settings) -> None:
     app.url_map.converters["record"] = RecordConverter
     for blueprint in routes():
         app.register_blueprint(blueprint)
+    edit.add_routes(app)
     app.add_url_rule("/docs/<path:name>", view_func=docs.page)
     app.add_url_rule("/static/<string:name>", view_func=pages.static)
     app.add_url_rule("/robots.txt", view_func=pages.robots)

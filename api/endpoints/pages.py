@@ -30,6 +30,7 @@ EVERY = (0, merkle.BUCKETS)
 XML, NAMESPACE = "application/xml", "http://www.sitemaps.org/schemas/sitemap/0.9"
 ROBOTS = """User-agent: *
 Allow: /*?cursor=
+Disallow: /edit
 Disallow: /*?
 Sitemap: {}/sitemap.xml
 """

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from api.html import texts
+from api.html import forms, texts
 from api.schema.choices import label_of
 
 HERE = Path(__file__).parent
@@ -50,6 +50,7 @@ def environment() -> Environment:
         "noun": texts.noun_of,
         "day": texts.day_of,
         "minute": texts.minute_of,
+        "said": forms.said,
     }
     made.policies["json.dumps_kwargs"] = {"sort_keys": False}
     return made

@@ -30,6 +30,8 @@ from api.web.responses import writable
 REALM = 'Bearer realm="digital-cities"'
 # The keys whose use is being noted: at most one thread waits for other writers to note a key's use.
 NOTING: set[str] = set()
+# The key of a request that the desk makes for someone who is signed in. No client can set it: their headers begin with `HTTP_`.
+SIGNED_IN = "digital_cities.signed_in"
 logger = logs.sparing(__name__)
 
 
@@ -51,21 +53,31 @@ def register(app: Flask, settings: Settings) -> None:
 
 def authorize(*scopes: str) -> ApiKey:
     """Return the key of the current request, which must be active and have these scopes. Raises 401, 403 and 429."""
-    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-    if not scheme:
-        raise _unauthorized("This needs a key: send it as `Authorization: Bearer KEY`.", "")
     now = dt.datetime.now(dt.UTC)
-    # A key that was revoked ends at once, though a standby learns of it later.
-    with writable().reading() as session:
-        key = keys.find(session, secret.strip()) if scheme.lower() == "bearer" else None
-        state = key.state(now) if key else "unknown"
-    if key is None or state != "active":
-        _count("refusals", client_of(request.remote_addr or ""))
-        raise _unauthorized(f"The key in `Authorization` is {state}.", ', error="invalid_token"')
+    key = request.environ.get(SIGNED_IN) or _key_in_header(now)
     require(key, *scopes)
     _count("writes", key.name)
     _note_use(key, now)
     request.environ[KEY] = key.name
+    return key
+
+
+def _key_in_header(now: dt.datetime) -> ApiKey:
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    if not scheme:
+        raise _unauthorized("This needs a key: send it as `Authorization: Bearer KEY`.", "")
+    return key_of(secret if scheme.lower() == "bearer" else "", now)
+
+
+def key_of(secret: str, now: dt.datetime) -> ApiKey:
+    """Return the active key with a secret. Raises a 401, and a 429 after too many secrets that no key has."""
+    # A key that was revoked ends at once, though a standby learns of it later.
+    with writable().reading() as session:
+        key = keys.find(session, secret.strip())
+        state = key.state(now) if key else "unknown"
+    if key is None or state != "active":
+        _count("refusals", client_of(request.remote_addr or ""))
+        raise _unauthorized(f"The key in `Authorization` is {state}.", ', error="invalid_token"')
     return key
 
 

@@ -8,6 +8,8 @@ from api.web.compression import compress
 from api.web.exchanges import REQUEST_ID
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+# The desk is for its own pages alone.
+OPEN = r"(?!/edit(?:/|$)).*"
 # Scripts of other origins can read only these headers, and the few that browsers always show.
 EXPOSED = [
     "ETag",
@@ -30,7 +32,7 @@ EXPOSED = [
 def register(app: Flask) -> None:
     """Add the headers to every answer of an application. Flask calls the function that is registered last first."""
     app.after_request(_name_methods)
-    CORS(app, origins="*", send_wildcard=True, expose_headers=EXPOSED, max_age=86400)
+    CORS(app, resources=OPEN, origins="*", send_wildcard=True, expose_headers=EXPOSED, max_age=86400)
 
 
 def _name_methods(response: Response) -> Response:

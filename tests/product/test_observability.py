@@ -13,7 +13,7 @@ from tests.support.lengths import few
 from tests.support.processes import environment
 
 # Paths that read nothing of the database.
-WITHOUT_DATABASE = {"/", "/docs", "/enums", "/livez", "/openapi.json", "/problems", "/problems/{name}"}
+WITHOUT_DATABASE = {"/", "/docs", "/enums", "/livez", "/openapi.json", "/problems", "/problems/{name}", "/reconcile"}
 
 
 @pytest.fixture(params=few(["sentry", "opentelemetry"], "sentry"))

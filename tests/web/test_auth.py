@@ -17,6 +17,7 @@ from api.web import keys
 from tests.support.answers import Json, brief
 from tests.support.applications import serving
 from tests.support.databases import Store, template
+from tests.support.desk import Desk
 from tests.support.good_requests import Good, prepare
 from tests.support.lengths import Sample
 
@@ -35,8 +36,10 @@ KINDS: dict[str, list[str] | str | None] = {
     "propose": ["propose"],
     "publish": ["publish"],
     "admin": ["admin"],
+    # The cookie of a session of the desk, by an administrator.
+    "cookie": [],
 }
-UNKNOWN = {"none": 401, "malformed": 401, "unknown": 401, "expired": 401, "revoked": 401, "none of use": 403}
+UNKNOWN = {"none": 401, "cookie": 401, "malformed": 401, "unknown": 401, "expired": 401, "revoked": 401, "none of use": 403}
 NOBODY = UNKNOWN | {"propose": 403, "publish": 403}
 CITIES = NOBODY | {"another noun": 403, "this noun": 200, "write": 200, "admin": 200}
 SOURCES = NOBODY | {"another noun": 200, "this noun": 403, "write": 200, "admin": 200}
@@ -86,6 +89,7 @@ def routing_office(sqlite_store: Store) -> Iterator[tuple[FlaskClient, Database,
                 sent[kind] = f"Bearer {keys.issue(session, name, held, ends)}"
                 if kind == "revoked":
                     keys.revoke(session, name)
+        sent["cookie"] = f"desk={Desk(app.test_client(), str(sent['admin']).removeprefix('Bearer ')).cookie}"
         yield app.test_client(), database, sent
 
 
@@ -107,7 +111,7 @@ def test_matrix(routing_office: tuple[FlaskClient, Database, dict[str, str | Non
         statuses[operation] = {}
         good: Good | None = None
         for kind, authorization in sent.items():
-            headers = {"Authorization": authorization} if authorization else {}
+            headers = {"Cookie" if kind == "cookie" else "Authorization": authorization} if authorization else {}
             if "security" in document["paths"][path][method.lower()]:
                 # A successful request uses up its prepared data.
                 good = good or prepare(client, database, operation, admin)

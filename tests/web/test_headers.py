@@ -18,9 +18,10 @@ FILLED = {
 
 
 def paths(app: Flask) -> dict[str, set[str]]:
-    """Return a path for every rule, with the methods of all rules that match it."""
+    """Return a path for every rule of the API, with the methods of all rules that match it."""
     adapter = app.url_map.bind("localhost")
     filled = {re.sub(r"<(?:[^:>]+:)?([^>]+)>", lambda part: FILLED[part[1]], rule.rule) for rule in app.url_map.iter_rules()}
+    filled = {path for path in filled if not path.startswith("/edit")}
     return {path: set(adapter.allowed_methods(path)) for path in filled}
 
 

@@ -42,7 +42,7 @@ def history_page(
     """
     documents = [(resource, row[side]) for row in rows for side in ("document", "before") if row[side]]
     others = {(resource.name, row["merged_into"]) for row in rows if "merged_into" in row}
-    reader = _reader(session, documents, {(resource.name, id), *others})
+    reader = reader_of(session, documents, {(resource.name, id), *others})
     called = reader.names.get((resource.name, id), id)
     return page(
         "history.html",
@@ -56,7 +56,7 @@ def history_page(
     )
 
 
-def _reader(session: Session, documents: Iterable[tuple[Resource, Content]], others: Iterable[tuple[str, str]]) -> Reader:
+def reader_of(session: Session, documents: Iterable[tuple[Resource, Content]], others: Iterable[tuple[str, str]]) -> Reader:
     """Return what a page knows of all that documents refer to, and of other records: deleted ones by their last names."""
     wanted = {*others}
     for resource, document in documents:
@@ -98,7 +98,7 @@ def changesets_page(session: Session, commits: Sequence[Committed], following: s
     address = here().joined({"kinds"})
     changes = changesets.first_changes(session, commits, COUNTED, NAMED)
     first = {commit: sorted(rows, key=_order)[:NAMED] for commit, rows in changes.items()}
-    reader = _reader(session, [], {(row.revision.kind, row.revision.id) for rows in first.values() for row in rows})
+    reader = reader_of(session, [], {(row.revision.kind, row.revision.id) for rows in first.values() for row in rows})
     form, given = of_changesets.form(address), dict(address.arguments)
     return page(
         "changesets.html",
@@ -178,7 +178,7 @@ def changeset_page(session: Session, commit: Committed, changes: Sequence[Change
     """Return the page of a changeset: each record with its differences in words."""
     rows = [_Told.of(commit, change) for change in changes]
     documents = [(row.resource, side) for row in rows if row.is_compared for side in row.sides if side]
-    reader = _reader(session, documents, {one for row in rows for one in row.others})
+    reader = reader_of(session, documents, {one for row in rows for one in row.others})
     more = [("since", str(changes[-1].revision.version)), ("as_of", str(commit.last_version)), ("history", "true")]
     return page(
         "changeset.html",

@@ -1,0 +1,51 @@
+"""Proposals at the desk: what each would change, and the buttons that publish or refuse it."""
+
+from flask import Response, request
+
+from api.endpoints.edit.desk import DeskView, ask, own_key, page, see, told
+from api.web.keys import PUBLISH
+
+
+class Proposals(DeskView):
+    """All proposals, the newest first."""
+
+    def get(self) -> Response:
+        """List them."""
+        state = request.args.get("state", "open")
+        found = ask("GET", f"/proposals?limit=100{f'&state={state}' if state else ''}").require()
+        return page("proposals.html", title="Proposals", **found, state=state)
+
+
+class OneProposal(DeskView):
+    """A proposal, to look at and to decide on."""
+
+    def get(self, id: str) -> Response:
+        """Show what it would change today, and what prevents it."""
+        return shown(id)
+
+    def post(self, id: str) -> Response:
+        """Publish it, or refuse it with a reason."""
+        if request.form.get("_action") == "publish":
+            reply = ask("POST", f"/proposals/{id}/publish")
+        else:
+            reply = ask("POST", f"/proposals/{id}/refuse", {"reason": request.form.get("reason", "").strip()})
+        if reply.problem:
+            return shown(id, reply.body["detail"], reply.status)
+        return see(f"/edit/proposals/{id}")
+
+
+def shown(id: str, fault: str = "", status: int = 200) -> Response:
+    """Return the page of a proposal; ``fault`` says why the decision was not carried out."""
+    reply = ask("GET", f"/proposals/{id}").require()
+    may_publish = own_key().allows(PUBLISH)
+    is_own = reply["data"]["author"] == own_key().name
+    return page(
+        "proposal.html",
+        status,
+        title=f"Proposal {id}",
+        **reply,
+        told=told(reply["changes"]),
+        fault=fault,
+        may_publish=may_publish,
+        is_own=is_own,
+    )

@@ -1,0 +1,114 @@
+"""The desk in a browser without JavaScript: every form, by keyboard; and axe finds nothing in any of its pages."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from api.resources import RESOURCES
+from api.web import keys
+from tests.support.applications import serving
+from tests.support.browser import Scheme, Visit, served, visiting
+from tests.support.databases import Store, template
+from tests.support.lengths import Sample
+
+FORMS = [f"/edit/{noun.name}{rest}" for noun in RESOURCES for rest in ("", "/new")]
+PAGES = ("/edit", "/edit/imports", "/edit/proposals", "/edit/initiatives/los-angeles-ca-myla311", "/edit/changesets/1", *FORMS)
+SCOPES = {"editor": ("write", "propose"), "intern": ("propose",), "chief": ("publish", "write")}
+# The narrowest look in the dark, and the widest in the light.
+LOOKS: dict[int, Scheme] = {320: "dark", 1280: "light"}
+
+
+@pytest.fixture(scope="module")
+def desk(sqlite_store: Store) -> Iterator[tuple[str, dict[str, str]]]:
+    """The address of an application, and the secrets of keys."""
+    with serving(sqlite_store.copy(template(sqlite_store))) as app, served(app) as address:
+        with app.extensions["database"].writing() as session:
+            secrets = {name: keys.issue(session, name, scopes) for name, scopes in SCOPES.items()}
+        yield address, secrets
+
+
+@contextmanager
+def signed_in(browser: Browser, desk: tuple[str, dict[str, str]], name: str, *, javascript: bool = False) -> Iterator[Visit]:
+    """Sign in by keyboard."""
+    address, secrets = desk
+    with visiting(browser, f"{address}/edit", javascript=javascript) as visit:
+        visit.page.get_by_label("Key").fill(secrets[name])
+        visit.page.keyboard.press("Enter")
+        visit.page.get_by_role("heading", name="Desk").wait_for()
+        yield visit
+
+
+def press(page: Page, name: str) -> None:
+    """Press a button by keyboard."""
+    button = page.get_by_role("button", name=name, exact=True)
+    button.focus()
+    page.keyboard.press("Enter")
+
+
+@pytest.mark.parametrize("width", LOOKS)
+def test_each_page(browser: Browser, desk: tuple[str, dict[str, str]], sample: Sample, width: int) -> None:
+    """Axe finds nothing, and nothing sticks out."""
+    with signed_in(browser, desk, "editor", javascript=True) as visit:
+        visit.look(width, LOOKS[width])
+        found = {}
+        for path in sample(PAGES, 4):
+            visit.page.goto(f"{desk[0]}{path}")
+            found[path] = visit.sticking_out() + visit.violations()
+        assert {path: lines for path, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize("noun", [noun.name for noun in RESOURCES])
+def test_each_form(browser: Browser, desk: tuple[str, dict[str, str]], sample: Sample, noun: str) -> None:
+    """A record of each noun is found, its form is sent as it is, and it is saved."""
+    if noun not in sample([noun.name for noun in RESOURCES], 8):
+        return
+    with signed_in(browser, desk, "editor") as visit:
+        page = visit.page
+        page.goto(f"{desk[0]}/edit/{noun}")
+        page.get_by_role("main").get_by_role("listitem").get_by_role("link").last.click()
+        assert page.get_by_role("heading", level=1).inner_text().startswith("Change ")
+        press(page, "Save")
+        assert page.get_by_role("status").inner_text() == "Saved."
+
+
+def test_one_edition_by_two_keys(browser: Browser, desk: tuple[str, dict[str, str]], tmp_path: Path) -> None:
+    """One uploads a sheet with a fault, mends it, and another publishes it and takes it back, without a mouse."""
+    sheet = tmp_path / "cities.csv"
+    with signed_in(browser, desk, "intern") as visit:
+        page = visit.page
+        for text, ends in (("City\nGotham\n", "alert"), ('City\n"Gotham, N.J."\n', "status")):
+            sheet.write_text(text)
+            page.goto(f"{desk[0]}/edit/imports")
+            page.get_by_label("File").set_input_files(sheet)
+            page.get_by_label("What its rows are").select_option("cities")
+            press(page, "Upload")
+            page.locator(f"[role={ends}]").first.wait_for()
+        assert "Gotham, NJ, US" in page.inner_text("main")
+        address = page.get_by_role("link", name="review the proposal").get_attribute("href")
+    with signed_in(browser, desk, "chief") as visit:
+        page = visit.page
+        page.goto(f"{desk[0]}{address}")
+        assert "gotham-nj" in page.inner_text("main")
+        press(page, "Publish")
+        page.get_by_role("link", name="The changeset").click()
+        page.get_by_role("heading", name="Changeset").wait_for()
+        press(page, "Revert this changeset")
+        page.get_by_text("Reverts changeset").wait_for()
+
+
+def test_two_editors_of_one_record(browser: Browser, desk: tuple[str, dict[str, str]]) -> None:
+    """Who saves second sees both values, and saves again."""
+    path = f"{desk[0]}/edit/cities/boston-ma"
+    with signed_in(browser, desk, "editor") as one, signed_in(browser, desk, "chief") as other:
+        for visit in (one, other):
+            visit.page.goto(path)
+        for visit, text in ((one, "First."), (other, "Second.")):
+            visit.page.get_by_label("Summary").fill(text)
+            press(visit.page, "Save")
+        table = other.page.get_by_role("alert").inner_text()
+        assert ("Second." in table, "First." in table) == (True, True)
+        press(other.page, "Save")
+        assert other.page.get_by_role("status").inner_text() == "Saved."
