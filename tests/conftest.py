@@ -62,14 +62,16 @@ COSTLY = {
 # The longest other tests. They start first, so that no process ends the run with one while the others idle.
 LONGEST = {"test_document_is_true", "test_documented_statuses_are_reached", "test_no_change_is_missed", "test_race"}
 # Rooms and files above the SQL: in `make test`, their tests run on SQLite, and in the long run on PostgreSQL too. What the others
-# of `editing`, `product` and `webhooks` claim depends on constraints, locks and the order of commits.
+# of `editing`, `product` and `webhooks` claim depends on constraints, locks and the order of commits. So does what some files of
+# the ledger and the query language claim, but on both databases alike.
 ABOVE = (
     *(f"tests/{room}/" for room in ("cli", "clients", "docs", "endpoints", "schema", "server", "web")),
     *(
         f"tests/editing/test_{name}.py"
-        for name in ("audit", "citing", "credits", "datasets", "downloads", "files", "inputs", "outdated_files")
+        for name in ("audit", "bases", "citing", "credits", "datasets", "downloads", "files", "inputs", "outdated_files")
     ),
-    *(f"tests/editing/test_{name}.py" for name in ("partial_files", "sheets", "sourced", "transfer")),
+    *(f"tests/editing/test_{name}.py" for name in ("moves", "partial_files", "reverts", "sheets", "sourced", "transfer")),
+    *("tests/ledger/test_publish.py", "tests/ledger/index/test_bitmaps.py", "tests/query/test_dates.py"),
     *(f"tests/product/test_{name}.py" for name in ("contract", "parts", "sync")),
     *(f"tests/webhooks/test_{name}.py" for name in ("delivery", "kinds", "messages", "rotation")),
 )

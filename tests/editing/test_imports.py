@@ -285,6 +285,7 @@ def test_the_turn_ends_with_its_holder(database: Database) -> None:
 
 
 @pytest.mark.parametrize("store", ["postgresql"], indirect=True)
+@pytest.mark.slow
 def test_a_role_that_may_not_rehearse_learns_which_privilege_it_lacks(database: Database, tmp_path: Path) -> None:
     """The rehearsal of a large import needs temporary tables; the control: the role that has the privilege imports."""
     weak, name = Database(without_temporary_tables(database)), database.settings.sqlalchemy_url.database

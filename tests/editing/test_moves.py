@@ -67,6 +67,7 @@ def test_a_renamed_record_keeps_all_references(editor: FlaskClient, resource: An
     assert (editor.get(f"/{resource.name}/{old}").status_code, editor.get(f"/{resource.name}/{new}").status_code) == (200, 410)
 
 
+@SQLITE_FIRST
 def test_a_merge_moves_what_both_have_once(editor: FlaskClient, database: Database) -> None:
     """References of two records become those of one; what then would be there twice stays once, with its citations."""
     before = everything(editor)

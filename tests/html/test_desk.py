@@ -12,7 +12,7 @@ from api.web import keys
 from tests.support.applications import serving
 from tests.support.browser import Scheme, Visit, served, visiting
 from tests.support.databases import Store, template
-from tests.support.lengths import Sample
+from tests.support.lengths import Sample, few
 
 FORMS = [f"/edit/{noun.name}{rest}" for noun in RESOURCES for rest in ("", "/new")]
 PAGES = ("/edit", "/edit/imports", "/edit/proposals", "/edit/initiatives/los-angeles-ca-myla311", "/edit/changesets/1", *FORMS)
@@ -48,23 +48,21 @@ def press(page: Page, name: str) -> None:
     page.keyboard.press("Enter")
 
 
-@pytest.mark.parametrize("width", LOOKS)
+@pytest.mark.parametrize("width", few(LOOKS, 320))
 def test_each_page(browser: Browser, desk: tuple[str, dict[str, str]], sample: Sample, width: int) -> None:
     """Axe finds nothing, and nothing sticks out."""
     with signed_in(browser, desk, "editor", javascript=True) as visit:
         visit.look(width, LOOKS[width])
         found = {}
-        for path in sample(PAGES, 4):
+        for path in sample(PAGES, 3):
             visit.page.goto(f"{desk[0]}{path}")
             found[path] = visit.sticking_out() + visit.violations()
         assert {path: lines for path, lines in found.items() if lines} == {}
 
 
-@pytest.mark.parametrize("noun", [noun.name for noun in RESOURCES])
-def test_each_form(browser: Browser, desk: tuple[str, dict[str, str]], sample: Sample, noun: str) -> None:
+@pytest.mark.parametrize("noun", few([noun.name for noun in RESOURCES], "initiatives"))
+def test_each_form(browser: Browser, desk: tuple[str, dict[str, str]], noun: str) -> None:
     """A record of each noun is found, its form is sent as it is, and it is saved."""
-    if noun not in sample([noun.name for noun in RESOURCES], 8):
-        return
     with signed_in(browser, desk, "editor") as visit:
         page = visit.page
         page.goto(f"{desk[0]}/edit/{noun}")
@@ -99,6 +97,7 @@ def test_one_edition_by_two_keys(browser: Browser, desk: tuple[str, dict[str, st
         page.get_by_text("Reverts changeset").wait_for()
 
 
+@pytest.mark.slow
 def test_two_editors_of_one_record(browser: Browser, desk: tuple[str, dict[str, str]]) -> None:
     """Who saves second sees both values, and saves again."""
     path = f"{desk[0]}/edit/cities/boston-ma"

@@ -215,7 +215,7 @@ def length(store: Store, revision: str) -> int:
     return len(ran)
 
 
-@SQLITE_FIRST
+@pytest.mark.slow
 @from_earlier
 def test_an_interrupted_upgrade_leaves_no_trace(store: Store, expected: list[Document], revision: str) -> None:
     """Wherever an upgrade stops, schema and rows are as they were before, and the next one succeeds."""

@@ -10,7 +10,7 @@ import pytest
 SHORT, LONG = "short", "long"
 Case = TypeVar("Case")
 # A slow machine is no fault of the code.
-hypothesis.settings.register_profile(SHORT, deadline=None, max_examples=35)
+hypothesis.settings.register_profile(SHORT, deadline=None, max_examples=25)
 hypothesis.settings.register_profile(LONG, deadline=None, max_examples=100)
 
 
@@ -20,8 +20,8 @@ def is_long() -> bool:
 
 
 def examples(number: int) -> int:
-    """Return how many examples of a property to try: all of them in the long run, otherwise a third."""
-    return number if is_long() else -(-number // 3)
+    """Return how many examples of a property to try: all of them in the long run, otherwise a quarter."""
+    return number if is_long() else -(-number // 4)
 
 
 class Sample(Protocol):
