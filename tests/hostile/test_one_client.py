@@ -169,6 +169,7 @@ def test_silent_connections_without_the_gateway(settings: Settings, stack: ExitS
     assert guest.failed
 
 
+@pytest.mark.slow
 @BEFORE_SQL
 def test_connections_in_use_are_kept(settings: Settings, stack: ExitStack) -> None:
     """A connection with a request in flight is not idle, however long it waits; after its answer it is."""

@@ -207,6 +207,7 @@ def test_links_below_a_path(store: Store) -> None:
                 assert (path, href, answer.status_code) == (path, href, 200)
 
 
+@pytest.mark.slow
 @ON_SQLITE
 def test_the_past_is_a_page(store: Store) -> None:
     """Records are pages as they were at every version, also in the shape of a former release, and called as they were then."""

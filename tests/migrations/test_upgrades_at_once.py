@@ -64,6 +64,7 @@ def upgrade_at_once(settings: Settings, scripts: Path) -> list[tuple[int, str]]:
     return [(process.returncode, output) for process, output in zip(processes, outputs, strict=True)]
 
 
+@pytest.mark.slow
 @SQLITE_FIRST
 @pytest.mark.parametrize("revision", [late("base"), REVISIONS[-2]])
 def test_upgrades_at_once(store: Store, revision: str) -> None:

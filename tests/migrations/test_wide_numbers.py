@@ -43,6 +43,7 @@ def test_an_upgrade_widens_numbers(store: Store) -> None:
         assert paragraph(database) == GREAT
 
 
+@pytest.mark.slow
 def test_a_downgrade_loses_no_number(store: Store) -> None:
     """A downgrade is refused while a number needs more than 32 bits; SQLite has room for it at both revisions."""
     settings = store.copy(template(store, WIDE))

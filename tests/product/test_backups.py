@@ -183,6 +183,7 @@ def lose(server: Watched, copy: PythonCopy, file: Path) -> Drill:
     return Drill(server, followers, said)
 
 
+@pytest.mark.slow
 @SQLITE_FIRST
 def test_a_restore_beside_readers(settings: Settings, tmp_path: Path) -> None:
     """A restore under a running server: its readers go on, and those who saw lost versions are told, before and after a write.

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import psycopg
+import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -37,6 +38,7 @@ def create(client: FlaskClient) -> TestResponse:
     return client.post("/cities", json=city("once-zz"), headers={"Idempotency-Key": "once"})
 
 
+@pytest.mark.slow
 def test_a_write_that_no_standby_has(own_pair: Pair) -> None:
     """A commit whose wait for a standby was cancelled is a 503, and so is its repetition until a standby has it.
 
