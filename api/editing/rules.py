@@ -137,20 +137,20 @@ def _check_tree(rules: Rules, resource: Resource, refused: Refused) -> None:
             _refuse_circle(changed, circle, resource, refused)
 
 
-def _ancestors(session: Session, resource: Resource, ids: Iterable[str]) -> dict[str, str | None]:
-    """Return the parents of records, of their parents, and so on."""
+def _ancestors(session: Session, resource: Resource, ids: Iterable[str]) -> dict[str, str]:
+    """Return the parents of those records that have one, of their parents, and so on."""
     column = resource.fields[resource.tree].column
 
     def build(ids: Among) -> Any:
-        return select(resource.model.id, column).where(ids.condition(resource.model.id))
+        return select(resource.model.id, column).where(ids.condition(resource.model.id), column.is_not(None))
 
-    above: dict[str, str | None] = {}
+    above: dict[str, str] = {}
     level = {*ids}
     while level:
         for chunk in chunks(level):
             rows = statements.of_ids(session, ("parents", resource.name), chunk, build)
             above |= dict(rows)
-        level = {parent for id in level if (parent := above.get(id)) is not None and parent not in above}
+        level = {above[id] for id in level if id in above} - above.keys()
     return above
 
 
