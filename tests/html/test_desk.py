@@ -68,7 +68,8 @@ def test_each_form(browser: Browser, desk: tuple[str, dict[str, str]], noun: str
         page.goto(f"{desk[0]}/edit/{noun}")
         page.get_by_role("main").get_by_role("listitem").get_by_role("link").last.click()
         assert page.get_by_role("heading", level=1).inner_text().startswith("Change ")
-        press(page, "Save")
+        page.get_by_label("Why").focus()
+        page.keyboard.press("Enter")
         assert page.get_by_role("status").inner_text() == "Saved."
 
 
