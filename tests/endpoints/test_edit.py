@@ -318,6 +318,15 @@ def test_proposals(app: Flask) -> None:
     assert path.rpartition("/")[2] in chief.page("/edit/proposals?state=refused")
 
 
+def test_enter_publishes_nothing(app: Flask) -> None:
+    """The Enter key in the reason for a refusal presses the first button of its form, so that is not the one that publishes."""
+    chief = Desk(app.test_client(), issue(app, "chief", "write", "publish"))
+    answer = chief.send("/edit/cities/boston-ma", "propose", summary="By the sea.")
+    html = chief.page(answer.headers["Location"].removeprefix("http://localhost"))
+    (form,) = [form for form in html.split("<form")[1:] if 'name="reason"' in form]
+    assert re.findall('name="_action" value="([a-z]+)"', form) == ["refuse"]
+
+
 def upload(desk: Desk, name: str, content: bytes, **given: str) -> tuple[int, str]:
     """Send a file; returns the status and the page."""
     form = desk.form("/edit/imports") | given | {"file": (io.BytesIO(content), name)}
