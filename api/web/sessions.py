@@ -53,8 +53,14 @@ def require_own_form() -> None:
     """Raise a 403 unless a form comes from a page of this session and of this address."""
     origin = request.headers.get("Origin")
     is_ours = origin in {None, f"{request.scheme}://{request.host}"} or f"{base_url()}/".startswith(f"{origin}/")
-    expected = form_token(request.cookies.get(COOKIE, ""))
-    if not (is_ours and hmac.compare_digest(request.form.get(FIELD, "").encode(errors="replace"), expected.encode())):
+    cookie = request.cookies.get(COOKIE, "")
+    expected = form_token(cookie)
+    # Everybody can compute the token that belongs to no cookie.
+    if not (
+        TOKEN.fullmatch(cookie)
+        and is_ours
+        and hmac.compare_digest(request.form.get(FIELD, "").encode(errors="replace"), expected.encode())
+    ):
         detail = (
             "This form is from another session or another site: open the page again, and send it from there. The browser must "
             "keep cookies, and the address must begin with `https`."
@@ -81,7 +87,8 @@ def begin(key: ApiKey, now: dt.datetime, response: Response) -> Response:
     token = _new_token()
     row = DeskSession(token_sha256=_sha256(token), key=key.name, secret_sha256=key.secret_sha256, expires_at=now + LONGEST)
     with writable().writing() as session:
-        session.execute(delete(DeskSession).where(DeskSession.expires_at <= now))
+        known = DeskSession.token_sha256 == _sha256(request.cookies.get(COOKIE, ""))
+        session.execute(delete(DeskSession).where((DeskSession.expires_at <= now) | known))
         session.add(row)
     return keep(token, response)
 
@@ -109,8 +116,11 @@ def keep(token: str, response: Response) -> Response:
 
 
 def is_loopback() -> bool:
-    """Tell whether a browser on this machine asks without TLS: it would not send a cookie that is for TLS alone."""
-    address = urlsplit(f"{request.scheme}://{request.host}")
+    """Tell whether a browser on this machine asks without TLS: it would not send a cookie that is for TLS alone.
+
+    A proxy on this machine may name itself as the host; then `PUBLIC_URL` is what the browser asks.
+    """
+    address = urlsplit(base_url())
     return address.scheme == "http" and address.hostname in LOOPBACK
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from api.db.database import Database
 from api.resources import RESOURCES
 from api.settings import Settings
-from api.web import keys
+from api.web import keys, sessions
 from tests.support.answers import read
 from tests.support.applications import serving
 from tests.support.databases import ON_SQLITE, head
@@ -151,6 +151,15 @@ def test_a_known_token_is_worth_nothing(app: Flask) -> None:
     assert desk.cookie != before
 
 
+def test_signing_in_again(editor: Desk, app: Flask) -> None:
+    """Whoever signs in again, in another window, ends the session before."""
+    form, before = editor.form("/edit"), editor.cookie
+    answer = editor.client.post("/edit/sign-in", data=form | {"key": issue(app, "other", "write")}, headers=HTML)
+    assert answer.status_code == 303
+    editor.client.set_cookie("desk", before, path="/edit")
+    assert editor.client.get("/edit", headers=HTML).status_code == 303
+
+
 def test_secrets_are_not_stored(editor: Desk) -> None:
     """The database has neither the token nor the secret of the key."""
     with editor.client.application.extensions["database"].reading() as session:
@@ -170,6 +179,9 @@ def test_forms_of_others(editor: Desk, app: Flask) -> None:
     assert read(app.test_client(), "/cities/boston-ma")["data"]["summary"] is None
     answer = editor.client.post("/edit/cities/boston-ma", data=form, headers=HTML | {"Origin": "http://localhost"})
     assert answer.status_code == 303
+    # Without a cookie, everybody can compute the token.
+    known = {"key": issue(app, "evil", "write"), "token": sessions.form_token("")}
+    assert app.test_client().post("/edit/sign-in", data=known, headers=HTML).status_code == 403
     for path in ("/edit/sign-in", "/edit/sign-out", "/edit/cities/new", "/edit/imports"):
         assert editor.client.post(path, data={"key": "x"}, headers=HTML).status_code == 403
 
@@ -377,6 +389,9 @@ def test_below_a_path(settings: Settings) -> None:
         answer = desk.client.get("/edit/sign-in", headers=HTML, base_url="https://example.org")
         assert "Path=/api/edit" in answer.headers["Set-Cookie"]
         assert 'action="/api/edit/sign-in"' in answer.get_data(as_text=True)
+        # A proxy that passes neither the host nor the scheme.
+        answer = desk.client.get("/edit/sign-in", headers=HTML, base_url="http://127.0.0.1:8000")
+        assert "Secure" in answer.headers["Set-Cookie"]
 
 
 def test_nouns_are_on_the_desk(editor: Desk) -> None:
