@@ -5,6 +5,7 @@ is one input with a line for each.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -177,7 +178,10 @@ def _number(text: str) -> Any:
         return text
     if not number.is_finite():
         return text
-    return int(number) if number == number.to_integral_value() and abs(number.adjusted()) < 20 else float(number)  # noqa: PLR2004 - digits
+    if number == number.to_integral_value() and abs(number.adjusted()) < 20:  # noqa: PLR2004 - digits
+        return int(number)
+    # JSON has no number that is too large for a float.
+    return float(number) if math.isfinite(float(number)) else text
 
 
 # --- forms
@@ -194,8 +198,11 @@ def sections(resource: Resource, texts: Texts, errors: Mapping[str, Sequence[str
 def _section(member: str, spec: Any, texts: Texts, errors: Mapping[str, Sequence[str]], *, more: bool) -> Section:
     label, hint = _label(member), _hint(spec)
     if (below := _items(spec)) is not None:
-        last = max((row for row in _rows(texts, member) if more or _is_filled(texts, f"{member}-{row}-")), default=-1)
-        rows = [_controls(below, f"{member}-{number}-", texts, errors) for number in range(last + 1 + BLANK_ROWS)]
+        filled = [row for row in _rows(texts, member) if more or _is_filled(texts, f"{member}-{row}-")]
+        last = max(filled, default=-1)
+        # Whoever makes a form by hand can number a row as they like.
+        numbers = sorted({*range(min(last + 1, MAX_ITEMS) + BLANK_ROWS), *filled})
+        rows = [_controls(below, f"{member}-{number}-", texts, errors) for number in numbers]
         return Section(member, label, hint, rows, is_list=True, errors=errors.get(member, ()))
     if isinstance(spec, Object):
         rows = [_controls(spec.schema.fields, f"{member}-", texts, errors)]

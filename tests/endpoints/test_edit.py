@@ -74,7 +74,9 @@ def test_the_cookie_is_for_tls(app: Flask) -> None:
     assert ["Secure" in answer.headers["Set-Cookie"] for answer in answers] == [True, True, False]
 
 
-@pytest.mark.parametrize("where", ["//evil.example", "https://evil.example/edit", "/editor", "/cities", "/edit\\..", ""])
+@pytest.mark.parametrize(
+    "where", ["//evil.example", "https://evil.example/edit", "/editor", "/cities", "/edit\\..", "", "/edit/\r\nX: y"]
+)
 def test_it_leads_to_itself_alone(app: Flask, where: str) -> None:
     """After one has signed in, a link cannot lead elsewhere."""
     answer = Desk(app.test_client()).send("/edit/sign-in", key=issue(app, "editor", "write"), next=where)
@@ -262,6 +264,23 @@ def test_two_editors(editor: Desk, app: Flask) -> None:
     assert read(app.test_client(), "/cities/boston-ma")["data"]["summary"] == "Second."
     summaries = [row["document"]["summary"] for row in read(app.test_client(), "/cities/boston-ma/history")["data"]]
     assert {"First.", "Second."} <= set(summaries)
+
+
+def test_odd_texts(editor: Desk) -> None:
+    """What no page of the desk sends is refused as by the API, and nothing is saved that was not."""
+    path = "/edit/cities/boston-ma"
+    for action in ("save", "propose", "delete"):
+        assert editor.send(path, action, page=path, _version="a\r\nX: y").status_code == 412
+    # Without an id in the form, that of the address is meant.
+    assert editor.send(path, "save", id="").headers["Location"] == f"http://localhost{path}?saved=yes"
+    # A question mark within an id begins no query: with this one, nothing would be saved, and the page would say that it was.
+    for odd in ("%3Fdry_run=true", "%253Fdry_run=true", "%2523"):
+        assert editor.client.get(f"{path}{odd}", headers=HTML).status_code == 404
+        assert editor.send(f"{path}{odd}", "save", page=path, summary="Dry.").status_code in {400, 404, 412, 422}
+    assert editor.client.get("/edit/proposals/pr-0%3Fa", headers=HTML).status_code == 404
+    assert editor.client.get("/edit/proposals?state=open%26limit=1", headers=HTML).status_code == 400
+    html = editor.send("/edit/changesets/1", page="/edit", import_id="a&message=b").get_data(as_text=True)
+    assert "a&amp;message=b" in html
 
 
 def test_more_rows(editor: Desk) -> None:

@@ -27,7 +27,7 @@ def test_records_come_back(client: FlaskClient, resource: Resource) -> None:
 
 @pytest.mark.parametrize(
     ("text", "read"),
-    [("", None), ("12", 12), ("1.5", 1.5), ("-3", -3), ("1e3", 1000), ("twelve", "twelve"), ("NaN", "NaN"), ("1" * 400, float("1" * 300) * 0 or None)],
+    [("", None), ("12", 12), ("1.5", 1.5), ("-3", -3), ("1e3", 1000), ("twelve", "twelve"), ("NaN", "NaN"), ("1e999", "1e999"), ("1" * 400, float("1" * 300) * 0 or None)],
 )  # fmt: skip
 def test_numbers(text: str, read: object) -> None:
     """A number is read; any other text stays as it is, so that the API can say what is wrong with it."""
@@ -54,6 +54,17 @@ def test_rows() -> None:
         if section.name == "metrics"
     }
     assert rows == {False: 2 + forms.BLANK_ROWS, True: 5 + forms.BLANK_ROWS}
+
+
+def test_numbers_of_rows() -> None:
+    """A row with any number is shown, without thousands of rows before it."""
+    (metrics,) = [
+        section
+        for section in forms.sections(BY_NAME["initiatives"], {"metrics-9999-name": "A"}, {}, more=False)
+        if section.name == "metrics"
+    ]
+    assert len(metrics.rows) == forms.MAX_ITEMS + forms.BLANK_ROWS + 1
+    assert metrics.rows[-1][0].name.startswith("metrics-9999-")
 
 
 def test_every_member_has_an_input() -> None:

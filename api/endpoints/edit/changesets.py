@@ -3,6 +3,7 @@
 from flask import Response, request
 
 from api.endpoints.edit.desk import DeskView, ask, page, see
+from api.html.addresses import Address
 from api.web.calls import call
 
 
@@ -16,7 +17,8 @@ class OneChangeset(DeskView):
     def post(self, version: int) -> Response:
         """Revert it, or its whole import; if later changes prevent that, say which."""
         import_id = request.form.get("import_id", "")
-        reply = ask("POST", f"/changesets/{version}/revert{f'?import_id={import_id}' if import_id else ''}")
+        arguments = [("import_id", import_id)] if import_id else []
+        reply = ask("POST", str(Address(f"/changesets/{version}/revert", arguments)))
         if reply.problem:
             return shown(version, reply.body["detail"], reply.body.get("errors", ()), reply.status)
         return see(f"/edit/changesets/{reply.body['meta']['commit']}")

@@ -7,6 +7,7 @@ from flask.views import MethodView
 
 from api.endpoints.edit.desk import DeskView, ask, own_key, page, see
 from api.errors import ProblemError
+from api.html.addresses import Address
 from api.resources import RESOURCES
 from api.web import auth, sessions
 
@@ -43,7 +44,7 @@ class Home(DeskView):
 
     def get(self) -> Response:
         """Show what one can do, and one's own recent commits."""
-        own = ask("GET", f"/changesets?author={own_key().name}&limit=10").require()["data"]
+        own = ask("GET", str(Address("/changesets", [("author", own_key().name), ("limit", "10")]))).require()["data"]
         return page("home.html", title="Desk", resources=RESOURCES, changesets=own)
 
 
@@ -59,4 +60,6 @@ def sign_in_page(fault: str) -> Response:
 def after() -> str:
     """Return the page of the desk to go to afterwards: no other site, whatever a link says."""
     wanted = request.values.get("next", "")
-    return wanted if wanted == "/edit" or wanted.startswith(("/edit/", "/edit?")) else "/edit"
+    # A header has no line feeds.
+    is_own = wanted.isprintable() and wanted.startswith(("/edit/", "/edit?"))
+    return wanted if is_own else "/edit"

@@ -1,8 +1,11 @@
 """Proposals at the desk: what each would change, and the buttons that publish or refuse it."""
 
+from urllib.parse import quote
+
 from flask import Response, request
 
 from api.endpoints.edit.desk import DeskView, ask, own_key, page, see, told
+from api.html.addresses import Address
 from api.web.keys import PUBLISH
 
 
@@ -12,7 +15,7 @@ class Proposals(DeskView):
     def get(self) -> Response:
         """List them."""
         state = request.args.get("state", "open")
-        found = ask("GET", f"/proposals?limit=100{f'&state={state}' if state else ''}").require()
+        found = ask("GET", str(Address("/proposals", [("limit", "100"), *([("state", state)] if state else [])]))).require()
         return page("proposals.html", title="Proposals", **found, state=state)
 
 
@@ -26,17 +29,22 @@ class OneProposal(DeskView):
     def post(self, id: str) -> Response:
         """Publish it, or refuse it with a reason."""
         if request.form.get("_action") == "publish":
-            reply = ask("POST", f"/proposals/{id}/publish")
+            reply = ask("POST", f"{path_of(id)}/publish")
         else:
-            reply = ask("POST", f"/proposals/{id}/refuse", {"reason": request.form.get("reason", "").strip()})
+            reply = ask("POST", f"{path_of(id)}/refuse", {"reason": request.form.get("reason", "").strip()})
         if reply.problem:
             return shown(id, reply.body["detail"], reply.status)
         return see(f"/edit/proposals/{id}")
 
 
+def path_of(id: str) -> str:
+    """Return the path of a proposal in the API. An id in an address may have any character, such as a question mark."""
+    return f"/proposals/{quote(id, safe='')}"
+
+
 def shown(id: str, fault: str = "", status: int = 200) -> Response:
     """Return the page of a proposal; ``fault`` says why the decision was not carried out."""
-    reply = ask("GET", f"/proposals/{id}").require()
+    reply = ask("GET", path_of(id)).require()
     may_publish = own_key().allows(PUBLISH)
     is_own = reply["data"]["author"] == own_key().name
     return page(

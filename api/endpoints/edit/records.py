@@ -52,7 +52,7 @@ class ExistingRecord(DeskView):
     def get(self, noun: str, id: str) -> Response:
         """Show the record as it is."""
         resource = noun_of(noun)
-        reply = call(None, "GET", f"/{noun}/{id}")
+        reply = call(None, "GET", Draft(resource, id, {}).path)
         if reply.status == HTTPStatus.PERMANENT_REDIRECT:
             return see(f"/edit/{noun}/{reply.location.rpartition('/')[2]}")
         texts = forms.texts_of(resource, reply.require()["data"])
@@ -80,6 +80,16 @@ class Draft:
         """The name of the noun."""
         return self.resource.name
 
+    @property
+    def tag(self) -> str:
+        """The entity tag of the version that the form began with. Tags have no spaces, and headers no line feeds."""
+        return f'"{"".join(self.texts.get(VERSION, "").split())}"'
+
+    @property
+    def path(self) -> str:
+        """The path of the record in the API. An id in an address may have any character, such as a question mark."""
+        return f"/{self.noun}/{quote(self.id or '', safe='')}"
+
     def send(self) -> Response:
         """Do what the button says."""
         actions = {"save": self._save, "propose": self._propose, "delete": self._delete}
@@ -87,25 +97,25 @@ class Draft:
 
     def _save(self) -> Response:
         known = forms.entered(self.resource, self.texts)
-        path = f"/{self.noun}/{self.id}" if self.id else f"/{self.noun}"
-        headers = {"If_Match": f'"{self.texts.get(VERSION, "")}"'} if self.id else {}
+        path = self.path if self.id else f"/{self.noun}"
+        headers = {"If_Match": self.tag} if self.id else {}
         reply = ask("PUT" if self.id else "POST", self._with_message(path), known.document, **headers)
         if reply.problem:
             return self._refused(reply, known)
-        return see(str(Address(f"/edit/{self.noun}/{known.document['id']}", [("saved", "yes")])))
+        return see(str(Address(f"/edit/{self.noun}/{self.id or known.document['id']}", [("saved", "yes")])))
 
     def _propose(self) -> Response:
         known = forms.entered(self.resource, self.texts)
         operation = {"op": "put", "kind": self.noun, "id": self.id or known.document.get("id"), "document": known.document}
         if self.id:
-            operation["if_match"] = f'"{self.texts.get(VERSION, "")}"'
+            operation["if_match"] = self.tag
         reply = ask("POST", self._with_message("/proposals"), {"operations": [operation]})
         if reply.problem:
             return self._refused(reply, known, "/operations/0/document")
         return see(f"/edit/proposals/{reply.body['data']['id']}")
 
     def _delete(self) -> Response:
-        reply = ask("DELETE", self._with_message(f"/{self.noun}/{self.id}"), If_Match=f'"{self.texts.get(VERSION, "")}"')
+        reply = ask("DELETE", self._with_message(self.path), If_Match=self.tag)
         if reply.problem:
             return self._refused(reply, forms.entered(self.resource, self.texts))
         return see(str(Address(f"/edit/{self.noun}", [("deleted", self.id or "")])))
@@ -122,7 +132,7 @@ class Draft:
         self.fault = "" if self.errors else reply.body["detail"]
         if reply.problem == "precondition-failed":
             self.errors.clear()
-            self.current = call(None, "GET", f"/{self.noun}/{self.id}")
+            self.current = call(None, "GET", self.path)
             self.current.require()
         return self.page(reply.status)
 
@@ -161,7 +171,7 @@ class Draft:
         """Return the citations of the record by the members that they are about."""
         if self.id is None or self.noun == CITATIONS:
             return {}
-        path = f"/citations?subject_kind={self.noun}&subject_id={self.id}&limit={MAX_LIMIT}"
+        path = f"/citations?subject_kind={self.noun}&subject_id={quote(self.id, safe='')}&limit={MAX_LIMIT}"
         by_member = defaultdict(list)
         for row in call(None, "GET", path).require()["data"]:
             by_member[row["field"].split("/")[1]].append(row)
