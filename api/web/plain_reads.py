@@ -11,6 +11,8 @@ from api.web.watch import WatchedState
 READS = ("GET", "HEAD")
 # Answered without a look at the database.
 UNCACHED = frozenset({"/livez", "/readyz", "/metrics"})
+# The desk's pages are each for one person, so nobody waits for those of another.
+DESK = ("/edit/", "/edit.")
 # A version has at most 19 digits; the view refuses longer ones.
 MIN_VERSION = re.compile(r"(?:^|&)min_version=([0-9]{1,19})(?:&|$)")
 

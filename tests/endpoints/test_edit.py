@@ -266,6 +266,18 @@ def test_two_editors(editor: Desk, app: Flask) -> None:
     assert {"First.", "Second."} <= set(summaries)
 
 
+@pytest.mark.parametrize("action", ["save", "propose", "delete"])
+def test_a_record_that_is_gone(editor: Desk, action: str) -> None:
+    """Who changes a record that was deleted meanwhile is told so, and keeps what was entered."""
+    editor.send("/edit/cities/new", "save", id="gotham-nj", name="Gotham", state="NJ", country="US")
+    path = "/edit/cities/gotham-nj"
+    form = editor.form(path) | {"_action": action, "summary": "Dark."}
+    assert editor.send(path, "delete").status_code == 303
+    answer = editor.client.post(path, data=form, headers=HTML)
+    html = answer.get_data(as_text=True)
+    assert (answer.status_code, "was deleted" in html, "Dark." in html) == (410, True, True)
+
+
 def test_odd_texts(editor: Desk) -> None:
     """What no page of the desk sends is refused as by the API, and nothing is saved that was not."""
     path = "/edit/cities/boston-ma"

@@ -132,8 +132,13 @@ class Draft:
         self.fault = "" if self.errors else reply.body["detail"]
         if reply.problem == "precondition-failed":
             self.errors.clear()
-            self.current = call(None, "GET", self.path)
-            self.current.require()
+            now = call(None, "GET", self.path)
+            if now.problem:
+                # It was deleted meanwhile; what was entered stays in the form.
+                self.fault = now.body["detail"]
+                return self.page(now.status)
+            # It was merged into another record if there is no body.
+            self.fault, self.current = ("", now) if now.body else (reply.body["detail"], None)
         return self.page(reply.status)
 
     def page(self, status: int = HTTPStatus.OK) -> Response:
