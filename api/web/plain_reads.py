@@ -9,10 +9,8 @@ from api.web.negotiation import preferred_coding, preferred_types
 from api.web.watch import WatchedState
 
 READS = ("GET", "HEAD")
-# Answered without a look at the database.
-UNCACHED = frozenset({"/livez", "/readyz", "/metrics"})
-# The desk's pages are each for one person, so nobody waits for those of another.
-DESK = ("/edit/", "/edit.")
+# Answered without a look at the database, or for one person alone: nobody waits for another one's page of the desk.
+UNCACHED, DESK = frozenset({"/livez", "/readyz", "/metrics", "/edit"}), ("/edit/", "/edit.")
 # A version has at most 19 digits; the view refuses longer ones.
 MIN_VERSION = re.compile(r"(?:^|&)min_version=([0-9]{1,19})(?:&|$)")
 
@@ -65,11 +63,11 @@ def read_of(environ: Environ) -> PlainRead | None:
 def plain_read(method: str, scheme: str, path: tuple[str, str], query: str, headers: Mapping[str, str]) -> PlainRead | None:
     """Return what a request asks for if it is a plain read, which neither waits for changes nor asks for the health; else None.
 
-    ``path`` has two parts, as in PEP 3333; ``headers`` have small letters. Without a `Host`, HTTP/1.0 gets an answer and
+    The desk has none. ``path`` has two parts, as in PEP 3333; ``headers`` have small letters. Without a `Host`, HTTP/1.0 gets an answer and
     HTTP/1.1 a refusal, which is not made here.
     """
     get = headers.get
-    if not (host := get("host")) or method not in READS or "wait=" in query or path[1] in UNCACHED:
+    if not (host := get("host")) or method not in READS or "wait=" in query or path[1] in UNCACHED or path[1].startswith(DESK):
         return None
     if not UNPLAIN.isdisjoint(headers):
         return None

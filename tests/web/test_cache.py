@@ -191,6 +191,13 @@ def test_never_kept(routing_kept: tuple[FlaskClient, FlaskClient], path: str) ->
     assert [timing(kept.get(path, buffered=True)) for _ in range(2)] in (["miss", "miss"], ["", ""])
 
 
+@pytest.mark.parametrize("path", ["/edit", "/edit/sign-in", "/edit/cities/boston-ma.html", "/edit.json"])
+def test_the_desk_passes_by(cached: FlaskClient, path: str) -> None:
+    """No page of the desk is looked for in the cache, nor waited for while it is made for another one."""
+    assert timing(cached.get(path, headers={"Accept": "text/html"})) == ""
+    assert timing(cached.get("/cities")) != ""
+
+
 def test_own_writes_are_seen_at_once(cached: FlaskClient, kept: Flask, database: Database) -> None:
     """A process shows its own writes in its next answer, even if it rarely looks at the database."""
     kept.wsgi_app.watch.lag = 3600  # type: ignore[attr-defined]
