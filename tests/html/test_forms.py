@@ -5,7 +5,7 @@ import json
 import pytest
 from flask.testing import FlaskClient
 
-from api.editing.inputs import example_of, sendable
+from api.editing.inputs import MAX_ITEMS, example_of, sendable
 from api.html import forms
 from api.resources import BY_NAME, RESOURCES
 from api.schema.resource import Resource
@@ -63,7 +63,7 @@ def test_numbers_of_rows() -> None:
         for section in forms.sections(BY_NAME["initiatives"], {"metrics-9999-name": "A"}, {}, more=False)
         if section.name == "metrics"
     ]
-    assert len(metrics.rows) == forms.MAX_ITEMS + forms.BLANK_ROWS + 1
+    assert len(metrics.rows) == MAX_ITEMS + forms.BLANK_ROWS + 1
     assert metrics.rows[-1][0].name.startswith("metrics-9999-")
 
 
