@@ -10,6 +10,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from api.errors import ProblemError, ProblemName
 from api.web.auth import SIGNED_IN
+from api.web.exchanges import LATEST
 from api.web.keys import ApiKey
 from api.web.responses import JSON
 
@@ -48,7 +49,8 @@ def call(key: ApiKey | None, method: str, path: str, body: Any = None, *, media_
         data=data,
         content_type=media_type if data is not None else None,
     ).get_environ()
-    environ |= {"REMOTE_ADDR": request.remote_addr or "", SIGNED_IN: key}
+    # The page after a change shows what was changed, and the next change is of that version: a standby may not have it yet.
+    environ |= {"REMOTE_ADDR": request.remote_addr or "", SIGNED_IN: key, LATEST: bool(current_app.extensions["primary"])}
     pieces, status, answered = run_wsgi_app(current_app.wsgi_app, environ, buffered=True)
     text = b"".join(pieces)
     return Reply(int(status[:3]), json.loads(text) if text else None, answered.get("ETag", ""), answered.get("Location", ""))

@@ -16,7 +16,7 @@ from api.ledger import epochs, head, history
 from api.schema.fields import MAX_INTEGER
 from api.schema.operators import TYPES
 from api.schema.resource import Resource
-from api.web.exchanges import CACHED_AT
+from api.web.exchanges import CACHED_AT, LATEST
 from api.web.places import VERSION as FOR_VERSION
 from api.web.places import waiting
 from api.web.responses import no_store
@@ -75,7 +75,8 @@ def _recent_enough(min_version: int) -> Database:
     database: Database = current_app.extensions["database"]
     primary: Database | None = current_app.extensions["primary"]
     # Asked once: the next connection can lead to another standby.
-    is_there = "reads_primary" not in g and _has(database, min_version)
+    is_standby_enough = "reads_primary" not in g and not request.environ.get(LATEST)
+    is_there = is_standby_enough and _has(database, min_version)
     if primary and not is_there:
         database = primary
         # The standby is in another state, so an answer of the primary must not be cached as one of its own.

@@ -7,6 +7,8 @@ from typing import NamedTuple
 ROUTE, CACHE, KEY, REQUEST_ID = (f"digital_cities.{name}" for name in ("route", "cache", "key", "request_id"))
 # The version of the state for which an answer is cached.
 CACHED_AT = "digital_cities.cached_at"
+# Whether a request is answered by the primary, to see what was written last, although this server reads from a standby.
+LATEST = "digital_cities.latest"
 # When a server received the request, by `time.perf_counter`.
 BEGUN = "digital_cities.begun"
 # Methods that have a name in the metrics: a client can send any word.

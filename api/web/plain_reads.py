@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from api.web import suffixes
+from api.web.exchanges import LATEST
 from api.web.negotiation import preferred_coding, preferred_types
 from api.web.watch import WatchedState
 
@@ -55,6 +56,8 @@ class PlainRead(NamedTuple):
 
 def read_of(environ: Environ) -> PlainRead | None:
     """Return the plain read that a WSGI request asks for; None if it asks for something else."""
+    if environ.get(LATEST):
+        return None
     headers = {name: value for name, variable in VARIABLES.items() if (value := environ.get(variable)) is not None}
     path = environ["SCRIPT_NAME"], environ.get(suffixes.SENT) or environ["PATH_INFO"]
     return plain_read(environ["REQUEST_METHOD"], environ["wsgi.url_scheme"], path, environ["QUERY_STRING"], headers)
@@ -63,8 +66,8 @@ def read_of(environ: Environ) -> PlainRead | None:
 def plain_read(method: str, scheme: str, path: tuple[str, str], query: str, headers: Mapping[str, str]) -> PlainRead | None:
     """Return what a request asks for if it is a plain read, which neither waits for changes nor asks for the health; else None.
 
-    The desk has none. ``path`` has two parts, as in PEP 3333; ``headers`` have small letters. Without a `Host`, HTTP/1.0 gets an answer and
-    HTTP/1.1 a refusal, which is not made here.
+    The desk has none. ``path`` has two parts, as in PEP 3333; ``headers`` have small letters. Without a `Host`, HTTP/1.0 gets
+    an answer and HTTP/1.1 a refusal, which is not made here.
     """
     get = headers.get
     if not (host := get("host")) or method not in READS or "wait=" in query or path[1] in UNCACHED or path[1].startswith(DESK):

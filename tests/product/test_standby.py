@@ -14,6 +14,7 @@ from api.webhooks import subscriptions
 from tests.support.answers import ANY, Json, brief, read
 from tests.support.copies import Copy, apply, city, follow, root, write
 from tests.support.databases import opened
+from tests.support.desk import Desk
 from tests.support.processes import at_once
 from tests.support.replication import DIVERGED, LATER, Pair, application, diverged, proof, refusal, version_of, whole
 
@@ -117,6 +118,23 @@ def test_standby_that_forwards_writes(pair: Pair) -> None:
             assert pair.client(app).delete("/keys/leaving").status_code < 300
             refused = client.patch("/cities/boston-ma", json={}, headers={**ANY, "Authorization": f"Bearer {leaving}"})
             assert refused.status_code == 401
+        finally:
+            pair.standby.resume()
+
+
+def test_desk_on_a_standby(pair: Pair) -> None:
+    """What was saved at the desk of a standby is there at once, and can be changed again, before the standby has it."""
+    with application(pair.standby, asks=pair.primary.address, cache_mb=10) as follower:
+        desk, path = Desk(follower.test_client(), pair.secret), "/edit/cities/desk-zz"
+        pair.standby.catch_up(pair.primary)
+        pair.standby.pause()
+        try:
+            answer = desk.send("/edit/cities/new", "save", id="desk-zz", name="Desk", state="ZZ", country="US")
+            assert answer.status_code == 303
+            for text in ("First.", "Second."):
+                assert desk.send(path, "save", summary=text).status_code == 303
+                assert text in desk.page(path)
+            assert follower.test_client().get("/cities/desk-zz").status_code == 404
         finally:
             pair.standby.resume()
 
