@@ -12,6 +12,7 @@ from api.errors import ProblemError, ProblemName
 from api.web.auth import SIGNED_IN
 from api.web.exchanges import LATEST
 from api.web.keys import ApiKey
+from api.web.request_ids import request_id
 from api.web.responses import JSON
 
 
@@ -45,12 +46,18 @@ def call(key: ApiKey | None, method: str, path: str, body: Any = None, *, media_
         query_string=path.partition("?")[2],
         method=method,
         base_url=f"{request.scheme}://{request.host}",
-        headers=[("Accept", JSON), *((name.replace("_", "-"), value) for name, value in headers.items())],
+        headers=[
+            ("Accept", JSON),
+            ("X-Request-Id", request_id()),
+            *((name.replace("_", "-"), value) for name, value in headers.items()),
+        ],
         data=data,
         content_type=media_type if data is not None else None,
     ).get_environ()
     # The page after a change shows what was changed, and the next change is of that version: a standby may not have it yet.
     environ |= {"REMOTE_ADDR": request.remote_addr or "", SIGNED_IN: key, LATEST: bool(current_app.extensions["primary"])}
-    pieces, status, answered = run_wsgi_app(current_app.wsgi_app, environ, buffered=True)
+    # Flask would let both requests share what `g` holds.
+    with current_app.app_context():
+        pieces, status, answered = run_wsgi_app(current_app.wsgi_app, environ, buffered=True)
     text = b"".join(pieces)
     return Reply(int(status[:3]), json.loads(text) if text else None, answered.get("ETag", ""), answered.get("Location", ""))

@@ -295,6 +295,12 @@ def test_odd_texts(editor: Desk) -> None:
     assert "a&amp;message=b" in html
 
 
+def test_requests_within_requests(editor: Desk) -> None:
+    """A page has the id that its client gave, and nothing else of the requests that it makes, such as their limits."""
+    answer = editor.client.get("/edit/proposals", headers=HTML | {"X-Request-Id": "abc"})
+    assert (answer.headers["X-Request-Id"], "RateLimit" in answer.headers) == ("abc", False)
+
+
 def test_more_rows(editor: Desk) -> None:
     """A button adds rows, keeps what was entered, and saves nothing."""
     before = head(editor.client.application.extensions["database"])
