@@ -5,8 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from flask import Flask
 from playwright.sync_api import Browser, Page
+from sqlalchemy import text
 
+from api.db.database import Database
 from api.resources import RESOURCES
 from api.web import keys
 from tests.support.applications import serving
@@ -18,6 +21,8 @@ FORMS = [f"/edit/{noun.name}{rest}" for noun in RESOURCES for rest in ("", "/new
 PAGES = ("/edit", "/edit/imports", "/edit/proposals", "/edit/initiatives/los-angeles-ca-myla311", "/edit/changesets/1", *FORMS)
 SCOPES = {"editor": ("write", "propose"), "intern": ("propose",), "chief": ("publish", "write")}
 # The narrowest look in the dark, and the widest in the light.
+# The databases behind the desks, by their addresses.
+DATABASES: dict[str, Database] = {}
 LOOKS: dict[int, Scheme] = {320: "dark", 1280: "light"}
 
 
@@ -27,6 +32,7 @@ def desk(sqlite_store: Store) -> Iterator[tuple[str, dict[str, str]]]:
     with serving(sqlite_store.copy(template(sqlite_store))) as app, served(app) as address:
         with app.extensions["database"].writing() as session:
             secrets = {name: keys.issue(session, name, scopes) for name, scopes in SCOPES.items()}
+        DATABASES[address] = app.extensions["database"]
         yield address, secrets
 
 
@@ -112,3 +118,47 @@ def test_two_editors_of_one_record(browser: Browser, desk: tuple[str, dict[str, 
         assert ("Second." in table, "First." in table) == (True, True)
         press(other.page, "Save")
         assert other.page.get_by_role("status").inner_text() == "Saved."
+
+
+ENDS = {
+    "revoked key": "update api_keys set revoked_at = created_at where name = 'leaving'",
+    "expired key": "update api_keys set expires_at = created_at where name = 'leaving'",
+    "expired session": "update desk_sessions set expires_at = '2020-01-01 00:00:00' where key = 'leaving'",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ENDS)
+def test_a_session_that_ended(browser: Browser, desk: tuple[str, dict[str, str]], end: str) -> None:
+    """Whose session has ended meanwhile has to sign in again, and what was sent changes nothing."""
+    address, database = desk[0], DATABASES[desk[0]]
+    with database.writing() as session:
+        session.execute(text("delete from api_keys where name = 'leaving'"))
+        secret = keys.issue(session, "leaving", ["write"])
+    with signed_in(browser, (address, {"leaving": secret}), "leaving") as visit:
+        page = visit.page
+        page.goto(f"{address}/edit/cities/seattle-wa")
+        page.get_by_label("Summary").fill("Late.")
+        with database.writing() as session:
+            session.execute(text(ENDS[end]))
+        press(page, "Save")
+        page.get_by_role("heading", name="Sign in").wait_for()
+        page.goto(f"{address}/cities/seattle-wa")
+        assert "Late." not in page.inner_text("main")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", ["token", "origin"])
+def test_a_form_of_others(browser: Browser, desk: tuple[str, dict[str, str]], wrong: str) -> None:
+    """A form with another token, or the right one on a page of another address, is refused, although the cookie is sent."""
+    other = Flask("other")
+    with served(other) as elsewhere, signed_in(browser, desk, "editor") as visit:
+        page = visit.page
+        page.goto(f"{desk[0]}/edit/cities/seattle-wa")
+        token = "0" * 64 if wrong == "token" else page.locator("[name=token]").last.input_value()
+        where = desk[0] if wrong == "token" else elsewhere
+        form = f'<form method="post" action="{desk[0]}/edit/cities/seattle-wa"><input name="token" value="{token}"><button>Win</button></form>'
+        page.route(f"{where}/prize", lambda route: route.fulfill(body=form, content_type="text/html"))
+        page.goto(f"{where}/prize")
+        page.get_by_role("button", name="Win").click()
+        page.get_by_text("This form is from another session or another site").first.wait_for()
