@@ -5,11 +5,10 @@ is one input with a line for each.
 """
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from marshmallow import fields
@@ -26,6 +25,8 @@ Texts = Mapping[str, str]
 Fields = Mapping[str, Any]
 # Rows for new items of a list, below those that it has.
 BLANK_ROWS = 2
+# The numbers of JSON (RFC 8259, 6), also with zeros or a plus in front.
+NUMBER = re.compile(r"[+-]?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,3})?")
 YES_OR_NO = {"yes": True, "no": False}
 
 
@@ -172,16 +173,13 @@ def _value(spec: Any, text: str) -> Any:
 
 
 def _number(text: str) -> Any:
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
+    if not NUMBER.fullmatch(text):
         return text
-    if not number.is_finite():
-        return text
+    number = Decimal(text)
     if number == number.to_integral_value() and abs(number.adjusted()) < 20:  # noqa: PLR2004 - digits
         return int(number)
-    # JSON has no number that is too large for a float.
-    return float(number) if math.isfinite(float(number)) else text
+    # A number with more digits than a float has, or too large for one, would be another number.
+    return float(number) if Decimal(repr(float(number))) == number else text
 
 
 # --- forms
@@ -200,7 +198,7 @@ def _section(member: str, spec: Any, texts: Texts, errors: Mapping[str, Sequence
     if (below := _items(spec)) is not None:
         filled = [row for row in _rows(texts, member) if more or _is_filled(texts, f"{member}-{row}-")]
         last = max(filled, default=-1)
-        # Whoever makes a form by hand can number a row as they like.
+        # A form that was not sent from our page can have any row number.
         numbers = sorted({*range(min(last + 1, MAX_ITEMS) + BLANK_ROWS), *filled})
         rows = [_controls(below, f"{member}-{number}-", texts, errors) for number in numbers]
         return Section(member, label, hint, rows, is_list=True, errors=errors.get(member, ()))
