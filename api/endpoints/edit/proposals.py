@@ -1,6 +1,6 @@
 """Proposals at the desk: what each would change, and the buttons that publish or refuse it."""
 
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from flask import Response, request
 
@@ -14,9 +14,10 @@ class Proposals(DeskView):
 
     def get(self) -> Response:
         """List them."""
-        state = request.args.get("state", "open")
-        found = ask("GET", str(Address("/proposals", [("limit", "100"), *([("state", state)] if state else [])]))).require()
-        return page("proposals.html", title="Proposals", **found, state=state)
+        arguments = {"state": "open", "limit": "100"} | request.args.to_dict()
+        listed = ask("GET", str(Address("/proposals", [row for row in arguments.items() if row[1]]))).require()
+        following = urlsplit(listed["links"]["next"] or "").query
+        return page("proposals.html", title="Proposals", **listed, state=arguments["state"], following=following)
 
 
 class OneProposal(DeskView):
