@@ -69,7 +69,7 @@ def require_own_form() -> None:
 
 
 def signed_in(now: dt.datetime) -> ApiKey | None:
-    """Return the key of whoever is signed in; None if nobody is, or if the session or its key has ended."""
+    """Return the key of the person who is signed in; None if nobody is, or if the session or its key has ended."""
     if COOKIE not in request.cookies:
         return None
     statement = (

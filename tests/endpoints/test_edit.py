@@ -4,6 +4,7 @@ import datetime as dt
 import io
 import re
 from dataclasses import replace
+from html import unescape
 
 import pytest
 from flask import Flask
@@ -97,8 +98,33 @@ def test_guesses_are_limited(settings: Settings) -> None:
     """Whoever tries too many secrets has to wait, as in the API."""
     with serving(replace(settings, refusal_limit="2/hour")) as app:
         desk = Desk(app.test_client())
-        said = [desk.send("/edit/sign-in", key="dca_wrong").get_data(as_text=True) for _ in range(3)]
-    assert ["try again in" in text for text in said] == [False, False, True]
+        answers = [desk.send("/edit/sign-in", key="dca_wrong") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [401, 401, 429]
+    assert "try again in" in answers[2].get_data(as_text=True)
+
+
+def test_writes_are_limited(settings: Settings) -> None:
+    """The limit of the API holds at the desk: who writes too often is told so, and keeps what was entered."""
+    with serving(replace(settings, write_limit="2/hour")) as app:
+        desk = Desk(app.test_client(), issue(app, "editor", "write"))
+        answers = [desk.send("/edit/cities/boston-ma", "save", summary=f"Text {number}.") for number in range(4)]
+        assert [answer.status_code for answer in answers] == [303, 303, 429, 429]
+        assert ("Text 2." in (html := answers[2].get_data(as_text=True)), "try again in" in html) == (True, True)
+        assert read(app.test_client(), "/cities/boston-ma")["data"]["summary"] == "Text 1."
+
+
+def test_many_proposals(app: Flask) -> None:
+    """A page leads to the next one, in the same state, until all proposals were listed."""
+    desk = Desk(app.test_client(), issue(app, "intern", "propose"))
+    for number in range(3):
+        assert desk.send("/edit/cities/boston-ma", "propose", summary=f"Text {number}.").status_code == 303
+    path, listed = "/edit/proposals?limit=2", list[str]()
+    while path:
+        html = desk.page(path)
+        listed += re.findall(r'href="/edit/proposals/(pr-[0-9a-f]+)"', html)
+        path = next((unescape(row) for row in re.findall(r'href="(/edit/proposals\?[^"]+)" rel="next"', html)), "")
+    assert len(listed) == len(set(listed)) == 3
+    assert desk.page("/edit/proposals?state=").count('href="/edit/proposals/pr-') == 3
 
 
 def revoke(database: Database) -> None:

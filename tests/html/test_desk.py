@@ -162,3 +162,4 @@ def test_a_form_of_others(browser: Browser, desk: tuple[str, dict[str, str]], wr
         page.goto(f"{where}/prize")
         page.get_by_role("button", name="Win").click()
         page.get_by_text("This form is from another session or another site").first.wait_for()
+        assert page.get_by_text("Status 403").is_visible()

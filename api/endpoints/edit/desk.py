@@ -19,7 +19,7 @@ from api.web.consistency import reading
 from api.web.keys import ApiKey
 from api.web.pages.proposed import in_words
 from api.web.responses import no_store, redirect
-from api.web.urls import base_url, root
+from api.web.urls import base_url
 
 # More records of a noun than this are not offered as suggestions of an input.
 SUGGESTED = 200
@@ -41,13 +41,13 @@ class DeskView(MethodView):
 
 
 def own_key() -> ApiKey:
-    """Return the key of whoever is signed in."""
+    """Return the key of the person who is signed in."""
     key: ApiKey = g.desk_key
     return key
 
 
 def ask(method: str, path: str, body: Any = None, **options: str) -> Reply:
-    """Return what the API answers to whoever is signed in."""
+    """Return what the API answers to a request with that key."""
     return call(own_key(), method, path, body, **options)
 
 
@@ -79,17 +79,12 @@ def noun_of(name: str) -> Resource:
 
 def names_of(nouns: set[str]) -> dict[str, list[tuple[str, str]]]:
     """Return the ids and names of all records, by noun, to suggest them; of large nouns, none."""
-    found = {}
+    names = {}
     for noun in sorted(nouns):
         label = BY_NAME[noun].label.key
         reply = call(
             None, "GET", f"/{noun}?fields={'id' if label == 'id' else f'id,{label}'}&limit={SUGGESTED + 1}&sort={label}"
         )
         rows = reply.require()["data"]
-        found[noun] = [(row["id"], row[label]) for row in rows] if len(rows) <= SUGGESTED else []
-    return found
-
-
-def link(path: str) -> str:
-    """Return the address of a path on this host."""
-    return f"{root()}{path}"
+        names[noun] = [(row["id"], row[label]) for row in rows] if len(rows) <= SUGGESTED else []
+    return names

@@ -10,6 +10,7 @@ from api.errors import ProblemError
 from api.html.addresses import Address
 from api.resources import RESOURCES
 from api.web import auth, sessions
+from api.web.problem_types import PROBLEMS
 
 
 class SignIn(MethodView):
@@ -18,7 +19,7 @@ class SignIn(MethodView):
     def get(self) -> Response:
         """Ask for the key, unless somebody is signed in."""
         is_signed_in = sessions.signed_in(dt.datetime.now(dt.UTC))
-        return see(after()) if is_signed_in else sign_in_page("")
+        return see(after()) if is_signed_in else sign_in_page()
 
     def post(self) -> Response:
         """Begin a session, and lead to the page that was asked for."""
@@ -27,7 +28,8 @@ class SignIn(MethodView):
         try:
             key = auth.key_of(request.form.get("key", ""), now)
         except ProblemError as error:
-            return sign_in_page("No active key has this secret." if error.name == "unauthorized" else error.detail)
+            detail = "No active key has this secret." if error.name == "unauthorized" else error.detail
+            return sign_in_page(detail, PROBLEMS[error.name].status)
         return sessions.begin(key, now, see(after()))
 
 
@@ -44,16 +46,14 @@ class Home(DeskView):
 
     def get(self) -> Response:
         """Show what one can do, and one's own recent commits."""
-        own = ask("GET", str(Address("/changesets", [("author", own_key().name), ("limit", "10")]))).require()["data"]
-        return page("home.html", title="Desk", resources=RESOURCES, changesets=own)
+        changesets = ask("GET", str(Address("/changesets", [("author", own_key().name), ("limit", "10")]))).require()["data"]
+        return page("home.html", title="Desk", resources=RESOURCES, changesets=changesets)
 
 
-def sign_in_page(fault: str) -> Response:
+def sign_in_page(fault: str = "", status: int = 200) -> Response:
     """Return the page where one signs in; ``fault`` is what was wrong with the last try."""
     token = sessions.token()
-    response = page(
-        "sign_in.html", 401 if fault else 200, title="Sign in", token=sessions.form_token(token), fault=fault, after=after()
-    )
+    response = page("sign_in.html", status, title="Sign in", token=sessions.form_token(token), fault=fault, after=after())
     return sessions.keep(token, response)
 
 

@@ -1,4 +1,4 @@
-"""Records at the desk: they are found, entered, changed and deleted, with what their sources say beside each member."""
+"""Records at the desk: they are found, entered, changed and deleted; each member of a form has its citations."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from api.web.calls import Reply, call
 
 # Names of inputs that no member has: every member's name begins with a letter.
 VERSION, MESSAGE, ACTION = "_version", "_message", "_action"
-FOUND = 50
+LISTED = 50
 CITATIONS = "citations"
 
 
@@ -30,8 +30,8 @@ class Records(DeskView):
         """List records, those first that a text names."""
         resource, text = noun_of(noun), request.args.get("q", "")
         search = f"&q={quote(text)}" if text.strip() else ""
-        found = call(None, "GET", f"/{noun}?limit={FOUND}{search}").require()
-        return page("records.html", title=resource.name.capitalize(), resource=resource, q=text, **found)
+        listed = call(None, "GET", f"/{noun}?limit={LISTED}{search}").require()
+        return page("records.html", title=resource.name.capitalize(), resource=resource, q=text, **listed)
 
 
 class NewRecord(DeskView):

@@ -53,7 +53,7 @@ BODIES = {
         **{name: {"schema": {"type": "string", "format": "binary"}} for name, form in FORMS.items() if form != "csv"},
     },
 }
-# Rows of all tables, lines of a text, and sheets with records, each of which a process reads: more is for the command line.
+# Rows of all tables, lines of a text, and sheets with records. Larger files are for the command line.
 MOST_ROWS, MOST_SHEETS = 5_000, 20
 # Notes of an answer, and of a refusal.
 MOST_NOTES = 500

@@ -28,7 +28,7 @@ TYPES = [noun.name for noun in NAMED]
 
 
 class OneOrMore(fields.Field[Any]):
-    """A value or a list of values, as a list of texts; a value can be a record, of which the id counts."""
+    """A value or a list of values, as a list of texts; a value that is a record is its id."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[str]:
         values = value if isinstance(value, list) else [value]
