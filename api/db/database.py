@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
 
 from api import logs
 from api.db import failures, revisions
@@ -81,6 +81,8 @@ class Database:
                     info={MEMORY: self.memory},
                 ) as session,
             ):
+                # A session commits a connection that it has used, and most statements go to the connection directly.
+                session.connection()
                 yield session
                 head = session.info.get(HEAD)
                 published = head(session) if head else NOTHING
@@ -139,6 +141,13 @@ class Database:
 
     def _is_standby(self, connection: Connection) -> bool:
         return self.engine.dialect.name == "postgresql" and bool(connection.scalar(select(func.pg_is_in_recovery())))
+
+
+def begin_savepoint(session: Session) -> SessionTransaction:
+    """Begin a savepoint at once: a session would wait for its own next statement, and most statements do not go through it."""
+    savepoint = session.begin_nested()
+    session.connection()
+    return savepoint
 
 
 def _commit_read(connection: Connection) -> None:

@@ -7,24 +7,37 @@ the values of its named parameters. SQLAlchemy executes each statement, so that 
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Any, NamedTuple, TypeVar, cast
 
 from cachetools import LRUCache, cached
 from sqlalchemy import (
     ARRAY,
+    JSON,
+    Column,
     ColumnElement,
     Connection,
     CursorResult,
     Dialect,
-    Insert,
+    Executable,
     LargeBinary,
     Select,
     String,
+    Table,
+    TableClause,
+    and_,
     any_,
     bindparam,
+    column,
+    func,
+    insert,
     literal_column,
+    select,
+    true,
 )
+from sqlalchemy import cast as cast_to
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine
 
@@ -33,7 +46,8 @@ from api.db.dialects import BINARY_RESULTS
 # At most this many statements are kept, at some 60 KB each with their compiled SQL.
 MOST = 250
 Taken = TypeVar("Taken")
-Statement = Select[Any] | Insert
+# The values of a statement's parameters, or of several executions of it.
+Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
 def connection_of(session: Session) -> Connection:
@@ -46,7 +60,7 @@ def connection_of(session: Session) -> Connection:
     return connection
 
 
-def rows(session: Session, shape: Hashable, build: Callable[[], Select[Any]], values: Mapping[str, Any]) -> list[Any]:
+def rows(session: Session, shape: Hashable, build: Callable[[], Executable], values: Mapping[str, Any]) -> list[Any]:
     """Return all rows of the statement of this shape, which `build` makes unless it is cached.
 
     `values` has a value for each parameter of the statement. Raises DBAPIError.
@@ -69,21 +83,44 @@ def taken(
         return take(result)
 
 
-def change(session: Session, shape: Hashable, build: Callable[[], Insert], values: Mapping[str, Any]) -> None:
-    """Carry out the statement of this shape, which changes rows. Raises DBAPIError."""
+def change(session: Session, shape: Hashable, build: Callable[[], Executable], values: Values) -> None:
+    """Carry out the statement of this shape, which changes rows, once or for each of several sets of values.
+
+    Raises DBAPIError.
+    """
     _execute(session, shape, build, values)
 
 
-def _execute(session: Session, shape: Hashable, build: Callable[[], Statement], values: Mapping[str, Any]) -> CursorResult[Any]:
+def add(session: Session, table: TableClause, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows, which have values for the same columns. Raises DBAPIError."""
+    if rows:
+        change(session, ("insert", table.name, *rows[0]), partial(insert, table), rows)
+
+
+def replace(session: Session, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows, or update those that have their primary keys; they have values for all columns. Raises DBAPIError."""
+    if rows:
+        change(session, ("replace", table.name), partial(_upsert, table, session.get_bind().dialect.name), rows)
+
+
+def _upsert(table: Table, dialect: str) -> Executable:
+    statement = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    updated = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
+    return statement.on_conflict_do_update(index_elements=[*table.primary_key], set_=updated)
+
+
+def _execute(session: Session, shape: Hashable, build: Callable[[], Executable], values: Values) -> CursorResult[Any]:
     connection = connection_of(session)
-    built = _built(connection.dialect, shape, build)
+    # SQLAlchemy compiles an INSERT of several rows in another way.
+    several = not isinstance(values, Mapping) and len(values) > 1
+    built = _built(connection.dialect, (shape, several), build)
     return connection.execute(built.statement, values, execution_options=built.options)
 
 
 class Built(NamedTuple):
     """A statement, and the options that SQLAlchemy executes it with."""
 
-    statement: Statement
+    statement: Executable
     options: Mapping[str, Any]
 
 
@@ -109,7 +146,7 @@ class CompiledStatement(dict[Any, Any]):
 
 
 @cached(LRUCache(MOST), key=lambda dialect, shape, _build: (dialect, shape), lock=Lock())
-def _built(_dialect: Dialect, _shape: Hashable, build: Callable[[], Statement]) -> Built:
+def _built(_dialect: Dialect, _shape: Hashable, build: Callable[[], Executable]) -> Built:
     statement = build()
     columns = statement.selected_columns if isinstance(statement, Select) else ()
     reads_bytes = any(isinstance(column.type, LargeBinary) for column in columns)
@@ -178,12 +215,66 @@ def among(session: Session, items: Sequence[Any], type: type[TypeEngine[Any]] = 
     return Among(session.get_bind().dialect.name, items, type)
 
 
-def of_ids(session: Session, shape: Hashable, ids: Sequence[str], build: Callable[[Among], Any]) -> list[Any]:
-    """Return the rows of a statement about these ids, none for no ids. Raises DBAPIError."""
+class Listed:
+    """A list of rows, each a list of values, as a table of a statement: one statement takes any number of them.
+
+    The statement has a parameter for all of them, `listed`.
+    """
+
+    def __init__(self, dialect: str, types: Sequence[TypeEngine[Any]]) -> None:
+        """Make the table, with a column of each type."""
+        function = {"sqlite": func.json_each, "postgresql": func.json_array_elements}[dialect]
+        self._table = function(bindparam("listed", type_=JSON)).table_valued(column("value", JSON), name="listed")
+        values = [self._table.c.value.op("->>", return_type=String())(literal_column(str(n))) for n in range(len(types))]
+        # PostgreSQL returns every member of JSON as a text, SQLite as a value of its type.
+        self.columns = [
+            value if isinstance(type, String) else cast_to(value, type) for value, type in zip(values, types, strict=True)
+        ]
+
+    def select(self, columns: Sequence[Column[Any]], *conditions: ColumnElement[bool]) -> Select[Any]:
+        """Return a SELECT of the rows of a table that meet the conditions for any of these rows.
+
+        The outer join has SQLite read the table by these rows, of which it has no statistics. The last column of the result is
+        null for one of these that no row matches.
+        """
+        table = columns[0].table
+        joined = self._table.join(table, and_(true(), *conditions), isouter=True)
+        return select(*columns, next(iter(table.primary_key)).label("matched")).select_from(joined)
+
+
+def of_listed(
+    session: Session,
+    shape: Hashable,
+    types: Sequence[TypeEngine[Any]],
+    listed: Sequence[Sequence[Any]],
+    build: Callable[[Listed], Executable],
+) -> list[Any]:
+    """Return the rows of a statement about these rows of values, made of `Listed.select`, none for none.
+
+    Raises DBAPIError.
+    """
+    if not listed:
+        return []
+    dialect = session.get_bind().dialect.name
+    found = rows(session, shape, lambda: build(Listed(dialect, types)), {"listed": listed})
+    return [row[:-1] for row in found if row[-1] is not None]
+
+
+def of_ids(
+    session: Session,
+    shape: Hashable,
+    ids: Sequence[str],
+    build: Callable[[Among], Any],
+    values: Mapping[str, Any] | None = None,
+) -> list[Any]:
+    """Return the rows of a statement about these ids, none for no ids; ``values`` are of its other parameters.
+
+    Raises DBAPIError.
+    """
     if not ids:
         return []
     condition = among(session, ids)
-    return rows(session, (shape, condition.shape), lambda: build(condition), condition.values)
+    return rows(session, (shape, condition.shape), lambda: build(condition), {**condition.values, **(values or {})})
 
 
 def padded(values: Sequence[Any]) -> tuple[Any, ...]:

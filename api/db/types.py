@@ -2,10 +2,12 @@
 
 import datetime as dt
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    ColumnElement,
     DateTime,
     Dialect,
     Enum,
@@ -14,9 +16,11 @@ from sqlalchemy import (
     MetaData,
     Numeric,
     String,
+    Table,
     TextClause,
     TypeDecorator,
     func,
+    literal_column,
     text,
 )
 from sqlalchemy.exc import IntegrityError
@@ -84,11 +88,36 @@ def folded_index(column: InstrumentedAttribute[str]) -> Index:
     return Index(f"ix_{column.class_.__tablename__}_{column.key}_folded", func.lower(column))
 
 
+def beyond_ascii(column: ColumnElement[str], dialect: str) -> ColumnElement[bool]:
+    """Return the condition that a text has a character that is not a printable one of ASCII."""
+    if dialect == "sqlite":
+        return column.bool_op("glob")(literal_column("'*[^ -~]*'"))
+    return column.bool_op("~")(literal_column("'[^ -~]'"))
+
+
+def beyond_ascii_index(*columns: InstrumentedAttribute[Any]) -> Index:
+    """Return an index of the rows whose last column, a name, is not in ASCII, so that `lower` does not fold all its letters."""
+    name = columns[-1]
+    return Index(
+        f"ix_{name.class_.__tablename__}_{name.key}_beyond_ascii",
+        *columns,
+        sqlite_where=beyond_ascii(name.__clause_element__(), "sqlite"),
+        postgresql_where=beyond_ascii(name.__clause_element__(), "postgresql"),
+    )
+
+
 class Base(DeclarativeBase):
     """The base class of every table."""
 
     metadata = MetaData(naming_convention=NAMING)
     type_annotation_map = {str: Text, dt.datetime: Instant(), float: Number}  # noqa: RUF012 - SQLAlchemy's interface
+
+
+def table_of(model: type[Base]) -> Table:
+    """Return the table of a model: statements on it return plain rows, and leave a session's objects as they are."""
+    table = model.__table__
+    assert isinstance(table, Table)
+    return table
 
 
 class Record(Base):

@@ -15,7 +15,7 @@ from api.editing.rules import Rules
 from api.editing.staging import staged
 from api.errors import Item
 from api.ledger.models import BATCH
-from api.ledger.rendering import publishable
+from api.ledger.rendering import rendered
 from api.resources import RESOURCES
 from api.schema.canonical import Content
 from api.schema.resource import Resource
@@ -34,7 +34,7 @@ def audit(session: Session) -> Iterator[str]:
     """
     for resource in RESOURCES:
         for ids in _batches(session, resource):
-            contents, _ = publishable(session, resource, ids)
+            contents = rendered(session, resource, ids).contents
             yield from _faults_of(session, resource, contents)
             session.expunge_all()
         if suspects := naming.suspects(session, resource):

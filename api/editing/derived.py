@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from api.editing.operations import Exported, Operation, Refused, shown
 from api.editing.staging import chunks
 from api.ledger.models import Revision
-from api.ledger.rendering import publishable
+from api.ledger.rendering import rendered
 from api.resources import BY_NAME
 from api.schema.canonical import PUBLICATION, Content
 from api.schema.resource import Resource
@@ -50,7 +50,7 @@ class Derived:
         """Refuse derived members that the written records, and those that were exported, do not have."""
         for kind, records in self.sent.items():
             for ids in chunks(records):
-                contents, _ = publishable(session, BY_NAME[kind], ids)
+                contents = rendered(session, BY_NAME[kind], ids).contents
                 for id in (id for id in ids if id in contents):
                     _check(session, *records[id], contents[id], refused)
 

@@ -5,16 +5,21 @@ The database knows only equal texts: no two databases fold the letters of all sc
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing
+from functools import partial
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Column, CompoundSelect, Select, Table, func, select, union_all
 from sqlalchemy.orm import Session
 
+from api.db import statements
+from api.db.statements import Among, Listed
+from api.db.types import beyond_ascii
 from api.editing.operations import Operation, Refused
 from api.editing.rows import layout, unique_keys
-from api.editing.staging import KeyValues, chunks, stored_keys
+from api.editing.staging import CHUNK, KeyValues, chunks
 from api.ledger.models import BATCH
 from api.schema import names
 from api.schema.resource import Resource
@@ -64,13 +69,49 @@ def _namesakes(
 ) -> Sequence[Sequence[str]]:
     """Return the ids of the records that have a name in common."""
     table = layout(resource).table
-    keys: set[KeyValues] = set() if rest else {()}
-    for chunk in chunks(operations) if rest else ():
-        keys |= {tuple(row) for row in session.execute(select(*[table.c[name] for name in rest]).where(table.c.id.in_(chunk)))}
-    by_name: dict[KeyValues, list[str]] = defaultdict(list)
-    for key, (id, *values) in stored_keys(session, table, rest, keys, ["id", *called]):
-        by_name[*key, *map(names.key, values)].append(id)
-    return [sorted(ids) for ids in by_name.values() if len(ids) > 1]
+    by_name: dict[KeyValues, set[str]] = defaultdict(set)
+
+    def add(rows: Iterable[Any]) -> None:
+        for id, *values in rows:
+            by_name[*values[: len(rest)], *map(names.key, values[len(rest) :])].add(id)
+
+    build = partial(_select_keys, [table.c[name] for name in ("id", *rest, *called)])
+    for chunk in chunks(operations):
+        add(statements.of_ids(session, ("named", table.name, *rest, *called), chunk, build))
+    add(_alike(session, table, rest, called, by_name.keys()))
+    return [sorted(ids) for ids in by_name.values() if len(ids) > 1 and ids & operations.keys()]
+
+
+def _select_keys(columns: Sequence[Column[Any]], ids: Among) -> Select[Any]:
+    return select(*columns).where(ids.condition(columns[0]))
+
+
+def _alike(
+    session: Session, table: Table, rest: Sequence[str], called: Sequence[str], wanted: AbstractSet[KeyValues]
+) -> Iterator[Any]:
+    """Yield the id and the key of each record that may have one of these names, some of them several times.
+
+    A name in ASCII has its key in lower case, which an index finds. Any other name may have any key.
+    """
+    build = partial(_select_alike, session.get_bind().dialect.name, table, rest, called)
+    columns = (*rest, *called)
+    types = [table.c[name].type for name in columns]
+    # Null and text have no order.
+    every = sorted(wanted, key=repr)
+    for start in range(0, len(every), CHUNK):
+        yield from statements.of_listed(session, ("alike", table.name, *columns), types, every[start : start + CHUNK], build)
+
+
+def _select_alike(
+    dialect: str, table: Table, rest: Sequence[str], called: Sequence[str], listed: Listed
+) -> CompoundSelect[Any]:
+    name, columns = table.c[called[-1]], [table.c[column] for column in ("id", *rest, *called)]
+    values = dict(zip((*rest, *called), listed.columns, strict=True))
+    # Null is equal to null. Without the function, SQLite would read all records with the same rest of the key.
+    others = [func.coalesce(table.c[column], table.c[column]).is_not_distinct_from(values[column]) for column in rest]
+    same = [table.c[column].is_not_distinct_from(values[column]) for column in rest]
+    in_ascii = listed.select(columns, func.lower(name) == values[called[-1]], *others)
+    return union_all(in_ascii, listed.select(columns, beyond_ascii(name, dialect), *same))
 
 
 def _refuse(operation: Operation, members: Sequence[str], other: str, refused: Refused) -> None:

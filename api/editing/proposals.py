@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Index, and_, delete, or_, select, update
 from sqlalchemy.orm import Mapped, Session, defer, mapped_column
 
+from api.db.database import begin_savepoint
 from api.db.types import Base, Version, choice
 from api.editing import store
 from api.editing.operations import Change, Operation, Refused
@@ -165,7 +166,7 @@ def rehearsed(session: Session, operations: Sequence[Operation], refused: Refuse
 
     Raises IntegrityError.
     """
-    savepoint = session.begin_nested()
+    savepoint = begin_savepoint(session)
     try:
         writer = Writer(session)
         changes = writer.apply(operations, refused)

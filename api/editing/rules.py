@@ -21,7 +21,7 @@ from api.editing.operations import IMPORTS, Change, Operation, RecordKey, Refuse
 from api.editing.rows import Layout, layout
 from api.editing.staging import KeyValues, chunks
 from api.errors import nearest
-from api.ledger.rendering import publishable
+from api.ledger.rendering import rendered
 from api.resources import BY_NAME, RESOURCES
 from api.resources.citations import Citation
 from api.schema import pointers
@@ -35,10 +35,14 @@ MAX_RECORDS, MAX_NAMED = 20, 5
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """A record that an operation changed, without its content, and the names of the members that changed."""
+    """A record that an operation changed, without its content, and the names of the members that changed.
+
+    Of a new record (``created``) these are the members that are neither null nor empty.
+    """
 
     operation: Operation
     changed: AbstractSet[str]
+    created: bool
     deleted: bool
 
 
@@ -67,8 +71,10 @@ class Rules:
                 continue
             slim = replace(operation, id=change.id, body=None, values=None)
             # Few sets of members differ, and a large import has many records.
-            changed = self.sets.setdefault(change.changed, change.changed)
-            self.touched[operation.resource.name, change.id] = Touched(slim, changed, change.content is None)
+            content, created = change.content or {}, change.before is None
+            members = frozenset(name for name in change.changed if not created or content[name] != [])
+            changed = self.sets.setdefault(members, members)
+            self.touched[operation.resource.name, change.id] = Touched(slim, changed, created, change.content is None)
             if change.before:
                 self._note_shared(change, change.before)
             if change.before and change.content and {part.member for part in layout(operation.resource).parts} & change.changed:
@@ -170,6 +176,14 @@ def _check_agreement(rules: Rules, resource: Resource, name: str, member: str, r
     relation = resource.relation(name)
     assert relation
     owners, targets = rules.changed(resource.name, name, member), rules.changed(str(relation.to), member)
+    touched = rules.touched
+    # A new record without the relation disagrees with none, and only other new records can refer to it.
+    owners = {
+        id: operation
+        for id, operation in owners.items()
+        if not (row := touched[resource.name, id]).created or name in row.changed
+    }
+    targets = {id: operation for id, operation in targets.items() if not touched[str(relation.to), id].created}
     for side, changed in (("owner", owners), ("target", targets)):
         build = partial(_select_disagreeing, resource, relation, member, side)
         for chunk in chunks(changed):
@@ -269,7 +283,7 @@ def _with_subjects(session: Session, ids: AbstractSet[str]) -> Iterator[tuple[An
         citations = session.execute(select(*columns).where(Citation.id.in_(chunk)).order_by(Citation.id)).all()
         for resource in RESOURCES:
             mine = [row for row in citations if row.subject_kind == resource.name]
-            contents, _ = publishable(session, resource, sorted({row.subject_id for row in mine})) if mine else ({}, {})
+            contents = rendered(session, resource, sorted({row.subject_id for row in mine})).contents if mine else {}
             for row in (row for row in mine if row.subject_id in contents):
                 yield row, {name: contents[row.subject_id][name] for name in resource.facts}
 

@@ -3,12 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
-from sqlalchemy import ForeignKeyConstraint, Table, select, tuple_
+from sqlalchemy import Column, ForeignKeyConstraint, Select, Table
 from sqlalchemy.orm import Session
 
+from api.db import statements
+from api.db.statements import Listed
 from api.db.types import Base
 from api.editing.operations import Change
 from api.editing.rows import Row, layouts, owners, rows
@@ -84,14 +86,21 @@ def stored_keys(
         by_nulls[tuple(value is None for value in values)].add(tuple(value for value in values if value is not None))
     for are_null, several in by_nulls.items():
         # A list of values finds no nulls.
-        conditions = [column.is_(None) for column, is_null in zip(key, are_null, strict=True) if is_null]
+        unknown = [column for column, is_null in zip(key, are_null, strict=True) if is_null]
         known = [column for column, is_null in zip(key, are_null, strict=True) if not is_null]
+        build = partial(_stored, [*key, *[table.c[name] for name in more]], known, unknown)
+        shape = ("stored keys", table.name, *columns, are_null, *more)
         for chunk in chunks(several):
-            listed = (
-                [known[0].in_([one for (one,) in chunk]) if len(known) == 1 else tuple_(*known).in_(chunk)] if known else []
-            )
-            for row in session.execute(select(*key, *[table.c[name] for name in more]).where(*listed, *conditions)).all():
+            for row in statements.of_listed(session, shape, [column.type for column in known], chunk, build):
                 yield tuple(row[: len(key)]), tuple(row[len(key) :])
+
+
+def _stored(
+    columns: Sequence[Column[Any]], known: Sequence[Column[Any]], unknown: Sequence[Column[Any]], listed: Listed
+) -> Select[Any]:
+    """Select the rows whose known columns have listed values, and whose unknown ones are null."""
+    are_equal = [column == value for column, value in zip(known, listed.columns, strict=True)]
+    return listed.select(columns, *are_equal, *(column.is_(None) for column in unknown))
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,18 @@ Foreign keys are deferred to the end of the transaction, so the order of the row
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Column, String, Table, UniqueConstraint, bindparam, delete, insert, text, update
+from sqlalchemy import Column, Delete, String, Table, UniqueConstraint, Update, bindparam, delete, update
 from sqlalchemy.orm import Session
 
+from api.db import statements
+from api.db.statements import Among
 from api.db.types import Base
 from api.editing.operations import Change
 from api.editing.rows import Layout, layout, owners
-from api.editing.staging import CHUNK, Staging
+from api.editing.staging import CHUNK, Staging, chunks
 from api.resources import RESOURCES
 from api.resources.citations import Citation
 
@@ -22,13 +25,14 @@ DEFER: Mapping[str, str] = {"postgresql": "set constraints all deferred", "sqlit
 
 def defer_foreign_keys(session: Session) -> None:
     """Let the database check foreign keys at the end of the transaction, or at `check_foreign_keys`."""
-    session.execute(text(DEFER[session.get_bind().dialect.name]))
+    connection = statements.connection_of(session)
+    connection.exec_driver_sql(DEFER[connection.dialect.name])
 
 
 def check_foreign_keys(session: Session) -> None:
     """Let PostgreSQL check foreign keys now, which raises IntegrityError; SQLite can only check them at the commit."""
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("set constraints all immediate"))
+        statements.connection_of(session).exec_driver_sql("set constraints all immediate")
 
 
 def write(session: Session, staging: Staging) -> None:
@@ -45,9 +49,7 @@ def write(session: Session, staging: Staging) -> None:
         changes = staging.changes_of(resource.name).values()
         _update(session, staging, layout(resource), [change for change in changes if change.content and change.before])
     for table in Base.metadata.sorted_tables:
-        new = [row.row.values for row in staging.rows_of(table.name) if row.is_new]
-        if new:
-            session.execute(insert(table), new)
+        statements.add(session, table, [row.row.values for row in staging.rows_of(table.name) if row.is_new])
 
 
 def _move(session: Session, citations: Sequence[Change]) -> None:
@@ -62,8 +64,14 @@ def _move(session: Session, citations: Sequence[Change]) -> None:
 
 
 def _delete(session: Session, table: Table, column: str, ids: Sequence[str]) -> None:
-    for start in range(0, len(ids), CHUNK):
-        session.execute(delete(table).where(table.c[column].in_(ids[start : start + CHUNK])))
+    for chunk in chunks(ids):
+        among = statements.among(session, chunk)
+        shape = ("delete", table.name, column, among.shape)
+        statements.change(session, shape, partial(_deletion, table.c[column], among), among.values)
+
+
+def _deletion(column: Column[Any], among: Among) -> Delete:
+    return delete(column.table).where(among.condition(column))
 
 
 def _update(session: Session, staging: Staging, layout: Layout, changes: Sequence[Change]) -> None:
@@ -72,13 +80,16 @@ def _update(session: Session, staging: Staging, layout: Layout, changes: Sequenc
     values = [row.row.values for row in staging.rows_of(table.name) if row.change.id in changed]
     _free_unique_values(session, layout, changes)
     if values:
-        new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in values[0] if name != "id"}
-        statement = update(table).where(table.c.id == bindparam("key")).values(new)
-        parameters = [{"key": row["id"], **{f"new_{name}": row[name] for name in new}} for row in values]
-        session.connection().execute(statement, parameters)
+        parameters = [{f"new_{name}": value for name, value in row.items()} for row in values]
+        statements.change(session, ("update", table.name), partial(_new_values, table, [*values[0]]), parameters)
     for part in layout.parts:
         ids = [change.id for change in changes if part.member in change.changed]
         _delete(session, part.table, owners()[part.table.name][1], ids)
+
+
+def _new_values(table: Table, names: Sequence[str]) -> Update:
+    new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
+    return update(table).where(table.c.id == new.pop("id")).values(new)
 
 
 def _free_unique_values(session: Session, layout: Layout, changes: Sequence[Change]) -> None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, literal_column, select, text, update
 from sqlalchemy.orm import Session
 
+from api.db import statements
 from api.db.database import HEAD, MEMORY, Database
 from api.db.memory import NOTHING, Memory, Published
 from api.errors import ProblemError
@@ -48,11 +49,12 @@ class LockedHead(NamedTuple):
 
 def lock_head(session: Session) -> LockedHead:
     """Lock the head, once other publications have ended; begin an epoch if versions that were published may be lost."""
-    row = session.execute(update(Head).values(one=1).returning(*_columns(session))).one()
+    row = locked_row(session)
     session.info[HEAD] = _head
     epoch, origin = _next_epoch(session, row), getattr(row, "current_origin", None)
     if (epoch, origin) != (row.epoch, row.origin):
         session.execute(update(Head).values(epoch=epoch, origin=origin))
+        head.forget(session)
     now = dt.datetime.now(dt.UTC)
     # Times never run backwards, even if the clocks of the writers differ.
     now = max(row.changed_at, now.replace(microsecond=now.microsecond // 1000 * 1000))
@@ -61,6 +63,19 @@ def lock_head(session: Session) -> LockedHead:
     # An epoch has no versions up to its first one.
     scoped = before if row.scoped >= row.version else row.scoped
     return LockedHead(epoch, epoch != row.epoch, row.version, before, row.chain, now, indexed, scoped)
+
+
+def locked_row(session: Session) -> Any:
+    """Return the row of the head, and keep its lock until the transaction ends; nothing is changed.
+
+    A transaction reads it once, until `head.forget`. On SQLite, where `FOR UPDATE` means nothing, the transaction that writes
+    has its lock already.
+    """
+    if head.LOCKED not in session.info:
+        (session.info[head.LOCKED],) = statements.rows(
+            session, "lock head", lambda: select(*_columns(session)).with_for_update(), {}
+        )
+    return session.info[head.LOCKED]
 
 
 def floor(session: Session) -> int:
@@ -112,7 +127,7 @@ def _remembered(session: Session) -> Published:
 
 
 def _head(session: Session) -> Published:
-    return Published(*session.execute(select(Head.version, Head.chain)).one())
+    return Published(*statements.rows(session, "published", lambda: select(Head.version, Head.chain), {})[0])
 
 
 def _is_lost(session: Session, remembered: Published, now: Published, epoch: int) -> bool:
@@ -133,6 +148,7 @@ def new_epoch(session: Session) -> int:
     locked = lock_head(session)
     if locked.begun:
         return locked.epoch
+    head.forget(session)
     return session.execute(update(Head).values(epoch=Head.epoch + 1).returning(Head.epoch)).scalar_one()
 
 

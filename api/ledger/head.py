@@ -16,6 +16,9 @@ from api.ledger.index import bitmaps
 from api.ledger.models import Bucket, Dirty, Head, Revision
 from api.resources import BY_NAME
 
+# The name in the `info` of a session of the head's row that it has locked.
+LOCKED = "locked head"
+
 
 class DivergedError(LookupError):
     """A version or a cursor that this dataset never had: it comes from a future that was lost."""
@@ -97,8 +100,9 @@ def is_past(session: Session, version: int, chain: bytes) -> bool:
 
 
 def forget(session: Session) -> None:
-    """Let `state` read again: the session has changed the head."""
+    """Let `state` and `epochs.locked_row` read again: the session has changed the head."""
     session.info.pop("dataset", None)
+    session.info.pop(LOCKED, None)
 
 
 def is_standby(session: Session) -> bool:

@@ -9,23 +9,26 @@ commit order, and a reader who sees a version sees every version below it.
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import String, Update, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
+from api.db import statements
 from api.db.database import Database
+from api.db.statements import Among
+from api.db.types import table_of
 from api.ledger import head, periods, scopes
 from api.ledger.commits import UNKNOWN, Cause, Commit
 from api.ledger.digest import hash_buckets
-from api.ledger.epochs import lock_head
+from api.ledger.epochs import lock_head, locked_row
 from api.ledger.index import bitmaps, fulltext
 from api.ledger.index.versions import UnreadableError
 from api.ledger.models import BATCH, Dirty, Head, Op, Revision
-from api.ledger.rendering import publishable
+from api.ledger.rendering import rendered
 from api.resources import BY_NAME, RESOURCES
 from api.schema.canonical import Content, canonical_members, sha256
 from api.schema.resource import Resource
@@ -58,7 +61,7 @@ def wait(session: Session) -> None:
 
     On SQLite, where `FOR UPDATE` means nothing, the transaction that writes has its lock already.
     """
-    session.execute(select(Head.one).with_for_update())
+    locked_row(session)
 
 
 def settle(session: Session) -> Publication:
@@ -113,6 +116,8 @@ def publish(  # noqa: PLR0913 - what is known of a commit
     faults = [*commit.refused.values()]
     _scope(session, commit, locked.scoped)
     if commit.version == commit.before:
+        if locked.scoped < commit.before:
+            _move_head(session, scoped=commit.before)
         return Publication(locked.version, locked.version, faults)
     _advance_head(session, commit)
     return Publication(commit.before, commit.version, faults)
@@ -160,11 +165,11 @@ def _scope(session: Session, commit: Commit, scoped: int) -> None:
         if changed & scopes.givers(resource):
             for revisions in scopes.outdated(session, resource, scoped):
                 _append_again(session, resource, commit, revisions)
-        if (is_behind or resource.name in commit.buckets) and scopes.assign(session, resource, scoped):
-            changed.add(resource.name)
-    if commit.version > scoped:
-        session.execute(update(Head).values(scoped=commit.version))
-        head.forget(session)
+        if is_behind or resource.name in commit.buckets:
+            scopes.assign(session, resource, scoped)
+            # Only records that are new themselves can refer to a new record.
+            if (is_behind or resource.name in commit.replaced) and scopes.have_changed(session, resource, scoped):
+                changed.add(resource.name)
 
 
 def _advance_head(session: Session, commit: Commit) -> None:
@@ -172,22 +177,34 @@ def _advance_head(session: Session, commit: Commit) -> None:
     for kind, numbers in commit.buckets.items():
         hash_buckets(session, kind, numbers)
     values: dict[str, Any] = {"version": commit.version, "changed_at": commit.changed_at, "chain": commit.chain}
+    values["scoped"] = commit.version
     if commit.indexed:
         values["indexed"] = bitmaps.stamp(commit.version)
-    session.execute(update(Head).values(values))
+    _move_head(session, **values)
+
+
+def _move_head(session: Session, **values: Any) -> None:
+    """Change columns of the head."""
+    bound = {f"new_{name}": value for name, value in values.items()}
+    statements.change(session, ("move head", *values), lambda: _moved_head(values), bound)
     head.forget(session)
+
+
+def _moved_head(names: Iterable[str]) -> Update:
+    return update(table_of(Head)).values({name: bindparam(f"new_{name}", type_=table_of(Head).c[name].type) for name in names})
 
 
 # --- revisions
 
 
 def last_revisions(session: Session, kind: str, ids: Sequence[str]) -> dict[str, Revision]:
-    """Return the last revisions of some records by id, deletions included."""
-    revisions = session.scalars(
-        select(Revision).where(Revision.kind == kind, Revision.id.in_(ids), Revision.superseded.is_(None)),
-        execution_options={"populate_existing": True},
-    )
-    return {revision.id: revision for revision in revisions}
+    """Return the last revisions of some records by id, deletions included: rows with the columns of a revision."""
+
+    def build(among: Among) -> Any:
+        of_kind = (Revision.kind == bindparam("kind", type_=String), Revision.superseded.is_(None))
+        return select(*table_of(Revision).c).where(*of_kind, among.condition(Revision.id))
+
+    return {row.id: row for row in statements.of_ids(session, "last revisions", ids, build, {"kind": kind})}
 
 
 def _take_dirty(session: Session) -> Iterator[tuple[Resource, Mapping[str, Cause]]]:
@@ -196,15 +213,11 @@ def _take_dirty(session: Session) -> Iterator[tuple[Resource, Mapping[str, Cause
     Each id has the reason that its notes give, if any.
     Only `NOTES` of them are in memory; if there are more, the order begins again with each of these pieces.
     """
-    # Notes about the nouns of a newer release are left to that release.
-    is_known = Dirty.kind.in_([resource.name for resource in RESOURCES])
-    oldest = select(Dirty.seq).where(is_known).order_by(Dirty.seq).limit(NOTES)
-    taken = delete(Dirty).where(Dirty.seq.in_(oldest)).returning(Dirty.kind, Dirty.id, Dirty.reason, Dirty.author)
     number = NOTES
     while number == NOTES:
         # An import has many notes, most of them without a reason.
         ids, causes, number = defaultdict[str, set[str]](set), dict[tuple[str, str], Cause](), 0
-        for number, (kind, id, reason, author) in enumerate(session.execute(taken), 1):  # noqa: B007 - their number
+        for number, (kind, id, reason, author) in enumerate(statements.rows(session, "take notes", _taken, {}), 1):  # noqa: B007 - their number
             ids[kind].add(id)
             if reason:
                 causes[kind, id] = Cause(reason, author)
@@ -212,6 +225,13 @@ def _take_dirty(session: Session) -> Iterator[tuple[Resource, Mapping[str, Cause
             noted = sorted(ids[resource.name])
             for start in range(0, len(noted), BATCH):
                 yield resource, {id: causes.get((resource.name, id), UNKNOWN) for id in noted[start : start + BATCH]}
+
+
+def _taken() -> Any:
+    # Notes about the nouns of a newer release are left to that release.
+    is_known = Dirty.kind.in_([statements.constant(resource.name) for resource in RESOURCES])
+    oldest = select(Dirty.seq).where(is_known).order_by(Dirty.seq).limit(NOTES)
+    return delete(Dirty).where(Dirty.seq.in_(oldest)).returning(Dirty.kind, Dirty.id, Dirty.reason, Dirty.author)
 
 
 def _append(
@@ -222,7 +242,8 @@ def _append(
     Returns whether it filled columns of dates.
     """
     ids = [*causes]
-    contents, refused = publishable(session, resource, ids, checked)
+    now = rendered(session, resource, ids, checked)
+    contents, refused = now.contents, now.refused
     last = last_revisions(session, resource.name, ids)
     rows: list[dict[str, Any]] = []
     superseded: dict[int, Revision] = {}
@@ -235,8 +256,9 @@ def _append(
     _write(session, rows, superseded)
     added = {row["version"]: contents[row["id"]] for row in rows if row["op"] is Op.UPSERT}
     _index(session, resource, commit, superseded.values(), added)
+    commit.replaced |= {resource.name} if superseded else set()
     commit.refused |= {(resource.name, id): fault for id, fault in refused.items()}
-    return periods.fill(session, resource, [*contents]) > 0
+    return bool(now.stale) and periods.fill(session, resource, now.stale) > 0
 
 
 def _append_again(session: Session, resource: Resource, commit: Commit, revisions: Sequence[Revision]) -> None:
@@ -248,6 +270,7 @@ def _append_again(session: Session, resource: Resource, commit: Commit, revision
         content = json.loads(old.document or "")
         rows.append(commit.revision(resource.name, old.id, canonical_members(content)))
         superseded[commit.version], added[commit.version] = old, content
+    commit.replaced.add(resource.name)
     _write(session, rows, superseded)
     _index(session, resource, commit, revisions, added)
 
@@ -255,11 +278,14 @@ def _append_again(session: Session, resource: Resource, commit: Commit, revision
 def _write(session: Session, rows: Sequence[Mapping[str, Any]], superseded: Mapping[int, Revision]) -> None:
     """Insert revisions, and mark those that they supersede; these are given by the versions of the new ones."""
     if superseded:
-        statement = update(Revision).where(Revision.version == bindparam("old")).values(superseded=bindparam("new"))
         parameters = [{"old": old.version, "new": version} for version, old in superseded.items()]
-        session.connection().execute(statement, parameters)
-    if rows:
-        session.execute(insert(Revision), rows)
+        statements.change(session, "supersede", _supersession, parameters)
+    statements.add(session, table_of(Revision), rows)
+
+
+def _supersession() -> Update:
+    table = table_of(Revision)
+    return update(table).where(table.c.version == bindparam("old")).values(superseded=bindparam("new"))
 
 
 def _index(

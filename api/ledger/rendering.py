@@ -5,13 +5,15 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import select
+from marshmallow import Schema
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session, object_mapper, selectinload
+from sqlalchemy.orm import Mapper, Session, class_mapper
 
-from api.db.types import Record
+from api.ledger import periods, records
 from api.schema.canonical import PUBLICATION, Content, canonical_members, joined
 from api.schema.fields import instant
 from api.schema.resource import Resource
@@ -20,23 +22,33 @@ from api.schema.resource import Resource
 UNREADABLE = (LookupError, TypeError, ValueError, OperationalError)
 
 
-def publishable(
-    session: Session, resource: Resource, ids: Sequence[str], checked: AbstractSet[bytes] = frozenset()
-) -> tuple[dict[str, Content], dict[str, str]]:
-    """Render records as the tables have them: the contents by id, and a line for each record that cannot be published.
+@dataclass(frozen=True)
+class Rendering:
+    """Records as the tables have them.
 
-    A content lacks the members that the ledger adds. A record cannot be published if a column has a value of a wrong type,
-    or if its content breaks its schema; contents whose `quick_hash` is in ``checked`` were validated before. Any other
-    exception is a bug in rendering, and is raised.
+    ``contents`` lack the members that the ledger adds, by id; ``refused`` has a line for each record that cannot be published.
+    ``stale`` are records with dates that the columns of their periods do not stand for.
+    """
+
+    contents: Mapping[str, Content]
+    refused: Mapping[str, str]
+    stale: Sequence[str]
+
+
+def rendered(session: Session, resource: Resource, ids: Sequence[str], checked: AbstractSet[bytes] = frozenset()) -> Rendering:
+    """Render records as the tables have them.
+
+    A record cannot be published if a column has a value of a wrong type, or if its content breaks its schema; contents whose
+    `quick_hash` is in ``checked`` were validated before. Any other exception is a bug in rendering, and is raised.
     """
     rows, refused = _read(session, resource, ids)
-    schema = resource.schema(exclude=PUBLICATION)
+    schema = _schema(resource)
     contents: dict[str, Content] = {}
     for id, row in rows.items():
         try:
             content = schema.dump(row)
         except (TypeError, ValueError) as error:
-            if not _is_mistyped(row):
+            if not _is_mistyped(class_mapper(resource.model), row):
                 raise
             refused[id] = _refusal(resource, id, _first_line(error))
             continue
@@ -44,23 +56,25 @@ def publishable(
             refused[id] = _refusal(resource, id, json.dumps(messages))
         else:
             contents[id] = content
-    return contents, refused
+    return Rendering(contents, refused, [id for id in contents if periods.is_stale(resource, rows[id])])
 
 
-def _read(session: Session, resource: Resource, ids: Sequence[str]) -> tuple[dict[str, Record], dict[str, str]]:
+@cache
+def _schema(resource: Resource) -> Schema:
+    return resource.schema(exclude=PUBLICATION)
+
+
+def _read(session: Session, resource: Resource, ids: Sequence[str]) -> tuple[dict[str, records.Row], dict[str, str]]:
     """Return the rows of records with their parts, by id, and a line for each record that cannot be read."""
-    statement = select(resource.model).where(resource.model.id.in_(ids)).options(*map(_eagerly, resource.parts))
-    # The session may hold rows that another transaction has changed since.
-    statement = statement.execution_options(populate_existing=True)
     try:
-        return {row.id: row for row in session.scalars(statement)}, {}
+        return records.read(session, resource, ids), {}
     except UNREADABLE as error:
         if isinstance(error, OperationalError) and "decode" not in str(error):
             # The database failed, and not the record.
             raise
         if len(ids) == 1:
             return {}, {ids[0]: _refusal(resource, ids[0], _first_line(error))}
-    rows: dict[str, Record] = {}
+    rows: dict[str, records.Row] = {}
     refused: dict[str, str] = {}
     for id in ids:
         readable, unreadable = _read(session, resource, [id])
@@ -69,22 +83,14 @@ def _read(session: Session, resource: Resource, ids: Sequence[str]) -> tuple[dic
     return rows, refused
 
 
-def _eagerly(path: Sequence[Any]) -> Any:
-    option = selectinload(path[0].class_attribute)
-    for step in path[1:]:
-        option = option.selectinload(step.class_attribute)
-    return option
-
-
-def _is_mistyped(row: Any) -> bool:
+def _is_mistyped(mapper: Mapper[Any], row: Any) -> bool:
     """Tell whether a column of a row, or of a row of its parts, has a value of another type than the column's."""
-    mapper = object_mapper(row)
     for attribute in mapper.column_attrs:
         value, type = getattr(row, attribute.key), attribute.columns[0].type.python_type
         # SQLite returns a whole number as an integer from a column of decimals, too.
         if value is not None and not isinstance(value, (int, float) if type is float else type):
             return True
-    return any(_is_mistyped(below) for part in mapper.relationships for below in getattr(row, part.key))
+    return any(_is_mistyped(part.mapper, below) for part in mapper.relationships for below in getattr(row, part.key))
 
 
 def _refusal(resource: Resource, id: str, reason: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -48,15 +49,20 @@ AFTER = bindparam("after", type_=Revision.version.type)
 Scope = tuple[str, str]
 
 
-def assign(session: Session, resource: Resource, after: int) -> bool:
-    """Store the scopes of a noun's revisions after a version; returns whether any of them differs from the one before it.
+def assign(session: Session, resource: Resource, after: int) -> None:
+    """Store the scopes of a noun's revisions after a version; the nouns that pass scopes on to it must have theirs."""
+    build = partial(_assignment, resource, *_added(resource))
+    statements.change(session, ("assign scopes", resource.name), build, {"after": after})
 
-    The nouns that pass scopes on to it must have theirs.
-    """
-    added, values = (Revision.kind == literal(resource.name), Revision.version > AFTER), {"after": after}
-    statements.change(session, ("assign scopes", resource.name), lambda: _assignment(resource, *added), values)
-    changed = select(Revision.version).where(*added, _changed(Revision)).limit(ONE)
-    return bool(statements.rows(session, ("changed scopes", resource.name), lambda: changed, values))
+
+def have_changed(session: Session, resource: Resource, after: int) -> bool:
+    """Tell whether any revision of a noun after a version has other scopes than the one before it."""
+    changed = select(Revision.version).where(*_added(resource), _changed(Revision)).limit(ONE)
+    return bool(statements.rows(session, ("changed scopes", resource.name), lambda: changed, {"after": after}))
+
+
+def _added(resource: Resource) -> Sequence[ColumnElement[bool]]:
+    return Revision.kind == literal(resource.name), Revision.version > AFTER
 
 
 def _assignment(resource: Resource, *added: ColumnElement[bool]) -> Insert:

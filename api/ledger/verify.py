@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from sqlalchemy import exists, func, select, text
 from sqlalchemy.orm import Session
 
-from api.ledger import bases, merkle, periods, scopes
+from api.ledger import bases, merkle, scopes
 from api.ledger.commits import linked
 from api.ledger.digest import leaves_of
 from api.ledger.index import bitmaps, fulltext
 from api.ledger.models import BATCH, CURRENT, EPOCH, Bucket, Dirty, Head, Revision
 from api.ledger.rebuild import batches, contents, orphans
-from api.ledger.rendering import document_of, publishable
+from api.ledger.rendering import document_of, rendered
 from api.resources import RESOURCES
 from api.schema.canonical import Content, canonical, canonical_members, content_sha256, sha256
 from api.schema.resource import Resource
@@ -102,17 +102,18 @@ def _verify_documents(session: Session, resource: Resource) -> Iterator[str]:
     """Compare the current documents of a noun with the tables, and their entries in the search index with them."""
     is_misplaced = False
     for revisions in batches(session, resource):
-        rendered, refused = publishable(session, resource, [revision.id for revision in revisions])
-        yield from refused.values()
+        now = rendered(session, resource, [revision.id for revision in revisions])
+        yield from now.refused.values()
         agreed: dict[int, Content] = {}
-        for revision in (revision for revision in revisions if revision.id not in refused):
-            content = rendered.get(revision.id)
+        for revision in (revision for revision in revisions if revision.id not in now.refused):
+            content = now.contents.get(revision.id)
             if fault := _fault(revision, content):
                 yield f"{resource.name}/{revision.id}: {fault}"
             elif content is not None:
                 agreed[revision.version] = content
         ids = {revision.version: revision.id for revision in revisions}
-        for id in periods.faults(session, resource, [ids[version] for version in agreed]):
+        current = {ids[version] for version in agreed}
+        for id in (id for id in now.stale if id in current):
             yield f"{resource.name}/{id}: its filters and sort keys do not stand for its dates; {REINDEX}"
         is_misplaced |= bool(scopes.wrong(session, resource, [*agreed]))
         for version, fault in fulltext.faults(session, resource, agreed).items():

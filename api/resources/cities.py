@@ -9,7 +9,7 @@ from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, UniqueConstr
 from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from api.db.types import Base, folded_index
+from api.db.types import Base, beyond_ascii_index, folded_index
 from api.resources.awards import Award
 from api.resources.bases import Cited, SubjectDocument
 from api.resources.citations import about
@@ -61,6 +61,7 @@ class City(Cited):
 
 
 folded_index(City.name)
+beyond_ascii_index(City.country, City.state, City.name)
 
 
 class CityAlias(Alias, Base):

@@ -4,7 +4,7 @@ from marshmallow import fields, validate
 from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from api.db.types import Base, choice, folded_index
+from api.db.types import Base, beyond_ascii_index, choice, folded_index
 from api.resources.bases import Cited, SubjectDocument
 from api.resources.citations import about
 from api.resources.lists import Alias, Gap, aliases, incomplete, left_open, named_also
@@ -73,6 +73,7 @@ class Initiative(Cited):
 
 
 folded_index(Initiative.title)
+beyond_ascii_index(Initiative.city_id, Initiative.title)
 # SQLite reads one index in both directions with nulls last; PostgreSQL needs an index for each.
 Index("ix_initiatives_started_period_nulls_last", Initiative.started_period.desc().nulls_last(), Initiative.id.desc()).ddl_if(
     "postgresql"

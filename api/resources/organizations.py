@@ -4,7 +4,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from api.db.types import Base, choice, folded_index
+from api.db.types import Base, beyond_ascii_index, choice, folded_index
 from api.resources.bases import Cited, SubjectDocument
 from api.resources.citations import about
 from api.resources.initiatives import InitiativePartner, PartnerSchema
@@ -55,6 +55,7 @@ class Organization(Cited):
 
 
 folded_index(Organization.name)
+beyond_ascii_index(Organization.city_id, Organization.name)
 
 
 class OrganizationAlias(Alias, Base):

@@ -4,7 +4,7 @@ from marshmallow import fields
 from sqlalchemy import Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, relationship
 
-from api.db.types import folded_index
+from api.db.types import beyond_ascii_index, folded_index
 from api.resources.bases import Cited, SubjectDocument
 from api.resources.citations import about
 from api.resources.initiatives import InitiativePriority
@@ -24,6 +24,7 @@ class Priority(Cited):
 
 
 folded_index(Priority.name)
+beyond_ascii_index(Priority.name)
 
 
 class PriorityListingSchema(Part):

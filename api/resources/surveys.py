@@ -8,7 +8,7 @@ from marshmallow import fields
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from api.db.types import Base, Whole, folded_index, whole_number
+from api.db.types import Base, Whole, beyond_ascii_index, folded_index, whole_number
 from api.resources import captions
 from api.resources.awards import Award
 from api.resources.bases import Cited, SubjectDocument
@@ -45,6 +45,7 @@ class Survey(Cited):
 
 
 folded_index(Survey.name)
+beyond_ascii_index(Survey.year, Survey.name)
 
 
 class SurveyState(Base):

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from werkzeug.http import parse_list_header, unquote_header_value
 
+from api.db.database import begin_savepoint
 from api.db.types import broken_check
 from api.editing import idempotency
 from api.editing.changes import checked
@@ -157,7 +158,7 @@ def once(known: idempotency.RequestIdentity | None, work: Working, arguments: Ma
 
 def _attempt(session: Session, work: Working, *, dry_run: bool) -> Response:
     """Work, and return the answer. A refusal and a dry run change nothing: neither do they publish raw SQL."""
-    savepoint = session.begin_nested()
+    savepoint = begin_savepoint(session)
     try:
         response = work(session)
     except IntegrityError as error:

@@ -5,10 +5,11 @@ import hashlib
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import String, bindparam, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from api.db.types import Base
+from api.db import statements
+from api.db.types import Base, table_of
 from api.resources import RESOURCES
 
 # Secret scanners recognize a leaked key by its prefix.
@@ -87,7 +88,10 @@ def find(session: Session, secret: str) -> ApiKey | None:
 
     Looking up a hash tells an attacker nothing by its time: a secret that is close to the right one has an unrelated hash.
     """
-    return session.scalar(select(ApiKey).where(ApiKey.secret_sha256 == _sha256(secret)))
+    table = table_of(ApiKey)
+    key = select(*table.c).where(table.c.secret_sha256 == bindparam("secret", type_=String))
+    rows = statements.rows(session, "key", lambda: key, {"secret": _sha256(secret)})
+    return ApiKey(**rows[0]._asdict()) if rows else None
 
 
 def rotate(session: Session, name: str) -> str:

@@ -12,7 +12,7 @@ from api.db.database import Database
 from api.db.types import Base
 from api.ledger import models, publish
 from api.ledger.models import Head, Op, Revision
-from api.ledger.rendering import publishable
+from api.ledger.rendering import rendered
 from api.ledger.verify import verify
 from api.resources import RESOURCES, SUBJECTS
 from api.resources.bases import FactBasis
@@ -321,7 +321,7 @@ def test_unmanaged_delete(database: Database) -> None:
         ]
 
 
-def test_unpublishable_record_stops_nobody(database: Database, changes: Changes) -> None:
+def test_unrendered_record_stops_nobody(database: Database, changes: Changes) -> None:
     """A record that raw SQL made invalid is named, keeps its published state, and can be repaired later."""
     before = head(database)
     bad, good = (
@@ -372,7 +372,7 @@ def test_bug_in_rendering_is_no_fault_of_a_record(database: Database, bug: type[
 
     buggy = replace(initiatives, schema=BuggySchema)
     with database.reading() as session, pytest.raises(bug, match="a bug"):
-        publishable(session, buggy, [LAKE])
+        rendered(session, buggy, [LAKE])
     if database.engine.dialect.name == "postgresql":
         return
     with database.engine.begin() as connection:
@@ -380,10 +380,10 @@ def test_bug_in_rendering_is_no_fault_of_a_record(database: Database, bug: type[
         connection.exec_driver_sql("update initiative_metrics set value = 'much' where initiative_id = :id", {"id": MEASURED})
         connection.exec_driver_sql("pragma ignore_check_constraints = off")
     with database.reading() as session:
-        contents, refused = publishable(session, initiatives, [LAKE, MEASURED])
+        now = rendered(session, initiatives, [LAKE, MEASURED])
     reason = "could not convert string to float: 'much'"
-    assert list(contents) == [LAKE]
-    assert refused == {MEASURED: f"initiatives/{MEASURED}: can't be published: {reason}"}
+    assert list(now.contents) == [LAKE]
+    assert now.refused == {MEASURED: f"initiatives/{MEASURED}: can't be published: {reason}"}
 
 
 def test_notes_of_a_newer_release_are_kept(database: Database) -> None:

@@ -6,17 +6,20 @@ pieces, so that a write rewrites little of a large set. `publish` updates the in
 revisions.
 """
 
-from bisect import bisect_right, insort
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain, groupby, islice, pairwise
 from typing import Any
 
 from pyroaring import BitMap
-from sqlalchemy import LargeBinary, bindparam, delete, insert, select, tuple_
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import Delete, LargeBinary, Select, bindparam, delete, func, insert, literal, select
+from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
-from api.db.types import Base, Version
+from api.db import statements
+from api.db.statements import Listed
+from api.db.types import Base, Version, table_of
 from api.ledger.index import words
 from api.ledger.index.dimensions import dimensions, signature
 from api.ledger.index.versions import WIDTH, UnreadableError, Versions, read_piece
@@ -26,7 +29,7 @@ from api.schema.resource import Resource
 # A piece of more bytes is split between blocks of 2^16 versions; one block takes at most 8 KB.
 PIECE = 10_000
 BLOCK = 1 << 16
-# Keys in one statement, because databases limit the number of parameters.
+# Sets that one statement reads, and rows that are fetched at once.
 KEYS = 1_000
 # Records whose sets `faults` holds in memory at once.
 WINDOW = 1 << 15
@@ -65,19 +68,19 @@ def replace(session: Session, resource: Resource, old: Mapping[int, Content], ne
     anything was changed.
     """
     leaving, coming = sets(resource, old.items()), sets(resource, new.items())
-    firsts = _firsts(session, resource, leaving.keys() | coming.keys())
+    stored = _pieces(session, resource, [leaving, coming])
+    firsts: dict[ValueKey, list[int]] = defaultdict(list)
+    for *key, first in sorted(stored):
+        firsts[key[0], key[1]].append(first)
     removed, added = (_by_place(sets_of_side, firsts) for sets_of_side in (leaving, coming))
+    rows: dict[Place, dict[str, Any]] = {}
     places = removed.keys() | added.keys()
-    stored = _pieces(session, resource, places)
-    rows: list[dict[str, Any]] = []
     for place in places:
-        rows += _rows(resource, place, (stored.get(place, BitMap()) - removed[place]) | added[place])
-    if stored:
-        # One statement for each place: a list of all places would have too many parameters.
-        statement = delete(Bitmap).where(*(getattr(Bitmap, name) == bindparam(f"old_{name}") for name in PLACE))
-        session.connection().execute(statement, [_primary_key(resource, place, "old_") for place in stored])
-    if rows:
-        session.connection().execute(insert(Bitmap), rows)
+        piece = (stored.get(place, BitMap()) - removed[place]) | added[place]
+        rows |= {tuple([row[name] for name in PLACE[1:]]): row for row in _rows(resource, place, piece)}
+    if gone := [_primary_key(resource, place, "old_") for place in places & stored.keys() - rows.keys()]:
+        statements.change(session, "delete pieces", _deletion, gone)
+    statements.replace(session, table_of(Bitmap), [*rows.values()])
 
 
 def rebuild(session: Session, resource: Resource, contents: Iterable[tuple[int, Content]]) -> None:
@@ -175,27 +178,37 @@ def _primary_key(resource: Resource, place: Place, prefix: str = "") -> dict[str
     return {f"{prefix}{name}": value for name, value in zip(PLACE, (resource.name, *place), strict=True)}
 
 
-def _firsts(session: Session, resource: Resource, keys: Collection[ValueKey]) -> dict[ValueKey, list[int]]:
-    """Return the first versions of the pieces of these sets, in ascending order."""
-    result: dict[ValueKey, list[int]] = {key: [] for key in keys}
-    for dimension, value, first in _stored(session, resource, keys, Bitmap.first):
-        insort(result[dimension, value], first)
+def _pieces(session: Session, resource: Resource, sides: Sequence[Mapping[ValueKey, Versions]]) -> dict[Place, BitMap]:
+    """Return the stored pieces to which versions of these sets belong. Raises UnreadableError."""
+    listed = [
+        [*key, high * WIDTH + part.min(), high * WIDTH + part.max(), high * WIDTH]
+        for sets_of_side in sides
+        for key, versions in sets_of_side.items()
+        for high, part in versions.parts.items()
+    ]
+    types = [Bitmap.dimension.type, Bitmap.value.type, *[Bitmap.first.type] * 3]
+    result: dict[Place, BitMap] = {}
+    for start in range(0, len(listed), KEYS):
+        rows = statements.of_listed(
+            session, ("pieces", resource.name), types, listed[start : start + KEYS], partial(_select_pieces, resource)
+        )
+        result |= {(dimension, value, first): read_piece(data) for dimension, value, first, data in rows}
     return result
 
 
-def _pieces(session: Session, resource: Resource, places: Collection[Place]) -> dict[Place, BitMap]:
-    """Return the stored pieces of some places. Raises UnreadableError."""
-    rows = _stored(session, resource, places, Bitmap.first, Bitmap.versions)
-    return {(dimension, value, first): read_piece(data) for dimension, value, first, data in rows}
+def _select_pieces(resource: Resource, listed: Listed) -> Select[Any]:
+    """Select the pieces of sets, from the one that has the lowest of some versions to the one that has the highest."""
+    dimension, value, low, high, start = listed.columns
+    before = aliased(Bitmap)
+    of_set = (before.kind == literal(resource.name), before.dimension == dimension, before.value == value)
+    in_range = (before.first <= low, before.first >= start)
+    lowest = select(func.max(before.first)).where(*of_set, *in_range).scalar_subquery()
+    table = table_of(Bitmap)
+    is_of_set = (table.c.kind == literal(resource.name), table.c.dimension == dimension, table.c.value == value)
+    columns = [table.c[name] for name in ("dimension", "value", "first", "versions")]
+    return listed.select(columns, *is_of_set, table.c.first >= func.coalesce(lowest, low), table.c.first <= high)
 
 
-def _stored(
-    session: Session, resource: Resource, keys: Collection[ValueKey] | Collection[Place], *columns: Any
-) -> Iterator[Any]:
-    """Yield the dimension, the value and further columns of the pieces whose primary key begins with one of these keys."""
-    ordered = sorted(keys)
-    for start in range(0, len(ordered), KEYS):
-        some = ordered[start : start + KEYS]
-        key = tuple_(*[getattr(Bitmap, name) for name in PLACE[1 : 1 + len(some[0])]])
-        statement = select(Bitmap.dimension, Bitmap.value, *columns).where(Bitmap.kind == resource.name, key.in_(some))
-        yield from session.connection().execute(statement)
+def _deletion() -> Delete:
+    table = table_of(Bitmap)
+    return delete(table).where(*(table.c[name] == bindparam(f"old_{name}") for name in PLACE))

@@ -6,9 +6,10 @@ It holds the current revisions, by version; `publish` updates it in the transact
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, String, bindparam, delete, false, insert, select
+from sqlalchemy import ColumnElement, String, bindparam, delete, false, select
 from sqlalchemy.orm import Session
 
+from api.db import statements
 from api.ledger.index.engine import FullTextEngine, Nouns, TermQuery
 from api.ledger.index.entries import IndexEntry
 from api.ledger.index.postgresql_tsvector import PostgresqlTsvector
@@ -117,10 +118,9 @@ def replace(session: Session, resource: Resource, old: Sequence[int], new: Mappi
     engine = engine_of(session)
     if old:
         leaving = delete(engine.table).where(engine.version == bindparam("old"))
-        session.connection().execute(leaving, [{"old": version} for version in old])
-    if new:
-        rows = [{engine.key: version, **engine.row(IndexEntry.of(resource, content))} for version, content in new.items()]
-        session.connection().execute(insert(engine.table), rows)
+        statements.change(session, "delete entries", lambda: leaving, [{"old": version} for version in old])
+    rows = [{engine.key: version, **engine.row(IndexEntry.of(resource, content))} for version, content in new.items()]
+    statements.add(session, engine.table, rows)
 
 
 def faults(session: Session, resource: Resource, contents: Mapping[int, Content]) -> dict[int, str]:
