@@ -98,7 +98,7 @@ def _write(plan: Planning, *, message: str | None, author: str | None, dry_run: 
         except IntegrityError:
             session.rollback()
             raise click.ClickException("a unique value would pass from one record to another; nothing was written") from None
-        for outcome in outcomes_of(session, changes):
+        for outcome in outcomes_of(session, changes, publication):
             into = f", and leads to {outcome.revision.merged_into}" if outcome.revision.merged_into else ""
             click.echo(f"{outcome.resource.name}/{outcome.revision.id}: {outcome.status}{into}")
         if dry_run:

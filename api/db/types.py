@@ -95,14 +95,20 @@ def beyond_ascii(column: ColumnElement[str], dialect: str) -> ColumnElement[bool
     return column.bool_op("~")(literal_column("'[^ -~]'"))
 
 
+def never_null(column: Any) -> ColumnElement[Any]:
+    """Return the value of a column, or an empty one in place of null, so that null is equal to null for an index, too."""
+    return func.coalesce(column, literal_column("0" if isinstance(column.type, Integer) else "''"))
+
+
 def beyond_ascii_index(*columns: InstrumentedAttribute[Any]) -> Index:
     """Return an index of the rows whose last column, a name, is not in ASCII, so that `lower` does not fold all its letters."""
-    name = columns[-1]
+    *rest, name = [column.__clause_element__() for column in columns]
     return Index(
-        f"ix_{name.class_.__tablename__}_{name.key}_beyond_ascii",
-        *columns,
-        sqlite_where=beyond_ascii(name.__clause_element__(), "sqlite"),
-        postgresql_where=beyond_ascii(name.__clause_element__(), "postgresql"),
+        f"ix_{name.table.name}_{name.name}_beyond_ascii",
+        *map(never_null, rest),
+        name,
+        sqlite_where=beyond_ascii(name, "sqlite"),
+        postgresql_where=beyond_ascii(name, "postgresql"),
     )
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from api.editing import constraints, naming
 from api.editing.inputs import content_of, read, sendable
 from api.editing.operations import Change, Operation, Refused, shown
+from api.editing.rows import arranged, layout
 from api.editing.rules import Rules
 from api.editing.staging import staged
 from api.errors import Item
@@ -71,7 +72,7 @@ def _changes(resource: Resource, contents: Mapping[str, Content], refused: Refus
         data = read(resource, before, refused.items["invalid-body"], operation.pointer)
         if data is None:
             continue
-        after = content_of(resource, data)
+        after = arranged(layout(resource), content_of(resource, data))
         for member in (member for member in before if before[member] != after[member]):
             detail = f"Stored as {shown(before[member])}, which is written {shown(after[member])}."
             refused.value(operation, f"/{member}", "differs", detail)

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from api.editing import merging
 from api.editing.inputs import check_patch, content_of, merged, read, salvaged, sendable
 from api.editing.operations import IMPORTS, JOIN, RENAME, Change, Operation, RecordKey, Refused
+from api.editing.rows import arranged, layout
 from api.editing.staging import CHUNK
 from api.errors import ErrorList, Item
 from api.ledger import publish, redirects
@@ -127,7 +128,7 @@ def _change(session: Session, operation: Operation, id: str, old: Revision | Non
         if operation.verb in IMPORTS:
             _salvage(change, errors[earlier:], refused)
         return None
-    change.content = content_of(operation.resource, change.data)
+    change.content = arranged(layout(operation.resource), content_of(operation.resource, change.data))
     return change
 
 
@@ -151,8 +152,9 @@ def _merged(session: Session, change: Change, base: Revision | None, refused: Re
     content = merging.merged(session, change, base, refused)
     if content is None:
         return None
-    change.data = read(change.operation.resource, content, refused.items["invalid-body"], change.operation.pointer)
-    change.content = content_of(change.operation.resource, change.data) if change.data is not None else None
+    resource = change.operation.resource
+    change.data = read(resource, content, refused.items["invalid-body"], change.operation.pointer)
+    change.content = arranged(layout(resource), content_of(resource, change.data)) if change.data is not None else None
     return change if change.content is not None else None
 
 

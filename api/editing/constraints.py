@@ -9,19 +9,20 @@ together, because rows with a taken key cannot be written.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Table, select
 from sqlalchemy.orm import Session
 
-from api.db.types import Base
+from api.db.types import Base, table_of
 from api.editing.operations import Change, Refused
 from api.editing.rows import layout, owners, unique_keys
 from api.editing.staging import KeyValues, Reference, StagedRow, Staging, references, stored_keys
 from api.ledger import redirects
 from api.ledger.history import near_id
 from api.resources import BY_NAME
+from api.resources.citations import Subject
 
 MAX_REFERRERS = 20
 
@@ -31,7 +32,7 @@ def check(session: Session, staging: Staging, coming: Mapping[str, AbstractSet[s
 
     ``coming`` are ids, by noun, of records that later changes of the same transaction create.
     """
-    checks = _Checks(session, staging, coming, refused)
+    checks = _Checks(session, staging, coming, refused, _stored_ids(session, staging))
     checks.redirects()
     for name, rows in staging.rows.items():
         table = Base.metadata.tables[name]
@@ -51,14 +52,28 @@ def check_references(session: Session, staging: Staging, coming: Mapping[str, Ab
             checks.references(reference, rows)
 
 
+def _stored_ids(session: Session, staging: Staging) -> dict[str, dict[KeyValues, bool]]:
+    """Return the ids that the rows refer to, by noun, each with whether there is a record of it: one statement for all."""
+    result: dict[str, dict[KeyValues, bool]] = defaultdict(dict)
+    for reference in references():
+        if reference.referred == ["id"]:
+            ids = (row.row.values[reference.columns[0]] for row in staging.rows_of(reference.table.name))
+            result[reference.target.name] |= {(id,): False for id in ids if id is not None}
+    keys = [(kind, id) for kind, ids in result.items() for (id,) in ids]
+    for (kind, id), _ in stored_keys(session, table_of(Subject), ["kind", "id"], keys, []):
+        result[kind][id,] = True
+    return result
+
+
 @dataclass(frozen=True)
 class _Checks:
-    """The checks of some changes, by the kind of constraint."""
+    """The checks of some changes, by the kind of constraint; ``ids`` are known to exist or not, by noun."""
 
     session: Session
     staging: Staging
     coming: Mapping[str, AbstractSet[str]]
     refused: Refused
+    ids: Mapping[str, Mapping[KeyValues, bool]] = field(default_factory=dict)
 
     def references(self, reference: Reference, rows: Sequence[StagedRow]) -> None:
         """Refuse rows that refer to a key that will not exist."""
@@ -117,7 +132,10 @@ class _Checks:
             return self._existing_subjects(keys)
         kind, owner = owners()[target.name]
         changes, coming = self.staging.changes_of(kind.name), self.coming.get(kind.name, frozenset())
-        existing = {key for key, (id,) in stored_keys(self.session, target, columns, keys, [owner]) if id not in changes}
+        known = self.ids.get(target.name, {}) if columns == ["id"] else {}
+        stored = stored_keys(self.session, target, columns, keys - known.keys(), [owner])
+        existing = {key for key, (id,) in stored if id not in changes}
+        existing |= {key for key in keys if known.get(key) and key[0] not in changes}
         existing |= {row.key(columns) for row in self.staging.rows_of(target.name)}
         return existing | {key for key in keys if columns == ["id"] and key[0] in coming}
 

@@ -6,9 +6,8 @@ Any other value is refused: it is an edit that could not be carried out.
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -18,14 +17,8 @@ from api.editing.staging import chunks
 from api.ledger.models import Revision
 from api.ledger.rendering import rendered
 from api.resources import BY_NAME
-from api.schema.canonical import PUBLICATION, Content
+from api.schema.canonical import Content
 from api.schema.resource import Resource
-
-
-@cache
-def derived(resource: Resource) -> Sequence[str]:
-    """Return the names of the members that other records decide."""
-    return [name for name in resource.members if name not in {*resource.facts, *PUBLICATION}]
 
 
 @dataclass(frozen=True)
@@ -39,7 +32,7 @@ class Derived:
         body, kind = operation.body, operation.resource
         if not (isinstance(body, dict) and isinstance(body.get("id"), str)):
             return operation
-        members = {name: body[name] for name in derived(kind) if name in body}
+        members = {name: body[name] for name in kind.derived if name in body}
         if not members:
             return operation
         slim = replace(operation, body=None)

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from api.db import statements
 from api.db.statements import Among, Listed
-from api.db.types import beyond_ascii
+from api.db.types import beyond_ascii, never_null
 from api.editing.operations import Operation, Refused
 from api.editing.rows import layout, unique_keys
 from api.editing.staging import CHUNK, KeyValues, chunks
@@ -107,10 +107,8 @@ def _select_alike(
 ) -> CompoundSelect[Any]:
     name, columns = table.c[called[-1]], [table.c[column] for column in ("id", *rest, *called)]
     values = dict(zip((*rest, *called), listed.columns, strict=True))
-    # Null is equal to null. Without the function, SQLite would read all records with the same rest of the key.
-    others = [func.coalesce(table.c[column], table.c[column]).is_not_distinct_from(values[column]) for column in rest]
-    same = [table.c[column].is_not_distinct_from(values[column]) for column in rest]
-    in_ascii = listed.select(columns, func.lower(name) == values[called[-1]], *others)
+    same = [never_null(table.c[column]) == never_null(values[column]) for column in rest]
+    in_ascii = listed.select(columns, func.lower(name) == values[called[-1]], *same)
     return union_all(in_ascii, listed.select(columns, beyond_ascii(name, dialect), *same))
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
 
 from api.resources import RESOURCES
 from api.schema import dates
+from api.schema.canonical import Content
 from api.schema.fields import Date, Name, Object
 from api.schema.resource import Resource
 
@@ -23,7 +24,8 @@ class Layout:
 
     ``names`` maps the table's columns to the members that hold their values, as `location/latitude` within an object. Of a
     part, ``member`` is the document's list of its rows, ``owner`` maps its columns to those of the table that it belongs to,
-    and ``position`` is the column that counts its rows, from ``first``. ``plucked``: a row is a single value in the document.
+    and ``position`` is the column that counts its rows, from ``first``; without one, they are published in the order of the
+    members ``sorted_by``. ``plucked``: a row is a single value in the document.
     ``called`` are the columns that hold names, ``dated`` those that hold dates.
     """
 
@@ -35,6 +37,7 @@ class Layout:
     position: str | None = None
     first: int = 0
     plucked: bool = False
+    sorted_by: tuple[str, ...] = ()
     called: frozenset[str] = frozenset()
     dated: frozenset[str] = frozenset()
 
@@ -43,6 +46,10 @@ class Layout:
         """Members that tell an item of a part from the others of its list: those of the first key that identifies rows."""
         rests = ([name for name in key if name not in {*self.owner, self.position}] for key in unique_keys(self.table))
         return next([self.names[name] for name in rest] for rest in rests if rest)
+
+    def place_of(self, item: Any) -> Any:
+        """Return the value that an item of a document's list is sorted by."""
+        return item if self.plucked else tuple(item[name] for name in self.sorted_by)
 
     def key_of(self, item: Any) -> Any:
         """Return the value that tells an item of a document's list from the others."""
@@ -123,6 +130,14 @@ def _rows(below: Layout, data: Values, fixed: Values, pointer: str) -> Iterator[
             yield from _rows(part, item, {**owner, **place}, f"{pointer}/{part.member}/{number}")
 
 
+def arranged(below: Layout, content: Content) -> Content:
+    """Return a document, or a row of it, as it is published: its lists that have no order of their own are sorted."""
+    for part in below.parts:
+        items = [arranged(part, item) for item in content[part.member]] if part.parts else content[part.member]
+        content = {**content, part.member: items if part.position else sorted(items, key=part.place_of)}
+    return content
+
+
 def _value(data: Values, column: str, member: str) -> Any:
     """Return the value of a column, which may be in an object, or null with it."""
     name, _, below = member.partition("/")
@@ -152,8 +167,9 @@ def _part(relationship: RelationshipProperty[Any], schema: Schema) -> Layout:
     nested = getattr(member, "inner", member)
     assert isinstance(nested, fields.Nested)
     assert relationship.order_by
-    order = next(column.name for column in relationship.order_by)
-    is_counted = order not in {field.attribute or name for name, field in nested.schema.fields.items()}
+    order, *others = (column.name for column in relationship.order_by)
+    members = {field.attribute or name: name for name, field in nested.schema.fields.items()}
+    is_counted = order not in members
     return _layout(
         relationship.mapper,
         nested.schema,
@@ -161,5 +177,6 @@ def _part(relationship: RelationshipProperty[Any], schema: Schema) -> Layout:
         owner={child.name: parent.name for parent, child in relationship.local_remote_pairs or ()},
         position=order if is_counted else None,
         first=relationship.mapper.local_table.c[order].info.get("first", 0),
+        sorted_by=() if is_counted else tuple(members[name] for name in (order, *others)),
         plucked=isinstance(nested, fields.Pluck),
     )

@@ -4,7 +4,7 @@ Foreign keys are deferred to the end of the transaction, so the order of the row
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from sqlalchemy import Column, Delete, String, Table, UniqueConstraint, Update, bindparam, delete, update
@@ -48,8 +48,14 @@ def write(session: Session, staging: Staging) -> None:
     for resource in RESOURCES:
         changes = staging.changes_of(resource.name).values()
         _update(session, staging, layout(resource), [change for change in changes if change.content and change.before])
-    for table in Base.metadata.sorted_tables:
+    for table in _tables():
         statements.add(session, table, [row.row.values for row in staging.rows_of(table.name) if row.is_new])
+
+
+@cache
+def _tables() -> Sequence[Table]:
+    """Return the tables of nouns and parts, each after those that it refers to."""
+    return [table for table in Base.metadata.sorted_tables if table.name in owners()]
 
 
 def _move(session: Session, citations: Sequence[Change]) -> None:

@@ -19,7 +19,7 @@ from api.editing.staging import Staging, staged
 from api.errors import ProblemError, error_item
 from api.ledger import head, publish
 from api.ledger.models import Revision
-from api.ledger.rendering import quick_hash
+from api.ledger.rendering import Written
 from api.schema.resource import Resource
 
 
@@ -43,7 +43,8 @@ class Writer:
         ``coming`` are ids, by noun, of records that later calls of `apply` create.
         """
         self.session, self.coming, self.is_rehearsal = session, coming or {}, is_rehearsal
-        self.checked: set[bytes] = set()
+        self.written = Written()
+        self.deferred = False
         self.rules = Rules(session)
         # The ids that take the places of deleted records, by noun and id.
         self.merged: dict[RecordKey, str] = {}
@@ -52,7 +53,6 @@ class Writer:
         self.published = settled.before
         # Records that raw SQL broke keep their last revision, and are not the fault of this writer.
         self.broken = set(settled.refused)
-        store.defer_foreign_keys(session)
 
     def apply(self, operations: Sequence[Operation], refused: Refused | None = None) -> list[Change]:
         """Write operations, which `checked` returned, if all of them are valid, and return their changes.
@@ -65,6 +65,11 @@ class Writer:
         if refused is None:
             errors.raise_any()
         if not errors:
+            # Foreign keys allow the order in which the rows of one new record are written.
+            is_one = len(changes) == 1 and changes[0].status == "created" and not self.written.last
+            if not self.deferred and not is_one:
+                store.defer_foreign_keys(self.session)
+                self.deferred = True
             self.rules.note(changes)
             store.write(self.session, staging)
             self.merged |= {
@@ -72,8 +77,8 @@ class Writer:
                 for change in changes
                 if change.operation.into
             }
-            if not self.is_rehearsal:
-                self.checked |= {quick_hash(change.content) for change in changes if change.content}
+            for change in changes if not self.is_rehearsal else ():
+                self.written.add(change.operation.resource.name, change.id, change.content, change.old)
         if refused is None:
             self.rules.check(errors)
             errors.raise_any()
@@ -91,11 +96,12 @@ class Writer:
 
         ``import_id`` names the import that they are a piece of: the commits that have one name are reverted as one.
         """
-        store.check_foreign_keys(self.session)
+        if self.deferred:
+            store.check_foreign_keys(self.session)
         # The rules were checked, and what they know of a large import takes much memory.
         self.rules = Rules(self.session)
         known = {"reason": reason, "author": author, "import_id": import_id}
-        publication = publish.publish(self.session, **known, merged=self.merged, progress=progress, checked=self.checked)
+        publication = publish.publish(self.session, **known, merged=self.merged, progress=progress, written=self.written)
         refused = [line for line in publication.refused if line not in self.broken]
         if refused:
             items = [error_item("", "invalid-value", line, pointer="") for line in refused]
@@ -122,9 +128,11 @@ def examined(
     return changes, staging
 
 
-def outcomes_of(session: Session, changes: Sequence[Change]) -> list[Outcome]:
+def outcomes_of(session: Session, changes: Sequence[Change], publication: publish.Publication) -> list[Outcome]:
     """Return the results of changes that were published, in their order, without implied ones that changed nothing."""
-    revisions = last_revisions(session, [(change.operation.resource.name, change.id) for change in changes])
+    records = [(change.operation.resource.name, change.id) for change in changes]
+    revisions = {record: Revision(**row) for record in records if (row := publication.added.get(record))}
+    revisions |= last_revisions(session, [record for record in records if record not in revisions])
     return [
         Outcome(change.status, change.operation.resource, revisions[change.operation.resource.name, change.id])
         for change in changes

@@ -26,9 +26,9 @@ UNKNOWN = Cause(None, None)
 class Commit:
     """The revisions of one publication as they are made: those after ``before``, so far up to ``version``.
 
-    ``chain`` is the hash of the last one, ``buckets`` are those that changed, by noun, and ``replaced`` are the nouns of records
+    ``chain`` is the hash of the last one, ``buckets`` are those that changed, by noun, and ``replaced`` the nouns of records
     that had a revision before. ``indexed``: the bitmap index has all of them. ``merged`` has the ids of the records that take
-    the places of deleted ones, by noun and id.
+    the places of deleted ones, by noun and id. ``added`` has the rows of the first revisions, by noun and id.
     """
 
     before: int
@@ -41,6 +41,7 @@ class Commit:
     merged: Mapping[tuple[str, str], str] = field(default_factory=dict)
     version: int = field(init=False)
     buckets: dict[str, set[int]] = field(default_factory=dict)
+    added: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     replaced: set[str] = field(default_factory=set)
     refused: dict[tuple[str, str], str] = field(default_factory=dict)
 

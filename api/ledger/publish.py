@@ -10,8 +10,7 @@ commit order, and a reader who sees a version sees every version below it.
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import String, Update, bindparam, delete, insert, select, update
@@ -28,7 +27,7 @@ from api.ledger.epochs import lock_head, locked_row
 from api.ledger.index import bitmaps, fulltext
 from api.ledger.index.versions import UnreadableError
 from api.ledger.models import BATCH, Dirty, Head, Op, Revision
-from api.ledger.rendering import rendered
+from api.ledger.rendering import MOST, Written, rendered
 from api.resources import BY_NAME, RESOURCES
 from api.schema.canonical import Content, canonical_members, sha256
 from api.schema.resource import Resource
@@ -43,12 +42,13 @@ Progress = Callable[[int], None]
 class Publication:
     """The result of one publication: it added the versions after ``before`` up to ``version``.
 
-    ``refused`` has a line for each record that cannot be published.
+    ``refused`` has a line for each record that cannot be published, and ``added`` the rows of its first revisions, by record.
     """
 
     before: int
     version: int
     refused: Sequence[str] = ()
+    added: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def revisions(self) -> int:
@@ -86,12 +86,12 @@ def publish(  # noqa: PLR0913 - what is known of a commit
     import_id: str | None = None,
     merged: Mapping[tuple[str, str], str] | None = None,
     progress: Progress | None = None,
-    checked: AbstractSet[bytes] = frozenset(),
+    written: Written | None = None,
 ) -> Publication:
     """Append a revision for each changed record, within the session's transaction.
 
-    ``author`` is the name of an API key, or of the person who imports files; ``checked`` has the `quick_hash` of each content
-    that was validated already. ``import_id`` is the name of an import that is published in pieces, and ``merged`` has the ids
+    ``author`` is the name of an API key, or of the person who imports files; ``written`` are records that the
+    caller has written. ``import_id`` is the name of an import that is published in pieces, and ``merged`` has the ids
     of the records that take the places of deleted ones, by noun and id. The transaction must be READ COMMITTED, and the caller
     should commit at once, because every other publication waits for it.
 
@@ -107,8 +107,8 @@ def publish(  # noqa: PLR0913 - what is known of a commit
     while filled:
         # To fill the columns of dates that raw SQL has written is a change itself, which the triggers note.
         filled = False
-        for resource, causes in _take_dirty(session):
-            filled |= _append(session, resource, causes, commit, checked)
+        for resource, causes, is_only in _take_dirty(session):
+            filled |= _append(session, resource, causes, commit, written if not is_only or written is None else written.alone())
             if progress:
                 progress(len(causes))
     if commit.refused:
@@ -120,7 +120,7 @@ def publish(  # noqa: PLR0913 - what is known of a commit
             _move_head(session, scoped=commit.before)
         return Publication(locked.version, locked.version, faults)
     _advance_head(session, commit)
-    return Publication(commit.before, commit.version, faults)
+    return Publication(commit.before, commit.version, faults, commit.added)
 
 
 def publish_erasure(session: Session, kind: str, id: str) -> None:
@@ -139,6 +139,7 @@ def publish_erasure(session: Session, kind: str, id: str) -> None:
         rows[0]["superseded"] = again["version"]
         rows.append({**again, "erases": False, "superseded": None})
     _write(session, rows, {rows[0]["version"]: old})
+    commit.replaced.add(kind)
     if content:
         _index(session, BY_NAME[kind], commit, [old], {commit.version: content})
     _scope(session, commit, locked.scoped)
@@ -166,9 +167,10 @@ def _scope(session: Session, commit: Commit, scoped: int) -> None:
             for revisions in scopes.outdated(session, resource, scoped):
                 _append_again(session, resource, commit, revisions)
         if is_behind or resource.name in commit.buckets:
-            scopes.assign(session, resource, scoped)
+            past = is_behind or resource.name in commit.replaced
+            scopes.assign(session, resource, scoped, past=past)
             # Only records that are new themselves can refer to a new record.
-            if (is_behind or resource.name in commit.replaced) and scopes.have_changed(session, resource, scoped):
+            if past and scopes.have_changed(session, resource, scoped):
                 changed.add(resource.name)
 
 
@@ -207,10 +209,10 @@ def last_revisions(session: Session, kind: str, ids: Sequence[str]) -> dict[str,
     return {row.id: row for row in statements.of_ids(session, "last revisions", ids, build, {"kind": kind})}
 
 
-def _take_dirty(session: Session) -> Iterator[tuple[Resource, Mapping[str, Cause]]]:
+def _take_dirty(session: Session) -> Iterator[tuple[Resource, Mapping[str, Cause], bool]]:
     """Delete the notes about changed records, and yield these in batches, in the order of publication: by noun, then by id.
 
-    Each id has the reason that its notes give, if any.
+    Each id has the reason that its notes give, if any. A batch comes with whether its record is the only one that changed.
     Only `NOTES` of them are in memory; if there are more, the order begins again with each of these pieces.
     """
     number = NOTES
@@ -224,7 +226,8 @@ def _take_dirty(session: Session) -> Iterator[tuple[Resource, Mapping[str, Cause
         for resource in RESOURCES:
             noted = sorted(ids[resource.name])
             for start in range(0, len(noted), BATCH):
-                yield resource, {id: causes.get((resource.name, id), UNKNOWN) for id in noted[start : start + BATCH]}
+                batch = {id: causes.get((resource.name, id), UNKNOWN) for id in noted[start : start + BATCH]}
+                yield resource, batch, sum(map(len, ids.values())) == 1
 
 
 def _taken() -> Any:
@@ -234,17 +237,16 @@ def _taken() -> Any:
     return delete(Dirty).where(Dirty.seq.in_(oldest)).returning(Dirty.kind, Dirty.id, Dirty.reason, Dirty.author)
 
 
-def _append(
-    session: Session, resource: Resource, causes: Mapping[str, Cause], commit: Commit, checked: AbstractSet[bytes]
-) -> bool:
+def _append(session: Session, resource: Resource, causes: Mapping[str, Cause], commit: Commit, written: Written | None) -> bool:
     """Add a revision for each record whose content differs from its last revision; refuse what cannot be published.
 
     Returns whether it filled columns of dates.
     """
     ids = [*causes]
-    now = rendered(session, resource, ids, checked)
+    now = rendered(session, resource, ids, written)
     contents, refused = now.contents, now.refused
-    last = last_revisions(session, resource.name, ids)
+    known = {id: written.last[resource.name, id] for id in ids if (resource.name, id) in written.last} if written else {}
+    last = {**known, **last_revisions(session, resource.name, [id for id in ids if id not in known])}
     rows: list[dict[str, Any]] = []
     superseded: dict[int, Revision] = {}
     for id in (id for id in ids if id not in refused):
@@ -254,6 +256,7 @@ def _append(
             if old:
                 superseded[commit.version] = old
     _write(session, rows, superseded)
+    commit.added |= {(resource.name, row["id"]): row for row in rows if len(commit.added) < MOST}
     added = {row["version"]: contents[row["id"]] for row in rows if row["op"] is Op.UPSERT}
     _index(session, resource, commit, superseded.values(), added)
     commit.replaced |= {resource.name} if superseded else set()

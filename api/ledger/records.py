@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, Select, select
-from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
+from sqlalchemy.orm import RelationshipProperty, Session, class_mapper
 from sqlalchemy.sql.elements import BooleanClauseList
 from sqlalchemy.sql.visitors import iterate
 
@@ -31,6 +31,7 @@ class _Source:
     shape: Hashable
     table: FromClause
     owner: str
+    columns: Sequence[str]
     member: str = ""
     local: tuple[str, ...] = ()
     remote: tuple[str, ...] = ()
@@ -40,16 +41,25 @@ class _Source:
 
     def select(self, ids: Among) -> Select[Any]:
         """Return a SELECT of the rows of some records."""
-        rows = select(*self.table.c).where(ids.condition(self.table.c[self.owner]), *self.conditions)
-        return rows.order_by(*self.order)
+        of_records = ids.condition(self.table.c[self.owner])
+        rows = select(*(self.table.c[name] for name in self.columns))
+        return rows.where(of_records, *self.conditions).order_by(*self.order)
 
 
-def read(session: Any, resource: Resource, ids: Sequence[str]) -> dict[str, Row]:
-    """Return the rows of those records that exist, by id. Raises what SQLAlchemy does for a value that is not of its type."""
-    return {row.id: row for row in _read(session, _source(resource), ids)}
+def read(session: Session, resource: Resource, ids: Sequence[str], *, derived: bool = False) -> dict[str, Row]:
+    """Return the rows of those records that exist, by id. Raises what SQLAlchemy does for a value that is not of its type.
+
+    With ``derived``, they have nothing but the id, and the parts that other records decide.
+    """
+    return {row.id: row for row in _read(session, _source(resource, derived=derived), ids)}
 
 
-def _read(session: Any, source: _Source, ids: Sequence[str]) -> list[Row]:
+def new(resource: Resource) -> Row:
+    """Return what `read` does of a record that no other one has anything to do with, with ``derived``."""
+    return Row(**{part.member: [] for part in _source(resource, derived=True).parts})
+
+
+def _read(session: Session, source: _Source, ids: Sequence[str]) -> list[Row]:
     rows = [Row(**row._asdict()) for row in statements.of_ids(session, source.shape, ids, source.select)]
     for part in source.parts if rows else ():
         below: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
@@ -61,13 +71,12 @@ def _read(session: Any, source: _Source, ids: Sequence[str]) -> list[Row]:
 
 
 @cache
-def _source(resource: Resource) -> _Source:
+def _source(resource: Resource, *, derived: bool) -> _Source:
     mapper = class_mapper(resource.model)
-    return _Source(("rows", resource.name), mapper.local_table, "id", parts=_parts(mapper, "id"))
-
-
-def _parts(mapper: Mapper[Any], owner: str) -> tuple[_Source, ...]:
-    return tuple(_part(relationship, owner) for relationship in mapper.relationships)
+    parts = [part for part in mapper.relationships if part.viewonly or not derived]
+    columns = ["id"] if derived else [*mapper.local_table.c.keys()]
+    shape = ("rows", resource.name, derived)
+    return _Source(shape, mapper.local_table, "id", columns, parts=tuple(_part(part, "id") for part in parts))
 
 
 def _part(relationship: RelationshipProperty[Any], owner: str) -> _Source:
@@ -80,10 +89,11 @@ def _part(relationship: RelationshipProperty[Any], owner: str) -> _Source:
         shape=("rows", str(relationship)),
         table=relationship.mapper.local_table,
         owner=pairs[owner],
+        columns=[*relationship.mapper.local_table.c.keys()],
         member=relationship.key,
         local=(*pairs,),
         remote=(*pairs.values(),),
         conditions=own,
         order=relationship.order_by or (),
-        parts=_parts(relationship.mapper, pairs[owner]),
+        parts=tuple(_part(part, pairs[owner]) for part in relationship.mapper.relationships),
     )

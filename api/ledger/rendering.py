@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -14,12 +14,48 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Mapper, Session, class_mapper
 
 from api.ledger import periods, records
+from api.ledger.models import Revision
 from api.schema.canonical import PUBLICATION, Content, canonical_members, joined
 from api.schema.fields import instant
 from api.schema.resource import Resource
 
 # What SQLAlchemy raises for a value that its column's type does not allow: SQLite lets raw SQL store such values.
 UNREADABLE = (LookupError, TypeError, ValueError, OperationalError)
+
+# Records whose facts `Written` holds; of further ones it has a hash, because a large import has many.
+MOST = 1_000
+
+
+@dataclass
+class Written:
+    """Records that a transaction has validated and written, and that nothing has changed since.
+
+    ``facts`` are the contents of some, by noun and id, as curators send them, and ``last`` their last revisions, None if they
+    have none; ``checked`` has the `quick_hash` of the facts of the others. ``is_alone``: nothing else changed.
+    """
+
+    facts: dict[tuple[str, str], Content] = field(default_factory=dict)
+    last: dict[tuple[str, str], Revision | None] = field(default_factory=dict)
+    checked: set[bytes] = field(default_factory=set)
+    is_alone: bool = False
+
+    def add(self, kind: str, id: str, facts: Content | None, last: Revision | None) -> None:
+        """Add a record; without facts it was deleted."""
+        self.facts.pop((kind, id), None)
+        if facts is None:
+            return
+        if len(self.facts) < MOST:
+            self.facts[kind, id], self.last[kind, id] = facts, last
+        else:
+            self.checked.add(quick_hash(facts))
+
+    def alone(self) -> "Written":
+        """Return the same, for a transaction that changed nothing else."""
+        return replace(self, is_alone=True)
+
+    def is_new(self, record: tuple[str, str]) -> bool:
+        """Tell whether no other record can decide anything about a record: it never existed, and none changed with it."""
+        return self.is_alone and self.last.get(record, self) is None
 
 
 @dataclass(frozen=True)
@@ -35,13 +71,15 @@ class Rendering:
     stale: Sequence[str]
 
 
-def rendered(session: Session, resource: Resource, ids: Sequence[str], checked: AbstractSet[bytes] = frozenset()) -> Rendering:
+def rendered(session: Session, resource: Resource, ids: Sequence[str], written: Written | None = None) -> Rendering:
     """Render records as the tables have them.
 
-    A record cannot be published if a column has a value of a wrong type, or if its content breaks its schema; contents whose
-    `quick_hash` is in ``checked`` were validated before. Any other exception is a bug in rendering, and is raised.
+    A record cannot be published if a column has a value of a wrong type, or if its content breaks its schema. Any other
+    exception is a bug in rendering, and is raised. Of records that were ``written`` only what other records decide is read.
     """
-    rows, refused = _read(session, resource, ids)
+    known = written or Written()
+    facts = {id: known.facts[resource.name, id] for id in ids if (resource.name, id) in known.facts}
+    rows, refused = _read(session, resource, [id for id in ids if id not in facts])
     schema = _schema(resource)
     contents: dict[str, Content] = {}
     for id, row in rows.items():
@@ -52,16 +90,34 @@ def rendered(session: Session, resource: Resource, ids: Sequence[str], checked: 
                 raise
             refused[id] = _refusal(resource, id, _first_line(error))
             continue
-        if (not checked or quick_hash(content) not in checked) and (messages := schema.validate(content)):
+        if messages := _faults(resource, content, known.checked):
             refused[id] = _refusal(resource, id, json.dumps(messages))
         else:
             contents[id] = content
-    return Rendering(contents, refused, [id for id in contents if periods.is_stale(resource, rows[id])])
+    stale = [id for id in contents if periods.is_stale(resource, rows[id])]
+    new = {id: records.new(resource) for id in facts if known.is_new((resource.name, id))}
+    derived = {**new, **records.read(session, resource, [id for id in facts if id not in new], derived=True)}
+    for id, row in derived.items():
+        contents[id] = {**facts[id], **_derived_schema(resource).dump(row)}
+    return Rendering(contents, refused, stale)
+
+
+def _faults(resource: Resource, content: Content, checked: AbstractSet[bytes]) -> Mapping[str, Any]:
+    """Return marshmallow's messages about a content, by member; those that curators set may have been validated before."""
+    if not checked or quick_hash({name: content[name] for name in resource.facts}) not in checked:
+        return _schema(resource).validate(content)
+    derived = {name: value for name, value in content.items() if value and name not in resource.facts}
+    return _schema(resource).validate(derived, partial=True) if derived else {}
 
 
 @cache
 def _schema(resource: Resource) -> Schema:
     return resource.schema(exclude=PUBLICATION)
+
+
+@cache
+def _derived_schema(resource: Resource) -> Schema:
+    return resource.schema(only=resource.derived)
 
 
 def _read(session: Session, resource: Resource, ids: Sequence[str]) -> tuple[dict[str, records.Row], dict[str, str]]:

@@ -49,10 +49,13 @@ AFTER = bindparam("after", type_=Revision.version.type)
 Scope = tuple[str, str]
 
 
-def assign(session: Session, resource: Resource, after: int) -> None:
-    """Store the scopes of a noun's revisions after a version; the nouns that pass scopes on to it must have theirs."""
-    build = partial(_assignment, resource, *_added(resource))
-    statements.change(session, ("assign scopes", resource.name), build, {"after": after})
+def assign(session: Session, resource: Resource, after: int, *, past: bool) -> None:
+    """Store the scopes of a noun's revisions after a version; the nouns that pass scopes on to it must have theirs.
+
+    ``past``: some of their records had revisions before.
+    """
+    build = partial(_assignment, resource, *_added(resource), past=past)
+    statements.change(session, ("assign scopes", resource.name, past), build, {"after": after})
 
 
 def have_changed(session: Session, resource: Resource, after: int) -> bool:
@@ -65,9 +68,9 @@ def _added(resource: Resource) -> Sequence[ColumnElement[bool]]:
     return Revision.kind == literal(resource.name), Revision.version > AFTER
 
 
-def _assignment(resource: Resource, *added: ColumnElement[bool]) -> Insert:
+def _assignment(resource: Resource, *added: ColumnElement[bool], past: bool) -> Insert:
     now = _labelled(_derived(resource, *added, Revision.op == Op.UPSERT), ONE, ZERO)
-    rows = union_all(now, _before(*added), _ever(*added)).subquery()
+    rows = union_all(now, *([_before(*added), _ever(*added)] if past else [])).subquery()
     flags = [func.max(rows.c[name]) == ONE for name in ("belongs", "belonged")]
     scopes = select(rows.c.version, rows.c.kind, rows.c.id, *flags).group_by(rows.c.version, rows.c.kind, rows.c.id)
     return insert(RevisionScope).from_select(["version", "kind", "id", "belongs", "belonged"], scopes)

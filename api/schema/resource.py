@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from marshmallow import Schema, fields
-from sqlalchemy.orm import InstrumentedAttribute, RelationshipProperty, class_mapper
+from sqlalchemy.orm import InstrumentedAttribute, class_mapper
 
 from api.db.types import Base, Record
 from api.schema.canonical import PUBLICATION
@@ -203,10 +203,10 @@ class Resource:
         derived = {name for name, field in self.schema().fields.items() if field.dump_only or field.metadata.get("readOnly")}
         return tuple(name for name in self.members if name not in derived)
 
-    @property
-    def parts(self) -> tuple[tuple[RelationshipProperty[object], ...], ...]:
-        """Paths of relationships to all rows of a document's parts."""
-        return tuple(_paths(self.model))
+    @cached_property
+    def derived(self) -> tuple[str, ...]:
+        """Names of the members that other records decide."""
+        return tuple(name for name in self.members if name not in {*self.facts, *PUBLICATION})
 
 
 def choices(schema: Schema, place: str = "") -> Iterator[tuple[str, type[Choice]]]:
@@ -246,11 +246,3 @@ def _field(name: str, column: Column, member: fields.Field[Any]) -> Field:
         description=description,
         example=example,
     )
-
-
-def _paths(model: type) -> list[tuple[RelationshipProperty[object], ...]]:
-    paths: list[tuple[RelationshipProperty[object], ...]] = []
-    for relationship in class_mapper(model).relationships:
-        below = _paths(relationship.mapper.class_)
-        paths += [(relationship, *path) for path in below] or [(relationship,)]
-    return paths

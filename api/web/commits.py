@@ -132,7 +132,7 @@ def _commit(key: ApiKey, plan: Planning, arguments: Mapping[str, Any], answer: A
         writer = Writer(session)
         changes = writer.apply(plan(session))
         publication = writer.publish(reason=arguments.get("message"), author=arguments.get("author", key.name))
-        return answer(outcomes_of(session, changes), publication)
+        return answer(outcomes_of(session, changes, publication), publication)
 
     return commit
 
@@ -148,7 +148,8 @@ def once(known: idempotency.RequestIdentity | None, work: Working, arguments: Ma
         now = dt.datetime.now(dt.UTC)
         if known and (stored := idempotency.recall(session, known, now)):
             return _replay(known, stored)
-        response = _attempt(session, work, dry_run=arguments.get("dry_run", False))
+        dry_run = arguments.get("dry_run", False)
+        response = _attempt(session, work, dry_run=dry_run) if known or dry_run else _done(session, work)
         if known:
             rows = [row for row in response.headers if row[0] != "Content-Length"]
             body = response.get_data(as_text=True)
@@ -156,26 +157,27 @@ def once(known: idempotency.RequestIdentity | None, work: Working, arguments: Ma
     return response
 
 
+def _done(session: Session, work: Working) -> Response:
+    """Work, and return the answer. Raises a ProblemError for a refusal, which takes back the whole transaction."""
+    try:
+        return work(session)
+    except IntegrityError as error:
+        raise broken_constraint(error) from None
+
+
 def _attempt(session: Session, work: Working, *, dry_run: bool) -> Response:
     """Work, and return the answer. A refusal and a dry run change nothing: neither do they publish raw SQL."""
     savepoint = begin_savepoint(session)
     try:
-        response = work(session)
-    except IntegrityError as error:
-        savepoint.rollback()
-        return _refusal(broken_constraint(error))
+        response = _done(session, work)
     except ProblemError as error:
         savepoint.rollback()
-        return _refusal(error)
+        return respond(PROBLEMS[error.name], error.detail, *error.errors, **error.members)
     if dry_run:
         savepoint.rollback()
     else:
         savepoint.commit()
     return response
-
-
-def _refusal(error: ProblemError) -> Response:
-    return respond(PROBLEMS[error.name], error.detail, *error.errors, **error.members)
 
 
 def broken_constraint(error: IntegrityError) -> ProblemError:

@@ -10,13 +10,13 @@ depends_on = None
 # Code that does not know the indexes writes the same rows.
 oldest = "0023"
 
-# The keys with a name, which is last, by table.
+# The keys with a name, which is last, by table; null is equal to null.
 KEYS = {
-    "cities": ["country", "state", "name"],
-    "initiatives": ["city_id", "title"],
-    "organizations": ["city_id", "name"],
+    "cities": ["coalesce(country, '')", "coalesce(state, '')", "name"],
+    "initiatives": ["coalesce(city_id, '')", "title"],
+    "organizations": ["coalesce(city_id, '')", "name"],
     "priorities": ["name"],
-    "surveys": ["year", "name"],
+    "surveys": ["coalesce(year, 0)", "name"],
 }
 
 
@@ -27,7 +27,7 @@ def upgrade() -> None:
         op.create_index(
             f"ix_{table}_{name}_beyond_ascii",
             table,
-            columns,
+            [sa.text(column) for column in columns],
             sqlite_where=sa.text(f"{name} GLOB '*[^ -~]*'"),
             postgresql_where=sa.text(f"{name} ~ '[^ -~]'"),
         )

@@ -17,11 +17,11 @@ from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Engine, Table, create_engine, delete, event, insert, inspect, select, text
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, class_mapper
 
 from api.db.database import Database
 from api.db.revisions import alembic_config
-from api.db.types import Base, schema_for
+from api.db.types import Base, schema_for, table_of
 from api.ledger import publish
 from api.ledger.index.engine import TABLE
 from api.ledger.models import CURRENT, Dirty, Revision
@@ -423,11 +423,12 @@ def owners() -> dict[str, dict[str, str]]:
     """
     kinds: dict[str, dict[str, str]] = {resource.name: {resource.name: "id"} for resource in RESOURCES}
     for resource in RESOURCES:
-        for path in resource.parts:
-            for relationship in (step for step in path if step.mapper.class_ not in {FactBasis, Credit}):
-                table = relationship.mapper.local_table
-                assert isinstance(table, Table)
-                kinds.setdefault(table.name, {})[resource.name] = f"{resource.singular}_id"
+        models = [resource.model]
+        for model in models:
+            below = [part.mapper.class_ for part in class_mapper(model).relationships]
+            models += [part for part in below if part not in {FactBasis, Credit}]
+        for model in models[1:]:
+            kinds.setdefault(table_of(model).name, {})[resource.name] = f"{resource.singular}_id"
     return kinds
 
 
