@@ -22,6 +22,7 @@ ProblemName = Literal[
     "record-deleted",
     "cursor-diverged",
     "history-trimmed",
+    "digest-replaced",
     "conflict",
     "precondition-failed",
     "request-timeout",

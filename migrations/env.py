@@ -15,7 +15,7 @@ from api.db.database import Database
 from api.db.revisions import Compatibility, oldest_of
 from api.db.types import schema_for
 from api.editing import idempotency, proposals
-from api.ledger import publish, rebuild
+from api.ledger import digest, publish, rebuild
 from api.ledger.dangling import dangling
 from api.ledger.index.engine import TABLE
 from api.ledger.models import Head
@@ -66,6 +66,7 @@ def migrate(connection: Connection) -> None:
         # A new index lacks the revisions of earlier releases, and an older one can have other words.
         if has_words and rebuild.is_indexed(session):
             rebuild.reindex_bitmaps(session)
+            digest.catch_up(session)
         else:
             rebuild.reindex(session)
 

@@ -68,6 +68,7 @@ def register(app: Flask, settings: Settings) -> None:
     edit.add_routes(app)
     app.add_url_rule("/docs/<path:name>", view_func=docs.page)
     app.add_url_rule("/static/<string:name>", view_func=pages.static)
+    app.add_url_rule("/digest/buckets/<noun>/<number>", view_func=proofs.read_bucket)
     app.add_url_rule("/robots.txt", view_func=pages.robots)
     app.add_url_rule("/sitemap.xml", view_func=pages.sitemap)
     app.add_url_rule("/sitemap-<string:noun>-<int:part>.xml", view_func=pages.sitemap_part)

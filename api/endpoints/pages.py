@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import NotFound
 
 from api.html.templates import HERE
-from api.ledger import head, merkle
+from api.ledger import head
 from api.ledger.models import BATCH, CURRENT, Revision
 from api.resources import BY_NAME, RESOURCES
 from api.schema.formats import chunks
@@ -25,8 +25,9 @@ STATIC = {"docs.css": "text/css; charset=utf-8", "style.css": "text/css; charset
 # The addresses that a sitemap may have (sitemaps.org), and about those that a part of ours has.
 MOST, PART = 50_000, 40_000
 LISTS = ["/", *(f"/{noun.name}" for noun in RESOURCES)]
-# All buckets of a noun.
-EVERY = (0, merkle.BUCKETS)
+# The first bytes of the keys of all records of a noun.
+BYTES = 256
+EVERY = (0, BYTES)
 XML, NAMESPACE = "application/xml", "http://www.sitemaps.org/schemas/sitemap/0.9"
 ROBOTS = """User-agent: *
 Allow: /*?cursor=
@@ -72,13 +73,13 @@ def sitemap_part(noun: str, part: int) -> Response:
             return _xml(stack, session, "urlset", LISTS)
         if noun not in BY_NAME or part >= (parts := parts_of(head.records(session, noun))):
             raise NotFound
-        bounds = (merkle.BUCKETS * part // parts, merkle.BUCKETS * (part + 1) // parts)
+        bounds = (BYTES * part // parts, BYTES * (part + 1) // parts)
         return _xml(stack, session, "urlset", [], noun, bounds=bounds)
 
 
 def parts_of(records: int) -> int:
-    """Return the number of parts for a number of records; ids are spread evenly over the buckets of the digest."""
-    return min(-(-records // PART), merkle.BUCKETS)
+    """Return the number of parts for a number of records; keys are spread evenly over their first bytes."""
+    return min(-(-records // PART), BYTES)
 
 
 def _xml(

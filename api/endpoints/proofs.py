@@ -1,4 +1,4 @@
-"""Proofs of a copy, and the whole dataset at once: `/digest`, its buckets, and `/snapshot`."""
+"""Proofs of a copy, and the whole dataset at once: `/digest`, the nodes of its tree, and `/snapshot`."""
 
 import itertools
 import json
@@ -10,21 +10,21 @@ from flask import Response, request
 from marshmallow import Schema, fields
 from sqlalchemy.orm import Session
 
-from api.errors import ProblemError, error_item
-from api.ledger import digest, head, history, merkle, scopes
+from api.errors import ProblemError
+from api.ledger import digest, head, history, scopes
 from api.ledger.cursors import Position
 from api.ledger.parts import Part
 from api.query import parser
 from api.query.parameters import AS_OF, MIN_VERSION, VERSION, Parameter
 from api.query.parts import KINDS, SCOPE_PARAMETERS, hints_of, part_of
 from api.schema.formats import chunks
-from api.schema.operators import TYPES
 from api.web import envelopes, tags
 from api.web.blueprints import Blueprint, documents
 from api.web.consistency import ReadView, as_of_version, chain_of, reading, version_problems
 from api.web.headers import CONDITIONS, HEADERS, UNCHANGED
 from api.web.parameters import NOUN, noun_named, query_parameters
 from api.web.places import streaming
+from api.web.problem_types import PROBLEMS
 from api.web.responses import JSON, NDJSON, conditional, json_response, negotiate, streamed, tagged
 from api.web.schemas import document_field, hash_field, id_field, kind_field, version_field
 
@@ -33,11 +33,7 @@ class NounDigestSchema(Schema):
     """Digest of the records of a noun."""
 
     count = fields.Integer(required=True, metadata={"description": "Number of records.", "example": 46})
-    root = hash_field("Hash over its buckets.")
-    buckets = fields.List(
-        hash_field("Hash of a bucket."),
-        metadata={"description": "With `buckets=true`, the hash of each of the 256 buckets.", "example": []},
-    )
+    root = hash_field("Hash over its records.")
 
 
 class DigestSchema(Schema):
@@ -70,35 +66,34 @@ class MemberSchema(Schema):
     document = document_field("The record.")
 
 
-class BucketAnswerSchema(Schema):
-    """The records of a bucket."""
+class NodeAnswerSchema(Schema):
+    """A node of a noun's tree: a bucket has records, and an inner node has children."""
 
-    data = fields.List(fields.Nested(MemberSchema), required=True, metadata={"description": "The records, by id."})
-    hash = hash_field("Hash of the bucket.")
-    version = version_field("Version of the dataset that the bucket is of.")
+    data = fields.List(
+        fields.Nested(MemberSchema),
+        required=True,
+        metadata={"description": "The records of a bucket, in the order of their keys."},
+    )
+    children = fields.List(
+        hash_field("Hash of a child."),
+        required=True,
+        metadata={"description": "The hashes of the 16 children of an inner node.", "example": []},
+    )
+    count = fields.Integer(required=True, metadata={"description": "Number of records below the node.", "example": 46})
+    hash = hash_field("Hash of the node.")
+    version = version_field("Version of the dataset that the node is of.")
 
 
 AT = Parameter("at", "Version of the dataset; the newest by default.", VERSION, example=lambda _: "603")
-DIGEST_PARAMETERS = {
-    row.name: row
-    for row in (
-        AT,
-        Parameter("buckets", "With `true`, the hash of each bucket.", TYPES["flag"].schema, example=lambda _: "false"),
-        MIN_VERSION,
-    )
-}
-BUCKET_PARAMETERS = {row.name: row for row in (AT, MIN_VERSION)}
+PREFIX = Parameter(
+    "prefix",
+    "The first hexadecimal digits of the keys of the records below the node; the top node by default.",
+    {"type": "string", "pattern": "^[0-9a-f]{1,64}$"},
+    example=lambda _: "3",
+)
+DIGEST_PARAMETERS = {row.name: row for row in (AT, MIN_VERSION)}
+NODE_PARAMETERS = {row.name: row for row in (PREFIX, AT, MIN_VERSION)}
 SNAPSHOT_PARAMETERS = {row.name: row for row in (KINDS, *SCOPE_PARAMETERS.values(), AS_OF, MIN_VERSION)}
-NUMBERS = [str(number) for number in range(merkle.BUCKETS)]
-NUMBER = {
-    "name": "number",
-    "in": "path",
-    "description": "Number of the bucket.",
-    "schema": {"type": "integer", "minimum": 0, "maximum": merkle.BUCKETS - 1},
-    "example": 0,
-}
-
-
 PROOF_PROBLEMS = ("invalid-query", "cursor-diverged", "not-acceptable", "precondition-failed", "unavailable")
 blueprint = Blueprint("proofs", __name__)
 
@@ -112,32 +107,25 @@ class Digest(ReadView):
     @documents(blueprint, *PROOF_PROBLEMS)
     @blueprint.doc(operationId="digest", summary="Prove a copy", parameters=query_parameters(DIGEST_PARAMETERS))
     def get(self) -> Response:
-        """Read a SHA-256 Merkle root over all records at a version: a copy that has the same root is complete and correct.
-
-        `buckets=true` adds the hash of each bucket, to find the differences.
-        """
+        """Read a SHA-256 Merkle root over all records at a version: a copy that has the same root is complete and correct."""
+        if "buckets" in request.args:
+            raise replaced()
         negotiate(JSON)
         return read_digest(parser.parse_named(DIGEST_PARAMETERS, request.args.lists()))
 
 
-@blueprint.route(
-    "/digest/buckets/<string:noun>/<string:number>",
-    endpoint="read_bucket",
-    parameters=[NOUN, NUMBER, *CONDITIONS],
-    tags=["sync"],
-)
-class BucketRecords(ReadView):
-    """The records of one bucket of the digest."""
+@blueprint.route("/digest/<string:noun>", endpoint="read_node", parameters=[NOUN, *CONDITIONS], tags=["sync"])
+class DigestNode(ReadView):
+    """A node of the digest."""
 
-    @blueprint.response(200, BucketAnswerSchema, description="The bucket.", headers=HEADERS)
+    @blueprint.response(200, NodeAnswerSchema, description="The node.", headers=HEADERS)
     @blueprint.alt_response(304, description=UNCHANGED, headers=HEADERS, success=True)
     @documents(blueprint, *PROOF_PROBLEMS, "not-found")
-    @blueprint.doc(operationId="bucket", summary="Repair a copy", parameters=query_parameters(BUCKET_PARAMETERS))
-    def get(self, noun: str, number: str) -> Response:
-        """Read the records of one bucket with their hashes, by id: a copy whose bucket differs takes these instead."""
+    @blueprint.doc(operationId="digestNode", summary="Repair a copy", parameters=query_parameters(NODE_PARAMETERS))
+    def get(self, noun: str) -> Response:
+        """Read a node of a noun: its children, to compare them with those of a copy, or its records, which a copy takes."""
         negotiate(JSON)
-        kind, bucket = noun_named(noun).name, _bucket_number(number)
-        return read_bucket(kind, bucket, parser.parse_named(BUCKET_PARAMETERS, request.args.lists()))
+        return read_node(noun_named(noun).name, parser.parse_named(NODE_PARAMETERS, request.args.lists()))
 
 
 @blueprint.route("/snapshot", endpoint="snapshot", parameters=CONDITIONS, tags=["sync"])
@@ -167,23 +155,32 @@ def read_digest(query: dict[str, Any]) -> Response:
         if unchanged := conditional(etag):
             return unchanged
         nouns = digest.digests(session, version)
-    with_buckets = query.get("buckets", False)
-    rows = {kind: _noun(kind, row, with_buckets=with_buckets) for kind, row in nouns.items()}
+    rows = {kind: {"count": row.count, "root": row.sha256.hex()} for kind, row in nouns.items()}
     return tagged(json_response({"data": {"version": version, **_summary(nouns), "nouns": rows}}), etag)
 
 
-def read_bucket(kind: str, number: int, query: dict[str, Any]) -> Response:
-    """Answer with the records of a bucket at a version. Raises a 410."""
+def read_node(kind: str, query: dict[str, Any]) -> Response:
+    """Answer with a node at a version. Raises a 410."""
     with reading(query.get("min_version", 0)) as session:
         version, etag = _version_and_tag(session, query.get("at"))
         if unchanged := conditional(etag):
             return unchanged
         with version_problems(session, "at"):
-            revisions = digest.bucket_at(session, kind, number, version)
-    sha256 = merkle.bucket(revision.leaf for revision in revisions).hex()
-    data = ",".join(map(envelopes.leaf, revisions))
-    body = f'{{"data":[{data}],"hash":"{sha256}","version":{version}}}'
+            node, revisions = digest.node_at(session, kind, query.get("prefix", ""), version)
+    children = [] if node.is_bucket else [child.hex() for child in node.children]
+    facts = {"children": children, "count": node.records, "hash": node.sha256.hex(), "version": version}
+    body = f'{{"data":[{",".join(map(envelopes.leaf, revisions))}],{json.dumps(facts, separators=(",", ":"))[1:]}'
     return tagged(Response(body, content_type=JSON), etag)
+
+
+def replaced() -> ProblemError:
+    """Return the 410 for copies that ask for the 256 buckets of the first digest."""
+    return ProblemError("digest-replaced", PROBLEMS["digest-replaced"].detail)
+
+
+def read_bucket(**_: str) -> Response:
+    """Answer with a 410 where the buckets of the first digest were."""
+    raise replaced()
 
 
 def _version_and_tag(session: Session, at: int | None) -> tuple[int, str]:
@@ -193,21 +190,8 @@ def _version_and_tag(session: Session, at: int | None) -> tuple[int, str]:
     return version, tags.of_version(state, version, chain_of(session, version, "at"))
 
 
-def _bucket_number(text: str) -> int:
-    if text not in NUMBERS:
-        detail = "There is no such bucket."
-        item = error_item("number", "invalid-value", detail, allowed={"minimum": 0, "maximum": merkle.BUCKETS - 1})
-        raise ProblemError("not-found", detail, item)
-    return int(text)
-
-
 def _summary(nouns: Mapping[str, digest.NounDigest]) -> dict[str, Any]:
     return {"count": sum(row.count for row in nouns.values()), "root": digest.root(nouns).hex()}
-
-
-def _noun(kind: str, row: digest.NounDigest, *, with_buckets: bool) -> dict[str, Any]:
-    answer: dict[str, Any] = {"count": row.count, "root": merkle.noun(kind, row.buckets).hex()}
-    return {**answer, "buckets": [sha256.hex() for sha256 in row.buckets]} if with_buckets else answer
 
 
 # --- the snapshot

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from api.ledger import merkle
 from api.ledger.models import Op
 from api.ledger.rendering import document_of
+from api.ledger.tree import Entry
 from api.schema.canonical import sha256
 from api.schema.fields import instant
 
@@ -26,9 +27,10 @@ UNKNOWN = Cause(None, None)
 class Commit:
     """The revisions of one publication as they are made: those after ``before``, so far up to ``version``.
 
-    ``chain`` is the hash of the last one, ``buckets`` are those that changed, by noun, and ``replaced`` the nouns of records
-    that had a revision before. ``indexed``: the bitmap index has all of them. ``merged`` has the ids of the records that take
-    the places of deleted ones, by noun and id. ``added`` has the rows of the first revisions, by noun and id.
+    ``chain`` is the hash of the last one. The digest has all up to ``hashed`` and lacks the ``changes``, by noun. ``replaced``
+    are the nouns of records that had a revision before. ``indexed``: the bitmap index has all of them. ``merged`` has the ids of
+    the records that take the places of deleted ones, by noun and id. ``added`` has the rows of the first revisions, by noun and
+    id.
     """
 
     before: int
@@ -40,14 +42,15 @@ class Commit:
     import_id: str | None = None
     merged: Mapping[tuple[str, str], str] = field(default_factory=dict)
     version: int = field(init=False)
-    buckets: dict[str, set[int]] = field(default_factory=dict)
+    hashed: int = field(init=False)
+    changes: dict[str, dict[bytes, Entry | None]] = field(default_factory=dict)
     added: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     replaced: set[str] = field(default_factory=set)
     refused: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Begin without revisions."""
-        self.version = self.before
+        self.version = self.hashed = self.before
 
     def revision(self, kind: str, id: str, members: Mapping[str, bytes] | None, cause: Cause = UNKNOWN) -> dict[str, Any]:
         """Return the row of the next revision: a record's canonical members, or None for a deletion.
@@ -68,11 +71,11 @@ class Commit:
             "changed_at": self.changed_at,
             "document": document and document.decode(),
             "hash": members and sha256(members),
-            "bucket": (number := merkle.bucket_of(kind, id)),
+            "bucket": (key := merkle.key(kind, id))[0],
             "leaf": document and merkle.leaf(kind, id, document),
         }
         self.chain = linked(self.chain, row)
-        self.buckets.setdefault(kind, set()).add(number)
+        self.changes.setdefault(kind, {})[key] = Entry(row["leaf"], self.version) if document else None
         return {**row, "chain": self.chain}
 
 

@@ -13,7 +13,8 @@ from api.db.memory import Memory, Published
 from api.errors import ProblemError
 from api.ledger import merkle
 from api.ledger.index import bitmaps
-from api.ledger.models import Bucket, Dirty, Head, Revision
+from api.ledger.models import CURRENT, DigestNode, Dirty, Head, Revision
+from api.ledger.tree import kind_of, top
 from api.resources import BY_NAME
 
 # The name in the `info` of a session of the head's row that it has locked.
@@ -129,13 +130,19 @@ def _chain() -> Any:
 
 
 def records(session: Session, kind: str) -> int:
-    """Return the number of records of a noun, if all changes are published: the sum over the buckets of the digest."""
-    ((count,),) = statements.rows(session, "records", _records, {"kind": kind})
-    return int(count or 0)
+    """Return the number of records of a noun, if all changes are published: as the digest has it, whose tree counts them."""
+    counts = {
+        path: (count, version) for path, count, version in statements.rows(session, "records", _records, {"top": top(kind)})
+    }
+    if counts.get("", (0, 0))[1] == state(session).version:
+        return int(counts.get(top(kind), (0, 0))[0])
+    # An older release has published, and does not keep the tree.
+    return session.scalar(select(func.count()).where(Revision.kind == kind, *CURRENT)) or 0
 
 
 def _records() -> Any:
-    return select(func.sum(Bucket.records)).where(Bucket.kind == bindparam("kind"))
+    of_noun = DigestNode.path.in_([literal_column("''"), bindparam("top")])
+    return select(DigestNode.path, DigestNode.records, DigestNode.version).where(of_noun)
 
 
 # By database: a version, and the number of records of each noun at it. Only the choice of a plan depends on these numbers.
@@ -147,10 +154,11 @@ def sizes(session: Session, stale: int) -> Mapping[str, int]:
     version, engine = state(session).version, session.get_bind().engine
     counted_at, counts = _sizes.get(engine, (-stale, {}))
     if abs(version - counted_at) >= stale:
-        counts = dict(statements.rows(session, "sizes", _by_noun, {}))
+        counts = {kind_of(path): count for path, count in statements.rows(session, "sizes", _sizes_of_nouns, {})}
         _sizes[engine] = (version, counts)
     return counts
 
 
-def _by_noun() -> Any:
-    return select(Bucket.kind, func.sum(Bucket.records)).group_by(Bucket.kind)
+def _sizes_of_nouns() -> Any:
+    tops: list[Any] = [literal_column(f"'{top(kind)}'") for kind in BY_NAME]
+    return select(DigestNode.path, DigestNode.records).where(DigestNode.path.in_(tops))

@@ -1,26 +1,25 @@
-"""The hashes of the digest (of records, buckets, nouns and the whole dataset), and the chain of revisions.
+"""The hashes of the digest (of records, buckets, inner nodes, nouns and the whole dataset), and the chain of revisions.
 
-The digest is a Merkle tree (R. C. Merkle, CRYPTO '87) of fixed shape: the hash of a record's key assigns it to one of its
-noun's 256 buckets. Every hash is SHA-256 and begins with a label of its kind, so that none can pass for one of another kind.
-`docs/digest.md` specifies all of it on one page, with test vectors.
+The digest is a Merkle tree (R. C. Merkle, CRYPTO '87). The digits of the hash of a record's key are its path. Every hash is
+SHA-256 and begins with a label of its kind, so that none can pass for one of another kind. `docs/digest.md` specifies all of
+it on one page, with test vectors; `api.ledger.tree` has the shape of the tree.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-BUCKETS = 256
 SIZE = 32
 LABEL = "digital-cities/{}/1\n"
-KEY, LEAF, BUCKET, NOUN, ROOT, CHAIN = (
-    LABEL.format(name).encode() for name in ("key", "leaf", "bucket", "noun", "root", "chain")
+KEY, LEAF, BUCKET, NODE, NOUN, ROOT, CHAIN = (
+    LABEL.format(name).encode() for name in ("key", "leaf", "bucket", "node", "noun", "root", "chain")
 )
 # The hash before the first revision.
 GENESIS = bytes(SIZE)
 
 
-def bucket_of(kind: str, id: str) -> int:
-    """Return the number of a record's bucket, from 0 to 255: the first byte of its key's hash."""
-    return hashlib.sha256(KEY + f"{kind}\n{id}".encode()).digest()[0]
+def key(kind: str, id: str) -> bytes:
+    """Hash the name of a record: its digits are the path to the record."""
+    return hashlib.sha256(KEY + f"{kind}\n{id}".encode()).digest()
 
 
 def leaf(kind: str, id: str, document: bytes) -> bytes:
@@ -29,16 +28,21 @@ def leaf(kind: str, id: str, document: bytes) -> bytes:
 
 
 def bucket(leaves: Iterable[bytes]) -> bytes:
-    """Hash a bucket: its leaves, concatenated in the order of their ids by code point."""
+    """Hash a bucket: its leaves, concatenated in the order of their keys."""
     return hashlib.sha256(BUCKET + b"".join(leaves)).digest()
 
 
 EMPTY = bucket(())
 
 
-def noun(kind: str, buckets: Sequence[bytes]) -> bytes:
-    """Hash a noun: the hashes of its 256 buckets, in order."""
-    return hashlib.sha256(NOUN + f"{kind}\n".encode() + b"".join(buckets)).digest()
+def node(children: bytes) -> bytes:
+    """Hash an inner node: the hashes of its 16 children, concatenated."""
+    return hashlib.sha256(NODE + children).digest()
+
+
+def noun(kind: str, top: bytes) -> bytes:
+    """Hash a noun: its name, and the hash of its top node."""
+    return hashlib.sha256(NOUN + f"{kind}\n".encode() + top).digest()
 
 
 def root(nouns: Mapping[str, bytes]) -> bytes:

@@ -48,6 +48,7 @@ class Revision(Base):
     document: Mapped[str | None]
     hash: Mapped[str | None]
     superseded: Mapped[int | None] = mapped_column(Version)
+    # The first byte of the key's hash: it divides the records of a noun into 256 parts.
     bucket: Mapped[int] = mapped_column(SmallInteger)
     leaf: Mapped[bytes | None] = mapped_column(LargeBinary)
     chain: Mapped[bytes] = mapped_column(LargeBinary)
@@ -61,7 +62,7 @@ class Revision(Base):
         Index(None, "kind", "version"),
         Index(None, "changed_at", "version"),
         Index(None, "commit_version"),
-        # Covers the digest's queries, at any version.
+        # For parts of a noun. It has more columns than they need, for the digest of an older release.
         Index("ix_revision_bucket", "kind", "bucket", "id", "version", "superseded", "leaf"),
     )
 
@@ -130,8 +131,22 @@ class Head(Base):
     __table_args__ = (CheckConstraint("one = 1", name="one"),)
 
 
+class DigestNode(Base):
+    """A node of the digest's tree, by its path: a noun, a slash, and the first digits of its records' keys.
+
+    ``content`` has the entries of a bucket, or the hashes of the children of an inner node. ``version`` is the last one that
+    changed the node. The root has the empty path and the version of the whole tree; an older release does not update it.
+    """
+
+    __tablename__ = "digest_node"
+    path: Mapped[str] = mapped_column(primary_key=True)
+    records: Mapped[int]
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    version: Mapped[int] = mapped_column(Version)
+
+
 class Bucket(Base):
-    """The hash of one of a noun's buckets, and its number of records; empty buckets have no row."""
+    """A part of a noun in the digest of an older release, which counts records by it; this release updates only the counts."""
 
     __tablename__ = "digest_bucket"
     kind: Mapped[str] = mapped_column(primary_key=True)

@@ -20,9 +20,8 @@ from api.db import statements
 from api.db.database import Database
 from api.db.statements import Among
 from api.db.types import table_of
-from api.ledger import head, periods, scopes
+from api.ledger import digest, head, periods, scopes
 from api.ledger.commits import UNKNOWN, Cause, Commit
-from api.ledger.digest import hash_buckets
 from api.ledger.epochs import lock_head, locked_row
 from api.ledger.index import bitmaps, fulltext
 from api.ledger.index.versions import UnreadableError
@@ -166,7 +165,7 @@ def _scope(session: Session, commit: Commit, scoped: int) -> None:
         if changed & scopes.givers(resource):
             for revisions in scopes.outdated(session, resource, scoped):
                 _append_again(session, resource, commit, revisions)
-        if is_behind or resource.name in commit.buckets:
+        if is_behind or resource.name in commit.changes:
             past = is_behind or resource.name in commit.replaced
             scopes.assign(session, resource, scoped, past=past)
             # Only records that are new themselves can refer to a new record.
@@ -175,9 +174,8 @@ def _scope(session: Session, commit: Commit, scoped: int) -> None:
 
 
 def _advance_head(session: Session, commit: Commit) -> None:
-    """Hash the changed buckets, and move the head to the commit's last version."""
-    for kind, numbers in commit.buckets.items():
-        hash_buckets(session, kind, numbers)
+    """Bring the digest up to date, and move the head to the commit's last version."""
+    digest.store(session, commit)
     values: dict[str, Any] = {"version": commit.version, "changed_at": commit.changed_at, "chain": commit.chain}
     values["scoped"] = commit.version
     if commit.indexed:
@@ -257,6 +255,7 @@ def _append(session: Session, resource: Resource, causes: Mapping[str, Cause], c
                 superseded[commit.version] = old
     _write(session, rows, superseded)
     commit.added |= {(resource.name, row["id"]): row for row in rows if len(commit.added) < MOST}
+    digest.store_if_many(session, commit)
     added = {row["version"]: contents[row["id"]] for row in rows if row["op"] is Op.UPSERT}
     _index(session, resource, commit, superseded.values(), added)
     commit.replaced |= {resource.name} if superseded else set()

@@ -1,4 +1,4 @@
-"""Rebuilds the indexes of words and sets from the current revisions, and compares the search index with them."""
+"""Rebuilds the digest and the indexes of words and sets from the revisions, and compares the search index with them."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import ColumnElement, Select, exists, select, update
 from sqlalchemy.orm import Session
 
-from api.ledger import bases, head, periods, scopes
+from api.ledger import bases, digest, head, periods, scopes
 from api.ledger.epochs import lock_head
 from api.ledger.index import bitmaps, fulltext
 from api.ledger.models import BATCH, CURRENT, Dirty, Head, Revision
@@ -23,6 +23,7 @@ def reindex(session: Session) -> int:
         publish(session, reason="sweep")
     for resource in scopes.SCOPED:
         _rescope(session, resource)
+    digest.rebuild(session)
     fulltext.engine_of(session).clear(session)
     count = 0
     for resource in (resource for resource in RESOURCES if resource.search):

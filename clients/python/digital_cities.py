@@ -9,6 +9,7 @@
 import gzip
 import hashlib
 import http.client
+import itertools
 import json
 import sqlite3
 import time
@@ -32,14 +33,15 @@ class SQLiteStore:
         return next((row[0] for row in self.db.execute("select cursor from position")), None)
 
     def save(self, cursor, changes, clear=()):
-        """Save changes (kind, id, document or None) with their cursor, after deleting the buckets in ``clear`` (None: all)."""
+        """Save changes (kind, id, document or None) with a cursor; first delete each (kind, prefix of keys) in ``clear``."""
         with self.db:
             self.db.execute("begin immediate")
-            if clear is None:
+            if clear is None:  # All.
                 self.db.execute("delete from record")
                 self.db.execute("delete from redirect")
             for kind in {kind for kind, _ in clear or ()}:
-                gone = [(kind, id) for id, _ in self.records(kind) if (kind, bucket_of(kind, id)) in clear]
+                prefixes = tuple(prefix for noun, prefix in clear if noun == kind)
+                gone = [(kind, id) for id, _ in self.records(kind) if key(kind, id).startswith(prefixes)]
                 self.db.executemany("delete from record where kind = ? and id = ?", gone)
             for kind, id, document in changes:
                 self.db.execute("delete from record where kind = ? and id = ?", (kind, id))
@@ -94,22 +96,32 @@ def sha256(label, *parts):
     return hashlib.sha256(f"digital-cities/{label}/1\n".encode() + data).digest()
 
 
-def bucket_of(kind, id):
-    """Return the bucket of a record, 0 to 255."""
-    return sha256("key", f"{kind}\n{id}")[0]
+def key(kind, id):
+    """Return the key of a record, whose digits lead to it."""
+    return sha256("key", f"{kind}\n{id}").hex()
 
 
-def buckets(kind, records):
-    """Return the hashes of the 256 buckets of a noun; ``records`` come from a store."""
-    leaves = [[] for _ in range(256)]
-    for id, document in records:
-        leaves[bucket_of(kind, id)].append(sha256("leaf", f"{kind}\n{id}\n{document}"))
-    return [sha256("bucket", *row) for row in leaves]
+def leaves(kind, records):
+    """Return the keys and leaves of a noun's records, in their order; ``records`` come from a store."""
+    return sorted((key(kind, id), sha256("leaf", f"{kind}\n{id}\n{document}")) for id, document in records)
+
+
+def children(rows, depth):
+    """Return the keys and leaves below each child of a node, by digit."""
+    below = {digit: [*some] for digit, some in itertools.groupby(rows, lambda row: row[0][depth])}
+    return {digit: below.get(digit, []) for digit in "0123456789abcdef"}
+
+
+def node(rows, depth=0):
+    """Return the hash of a node, the top by default, given the keys and leaves below it."""
+    if len(rows) <= 32:
+        return sha256("bucket", *(leaf for _, leaf in rows))
+    return sha256("node", *(node(below, depth + 1) for below in children(rows, depth).values()))
 
 
 def root(store):
     """Return the root of a copy. It equals the server's root at the same version if the copy is complete."""
-    nouns = [sha256("noun", f"{kind}\n", *buckets(kind, store.records(kind))) for kind in sorted(store.kinds())]
+    nouns = [sha256("noun", f"{kind}\n", node(leaves(kind, store.records(kind)))) for kind in sorted(store.kinds())]
     return sha256("root", *nouns).hex()
 
 
@@ -121,22 +133,32 @@ def ask(url):
         yield from map(json.loads, lines)
 
 
+def differences(url, kind, rows, version, prefix=""):
+    """Yield the prefix and the server's records of each bucket below a node that differs."""
+    [theirs] = ask(f"{url}/digest/{kind}?at={version}" + (f"&prefix={prefix}" if prefix else ""))
+    if not theirs["children"]:
+        yield prefix, theirs["data"]
+        return
+    for (digit, below), right in zip(children(rows, len(prefix)).items(), theirs["children"], strict=True):
+        if node(below, len(prefix) + 1).hex() != right:
+            yield from differences(url, kind, below, version, prefix + digit)
+
+
 def verify(url, store, version, kinds=""):
     """Compare a copy with the server's digest at its version and repair the buckets that differ. Returns their number."""
-    theirs = next(ask(f"{url}/digest?at={version}&buckets=true"))["data"]
+    theirs = next(ask(f"{url}/digest?at={version}"))["data"]
     nouns = {kind: noun for kind, noun in theirs["nouns"].items() if not kinds or kind in kinds.split(",")}
     their_root = (
         sha256("root", *(bytes.fromhex(nouns[kind]["root"]) for kind in sorted(nouns))).hex() if kinds else theirs["root"]
     )
     if root(store) == their_root:
         return 0
-    wrong, empty = {}, sha256("bucket").hex()
-    for kind in {*nouns, *store.kinds()}:
-        right = nouns.get(kind, {"buckets": [empty] * 256})["buckets"]
-        for number, ours in enumerate(buckets(kind, store.records(kind))):
-            if ours.hex() != right[number]:
-                bucket = ask(f"{url}/digest/buckets/{kind}/{number}?at={version}") if right[number] != empty else []
-                wrong[kind, number] = [(kind, row["id"], row["document"]) for page in bucket for row in page["data"]]
+    wrong = {(kind, ""): [] for kind in store.kinds() if kind not in nouns}
+    for kind, noun in nouns.items():
+        rows = leaves(kind, store.records(kind))
+        if sha256("noun", f"{kind}\n", node(rows)).hex() != noun["root"]:
+            for prefix, data in differences(url, kind, rows, version):
+                wrong[kind, prefix] = [(kind, row["id"], row["document"]) for row in data]
     store.save(store.cursor(), [row for rows in wrong.values() for row in rows], clear=wrong)
     if root(store) != their_root:
         raise RuntimeError("the copy differs from the server's digest and can't be repaired")

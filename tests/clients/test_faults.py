@@ -177,7 +177,7 @@ def lie(response: Response, change: Callable[[Json], None]) -> Response:
 
 LIES: dict[str, Callable[[Json], None]] = {
     "root": lambda data: data.update(root="0" * 64),
-    "bucket": lambda data: data["nouns"]["cities"]["buckets"].__setitem__(7, "0" * 64) or data.update(root="0" * 64),
+    "hash": lambda data: data["nouns"]["cities"].update(root="0" * 64) or data.update(root="0" * 64),
     "noun": lambda data: data["nouns"].pop("cities") and data.update(root="0" * 64),
 }
 

@@ -44,7 +44,7 @@ def test_a_copy_of_nouns_is_proved_and_mended(server: Watched, copy: Copy) -> No
     server.curator.post("/cities", json=city("other-zz"))
     assert copy.mirror(server.address, **kinds) == version + 1
     assert copy.records() == expected
-    assert [path.rpartition("/")[0] for path in server.paths()] == ["", "", "/digest/buckets/awards"]
+    assert [path.rpartition("/")[0] for path in server.paths()] == ["", "", "/digest"]
 
 
 @on_sqlite

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import pytest
 
-from api.ledger import merkle
+from api.ledger import merkle, tree
 from api.schema.canonical import canonical
 from api.settings import ROOT, Settings
 from tests.support.answers import Json
@@ -27,6 +27,7 @@ KEYS = [("cities", "gilroy-ca"), ("cities", "indio-ca"), ("initiatives", "indio-
 UPSERTED, DELETED = "2024-12-02T09:30:00.000Z", "2024-12-03T10:00:00.000Z"
 
 Records = Sequence[tuple[str, Json]]
+MANY: Records = [(f"p-{number}", {"id": f"p-{number}"}) for number in range(1, 601)]
 
 
 def blocks(language: str) -> list[str]:
@@ -43,14 +44,11 @@ class Maths(Protocol):
     def canonical(self, document: Json) -> str:
         """Write a document."""
 
-    def bucket_of(self, kind: str, id: str) -> int:
-        """Return the number of a record's bucket."""
-
     def hash(self, label: str, *parts: str | bytes) -> str:
         """Hash texts and bytes below a label."""
 
-    def buckets(self, kind: str, records: Records) -> Sequence[str]:
-        """Hash buckets."""
+    def node(self, kind: str, records: Records, prefix: str) -> tuple[str, int]:
+        """Hash a node; returns its number of records, too."""
 
     def root(self, copy: Mapping[str, Records]) -> str:
         """Hash everything."""
@@ -63,10 +61,6 @@ class Product:
         """Write a document."""
         return canonical(document).decode()
 
-    def bucket_of(self, kind: str, id: str) -> int:
-        """Return the number of a record's bucket."""
-        return merkle.bucket_of(kind, id)
-
     def hash(self, label: str, *parts: str | bytes) -> str:
         """Hash by the function for that label."""
         data = [part.encode() if isinstance(part, str) else part for part in parts]
@@ -77,22 +71,28 @@ class Product:
                 kind, id, document = data[0].split(b"\n", 2)
                 return merkle.leaf(kind.decode(), id.decode(), document).hex()
             case "noun":
-                return merkle.noun(data[0].decode().strip(), data[1:]).hex()
+                return merkle.noun(data[0].decode().strip(), data[1]).hex()
             case _:
                 *facts, _end = data[1].decode().split("\n")
                 return merkle.link(data[0], *facts, leaf=data[2] or None).hex()
 
-    def buckets(self, kind: str, records: Records) -> Sequence[str]:
-        """Hash buckets."""
-        leaves: list[list[bytes]] = [[] for _ in range(merkle.BUCKETS)]
+    def tree(self, kind: str, records: Records) -> tree.Tree:
+        """Return the tree of a noun, made of one record after the other."""
+        result = tree.Tree({}, lambda _: {})
         for id, document in records:
-            leaves[merkle.bucket_of(kind, id)].append(merkle.leaf(kind, id, canonical(document)))
-        return [merkle.bucket(row).hex() for row in leaves]
+            entry = tree.Entry(merkle.leaf(kind, id, canonical(document)), 1)
+            result.change(tree.top(kind), {merkle.key(kind, id): entry})
+        return result
+
+    def node(self, kind: str, records: Records, prefix: str) -> tuple[str, int]:
+        """Hash a node; returns its number of records, too."""
+        node = self.tree(kind, records).nodes.get(tree.top(kind) + prefix, tree.EMPTY)
+        return node.sha256.hex(), node.records
 
     def root(self, copy: Mapping[str, Records]) -> str:
         """Hash everything."""
-        buckets = {kind: [bytes.fromhex(hash) for hash in self.buckets(kind, records)] for kind, records in copy.items()}
-        return merkle.root({kind: merkle.noun(kind, row) for kind, row in buckets.items()}).hex()
+        tops = {kind: self.tree(kind, records).nodes[tree.top(kind)] for kind, records in copy.items()}
+        return merkle.root({kind: merkle.noun(kind, node.sha256) for kind, node in tops.items()}).hex()
 
 
 class Python:
@@ -103,19 +103,16 @@ class Python:
         text: str = CLIENT.canonical(document)
         return text
 
-    def bucket_of(self, kind: str, id: str) -> int:
-        """Return the number of a record's bucket."""
-        number: int = CLIENT.bucket_of(kind, id)
-        return number
-
     def hash(self, label: str, *parts: str | bytes) -> str:
         """Hash texts and bytes below a label."""
         text: str = CLIENT.sha256(label, *parts).hex()
         return text
 
-    def buckets(self, kind: str, records: Records) -> Sequence[str]:
-        """Hash buckets."""
-        return [sha256.hex() for sha256 in CLIENT.buckets(kind, [(id, CLIENT.canonical(document)) for id, document in records])]
+    def node(self, kind: str, records: Records, prefix: str) -> tuple[str, int]:
+        """Hash a node; returns its number of records, too."""
+        rows = CLIENT.leaves(kind, [(id, CLIENT.canonical(document)) for id, document in records])
+        below = [row for row in rows if row[0].startswith(prefix)]
+        return CLIENT.node(below, len(prefix)).hex(), len(below)
 
     def root(self, copy: Mapping[str, Records]) -> str:
         """Hash everything."""
@@ -131,36 +128,35 @@ class JavaScript:
 
     def __init__(self, node: Node) -> None:
         """Keep the process."""
-        self.node = node
+        self.process = node
 
     def canonical(self, document: Json) -> str:
         """Write a document."""
-        text: str = self.node.run("return client.canonical(given)", document)
+        text: str = self.process.run("return client.canonical(given)", document)
         return text
-
-    def bucket_of(self, kind: str, id: str) -> int:
-        """Return the number of a record's bucket."""
-        number: int = self.node.run("return client.bucketOf(...given)", [kind, id])
-        return number
 
     def hash(self, label: str, *parts: str | bytes) -> str:
         """Hash texts and bytes below a label."""
-        text: str = self.node.run(
+        text: str = self.process.run(
             "const parts = given.map((part) => (typeof part === 'string' ? part : Uint8Array.from(part)));"
             "return client.hex(await client.sha256(...parts));",
             [label, *(part if isinstance(part, str) else list(part) for part in parts)],
         )
         return text
 
-    def buckets(self, kind: str, records: Records) -> Sequence[str]:
-        """Hash buckets."""
-        rows: list[str] = self.node.run("return (await client.buckets(...given)).map(client.hex)", [kind, records])
-        return rows
+    def node(self, kind: str, records: Records, prefix: str) -> tuple[str, int]:
+        """Hash a node; returns its number of records, too."""
+        hash, count = self.process.run(
+            "const rows = (await client.leaves(given[0], given[1])).filter(([key]) => key.startsWith(given[2]));"
+            "return [client.hex(await client.node(rows, given[2].length)), rows.length];",
+            [kind, records, prefix],
+        )
+        return hash, count
 
     def root(self, copy: Mapping[str, Records]) -> str:
         """Hash everything."""
         rows = [(kind, id, document) for kind, records in copy.items() for id, document in records]
-        text: str = self.node.run("await store.save(null, given, null); return client.root(store)", rows)
+        text: str = self.process.run("await store.save(null, given, null); return client.root(store)", rows)
         return text
 
 
@@ -168,7 +164,7 @@ def vectors(maths: Maths, documents: Sequence[Json]) -> Iterator[tuple[str, str,
     """Yield the rows of the page's table: a hash, its kind, and its input."""
     leaves = {}
     for kind, id in KEYS:
-        yield "key", f"`{kind}`, `{id}`: bucket {maths.bucket_of(kind, id)}", maths.hash("key", f"{kind}\n{id}")
+        yield "key", f"`{kind}`, `{id}`", maths.hash("key", f"{kind}\n{id}")
     for (kind, id), document in zip(KEYS, documents, strict=True):
         leaves[kind, id] = maths.hash("leaf", f"{kind}\n{id}\n{maths.canonical(document)}")
         yield "leaf", f"`{kind}`, `{id}`", leaves[kind, id]
@@ -176,14 +172,15 @@ def vectors(maths: Maths, documents: Sequence[Json]) -> Iterator[tuple[str, str,
         noun: [(id, document) for (kind, id), document in zip(KEYS, documents, strict=True) if kind == noun]
         for noun in ("cities", "initiatives")
     }
-    yield "bucket", "empty", maths.buckets("cities", [])[0]
-    buckets = {noun: maths.buckets(noun, records) for noun, records in copy.items()}
-    for noun, records in copy.items():
-        number = maths.bucket_of(noun, records[0][0])
-        yield "bucket", f"`{noun}`, {number}", buckets[noun][number]
-    for noun, row in buckets.items():
-        yield "noun", f"`{noun}`", maths.hash("noun", f"{noun}\n", *map(bytes.fromhex, row))
-    yield "root", "everything", maths.root(copy)
+    yield "bucket", "empty", maths.node("cities", [], "")[0]
+    for noun, records in (*copy.items(), ("priorities", MANY)):
+        for prefix in ("38", "3", "0", "") if records is MANY else ("",):
+            hash, count = maths.node(noun, records, prefix)
+            place = f", below `{prefix}`" if prefix else ""
+            yield "bucket" if count <= 32 else "node", f"`{noun}`{place}: {count} record{'s' * (count > 1)}", hash
+        yield "noun", f"`{noun}`", maths.hash("noun", f"{noun}\n", bytes.fromhex(maths.node(noun, records, "")[0]))
+    yield "root", "cities and initiatives", maths.root(copy)
+    yield "root", "priorities", maths.root({"priorities": MANY})
     yield "root", "nothing", maths.root({})
     changes = [(*key, "upsert", UPSERTED, leaves[key]) for key in KEYS] + [(*KEYS[-1], "delete", DELETED, "")]
     chain = "00" * 32
@@ -214,7 +211,7 @@ def test_vectors(maths: Maths) -> None:
 def test_labels() -> None:
     """The page names the label of every hash, and no other."""
     named = re.findall(r"^\| (\w+) \| `(digital-cities/\w+/1)\\n`, ", PAGE, re.MULTILINE)
-    labels = (merkle.KEY, merkle.LEAF, merkle.BUCKET, merkle.NOUN, merkle.ROOT, merkle.CHAIN)
+    labels = (merkle.KEY, merkle.LEAF, merkle.BUCKET, merkle.NODE, merkle.NOUN, merkle.ROOT, merkle.CHAIN)
     assert [f"{label}\n".encode() for _, label in named] == list(labels)
     assert [label.split("/")[1] for _, label in named] == [name for name, _ in named]
 

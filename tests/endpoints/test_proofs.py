@@ -1,4 +1,4 @@
-"""The digest of the dataset and of each noun, its buckets, and snapshots."""
+"""The digest of the dataset and of each noun, the nodes of its tree, and snapshots."""
 
 import gzip
 import json
@@ -41,37 +41,78 @@ def test_digest_in_the_middle_of_a_commit(curator: FlaskClient) -> None:
     assert read(curator, "/digest?at=50")["data"]["root"] == root(copy)
 
 
-def test_buckets(client: FlaskClient) -> None:
-    """The buckets hash to their noun; each has exactly the records whose keys fall into it, by id."""
-    data = read(client, "/digest?buckets=true")["data"]
+def test_nodes(client: FlaskClient) -> None:
+    """Each node hashes to what its parent says, and each bucket has the records whose keys begin with its prefix, by key."""
+    nouns = read(client, "/digest")["data"]["nouns"]
     for noun in ("cities", "citations"):
-        hashes = [bytes.fromhex(hash) for hash in data["nouns"][noun]["buckets"]]
-        assert merkle.noun(noun, hashes).hex() == data["nouns"][noun]["root"]
-        number = next(number for number, hash in enumerate(hashes) if hash != merkle.EMPTY)
-        answer = read(client, f"/digest/buckets/{noun}/{number}")
-        ids = [row["id"] for row in answer["data"]]
-        every = [record["id"] for record in read(client, f"/{noun}?limit=500&sort=id")["data"]]
-        assert set(ids) >= {id for id in every if merkle.bucket_of(noun, id) == number}
-        assert ids == sorted(ids)
-        for row in answer["data"]:
-            assert row["hash"] == merkle.leaf(noun, row["id"], canonical(row["document"])).hex()
-        assert (
-            answer["hash"] == merkle.bucket(bytes.fromhex(row["hash"]) for row in answer["data"]).hex() == hashes[number].hex()
-        )
+        found: list[tuple[str, str]] = []
+        todo = [("", read(client, f"/digest/{noun}")["hash"])]
+        for prefix, expected in todo:
+            node = read(client, f"/digest/{noun}?prefix={prefix}" if prefix else f"/digest/{noun}")
+            assert node["version"] == SEEDED
+            leaves = [merkle.leaf(noun, row["id"], canonical(row["document"])) for row in node["data"]]
+            assert [leaf.hex() for leaf in leaves] == [row["hash"] for row in node["data"]]
+            children = [bytes.fromhex(child) for child in node["children"]]
+            hash = merkle.node(b"".join(children)) if children else merkle.bucket(leaves)
+            assert hash.hex() == node["hash"] == expected
+            assert (node["count"] > 32) == bool(children) == (not node["data"] and node["count"] > 0)
+            todo += [(f"{prefix}{digit:x}", child) for digit, child in enumerate(node["children"])]
+            found += [(prefix, row["id"]) for row in node["data"]]
+        keys = [merkle.key(noun, id).hex() for _, id in found]
+        assert [prefix for prefix, _ in found] == [key[: len(prefix)] for key, (prefix, _) in zip(keys, found, strict=True)]
+        for place in {prefix for prefix, _ in found}:
+            assert [key for key, (prefix, _) in zip(keys, found, strict=True) if prefix == place] == sorted(
+                key for key in keys if key.startswith(place)
+            )
+        assert merkle.noun(noun, bytes.fromhex(todo[0][1])).hex() == nouns[noun]["root"]
+        assert len(found) == nouns[noun]["count"]
+
+
+def test_below_a_bucket(client: FlaskClient) -> None:
+    """A prefix that is longer than the way to a bucket has those of its records that it fits."""
+    every = read(client, "/digest/cities")
+    assert every["children"] == []
+    digits = {merkle.key("cities", row["id"]).hex()[0] for row in every["data"]}
+    rows = [row for digit in sorted(digits) for row in read(client, f"/digest/cities?prefix={digit}")["data"]]
+    assert rows == every["data"]
+    key = merkle.key("cities", "boston-ma").hex()
+    assert [row["id"] for row in read(client, f"/digest/cities?prefix={key}")["data"]] == ["boston-ma"]
+
+
+def test_a_node_of_the_past(curator: FlaskClient) -> None:
+    """A node is as it was at a version, although records came, changed and went since: also where it was a bucket."""
+    before = read(curator, "/digest/cities")
+    write(curator, *(f"c-{number}-zz" for number in range(40)))
+    assert len(read(curator, "/digest/cities")["children"]) == 16
+    curator.patch("/cities/c-1-zz", json={"summary": "Changed."}, headers=ANY)
+    curator.delete("/cities/c-2-zz", headers=ANY)
+    assert read(curator, f"/digest/cities?at={SEEDED}") == before
+    assert read(curator, "/digest/cities?at=0")["data"] == []
+
+
+@pytest.mark.parametrize("path", ["/digest?buckets=true", "/digest?buckets=true&at=1", "/digest/buckets/cities/7?at=1"])
+def test_copies_with_the_first_digest(client: FlaskClient, path: str) -> None:
+    """A client that asks for the 256 buckets of the first digest is told that the digest has another form, and what to do."""
+    assert brief(client.get(path)) == (410, "digest-replaced", [])
+    assert "`/digest/cities`" in client.get(path).get_json()["detail"]
+
+
+@pytest.mark.parametrize("prefix", ["x", "F", "0" * 65, ""])
+def test_wrong_prefixes(client: FlaskClient, prefix: str) -> None:
+    """A prefix is of one to 64 hexadecimal digits in small letters."""
+    status, name, (item,) = brief(client.get(f"/digest/cities?prefix={prefix}"))
+    assert (status, name, item["parameter"]) == (400, "invalid-query", "prefix")
 
 
 @pytest.mark.parametrize(
     "path",
     [
-        "/digest/buckets/mayors/1",
-        "/digest/buckets/cities/256",
-        "/digest/buckets/cities/01",
-        "/digest/buckets/cities/x",
+        "/digest/mayors",
         "/changes/mayors",
     ],
 )
 def test_what_is_not_there(client: FlaskClient, path: str) -> None:
-    """An unknown noun or bucket is a 404 that names the existing ones."""
+    """An unknown noun is a 404 that names the existing ones."""
     status, name, (item,) = brief(client.get(path))
     assert (status, name, bool(item["allowed"])) == (404, "not-found", True)
 

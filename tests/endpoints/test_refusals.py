@@ -14,7 +14,7 @@ from api.db.database import Database
 from api.editing.idempotency import StoredAnswer
 from api.errors import MAX_REFUSALS
 from api.ledger import publish
-from api.ledger.models import Bucket, Dirty, Head, Revision
+from api.ledger.models import Bucket, DigestNode, Dirty, Head, Revision
 from api.resources.cities import City
 from api.settings import Settings
 from tests.support.answers import ANY, brief
@@ -24,7 +24,7 @@ from tests.support.lengths import few
 from tests.support.records import FRESNO
 
 MAX_ANSWER = 100_000
-MODELS = (City, Revision, Head, Dirty, Bucket, StoredAnswer)
+MODELS = (City, Revision, Head, Dirty, Bucket, DigestNode, StoredAnswer)
 
 
 @pytest.fixture(scope="module")

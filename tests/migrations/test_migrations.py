@@ -352,6 +352,7 @@ def test_the_history_imports_nothing_from_the_api(file: Path) -> None:
         "dataclasses",
         "datetime",
         "hashlib",
+        "itertools",
         "json",
         "logging",
         "pathlib",

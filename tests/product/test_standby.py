@@ -28,7 +28,7 @@ AHEAD = (
     "/changes?since={before}&as_of={version}",
     "/changes/cities?cursor={cursor}",
     "/digest?at={version}",
-    "/digest/buckets/cities/7?at={version}",
+    "/digest/cities?at={version}",
     "/snapshot?as_of={version}",
     "/cities/boston-ma?as_of={version}",
     "/cities/{id}?as_of={version}",

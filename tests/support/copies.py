@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, text
 
 from api.db.database import MEMORY, Database
-from api.ledger import digest, rebuild
+from api.ledger import rebuild
 from api.ledger.models import Revision
 from api.schema.canonical import canonical
 from tests.support.answers import Json, read
@@ -59,13 +59,19 @@ def root(copy: Copy) -> str:
     def sha256(label: str, data: bytes) -> bytes:
         return hashlib.sha256(f"digital-cities/{label}/1\n".encode() + data).digest()
 
+    def node(records: dict[str, bytes], depth: int = 0) -> bytes:
+        if len(records) <= 32:
+            return sha256("bucket", b"".join(records[key] for key in sorted(records)))
+        children = ({key: leaf for key, leaf in records.items() if key[depth] == digit} for digit in "0123456789abcdef")
+        return sha256("node", b"".join(node(child, depth + 1) for child in children))
+
     nouns = []
     for noun in sorted({kind for kind, _ in copy}):
-        leaves: list[list[bytes]] = [[] for _ in range(256)]
-        for kind, id in sorted(key for key in copy if key[0] == noun):
-            number = sha256("key", f"{kind}\n{id}".encode())[0]
-            leaves[number].append(sha256("leaf", f"{kind}\n{id}\n".encode() + canonical(copy[kind, id])))
-        nouns.append(sha256("noun", f"{noun}\n".encode() + b"".join(sha256("bucket", b"".join(row)) for row in leaves)))
+        names = {id: f"{noun}\n{id}".encode() for kind, id in copy if kind == noun}
+        leaves = {
+            sha256("key", name).hex(): sha256("leaf", name + b"\n" + canonical(copy[noun, id])) for id, name in names.items()
+        }
+        nouns.append(sha256("noun", f"{noun}\n".encode() + node(leaves)))
     return sha256("root", b"".join(nouns)).hex()
 
 
@@ -82,5 +88,5 @@ def undo(database: Database, version: int) -> None:
         chain = session.scalar(select(Revision.chain).where(Revision.version == version))
         lost = f"update ledger_head set version = {version}, scoped = {version}, chain = :chain"
         session.execute(text(lost), {"chain": chain})
-        digest.hash_buckets(session, "cities", frozenset(range(256)))
+        # The digest, too.
         rebuild.reindex(session)

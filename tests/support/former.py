@@ -10,7 +10,6 @@ from sqlalchemy import insert, select, update
 from api.db.database import Database
 from api.ledger import merkle
 from api.ledger.commits import linked
-from api.ledger.digest import hash_buckets
 from api.ledger.models import Head, Op, Revision
 from api.ledger.rendering import document_of
 from api.resources import RESOURCES
@@ -62,12 +61,10 @@ def publish(database: Database) -> None:
                 "changed_at": now,
                 "document": document.decode(),
                 "hash": sha256(members),
-                "bucket": merkle.bucket_of(noun, content["id"]),
+                "bucket": merkle.key(noun, content["id"])[0],
                 "leaf": merkle.leaf(noun, content["id"], document),
             }
             chain = linked(chain, row)
             rows.append({**row, "chain": chain})
         session.execute(insert(Revision), rows)
-        for resource in RESOURCES:
-            hash_buckets(session, resource.name, {row["bucket"] for row in rows if row["kind"] == resource.name})
         session.execute(update(Head).values(version=len(rows), changed_at=now, chain=chain))

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Protocol
@@ -84,8 +84,8 @@ class Copy(Protocol):
     def find(self, kind: str, id: str) -> str | None:
         """Return the id of the record that an id leads to."""
 
-    def hashes(self) -> dict[str, list[str]]:
-        """Return the hashes of its buckets."""
+    def hashes(self) -> dict[str, str]:
+        """Return the hashes of its nouns."""
 
     def put(self, rows: Mapping[Key, str | None]) -> None:
         """Change documents behind the client's back."""
@@ -127,10 +127,10 @@ class PythonCopy:
         document: Json | None = self.store.find(kind, id)
         return None if document is None else str(document["id"])
 
-    def hashes(self) -> dict[str, list[str]]:
-        """Return the hashes of its buckets."""
-        hashes = {kind: CLIENT.buckets(kind, self.store.records(kind)) for kind in self.store.kinds()}
-        return {kind: [sha256.hex() for sha256 in buckets] for kind, buckets in hashes.items()}
+    def hashes(self) -> dict[str, str]:
+        """Return the hashes of its nouns."""
+        tops = {kind: CLIENT.node(CLIENT.leaves(kind, self.store.records(kind))) for kind in self.store.kinds()}
+        return {kind: CLIENT.sha256("noun", f"{kind}\n", top).hex() for kind, top in tops.items()}
 
     def put(self, rows: Mapping[Key, str | bytes | None]) -> None:
         """Change documents behind the client's back."""
@@ -177,11 +177,14 @@ class JavaScriptCopy:
         found: str | None = self.node.run("return (await store.find(given[0], given[1]))?.id ?? null", [kind, id])
         return found
 
-    def hashes(self) -> dict[str, list[str]]:
-        """Return the hashes of its buckets."""
-        hashes: dict[str, list[str]] = self.node.run(
+    def hashes(self) -> dict[str, str]:
+        """Return the hashes of its nouns."""
+        hashes: dict[str, str] = self.node.run(
             "const found = {};"
-            "for (const kind of await store.kinds()) found[kind] = (await client.buckets(kind, await store.all(kind))).map(client.hex);"
+            "for (const kind of await store.kinds()) {"
+            "  const top = await client.node(await client.leaves(kind, await store.all(kind)));"
+            "  found[kind] = client.hex(await client.sha256('noun', `${kind}\\n`, top));"
+            "}"
             "return found;"
         )
         return hashes
@@ -209,9 +212,16 @@ def is_equal(server: Watched, copy: Copy) -> bool:
     return copy.records() == theirs and copy.root() == read(server.curator, "/digest")["data"]["root"]
 
 
-def bucket(key: Key) -> int:
-    """Return a record's bucket, by the page and without the product's help."""
-    return hashlib.sha256(b"digital-cities/key/1\n" + "\n".join(key).encode()).digest()[0]
+def digits(key: Key) -> str:
+    """Return the digits that lead to a record, by the page and without the product's help."""
+    return hashlib.sha256(b"digital-cities/key/1\n" + "\n".join(key).encode()).hexdigest()
+
+
+def bucket(key: Key, keys: Iterable[Key]) -> str:
+    """Return the prefix of the bucket that has a record, or that would have it, in the tree of some records."""
+    path, others = digits(key), [digits(other) for other in keys if other[0] == key[0]]
+    while_many = (path[:length] for length in range(len(path)))
+    return next(prefix for prefix in while_many if sum(other.startswith(prefix) for other in others) <= 32)
 
 
 def start(program: str, *arguments: str | Path) -> subprocess.Popen[bytes]:

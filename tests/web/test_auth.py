@@ -58,7 +58,7 @@ MATRIX = {
     **{f"POST /{row.name}/search": OPEN for row in RESOURCES},
     **{f"GET {path}": OPEN for path in ("/", "/docs", "/openapi.json", "/livez", "/readyz", "/search", "/suggest")},
     **{f"GET {path}": OPEN for path in ("/enums", "/problems", "/problems/{name}", "/changesets", "/changesets/{version}")},
-    **{f"GET {path}": OPEN for path in ("/changes", "/changes/{noun}", "/digest", "/digest/buckets/{noun}/{number}", "/snapshot")},
+    **{f"GET {path}": OPEN for path in ("/changes", "/changes/{noun}", "/digest", "/digest/{noun}", "/snapshot")},
     **dict.fromkeys(("GET /reconcile", "POST /reconcile", "GET /reconcile/suggest/{of}"), OPEN),
     # Their examples change a city.
     **{f"POST /changesets{rest}": CITIES for rest in ("", "/{version}/revert")},

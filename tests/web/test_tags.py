@@ -37,7 +37,7 @@ PATHS = (
     *(
         "/digest",
         f"/digest?at={SEEDED + 1}",
-        "/digest/buckets/cities/0",
+        "/digest/cities",
         "/snapshot",
         f"/snapshot?as_of={SEEDED + 1}",
         f"/changesets/{SEEDED + 1}",
