@@ -28,9 +28,9 @@ class Commit:
     """The revisions of one publication as they are made: those after ``before``, so far up to ``version``.
 
     ``chain`` is the hash of the last one. The digest has all up to ``hashed`` and lacks the ``changes``, by noun. ``replaced``
-    are the nouns of records that had a revision before. ``indexed``: the bitmap index has all of them. ``merged`` has the ids of
-    the records that take the places of deleted ones, by noun and id. ``added`` has the rows of the first revisions, by noun and
-    id.
+    are the nouns of records that had a revision before, and ``added`` has the rows of the first revisions, by noun and id.
+    ``indexed``: the bitmap index has all of them. ``merged`` has the ids of the records that take the places of deleted ones,
+    by noun and id.
     """
 
     before: int

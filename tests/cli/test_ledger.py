@@ -149,6 +149,7 @@ TAMPERED: dict[str, tuple[str, list[str]]] = {
         [
             "the head is at version {more}, the last revision at {last}",
             "the bitmap index is behind, and not used; run `flask --app wsgi ledger reindex`",
+            "the digest is at version {last}; the next write stores what an older release has published since",
         ],
     ),
     "lost note": (

@@ -15,6 +15,7 @@ from api.db.database import Database
 from api.ledger import digest, head, merkle, rebuild, tree_check
 from api.ledger.models import CURRENT, Bucket, DigestNode, Revision
 from api.ledger.tree import Entry, Node, Tree, top
+from api.ledger.verify import verify
 from tests.support.answers import ANY, read
 from tests.support.copies import Copy, city, follow, root, write
 from tests.support.databases import ON_SQLITE, publishing
@@ -190,11 +191,14 @@ def test_writes_of_an_older_release(curator: FlaskClient, database: Database) ->
     assert read(curator, f"/digest?at={middle - 1}")["data"]["count"] == len(copy) - 2
     assert read(curator, f"/digest?at={middle + 1}")["data"]["count"] == len(copy)
     assert [row["id"] for row in read(curator, "/digest/cities")["data"] if row["id"].endswith("-zz")]
+    behind = f"the digest is at version {middle}; the next write stores what an older release has published since"
     with database.reading() as session:
         assert stored(session) != scratch(session)
+        assert list(verify(session)) == [behind]
     write(curator, "d-zz")
     with database.reading() as session:
         assert stored(session) == scratch(session)
+        assert list(verify(session)) == []
     follow(curator, copy, f"/changes?cursor={cursor}")
     assert read(curator, "/digest")["data"]["root"] == root(copy)
 
