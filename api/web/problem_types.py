@@ -231,7 +231,7 @@ PROBLEMS: dict[str, ProblemType] = {
             "The digest has another form",
             "The digest of a noun is a tree now, and no list of 256 buckets. Take the current clients, or compute the root of "
             "your copy as `docs/digest.md` explains. To find what differs, descend from `/digest/cities` with `prefix`.",
-            "The digest has no 256 buckets any more: `/digest/cities` has its nodes.",
+            "A noun has no 256 buckets any more: take the current clients, or descend from `/digest/cities`.",
         ),
         ProblemType(
             "conflict",
