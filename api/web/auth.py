@@ -26,8 +26,10 @@ from api.web.keys import ApiKey
 from api.web.observer import observer_of
 from api.web.places import client_of
 from api.web.responses import writable
+from api.web.windows import MovingWindows
 
 REALM = 'Bearer realm="digital-cities"'
+IN_PROCESS = "memory://"
 # The keys whose use is being noted: at most one thread waits for other writers to note a key's use.
 NOTING: set[str] = set()
 # The key of a request that the desk makes for someone who is signed in. No client can set it: their headers begin with `HTTP_`.
@@ -37,17 +39,23 @@ logger = logs.sparing(__name__)
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits by name, and the counter of requests."""
+    """The limits by name, the counter of requests, and what it raises if its storage does not answer."""
 
     items: Mapping[str, RateLimitItem]
-    counter: MovingWindowRateLimiter
+    counter: MovingWindows | MovingWindowRateLimiter
+    failures: tuple[type[Exception], ...]
 
 
 def register(app: Flask, settings: Settings) -> None:
     """Set up the limits of an application, and their headers."""
-    storage = storage_from_string(settings.limits_storage)
     items = {"writes": parse(settings.write_limit), "refusals": parse(settings.refusal_limit)}
-    app.extensions["limits"] = Limits(items, MovingWindowRateLimiter(storage))
+    if settings.limits_storage == IN_PROCESS:
+        app.extensions["limits"] = Limits(items, MovingWindows(), ())
+    else:
+        storage = storage_from_string(settings.limits_storage)
+        failures = storage.base_exceptions
+        each = failures if isinstance(failures, tuple) else (failures,)
+        app.extensions["limits"] = Limits(items, MovingWindowRateLimiter(storage), each)
     app.after_request(_tell)
 
 
@@ -124,7 +132,7 @@ def _count(name: str, client: str) -> None:
             limits.counter.clear(item, name, client)
             passed = limits.counter.hit(item, name, client)
             stats = limits.counter.get_window_stats(item, name, client)
-    except limits.counter.storage.base_exceptions as error:
+    except limits.failures as error:
         # Curators can write although Redis is down; their requests are not counted then.
         logger.warning("the storage of the limits does not answer: %s", type(error).__name__)
         return
