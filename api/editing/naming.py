@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from sqlalchemy import Column, CompoundSelect, Select, Table, func, select, union_all
@@ -56,12 +56,12 @@ def suspects(session: Session, resource: Resource) -> AbstractSet[str]:
     return ids
 
 
-def _keys(resource: Resource) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
-    """Yield the columns of each key of a noun that has names: those of its other values, and those of names."""
+@cache
+def _keys(resource: Resource) -> Sequence[tuple[Sequence[str], Sequence[str]]]:
+    """Return the columns of each key of a noun that has names: those of its other values, and those of names."""
     below = layout(resource)
-    for columns in unique_keys(below.table):
-        if called := [name for name in columns if name in below.called]:
-            yield [name for name in columns if name not in called], called
+    keys = [(columns, [name for name in columns if name in below.called]) for columns in unique_keys(below.table)]
+    return [([name for name in columns if name not in called], called) for columns, called in keys if called]
 
 
 def _namesakes(

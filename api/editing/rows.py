@@ -69,11 +69,12 @@ class Row:
         return self.pointer if self.layout.plucked else f"{self.pointer}/{self.layout.names.get(column, column)}"
 
 
-def unique_keys(table: Table) -> Iterator[Sequence[str]]:
-    """Yield the columns of the primary key, and of each unique constraint."""
+@cache
+def unique_keys(table: Table) -> Sequence[Sequence[str]]:
+    """Return the columns of the primary key, and of each unique constraint."""
     unique = (constraint for constraint in table.constraints if isinstance(constraint, UniqueConstraint))
-    for constraint in (table.primary_key, *sorted(unique, key=lambda constraint: str(constraint.name))):
-        yield [column.name for column in constraint.columns]
+    constraints = (table.primary_key, *sorted(unique, key=lambda constraint: str(constraint.name)))
+    return [[column.name for column in constraint.columns] for constraint in constraints]
 
 
 @cache

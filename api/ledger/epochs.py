@@ -26,6 +26,8 @@ ORIGIN: ColumnElement[str] = literal_column(
     "(select oid from pg_database where datname = current_database()), 'ledger_head'::regclass::oid) from pg_control_system())"
 ).label("current_origin")
 
+# The name in the `info` of a session of the version that was remembered.
+REMEMBERED = "remembered"
 logger = logging.getLogger(__name__)
 
 
@@ -117,13 +119,19 @@ def _has_lost(session: Session, row: Any, remembered: Published) -> bool:
 
 
 def _remembered(session: Session) -> Published:
-    """Return the highest version that was published, as far as it is remembered. Raises a ProblemError."""
+    """Return the highest version that was published, as far as it is remembered. Raises a ProblemError.
+
+    A session that has the lock reads it once: nobody else publishes meanwhile.
+    """
     memory: Memory | None = session.info.get(MEMORY)
     try:
-        return memory.read() if memory else NOTHING
+        if REMEMBERED not in session.info:
+            session.info[REMEMBERED] = memory.read() if memory else NOTHING
     except OSError as error:
         logger.error("The highest version that was published cannot be read: %s", error.strerror)  # noqa: TRY400
         raise ProblemError("unavailable", "The server cannot tell which version comes next.") from None
+    remembered: Published = session.info[REMEMBERED]
+    return remembered
 
 
 def _head(session: Session) -> Published:

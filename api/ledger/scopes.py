@@ -54,21 +54,25 @@ def assign(session: Session, resource: Resource, after: int, *, past: bool) -> N
 
     ``past``: some of their records had revisions before.
     """
-    build = partial(_assignment, resource, *_added(resource), past=past)
+    build = partial(_assignment, resource, past=past)
     statements.change(session, ("assign scopes", resource.name, past), build, {"after": after})
 
 
 def have_changed(session: Session, resource: Resource, after: int) -> bool:
     """Tell whether any revision of a noun after a version has other scopes than the one before it."""
-    changed = select(Revision.version).where(*_added(resource), _changed(Revision)).limit(ONE)
-    return bool(statements.rows(session, ("changed scopes", resource.name), lambda: changed, {"after": after}))
+
+    def build() -> Any:
+        return select(Revision.version).where(*_added(resource), _changed(Revision)).limit(ONE)
+
+    return bool(statements.rows(session, ("changed scopes", resource.name), build, {"after": after}))
 
 
 def _added(resource: Resource) -> Sequence[ColumnElement[bool]]:
     return Revision.kind == literal(resource.name), Revision.version > AFTER
 
 
-def _assignment(resource: Resource, *added: ColumnElement[bool], past: bool) -> Insert:
+def _assignment(resource: Resource, *, past: bool) -> Insert:
+    added = _added(resource)
     now = _labelled(_derived(resource, *added, Revision.op == Op.UPSERT), ONE, ZERO)
     rows = union_all(now, *([_before(*added), _ever(*added)] if past else [])).subquery()
     flags = [func.max(rows.c[name]) == ONE for name in ("belongs", "belonged")]

@@ -167,7 +167,7 @@ class Resource:
     judged: Sequence[str] = ()
     look: Look = Look()
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The plural noun: the path, the table, the OpenAPI tag and the ledger's ``kind``."""
         return str(self.model.__tablename__)

@@ -160,6 +160,8 @@ def _by_place(sets: Mapping[ValueKey, Versions], firsts: Mapping[ValueKey, list[
 
 def _rows(resource: Resource, place: Place, piece: BitMap) -> Iterator[dict[str, Any]]:
     """Yield the rows of a piece: none if it is empty, several if it is large."""
+    # Records that are entered together have many values in common, and their versions follow one another.
+    piece.run_optimize()
     data = piece.serialize()
     middle = piece[len(piece) // 2] // BLOCK * BLOCK if piece else 0
     # Split at a block's boundary: before the block of the middle version, or after it if nothing is before it.

@@ -4,11 +4,15 @@ from collections import Counter
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self
 
 from api.ledger.index.words import BODY_WORDS, GAP, OCCURRENCES, TITLE_WORDS, indexed, names
 from api.schema.canonical import Content
 from api.schema.resource import Resource
+
+# Entries that are kept; as many records are published at once.
+RECENT = 500
 
 
 @dataclass(frozen=True)
@@ -31,9 +35,15 @@ class IndexEntry:
         title, *rest = (text for field in resource.search for text in texts(content.get(field)))
         # A tsvector has room for this many characters of 4 bytes each.
         title, rest = title[: TITLE_WORDS * 10], [text[: BODY_WORDS * 10] for text in rest]
+        return cls._of(resource.name, title, tuple(rest), tuple(texts(content.get("aliases", []))))
+
+    @classmethod
+    # Both indexes need the entries of the records that are published at once.
+    @lru_cache(RECENT)
+    def _of(cls, kind: str, title: str, rest: Sequence[str], aliases: Sequence[str]) -> Self:
         words, body = _limited(indexed([title]), TITLE_WORDS), _limited(indexed(rest), BODY_WORDS)
-        named = [word for name in (title, *texts(content.get("aliases", []))) for word in names(name)]
-        return cls(resource.name, words, body, _limited(named, TITLE_WORDS))
+        named = [word for name in (title, *aliases) for word in names(name)]
+        return cls(kind, words, body, _limited(named, TITLE_WORDS))
 
 
 def texts(value: Any) -> Sequence[str]:
