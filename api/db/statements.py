@@ -223,9 +223,10 @@ class Listed:
 
     def __init__(self, dialect: str, types: Sequence[TypeEngine[Any]]) -> None:
         """Make the table, with a column of each type."""
+        self._is_lateral = dialect == "postgresql"
         function = {"sqlite": func.json_each, "postgresql": func.json_array_elements}[dialect]
-        self._table = function(bindparam("listed", type_=JSON)).table_valued(column("value", JSON), name="listed")
-        values = [self._table.c.value.op("->>", return_type=String())(literal_column(str(n))) for n in range(len(types))]
+        self.table = function(bindparam("listed", type_=JSON)).table_valued(column("value", JSON), name="listed")
+        values = [self.table.c.value.op("->>", return_type=String())(literal_column(str(n))) for n in range(len(types))]
         # PostgreSQL returns every member of JSON as a text, SQLite as a value of its type.
         self.columns = [
             value if isinstance(type, String) else cast_to(value, type) for value, type in zip(values, types, strict=True)
@@ -234,12 +235,15 @@ class Listed:
     def select(self, columns: Sequence[Column[Any]], *conditions: ColumnElement[bool]) -> Select[Any]:
         """Return a SELECT of the rows of a table that meet the conditions for any of these rows.
 
-        The outer join has SQLite read the table by these rows, of which it has no statistics. The last column of the result is
-        null for one of these that no row matches.
+        Neither database has statistics of these rows, and either could begin with the table. The outer join keeps SQLite from
+        that, and the lateral query PostgreSQL. The last column of the result is null for one of these that no row matches.
         """
-        table = columns[0].table
-        joined = self._table.join(table, and_(true(), *conditions), isouter=True)
-        return select(*columns, next(iter(table.primary_key)).label("matched")).select_from(joined)
+        matched = next(iter(columns[0].table.primary_key)).label("matched")
+        if not self._is_lateral:
+            joined = self.table.join(columns[0].table, and_(true(), *conditions), isouter=True)
+            return select(*columns, matched).select_from(joined)
+        rows = select(*columns, matched).where(*conditions).offset(literal_column("0")).correlate(self.table).lateral()
+        return select(*rows.c).select_from(self.table.join(rows, true(), isouter=True))
 
 
 def of_listed(

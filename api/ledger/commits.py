@@ -52,6 +52,12 @@ class Commit:
         """Begin without revisions."""
         self.version = self.hashed = self.before
 
+    def versions(self, kind: str) -> list[int]:
+        """Return the versions of a noun's revisions, none if ``added`` lacks some of the commit's rows."""
+        if self.version - self.before != len(self.added):
+            return []
+        return [row["version"] for row in self.added.values() if row["kind"] == kind]
+
     def revision(self, kind: str, id: str, members: Mapping[str, bytes] | None, cause: Cause = UNKNOWN) -> dict[str, Any]:
         """Return the row of the next revision: a record's canonical members, or None for a deletion.
 

@@ -167,7 +167,8 @@ def _scope(session: Session, commit: Commit, scoped: int) -> None:
                 _append_again(session, resource, commit, revisions)
         if is_behind or resource.name in commit.changes:
             past = is_behind or resource.name in commit.replaced
-            scopes.assign(session, resource, scoped, past=past)
+            few = [] if is_behind else commit.versions(resource.name)
+            scopes.assign(session, resource, scoped, few, past=past)
             # Only records that are new themselves can refer to a new record.
             if past and scopes.have_changed(session, resource, scoped):
                 changed.add(resource.name)

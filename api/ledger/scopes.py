@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     CompoundSelect,
     Insert,
@@ -49,13 +50,20 @@ AFTER = bindparam("after", type_=Revision.version.type)
 Scope = tuple[str, str]
 
 
-def assign(session: Session, resource: Resource, after: int, *, past: bool) -> None:
+def assign(session: Session, resource: Resource, after: int, versions: Sequence[int], *, past: bool) -> None:
     """Store the scopes of a noun's revisions after a version; the nouns that pass scopes on to it must have theirs.
 
+    If there are few of them, these are their ``versions``: PostgreSQL would plan each time how to find those after one.
     ``past``: some of their records had revisions before.
     """
-    build = partial(_assignment, resource, past=past)
-    statements.change(session, ("assign scopes", resource.name, past), build, {"after": after})
+    if versions:
+        among = statements.among(session, versions, BigInteger)
+        few = (Revision.kind == literal(resource.name), among.condition(Revision.version))
+        shape = ("assign scopes", resource.name, past, among.shape)
+        statements.change(session, shape, partial(_assignment, resource, *few, past=past), among.values)
+    else:
+        build = partial(_assignment, resource, *_added(resource), past=past)
+        statements.change(session, ("assign scopes", resource.name, past), build, {"after": after})
 
 
 def have_changed(session: Session, resource: Resource, after: int) -> bool:
@@ -71,8 +79,7 @@ def _added(resource: Resource) -> Sequence[ColumnElement[bool]]:
     return Revision.kind == literal(resource.name), Revision.version > AFTER
 
 
-def _assignment(resource: Resource, *, past: bool) -> Insert:
-    added = _added(resource)
+def _assignment(resource: Resource, *added: ColumnElement[bool], past: bool) -> Insert:
     now = _labelled(_derived(resource, *added, Revision.op == Op.UPSERT), ONE, ZERO)
     rows = union_all(now, *([_before(*added), _ever(*added)] if past else [])).subquery()
     flags = [func.max(rows.c[name]) == ONE for name in ("belongs", "belonged")]

@@ -204,7 +204,7 @@ def _select_pieces(resource: Resource, listed: Listed) -> Select[Any]:
     before = aliased(Bitmap)
     of_set = (before.kind == literal(resource.name), before.dimension == dimension, before.value == value)
     in_range = (before.first <= low, before.first >= start)
-    lowest = select(func.max(before.first)).where(*of_set, *in_range).scalar_subquery()
+    lowest = select(func.max(before.first)).where(*of_set, *in_range).correlate(listed.table).scalar_subquery()
     table = table_of(Bitmap)
     is_of_set = (table.c.kind == literal(resource.name), table.c.dimension == dimension, table.c.value == value)
     columns = [table.c[name] for name in ("dimension", "value", "first", "versions")]
