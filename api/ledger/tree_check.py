@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from api.ledger import digest, merkle
 from api.ledger.models import BATCH, CURRENT, DigestNode, Revision
-from api.ledger.tree import DIGITS, EMPTY, ENTRY, Entry, Node, bucket, deepest, top
+from api.ledger.tree import DIGITS, EMPTY, ENTRY, Node, bucket, deepest, top
 
 
 def faults(session: Session) -> list[str]:
@@ -51,11 +51,11 @@ def _wrong_records(session: Session, kind: str) -> set[str]:
     count, last = 0, ""
     while rows := session.execute(current.where(Revision.id > last).order_by(Revision.id).limit(BATCH)).all():
         count, last = count + len(rows), rows[-1].id
-        keys = {top(kind) + merkle.key(kind, id).hex(): Entry(bytes(leaf or b""), version) for id, leaf, version in rows}
-        nodes = digest.load(session, keys).nodes
-        for path, entry in keys.items():
-            place, node = deepest(nodes, path)
-            if not (node.is_bucket and _is_whole(node)) or node.entries.get(bytes.fromhex(path[-2 * merkle.SIZE :])) != entry:
+        keys = [merkle.key(kind, row.id) for row in rows]
+        nodes = digest.load(session, [top(kind) + key.hex() for key in keys]).nodes
+        for key, row in zip(keys, rows, strict=True):
+            place, node = deepest(nodes, top(kind) + key.hex())
+            if not (node.is_bucket and ENTRY.pack(key, bytes(row.leaf or b""), row.version) in node.content):
                 wrong.add(place)
     stored = digest.load(session, [top(kind)]).nodes.get(top(kind), EMPTY)
     return wrong if stored.records == count else wrong | {top(kind)}
