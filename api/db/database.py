@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, event, func, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, SessionTransaction
@@ -74,7 +74,7 @@ class Database:
         try:
             with (
                 self._begun(Connection.begin) as connection,
-                Session(
+                WritingSession(
                     connection,
                     join_transaction_mode="control_fully",
                     expire_on_commit=False,
@@ -141,6 +141,16 @@ class Database:
 
     def _is_standby(self, connection: Connection) -> bool:
         return self.engine.dialect.name == "postgresql" and bool(connection.scalar(select(func.pg_is_in_recovery())))
+
+
+class WritingSession(Session):
+    """A session that writes: after a rollback, also one to a savepoint, it remembers nothing that it has read."""
+
+
+@event.listens_for(WritingSession, "after_soft_rollback")
+def _forget(session: Session, _transaction: SessionTransaction) -> None:
+    for name in session.info.keys() - {MEMORY, HEAD}:
+        del session.info[name]
 
 
 def begin_savepoint(session: Session) -> SessionTransaction:

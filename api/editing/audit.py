@@ -41,7 +41,7 @@ def audit(session: Session) -> Iterator[str]:
         if suspects := naming.suspects(session, resource):
             refused = Refused(MAX_FAULTS)
             operations = {id: _operation(resource, id) for id in suspects}
-            naming.check(session, resource, lambda *_, named=operations: named, refused)
+            naming.check(session, resource, lambda *_, named=operations: named, refused, {})
             yield from map(_line, refused.items["conflict"])
 
 

@@ -5,13 +5,13 @@ The database knows only equal texts: no two databases fold the letters of all sc
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Column, CompoundSelect, Select, Table, func, select, union_all
+from sqlalchemy import CompoundSelect, Select, Table, func, select, union_all
 from sqlalchemy.orm import Session
 
 from api.db import statements
@@ -28,25 +28,65 @@ from api.schema.resource import Resource
 Changed = Callable[..., Mapping[str, Operation]]
 
 
-def check(session: Session, resource: Resource, changed: Changed, refused: Refused) -> None:
-    """Refuse changed records that have the name of another record with the same values of the rest of the key."""
+class NameKey(NamedTuple):
+    """A unique key of a noun with names: the columns of its other values (``rest``), and those of the names (``called``)."""
+
+    table: Table
+    rest: tuple[str, ...]
+    called: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns."""
+        return (*self.rest, *self.called)
+
+    def of(self, values: Sequence[Any]) -> KeyValues:
+        """Return what records have in common if they cannot have these values of the columns at the same time."""
+        count = len(self.rest)
+        return (*values[:count], *map(names.key, values[count:]))
+
+
+@cache
+def _keys(resource: Resource) -> Sequence[NameKey]:
+    """Return the keys of a noun that have names."""
     below = layout(resource)
-    for rest, called in _keys(resource):
-        if operations := changed(resource.name, *(below.names[name] for name in (*rest, *called))):
-            for ids in _namesakes(session, resource, rest, called, operations):
+    keys = [(columns, tuple(name for name in columns if name in below.called)) for columns in unique_keys(below.table)]
+    return [
+        NameKey(below.table, tuple(name for name in columns if name not in called), called)
+        for columns, called in keys
+        if called
+    ]
+
+
+def keys_of(resource: Resource, data: Mapping[str, Any]) -> Sequence[KeyValues]:
+    """Return each key that has names of a record, given its values by column."""
+    return [key.of([data[name] for name in key.columns]) for key in _keys(resource)]
+
+
+def check(
+    session: Session, resource: Resource, changed: Changed, refused: Refused, keys: Mapping[str, Sequence[KeyValues]]
+) -> None:
+    """Refuse changed records that have the name of another record with the same values of the rest of the key.
+
+    ``keys`` has what `keys_of` returns of those of them that are known, by id.
+    """
+    below = layout(resource)
+    for number, key in enumerate(_keys(resource)):
+        members = [below.names[name] for name in key.columns]
+        if operations := changed(resource.name, *members):
+            known = {id: keys[id][number] for id in operations if id in keys}
+            for ids in _namesakes(session, key, operations.keys(), known):
                 for id in (id for id in ids if id in operations):
-                    other = next(other for other in ids if other != id)
-                    members = [below.names[name] for name in (*rest, *called)]
-                    _refuse(operations[id], members, other, refused)
+                    _refuse(operations[id], members, next(other for other in ids if other != id), refused)
 
 
 def suspects(session: Session, resource: Resource) -> AbstractSet[str]:
     """Return the ids of all records that have a name in common, sorted in a file and not in memory."""
-    table, ids = layout(resource).table, set()
-    for rest, called in _keys(resource):
-        columns = [table.c[name] for name in ("id", *rest, *called)]
+    ids: set[str] = set()
+    for key in _keys(resource):
+        columns = [key.table.c[name] for name in ("id", *key.columns)]
         rows = session.execute(select(*columns).execution_options(yield_per=BATCH))
-        keyed = ((id, repr((values[: len(rest)], [*map(names.key, values[len(rest) :])]))) for id, *values in rows)
+        keyed = ((id, repr(key.of(values))) for id, *values in rows)
         # SQLite deletes a file without a name when it is closed.
         with closing(sqlite3.connect("")) as disk:
             disk.execute("create table called (id, key)")
@@ -56,60 +96,47 @@ def suspects(session: Session, resource: Resource) -> AbstractSet[str]:
     return ids
 
 
-@cache
-def _keys(resource: Resource) -> Sequence[tuple[Sequence[str], Sequence[str]]]:
-    """Return the columns of each key of a noun that has names: those of its other values, and those of names."""
-    below = layout(resource)
-    keys = [(columns, [name for name in columns if name in below.called]) for columns in unique_keys(below.table)]
-    return [([name for name in columns if name not in called], called) for columns, called in keys if called]
-
-
 def _namesakes(
-    session: Session, resource: Resource, rest: Sequence[str], called: Sequence[str], operations: Mapping[str, Operation]
+    session: Session, key: NameKey, ids: AbstractSet[str], known: Mapping[str, KeyValues]
 ) -> Sequence[Sequence[str]]:
-    """Return the ids of the records that have a name in common."""
-    table = layout(resource).table
+    """Return the ids of the records that have a name in common with some; the keys of those of them that are known by id."""
     by_name: dict[KeyValues, set[str]] = defaultdict(set)
-
-    def add(rows: Iterable[Any]) -> None:
-        for id, *values in rows:
-            by_name[*values[: len(rest)], *map(names.key, values[len(rest) :])].add(id)
-
-    build = partial(_select_keys, [table.c[name] for name in ("id", *rest, *called)])
-    for chunk in chunks(operations):
-        add(statements.of_ids(session, ("named", table.name, *rest, *called), chunk, build))
-    add(_alike(session, table, rest, called, by_name.keys()))
-    return [sorted(ids) for ids in by_name.values() if len(ids) > 1 and ids & operations.keys()]
-
-
-def _select_keys(columns: Sequence[Column[Any]], ids: Among) -> Select[Any]:
-    return select(*columns).where(ids.condition(columns[0]))
+    for id, values in known.items():
+        by_name[values].add(id)
+    read = [
+        row
+        for chunk in chunks(ids - known.keys())
+        for row in statements.of_ids(session, ("named", *key), chunk, partial(_select_named, key))
+    ]
+    for id, *values in (*read, *_alike(session, key, {*by_name, *(key.of(values) for _, *values in read)})):
+        by_name[key.of(values)].add(id)
+    return [sorted(namesakes) for namesakes in by_name.values() if len(namesakes) > 1 and namesakes & ids]
 
 
-def _alike(
-    session: Session, table: Table, rest: Sequence[str], called: Sequence[str], wanted: AbstractSet[KeyValues]
-) -> Iterator[Any]:
-    """Yield the id and the key of each record that may have one of these names, some of them several times.
+def _select_named(key: NameKey, ids: Among) -> Select[Any]:
+    return select(*(key.table.c[name] for name in ("id", *key.columns))).where(ids.condition(key.table.c.id))
+
+
+def _alike(session: Session, key: NameKey, wanted: AbstractSet[KeyValues]) -> Iterator[Any]:
+    """Yield the id and the values of each record that may have one of these names, some of them several times.
 
     A name in ASCII has its key in lower case, which an index finds. Any other name may have any key.
     """
-    build = partial(_select_alike, session.get_bind().dialect.name, table, rest, called)
-    columns = (*rest, *called)
-    types = [table.c[name].type for name in columns]
+    build = partial(_select_alike, session.get_bind().dialect.name, key)
+    types = [key.table.c[name].type for name in key.columns]
     # Null and text have no order.
     every = sorted(wanted, key=repr)
     for start in range(0, len(every), CHUNK):
-        yield from statements.of_listed(session, ("alike", table.name, *columns), types, every[start : start + CHUNK], build)
+        yield from statements.of_listed(session, ("alike", *key), types, every[start : start + CHUNK], build)
 
 
-def _select_alike(
-    dialect: str, table: Table, rest: Sequence[str], called: Sequence[str], listed: Listed
-) -> CompoundSelect[Any]:
-    name, columns = table.c[called[-1]], [table.c[column] for column in ("id", *rest, *called)]
-    values = dict(zip((*rest, *called), listed.columns, strict=True))
-    same = [never_null(table.c[column]) == never_null(values[column]) for column in rest]
-    in_ascii = listed.select(columns, func.lower(name) == values[called[-1]], *same)
-    return union_all(in_ascii, listed.select(columns, beyond_ascii(name, dialect), *same))
+def _select_alike(dialect: str, key: NameKey, listed: Listed) -> CompoundSelect[Any]:
+    columns = key.table.c
+    values = dict(zip(key.columns, listed.columns, strict=True))
+    same = [never_null(columns[name]) == never_null(values[name]) for name in key.rest]
+    read, name = [columns[name] for name in ("id", *key.columns)], columns[key.called[-1]]
+    in_ascii = listed.select(read, func.lower(name) == values[name.name], *same)
+    return union_all(in_ascii, listed.select(read, beyond_ascii(name, dialect), *same))
 
 
 def _refuse(operation: Operation, members: Sequence[str], other: str, refused: Refused) -> None:

@@ -37,13 +37,14 @@ MAX_RECORDS, MAX_NAMED = 20, 5
 class Touched:
     """A record that an operation changed, without its content, and the names of the members that changed.
 
-    Of a new record (``created``) these are the members that are neither null nor empty.
+    Of a new record (``created``) these are the members that are neither null nor empty. ``keys`` are those with its names.
     """
 
     operation: Operation
     changed: AbstractSet[str]
     created: bool
     deleted: bool
+    keys: Sequence[KeyValues] = ()
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ class Rules:
             content, created = change.content or {}, change.before is None
             members = frozenset(name for name in change.changed if not created or content[name] != [])
             changed = self.sets.setdefault(members, members)
-            self.touched[operation.resource.name, change.id] = Touched(slim, changed, created, change.content is None)
+            keys = naming.keys_of(operation.resource, change.data) if change.data else ()
+            self.touched[operation.resource.name, change.id] = Touched(slim, changed, created, change.content is None, keys)
             if change.before:
                 self._note_shared(change, change.before)
             if change.before and change.content and {part.member for part in layout(operation.resource).parts} & change.changed:
@@ -86,7 +88,8 @@ class Rules:
         """Add an error to ``refused`` for each rule that the written changes break."""
         self.check_related(refused)
         for resource in RESOURCES:
-            naming.check(self.session, resource, self.changed, refused)
+            keys = {id: row.keys for (kind, id), row in self.touched.items() if kind == resource.name and row.keys}
+            naming.check(self.session, resource, self.changed, refused, keys)
 
     def check_related(self, refused: Refused) -> None:
         """Do the same for the rules about references: trees, values in common, and citations."""

@@ -102,6 +102,7 @@ def begin_if_lost(database: Database) -> None:
 
 def _columns(session: Session) -> list[Any]:
     columns: list[Any] = [Head.epoch, Head.version, Head.changed_at, Head.chain, Head.origin, Head.indexed, Head.scoped]
+    columns.append(head.noted().label("noted"))
     return [*columns, ORIGIN] if session.get_bind().dialect.name == "postgresql" else columns
 
 
@@ -135,7 +136,11 @@ def _remembered(session: Session) -> Published:
 
 
 def _head(session: Session) -> Published:
-    return Published(*statements.rows(session, "published", lambda: select(Head.version, Head.chain), {})[0])
+    if head.PUBLISHED in session.info:
+        published: Published = session.info[head.PUBLISHED]
+        return published
+    row = locked_row(session)
+    return Published(row.version, row.chain)
 
 
 def _is_lost(session: Session, remembered: Published, now: Published, epoch: int) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import bindparam, func, literal_column, select
+from sqlalchemy import ScalarSelect, bindparam, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from api.db import statements
@@ -17,8 +17,8 @@ from api.ledger.models import CURRENT, DigestNode, Dirty, Head, Revision
 from api.ledger.tree import kind_of, top
 from api.resources import BY_NAME
 
-# The name in the `info` of a session of the head's row that it has locked.
-LOCKED = "locked head"
+# The names in the `info` of a session of the head's row that it has locked, and of what it has published.
+LOCKED, PUBLISHED = "locked head", "published"
 
 
 class DivergedError(LookupError):
@@ -75,10 +75,14 @@ def state(session: Session) -> DatasetState:
 
 
 def _state() -> Any:
+    return select(Head.version, Head.chain, Head.trimmed, Head.cuts, Head.indexed, Head.scoped, noted())
+
+
+def noted() -> ScalarSelect[Any]:
+    """Return a query of the number of the last change that is not published."""
     # Notes about the nouns of a newer release are left to that release; no list shows these nouns.
     of_nouns = Dirty.kind.in_([statements.constant(name) for name in BY_NAME])
-    noted = select(Dirty.seq).where(of_nouns).order_by(Dirty.seq.desc()).limit(literal_column("1"))
-    return select(Head.version, Head.chain, Head.trimmed, Head.cuts, Head.indexed, Head.scoped, noted.scalar_subquery())
+    return select(Dirty.seq).where(of_nouns).order_by(Dirty.seq.desc()).limit(literal_column("1")).scalar_subquery()
 
 
 def _keep(session: Session, published: Published) -> None:

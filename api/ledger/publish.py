@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from api.db import statements
 from api.db.database import Database
+from api.db.memory import Published
 from api.db.statements import Among
 from api.db.types import table_of
 from api.ledger import digest, head, periods, scopes
@@ -68,6 +69,9 @@ def settle(session: Session) -> Publication:
 
     From here on the current revisions say what the tables say.
     """
+    locked = locked_row(session)
+    if not locked.noted and locked.scoped >= locked.version:
+        return Publication(locked.version, locked.version)
     return publish(session, reason="sweep")
 
 
@@ -182,6 +186,7 @@ def _advance_head(session: Session, commit: Commit) -> None:
     if commit.indexed:
         values["indexed"] = bitmaps.stamp(commit.version)
     _move_head(session, **values)
+    session.info[head.PUBLISHED] = Published(commit.version, commit.chain)
 
 
 def _move_head(session: Session, **values: Any) -> None:
