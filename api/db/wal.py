@@ -1,8 +1,14 @@
-"""SQLite's write-ahead log (WAL): how large it is, and how it is emptied.
+"""SQLite's write-ahead log (WAL): how large it is, how it is emptied, and how its index tells of each commit.
 
 A read keeps SQLite from using the log again from its beginning, so the log grows for as long as reads of old states overlap.
 """
 
+import ctypes
+import mmap
+import os
+import sqlite3
+import sys
+from functools import cache
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -11,6 +17,9 @@ from api.db.engines import autocommit
 from api.settings import Settings
 
 MEGABYTE = 1_000_000
+# The header of a WAL index: two copies of the same bytes, which begin with the version of the format. Each commit changes them,
+# and SQLite's own readers compare them to find out whether there was one (sqlite.org/walformat.html).
+HEADER_SIZE, INDEX_VERSION = 96, 3_007_000
 
 
 class WriteAheadLog:
@@ -39,3 +48,34 @@ class WriteAheadLog:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
             finally:
                 connection.exec_driver_sql(f"PRAGMA busy_timeout = {patience}")
+
+
+def map_index(connection: sqlite3.Connection, path: str) -> mmap.mmap | None:
+    """Return the header of a file's WAL index, mapped into memory. It is true as long as this connection to the file is open.
+
+    Returns None if the file has no WAL, or an index in another format.
+    """
+    # SQLite opens the index at the first read, and keeps it until the connection is closed.
+    connection.execute("select 1 from sqlite_master").fetchone()
+    if connection.execute("pragma journal_mode").fetchone() != ("wal",):
+        return None
+    index = f"{path}-shm"
+    try:
+        file = os.stat(index)  # noqa: PTH116 - with the name as it is opened
+        header = _mapped(index, file.st_dev, file.st_ino)
+    except (OSError, ValueError):
+        return None
+    return header if int.from_bytes(header[:4], sys.byteorder) == INDEX_VERSION else None
+
+
+@cache
+def _mapped(path: str, _device: int, _inode: int) -> mmap.mmap:
+    """Map the header of an index, once for each file, since neither the map nor its descriptor is ever closed.
+
+    To close a descriptor of a file drops all locks that the process has on it, and SQLite relies on them
+    (sqlite.org/howtocorrupt.html, 2.2).
+    """
+    header = mmap.mmap(os.open(path, os.O_RDONLY), HEADER_SIZE, access=mmap.ACCESS_READ)
+    # This reference keeps the interpreter from closing the map when it ends, while threads may still write.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(header))
+    return header

@@ -36,7 +36,6 @@ from api.web.plain_reads import plain_read, read_of
 from api.web.problems import REFUSAL
 from api.web.proxies import proxies_of
 from api.web.responses import CutOffError
-from api.web.watch import WatchedState
 
 # The parameters that make a request wait, by the kind of its place.
 WAITS = {CHANGES: re.compile(r"(?:^|&)wait="), VERSION: re.compile(r"(?:^|&)min_version=")}
@@ -70,8 +69,6 @@ class Gateway:
         self.prepare = partial(prepare, app)
         self.app: Callable[..., Iterable[bytes]] = app.wsgi_app
         self.cache = app.wsgi_app if isinstance(app.wsgi_app, Cache) else None
-        self.state: WatchedState | None = None
-        self.is_state_fresh = False
         self.news = news(app)
         self.observer = observer_of(app)
         self.end_tracing: Callable[[], None] = app.extensions["tracing"]
@@ -150,30 +147,14 @@ class Gateway:
         if self.cache is None or len(headers) < len(scope.headers) or not FORWARDED.isdisjoint(headers):
             return None
         read = plain_read(scope.method, scope.scheme, ("", wire_path(scope)), scope.query_string, headers)
-        return self.cache.at_once(read, self._state(self.cache)) if read else None
+        return self.cache.at_once(read) if read else None
 
     def _behind_proxy(self, environ: Environ) -> Answer | None:
         """Do the same for a request that came through a proxy, when what that says of the client has been read."""
         if self.cache is None or FORWARDED_VARIABLES.isdisjoint(environ):
             return None
         read = read_of(environ)
-        return self.cache.at_once(read, self._state(self.cache)) if read else None
-
-    def _state(self, cache: Cache) -> WatchedState | None:
-        """Return the state of the dataset; where a look is dear, one for all requests that wait for the loop now.
-
-        None of them arrived later than it was looked up, so each sees what was committed before it was sent.
-        """
-        if not cache.watch.is_dear:
-            return cache.watch.state_at_once()
-        if not self.is_state_fresh:
-            # Called after those that wait now. It has to be scheduled first: a request may arrive while the state is looked up.
-            self.loop.call_soon(self._forget_state)
-            self.is_state_fresh, self.state = True, cache.watch.state_at_once()
-        return self.state
-
-    def _forget_state(self) -> None:
-        self.is_state_fresh = False
+        return self.cache.at_once(read) if read else None
 
     async def _answer(self, environ: Environ, proto: Any, peer: str) -> None:
         """Let the application answer in a thread of the kind that the request needs."""

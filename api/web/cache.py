@@ -152,9 +152,9 @@ class Cache:
         finally:
             self.answers.land(key)
 
-    def at_once(self, read: PlainRead, state: WatchedState | None) -> Answer | None:
+    def at_once(self, read: PlainRead) -> Answer | None:
         """Answer a request without waiting for anything; None if the answer is not cached, or the state is not known."""
-        if state is None or read.is_behind(state):
+        if (state := self.watch.state_at_once()) is None or read.is_behind(state):
             return None
         self.reached = (time.monotonic(), state)
         return self._find(read, state)

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from api.db import wal
 from api.db.database import Database
 from api.db.engines import autocommit
 from api.ledger.models import Dirty, Head
@@ -32,68 +33,67 @@ CURRENT_STATE = select(Head.version, Head.chain, Head.cuts, select(func.max(Dirt
 
 
 class SqliteWatch:
-    """Asks the file at every request: `PRAGMA data_version` of a connection changes when another connection commits.
-
-    Each thread has a connection of its own.
-    """
-
-    # A look takes five system calls, as long as the rest of an answer from the cache.
-    is_dear = True
+    """Looks at the file at every request; all threads share a connection to it."""
 
     def __init__(self, database: Database) -> None:
         """Connect to nothing yet."""
         self.path = database.path
         self.statement = str(CURRENT_STATE.compile(database.engine))
-        self.local = threading.local()
+        self.lock = threading.Lock()
+        self.connection: WatchConnection | None = None
 
     def state(self) -> WatchedState | None:
         """Return the state; None if the file cannot be read."""
         try:
-            return self._connection().state(self.statement)
+            file = os.stat(self.path)  # noqa: PTH116 - the fastest way, at every request
+            identity = (file.st_ino, file.st_dev, os.getpid())
+            with self.lock:
+                # A new connection if the file was replaced or the process forked.
+                if self.connection is None or self.connection.identity != identity:
+                    self.connection = WatchConnection(self.path, identity)
+                return self.connection.state(self.statement)
         except (OSError, TypeError, sqlite3.Error):
-            self.local.__dict__.pop("connection", None)
+            self.connection = None
             return None
 
     # To look into the file takes some microseconds.
     state_at_once = state
 
-    def _connection(self) -> "WatchConnection":
-        """Return this thread's connection, a new one if the file was replaced or the process forked."""
-        file = os.stat(self.path)  # noqa: PTH116 - the fastest way, at every request
-        identity = (file.st_ino, file.st_dev, os.getpid())
-        connection: WatchConnection | None = self.local.__dict__.get("connection")
-        if connection is None or connection.identity != identity:
-            connection = self.local.connection = WatchConnection(self.path, identity)
-        return connection
-
 
 class WatchConnection:
-    """The connection of one thread to a SQLite file, with the state that it saw last."""
+    """A connection to a SQLite file, with the state that it saw last."""
 
     def __init__(self, path: str, identity: tuple[int, int, int]) -> None:
         """Open the file, which must exist."""
         self.identity = identity
         address = f"file:{quote(path)}?mode=rw"
-        # The server's event loop asks, too, so it must not wait for a lock.
+        # Requests that only need the cache ask, too, so it must not wait for a lock.
         self.sqlite = sqlite3.connect(address, uri=True, timeout=0, isolation_level=None, check_same_thread=False)
-        # Closed when its thread has ended, and by nobody earlier: SQLite crashes the process that closes it while it is used.
+        # Closed when nobody uses it any more, and not earlier: SQLite crashes the process that closes it while it is used.
         weakref.finalize(self, self.sqlite.close).atexit = False
-        self.data_version: int | None = None
-        self.seen: WatchedState | None = None
+        self.index = wal.map_index(self.sqlite, path)
+        # What the file was like when its state was read, and the state.
+        self.seen: tuple[bytes | int | None, WatchedState | None] = (None, None)
 
     def state(self, statement: str) -> WatchedState | None:
-        """Return the state; it is read only if another connection has committed."""
-        (data_version,) = self.sqlite.execute("PRAGMA data_version").fetchone()
-        if self.data_version != data_version:
-            self.seen = WatchedState(*self.sqlite.execute(statement).fetchone())
-            self.data_version = data_version
-        return self.seen
+        """Return the state; it is read only if something was committed since."""
+        mark, state = self.seen
+        # Taken before the state, so that a commit in between counts as not seen.
+        if (now := self._mark()) != mark:
+            state = WatchedState(*self.sqlite.execute(statement).fetchone())
+            self.seen = (now, state)
+        return state
+
+    def _mark(self) -> bytes | int:
+        """Return what every commit changes: without a map of the index, a number that takes four system calls."""
+        if self.index is not None:
+            return self.index[:]
+        (data_version,) = self.sqlite.execute("pragma data_version").fetchone()
+        return int(data_version)
 
 
 class PostgresWatch:
     """Asks the server if the last answer is older than `CACHE_LAG`, or if this process has written since."""
-
-    is_dear = False
 
     def __init__(self, database: Database) -> None:
         """Connect to nothing yet."""

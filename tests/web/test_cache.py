@@ -496,7 +496,7 @@ def test_the_pool_closes_only_its_own(cached: FlaskClient, database: Database) -
     """A burst of reads ends with surplus connections closed, but none with which other threads look at the state."""
     cached.get("/cities")
     watch: Any = cached.application.wsgi_app.watch  # type: ignore[attr-defined]
-    connection = watch.local.connection
+    connection = watch.connection
     pool = cached.application.extensions["database"]
     closed = list[object]()
     event.listen(pool.engine, "close", lambda *_: closed.append(_))
@@ -504,7 +504,7 @@ def test_the_pool_closes_only_its_own(cached: FlaskClient, database: Database) -
         for _ in range(pool.settings.pool_size + 1):
             stack.enter_context(pool.reading())
     assert len(closed) == 1
-    assert watch.local.connection is connection
+    assert watch.connection is connection
     assert watch.state().version == head(database)
 
 
