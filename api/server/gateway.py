@@ -1,7 +1,8 @@
 """The gateway: an application of granian's own interface (RSGI) in front of the WSGI application.
 
-The event loop receives each request whole before a thread is busy with it. Requests that wait, streams and health checks have
-threads of their own, so that none of them keeps the others from being answered.
+An answer from the cache is sent by the thread in which granian hands over all requests of the process: it waits for nothing.
+The event loop receives each other request whole before a thread is busy with it. Requests that wait, streams and health checks
+have threads of their own, so that none of them keeps the others from being answered.
 """
 
 import asyncio
@@ -106,7 +107,6 @@ class Gateway:
             if not self.observer.is_blind:
                 self._see_hit(scope, answer, time.perf_counter() - begun)
             return
-        await first_step_ends()
         environ = environ_of(scope)
         self.prepare(environ)
         environ[BEGUN] = begun
@@ -115,6 +115,7 @@ class Gateway:
             self.connections.end(peer)
             self._see(environ | answer.told(), str(answer.status), len(answer.body))
             return
+        await first_step_ends()
         self.connections.begin(peer)
         try:
             body, refusal = await self.bodies.receive(environ, proto)

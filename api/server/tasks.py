@@ -1,30 +1,31 @@
-"""Begins to answer a request without a task of asyncio: an answer from the cache needs none, and no second round of the loop.
+"""Begins to answer a request in the thread in which granian hands it over: an answer from the cache needs no event loop.
 
-Since Python 3.12 `asyncio.eager_task_factory` does this for every task; here it is done for granian's alone, whose first step
-ends at `first_step_ends`.
+To wake the loop and to make a task of asyncio takes longer than such an answer. So the first step of each request, which ends
+at `first_step_ends`, runs before granian's coroutine is handed to the loop, and only the rest in a task.
 """
 
 import asyncio
+from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
-# The coroutine in which granian runs an RSGI application. By any other name it gets an ordinary task, which is slower.
+# The coroutine in which granian runs an RSGI application. One by any other name begins in the loop, which is slower.
 OF_GRANIAN = "future_watcher"
 
 
 def begin_at_once(loop: asyncio.AbstractEventLoop) -> None:
-    """Let a loop run the first step of each request when it is received, and make a task only of the rest."""
-    answered = loop.create_future()
-    answered.set_result(None)
+    """Let the first step of each request run in the thread that calls the loop for it."""
+    call_soon_threadsafe = loop.call_soon_threadsafe
 
-    def factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Future[Any]:
-        if coroutine.__name__ == OF_GRANIAN:
+    def call(callback: Callable[..., Any], *arguments: Any, context: Context | None = None) -> asyncio.Handle | None:
+        if arguments and getattr(arguments[0], "__name__", "") == OF_GRANIAN:
             try:
-                coroutine.send(None)
+                arguments[0].send(None)
             except StopIteration:
-                return answered
-        return asyncio.Task(coroutine, loop=loop, **options)
+                return None
+        return call_soon_threadsafe(callback, *arguments, context=context)
 
-    loop.set_task_factory(factory)
+    loop.call_soon_threadsafe = call  # type: ignore[assignment]
 
 
 async def first_step_ends() -> None:

@@ -107,14 +107,16 @@ class Proto:
 
 
 @ON_SQLITE
-def test_a_cached_answer_needs_no_loop(settings: Settings, database: Database) -> None:
+@pytest.mark.parametrize("headers", [{}, {"x-forwarded-for": "192.0.2.7"}], ids=["direct", "behind a proxy"])
+def test_a_cached_answer_needs_no_loop(settings: Settings, database: Database, headers: dict[str, str]) -> None:
     """A cached answer is sent in the first step of its request; the control: after a commit, the first step sends nothing."""
-    with serving(replace(settings, cache_mb=10)) as app:
+    settings = replace(settings, cache_mb=10, trusted_proxies="127.0.0.1")
+    with serving(settings) as app:
         gateway, proto = Gateway(app, settings), Proto()
         scope = SimpleNamespace(
             client="127.0.0.1:5", server="127.0.0.1:8000", scheme="http", method="GET", path="/cities", query_string="limit=1"
         )
-        scope.headers, scope.http_version = {"host": "a"}, "1.1"
+        scope.headers, scope.http_version = {"host": "a", **headers}, "1.1"
 
         async def ask() -> None:
             gateway.loop = asyncio.get_running_loop()
