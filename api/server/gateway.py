@@ -144,8 +144,9 @@ class Gateway:
         It is found without the variables of PEP 3333, which take as long again. Headers that were sent twice, or not in ASCII,
         and those of proxies need them.
         """
-        headers = dict(scope.headers.items())
-        if self.cache is None or len(headers) < len(scope.headers) or not FORWARDED.isdisjoint(headers):
+        sent = scope.headers
+        headers = dict(sent.items())
+        if self.cache is None or len(headers) < len(sent) or not FORWARDED.isdisjoint(headers):
             return None
         read = plain_read(scope.method, scope.scheme, ("", wire_path(scope)), scope.query_string, headers)
         return self.cache.at_once(read) if read else None

@@ -57,9 +57,13 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CachedAnswer:
-    """A finished answer. One without a body was a 304: only the tag of the body is known."""
+    """A finished answer. One without a body was a 304: only the tag of the body is known.
+
+    ``bare`` has the headers of its 304.
+    """
 
     headers: Sequence[tuple[str, str]]
+    bare: Sequence[tuple[str, str]]
     body: bytes | None
     etag: str
     computed: float
@@ -178,7 +182,7 @@ class Cache:
         is_known = read.if_none_match is not None and tags.matches(read.if_none_match, kept.etag, read.accept_encoding)
         if not is_known and kept.body is None:
             return None
-        headers = [row for row in kept.headers if row[0].lower() not in BODY_HEADERS] if is_known else [*kept.headers]
+        headers = [*(kept.bare if is_known else kept.headers)]
         request_id = request_name(read.request_id)
         if not self.is_shared:
             age = str(int(time.monotonic() - kept.computed))
@@ -205,13 +209,10 @@ class Cache:
             if hasattr(body, "close"):
                 body.close()
         kept_rows = [(name, value) for name, value in rows if name != "X-Request-Id"]
+        bare = [row for row in kept_rows if row[0].lower() not in BODY_HEADERS]
         etag = unquote_etag(headers["ETag"])[0] or ""
-        self.answers.keep(
-            key,
-            CachedAnswer(
-                kept_rows, None if status.startswith("304") else whole, etag, time.monotonic(), environ.get(ROUTE, "")
-            ),
-        )
+        known = None if status.startswith("304") else whole
+        self.answers.keep(key, CachedAnswer(kept_rows, bare, known, etag, time.monotonic(), environ.get(ROUTE, "")))
         return [whole]
 
     def _may_keep(self, status: str, headers: Headers) -> bool:
