@@ -1,6 +1,7 @@
 """``data``: import records from files and export them to files."""
 
 import datetime as dt
+import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -24,6 +25,8 @@ from api.resources import BY_NAME
 
 # More faults than this would not be read; their number is printed in any case.
 MAX_PRINTED = 1_000
+# Objects that an import may make before Python looks for circular garbage; usually 700.
+OBJECTS = 50_000
 STATUSES = ("created", "updated", "deleted", "unchanged")
 SHOWN = {"created", "updated", "unchanged"}
 STEPS = {"write": "Writing", "publish": "Publishing", "export": "Exporting"}
@@ -46,6 +49,17 @@ def progress_bars(total: int | None = None) -> Iterator[StepProgress]:
     finally:
         for bar in bars.values():
             bar.close()
+
+
+@contextmanager
+def collecting_rarely() -> Iterator[None]:
+    """Let Python look for circular garbage after many objects: an import makes many, few of them in circles."""
+    thresholds = gc.get_threshold()
+    gc.set_threshold(OBJECTS, *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
 
 
 def import_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -95,7 +109,7 @@ def import_data(paths: Sequence[Path], options: Options, *, author: str | None, 
         is_wrong = bool(faults or sources.faults)
         how |= {"dry_run": how["dry_run"] or is_wrong, "report": click.echo if how["dry_run"] else unseen, "warn": click.echo}
         waiting = nullcontext() if how["dry_run"] else turn(database, _holder(author), _waiting(no_wait))
-        with waiting, progress_bars(total) as progress:
+        with waiting, collecting_rarely(), progress_bars(total) as progress:
             result = imports.load(database, files, ids, ImportOptions(author=author, progress=progress, **how))
         result.faults = sources.with_faults([*faults, *result.faults])
         for fault in result.faults[:MAX_PRINTED]:
@@ -113,7 +127,8 @@ def diff_data(paths: Sequence[Path], options: Options, **how: Any) -> None:
     """
     with open_database() as database, opened_sources(database, paths, options) as sources:
         files, ids, faults = entries.read(sources.taken)
-        result = imports.load(database, files, ids, ImportOptions(dry_run=True, report=click.echo, **how))
+        with collecting_rarely():
+            result = imports.load(database, files, ids, ImportOptions(dry_run=True, report=click.echo, **how))
         result.faults = sources.with_faults([*faults, *result.faults])
         for fault in result.faults[:MAX_PRINTED]:
             click.echo(str(fault), err=True)

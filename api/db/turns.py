@@ -62,6 +62,8 @@ def _postgresql(database: Database, holder: str, waiting: Callable[[str], None])
             connection.execute(text("select pg_advisory_lock(:key)"), {"key": IMPORT_LOCK})
         connection.execute(text("select set_config('application_name', :name, false)"), {"name": SIGN + holder})
         yield
+        # The server would release it only some time after the connection is closed.
+        connection.exec_driver_sql("select pg_advisory_unlock_all()")
 
 
 def _holder(connection: Connection) -> str:

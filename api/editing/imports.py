@@ -2,7 +2,8 @@
 
 A small import is one commit. A larger one is rehearsed first, on private copies of the tables, so that every fault is found
 while others write. Then it is published in pieces, and each of them keeps other writers waiting for a moment only. If it is
-interrupted, the same command goes on: what is published already is unchanged.
+interrupted, the same command goes on: what is published already is unchanged. Of one that shall be one commit, a sample is
+rehearsed, which tells how long others will wait.
 """
 
 import itertools
@@ -72,16 +73,18 @@ def load(database: Database, files: Sequence[Source], ids: Mapping[str, Abstract
     missing, faults = listed.missing(database, files, ids, overwrite=options.overwrite) if options.delete_missing else ([], [])
     if total + len(missing) <= ONE_COMMIT:
         return _carried_out(database, _entries(files, missing), ids, options, faults)
-    begun = time.monotonic()
+    if options.atomic and not options.dry_run and not faults:
+        begun = time.monotonic()
+        sample = itertools.islice(_entries(files, missing), CHUNK)
+        if not rehearse(database, sample, ids, replace(options, report=unseen, note=unseen, progress=unseen)).faults:
+            seconds = PUBLISHING * (time.monotonic() - begun) * (total + len(missing)) / CHUNK
+            options.warn(f"Other writers will wait for about {max(1, round(seconds))} seconds.")
+            return _carried_out(database, _entries(files, missing), ids, options, [])
     result = rehearse(database, _entries(files, missing), ids, options)
     result.faults += faults
     if result.faults or options.dry_run:
         return result
     result.lines.clear()
-    if options.atomic:
-        seconds = round(PUBLISHING * (time.monotonic() - begun))
-        options.warn(f"Other writers will wait for about {max(1, seconds)} seconds.")
-        return _carried_out(database, _entries(files, missing), ids, replace(options, report=unseen), [])
     import_id = options.import_id or secrets.token_hex(4)
     options.warn(f"Import {import_id}. If it is interrupted, go on with --import-id {import_id}.")
     pieces = _Pieces(database, replace(options, import_id=import_id, report=unseen, progress=unseen), options.progress)
@@ -238,6 +241,6 @@ def _write_chunk(writer: Writer, chunk: Sequence[Entry], result: Imported, optio
     writer.session.expunge_all()
     for change in changes:
         options.note(change)
-        for line in differences(change, result):
+        for line in differences(change, result) if options.report is not unseen else ():
             options.report(line)
     options.progress("write", len(changes))

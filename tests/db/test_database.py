@@ -7,7 +7,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from api.db.database import Database
+from api.db import statements
+from api.db.database import Database, begin_savepoint
+from api.ledger.epochs import locked_row
 from tests.support.databases import opened
 
 
@@ -76,3 +78,25 @@ def test_a_read_that_cannot_be_ended_is_logged(database: Database, caplog: pytes
     with database.reading() as session:
         assert session.scalar(text("select 1")) == 1
     assert len(caplog.records) == 1
+
+
+def test_a_session_forgets_after_a_rollback(database: Database) -> None:
+    """What a session has read is forgotten with the savepoint that is rolled back; the control: it is kept until then."""
+    with database.writing() as session:
+        first = locked_row(session)
+        savepoint = begin_savepoint(session)
+        assert locked_row(session) is first
+        statements.change(session, "move", lambda: text("update ledger_head set cuts = cuts + 1"), {})
+        savepoint.rollback()
+        again = locked_row(session)
+        assert again is not first
+        assert again == first
+        assert session.scalar(text("select cuts from ledger_head")) == 0
+
+
+def test_a_session_commits_what_went_past_it(database: Database) -> None:
+    """A session whose statements all went to its connection commits them at the end of the block."""
+    with database.writing() as session:
+        statements.change(session, "cut", lambda: text("update ledger_head set cuts = 7"), {})
+    with database.reading() as session:
+        assert session.scalar(text("select cuts from ledger_head")) == 7
