@@ -117,9 +117,9 @@ def slowest(rows: Sequence[Row]) -> list[dict[str, Any]]:
 def race(rows: Sequence[Row], write: Callable[[Row], str]) -> str:
     """Return a table with a line for each server and a column for each workload, and one for the durability of its writes.
 
-    A cell is empty where a server does not offer a workload.
+    Writes come first, because that is where a reader will doubt us. A cell is empty where a server does not offer a workload.
     """
-    workloads = list(dict.fromkeys(row["workload"] for row in rows))
+    workloads = sorted(dict.fromkeys(row["workload"] for row in rows), key=lambda name: name != "write")
     durability = {row["server"]: row["durability"] for row in rows if row.get("durability")}
     names = [*workloads, *(["durability of writes"] if durability else [])]
     lines = [f"| server | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
