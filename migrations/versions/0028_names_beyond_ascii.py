@@ -28,7 +28,7 @@ def upgrade() -> None:
             f"ix_{table}_{name}_beyond_ascii",
             table,
             [sa.text(column) for column in columns],
-            sqlite_where=sa.text(f"{name} GLOB '*[^ -~]*'"),
+            sqlite_where=sa.text(f"{name} glob '*[^ -~]*'"),
             postgresql_where=sa.text(f"{name} ~ '[^ -~]'"),
         )
 
