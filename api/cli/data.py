@@ -26,7 +26,7 @@ from api.resources import BY_NAME
 # More faults than this would not be read; their number is printed in any case.
 MAX_PRINTED = 1_000
 # Objects that an import may make before Python looks for circular garbage; usually 700.
-OBJECTS = 50_000
+OBJECTS = 10_000
 STATUSES = ("created", "updated", "deleted", "unchanged")
 SHOWN = {"created", "updated", "unchanged"}
 STEPS = {"write": "Writing", "publish": "Publishing", "export": "Exporting"}

@@ -71,7 +71,7 @@ def rows(session: Session, shape: Hashable, build: Callable[[], Executable], val
 def taken(
     session: Session,
     shape: Hashable,
-    build: Callable[[], Select[Any]],
+    build: Callable[[], Executable],
     values: Mapping[str, Any],
     take: Callable[[Any], Taken],
 ) -> Taken:

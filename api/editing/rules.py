@@ -21,7 +21,7 @@ from api.editing.operations import IMPORTS, Change, Operation, RecordKey, Refuse
 from api.editing.rows import Layout, layout
 from api.editing.staging import KeyValues, chunks
 from api.errors import nearest
-from api.ledger.rendering import rendered
+from api.ledger.rendering import MOST, rendered
 from api.resources import BY_NAME, RESOURCES
 from api.resources.citations import Citation
 from api.schema import pointers
@@ -75,7 +75,8 @@ class Rules:
             content, created = change.content or {}, change.before is None
             members = frozenset(name for name in change.changed if not created or content[name] != [])
             changed = self.sets.setdefault(members, members)
-            keys = naming.keys_of(operation.resource, change.data) if change.data else ()
+            # Those of a large import would take much memory.
+            keys = naming.keys_of(operation.resource, change.data) if change.data and len(self.touched) < MOST else ()
             self.touched[operation.resource.name, change.id] = Touched(slim, changed, created, change.content is None, keys)
             if change.before:
                 self._note_shared(change, change.before)

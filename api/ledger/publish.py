@@ -221,17 +221,24 @@ def _take_dirty(session: Session) -> Iterator[tuple[Resource, Mapping[str, Cause
     """
     number = NOTES
     while number == NOTES:
-        # An import has many notes, most of them without a reason.
-        ids, causes, number = defaultdict[str, set[str]](set), dict[tuple[str, str], Cause](), 0
-        for number, (kind, id, reason, author) in enumerate(statements.rows(session, "take notes", _taken, {}), 1):  # noqa: B007 - their number
-            ids[kind].add(id)
-            if reason:
-                causes[kind, id] = Cause(reason, author)
+        number, ids, causes = statements.taken(session, "take notes", _taken, {}, _sorted_out)
         for resource in RESOURCES:
             noted = sorted(ids[resource.name])
             for start in range(0, len(noted), BATCH):
                 batch = {id: causes.get((resource.name, id), UNKNOWN) for id in noted[start : start + BATCH]}
                 yield resource, batch, sum(map(len, ids.values())) == 1
+
+
+def _sorted_out(notes: Any) -> tuple[int, Mapping[str, set[str]], Mapping[tuple[str, str], Cause]]:
+    """Return the number of some notes, their records by noun, and the reasons that they give: few have one."""
+    number, ids, causes = 0, defaultdict[str, set[str]](set), dict[tuple[str, str], Cause]()
+    while some := notes.fetchmany(BATCH):
+        number += len(some)
+        for kind, id, reason, author in some:
+            ids[kind].add(id)
+            if reason:
+                causes[kind, id] = Cause(reason, author)
+    return number, ids, causes
 
 
 def _taken() -> Any:
