@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from flask import request
-from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validate, validates_schema
+from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from api.editing.inputs import MESSAGE_CHECKS
 from api.editing.operations import ANY, JOIN, RENAME, Expected, Operation
@@ -38,16 +38,7 @@ def _expected(value: Any) -> Expected:
     raise ValidationError("Send the `version` or the `ETag` of the record, or `*`.")
 
 
-class LenientSchema(Schema):
-    """A schema that takes null for an absent member."""
-
-    @pre_load
-    def drop_nulls(self, data: Any, **_: Any) -> Any:
-        """Leave out the members that are null."""
-        return {name: value for name, value in data.items() if value is not None} if isinstance(data, dict) else data
-
-
-class OperationSchema(LenientSchema):
+class OperationSchema(Schema):
     """One operation of a changeset."""
 
     op = fields.String(
@@ -120,7 +111,7 @@ class OperationSchema(LenientSchema):
         )
 
 
-class ChangesetSchema(LenientSchema):
+class ChangesetSchema(Schema):
     """Operations that are carried out together."""
 
     message = fields.String(

@@ -80,7 +80,7 @@ def test_all_or_nothing_with_every_error(refused: FlaskClient) -> None:
 MALFORMED = [
     ({}, "/operations", "missing"),
     ([], "", "invalid-value"),
-    ({"operations": None}, "/operations", "missing"),
+    ({"operations": None}, "/operations", "invalid-value"),
     ({"operations": []}, "/operations", "wrong-number"),
     ({"operations": {}}, "/operations", "invalid-value"),
     ({"operations": [5]}, "/operations/0", "invalid-value"),
@@ -102,6 +102,11 @@ MALFORMED = [
     ({"operations": [{"op": "delete", "kind": "cities", "id": "a", "ifmatch": 1}]}, "/operations/0/ifmatch", "unknown-member"),
     ({"operations": [{"op": "delete", "kind": "cities", "id": 5}]}, "/operations/0/id", "invalid-value"),
     ({"operations": operations(), "message": 5}, "/message", "invalid-value"),
+    ({"operations": operations(), "message": None}, "/message", "invalid-value"),
+    *(
+        ({"operations": [{"op": "delete", "kind": "cities", "id": "a", name: None}]}, f"/operations/0/{name}", "invalid-value")
+        for name in ("op", "kind", "id", "if_match", "document", "into", "to")
+    ),
     ({"operations": operations(), "message": "\0"}, "/message", "invalid-value"),
     ({"operations": operations(), "message": "\ud800"}, "/message", "invalid-value"),
     ({"operations": operations(), "message": "x" * 501}, "/message", "invalid-value"),

@@ -139,6 +139,7 @@ WRONG = [
     ({**PATCH, "if_match": 9_999}, 412, "precondition-failed"),
     ({**CREATE, "document": {**FRESNO, "id": "seattle-wa", "state": "WA"}}, 409, "conflict"),
     ({**CREATE, "document": {**FRESNO, "state": 5}}, 422, "invalid-body"),
+    ({**CREATE, "if_match": None}, 422, "invalid-body"),
     ({"op": "delete", "kind": "cities", "id": "boston-ma", "if_match": "*"}, 409, "conflict"),
     ({"op": "patch", "kind": "initiatives", "id": "los-angeles-ca-myla311", "if_match": "*",
       "document": {"parent": "los-angeles-ca-myla311"}}, 422, "invalid-body"),
