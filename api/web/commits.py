@@ -212,14 +212,16 @@ def record_written(outcomes: Sequence[Outcome], _publication: publish.Publicatio
 
 
 def identity(key: ApiKey, arguments: Mapping[str, Any]) -> idempotency.RequestIdentity | None:
-    """Return this request as it is stored; None without `Idempotency-Key`, and for a dry run. Raises a 400."""
+    """Return this request as it is stored; None without `Idempotency-Key`, and for a dry run. Raises a 400, for both alike."""
     text = request.headers.get("Idempotency-Key")
-    if text is None or arguments.get("dry_run"):
+    if text is None:
         return None
     token = TOKEN.fullmatch(text)
     if not token:
         detail = "`Idempotency-Key` is 1 to 255 visible ASCII characters, with or without double quotes."
         raise ProblemError("bad-request", detail, error_item("Idempotency-Key", "invalid-value", detail))
+    if arguments.get("dry_run"):
+        return None
     headers = [request.headers.get(name) for name in ("If-Match", "If-None-Match", "Prefer", "Content-Type")]
     facts = [request.method, request.path, sorted(request.args.items(multi=True)), headers]
     digest = hashlib.sha256(json.dumps(facts).encode() + b"\0" + request.get_data())

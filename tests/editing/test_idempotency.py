@@ -48,7 +48,8 @@ def test_a_day_later_it_is_forgotten(editor: FlaskClient, database: Database) ->
 
 @pytest.mark.parametrize("written", ["", '""', "é", "a b", "x" * 256])
 def test_idempotency_key_that_is_none(refused: FlaskClient, written: str) -> None:
-    """A key that is none is a 400, and nothing is written."""
-    response = refused.post("/cities", json=FRESNO, headers={"Idempotency-Key": written})
-    assert brief(response)[:2] == (400, "bad-request")
+    """A key that is none is a 400, of a dry run, too, and nothing is written."""
+    for path in ("/cities", "/cities?dry_run=true"):
+        response = refused.post(path, json=FRESNO, headers={"Idempotency-Key": written})
+        assert brief(response)[:2] == (400, "bad-request")
     assert refused.get("/cities/fresno-ca").status_code == 404

@@ -39,7 +39,7 @@ def propose(
         refused, now = Refused(), dt.datetime.now(dt.UTC)
         changes = proposals.rehearsed(session, operations, refused)
         refused.raise_any()
-        why, days = arguments.get("message") or changeset.message, database().settings.proposal_days
+        why, days = arguments.get("message", changeset.message), database().settings.proposal_days
         proposal = proposals.add(session, changeset.rows, author=key.name, message=why, now=now, days=days)
         response = answering(proposal, now, changes)
         response.headers["Location"] = f"{base_url()}/proposals/{proposal.id}"
