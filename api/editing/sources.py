@@ -114,7 +114,7 @@ class _Opening:
 
     def _workbook(self, path: Path, shown: Path) -> None:
         of_file, sheets = headers.kind_of(path.stem), list[Sheet]()
-        for grid in grids.workbook(path):
+        for grid in grids.workbook(path, self.folder, self.options.most_bytes):
             kind = headers.kind_of(str(grid.sheet)) or self.options.kind or of_file
             label = f"{shown}, sheet {grid.sheet}"
             if kind is None or (self.options.sheets and grid.sheet not in self.options.sheets):
@@ -129,7 +129,7 @@ class _Opening:
             notes = []
             if grid.merged and not self.options.fill_down:
                 notes.append("some cells are merged over several rows: only the first one has the value; see `--fill-down`")
-            sheets.append(Sheet(path, shown, grid.sheet, kind, header, notes))
+            sheets.append(Sheet(path, shown, grid.sheet, kind, header, notes, grid.kept))
             if len(sheets) > self.options.most_sheets:
                 raise FileError(path, 0, f"more than {self.options.most_sheets} sheets have records: divide it")
         if not sheets:

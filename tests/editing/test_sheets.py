@@ -91,7 +91,8 @@ def test_the_workbooks_are_those_of_the_script(tmp_path: Path) -> None:
     """`python -m tests.support.workbooks` makes the workbooks in `tests/files/` again, cell by cell."""
     for made in make(tmp_path):
         first, second = (
-            [(grid.sheet, grid.merged, list(grid.rows)) for grid in grids.workbook(path)] for path in (made, FILES / made.name)
+            [(grid.sheet, grid.merged, list(grid.rows)) for grid in grids.workbook(path, tmp_path)]
+            for path in (made, FILES / made.name)
         )
         assert first == second
 

@@ -162,7 +162,7 @@ def test_a_workbook_with_too_many_rows(intern: FlaskClient, tmp_path: Path) -> N
 
 
 def test_a_workbook_with_too_many_sheets(intern: FlaskClient, tmp_path: Path) -> None:
-    """Each sheet with records is read by a process of its own, so there may be 20; others do not count."""
+    """At most 20 sheets may have records; others do not count."""
     sheets = {f"S{n}": [["Name", "State", "Country"], [f"City {n}", "CA", "US"]] for n in range(MOST_SHEETS + 1)}
     status, body = send(intern, xlsx(tmp_path / "many.xlsx", sheets).read_bytes(), "xlsx")
     assert (status, body["errors"][0]["detail"]) == (422, "cities.xlsx: more than 20 sheets have records: divide it")

@@ -21,18 +21,29 @@ SHEET = "xl/worksheets/sheet1.xml"
 ROOT = '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
 
 
-def replaced(path: Path, pieces: Iterable[str], before: str = "") -> Path:
-    """Write a workbook whose sheet has these pieces of XML instead."""
+def replaced(path: Path, *sheets: Iterable[str], before: str = "") -> Path:
+    """Write a workbook whose first sheets have these pieces of XML instead; it has as many sheets."""
+    book = {**PLAIN, **{f"More {n}": PLAIN["cities"] for n in range(1, len(sheets))}}
+    contents = {f"xl/worksheets/sheet{number}.xml": pieces for number, pieces in enumerate(sheets, 1)}
     with (
-        zipfile.ZipFile(xlsx(path.with_name("plain.xlsx"), PLAIN)) as plain,
+        zipfile.ZipFile(xlsx(path.with_name("plain.xlsx"), book)) as plain,
         zipfile.ZipFile(path, "w", 8, compresslevel=1) as out,
     ):
         for name in plain.namelist():
-            if name != SHEET:
+            if name not in contents:
                 out.writestr(name, plain.read(name))
-        with out.open(SHEET, "w", force_zip64=True) as file:
-            for piece in (f'<?xml version="1.0"?>{before}{ROOT}', *pieces, "</sheetData></worksheet>"):
-                file.write(piece.encode())
+        for name, pieces in contents.items():
+            with out.open(name, "w") as file:
+                for piece in (f'<?xml version="1.0"?>{before}{ROOT}', *pieces, "</sheetData></worksheet>"):
+                    file.write(piece.encode())
+    return path
+
+
+def lying(path: Path, millions: int) -> Path:
+    """Write a workbook whose sheet has a long cell, and whose directory says that it is short."""
+    with zipfile.ZipFile(replaced(path, long_cell(millions))) as archive:
+        size = archive.getinfo(SHEET).file_size
+    path.write_bytes(path.read_bytes().replace(size.to_bytes(4, "little"), (1_000).to_bytes(4, "little")))
     return path
 
 
@@ -67,17 +78,31 @@ def entities(folder: Path, kind: str) -> Path:
     """Write a sheet with an entity, of a file or of a thousand million characters."""
     laughs = "".join(f'<!ENTITY {chr(98 + n)} "{f"&{chr(97 + n)};" * 10}">' for n in range(9))
     entity = f'<!ENTITY a "ha">{laughs}' if kind == "laughs" else '<!ENTITY j SYSTEM "file:///etc/passwd">'
-    return replaced(folder / "cities.xlsx", [f'<row r="1">{cell("A1", "&j;")}</row>'], f"<!DOCTYPE x [{entity}]>")
+    return replaced(folder / "cities.xlsx", [f'<row r="1">{cell("A1", "&j;")}</row>'], before=f"<!DOCTYPE x [{entity}]>")
 
 
 SPARSE = [f'<row r="1">{cell("A1", "id")}</row><row r="1048576">{cell("XFD1048576", "x")}</row>']
+FAR = [f'<row r="1">{cell("A1", "id")}</row><row r="1048576">{cell("A1048576", "x")}</row>']
+BLANKS = ["<row>" + "<c/>" * 1_000_000 + "</row>"] * 20
+LONG = [["x" * 32_767]] * 100
 ERROR = ['<row r="2"><c r="B2" t="e"><v>#REF!</v></c></row>']
 NUMBERS = [f'<row r="1">{cell("A1", "id")}</row><row r="2"><c r="A2"><v>1e400</v></c></row>']
 UNREADABLE = "this is not a workbook that can be read"
 HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "archive that unpacks to 210 MB": (
         lambda at: replaced(at / "cities.xlsx", long_cell(210)),
-        "it unpacks to more than 200 MB",
+        f"it has more than 200 MB when it is unpacked: {worker.CURE}",
+    ),
+    "directory of an archive that lies about 210 MB": (
+        lambda at: lying(at / "cities.xlsx", 210),
+        f"it has more than 200 MB when it is unpacked: {worker.CURE}",
+    ),
+    "directory of an archive that lies about 1 MB": (lambda at: lying(at / "cities.xlsx", 1), UNREADABLE),
+    "20 million blank cells": (lambda at: replaced(at / "cities.xlsx", BLANKS), "it has more than 20 million marks of XML"),
+    "cells at the ends of 5 sheets": (lambda at: replaced(at / "cities.xlsx", *[FAR] * 5), "it has more than 5 million cells"),
+    "a long text in 700 cells": (
+        lambda at: xlsx(at / "cities.xlsx", {f"Sheet {n}": LONG for n in range(7)}),
+        "it has more than 20 MB of text in its cells",
     ),
     "cell of 50 MB": (
         lambda at: replaced(at / "cities.xlsx", long_cell(50)),
@@ -120,7 +145,8 @@ def test_hostile_workbooks_are_refused(tmp_path: Path, name: str) -> None:
     """Whatever a workbook unpacks to, the process that reads it stays below 200 MB, and says after a few seconds of work why it ends."""
     make, reason = HOSTILE[name]
     path = make(tmp_path)
-    command = [sys.executable, "-c", MEASURE, sys.executable, "-P", worker.__file__, str(path)]
+    most = 20_000_000 if "long text" in name else worker.MOST_BYTES
+    command = [sys.executable, "-c", MEASURE, sys.executable, "-P", worker.__file__, str(path), str(most)]
     measured = subprocess.run(command, capture_output=True, text=True, check=True)
     memory, seconds, status, output = measured.stdout.split("\n", 3)
     assert float(seconds) < worker.SECONDS / 2

@@ -6,10 +6,12 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from charset_normalizer import from_bytes
 
@@ -29,7 +31,7 @@ LIKELY = ["cp1252", "cp1250", "cp1251", "mac_roman", "shift_jis", "gb18030", "bi
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 NOTE = "separated by "
 BY_SEMICOLONS = NOTE + SEPARATORS[";"]
-TOO_MUCH = f"it needs more than {worker.MEMORY // 1_000_000} MB or {worker.SECONDS} s: save only the sheets of records, as CSV"
+TOO_MUCH = f"it needs more than {worker.MEMORY // 1_000_000} MB or {worker.SECONDS} s: {worker.CURE}"
 
 
 @dataclass
@@ -37,43 +39,60 @@ class Grid:
     """A sheet: its rows that are not blank, each with its number.
 
     ``sheet`` is its name, None for a text. ``merged``: some cells reach over several rows. ``notes`` say what was detected.
+    ``kept`` is the file that has the rows of a workbook's sheet once they are read.
     """
 
     sheet: str | None
     rows: Iterator[Row]
     merged: bool = False
     notes: list[str] = field(default_factory=list)
+    kept: Path | None = None
 
 
-def workbook(path: Path, sheet: str | None = None) -> Iterator[Grid]:
-    """Yield the sheets of a workbook, or one of them; the rows of one are read before the next one. Raises FileError."""
+def workbook(path: Path, folder: Path, most_bytes: int = worker.MOST_BYTES) -> Iterator[Grid]:
+    """Yield the sheets of a workbook, whose rows are read before the next one and kept in the folder. Raises FileError."""
     # -P keeps the modules of the script's own folder from standing for others.
-    command = [sys.executable, "-P", worker.__file__, str(path), *([] if sheet is None else [sheet])]
+    command = [sys.executable, "-P", worker.__file__, str(path), str(most_bytes)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8") as process:  # noqa: S603 - our own script
         assert process.stdout is not None
-        lines = map(json.loads, process.stdout)
-        heading: list[Any] = [next(lines, None)]
+        # A process that is ended leaves a part of a line.
+        lines = takewhile(lambda line: line.endswith("\n"), process.stdout)
+        heading = [next(lines, "")]
 
-        def rows() -> Iterator[Row]:
-            heading[0] = None
+        def rows(file: IO[str]) -> Iterator[str]:
+            heading[0] = ""
             for line in lines:
-                if isinstance(line, dict):
+                if line.startswith("{"):
                     heading[0] = line
                     return
-                yield line[0], line[1]
+                file.write(line)
+                yield line
 
         try:
-            while heading[0] is not None:
-                if "refused" in heading[0]:
-                    raise FileError(path, 0, heading[0]["refused"])
-                grid = Grid(heading[0]["sheet"], rows(), heading[0]["merged"])
-                yield grid
-                for _ in grid.rows:
-                    pass
+            while heading[0]:
+                known = json.loads(heading[0])
+                if "refused" in known:
+                    raise FileError(path, 0, known["refused"])
+                with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=folder, delete=False) as file:
+                    texts = rows(file)
+                    yield Grid(known["sheet"], map(_row, texts), known["merged"], kept=Path(file.name))
+                    for _ in texts:
+                        pass
             if process.wait() != 0:
                 raise FileError(path, 0, TOO_MUCH)
         finally:
             process.kill()
+
+
+def kept(path: Path) -> Iterator[Row]:
+    """Yield the rows of a sheet again, from the file that they are kept in."""
+    with path.open(encoding="utf-8") as file:
+        yield from map(_row, file)
+
+
+def _row(line: str) -> Row:
+    number, cells = json.loads(line)
+    return number, cells
 
 
 def text(path: Path, encoding: str | None = None) -> Grid:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from api.editing.file_faults import FileError, FileFault
 from api.editing.file_faults import Table as Placed
-from api.editing.sheets import grids, headers
+from api.editing.sheets import grids, headers, worker
 from api.editing.sheets.headers import Header, Kind
 from api.editing.sheets.meanings import Record
 from api.editing.sheets.names import Names
@@ -26,7 +26,8 @@ class Options:
     ``columns`` maps names of columns to members, and to an empty text what is left out. ``constants`` are members with a value
     for all rows that have none. ``fill_down`` names columns whose blank cells have the value above. ``kind`` is that of tables
     whose name says none, ``sheets`` are the only ones to read, and ``form`` is the format of standard input. ``most`` is the
-    greatest number of rows of all tables together, and ``most_sheets`` that of sheets of a workbook that have records.
+    greatest number of rows of all tables together, ``most_sheets`` that of sheets of a workbook that have records, and
+    ``most_bytes`` that of bytes that a workbook unpacks to.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class Options:
     encoding: str | None = None
     most: int = sys.maxsize
     most_sheets: int = sys.maxsize
+    most_bytes: int = worker.MOST_BYTES
 
 
 def _moved(fault: FileFault) -> FileFault:
@@ -70,7 +72,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table that was found: where it is, what it has, and whether some of its cells are merged."""
+    """A table that was found: where it is, what it has, and the file that keeps the rows of a workbook's sheet."""
 
     path: Path
     shown: Path
@@ -78,6 +80,7 @@ class Sheet:
     kind: Kind
     header: Header
     notes: Sequence[str]
+    kept: Path | None = None
 
 
 class Reading:
@@ -155,9 +158,9 @@ class Reading:
 
     def _below(self) -> Iterator[grids.Row]:
         """Yield the rows below the header."""
-        path, name = self.sheet.path, self.sheet.sheet
-        for grid in [grids.text(path, self.options.encoding)] if name is None else grids.workbook(path, name):
-            yield from (row for row in grid.rows if row[0] > self.sheet.header.row)
+        path, kept = self.sheet.path, self.sheet.kept
+        rows = grids.kept(kept) if kept else grids.text(path, self.options.encoding).rows
+        yield from (row for row in rows if row[0] > self.sheet.header.row)
 
     def _check_width(self, line: int, row: list[grids.Cell]) -> None:
         """Refuse a row of a text that is shorter than the header, and so was cut off, or longer."""

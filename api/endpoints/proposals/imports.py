@@ -53,8 +53,8 @@ BODIES = {
         **{name: {"schema": {"type": "string", "format": "binary"}} for name, form in FORMS.items() if form != "csv"},
     },
 }
-# Rows of all tables, lines of a text, and sheets with records. Larger files are for the command line.
-MOST_ROWS, MOST_SHEETS = 5_000, 20
+# Rows of all tables, lines of a text, sheets with records, bytes of a workbook unpacked. Larger files are for the command line.
+MOST_ROWS, MOST_SHEETS, MOST_BYTES = 5_000, 20, 50_000_000
 # Notes of an answer, and of a refusal.
 MOST_NOTES = 500
 # An option of the command line where a message begins or quotes it: `--columns "Ort=city"`.
@@ -196,6 +196,7 @@ def _read(path: Path, query: Mapping[str, Any]) -> Report:
         encoding=query.get("encoding"),
         most=MOST_ROWS,
         most_sheets=MOST_SHEETS,
+        most_bytes=MOST_BYTES,
     )
     with sources.opened(writable(), [path], options) as opened:
         _refuse_mistakes(opened)
