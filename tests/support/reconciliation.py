@@ -1,6 +1,8 @@
-"""JSON Schemas of what a reconciliation service sends and takes, after the prose of the protocol's version 0.2.
+"""JSON Schemas of what a reconciliation service sends and takes, by the prose and the schemas of the protocol's version 0.2.
 
-https://reconciliation-api.github.io/specs/0.2/ has schemas of its own; these are ours, and refuse what the prose does not name.
+https://reconciliation-api.github.io/specs/0.2/ has schemas of its own. These are ours. They have each of those rules, and stricter
+ones where the prose has them: texts that are not empty, URIs, a positive limit. Answers have no members that the protocol does not
+name, nor the parts that we do not offer: authentication and data extension.
 """
 
 from typing import Any
@@ -16,8 +18,12 @@ def _list(items: Any, **more: Any) -> dict[str, Any]:
     return {"type": "array", "items": items, **more}
 
 
+def _open(required: str, **members: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": members, "required": required.split()}
+
+
 def _object(required: str, **members: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": members, "required": required.split(), "additionalProperties": False}
+    return {**_open(required, **members), "additionalProperties": False}
 
 
 def _template(mark: str) -> dict[str, Any]:
@@ -25,7 +31,7 @@ def _template(mark: str) -> dict[str, Any]:
 
 
 VIEW = _object("url", url=_template(r"\{\{id\}\}"))
-TYPE = _object("id name", id=NAME, name=NAME, description=TEXT)
+TYPE = _object("id name", id=NAME, name=NAME, description=TEXT, broader=_list({"$ref": "#/$defs/type"}))
 # A type is an object, or its id alone.
 TYPE_OR_ID = {"oneOf": [NAME, _object("id", id=NAME, name=NAME)]}
 SERVICE = _object(
@@ -35,8 +41,9 @@ SERVICE = _object(
     flyout_service_url=URI,
     flyout_service_path={"type": "string", "pattern": r"\$\{id\}"},
 )
-VALUE = {"oneOf": [TEXT, NUMBER, FLAG, _object("id", id=NAME, name=TEXT)]}
-PROPERTY = _object("pid v", pid=NAME, v={"oneOf": [VALUE, _list(VALUE)]})
+# A query has no other members, but the objects in it may have.
+VALUE = {"oneOf": [TEXT, NUMBER, FLAG, _open("id", id=NAME, name=TEXT)]}
+PROPERTY = _open("pid v", pid=NAME, v={"oneOf": [VALUE, _list(VALUE)]})
 QUERY = {
     **_object(
         "",
@@ -90,5 +97,6 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 
 def faults(name: str, value: Any) -> list[str]:
     """Return what a schema finds wrong with a value."""
-    validator = jsonschema_rs.Draft202012Validator(SCHEMAS[name], validate_formats=True)
+    schema = {**SCHEMAS[name], "$defs": {"type": TYPE}}
+    validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
     return [error.message for error in validator.iter_errors(value)]

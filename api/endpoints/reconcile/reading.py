@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from flask import request
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from api.endpoints.reconcile.schemas import QUERIES_EXAMPLE
 from api.errors import ErrorList, ProblemError, ProblemName, error_item, nearest
@@ -14,6 +14,7 @@ from api.query.parameters import Parameter
 from api.query.reconciliation import DEFAULT_CANDIDATES, Lookup, properties
 from api.query.values import only_value
 from api.resources import BY_NAME
+from api.schema.fields import MAX_INTEGER
 from api.schema.operators import MAX_TEXT
 from api.schema.pointers import token_of
 from api.schema.resource import Resource
@@ -34,7 +35,7 @@ class OneOrMore(fields.Field[Any]):
         values = value if isinstance(value, list) else [value]
         if len(values) > MAX_VALUES:
             raise ValidationError(f"At most {MAX_VALUES} values are taken.")
-        texts = [one.get("id") if isinstance(one, dict) else one for one in values]
+        texts = [_told(one) for one in values]
         if not all(isinstance(text, str | int | float) and len(str(text)) <= MAX_TEXT for text in texts):
             raise ValidationError(f"A value is a text of at most {MAX_TEXT} characters, a number, or a record with its `id`.")
         # A cell of a spreadsheet can have 2024 as 2024.0.
@@ -42,8 +43,28 @@ class OneOrMore(fields.Field[Any]):
         return list(map(str, numbers))
 
 
+def _told(value: Any) -> Any:
+    """Return a value, or the id of a record; None if it has none."""
+    if not isinstance(value, dict):
+        return value
+    return value["id"] if isinstance(value.get("id"), str) else None
+
+
+class WholeNumber(fields.Integer):
+    """An integer; 5.0 is one, as in JSON Schema."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> int:
+        whole = int(value) if isinstance(value, float) and value.is_integer() else value
+        return super()._deserialize(whole, attr, data, **kwargs)
+
+
 class PropertySchema(Schema):
     """A value that tells records of one name apart."""
+
+    class Meta:
+        """The protocol closes queries, but not the objects in them: a client may repeat the property's name."""
+
+        unknown = EXCLUDE
 
     pid = fields.String(required=True, validate=validate.OneOf(list(properties())))
     v = OneOrMore(required=True)
@@ -54,7 +75,7 @@ class QuerySchema(Schema):
 
     query = fields.String(validate=validate.Length(min=1, max=MAX_TEXT))
     type = OneOrMore()
-    limit = fields.Integer(strict=True, validate=validate.Range(min=1, max=MAX_CANDIDATES))
+    limit = WholeNumber(strict=True, validate=validate.Range(min=1, max=MAX_INTEGER))
     properties = fields.List(fields.Nested(PropertySchema), validate=validate.Length(max=MAX_VALUES))
     type_strict = fields.String(validate=validate.OneOf(["any", "should", "all"]))
 
@@ -115,7 +136,7 @@ def read_queries(text: str, problem: ProblemName = "invalid-query") -> Mapping[s
 
 def _lookup(query: Any, pointer: str, errors: ErrorList) -> Lookup:
     values = load(fields.Nested(QuerySchema), query, errors, name=pointer[1:], pointer=pointer) or {}
-    nouns = _nouns(values.get("type", TYPES), pointer, errors)
+    nouns = _nouns(values.get("type") or TYPES, pointer, errors)
     given: dict[str, list[str]] = {}
     for index, row in enumerate(values.get("properties", ())):
         if row["pid"] not in (allowed := properties(nouns)):
@@ -125,7 +146,7 @@ def _lookup(query: Any, pointer: str, errors: ErrorList) -> Lookup:
             given.setdefault(row["pid"], []).extend(told)
     if not errors and not given and "query" not in values:
         errors.add("", "missing", "A query has `query`, `properties` or both.", pointer=pointer)
-    return Lookup(values.get("query"), nouns, given, values.get("limit", DEFAULT_CANDIDATES))
+    return Lookup(values.get("query"), nouns, given, min(values.get("limit", DEFAULT_CANDIDATES), MAX_CANDIDATES))
 
 
 def _nouns(names: Sequence[str], pointer: str, errors: ErrorList) -> Sequence[Resource]:

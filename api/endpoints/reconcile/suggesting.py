@@ -20,13 +20,14 @@ from api.query.parameters import Parameter, read_search
 from api.query.reconciliation import entity_id, properties
 from api.resources import BY_NAME
 from api.schema.choices import label_of
+from api.schema.fields import MAX_INTEGER
 from api.schema.operators import TYPES
 from api.web import tags
 from api.web.consistency import reading
 from api.web.responses import conditional, json_response, tagged
 
 # Suggestions are chosen from a few records, so that a cursor beyond them finds none.
-MAX_SKIPPED = 90
+MAX_FOUND = 100
 UNUSED = "OpenRefine sends it; it makes no difference."
 PARAMETERS = {
     row.name: row
@@ -40,11 +41,14 @@ PARAMETERS = {
         ),
         Parameter(
             "cursor",
-            "How many suggestions to skip.",
-            {"type": "integer", "minimum": 0, "maximum": MAX_SKIPPED},
+            f"How many suggestions to skip; there are at most {MAX_FOUND}.",
+            {"type": "integer", "minimum": 0, "maximum": MAX_INTEGER},
             example=lambda _: "0",
         ),
-        *(Parameter(name, UNUSED, TYPES["text"].schema, example=lambda _: "false") for name in ("spell", "exact", "prefixed")),
+        *(
+            Parameter(name, UNUSED, TYPES["text"].schema, example=lambda _: "false")
+            for name in ("spell", "exact", "prefixed", "filter")
+        ),
     )
 }
 
@@ -109,5 +113,5 @@ def read(of: str, values: Mapping[str, Any]) -> Response:
         etag = tags.of_dataset(head.state(session))
         if unchanged := conditional(etag):
             return unchanged
-        rows = SUGGESTED[of](session, values, skipped + MAX_SUGGESTED)[skipped:]
+        rows = SUGGESTED[of](session, values, min(skipped + MAX_SUGGESTED, MAX_FOUND))[skipped:]
     return tagged(json_response({"result": rows}), etag)
