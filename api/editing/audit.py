@@ -38,7 +38,7 @@ def audit(session: Session) -> Iterator[str]:
             contents = rendered(session, resource, ids).contents
             yield from _faults_of(session, resource, contents)
             session.expunge_all()
-        if suspects := naming.suspects(session, resource):
+        for suspects in naming.suspects(session, resource):
             refused = Refused(MAX_FAULTS)
             operations = {id: _operation(resource, id) for id in suspects}
             naming.check(session, resource, lambda *_, named=operations: named, refused, {})

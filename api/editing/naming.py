@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing
 from functools import cache, partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import CompoundSelect, Select, Table, func, select, union_all
@@ -73,16 +75,16 @@ def check(
     below = layout(resource)
     for number, key in enumerate(_keys(resource)):
         members = [below.names[name] for name in key.columns]
-        if operations := changed(resource.name, *members):
-            known = {id: keys[id][number] for id in operations if id in keys}
-            for ids in _namesakes(session, key, operations.keys(), known):
-                for id in (id for id in ids if id in operations):
+        operations = changed(resource.name, *members)
+        for chunk in map(frozenset, chunks(operations)):
+            known = {id: keys[id][number] for id in chunk if id in keys}
+            for ids in _namesakes(session, key, chunk, known):
+                for id in (id for id in ids if id in chunk):
                     _refuse(operations[id], members, next(other for other in ids if other != id), refused)
 
 
-def suspects(session: Session, resource: Resource) -> AbstractSet[str]:
-    """Return the ids of all records that have a name in common, sorted in a file and not in memory."""
-    ids: set[str] = set()
+def suspects(session: Session, resource: Resource) -> Iterator[AbstractSet[str]]:
+    """Yield the ids of the records that have a name in common, for each such name; they are sorted in a file, not in memory."""
     for key in _keys(resource):
         columns = [key.table.c[name] for name in ("id", *key.columns)]
         rows = session.execute(select(*columns).execution_options(yield_per=BATCH))
@@ -92,22 +94,18 @@ def suspects(session: Session, resource: Resource) -> AbstractSet[str]:
             disk.execute("create table called (id, key)")
             disk.executemany("insert into called values (?, ?)", keyed)
             shared = "select key from called group by key having count(*) > 1"
-            ids |= {id for (id,) in disk.execute(f"select id from called where key in ({shared})")}  # noqa: S608
-    return ids
+            namesakes = disk.execute(f"select key, id from called where key in ({shared}) order by key, id")  # noqa: S608
+            yield from (frozenset(id for _, id in some) for _, some in groupby(namesakes, itemgetter(0)))
 
 
 def _namesakes(
     session: Session, key: NameKey, ids: AbstractSet[str], known: Mapping[str, KeyValues]
 ) -> Sequence[Sequence[str]]:
-    """Return the ids of the records that have a name in common with some; the keys of those of them that are known by id."""
+    """Return the ids of the records that have a name in common with some; ``known`` has the keys of some of these."""
     by_name: dict[KeyValues, set[str]] = defaultdict(set)
     for id, values in known.items():
         by_name[values].add(id)
-    read = [
-        row
-        for chunk in chunks(ids - known.keys())
-        for row in statements.of_ids(session, ("named", *key), chunk, partial(_select_named, key))
-    ]
+    read = statements.of_ids(session, ("named", *key), sorted(ids - known.keys()), partial(_select_named, key))
     for id, *values in (*read, *_alike(session, key, {*by_name, *(key.of(values) for _, *values in read)})):
         by_name[key.of(values)].add(id)
     return [sorted(namesakes) for namesakes in by_name.values() if len(namesakes) > 1 and namesakes & ids]

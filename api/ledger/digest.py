@@ -26,7 +26,7 @@ ROOT = ""
 # Levels that are read at once, if that is for few records; a noun of 1 million records has at most so many.
 LEVELS, FEW = 6, 50
 # Revisions whose changes are in memory at once.
-PIECE = 50_000
+PIECE = 5_000
 UPSERT = text(
     "insert into digest_node (path, records, content, version) values (:path, :records, :content, :version) on conflict (path)"
     " do update set records = excluded.records, content = excluded.content, version = excluded.version"
