@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import String, Update, bindparam, delete, insert, select, update
+from sqlalchemy import String, Update, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from api.db import statements
@@ -244,8 +244,10 @@ def _sorted_out(notes: Any) -> tuple[int, Mapping[str, set[str]], Mapping[tuple[
 def _taken() -> Any:
     # Notes about the nouns of a newer release are left to that release.
     is_known = Dirty.kind.in_([statements.constant(resource.name) for resource in RESOURCES])
-    oldest = select(Dirty.seq).where(is_known).order_by(Dirty.seq).limit(NOTES)
-    return delete(Dirty).where(Dirty.seq.in_(oldest)).returning(Dirty.kind, Dirty.id, Dirty.reason, Dirty.author)
+    oldest = select(Dirty.seq).where(is_known).order_by(Dirty.seq).limit(NOTES).subquery()
+    # A range: without statistics of uncommitted rows, PostgreSQL would join the table with itself row by row.
+    last = select(func.max(oldest.c.seq)).scalar_subquery()
+    return delete(Dirty).where(is_known, Dirty.seq <= last).returning(Dirty.kind, Dirty.id, Dirty.reason, Dirty.author)
 
 
 def _append(session: Session, resource: Resource, causes: Mapping[str, Cause], commit: Commit, written: Written | None) -> bool:
