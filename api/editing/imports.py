@@ -74,10 +74,10 @@ def load(database: Database, files: Sequence[Source], ids: Mapping[str, Abstract
     if total + len(missing) <= ONE_COMMIT:
         return _carried_out(database, _entries(files, missing), ids, options, faults)
     if options.atomic and not options.dry_run and not faults:
-        begun = time.monotonic()
-        sample = itertools.islice(_entries(files, missing), CHUNK)
-        if not rehearse(database, sample, ids, replace(options, report=unseen, note=unseen, progress=unseen)).faults:
-            seconds = PUBLISHING * (time.monotonic() - begun) * (total + len(missing)) / CHUNK
+        entries = itertools.islice(_entries(files, missing), CHUNK)
+        sample = rehearse(database, entries, ids, replace(options, report=unseen, note=unseen, progress=unseen))
+        if not sample.faults:
+            seconds = PUBLISHING * sample.seconds * (total + len(missing)) / CHUNK
             options.warn(f"Other writers will wait for about {max(1, round(seconds))} seconds.")
             return _carried_out(database, _entries(files, missing), ids, options, [])
     result = rehearse(database, _entries(files, missing), ids, options)
@@ -96,7 +96,10 @@ def rehearse(
 ) -> Imported:
     """Check entries on private copies of the tables: nothing is written, and nobody waits. Raises DBAPIError."""
     with rehearsing(database) as session:
-        return _written(Writer(session, coming=ids, is_rehearsal=True), entries, options)
+        begun = time.monotonic()
+        result = _written(Writer(session, coming=ids, is_rehearsal=True), entries, options)
+        result.seconds = time.monotonic() - begun
+    return result
 
 
 def _entries(files: Sequence[Source], missing: Iterable[Missing]) -> Iterator[Entry]:

@@ -26,13 +26,14 @@ class Imported:
 
     ``lines`` has the file and the line of each record, whose number in the import is its JSON Pointer. ``wrong`` are the
     numbers of those that were refused. ``derived`` are the members that other records decide. ``import_id`` names the commits
-    of an import in pieces.
+    of an import in pieces. ``seconds`` is the time that a rehearsal took to write.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
     faults: list[FileFault] = field(default_factory=list)
     version: int = 0
     import_id: str | None = None
+    seconds: float = 0.0
     lines: list[tuple[Source, int]] = field(default_factory=list)
     wrong: set[int] = field(default_factory=set)
     derived: Derived = field(default_factory=Derived)
