@@ -6,10 +6,11 @@ On SQLite, the holder has a lock on a file next to the database; on PostgreSQL, 
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from api.db.database import Database
 from api.db.engines import autocommit
@@ -61,9 +62,12 @@ def _postgresql(database: Database, holder: str, waiting: Callable[[str], None])
             waiting(_holder(connection))
             connection.execute(text("select pg_advisory_lock(:key)"), {"key": IMPORT_LOCK})
         connection.execute(text("select set_config('application_name', :name, false)"), {"name": SIGN + holder})
-        yield
-        # The server would release it only some time after the connection is closed.
-        connection.exec_driver_sql("select pg_advisory_unlock_all()")
+        try:
+            yield
+        finally:
+            # The server would release it only some time after the connection is closed. If it is lost, so is the lock.
+            with suppress(DBAPIError):
+                connection.exec_driver_sql("select pg_advisory_unlock_all()")
 
 
 def _holder(connection: Connection) -> str:

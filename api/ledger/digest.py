@@ -23,7 +23,7 @@ from api.resources import BY_NAME
 
 # The path of the root.
 ROOT = ""
-# Levels that are read at once, if that is for few records; a noun of 1 million records has at most so many.
+# Levels that are read at once if few records changed; a noun of 1 million records has no more.
 LEVELS, FEW = 6, 50
 # Revisions whose changes are in memory at once.
 PIECE = 5_000

@@ -32,7 +32,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the table, and hash the buckets of the older release, of which this one only kept the numbers of records."""
+    """Drop the table, and hash the buckets of the older release again: this one only kept their numbers of records."""
     op.drop_table("digest_node")
     names = ("kind", "bucket", "id", "leaf", "superseded")
     revisions = sa.table("revision", *(sa.column(name) for name in names))

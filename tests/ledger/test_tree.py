@@ -12,7 +12,7 @@ from api.ledger.tree import EMPTY, ENTRY, MOST, Changes, Entry, Node, Tree, buck
 from tests.support.lengths import examples
 
 TOP = top("cities")
-# Keys with so many common digits that the tree is deep: real ones are hashes, and spread evenly.
+# Keys that share their first digits, which makes the tree deep; real keys are hashes, and spread evenly.
 KEYS = [bytes([0x11, first, second, *[third] * 29]) for first in (0x11, 0x1F) for second in (0, 3) for third in range(25)]
 
 
