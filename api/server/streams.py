@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from api.settings import Settings
 
 # Seconds between two looks whether granian has opened the pipe, and whether a stream has to end.
-PAUSE, LOOK = 0.001, 0.5
+PAUSE, LOOK = 0.001, 0.1
 
 
 class StalledError(Exception):
