@@ -81,8 +81,6 @@ class Database:
                     info={MEMORY: self.memory},
                 ) as session,
             ):
-                # A session commits a connection that it has used, and most statements go to the connection directly.
-                session.connection()
                 yield session
                 head = session.info.get(HEAD)
                 published = head(session) if head else NOTHING
@@ -144,11 +142,35 @@ class Database:
 
 
 class WritingSession(Session):
-    """A session that writes: after a rollback, also one to a savepoint, it remembers nothing that it has read."""
+    """A session that writes: after a rollback, also one to a savepoint, it remembers nothing that it has read.
+
+    Most statements go to its connection directly. So that these cost no transaction of the ORM, that of the connection is ended
+    here, and a session that used the ORM ends its own first.
+    """
+
+    @property
+    def connected(self) -> Connection:
+        """The connection that it is bound to."""
+        connection = self.get_bind()
+        assert isinstance(connection, Connection)
+        return connection
+
+    def commit(self) -> None:
+        """Commit. Raises SQLAlchemyError."""
+        if self.in_transaction():
+            super().commit()
+        if self.connected.in_transaction():
+            self.connected.commit()
+
+    def rollback(self) -> None:
+        """Roll back."""
+        super().rollback()
+        self.connected.rollback()
+        _forget(self)
 
 
 @event.listens_for(WritingSession, "after_soft_rollback")
-def _forget(session: Session, _transaction: SessionTransaction) -> None:
+def _forget(session: Session, _transaction: SessionTransaction | None = None) -> None:
     for name in session.info.keys() - {MEMORY, HEAD}:
         del session.info[name]
 

@@ -52,17 +52,16 @@ Taken = TypeVar("Taken")
 Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
-def connection_of(session: Session) -> Connection:
-    """Return the connection that one of our sessions is bound to; `session.connection()` takes ten times as long.
-
-    The session does not notice what is executed there, so it neither commits nor rolls it back.
-    """
-    connection = session.get_bind()
+def connection_of(session: Session | Connection) -> Connection:
+    """Return the connection that one of our sessions is bound to; `session.connection()` takes ten times as long."""
+    connection = session if isinstance(session, Connection) else session.get_bind()
     assert isinstance(connection, Connection)
     return connection
 
 
-def rows(session: Session, shape: Hashable, build: Callable[[], Executable], values: Mapping[str, Any]) -> list[Any]:
+def rows(
+    session: Session | Connection, shape: Hashable, build: Callable[[], Executable], values: Mapping[str, Any]
+) -> list[Any]:
     """Return all rows of the statement of this shape, which `build` makes unless it is cached.
 
     `values` has a value for each parameter of the statement. Raises DBAPIError.
@@ -111,7 +110,9 @@ def _upsert(table: Table, dialect: str) -> Executable:
     return statement.on_conflict_do_update(index_elements=[*table.primary_key], set_=updated)
 
 
-def _execute(session: Session, shape: Hashable, build: Callable[[], Executable], values: Values) -> CursorResult[Any]:
+def _execute(
+    session: Session | Connection, shape: Hashable, build: Callable[[], Executable], values: Values
+) -> CursorResult[Any]:
     connection = connection_of(session)
     # SQLAlchemy compiles an INSERT of several rows in another way.
     several = not isinstance(values, Mapping) and len(values) > 1

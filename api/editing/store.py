@@ -47,7 +47,8 @@ def write(session: Session, staging: Staging) -> None:
         _delete(session, layout(resource).table, "id", [change.id for change in changes if change.content is None])
     for resource in RESOURCES:
         changes = staging.changes_of(resource.name).values()
-        _update(session, staging, layout(resource), [change for change in changes if change.content and change.before])
+        if updated := [change for change in changes if change.content and change.before]:
+            _update(session, staging, layout(resource), updated)
     for table in _tables():
         statements.add(session, table, [row.row.values for row in staging.rows_of(table.name) if row.is_new])
 

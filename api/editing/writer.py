@@ -8,6 +8,7 @@ that arrive together are carried out once.
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -18,6 +19,7 @@ from api.editing.rules import Rules
 from api.editing.staging import Staging, staged
 from api.errors import ProblemError, error_item
 from api.ledger import head, publish
+from api.ledger.history import RevisionRow
 from api.ledger.models import Revision
 from api.ledger.rendering import Written
 from api.schema.resource import Resource
@@ -29,7 +31,7 @@ class Outcome:
 
     status: str
     resource: Resource
-    revision: Revision
+    revision: Revision | RevisionRow
 
 
 class Writer:
@@ -131,13 +133,21 @@ def examined(
 def outcomes_of(session: Session, changes: Sequence[Change], publication: publish.Publication) -> list[Outcome]:
     """Return the results of changes that were published, in their order, without implied ones that changed nothing."""
     records = [(change.operation.resource.name, change.id) for change in changes]
-    revisions = {record: Revision(**row) for record in records if (row := publication.added.get(record))}
+    revisions: dict[RecordKey, Revision | RevisionRow] = {
+        record: _readable(row) for record in records if (row := publication.added.get(record))
+    }
     revisions |= last_revisions(session, [record for record in records if record not in revisions])
     return [
         Outcome(change.status, change.operation.resource, revisions[change.operation.resource.name, change.id])
         for change in changes
         if not (change.operation.implied and change.status == "unchanged")
     ]
+
+
+def _readable(row: Mapping[str, Any]) -> RevisionRow:
+    """Return the row of a revision that was just added, as readers know it."""
+    columns = {**row, "erases": False}
+    return RevisionRow(**{name: columns[name] for name in RevisionRow._fields})
 
 
 def _with_ids_of(operations: Sequence[Operation], coming: Mapping[str, AbstractSet[str]]) -> Mapping[str, AbstractSet[str]]:

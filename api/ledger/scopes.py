@@ -1,7 +1,7 @@
 """Scopes: the cities and surveys to which each revision belongs, so that a feed or a snapshot can be of some of them alone."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, aliased
 
 from api.db import statements
+from api.db.statements import Among
 from api.errors import ProblemError
 from api.ledger import head
 from api.ledger.models import BATCH, CURRENT, Op, Revision, RevisionScope
@@ -56,14 +57,13 @@ def assign(session: Session, resource: Resource, after: int, versions: Sequence[
     If there are few of them, these are their ``versions``: PostgreSQL would plan each time how to find those after one.
     ``past``: some of their records had revisions before.
     """
+    shape: Hashable = ("assign scopes", resource.name, past)
+    added: Callable[[], Sequence[ColumnElement[bool]]] = partial(_added, resource)
+    values: Mapping[str, Any] = {"after": after}
     if versions:
         among = statements.among(session, versions, BigInteger)
-        few = (Revision.kind == literal(resource.name), among.condition(Revision.version))
-        shape = ("assign scopes", resource.name, past, among.shape)
-        statements.change(session, shape, partial(_assignment, resource, *few, past=past), among.values)
-    else:
-        build = partial(_assignment, resource, *_added(resource), past=past)
-        statements.change(session, ("assign scopes", resource.name, past), build, {"after": after})
+        shape, added, values = (shape, among.shape), partial(_these, resource, among), among.values
+    statements.change(session, shape, lambda: _assignment(resource, added(), past=past), values)
 
 
 def have_changed(session: Session, resource: Resource, after: int) -> bool:
@@ -79,7 +79,11 @@ def _added(resource: Resource) -> Sequence[ColumnElement[bool]]:
     return Revision.kind == literal(resource.name), Revision.version > AFTER
 
 
-def _assignment(resource: Resource, *added: ColumnElement[bool], past: bool) -> Insert:
+def _these(resource: Resource, among: Among) -> Sequence[ColumnElement[bool]]:
+    return Revision.kind == literal(resource.name), among.condition(Revision.version)
+
+
+def _assignment(resource: Resource, added: Sequence[ColumnElement[bool]], *, past: bool) -> Insert:
     now = _labelled(_derived(resource, *added, Revision.op == Op.UPSERT), ONE, ZERO)
     rows = union_all(now, *([_before(*added), _ever(*added)] if past else [])).subquery()
     flags = [func.max(rows.c[name]) == ONE for name in ("belongs", "belonged")]

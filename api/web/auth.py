@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api import logs
 from api.db.database import Database
+from api.db.engines import autocommit
 from api.errors import ProblemError, error_item
 from api.settings import Settings
 from api.web import keys
@@ -80,9 +81,9 @@ def _key_in_header(now: dt.datetime) -> ApiKey:
 def key_of(secret: str, now: dt.datetime) -> ApiKey:
     """Return the active key with a secret. Raises a 401, and a 429 after too many secrets that no key has."""
     # A key that was revoked ends at once, though a standby learns of it later.
-    with writable().reading() as session:
-        key = keys.find(session, secret.strip())
-        state = key.state(now) if key else "unknown"
+    with autocommit(writable().engine) as connection:
+        key = keys.find(connection, secret.strip())
+    state = key.state(now) if key else "unknown"
     if key is None or state != "active":
         _count("refusals", client_of(request.remote_addr or ""))
         raise _unauthorized(f"The key in `Authorization` is {state}.", ', error="invalid_token"')

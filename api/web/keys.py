@@ -4,8 +4,9 @@ import datetime as dt
 import hashlib
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import String, bindparam, select
+from sqlalchemy import Connection, Select, String, bindparam, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from api.db import statements
@@ -83,15 +84,18 @@ def issue(
     return secret
 
 
-def find(session: Session, secret: str) -> ApiKey | None:
+def find(connection: Connection, secret: str) -> ApiKey | None:
     """Return the key with this secret, whether it is active or not; None if there is none.
 
     Looking up a hash tells an attacker nothing by its time: a secret that is close to the right one has an unrelated hash.
     """
-    table = table_of(ApiKey)
-    key = select(*table.c).where(table.c.secret_sha256 == bindparam("secret", type_=String))
-    rows = statements.rows(session, "key", lambda: key, {"secret": _sha256(secret)})
+    rows = statements.rows(connection, "key", _key_of_secret, {"secret": _sha256(secret)})
     return ApiKey(**rows[0]._asdict()) if rows else None
+
+
+def _key_of_secret() -> Select[Any]:
+    table = table_of(ApiKey)
+    return select(*table.c).where(table.c.secret_sha256 == bindparam("secret", type_=String))
 
 
 def rotate(session: Session, name: str) -> str:

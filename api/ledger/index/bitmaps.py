@@ -33,6 +33,7 @@ BLOCK = 1 << 16
 KEYS = 1_000
 # Records whose sets `faults` holds in memory at once.
 WINDOW = 1 << 15
+NONE = BitMap()
 # Above every version.
 END = 2**63 - 1
 PLACE = ("kind", "dimension", "value", "first")
@@ -76,7 +77,9 @@ def replace(session: Session, resource: Resource, old: Mapping[int, Content], ne
     rows: dict[Place, dict[str, Any]] = {}
     places = removed.keys() | added.keys()
     for place in places:
-        piece = (stored.get(place, BitMap()) - removed[place]) | added[place]
+        piece = stored.get(place) or BitMap()
+        piece -= removed.get(place, NONE)
+        piece |= added.get(place, NONE)
         rows |= {tuple([row[name] for name in PLACE[1:]]): row for row in _rows(resource, place, piece)}
     if gone := [_primary_key(resource, place, "old_") for place in places & stored.keys() - rows.keys()]:
         statements.change(session, "delete pieces", _deletion, gone)
@@ -163,10 +166,7 @@ def _rows(resource: Resource, place: Place, piece: BitMap) -> Iterator[dict[str,
     # Records that are entered together have many values in common, and their versions follow one another.
     piece.run_optimize()
     data = piece.serialize()
-    middle = piece[len(piece) // 2] // BLOCK * BLOCK if piece else 0
-    # Split at a block's boundary: before the block of the middle version, or after it if nothing is before it.
-    middle += BLOCK if piece and middle <= piece.min() else 0
-    if len(data) > PIECE and middle <= piece.max():
+    if len(data) > PIECE and (middle := _middle(piece)) <= piece.max():
         low, high = piece.copy(), piece.copy()
         low.remove_range(middle, WIDTH)
         high.remove_range(0, middle)
@@ -174,6 +174,12 @@ def _rows(resource: Resource, place: Place, piece: BitMap) -> Iterator[dict[str,
         yield from _rows(resource, (*place[:2], place[2] // WIDTH * WIDTH + middle), high)
     elif piece:
         yield {**_primary_key(resource, place), "records": len(piece), "versions": data}
+
+
+def _middle(piece: BitMap) -> int:
+    """Return where to split a piece: before the block of its middle version, or after it if that block is the first."""
+    middle = int(piece[len(piece) // 2]) // BLOCK * BLOCK
+    return middle if middle > piece.min() else middle + BLOCK
 
 
 def _primary_key(resource: Resource, place: Place, prefix: str = "") -> dict[str, Any]:
@@ -188,7 +194,8 @@ def _pieces(session: Session, resource: Resource, sides: Sequence[Mapping[ValueK
         for key, versions in sets_of_side.items()
         for high, part in versions.parts.items()
     ]
-    types = [Bitmap.dimension.type, Bitmap.value.type, *[Bitmap.first.type] * 3]
+    columns = table_of(Bitmap).c
+    types = [columns.dimension.type, columns.value.type, *[columns.first.type] * 3]
     result: dict[Place, BitMap] = {}
     for start in range(0, len(listed), KEYS):
         rows = statements.of_listed(

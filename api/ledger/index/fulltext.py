@@ -5,8 +5,9 @@ It holds the current revisions, by version; `publish` updates it in the transact
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from sqlalchemy import ColumnElement, String, bindparam, delete, false, select
+from sqlalchemy import ColumnElement, Delete, String, bindparam, delete, false, select
 from sqlalchemy.orm import Session
 
 from api.db import statements
@@ -24,7 +25,7 @@ ENGINES: Mapping[str, FullTextEngine] = {"sqlite": SqliteFts5(), "postgresql": P
 
 def engine_of(session: Session) -> FullTextEngine:
     """Return the engine of a session's database."""
-    return ENGINES[session.connection().dialect.name]
+    return ENGINES[session.get_bind().dialect.name]
 
 
 # --- queries
@@ -117,10 +118,14 @@ def replace(session: Session, resource: Resource, old: Sequence[int], new: Mappi
         return
     engine = engine_of(session)
     if old:
-        leaving = delete(engine.table).where(engine.version == bindparam("old"))
-        statements.change(session, "delete entries", lambda: leaving, [{"old": version} for version in old])
+        versions = [{"old": version} for version in old]
+        statements.change(session, "delete entries", partial(_deletion, engine), versions)
     rows = [{engine.key: version, **engine.row(IndexEntry.of(resource, content))} for version, content in new.items()]
     statements.add(session, engine.table, rows)
+
+
+def _deletion(engine: FullTextEngine) -> Delete:
+    return delete(engine.table).where(engine.version == bindparam("old"))
 
 
 def faults(session: Session, resource: Resource, contents: Mapping[int, Content]) -> dict[int, str]:
