@@ -41,7 +41,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine
 
-from api.db.dialects import BINARY_RESULTS
+from api.db.dialects import BINARY_RESULTS, UNAWAITED
 
 # Ids that SQLite gets as a parameter each.
 FEW = 16
@@ -84,24 +84,28 @@ def taken(
         return take(result)
 
 
-def change(session: Session, shape: Hashable, build: Callable[[], Executable], values: Values) -> None:
+def change(session: Session, shape: Hashable, build: Callable[[], Executable], values: Values, *, awaited: bool = True) -> None:
     """Carry out the statement of this shape, which changes rows, once or for each of several sets of values.
 
-    Raises DBAPIError.
+    Raises DBAPIError. If it is not ``awaited``, PostgreSQL works meanwhile, and a later statement or the commit raises it.
     """
-    _execute(session, shape, build, values)
+    _execute(session, shape, build, values, awaited=awaited)
 
 
-def add(session: Session, table: TableClause, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows, which have values for the same columns. Raises DBAPIError."""
+def add(session: Session, table: TableClause, rows: Sequence[Mapping[str, Any]], *, awaited: bool = True) -> None:
+    """Insert rows, which have values for the same columns. Raises DBAPIError as `change` does."""
     if rows:
-        change(session, ("insert", table.name, *rows[0]), partial(insert, table), rows)
+        change(session, ("insert", table.name, *rows[0]), partial(insert, table), rows, awaited=awaited)
 
 
-def replace(session: Session, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows, or update those that have their primary keys; they have values for all columns. Raises DBAPIError."""
+def replace(session: Session, table: Table, rows: Sequence[Mapping[str, Any]], *, awaited: bool = True) -> None:
+    """Insert rows, or update those that have their primary keys; they have values for all columns.
+
+    Raises DBAPIError as `change` does.
+    """
     if rows:
-        change(session, ("replace", table.name), partial(_upsert, table, session.get_bind().dialect.name), rows)
+        build = partial(_upsert, table, session.get_bind().dialect.name)
+        change(session, ("replace", table.name), build, rows, awaited=awaited)
 
 
 def _upsert(table: Table, dialect: str) -> Executable:
@@ -111,20 +115,21 @@ def _upsert(table: Table, dialect: str) -> Executable:
 
 
 def _execute(
-    session: Session | Connection, shape: Hashable, build: Callable[[], Executable], values: Values
+    session: Session | Connection, shape: Hashable, build: Callable[[], Executable], values: Values, *, awaited: bool = True
 ) -> CursorResult[Any]:
     connection = connection_of(session)
     # SQLAlchemy compiles an INSERT of several rows in another way.
     several = not isinstance(values, Mapping) and len(values) > 1
     built = _built(connection.dialect, (shape, several), build)
-    return connection.execute(built.statement, values, execution_options=built.options)
+    return connection.execute(built.statement, values, execution_options=built.options if awaited else built.unawaited)
 
 
 class Built(NamedTuple):
-    """A statement, and the options that SQLAlchemy executes it with."""
+    """A statement, and the options that SQLAlchemy executes it with; ``unawaited`` if one need not wait for it."""
 
     statement: Executable
     options: Mapping[str, Any]
+    unawaited: Mapping[str, Any]
 
 
 def constant(name: str) -> ColumnElement[str]:
@@ -153,7 +158,8 @@ def _built(_dialect: Dialect, _shape: Hashable, build: Callable[[], Executable])
     statement = build()
     columns = statement.selected_columns if isinstance(statement, Select) else ()
     reads_bytes = any(isinstance(column.type, LargeBinary) for column in columns)
-    return Built(statement, {"compiled_cache": CompiledStatement(), BINARY_RESULTS: reads_bytes})
+    options = {"compiled_cache": CompiledStatement(), BINARY_RESULTS: reads_bytes or None}
+    return Built(statement, options, {**options, UNAWAITED: True})
 
 
 def replan(session: Session) -> None:

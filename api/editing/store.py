@@ -49,8 +49,12 @@ def write(session: Session, staging: Staging) -> None:
         changes = staging.changes_of(resource.name).values()
         if updated := [change for change in changes if change.content and change.before]:
             _update(session, staging, layout(resource), updated)
-    for table in _tables():
-        statements.add(session, table, [row.row.values for row in staging.rows_of(table.name) if row.is_new])
+    new = [
+        (table, rows) for table in _tables() if (rows := [row.row.values for row in staging.rows_of(table.name) if row.is_new])
+    ]
+    for place, (table, rows) in enumerate(new, 1):
+        # The last one raises the errors of all.
+        statements.add(session, table, rows, awaited=place == len(new))
 
 
 @cache

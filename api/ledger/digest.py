@@ -132,7 +132,7 @@ def store(session: Session, commit: Commit) -> None:
         for (kind, number), records in gained.items()
         if records
     ]:
-        statements.change(session, "count", lambda: COUNT, counts)
+        statements.change(session, "count", lambda: COUNT, counts, awaited=False)
     commit.hashed = commit.version
     for changes in commit.changes.values():
         changes.clear()
@@ -176,7 +176,7 @@ def _save(session: Session, nodes: dict[str, Node], changes: Mapping[str, Change
     changed = [(path, *tree.nodes[path]) for path in sorted(tree.changed)]
     rows = [(ROOT, 0, b""), *(row for row in changed if row[1])]
     values = [{"path": path, "records": records, "content": content, "version": version} for path, records, content in rows]
-    statements.change(session, "store nodes", lambda: UPSERT, values)
+    statements.change(session, "store nodes", lambda: UPSERT, values, awaited=False)
     gone = [path for path, records, _ in changed if not records]
     for start in range(0, len(gone), BATCH):
         session.execute(delete(DigestNode).where(DigestNode.path.in_(gone[start : start + BATCH])))

@@ -192,7 +192,7 @@ def _advance_head(session: Session, commit: Commit) -> None:
 def _move_head(session: Session, **values: Any) -> None:
     """Change columns of the head."""
     bound = {f"new_{name}": value for name, value in values.items()}
-    statements.change(session, ("move head", *values), lambda: _moved_head(values), bound)
+    statements.change(session, ("move head", *values), lambda: _moved_head(values), bound, awaited=False)
     head.forget(session)
 
 
@@ -296,8 +296,8 @@ def _write(session: Session, rows: Sequence[Mapping[str, Any]], superseded: Mapp
     """Insert revisions, and mark those that they supersede; these are given by the versions of the new ones."""
     if superseded:
         parameters = [{"old": old.version, "new": version} for version, old in superseded.items()]
-        statements.change(session, "supersede", _supersession, parameters)
-    statements.add(session, table_of(Revision), rows)
+        statements.change(session, "supersede", _supersession, parameters, awaited=False)
+    statements.add(session, table_of(Revision), rows, awaited=False)
 
 
 def _supersession() -> Update:

@@ -63,7 +63,7 @@ def assign(session: Session, resource: Resource, after: int, versions: Sequence[
     if versions:
         among = statements.among(session, versions, BigInteger)
         shape, added, values = (shape, among.shape), partial(_these, resource, among), among.values
-    statements.change(session, shape, lambda: _assignment(resource, added(), past=past), values)
+    statements.change(session, shape, lambda: _assignment(resource, added(), past=past), values, awaited=False)
 
 
 def have_changed(session: Session, resource: Resource, after: int) -> bool:

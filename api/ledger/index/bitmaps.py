@@ -82,8 +82,8 @@ def replace(session: Session, resource: Resource, old: Mapping[int, Content], ne
         piece |= added.get(place, NONE)
         rows |= {tuple([row[name] for name in PLACE[1:]]): row for row in _rows(resource, place, piece)}
     if gone := [_primary_key(resource, place, "old_") for place in places & stored.keys() - rows.keys()]:
-        statements.change(session, "delete pieces", _deletion, gone)
-    statements.replace(session, table_of(Bitmap), [*rows.values()])
+        statements.change(session, "delete pieces", _deletion, gone, awaited=False)
+    statements.replace(session, table_of(Bitmap), [*rows.values()], awaited=False)
 
 
 def rebuild(session: Session, resource: Resource, contents: Iterable[tuple[int, Content]]) -> None:

@@ -119,9 +119,9 @@ def replace(session: Session, resource: Resource, old: Sequence[int], new: Mappi
     engine = engine_of(session)
     if old:
         versions = [{"old": version} for version in old]
-        statements.change(session, "delete entries", partial(_deletion, engine), versions)
+        statements.change(session, "delete entries", partial(_deletion, engine), versions, awaited=False)
     rows = [{engine.key: version, **engine.row(IndexEntry.of(resource, content))} for version, content in new.items()]
-    statements.add(session, engine.table, rows)
+    statements.add(session, engine.table, rows, awaited=False)
 
 
 def _deletion(engine: FullTextEngine) -> Delete:
