@@ -1,7 +1,9 @@
 """The database: one engine, and its two kinds of session."""
 
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,9 +14,10 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from api import logs
 from api.db import failures, revisions
-from api.db.engines import begin_read, engine_for
+from api.db.engines import begin_read, begin_write, engine_for
 from api.db.memory import NOTHING, memory_of
 from api.db.wal import WriteAheadLog
+from api.db.write_lock import WriteTurns
 from api.settings import Settings
 
 # Names in the `info` of a session: the memory of its database, and a function that returns the version it is about to publish.
@@ -46,6 +49,8 @@ class Database:
         self.engine = engine_for(settings, create=create)
         self.wal = WriteAheadLog(self.engine, settings)
         self.memory = memory_of(settings)
+        # PostgreSQL has a row of those who wait for the ledger's head.
+        self._turn = WriteTurns().turn if self.engine.dialect.name == "sqlite" else nullcontext
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -71,9 +76,11 @@ class Database:
         Raises DBAPIError if there is no connection, if another writer holds the lock for too long, or if the commit fails, and
         SQLAlchemy's TimeoutError if no connection became free in time.
         """
+        deadline = time.monotonic() + self.settings.lock_timeout
         try:
             with (
-                self._begun(Connection.begin) as connection,
+                self._turn(deadline),
+                self._begun(partial(begin_write, deadline=deadline)) as connection,
                 WritingSession(
                     connection,
                     join_transaction_mode="control_fully",

@@ -14,10 +14,14 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
+from api.db.write_lock import begin_immediate
+
 # The driver's name in a URL: `sqlite+begins`, `postgresql+begins`.
 DRIVER = "begins"
 # The key in a connection's `info` with the statement that begins its next transaction; None begins none.
 BEGIN = "begin"
+# The key with the time, of the monotonic clock, until which its next transaction waits for SQLite's write lock.
+DEADLINE = "deadline"
 # The execution option of a statement that reads bytes.
 BINARY_RESULTS = "binary_results"
 # The execution option of a statement after which one need not wait for PostgreSQL: its errors are raised later.
@@ -33,7 +37,11 @@ class SQLiteDialect(SQLiteDialect_pysqlite):
 
     def do_begin(self, dbapi_connection: Any) -> None:
         """Begin a transaction, one that may write unless the connection's `info` says otherwise."""
-        _begin(dbapi_connection, "BEGIN IMMEDIATE")
+        info = dbapi_connection.info
+        if BEGIN in info:
+            _begin(dbapi_connection, "")
+        else:
+            begin_immediate(dbapi_connection.driver_connection, info.pop(DEADLINE, None))
 
 
 class PipelinedConnection(psycopg.Connection[Any]):

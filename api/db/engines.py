@@ -16,7 +16,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from api.db.deadlines import TimedConnection
-from api.db.dialects import BEGIN, DRIVER
+from api.db.dialects import BEGIN, DEADLINE, DRIVER
 from api.settings import Settings
 
 # FULL, because NORMAL loses acknowledged commits at a power failure (www.sqlite.org/pragma.html#pragma_synchronous).
@@ -57,6 +57,12 @@ def begin_private(connection: Connection) -> None:
     connection.begin()
 
 
+def begin_write(connection: Connection, deadline: float) -> None:
+    """Begin a transaction that writes; on SQLite, it waits until the deadline for the write lock. Raises DBAPIError."""
+    connection.info[DEADLINE] = deadline
+    connection.begin()
+
+
 @contextmanager
 def autocommit(engine: Engine) -> Iterator[Connection]:
     """Open a connection without a transaction: for VACUUM, which allows none, and for single statements."""
@@ -68,6 +74,7 @@ def autocommit(engine: Engine) -> Iterator[Connection]:
 def _forget_begin(_connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
     """Have the first transaction of a connection begin by a BEGIN, even if the last user began none."""
     record.info.pop(BEGIN, None)
+    record.info.pop(DEADLINE, None)
 
 
 def _renew_after_fork(engine: Engine) -> None:
@@ -100,6 +107,7 @@ def _sqlite(settings: Settings, *, create: bool) -> Engine:
         },
         pool_size=settings.pool_size,
         pool_timeout=settings.connect_timeout,
+        pool_use_lifo=True,
         hide_parameters=True,
     )
     if create:
@@ -164,6 +172,7 @@ def _postgresql(settings: Settings) -> Engine:
         isolation_level="AUTOCOMMIT",
         pool_size=settings.pool_size,
         pool_timeout=settings.connect_timeout,
+        pool_use_lifo=True,
         hide_parameters=True,
         connect_args={"connect_timeout": settings.connect_timeout, "options": " ".join(options)},
     )

@@ -95,12 +95,11 @@ def test_a_cut_connection_is_replaced(database: Database, monkeypatch: pytest.Mo
 
     def cut() -> set[int]:
         """Cut both pooled connections; return their process ids."""
-        with database.engine.connect() as other:
-            with database.reading() as first, database.reading() as second:
-                kept = {session.scalar(pid) or 0 for session in (first, second)}
+        with database.reading() as first, database.reading() as second:
+            kept = {session.scalar(pid) or 0 for session in (first, second)}
+        with opened(database.settings) as operator, operator.engine.connect() as other:
             for process_id in kept:
                 assert other.scalar(text("select pg_terminate_backend(:process_id, 5000)"), {"process_id": process_id})
-            other.invalidate()
         return kept
 
     if not seen:
