@@ -1,10 +1,9 @@
 """Documents as they are published: read from the tables, rendered, and checked against their schema."""
 
 import datetime as dt
-import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -15,6 +14,7 @@ from sqlalchemy.orm import Mapper, Session, class_mapper
 
 from api.ledger import periods, records
 from api.ledger.models import Revision
+from api.ledger.packing import Packed
 from api.schema.canonical import PUBLICATION, Content, canonical_members, joined
 from api.schema.fields import instant
 from api.schema.resource import Resource
@@ -22,7 +22,7 @@ from api.schema.resource import Resource
 # What SQLAlchemy raises for a value that its column's type does not allow: SQLite lets raw SQL store such values.
 UNREADABLE = (LookupError, TypeError, ValueError, OperationalError)
 
-# Records whose facts `Written` holds; of further ones it has a hash, because a large import has many.
+# Records whose facts `Written` holds as values; those of further ones are packed, because a large import has many.
 MOST = 1_000
 
 
@@ -31,23 +31,28 @@ class Written:
     """Records that a transaction has validated and written, and that nothing has changed since.
 
     ``facts`` are the contents of some, by noun and id, as curators send them, and ``last`` their last revisions, None if they
-    have none; ``checked`` has the `quick_hash` of the facts of the others. ``is_alone``: nothing else changed.
+    have none; ``packed`` has the contents of the others, by noun. ``is_alone``: nothing else changed.
     """
 
     facts: dict[tuple[str, str], Content] = field(default_factory=dict)
     last: dict[tuple[str, str], Revision | None] = field(default_factory=dict)
-    checked: set[bytes] = field(default_factory=set)
+    packed: dict[str, Packed] = field(default_factory=lambda: defaultdict(Packed))
     is_alone: bool = False
 
     def add(self, kind: str, id: str, facts: Content | None, last: Revision | None) -> None:
         """Add a record; without facts it was deleted."""
         self.facts.pop((kind, id), None)
+        self.packed[kind].discard(id)
         if facts is None:
             return
         if len(self.facts) < MOST:
             self.facts[kind, id], self.last[kind, id] = facts, last
         else:
-            self.checked.add(quick_hash(facts))
+            self.packed[kind].add(id, facts)
+
+    def of(self, kind: str, ids: Sequence[str]) -> dict[str, Content]:
+        """Return the facts of those of a noun's records that were written, by id."""
+        return {id: self.facts[kind, id] for id in ids if (kind, id) in self.facts} | self.packed[kind].of(ids)
 
     def alone(self) -> "Written":
         """Return the same, for a transaction that changed nothing else."""
@@ -78,7 +83,7 @@ def rendered(session: Session, resource: Resource, ids: Sequence[str], written: 
     exception is a bug in rendering, and is raised. Of records that were ``written`` only what other records decide is read.
     """
     known = written or Written()
-    facts = {id: known.facts[resource.name, id] for id in ids if (resource.name, id) in known.facts}
+    facts = known.of(resource.name, ids)
     rows, refused = _read(session, resource, [id for id in ids if id not in facts])
     schema = _schema(resource)
     contents: dict[str, Content] = {}
@@ -90,7 +95,7 @@ def rendered(session: Session, resource: Resource, ids: Sequence[str], written: 
                 raise
             refused[id] = _refusal(resource, id, _first_line(error))
             continue
-        if messages := _faults(resource, content, known.checked):
+        if messages := schema.validate(content):
             refused[id] = _refusal(resource, id, json.dumps(messages))
         else:
             contents[id] = content
@@ -100,14 +105,6 @@ def rendered(session: Session, resource: Resource, ids: Sequence[str], written: 
     for id, row in derived.items():
         contents[id] = {**facts[id], **_derived_schema(resource).dump(row)}
     return Rendering(contents, refused, stale)
-
-
-def _faults(resource: Resource, content: Content, checked: AbstractSet[bytes]) -> Mapping[str, Any]:
-    """Return marshmallow's messages about a content, by member; those that curators set may have been validated before."""
-    if not checked or quick_hash({name: content[name] for name in resource.facts}) not in checked:
-        return _schema(resource).validate(content)
-    derived = {name: value for name, value in content.items() if value and name not in resource.facts}
-    return _schema(resource).validate(derived, partial=True) if derived else {}
 
 
 @cache
@@ -155,11 +152,6 @@ def _refusal(resource: Resource, id: str, reason: str) -> str:
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0]
-
-
-def quick_hash(content: Content) -> bytes:
-    """Return a cheap fingerprint of a document (SHA-256 of its repr): its canonical form would cost more."""
-    return hashlib.sha256(repr(content).encode(errors="surrogatepass")).digest()
 
 
 def document_of(members: Mapping[str, bytes], version: int, changed_at: dt.datetime) -> bytes:

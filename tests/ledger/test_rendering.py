@@ -4,7 +4,7 @@ from sqlalchemy import select
 
 from api.db.database import Database
 from api.editing.inputs import sendable
-from api.ledger.rendering import MOST, Written, quick_hash, rendered
+from api.ledger.rendering import MOST, Written, rendered
 from api.resources import RESOURCES
 
 
@@ -25,11 +25,15 @@ def test_what_was_written_is_what_the_tables_have(database: Database) -> None:
             assert rendered(session, resource, ids[:1], other).contents[ids[0]] != whole.contents[ids[0]]
 
 
-def test_facts_of_many_records_are_remembered_by_their_hash() -> None:
-    """Of more records than one request has, only a hash is kept; those that are deleted are forgotten."""
-    written, facts = Written(), {"id": "zz", "name": "Zz"}
-    for number in range(MOST + 1):
-        written.add("cities", f"{number}", facts, None)
-    assert (len(written.facts), written.checked) == (MOST, {quick_hash(facts)})
-    written.add("cities", "0", None, None)
-    assert ("cities", "0") not in written.facts
+def test_facts_of_many_records_take_little_memory() -> None:
+    """The facts of more records than one request has are the same again, and are packed; those that are deleted are forgotten."""
+    written = Written()
+    facts = {f"{number}": {"id": f"{number}", "name": "Zoë" * 20, "value": number / 10} for number in range(MOST + 100)}
+    for id, content in facts.items():
+        written.add("cities", id, content, None)
+    assert (len(written.facts), len(written.packed["cities"].by_id)) == (MOST, 100)
+    assert max(map(len, written.packed["cities"].by_id.values())) < 100
+    assert written.of("cities", [*facts]) == facts
+    for id in ("0", f"{MOST}"):
+        written.add("cities", id, None, None)
+    assert written.of("cities", ["0", f"{MOST}"]) == {}
