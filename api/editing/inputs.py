@@ -16,6 +16,7 @@ from api.errors import ErrorList
 from api.schema.canonical import PUBLICATION, Content
 from api.schema.fields import Name, Object, Prose
 from api.schema.pointers import token_of
+from api.schema.quick import Quick
 from api.schema.resource import Resource
 from api.schema.validation import Explainer, is_list, misshapen
 
@@ -106,12 +107,20 @@ def _schema(resource: Resource) -> Schema:
     return input_of(resource.schema)()
 
 
+@cache
+def _quick(resource: Resource) -> Quick:
+    return Quick(_schema(resource), _check_storable)
+
+
 def read(resource: Resource, content: Any, errors: ErrorList, pointer: str = "") -> dict[str, Any] | None:
     """Return a record's values, by the names of its columns and parts; None if it has errors, which are added to the list.
 
     ``pointer`` is the JSON Pointer of the record in the body.
     """
-    data = _load(resource, content, errors, pointer)
+    try:
+        data: dict[str, Any] | None = _quick(resource).load(content)
+    except (ValidationError, TypeError):
+        data = _load(resource, content, errors, pointer)
     faults = [] if data is None else list(_broken_rules(_schema(resource), data, pointer))
     _add(errors, faults)
     return None if faults else data
@@ -197,8 +206,7 @@ def _broken_rules(schema: Schema, row: Mapping[str, Any], pointer: str) -> Itera
 
 def content_of(resource: Resource, data: Mapping[str, Any]) -> Content:
     """Return the document of the values that `read` returned, with only the members that can be sent."""
-    content: Content = _schema(resource).dump(data)
-    return content
+    return _quick(resource).dump(data)
 
 
 def sendable(resource: Resource, document: Content) -> Content:

@@ -19,11 +19,14 @@ def canonical(text: str) -> str:
 
     Raises ValueError for a character that a reader cannot see, and for a name without one that a reader can see.
     """
+    # Most names have nothing else to be looked for.
+    if text.isascii() and text.isprintable() and (words := text.split()):
+        return " ".join(words)
     for character in text:
         if character in BLANKS or (unicodedata.category(character) in REFUSED and character not in JOINERS):
             raise ValueError(f"A name cannot contain the character {_called(character)}.")
-    words = "".join(" " if unicodedata.category(c) == "Zs" else c for c in unicodedata.normalize("NFC", text)).split(" ")
-    name = " ".join(word for word in words if word)
+    parts = "".join(" " if unicodedata.category(c) == "Zs" else c for c in unicodedata.normalize("NFC", text)).split(" ")
+    name = " ".join(part for part in parts if part)
     if not any(unicodedata.category(character)[0] in VISIBLE for character in name):
         raise ValueError("A name needs at least one letter, digit or sign.")
     for before, character, after in zip(f" {name[:-1]}", name, f"{name[1:]} ", strict=True):
