@@ -37,6 +37,8 @@ def canonical(text: str) -> str:
 
 def key(name: str) -> str:
     """Return a text that names have in common if they differ only in case, spacing or normalization (Unicode's NFKC)."""
+    if name.isascii():
+        return " ".join(name.lower().split())
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return " ".join(folded.split())
 

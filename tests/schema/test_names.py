@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from api.schema.names import BLANKS, JOINERS, REFUSED, canonical
+from api.schema.names import BLANKS, JOINERS, REFUSED, canonical, key
 from tests.support.lengths import examples
 
 BY_CATEGORY: dict[str, list[str]] = defaultdict(list)
@@ -79,3 +79,23 @@ def test_names_that_nobody_could_read(text: str) -> None:
     """Invisible names, controls, bidirectional overrides, line breaks and stray joiners are refused."""
     with pytest.raises(ValueError, match="name"):
         canonical(text)
+
+
+@limits(max_examples=examples(1_000), deadline=None)
+@given(text=st.text(st.characters(max_codepoint=127), max_size=8))
+def test_plain_names_are_like_others(text: str) -> None:
+    """A name of plain ASCII has the form and the key that it has before a letter that is not, without that letter."""
+
+    def of_longer() -> str | None:
+        try:
+            return canonical(f"{text} é")[:-1].strip()
+        except ValueError:
+            return None
+
+    try:
+        name = canonical(text)
+    except ValueError:
+        assert not of_longer()
+        return
+    assert name == of_longer()
+    assert key(text) == key(f"{text} é")[:-1].strip()

@@ -6,7 +6,6 @@ pieces, so that a write rewrites little of a large set. `publish` updates the in
 revisions.
 """
 
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -154,10 +153,15 @@ def _by_place(sets: Mapping[ValueKey, Versions], firsts: Mapping[ValueKey, list[
     result: dict[Place, BitMap] = defaultdict(BitMap)
     for key, versions in sets.items():
         for high, part in versions.parts.items():
-            for low in part:
-                before = firsts[key][: bisect_right(firsts[key], high * WIDTH + low)]
-                # Without a piece before it, a version begins one at the start of its 2^32 versions.
-                result[*key, max([high * WIDTH, *before[-1:]])].add(low)
+            start = high * WIDTH
+            # Without a piece before it, a version begins one at the start of its 2^32 versions.
+            bounds = [0, *(first - start for first in firsts.get(key, ()) if 0 < first - start < WIDTH), WIDTH]
+            for low, end in pairwise(bounds):
+                some = part.copy()
+                some.remove_range(0, low)
+                some.remove_range(end, WIDTH)
+                if some:
+                    result[*key, start + low] = some
     return result
 
 

@@ -53,7 +53,10 @@ def texts(value: Any) -> Sequence[str]:
 
 def _limited(words: Sequence[str], most: int) -> list[str]:
     """Return the first ``most`` words, with a gap in place of each occurrence of a word after its `OCCURRENCES`-th."""
-    kept, seen = list(words[:most]), Counter(words[:most])
+    kept = list(words[:most])
+    if len(kept) <= OCCURRENCES:
+        return kept
+    seen = Counter(kept)
     if max(seen.values(), default=0) > OCCURRENCES:
         seen.clear()
         for position, word in enumerate(kept):

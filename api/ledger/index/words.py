@@ -130,10 +130,10 @@ def words(text: str) -> list[str]:
 def stem(word: str) -> str:
     """Return the stem of a folded word: ``city's``, ``citys`` and ``cities`` have the same.
 
-    Names the class, because `snowballstemmer.stemmer` would use another implementation if one is installed. Makes a new
-    object each time, because it keeps the word that it works on.
+    A word that ends with a digit has no ending to take off. Names the class, because `snowballstemmer.stemmer` would use
+    another implementation if one is installed. Makes a new object each time, because it keeps the word that it works on.
     """
-    return str(EnglishStemmer().stemWord(word)).translate(APOSTROPHE)
+    return plain(word if word[-1:].isdecimal() else str(EnglishStemmer().stemWord(word)))
 
 
 def plain(word: str) -> str:

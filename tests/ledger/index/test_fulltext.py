@@ -376,6 +376,14 @@ def opinion(text: str) -> list[list[str]]:
     return [[EnglishStemmer().stemWord(word).replace("'", "") for word in words] for words in (apart, joined)]
 
 
+@limits(max_examples=examples(500), deadline=None)
+@given(start=st.text("aeilnosty'é\u0663", max_size=8), digit=st.sampled_from("0159\u0663"))
+def test_a_word_that_ends_with_a_digit_is_its_own_stem(start: str, digit: str) -> None:
+    """It is so by the stemmer, too, which is not asked."""
+    word = start + digit
+    assert words.stem(word) == str(EnglishStemmer().stemWord(word)).replace("'", "") == word.replace("'", "")
+
+
 def holds(texts: list[list[str]], phrases: list[list[str]]) -> bool:
     """Tell whether a form of a text has the words of a form of a phrase side by side."""
     return any(
