@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Column, Delete, String, Table, UniqueConstraint, Update, bindparam, delete, update
 from sqlalchemy.orm import Session
 
-from api.db import statements
+from api.db import inserts, statements
 from api.db.statements import Among
 from api.db.types import Base
 from api.editing.operations import Change
@@ -54,7 +54,7 @@ def write(session: Session, staging: Staging) -> None:
     ]
     for place, (table, rows) in enumerate(new, 1):
         # The last one raises the errors of all.
-        statements.add(session, table, rows, awaited=place == len(new))
+        inserts.add(session, table, rows, awaited=place == len(new))
 
 
 @cache
