@@ -36,7 +36,7 @@ def checked(operations: Sequence[Operation], refused: Refused) -> list[Operation
         if (operation.resource.name, id) in by_record:
             detail = f"An earlier operation names `{operation.resource.name}/{id}`; one operation per record is allowed."
             refused.operation("invalid-body", operation, "id", detail, code="named-twice")
-        by_record.setdefault((operation.resource.name, id), replace(operation, id=id))
+        by_record.setdefault((operation.resource.name, id), operation if operation.id == id else replace(operation, id=id))
     count, result = 0, []
     for operation in by_record.values():
         # Once there are as many errors as an answer can have, the other bodies are not read: none of them is carried out.

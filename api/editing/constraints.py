@@ -89,8 +89,10 @@ class _Checks:
         first: dict[KeyValues, StagedRow] = {}
         by_name: dict[KeyValues, StagedRow] = {}
         for row in rows:
-            first.setdefault(row.key(columns), row)
-            if (other := by_name.setdefault(row.key(columns, by_name=True), row)) is not row:
+            key = row.key(columns)
+            first.setdefault(key, row)
+            by = key if row.row.layout.called.isdisjoint(columns) else row.key(columns, by_name=True)
+            if (other := by_name.setdefault(by, row)) is not row:
                 self._refuse_taken(row, columns, other.change.id, within=other.change is row.change)
         if owner in columns:
             # The key contains the id of the record, so no other record can have it.

@@ -69,10 +69,10 @@ def operation_of(entry: Entry, pointer: str, refused: Refused, *, verb: str, ove
     noun = noun_of(entry.file)
     if isinstance(entry, Missing):
         return Operation(verb="delete", resource=noun, id=entry.id, expected=ANY, place=pointer, pointer=pointer)
-    operation = Operation(verb=verb, resource=noun, place=pointer, pointer=pointer, body=entry.content)
     if not isinstance(entry.content, dict):
-        return operation
+        return Operation(verb=verb, resource=noun, place=pointer, pointer=pointer, body=entry.content)
     body = {name: value for name, value in entry.content.items() if name not in PUBLICATION}
+    operation = Operation(verb=verb, resource=noun, place=pointer, pointer=pointer, body=body)
     version, updated_at = map(entry.content.get, PUBLICATION)
     exported = None
     try:
@@ -82,7 +82,7 @@ def operation_of(entry: Entry, pointer: str, refused: Refused, *, verb: str, ove
     except (TypeError, ValueError, OverflowError):
         detail = "`version` and `updated_at` stay as they were exported; leave them out of a record that was not."
         refused.value(operation, "/version", "invalid-value", detail)
-    return replace(operation, body=body, exported=exported)
+    return replace(operation, exported=exported) if exported else operation
 
 
 def _version(number: object) -> int:

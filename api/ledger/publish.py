@@ -264,7 +264,7 @@ def _append(session: Session, resource: Resource, causes: Mapping[str, Cause], c
     superseded: dict[int, Revision] = {}
     for id in (id for id in ids if id not in refused):
         old, members = last.get(id), canonical_members(contents[id]) if id in contents else None
-        if (members and sha256(members)) != (old and old.hash):
+        if _differs(members, old):
             rows.append(commit.revision(resource.name, id, members, causes[id]))
             if old:
                 superseded[commit.version] = old
@@ -276,6 +276,13 @@ def _append(session: Session, resource: Resource, causes: Mapping[str, Cause], c
     commit.replaced |= {resource.name} if superseded else set()
     commit.refused |= {(resource.name, id): fault for id, fault in refused.items()}
     return bool(now.stale) and periods.fill(session, resource, now.stale) > 0
+
+
+def _differs(members: Mapping[str, bytes] | None, old: Revision | None) -> bool:
+    """Tell whether a record's canonical members are other ones than those of its last revision; None if there is no record."""
+    if old is None:
+        return members is not None
+    return (members and sha256(members)) != old.hash
 
 
 def _append_again(session: Session, resource: Resource, commit: Commit, revisions: Sequence[Revision]) -> None:

@@ -1,6 +1,7 @@
 """The canonical form of documents (RFC 8785), and their hashes."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,10 @@ import rfc8785
 
 # The members that the ledger adds.
 PUBLICATION = ("version", "updated_at")
+
+JSON = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+# Integers from here on are not those of JSON everywhere.
+LARGE = 2**53
 
 # A document as Python values, with or without these.
 Content = dict[str, Any]
@@ -23,7 +28,23 @@ def canonical_members(content: Mapping[str, Any]) -> dict[str, bytes]:
 
     They are made once, because they cost the most: the same members are hashed, and stored together with two more.
     """
-    return {name: rfc8785.dumps(value) for name, value in content.items()}
+    return {name: _canonical(value) for name, value in content.items()}
+
+
+def _canonical(value: Any) -> bytes:
+    """Return the canonical bytes of a value: nearly all are as Python writes them, which takes a fifth of the time."""
+    return JSON.encode(value).encode() if _is_plain(value) else rfc8785.dumps(value)
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether Python writes a value as RFC 8785 wants it, unlike decimals, and names that are not in ASCII."""
+    if isinstance(value, str | bool | None):
+        return True
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(name.isascii() and _is_plain(below) for name, below in value.items())
+    return isinstance(value, int) and abs(value) < LARGE
 
 
 def joined(members: Mapping[str, bytes]) -> bytes:

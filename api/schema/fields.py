@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from marshmallow import RAISE, Schema, ValidationError, fields, missing, validate
@@ -30,6 +31,8 @@ class Pattern(validate.Regexp):
         return value
 
 
+# The revisions of a commit have one time.
+@lru_cache(maxsize=16)
 def instant(moment: dt.datetime) -> str:
     """Write a moment as RFC 3339 in UTC with milliseconds and ``Z``."""
     return moment.astimezone(dt.UTC).strftime(INSTANT) + f".{moment.microsecond // 1000:03d}Z"

@@ -18,12 +18,13 @@ from api.schema.resource import Column, Resource
 
 # The dimension of the words that full text finds.
 WORDS = "q"
+NULL = "null"
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 def encode(value: Any) -> str:
     """Return a value as the index stores it: JSON without escapes of other alphabets, because keys have a limited length."""
-    return _ENCODER.encode(value)
+    return NULL if value is None else _ENCODER.encode(value)
 
 
 @dataclass(frozen=True, eq=False)

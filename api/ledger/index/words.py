@@ -141,10 +141,10 @@ def plain(word: str) -> str:
     return word.translate(APOSTROPHE)
 
 
-def _split(chunk: str, spell: Callable[[str], str]) -> tuple[Phrase, ...]:
+def _split(chunk: str) -> tuple[Phrase, ...]:
     """Return the words of a chunk: its parts, these as one, and these in pairs from the first or the second on."""
-    parts = [part.word for part in _parts(chunk)]
-    return tuple(tuple(map(spell, words)) for words in (parts, _joined(parts), _in_pairs(parts, 0), _in_pairs(parts, 1)))
+    parts = tuple([part.word for part in _parts(chunk)])
+    return (parts, _joined(parts), _in_pairs(parts, 0), _in_pairs(parts, 1)) if len(parts) > 1 else (parts,) * 4
 
 
 _split_short = lru_cache(maxsize=2**12)(_split)
@@ -164,10 +164,10 @@ def _forms(text: str, spell: Callable[[str], str]) -> Forms:
     Where one of these has the first pair of a compound, the other has the second, and the next compound has them the other way
     round. So the form of a phrase with `wifi` and `24 hour` is in a text with `Wi-Fi` and `24-hour`.
     """
-    splits = [(_split_short if len(chunk) <= LETTERS else _split)(chunk, spell) for chunk in _chunks(fold(text))]
+    splits = [(_split_short if len(chunk) <= LETTERS else _split)(chunk) for chunk in _chunks(fold(text))]
     apart = [word for parts, *_ in splits for word in parts]
     if len(apart) == len(splits):
-        return (tuple(apart),)
+        return (tuple(map(spell, apart)),)
     joined: list[str] = []
     pairs: list[str] = []
     others: list[str] = []
@@ -177,7 +177,7 @@ def _forms(text: str, spell: Callable[[str], str]) -> Forms:
         others += second
         if len(parts) > 1:
             pairs, others = others, pairs
-    return tuple(dict.fromkeys(map(tuple, (apart, joined, pairs, others))))
+    return tuple(dict.fromkeys(tuple(map(spell, form)) for form in (apart, joined, pairs, others)))
 
 
 def searched_forms(text: str, spell: Callable[[str], str] = stem) -> Forms:
