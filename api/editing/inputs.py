@@ -198,10 +198,16 @@ def _broken_rules(schema: Schema, row: Mapping[str, Any], pointer: str) -> Itera
     for rule in getattr(schema, "rules", ()):
         if not rule.holds(row):
             yield f"{pointer}/{rule.member}", f"`{rule.member}` {rule.description}."
-    for name, field in schema.fields.items():
-        if isinstance(field, fields.List) and isinstance(field.inner, fields.Nested):
-            for index, item in enumerate(row[name]):
-                yield from _broken_rules(field.inner.schema, item, f"{pointer}/{name}/{index}")
+    for name, below in _parts(type(schema)).items():
+        for index, item in enumerate(row[name]):
+            yield from _broken_rules(below, item, f"{pointer}/{name}/{index}")
+
+
+@cache
+def _parts(schema: type[Schema]) -> Mapping[str, Schema]:
+    """Return the schemas of the parts of a record, or of a part of one, by member."""
+    lists = {name: field.inner for name, field in schema().fields.items() if isinstance(field, fields.List)}
+    return {name: inner.schema for name, inner in lists.items() if isinstance(inner, fields.Nested)}
 
 
 def content_of(resource: Resource, data: Mapping[str, Any]) -> Content:

@@ -39,7 +39,9 @@ class StagedRow:
 
     def key(self, columns: Iterable[str], *, by_name: bool = False) -> KeyValues:
         """Return the values of some columns; with ``by_name``, those of names without case, spacing and normalization."""
-        called, values = self.row.layout.called if by_name else (), self.row.values
+        called, values = self.row.layout.called, self.row.values
+        if not by_name:
+            return tuple([values[name] for name in columns])
         return tuple(names.key(value) if (value := values[name]) and name in called else value for name in columns)
 
     @property

@@ -33,6 +33,9 @@ def canonical_members(content: Mapping[str, Any]) -> dict[str, bytes]:
 
 def _canonical(value: Any) -> bytes:
     """Return the canonical bytes of a value: nearly all are as Python writes them, which takes a fifth of the time."""
+    if value is None or value == []:
+        # Half of all members: to call an encoder would take longer.
+        return b"null" if value is None else b"[]"
     return JSON.encode(value).encode() if _is_plain(value) else rfc8785.dumps(value)
 
 
