@@ -112,6 +112,12 @@ def beyond_ascii_index(*columns: InstrumentedAttribute[Any]) -> Index:
     )
 
 
+def given_index(table: str, column: str, *others: str) -> Index:
+    """Return an index of the rows that have a column, with other columns: most rows lack it, and their writes are spared."""
+    is_given = text(f"{column} is not null")
+    return Index(f"ix_{table}_{column}_given", column, *others, sqlite_where=is_given, postgresql_where=is_given)
+
+
 class Base(DeclarativeBase):
     """The base class of every table."""
 

@@ -8,7 +8,7 @@ from marshmallow import validate
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db.types import Base, choice, folded_index
+from api.db.types import Base, choice, folded_index, given_index
 from api.schema.choices import Choice
 from api.schema.fields import MAX_INTEGER, Number, Part, Rule, edtf, named, one_of, titled
 
@@ -79,11 +79,20 @@ class InitiativeMetric(Base):
             "when 'record' then direction is not null and direction in ('highest', 'lowest') else direction is null end",
             name="kind_direction",
         ),
+        *(Index(None, column, "initiative_id") for column in ("name", "kind", "value", "unit")),
         *(
-            Index(None, column, "initiative_id")
-            for column in ("name", "kind", "value", "unit", "qualifier", "direction", "period", "period_period", "period_month")
+            given_index("initiative_metrics", column, "initiative_id")
+            for column in (
+                "qualifier",
+                "direction",
+                "period",
+                "period_period",
+                "period_month",
+                "as_of",
+                "as_of_period",
+                "as_of_month",
+            )
         ),
-        *(Index(None, column, "initiative_id") for column in ("as_of", "as_of_period", "as_of_month")),
         # The largest sums of a currency.
         Index(None, "kind", "unit", "value", "initiative_id"),
     )
