@@ -49,8 +49,11 @@ class Memory:
         """Return the highest version that any process has published. Raises OSError."""
         if self.path:
             try:
-                with self.path.open("rb") as file:
-                    self.highest = max(self.highest, _read(file.fileno()))
+                file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    self.highest = max(self.highest, _read(file))
+                finally:
+                    os.close(file)
             except FileNotFoundError:
                 pass
         return self.highest

@@ -7,7 +7,7 @@ the values of its named parameters. SQLAlchemy executes each statement, so that 
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from threading import Lock
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -99,19 +99,23 @@ def add(session: Session, table: TableClause, rows: Sequence[Mapping[str, Any]],
 
 
 def replace(session: Session, table: Table, rows: Sequence[Mapping[str, Any]], *, awaited: bool = True) -> None:
-    """Insert rows, or update those that have their primary keys; they have values for all columns.
+    """Insert rows, or update those that have their primary keys; they have values for all columns, as the driver takes them.
 
     Raises DBAPIError as `change` does.
     """
     if rows:
-        build = partial(_upsert, table, session.get_bind().dialect.name)
-        change(session, ("replace", table.name), build, rows, awaited=awaited)
+        connection = connection_of(session)
+        options = {} if awaited else {UNAWAITED: True}
+        connection.exec_driver_sql(_upsert(connection.dialect, table), [*rows], execution_options=options)
 
 
-def _upsert(table: Table, dialect: str) -> Executable:
-    statement = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+@cache
+def _upsert(dialect: Dialect, table: Table) -> str:
+    """Return SQL for the driver, which takes rows by the names of columns: SQLAlchemy would look at each value of each row."""
+    statement = sqlite.insert(table) if dialect.name == "sqlite" else postgresql.insert(table)
     updated = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
-    return statement.on_conflict_do_update(index_elements=[*table.primary_key], set_=updated)
+    statement = statement.on_conflict_do_update(index_elements=[*table.primary_key], set_=updated)
+    return str(statement.compile(dialect=sqlite.dialect(paramstyle="named") if dialect.name == "sqlite" else dialect))
 
 
 def _execute(

@@ -36,6 +36,8 @@ NONE = BitMap()
 # Above every version.
 END = 2**63 - 1
 PLACE = ("kind", "dimension", "value", "first")
+# The parameters of a DELETE.
+OLD = tuple(f"old_{name}" for name in PLACE)
 
 # A dimension and a value.
 ValueKey = tuple[str, str]
@@ -79,8 +81,8 @@ def replace(session: Session, resource: Resource, old: Mapping[int, Content], ne
         piece = stored.get(place) or BitMap()
         piece -= removed.get(place, NONE)
         piece |= added.get(place, NONE)
-        rows |= {tuple([row[name] for name in PLACE[1:]]): row for row in _rows(resource, place, piece)}
-    if gone := [_primary_key(resource, place, "old_") for place in places & stored.keys() - rows.keys()]:
+        rows |= {(row["dimension"], row["value"], row["first"]): row for row in _rows(resource, place, piece)}
+    if gone := [dict(zip(OLD, (resource.name, *place), strict=True)) for place in places & stored.keys() - rows.keys()]:
         statements.change(session, "delete pieces", _deletion, gone, awaited=False)
     statements.replace(session, table_of(Bitmap), [*rows.values()], awaited=False)
 
@@ -177,17 +179,15 @@ def _rows(resource: Resource, place: Place, piece: BitMap) -> Iterator[dict[str,
         yield from _rows(resource, place, low)
         yield from _rows(resource, (*place[:2], place[2] // WIDTH * WIDTH + middle), high)
     elif piece:
-        yield {**_primary_key(resource, place), "records": len(piece), "versions": data}
+        dimension, value, first = place
+        key = {"kind": resource.name, "dimension": dimension, "value": value, "first": first}
+        yield {**key, "records": len(piece), "versions": data}
 
 
 def _middle(piece: BitMap) -> int:
     """Return where to split a piece: before the block of its middle version, or after it if that block is the first."""
     middle = int(piece[len(piece) // 2]) // BLOCK * BLOCK
     return middle if middle > piece.min() else middle + BLOCK
-
-
-def _primary_key(resource: Resource, place: Place, prefix: str = "") -> dict[str, Any]:
-    return {f"{prefix}{name}": value for name, value in zip(PLACE, (resource.name, *place), strict=True)}
 
 
 def _pieces(session: Session, resource: Resource, sides: Sequence[Mapping[ValueKey, Versions]]) -> dict[Place, BitMap]:
@@ -224,4 +224,4 @@ def _select_pieces(resource: Resource, listed: Listed) -> Select[Any]:
 
 def _deletion() -> Delete:
     table = table_of(Bitmap)
-    return delete(table).where(*(table.c[name] == bindparam(f"old_{name}") for name in PLACE))
+    return delete(table).where(*(table.c[name] == bindparam(old) for name, old in zip(PLACE, OLD, strict=True)))
