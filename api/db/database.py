@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import Connection, event, func, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from api import logs
 from api.db import failures, revisions
-from api.db.engines import begin_read, begin_write, engine_for
+from api.db.engines import autocommit, begin_read, begin_write, engine_for
 from api.db.memory import NOTHING, memory_of
+from api.db.statements import connection_of
 from api.db.wal import WriteAheadLog
 from api.db.write_lock import WriteTurns
 from api.settings import Settings
@@ -23,6 +24,7 @@ from api.settings import Settings
 # Names in the `info` of a session: the memory of its database, and a function that returns the version it is about to publish.
 MEMORY, HEAD = "memory", "head"
 logger = logs.sparing(__name__)
+Answer = TypeVar("Answer")
 
 
 class Readiness(NamedTuple):
@@ -49,7 +51,7 @@ class Database:
         self.engine = engine_for(settings, create=create)
         self.wal = WriteAheadLog(self.engine, settings)
         self.memory = memory_of(settings)
-        # PostgreSQL has a row of those who wait for the ledger's head.
+        # On PostgreSQL, writers queue for the lock on the ledger's head.
         self._turn = WriteTurns().turn if self.engine.dialect.name == "sqlite" else nullcontext
 
     @contextmanager
@@ -105,6 +107,21 @@ class Database:
         finally:
             self.commits += 1
 
+    def once(self, read: Callable[[Connection], Answer]) -> Answer:
+        """Return what a function reads by one statement, which needs no transaction.
+
+        Raises DBAPIError if there is no connection, and SQLAlchemy's TimeoutError if none became free in time.
+        """
+        try:
+            with autocommit(self.engine) as connection:
+                return read(connection)
+        except DBAPIError as error:
+            # The server has closed the pooled connections. SQLAlchemy has dropped them, so the next one is new.
+            if not error.connection_invalidated:
+                raise
+        with autocommit(self.engine) as connection:
+            return read(connection)
+
     def _begun(self, begin: Callable[[Connection], object], *, retry: bool = True) -> Connection:
         """Return a connection in a transaction, also if the server has closed the pooled ones."""
         connection = self.engine.connect()
@@ -151,28 +168,21 @@ class Database:
 class WritingSession(Session):
     """A session that writes: after a rollback, also one to a savepoint, it remembers nothing that it has read.
 
-    Most statements go to its connection directly. So that these cost no transaction of the ORM, that of the connection is ended
-    here, and a session that used the ORM ends its own first.
+    Most statements bypass the ORM, so its transaction may never begin. `commit` and `rollback` end it if it did, and then the
+    connection's.
     """
-
-    @property
-    def connected(self) -> Connection:
-        """The connection that it is bound to."""
-        connection = self.get_bind()
-        assert isinstance(connection, Connection)
-        return connection
 
     def commit(self) -> None:
         """Commit. Raises SQLAlchemyError."""
         if self.in_transaction():
             super().commit()
-        if self.connected.in_transaction():
-            self.connected.commit()
+        if (connection := connection_of(self)).in_transaction():
+            connection.commit()
 
     def rollback(self) -> None:
         """Roll back."""
         super().rollback()
-        self.connected.rollback()
+        connection_of(self).rollback()
         _forget(self)
 
 

@@ -39,7 +39,7 @@ class SQLiteDialect(SQLiteDialect_pysqlite):
         """Begin a transaction, one that may write unless the connection's `info` says otherwise."""
         info = dbapi_connection.info
         if BEGIN in info:
-            _begin(dbapi_connection, "")
+            _begin(dbapi_connection, info.pop(BEGIN))
         else:
             begin_immediate(dbapi_connection.driver_connection, info.pop(DEADLINE, None))
 
@@ -50,7 +50,7 @@ class PipelinedConnection(psycopg.Connection[Any]):
     See www.psycopg.org/psycopg3/docs/advanced/pipeline.html.
     """
 
-    _opened: ExitStack | None = None
+    _opened: tuple[ExitStack, psycopg.Pipeline] | None = None
 
     def send(self, execute: Callable[[], object], *, awaited: bool) -> None:
         """Execute a statement. Unless it is ``awaited``, an error of it is raised by a later one or by the commit.
@@ -58,12 +58,13 @@ class PipelinedConnection(psycopg.Connection[Any]):
         Raises psycopg's Error for the first statement that failed.
         """
         if not awaited and self._opened is None:
-            self._opened = ExitStack()
-            self._sent = self._opened.enter_context(self.pipeline())
+            stack = ExitStack()
+            self._opened = stack, stack.enter_context(self.pipeline())
         try:
             execute()
             if awaited and self._opened is not None:
-                self._sent.sync()
+                _, pipeline = self._opened
+                pipeline.sync()
         except psycopg.Error:
             # The server refuses what follows in this pipeline. The errors of that would hide the first one.
             with suppress(psycopg.Error):
@@ -72,18 +73,25 @@ class PipelinedConnection(psycopg.Connection[Any]):
 
     def end_pipeline(self) -> None:
         """Wait for all statements so far, and for each one from here on. Raises psycopg's Error for the first that failed."""
-        opened, self._opened = self._opened, None
-        if opened is not None:
-            opened.close()
+        if self._opened is not None:
+            stack, _ = self._opened
+            self._opened = None
+            stack.close()
 
     def commit(self) -> None:
-        """Commit, unless a statement failed. Raises psycopg's Error."""
+        """Commit, or roll back if a statement failed. Raises psycopg's Error."""
         if self._opened is None:
             super().commit()
-        else:
+            return
+        try:
             # The server skips it after a failure, so it need not wait for the statements before it.
             self.send(partial(self.execute, "commit", prepare=False), awaited=False)
             self.end_pipeline()
+        except psycopg.Error:
+            # SQLAlchemy believes that a connection whose commit failed needs no rollback.
+            with suppress(psycopg.Error):
+                super().rollback()
+            raise
 
     def rollback(self) -> None:
         """Roll back. Raises psycopg's Error."""
@@ -104,7 +112,7 @@ class PostgreSQLDialect(PGDialect_psycopg):
 
     def do_begin(self, dbapi_connection: Any) -> None:
         """Begin a transaction, one that may write unless the connection's `info` says otherwise."""
-        _begin(dbapi_connection, "BEGIN ISOLATION LEVEL READ COMMITTED")
+        _begin(dbapi_connection, dbapi_connection.info.pop(BEGIN, "BEGIN ISOLATION LEVEL READ COMMITTED"))
 
     def do_commit(self, dbapi_connection: Any) -> None:
         """Commit a transaction. Raises StatementCompletionUnknown if a standby that must have it may not have it.
@@ -141,8 +149,8 @@ class PostgreSQLDialect(PGDialect_psycopg):
         cursor.connection.send(partial(cursor.executemany, statement, parameters), awaited=is_awaited)
 
 
-def _begin(dbapi_connection: Any, default: str) -> None:
-    if statement := dbapi_connection.info.pop(BEGIN, default):
+def _begin(dbapi_connection: Any, statement: str | None) -> None:
+    if statement:
         cursor = dbapi_connection.cursor()
         cursor.execute(statement)
         cursor.close()

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from api.db import statements
 
-# Rows of one statement. Before a statement with triggers changes a page, SQLite saves the page, so that it can take the
-# statement back. For each row by itself, that takes longer than to insert it. But a statement of more rows takes more memory.
+# Rows of one statement. Before a statement that fires triggers changes a page, SQLite copies it, to be able to undo the
+# statement. Done for each row, that takes longer than the inserts. More rows in a statement would take more memory.
 TOGETHER = 25
 
 

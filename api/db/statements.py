@@ -7,7 +7,7 @@ the values of its named parameters. SQLAlchemy executes each statement, so that 
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import lru_cache, partial
 from threading import Lock
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -87,7 +87,8 @@ def taken(
 def change(session: Session, shape: Hashable, build: Callable[[], Executable], values: Values, *, awaited: bool = True) -> None:
     """Carry out the statement of this shape, which changes rows, once or for each of several sets of values.
 
-    Raises DBAPIError. If it is not ``awaited``, PostgreSQL works meanwhile, and a later statement or the commit raises it.
+    Raises DBAPIError. If it is not ``awaited``, PostgreSQL carries it out later; its error is raised by a later statement or by
+    the commit. So there must be a transaction, and no stream of rows from it.
     """
     _execute(session, shape, build, values, awaited=awaited)
 
@@ -109,7 +110,7 @@ def replace(session: Session, table: Table, rows: Sequence[Mapping[str, Any]], *
         connection.exec_driver_sql(_upsert(connection.dialect, table), [*rows], execution_options=options)
 
 
-@cache
+@lru_cache(MOST)
 def _upsert(dialect: Dialect, table: Table) -> str:
     """Return SQL for the driver, which takes rows by the names of columns: SQLAlchemy would look at each value of each row."""
     statement = sqlite.insert(table) if dialect.name == "sqlite" else postgresql.insert(table)

@@ -113,7 +113,7 @@ def beyond_ascii_index(*columns: InstrumentedAttribute[Any]) -> Index:
 
 
 def given_index(table: str, column: str, *others: str) -> Index:
-    """Return an index of the rows that have a column, with other columns: most rows lack it, and their writes are spared."""
+    """Return a partial index of the rows with a value in a column: those without one, which are most, cost no entry."""
     is_given = text(f"{column} is not null")
     return Index(f"ix_{table}_{column}_given", column, *others, sqlite_where=is_given, postgresql_where=is_given)
 

@@ -1,4 +1,4 @@
-"""SQLite's write lock, for which the threads of a process wait in a row, and one of each process by asking often.
+"""SQLite's write lock: the threads of a process queue for it, and only the first polls SQLite.
 
 SQLite itself asks again after pauses that grow to 100 ms. With many writers, the lock would lie idle for much of the time, and
 one of them could wait for seconds.
@@ -23,7 +23,7 @@ class WriteTurns:
 
     @contextmanager
     def turn(self, deadline: float) -> Iterator[None]:
-        """Have the turn in the block, or after a deadline of the monotonic clock go on without it."""
+        """Hold the turn in the block; after the deadline (monotonic clock), go on without it: SQLite says that it is busy."""
         is_ours = self._lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
         try:
             yield
@@ -35,7 +35,7 @@ class WriteTurns:
 def begin_immediate(connection: sqlite3.Connection, deadline: float | None = None) -> None:
     """Begin a transaction that holds the write lock.
 
-    Raises OperationalError if another one has it at the deadline, too, which is by default that of the connection's statements.
+    Raises OperationalError if another one still holds it at the deadline, by default after the connection's busy timeout.
     """
     (patience,) = connection.execute("PRAGMA busy_timeout").fetchone()
     deadline = deadline or time.monotonic() + patience / 1000
@@ -51,7 +51,8 @@ def _has_begun(connection: sqlite3.Connection, deadline: float) -> bool:
     try:
         connection.execute("BEGIN IMMEDIATE")
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+        # The last byte of an extended code, such as that of a WAL that another process recovers, is the code without details.
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
             raise
         return False
     return True

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from api.schema.canonical import Content
 
-# The fastest compression, with a window of 4 KB: it holds one record, and costs less to set up than a greater one.
+# The fastest compression, with a window of 4 KB: it holds one record, and costs less to set up than a larger one.
 LEVEL, WINDOW = 1, 12
 
 

@@ -279,7 +279,7 @@ def _append(session: Session, resource: Resource, causes: Mapping[str, Cause], c
 
 
 def _differs(members: Mapping[str, bytes] | None, old: Revision | None) -> bool:
-    """Tell whether a record's canonical members are other ones than those of its last revision; None if there is no record."""
+    """Tell whether a record differs from its last revision; its canonical members are None if it was deleted."""
     if old is None:
         return members is not None
     return (members and sha256(members)) != old.hash

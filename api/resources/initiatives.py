@@ -4,7 +4,7 @@ from marshmallow import fields, validate
 from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from api.db.types import Base, beyond_ascii_index, choice, folded_index, given_index
+from api.db.types import Base, beyond_ascii_index, choice, folded_index
 from api.resources.bases import Cited, SubjectDocument
 from api.resources.citations import about
 from api.resources.lists import Alias, Gap, aliases, incomplete, left_open, named_also
@@ -64,7 +64,7 @@ class Initiative(Cited):
         Index(None, "city_id", "title", "id"),
         Index(None, "city_id", "started_period", "id"),
         Index(None, "status", "title", "id"),
-        given_index("initiatives", "evolving", "title", "id"),
+        Index(None, "evolving", "title", "id"),
         Index(None, "parent_id", "title", "id"),
         Index(None, "started", "id"),
         Index(None, "started_period", "id"),

@@ -79,11 +79,10 @@ class InitiativeMetric(Base):
             "when 'record' then direction is not null and direction in ('highest', 'lowest') else direction is null end",
             name="kind_direction",
         ),
-        *(Index(None, column, "initiative_id") for column in ("name", "kind", "value", "unit")),
+        *(Index(None, column, "initiative_id") for column in ("name", "kind", "value", "unit", "qualifier")),
         *(
             given_index("initiative_metrics", column, "initiative_id")
             for column in (
-                "qualifier",
                 "direction",
                 "period",
                 "period_period",

@@ -11,7 +11,7 @@ import rfc8785
 PUBLICATION = ("version", "updated_at")
 
 JSON = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-# Integers from here on are not those of JSON everywhere.
+# Not every reader of JSON holds integers from here on.
 LARGE = 2**53
 
 # A document as Python values, with or without these.

@@ -1,8 +1,8 @@
 """Loads and dumps valid objects as their marshmallow schema does, in a third of the time.
 
 marshmallow collects every fault of an object, so it makes functions, lists and copies for each value. Here the first fault
-ends the work, and the caller asks the schema about it. What few values have in common is worked out once: a file of records
-has the same status, unit or organization in many of them.
+ends the work, and the caller asks the schema about it. Values that repeat are converted once: many records of a file have the
+same status, unit or organization.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -30,7 +30,7 @@ class Quick:
         self.fields = [(name, field.attribute or name, *_steps(field, check)) for name, field in schema.fields.items()]
 
     def load(self, content: Any) -> dict[str, Any]:
-        """Return what `Schema.load` does. Raises ValidationError or TypeError if it may refuse the content."""
+        """Return what `Schema.load` does. Raises ValidationError or TypeError if the schema may refuse it."""
         if not (isinstance(content, dict) and content.keys() <= self.names):
             raise ValidationError("It is no object, or has other members.")
         return {key: load(content.get(name, missing)) for name, key, load, _ in self.fields}

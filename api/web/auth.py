@@ -7,6 +7,7 @@ import datetime as dt
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from flask import Flask, Response, after_this_request, current_app, g, request
@@ -17,7 +18,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api import logs
 from api.db.database import Database
-from api.db.engines import autocommit
 from api.errors import ProblemError, error_item
 from api.settings import Settings
 from api.web import keys
@@ -81,8 +81,7 @@ def _key_in_header(now: dt.datetime) -> ApiKey:
 def key_of(secret: str, now: dt.datetime) -> ApiKey:
     """Return the active key with a secret. Raises a 401, and a 429 after too many secrets that no key has."""
     # A key that was revoked ends at once, though a standby learns of it later.
-    with autocommit(writable().engine) as connection:
-        key = keys.find(connection, secret.strip())
+    key = writable().once(partial(keys.find, secret=secret.strip()))
     state = key.state(now) if key else "unknown"
     if key is None or state != "active":
         _count("refusals", client_of(request.remote_addr or ""))

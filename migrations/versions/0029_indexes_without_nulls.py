@@ -1,4 +1,4 @@
-"""Indexes of members that most records lack leave out the nulls: every write had an entry in each of them."""
+"""Indexes of members that few figures have leave out the others: each write added an entry to each of them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,31 +10,21 @@ depends_on = None
 # Code that does not know the indexes reads and writes the same rows.
 oldest = "0023"
 
-# The columns of the former indexes by table, each followed by the others of its index.
-COLUMNS = {
-    "initiatives": (["evolving"], ["title", "id"]),
-    "initiative_metrics": (
-        ["qualifier", "direction", "period", "period_period", "period_month", "as_of", "as_of_period", "as_of_month"],
-        ["initiative_id"],
-    ),
-}
+TABLE, OWNER = "initiative_metrics", "initiative_id"
+COLUMNS = ("direction", "period", "period_period", "period_month", "as_of", "as_of_period", "as_of_month")
 
 
 def upgrade() -> None:
     """Add the new indexes, then drop the old ones: that keeps readers out only at the end."""
-    for table, (columns, others) in COLUMNS.items():
-        for column in columns:
-            given = sa.text(f"{column} is not null")
-            name = f"ix_{table}_{column}_given"
-            op.create_index(name, table, [column, *others], sqlite_where=given, postgresql_where=given)
-    for table, (columns, others) in COLUMNS.items():
-        for column in columns:
-            op.drop_index(f"ix_{table}_{'_'.join([column, *others])}", table)
+    for column in COLUMNS:
+        given = sa.text(f"{column} is not null")
+        op.create_index(f"ix_{TABLE}_{column}_given", TABLE, [column, OWNER], sqlite_where=given, postgresql_where=given)
+    for column in COLUMNS:
+        op.drop_index(f"ix_{TABLE}_{column}_{OWNER}", TABLE)
 
 
 def downgrade() -> None:
     """Add the old indexes, and drop the new ones."""
-    for table, (columns, others) in COLUMNS.items():
-        for column in columns:
-            op.create_index(f"ix_{table}_{'_'.join([column, *others])}", table, [column, *others])
-            op.drop_index(f"ix_{table}_{column}_given", table)
+    for column in COLUMNS:
+        op.create_index(f"ix_{TABLE}_{column}_{OWNER}", TABLE, [column, OWNER])
+        op.drop_index(f"ix_{TABLE}_{column}_given", TABLE)

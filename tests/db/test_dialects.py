@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from api.db import statements
 from api.db.database import Database, begin_savepoint
+from api.db.dialects import UNAWAITED
 
 PROBE = table("probe", column("id"))
 
@@ -53,6 +54,24 @@ def test_a_failure_prevents_the_commit(probed: Database, caplog: pytest.LogCaptu
         write(probed, 2, 1, 3)
     assert write(probed, 4) == [1, 4]
     assert not caplog.records
+
+
+def test_a_connection_is_clean_after_a_failed_commit(probed: Database) -> None:
+    """The pool hands out the connection whose commit failed, in no transaction."""
+    connections = []
+
+    def insert(*ids: int) -> None:
+        with probed.engine.connect() as connection:
+            connections.append(connection.connection.driver_connection)
+            connection.begin()
+            connection.execute(PROBE.insert(), [{"id": id} for id in ids], execution_options={UNAWAITED: True})
+            connection.commit()
+
+    with pytest.raises(IntegrityError):
+        insert(2, 1)
+    insert(3)
+    assert connections[0] is connections[1]
+    assert write(probed, 4) == [1, 3, 4]
 
 
 def test_a_failure_ends_with_its_savepoint(probed: Database) -> None:

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import chain, groupby, islice, pairwise
 from typing import Any
 
-from pyroaring import BitMap
+from pyroaring import BitMap, FrozenBitMap
 from sqlalchemy import Delete, LargeBinary, Select, bindparam, delete, func, insert, literal, select
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
@@ -32,7 +32,7 @@ BLOCK = 1 << 16
 KEYS = 1_000
 # Records whose sets `faults` holds in memory at once.
 WINDOW = 1 << 15
-NONE = BitMap()
+NONE = FrozenBitMap()
 # Above every version.
 END = 2**63 - 1
 PLACE = ("kind", "dimension", "value", "first")
