@@ -107,7 +107,7 @@ class Database:
         finally:
             self.commits += 1
 
-    def once(self, read: Callable[[Connection], Answer]) -> Answer:
+    def query(self, read: Callable[[Connection], Answer]) -> Answer:
         """Return what a function reads by one statement, which needs no transaction.
 
         Raises DBAPIError if there is no connection, and SQLAlchemy's TimeoutError if none became free in time.

@@ -159,7 +159,7 @@ def _postgresql(settings: Settings) -> Engine:
         "statement_timeout": settings.statement_timeout * 1000,
         "lock_timeout": settings.lock_timeout * 1000,
         "idle_in_transaction_session_timeout": IDLE_LIMIT * 1000,
-        # While a pipeline is open, a transaction does not count as idle: these end that of a machine which is gone.
+        # With a pipeline open, a transaction does not count as idle: keepalives end that of a machine that is gone.
         **dict.fromkeys(("tcp_keepalives_idle", "tcp_keepalives_interval"), IDLE_LIMIT // 4),
         "tcp_keepalives_count": 3,
         # Queries read few of many rows, from memory or an SSD: an index is nearly always faster than a scan.

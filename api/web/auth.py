@@ -81,7 +81,7 @@ def _key_in_header(now: dt.datetime) -> ApiKey:
 def key_of(secret: str, now: dt.datetime) -> ApiKey:
     """Return the active key with a secret. Raises a 401, and a 429 after too many secrets that no key has."""
     # A key that was revoked ends at once, though a standby learns of it later.
-    key = writable().once(partial(keys.find, secret=secret.strip()))
+    key = writable().query(partial(keys.find, secret=secret.strip()))
     state = key.state(now) if key else "unknown"
     if key is None or state != "active":
         _count("refusals", client_of(request.remote_addr or ""))

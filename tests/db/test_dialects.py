@@ -17,7 +17,7 @@ PROBE = table("probe", column("id"))
 
 @pytest.fixture
 def probed(database: Database) -> Database:
-    """Return a database with a table of ids, of which it has the first."""
+    """Return a database with a table of ids that holds the id 1."""
     with database.writing() as session:
         session.execute(text("create table probe (id integer primary key)"))
         send(session, 1)

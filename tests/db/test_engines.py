@@ -109,7 +109,7 @@ def test_a_cut_connection_is_replaced(database: Database, monkeypatch: pytest.Mo
         with opened_session() as session:
             assert session.scalar(pid) not in gone
     gone = cut()
-    assert database.once(lambda connection: connection.scalar(pid)) not in gone
+    assert database.query(lambda connection: connection.scalar(pid)) not in gone
     cut()
     # The control: without the retry, a connection whose end was not noticed fails.
     with nullcontext() if seen else pytest.raises(DBAPIError), database.engine.connect() as connection:

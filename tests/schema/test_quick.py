@@ -1,9 +1,10 @@
 """Loading and dumping without marshmallow's collection of faults."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from marshmallow import ValidationError
+from marshmallow import Schema, ValidationError, fields, missing, validates_schema
 from sqlalchemy import select
 
 from api.db.database import Database
@@ -78,6 +79,48 @@ def test_what_a_schema_refuses_is_refused(resource: Resource) -> None:
         assert repr(outcome(quick.load, content)) == repr(outcome(schema.load, content)), content
     no_objects: list[Any] = [[], None, "x", 1]
     assert [outcome(quick.load, content) for content in no_objects] == [None] * 4
+
+
+@nouns
+def test_schemas_have_nothing_that_is_left_out(resource: Resource) -> None:
+    """No schema has hooks, other names in JSON, members of one direction, or members that may stay missing; the control has."""
+    for schema in below(input_of(resource.schema)()):
+        assert peculiar(schema) == set()
+    assert peculiar(Peculiar()) == {"checks", "called", "hidden", "left_out"}
+
+
+class Peculiar(Schema):
+    """A schema with all that `Quick` does not do."""
+
+    called = fields.String(data_key="name", required=True)
+    hidden = fields.String(load_only=True, required=True)
+    left_out = fields.String()
+
+    @validates_schema
+    def checks(self, _data: Any, **_: Any) -> None:
+        """Check nothing."""
+
+
+def below(schema: Schema) -> Iterator[Schema]:
+    """Yield a schema and those of its members."""
+    yield schema
+    for field in schema.fields.values():
+        inner = field.inner if isinstance(field, fields.List) else field
+        if isinstance(inner, fields.Nested):
+            yield from below(inner.schema)
+
+
+def peculiar(schema: Schema) -> set[str]:
+    """Return the names of the hooks of a schema, and of the fields that `Quick` would treat in another way."""
+    hooks = {name for name in dir(type(schema)) if hasattr(getattr(type(schema), name), "__marshmallow_hook__")}
+    return hooks | {
+        name
+        for name, field in schema.fields.items()
+        if field.data_key not in {None, name}
+        or field.load_only
+        or field.dump_only
+        or not (field.required or field.load_default is not missing)
+    }
 
 
 def test_texts_are_checked_everywhere() -> None:
