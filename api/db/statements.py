@@ -7,7 +7,6 @@ the values of its named parameters. SQLAlchemy executes each statement, so that 
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
 from threading import Lock
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -24,20 +23,16 @@ from sqlalchemy import (
     LargeBinary,
     Select,
     String,
-    Table,
-    TableClause,
     and_,
     any_,
     bindparam,
     column,
     func,
-    insert,
     literal_column,
     select,
     true,
 )
 from sqlalchemy import cast as cast_to
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine
 
@@ -91,32 +86,6 @@ def change(session: Session, shape: Hashable, build: Callable[[], Executable], v
     the commit. So there must be a transaction, and no stream of rows from it.
     """
     _execute(session, shape, build, values, awaited=awaited)
-
-
-def add(session: Session, table: TableClause, rows: Sequence[Mapping[str, Any]], *, awaited: bool = True) -> None:
-    """Insert rows, which have values for the same columns. Raises DBAPIError as `change` does."""
-    if rows:
-        change(session, ("insert", table.name, *rows[0]), partial(insert, table), rows, awaited=awaited)
-
-
-def replace(session: Session, table: Table, rows: Sequence[Mapping[str, Any]], *, awaited: bool = True) -> None:
-    """Insert rows, or update those that have their primary keys; they have values for all columns, as the driver takes them.
-
-    Raises DBAPIError as `change` does.
-    """
-    if rows:
-        connection = connection_of(session)
-        options = {} if awaited else {UNAWAITED: True}
-        connection.exec_driver_sql(_upsert(connection.dialect, table), [*rows], execution_options=options)
-
-
-@lru_cache(MOST)
-def _upsert(dialect: Dialect, table: Table) -> str:
-    """Return SQL for the driver, which takes rows by the names of columns: SQLAlchemy would look at each value of each row."""
-    statement = sqlite.insert(table) if dialect.name == "sqlite" else postgresql.insert(table)
-    updated = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
-    statement = statement.on_conflict_do_update(index_elements=[*table.primary_key], set_=updated)
-    return str(statement.compile(dialect=sqlite.dialect(paramstyle="named") if dialect.name == "sqlite" else dialect))
 
 
 def _execute(

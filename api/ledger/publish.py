@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import String, Update, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from api.db import statements
+from api.db import inserts, statements
 from api.db.database import Database
 from api.db.memory import Published
 from api.db.statements import Among
@@ -304,7 +304,7 @@ def _write(session: Session, rows: Sequence[Mapping[str, Any]], superseded: Mapp
     if superseded:
         parameters = [{"old": old.version, "new": version} for version, old in superseded.items()]
         statements.change(session, "supersede", _supersession, parameters, awaited=False)
-    statements.add(session, table_of(Revision), rows, awaited=False)
+    inserts.add(session, table_of(Revision), rows, awaited=False)
 
 
 def _supersession() -> Update:

@@ -8,7 +8,7 @@ from sqlalchemy import column, select, table, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
-from api.db import statements
+from api.db import inserts, statements
 from api.db.database import Database, begin_savepoint
 from api.db.dialects import UNAWAITED
 
@@ -26,7 +26,7 @@ def probed(database: Database) -> Database:
 
 def send(session: Session, *ids: int) -> None:
     """Insert ids without waiting for the database."""
-    statements.add(session, PROBE, [{"id": id} for id in ids], awaited=False)
+    inserts.add(session, PROBE, [{"id": id} for id in ids], awaited=False)
 
 
 def stored(session: Session) -> list[int]:

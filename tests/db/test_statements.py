@@ -13,7 +13,6 @@ from api.db.database import Database
 from api.db.statements import Listed
 from api.db.types import table_of
 from api.ledger.index import words
-from api.ledger.index.bitmaps import Bitmap
 from api.query import lists
 from api.query.language import Query
 from api.resources import BY_NAME
@@ -123,16 +122,3 @@ def test_listed_rows_are_looked_up_by_one_statement(database: Database, count: i
         found = statements.of_listed(session, "listed", [table.c.id.type, table.c.name.type], listed, build)
     assert found == ([("boston-ma", "Boston")] if count else [])
     assert len(executed) == min(count, 1)
-
-
-def test_rows_are_replaced_by_their_primary_keys(database: Database) -> None:
-    """Rows that exist are updated, and others inserted."""
-    table = table_of(Bitmap)
-    rows = [{"kind": "zz", "dimension": "d", "value": f"{n}", "first": 0, "records": 1, "versions": b"x"} for n in range(3)]
-    with database.writing() as session:
-        statements.add(session, table, rows[:1])
-        statements.replace(session, table, [{**row, "versions": b"y"} for row in rows])
-        statements.replace(session, table, [])
-    with database.reading() as session:
-        stored = session.execute(select(Bitmap.value, Bitmap.versions).where(Bitmap.kind == "zz").order_by(Bitmap.value))
-        assert [(value, bytes(versions)) for value, versions in stored] == [("0", b"y"), ("1", b"y"), ("2", b"y")]

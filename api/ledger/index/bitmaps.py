@@ -16,7 +16,7 @@ from pyroaring import BitMap, FrozenBitMap
 from sqlalchemy import Delete, LargeBinary, Select, bindparam, delete, func, insert, literal, select
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
-from api.db import statements
+from api.db import inserts, statements
 from api.db.statements import Listed
 from api.db.types import Base, Version, table_of
 from api.ledger.index import words
@@ -84,7 +84,7 @@ def replace(session: Session, resource: Resource, old: Mapping[int, Content], ne
         rows |= {(row["dimension"], row["value"], row["first"]): row for row in _rows(resource, place, piece)}
     if gone := [dict(zip(OLD, (resource.name, *place), strict=True)) for place in places & stored.keys() - rows.keys()]:
         statements.change(session, "delete pieces", _deletion, gone, awaited=False)
-    statements.replace(session, table_of(Bitmap), [*rows.values()], awaited=False)
+    inserts.replace(session, table_of(Bitmap), [*rows.values()], awaited=False)
 
 
 def rebuild(session: Session, resource: Resource, contents: Iterable[tuple[int, Content]]) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from sqlalchemy import ColumnElement, Delete, String, bindparam, delete, false, select
 from sqlalchemy.orm import Session
 
-from api.db import statements
+from api.db import inserts, statements
 from api.ledger.index.engine import FullTextEngine, Nouns, TermQuery
 from api.ledger.index.entries import IndexEntry
 from api.ledger.index.postgresql_tsvector import PostgresqlTsvector
@@ -121,7 +121,7 @@ def replace(session: Session, resource: Resource, old: Sequence[int], new: Mappi
         versions = [{"old": version} for version in old]
         statements.change(session, "delete entries", partial(_deletion, engine), versions, awaited=False)
     rows = [{engine.key: version, **engine.row(IndexEntry.of(resource, content))} for version, content in new.items()]
-    statements.add(session, engine.table, rows, awaited=False)
+    inserts.add(session, engine.table, rows, awaited=False)
 
 
 def _deletion(engine: FullTextEngine) -> Delete:
