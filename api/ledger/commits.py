@@ -9,7 +9,7 @@ from api.ledger import merkle
 from api.ledger.models import Op
 from api.ledger.rendering import document_of
 from api.ledger.tree import Entry
-from api.schema.canonical import sha256
+from api.schema.canonical import Content, sha256
 from api.schema.fields import instant
 
 
@@ -58,25 +58,25 @@ class Commit:
             return []
         return [row["version"] for row in self.added.values() if row["kind"] == kind]
 
-    def revision(self, kind: str, id: str, members: Mapping[str, bytes] | None, cause: Cause = UNKNOWN) -> dict[str, Any]:
-        """Return the row of the next revision: a record's canonical members, or None for a deletion.
+    def revision(self, kind: str, id: str, content: Content | None, cause: Cause = UNKNOWN) -> dict[str, Any]:
+        """Return the row of the next revision: a record's content, or None for a deletion.
 
         A cause of the record's own goes before the commit's.
         """
         self.version += 1
-        document = document_of(members, self.version, self.changed_at) if members else None
+        document = document_of(content, self.version, self.changed_at) if content else None
         row: dict[str, Any] = {
             "version": self.version,
             "commit_version": self.before + 1,
             "kind": kind,
             "id": id,
-            "op": Op.UPSERT if members else Op.DELETE,
+            "op": Op.UPSERT if content else Op.DELETE,
             **(cause if cause.reason else Cause(self.reason, self.author))._asdict(),
             "import_id": self.import_id if self.version == self.before + 1 else None,
-            "merged_into": None if members else self.merged.get((kind, id)),
+            "merged_into": None if content else self.merged.get((kind, id)),
             "changed_at": self.changed_at,
             "document": document and document.decode(),
-            "hash": members and sha256(members),
+            "hash": content and sha256(content),
             "bucket": (key := merkle.key(kind, id))[0],
             "leaf": document and merkle.leaf(kind, id, document),
         }

@@ -1,8 +1,9 @@
 """Contents of many records in little memory."""
 
-import json
 import zlib
 from collections.abc import Iterable
+
+import orjson
 
 from api.schema.canonical import Content
 
@@ -23,7 +24,7 @@ class Packed:
 
     def add(self, id: str, content: Content) -> None:
         """Add a record, or replace it."""
-        text = json.dumps(content).encode()
+        text = orjson.dumps(content)
         self.dictionary = self.dictionary or text
         packer = zlib.compressobj(LEVEL, wbits=WINDOW, zdict=self.dictionary)
         self.by_id[id] = packer.compress(text) + packer.flush()
@@ -35,4 +36,4 @@ class Packed:
     def of(self, ids: Iterable[str]) -> dict[str, Content]:
         """Return the contents of those records that are there, by id."""
         packed = {id: self.by_id[id] for id in ids if id in self.by_id}
-        return {id: json.loads(zlib.decompressobj(zdict=self.dictionary).decompress(data)) for id, data in packed.items()}
+        return {id: orjson.loads(zlib.decompressobj(zdict=self.dictionary).decompress(data)) for id, data in packed.items()}

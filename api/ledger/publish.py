@@ -29,7 +29,7 @@ from api.ledger.index.versions import UnreadableError
 from api.ledger.models import BATCH, Dirty, Head, Op, Revision
 from api.ledger.rendering import MOST, Written, rendered
 from api.resources import BY_NAME, RESOURCES
-from api.schema.canonical import Content, canonical_members, sha256
+from api.schema.canonical import Content, sha256
 from api.schema.resource import Resource
 
 # Notes about changed records that are read at once.
@@ -138,7 +138,7 @@ def publish_erasure(session: Session, kind: str, id: str) -> None:
     content = json.loads(old.document) if old.document else None
     rows = [{**commit.revision(kind, id, None), "erases": True, "superseded": None}]
     if content:
-        again = commit.revision(kind, id, canonical_members(content))
+        again = commit.revision(kind, id, content)
         rows[0]["superseded"] = again["version"]
         rows.append({**again, "erases": False, "superseded": None})
     _write(session, rows, {rows[0]["version"]: old})
@@ -263,9 +263,9 @@ def _append(session: Session, resource: Resource, causes: Mapping[str, Cause], c
     rows: list[dict[str, Any]] = []
     superseded: dict[int, Revision] = {}
     for id in (id for id in ids if id not in refused):
-        old, members = last.get(id), canonical_members(contents[id]) if id in contents else None
-        if _differs(members, old):
-            rows.append(commit.revision(resource.name, id, members, causes[id]))
+        old, content = last.get(id), contents.get(id)
+        if _differs(content, old):
+            rows.append(commit.revision(resource.name, id, content, causes[id]))
             if old:
                 superseded[commit.version] = old
     _write(session, rows, superseded)
@@ -278,11 +278,11 @@ def _append(session: Session, resource: Resource, causes: Mapping[str, Cause], c
     return bool(now.stale) and periods.fill(session, resource, now.stale) > 0
 
 
-def _differs(members: Mapping[str, bytes] | None, old: Revision | None) -> bool:
-    """Tell whether a record differs from its last revision; its canonical members are None if it was deleted."""
+def _differs(content: Content | None, old: Revision | None) -> bool:
+    """Tell whether a record differs from its last revision; its content is None if it was deleted."""
     if old is None:
-        return members is not None
-    return (members and sha256(members)) != old.hash
+        return content is not None
+    return (content and sha256(content)) != old.hash
 
 
 def _append_again(session: Session, resource: Resource, commit: Commit, revisions: Sequence[Revision]) -> None:
@@ -292,7 +292,7 @@ def _append_again(session: Session, resource: Resource, commit: Commit, revision
     rows: list[dict[str, Any]] = []
     for old in revisions:
         content = json.loads(old.document or "")
-        rows.append(commit.revision(resource.name, old.id, canonical_members(content)))
+        rows.append(commit.revision(resource.name, old.id, content))
         superseded[commit.version], added[commit.version] = old, content
     commit.replaced.add(resource.name)
     _write(session, rows, superseded)

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapper, Session, class_mapper
 from api.ledger import periods, records
 from api.ledger.models import Revision
 from api.ledger.packing import Packed
-from api.schema.canonical import PUBLICATION, Content, canonical_members, joined
+from api.schema.canonical import PUBLICATION, Content, canonical
 from api.schema.fields import instant
 from api.schema.resource import Resource
 
@@ -154,6 +154,6 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0]
 
 
-def document_of(members: Mapping[str, bytes], version: int, changed_at: dt.datetime) -> bytes:
-    """Return the canonical document of a content's canonical members, with the two that the ledger adds."""
-    return joined({**members, **canonical_members({"version": version, "updated_at": instant(changed_at)})})
+def document_of(content: Content, version: int, changed_at: dt.datetime) -> bytes:
+    """Return the canonical document of a content, with the two members that the ledger adds."""
+    return canonical({**content, "version": version, "updated_at": instant(changed_at)})

@@ -13,7 +13,7 @@ from api.ledger.models import BATCH, CURRENT, EPOCH, Dirty, Head, Revision
 from api.ledger.rebuild import batches, contents, orphans
 from api.ledger.rendering import document_of, rendered
 from api.resources import RESOURCES
-from api.schema.canonical import Content, canonical, canonical_members, content_sha256, sha256
+from api.schema.canonical import Content, canonical, sha256
 from api.schema.resource import Resource
 
 REINDEX = "run `flask --app wsgi ledger reindex`"
@@ -82,7 +82,7 @@ def _verify_chain(session: Session) -> Iterator[str]:
         # `_verify_documents` compares the current documents with the tables.
         elif row.document is not None and row.superseded is not None:
             content = json.loads(row.document)
-            if (content["version"], content_sha256(content), canonical(content).decode()) != (
+            if (content["version"], sha256(content), canonical(content).decode()) != (
                 row.version,
                 row.hash,
                 row.document,
@@ -125,10 +125,9 @@ def _fault(revision: Revision, content: Content | None) -> str | None:
     """Return how a current revision differs from the content that the tables have for its record; None if they agree."""
     if content is None:
         return "published, but not in the table"
-    members = canonical_members(content)
-    if revision.hash != sha256(members):
+    if revision.hash != sha256(content):
         return f"the document of version {revision.version} is not what the table says"
-    document = document_of(members, revision.version, revision.changed_at)
+    document = document_of(content, revision.version, revision.changed_at)
     if revision.document != document.decode():
         return f"the stored bytes of version {revision.version} are not its document's"
     return None

@@ -19,7 +19,7 @@ from api.resources.bases import FactBasis
 from api.resources.cities import City
 from api.resources.initiatives import InitiativeSchema, initiatives
 from api.resources.metrics import InitiativeMetric
-from api.schema.canonical import content_sha256
+from api.schema.canonical import sha256
 from tests.support.databases import SQLITE_FIRST, counted, head, publishing
 from tests.support.published import LAKE, VISION, Changes, published
 from tests.support.tables import fill_if_empty
@@ -37,7 +37,7 @@ def test_seeds_are_published(database: Database) -> None:
         assert session.scalar(select(func.count()).select_from(text("records"))) == len(versions)
         assert session.execute(select(Head.epoch, Head.version)).one() == (0, len(versions))
         for document, digest, kind in session.execute(select(Revision.document, Revision.hash, Revision.kind)):
-            assert content_sha256(json.loads(document or "")) == digest
+            assert sha256(json.loads(document or "")) == digest
             assert kind in NOUNS
 
 

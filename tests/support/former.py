@@ -13,7 +13,7 @@ from api.ledger.commits import linked
 from api.ledger.models import Head, Op, Revision
 from api.ledger.rendering import document_of
 from api.resources import RESOURCES
-from api.schema.canonical import canonical_members, sha256
+from api.schema.canonical import sha256
 from api.settings import ROOT, Settings
 from tests.support.databases import Store, opened, template
 
@@ -49,8 +49,7 @@ def publish(database: Database) -> None:
         chain, rows = session.scalars(select(Head.chain)).one(), []
         now = dt.datetime.now(dt.UTC).replace(microsecond=0)
         for version, (noun, content) in enumerate(documents(), 1):
-            members = canonical_members(content)
-            document = document_of(members, version, now)
+            document = document_of(content, version, now)
             row: dict[str, Any] = {
                 "version": version,
                 "commit_version": 1,
@@ -60,7 +59,7 @@ def publish(database: Database) -> None:
                 "reason": "migration",
                 "changed_at": now,
                 "document": document.decode(),
-                "hash": sha256(members),
+                "hash": sha256(content),
                 "bucket": merkle.key(noun, content["id"])[0],
                 "leaf": merkle.leaf(noun, content["id"], document),
             }

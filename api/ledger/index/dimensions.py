@@ -1,12 +1,12 @@
 """The dimensions of the bitmap index: which members of a noun's documents have a set of versions for each of their values."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+import orjson
 from marshmallow import fields
 from sqlalchemy.orm import class_mapper
 
@@ -19,12 +19,11 @@ from api.schema.resource import Column, Resource
 # The dimension of the words that full text finds.
 WORDS = "q"
 NULL = "null"
-_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 def encode(value: Any) -> str:
     """Return a value as the index stores it: JSON without escapes of other alphabets, because keys have a limited length."""
-    return NULL if value is None else _ENCODER.encode(value)
+    return orjson.dumps(value).decode()
 
 
 @dataclass(frozen=True, eq=False)
