@@ -30,7 +30,7 @@ PIECE = 10_000
 BLOCK = 1 << 16
 # Sets that one statement reads, and rows that are fetched at once.
 KEYS = 1_000
-# Records whose sets `faults` holds in memory at once.
+# Records whose versions are in memory one by one.
 WINDOW = 1 << 15
 NONE = FrozenBitMap()
 # Above every version.
@@ -90,7 +90,11 @@ def replace(session: Session, resource: Resource, old: Mapping[int, Content], ne
 def rebuild(session: Session, resource: Resource, contents: Iterable[tuple[int, Content]]) -> None:
     """Replace the whole index of a noun, given the versions and documents of all its current revisions."""
     session.execute(delete(Bitmap).where(Bitmap.kind == resource.name))
-    for key, versions in sets(resource, contents).items():
+    rest, whole = iter(contents), dict[ValueKey, Versions]()
+    for first in rest:
+        for key, versions in sets(resource, chain([first], islice(rest, WINDOW - 1))).items():
+            whole[key] = whole[key] | versions if key in whole else versions
+    for key, versions in whole.items():
         rows = [row for high, part in versions.parts.items() for row in _rows(resource, (*key, high * WIDTH), part)]
         session.connection().execute(insert(Bitmap), rows)
 
@@ -98,7 +102,7 @@ def rebuild(session: Session, resource: Resource, contents: Iterable[tuple[int, 
 def faults(session: Session, resource: Resource, contents: Iterable[tuple[int, Content]]) -> Iterator[ValueKey]:
     """Yield each dimension and value of a noun whose set differs from the current revisions, or whose pieces are misplaced.
 
-    ``contents`` come in the order of their versions. The sets of `WINDOW` records are in memory at a time.
+    ``contents`` come in the order of their versions. `WINDOW` records are compared at a time.
     """
     rows, start, due, wrong = iter(contents), 0, dict[ValueKey, Versions](), set[ValueKey]()
     for version, content in rows:
@@ -142,12 +146,13 @@ def _are_misplaced(pieces: Sequence[tuple[int, BitMap]]) -> bool:
 
 def sets(resource: Resource, contents: Iterable[tuple[int, Content]]) -> dict[ValueKey, Versions]:
     """Return the versions that have each value, by dimension and value."""
-    result: dict[ValueKey, Versions] = defaultdict(Versions)
+    result: dict[ValueKey, list[int]] = defaultdict(list)
+    every = dimensions(resource).values()
     for version, content in contents:
-        for dimension in dimensions(resource).values():
+        for dimension in every:
             for value in dimension.values(content):
-                result[dimension.name, value].add(version)
-    return result
+                result[dimension.name, value].append(version)
+    return {key: Versions(versions) for key, versions in result.items()}
 
 
 def _by_place(sets: Mapping[ValueKey, Versions], firsts: Mapping[ValueKey, list[int]]) -> dict[Place, BitMap]:

@@ -138,7 +138,7 @@ def stem(word: str) -> str:
 
 def plain(word: str) -> str:
     """Return a word as people type it: not stemmed, without apostrophes."""
-    return word.translate(APOSTROPHE)
+    return word.replace("'", "")
 
 
 def _split(chunk: str) -> tuple[Phrase, ...]:
@@ -164,7 +164,11 @@ def _forms(text: str, spell: Callable[[str], str]) -> Forms:
     Where one of these has the first pair of a compound, the other has the second, and the next compound has them the other way
     round. So the form of a phrase with `wifi` and `24 hour` is in a text with `Wi-Fi` and `24-hour`.
     """
-    splits = [(_split_short if len(chunk) <= LETTERS else _split)(chunk) for chunk in _chunks(fold(text))]
+    chunks = _chunks(fold(text))
+    if "".join(chunks).isalnum():
+        # No chunk is a compound.
+        return (tuple([spell(chunk[:LETTERS]) for chunk in chunks]),)
+    splits = [(_split_short if len(chunk) <= LETTERS else _split)(chunk) for chunk in chunks]
     apart = [word for parts, *_ in splits for word in parts]
     if len(apart) == len(splits):
         return (tuple(map(spell, apart)),)
