@@ -72,8 +72,10 @@ class Database:
                     _commit_read(connection)
 
     @contextmanager
-    def writing(self) -> Iterator[Session]:
+    def writing(self, *, bounded: bool = False) -> Iterator[Session]:
         """Open a session that commits at the end of the block, or rolls back if the block raises.
+
+        It is ``bounded`` if no statement changes more than some thousand rows that existed before it.
 
         Raises DBAPIError if there is no connection, if another writer holds the lock for too long, or if the commit fails, and
         SQLAlchemy's TimeoutError if no connection became free in time.
@@ -82,7 +84,7 @@ class Database:
         try:
             with (
                 self._turn(deadline),
-                self._begun(partial(begin_write, deadline=deadline)) as connection,
+                self._begun(partial(begin_write, deadline=deadline, bounded=bounded)) as connection,
                 WritingSession(
                     connection,
                     join_transaction_mode="control_fully",

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from api.db.deadlines import TimedConnection
-from api.db.dialects import BEGIN, DEADLINE, DRIVER
+from api.db.dialects import BEGIN, DEADLINE, DRIVER, IN_MEMORY, UNDO
 from api.settings import Settings
 
 # FULL, because NORMAL loses acknowledged commits at a power failure (www.sqlite.org/pragma.html#pragma_synchronous).
@@ -30,6 +30,8 @@ PRAGMAS = (
     # In bytes: a stream that lasts long makes the WAL grow, and after a checkpoint its file would keep that size.
     "journal_size_limit = 64000000",
 )
+# The same in KiB, for a transaction that writes thousands of records.
+LARGE_CACHE = 32_000
 BEGIN_READ = {"sqlite": "BEGIN", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"}
 # For a transaction that writes to temporary tables only.
 BEGIN_PRIVATE = {"sqlite": "BEGIN", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ"}
@@ -57,10 +59,21 @@ def begin_private(connection: Connection) -> None:
     connection.begin()
 
 
-def begin_write(connection: Connection, deadline: float) -> None:
-    """Begin a transaction that writes; on SQLite, it waits until the deadline for the write lock. Raises DBAPIError."""
+def begin_write(connection: Connection, deadline: float, *, bounded: bool) -> None:
+    """Begin a transaction that writes; on SQLite, it waits until the deadline for the write lock. Raises DBAPIError.
+
+    Unless it is ``bounded``, SQLite keeps in files what it needs to undo one statement: a copy of each page that it changes.
+    """
     connection.info[DEADLINE] = deadline
+    if bounded:
+        connection.info[UNDO] = IN_MEMORY
     connection.begin()
+
+
+def enlarge_page_cache(connection: Connection) -> None:
+    """Have SQLite hold what a large transaction changes: it would write a page often that has no place in its cache."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(f"PRAGMA cache_size = -{LARGE_CACHE}")
 
 
 @contextmanager
@@ -75,6 +88,7 @@ def _forget_begin(_connection: Any, record: ConnectionPoolEntry, _proxy: object)
     """Have the first transaction of a connection begin by a BEGIN, even if the last user began none."""
     record.info.pop(BEGIN, None)
     record.info.pop(DEADLINE, None)
+    record.info.pop(UNDO, None)
 
 
 def _renew_after_fork(engine: Engine) -> None:

@@ -142,7 +142,7 @@ def once(known: idempotency.RequestIdentity | None, work: Working, arguments: Ma
 
     A refusal is an answer, too, and stored like any other. Raises a 422 for an `Idempotency-Key` of another request.
     """
-    with writable().writing() as session:
+    with writable().writing(bounded=True) as session:
         # Of two equal requests one waits here for the other's stored answer.
         publish.wait(session)
         now = dt.datetime.now(dt.UTC)

@@ -4,15 +4,17 @@ import subprocess
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
 
 from api.db.database import Database
 from api.db.engines import autocommit, begin_read
 from api.settings import ROOT, Settings
-from tests.support.databases import SQLITE_FIRST, opened
+from tests.support.databases import ON_SQLITE, SQLITE_FIRST, opened
 
 FORKED = """
 import gc, os, sys
@@ -44,6 +46,17 @@ def test_forked_process_has_its_own_connections(settings: Settings) -> None:
     environment = {"DATABASE_URL": settings.database_url, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
     done = subprocess.run([sys.executable, "-c", FORKED], env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@ON_SQLITE
+def test_only_bounded_writes_keep_in_memory_what_undoes_a_statement(database: Database) -> None:
+    """One connection serves reads, which may sort more rows than the memory holds, and both kinds of writes."""
+    bounded = partial(database.writing, bounded=True)
+    for begin, expected in ((bounded, 2), (database.reading, 0), (bounded, 2), (bounded, 2), (database.writing, 0)):
+        with begin() as session:
+            assert session.scalar(text("pragma temp_store")) == expected
+    assert isinstance(database.engine.pool, QueuePool)
+    assert database.engine.pool.checkedin() == 1
 
 
 def test_every_connection_is_set_up(settings: Settings) -> None:
