@@ -12,7 +12,7 @@ from sqlalchemy import func, select, text
 from api.db.database import Database
 from api.db.turns import turn
 from api.editing import exports
-from api.editing.imports import CHUNK, FIRST_PIECE, ONE_COMMIT
+from api.editing.imports import CHUNK, FIRST_PIECE, ONE_COMMIT, SAMPLE
 from api.ledger import changesets
 from api.ledger.models import Revision
 from api.ledger.verify import verify
@@ -74,6 +74,18 @@ def test_an_atomic_import_is_one_commit(database: Database, tmp_path: Path) -> N
     assert load(database, many(tmp_path), atomic=True, warn=warnings.append).faults == []
     assert commits(database, before) == [MANY]
     assert [line.rstrip(".").rpartition(" ")[2] for line in warnings] == ["seconds"]
+
+
+@SQLITE_FIRST
+def test_an_atomic_import_is_one_commit_even_if_its_beginning_is_not_valid_alone(database: Database, tmp_path: Path) -> None:
+    """Two cities swap their names, and the second is beyond the sample that is written first."""
+    load(database, write(tmp_path, "cities.json", [city("first-ca", name="First"), city("last-ca", name="Last")]))
+    before, warnings = head(database), list[str]()
+    rows = [city("first-ca", name="Last"), *(city(f"city-{n}-ca") for n in range(MANY)), city("last-ca", name="First")]
+    rows[3 * SAMPLE], rows[-1] = rows[-1], rows[3 * SAMPLE]
+    path = write(tmp_path, "cities.ndjson", "".join(json.dumps(row) + "\n" for row in rows))
+    assert load(database, path, atomic=True, warn=warnings.append).faults == []
+    assert commits(database, before) == [len(rows)]
 
 
 def test_a_large_import_with_a_fault_writes_nothing(database: Database, tmp_path: Path) -> None:
