@@ -27,6 +27,7 @@ from api.editing.operations import Change, RecordKey, Refused
 from api.editing.rehearsal import rehearsing
 from api.editing.reports import Imported, StepProgress, differences, unseen
 from api.editing.writer import Writer
+from api.ledger import head
 
 # The time of a commit, with its publication, as a multiple of that of its rehearsal, on both databases.
 PUBLISHING = 2.5
@@ -36,6 +37,8 @@ ONE_COMMIT = CHUNK = 1_000
 SAMPLE = 100
 # Records of the first piece of a larger import, and of the smallest one; seconds that a piece may take, which others wait.
 FIRST_PIECE, LEAST_PIECE, SECONDS = 200, 20, 0.4
+# Seconds after which those who waited for a piece have the lock: they ask for it every millisecond.
+PAUSE = 0.02
 # Attempts to publish a piece, each without what the one before refused: records refer to others that refer to others.
 ATTEMPTS = 4
 # Faults of a chunk: all of them, because a curator mends a file as a whole.
@@ -215,9 +218,21 @@ class _Pieces:
             self.result.version = part.version
             self.progress("publish", len(piece))
             self.size = max(self.least, min(CHUNK, int(self.size * SECONDS / max(seconds, SECONDS / 2))))
-        # SQLite has no queue: those who wait for its lock ask again ten times a second.
-        time.sleep(min(seconds, SECONDS))
+        self._give_way(seconds)
         return part
+
+    def _give_way(self, seconds: float) -> None:
+        """Pause for a moment, and while others write, for as long as the piece took at most."""
+        end, now = time.monotonic() + min(seconds, SECONDS), self._state()
+        while time.monotonic() < end:
+            time.sleep(PAUSE)
+            before, now = now, self._state()
+            if now == before:
+                break
+
+    def _state(self) -> head.DatasetState:
+        with self.database.reading() as session:
+            return head.state(session)
 
 
 def _key(entry: Entry) -> RecordKey:

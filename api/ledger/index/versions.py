@@ -41,8 +41,10 @@ class Versions:
         # A facet makes a set for each of its values, and then fills it.
         if not several:
             return
-        if max(several) < WIDTH:
-            self.parts[0] = BitMap(several)
+        high = several[0] // WIDTH
+        if min(several) // WIDTH == max(several) // WIDTH == high:
+            start = high * WIDTH
+            self.parts[high] = BitMap([version - start for version in several] if start else several)
             return
         for version in several:
             self.add(version)
