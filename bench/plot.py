@@ -24,7 +24,7 @@ def main(source: Path) -> None:
         axis.axvline(1, color="black", linewidth=0.8)
         axis.set_title(f"{dialect}, {size:,} initiatives")
         axis.set_xlabel("list pages a second, as a ratio to this API's")
-    figure.suptitle(f"{results['machine']}, {results['date']}")
+    figure.suptitle(f"{results['machine']}, {results['dates']['scale']}")
     figure.tight_layout()
     figure.savefig(source.with_suffix(".svg"), metadata={"Date": None})
 

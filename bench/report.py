@@ -37,42 +37,51 @@ def today() -> str:
     return dt.datetime.now(dt.UTC).date().isoformat()
 
 
-def write(results: Mapping[str, Any]) -> None:
-    """Write the results so far and their tables to ``bench/results``."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    whole = {"date": today(), "machine": machine(), **results}
-    FILE.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    (RESULTS / "tables.md").write_text(f"{tables(FILE)}\n", encoding="utf-8")
+def write(results: Mapping[str, Any], path: Path = FILE) -> dict[str, Any]:
+    """Write results of today and their tables, beside earlier ones of other measurements on this machine; return all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    whole: dict[str, Any] = before if before.get("machine") == machine() else {"machine": machine()}
+    whole |= {**results, "dates": whole.get("dates", {}) | dict.fromkeys(results, today())}
+    path.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.with_name("tables.md").write_text(f"{tables(path)}\n", encoding="utf-8")
+    return whole
 
 
 def tables(path: Path) -> str:
     """Return all tables of a file of results."""
     results = json.loads(path.read_text(encoding="utf-8"))
-    parts = [f"`make bench` on {results['machine']}, {results['date']}."]
-    for dialect, size in dict.fromkeys((row["dialect"], row["size"]) for row in results["race"]):
-        rows = [row for row in results["race"] if (row["dialect"], row["size"]) == (dialect, size)]
+    dates, races = results["dates"], results.get("race", [])
+    parts = [f"`make bench` on {results['machine']}."]
+    for dialect, size in dict.fromkeys((row["dialect"], row["size"]) for row in races):
+        rows = [row for row in races if (row["dialect"], row["size"]) == (dialect, size)]
         parts.append(
-            f"{dialect}, {size:,} initiatives: responses a second as a ratio to this API's, median (least to greatest)."
+            f"{dialect}, {size:,} initiatives, {dates['race']}: responses a second as a ratio to this API's, median (least to "
+            "greatest)."
         )
         parts.append(race(rows, cell))
         parts.append("The 99th percentile of the same responses' times, as a ratio to this API's.")
         parts.append(race(slowest(rows), cell))
     if rows := results.get("scale"):
         parts.append(
-            "Uncached, by the number of initiatives: median time as a ratio to the smallest's, and the 99th percentile."
+            f"Uncached, by the number of initiatives, {dates['scale']}: median time as a ratio to the smallest's, and the 99th "
+            "percentile."
         )
         parts.append(scaled(rows, lambda row: f"{figure(row['ratio'])} ({figure(row['p99'])} ms)"))
     if rows := results.get("starts"):
-        parts.append("Time to the first response, and the peak memory of a worker that has then served every page above.")
+        parts.append(
+            f"Time to the first response, and the peak memory of a worker that has then served these pages, {dates['starts']}."
+        )
         parts.append(
             scaled([{"page": "start", **row} for row in rows], lambda row: f"{row['seconds']:.1f} s, {row['megabytes']:.0f} MB")
         )
     if rows := results.get("exports"):
-        parts.append("Exports: growth of the worker's memory; the control keeps all that it reads.")
+        parts.append(f"Exports, {dates['exports']}: growth of the worker's memory; the control keeps all that it reads.")
         parts.append(scaled(rows, lambda row: f"{row['grew']:.0f} MB"))
     if rows := results.get("writes"):
         parts.append(
-            "Writes a second as a ratio to one client's; operations of a changeset alike; the ledger's share of a write's time."
+            f"Writes a second as a ratio to one client's, {dates['writes']}; operations of a changeset alike; the ledger's "
+            "share of a write's time."
         )
         parts.append(writes(rows))
         parts.append(f"An import takes {figure(results['import'])} times as long as the bare SQL of its rows.")
@@ -82,7 +91,7 @@ def tables(path: Path) -> str:
 def summary(path: Path) -> str:
     """Return the race's tables for the documentation: each ratio without its spread."""
     results = json.loads(path.read_text(encoding="utf-8"))
-    parts = [f"`make bench` on {results['machine']}, {results['date']}: responses a second, as a ratio to this API's."]
+    parts = [f"`make bench` on {results['machine']}, {results['dates']['race']}: responses a second, as a ratio to this API's."]
     for dialect in dict.fromkeys(row["dialect"] for row in results["race"]):
         rows = [row for row in results["race"] if row["dialect"] == dialect]
         parts.append(f"{DIALECTS[dialect]}, {rows[0]['size']:,} initiatives:")

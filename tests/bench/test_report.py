@@ -15,9 +15,7 @@ def measured() -> dict[str, Any]:
     )
     same = {"ratio": 1.0, "least": 1.0, "most": 1.0}
     page = {"page": "list", "dialect": "sqlite", "p50": 1.0}
-    return {
-        "date": "2026-11-27",
-        "machine": "2 cores",
+    results = {
         "race": [
             {**ours, "workload": "list", "rates": [8.0, 9.0, 8.0], "p99": [1.0, 2.0, 1.0], **same},
             {**ours, "workload": "write", "rates": [4.0, 4.0, 4.0], "p99": [1.0, 1.0, 1.0], **same},
@@ -37,6 +35,7 @@ def measured() -> dict[str, Any]:
         "writes": [{"dialect": "sqlite", "clients_1": 1.0, "clients_16": 1.5, "changeset": 14.0, "ledger": 0.31}],
         "import": 7.5,
     }
+    return {"machine": "2 cores", **results, "dates": dict.fromkeys(results, "2026-11-27")}
 
 
 def test_tables(tmp_path: Path) -> None:
@@ -63,6 +62,17 @@ def test_tables(tmp_path: Path) -> None:
 def test_tables_of_a_race_alone(tmp_path: Path) -> None:
     """A report of a race alone omits the tables of other measurements."""
     path = tmp_path / "results.json"
-    path.write_text(json.dumps({name: measured()[name] for name in ("date", "machine", "race")}), encoding="utf-8")
+    path.write_text(json.dumps({name: measured()[name] for name in ("machine", "race", "dates")}), encoding="utf-8")
     assert "Uncached" not in report.tables(path)
-    assert report.tables(path).splitlines()[0] == "`make bench` on 2 cores, 2026-11-27."
+    assert "sqlite, 1,000 initiatives, 2026-11-27: " in report.tables(path)
+
+
+def test_one_measurement_leaves_the_others_of_its_machine(tmp_path: Path) -> None:
+    """Each table has the date of its measurement, and no table has figures of two machines."""
+    path = tmp_path / "results.json"
+    for machine, date in ((report.machine(), "2026-11-27"), ("another", None)):
+        path.write_text(json.dumps(measured() | {"machine": machine}), encoding="utf-8")
+        results = report.write({"import": 7.0}, path)
+        assert results["dates"].get("race") == date
+        assert (results["import"], results["dates"]["import"]) == (7.0, report.today())
+        assert ("scale" in results) == (date is not None)
