@@ -30,8 +30,6 @@ PRAGMAS = (
     # In bytes: a stream that lasts long makes the WAL grow, and after a checkpoint its file would keep that size.
     "journal_size_limit = 64000000",
 )
-# The same in KiB, for a transaction that writes thousands of records.
-LARGE_CACHE = 32_000
 BEGIN_READ = {"sqlite": "BEGIN", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"}
 # For a transaction that writes to temporary tables only.
 BEGIN_PRIVATE = {"sqlite": "BEGIN", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ"}
@@ -68,12 +66,6 @@ def begin_write(connection: Connection, deadline: float, *, bounded: bool) -> No
     if bounded:
         connection.info[UNDO] = IN_MEMORY
     connection.begin()
-
-
-def enlarge_page_cache(connection: Connection) -> None:
-    """Have SQLite hold what a large transaction changes: it would write a page often that has no place in its cache."""
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(f"PRAGMA cache_size = -{LARGE_CACHE}")
 
 
 @contextmanager

@@ -16,8 +16,6 @@ from dataclasses import dataclass, replace
 from sqlalchemy.exc import IntegrityError
 
 from api.db.database import Database
-from api.db.engines import enlarge_page_cache
-from api.db.statements import connection_of
 from api.editing import entries as listed
 from api.editing.changes import checked
 from api.editing.entries import Entry, Missing, operation_of
@@ -134,7 +132,6 @@ def _carried_out(  # noqa: PLR0913 - what is known of a commit
 ) -> Imported:
     """Write all entries as one commit, unless there are faults."""
     with database.writing(bounded=True) as session:
-        enlarge_page_cache(connection_of(session))
         writer = Writer(session, coming=ids)
         result = _written(writer, entries, options, is_piece=is_piece)
         result.faults += faults

@@ -73,7 +73,8 @@ class Rules:
             slim = replace(operation, id=change.id, body=None, values=None)
             # Few sets of members differ, and a large import has many records.
             content, created = change.content or {}, change.before is None
-            members = frozenset(name for name in change.changed if not created or content[name] != [])
+            given = frozenset([name for name, value in content.items() if value is not None and value != []])
+            members = given if created else change.changed
             changed = self.sets.setdefault(members, members)
             # Those of a large import would take much memory.
             keys = naming.keys_of(operation.resource, change.data) if change.data and len(self.touched) < MOST else ()

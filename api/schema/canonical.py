@@ -44,4 +44,6 @@ def sha256(content: Mapping[str, Any]) -> str:
 
     Two databases with the same facts have the same hash, even if they published them at different times.
     """
-    return hashlib.sha256(canonical({name: value for name, value in content.items() if name not in PUBLICATION})).hexdigest()
+    if not content.keys().isdisjoint(PUBLICATION):
+        content = {name: value for name, value in content.items() if name not in PUBLICATION}
+    return hashlib.sha256(canonical(content)).hexdigest()
