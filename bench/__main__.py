@@ -33,13 +33,16 @@ def measure() -> None:
         store = DatasetStore(Path(os.environ.get("BENCH_DATA", folder)))
         try:
             size = int(os.environ.get("BENCH_RACE", "1000"))
+            results: dict[str, Any] = {}
             parts: dict[str, Callable[[], dict[str, Any]]] = {
                 "race": lambda: {"race": race.main(store, DIALECTS, size, missing)},
                 "lists": lambda: lists.main(store, sizes),
                 "writes": lambda: writes.main(store, Path(folder)),
             }
-            for name in os.environ.get("BENCH_PARTS", ",".join(parts)).split(","):
-                results = report.write(parts[name]())
+            for part in [parts[name] for name in os.environ.get("BENCH_PARTS", ",".join(parts)).split(",")]:
+                measured = part()
+                results |= measured
+                report.write(measured)
         finally:
             store.close()
     if (VENV / "python").exists():

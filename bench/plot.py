@@ -13,6 +13,8 @@ import matplotlib.pyplot as plt
 def main(source: Path) -> None:
     """Draw each database's ratios of the list page side by side, on a logarithmic scale."""
     results = json.loads(source.read_text(encoding="utf-8"))
+    if not results.get("race"):
+        return
     groups = list(dict.fromkeys((row["dialect"], row["size"]) for row in results["race"]))
     figure, axes = plt.subplots(1, len(groups), figsize=(6 * len(groups), 5), squeeze=False)
     for (dialect, size), axis in zip(groups, axes[0], strict=True):
@@ -24,7 +26,7 @@ def main(source: Path) -> None:
         axis.axvline(1, color="black", linewidth=0.8)
         axis.set_title(f"{dialect}, {size:,} initiatives")
         axis.set_xlabel("list pages a second, as a ratio to this API's")
-    figure.suptitle(f"{results['machine']}, {results['dates']['scale']}")
+    figure.suptitle(f"{results['machine']}, {results['dates']['race']}")
     figure.tight_layout()
     figure.savefig(source.with_suffix(".svg"), metadata={"Date": None})
 

@@ -37,15 +37,14 @@ def today() -> str:
     return dt.datetime.now(dt.UTC).date().isoformat()
 
 
-def write(results: Mapping[str, Any], path: Path = FILE) -> dict[str, Any]:
-    """Write results of today and their tables, beside earlier ones of other measurements on this machine; return all."""
+def write(results: Mapping[str, Any], path: Path = FILE) -> None:
+    """Write results of today and their tables, beside earlier ones of other measurements on this machine."""
     path.parent.mkdir(parents=True, exist_ok=True)
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     whole: dict[str, Any] = before if before.get("machine") == machine() else {"machine": machine()}
     whole |= {**results, "dates": whole.get("dates", {}) | dict.fromkeys(results, today())}
     path.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     path.with_name("tables.md").write_text(f"{tables(path)}\n", encoding="utf-8")
-    return whole
 
 
 def tables(path: Path) -> str:

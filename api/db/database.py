@@ -75,7 +75,7 @@ class Database:
     def writing(self, *, bounded: bool = False) -> Iterator[Session]:
         """Open a session that commits at the end of the block, or rolls back if the block raises.
 
-        It is ``bounded`` if no statement changes more than some thousand rows that existed before it.
+        It is ``bounded`` if no statement changes or sorts more than some ten thousand rows.
 
         Raises DBAPIError if there is no connection, if another writer holds the lock for too long, or if the commit fails, and
         SQLAlchemy's TimeoutError if no connection became free in time.

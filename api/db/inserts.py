@@ -27,7 +27,7 @@ Row = Mapping[str, Any]
 def add(session: Session | Connection, table: TableClause, rows: Sequence[Row], *, awaited: bool = True) -> None:
     """Insert rows, which have values for the same columns; columns without one get the database's default.
 
-    Raises DBAPIError. If it is not ``awaited``, it is raised later, as by `statements.change`.
+    Raises DBAPIError. Unless ``awaited``, the error is raised later, as by `statements.change`.
     """
     connection = connection_of(session)
     whole = len(rows) - len(rows) % TOGETHER
@@ -68,6 +68,7 @@ class _Insertion:
 @lru_cache(MOST)
 def _insertion(dialect: Dialect, table: TableClause, names: frozenset[str], together: int) -> _Insertion:
     columns = [column for column in table.c if column.name in names]
+    assert len(columns) == len(names), "a value has no column"
     values = [{column.name: bindparam(f"{column.name}_{n}", type_=column.type) for column in columns} for n in range(together)]
     make: Callable[..., Dialect] = type(dialect)
     plain = make(paramstyle=PLACEHOLDERS[dialect.name])

@@ -3,7 +3,7 @@
 A small import is one commit. A larger one is rehearsed first, on private copies of the tables, so that every fault is found
 while others write. Then it is published in pieces, and each of them keeps other writers waiting for a moment only. If it is
 interrupted, the same command goes on: what is published already is unchanged. Of one that shall be one commit, a sample is
-rehearsed, which tells how long others will wait.
+written and taken back, which tells how long others will wait.
 """
 
 import itertools
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from functools import partial
 
 from sqlalchemy.exc import IntegrityError
 
@@ -27,15 +28,15 @@ from api.editing.reports import Imported, StepProgress, differences, unseen
 from api.editing.writer import Writer
 from api.ledger import head
 
-# The time of a commit, with its publication, as a multiple of that of its rehearsal, on both databases.
+# The time of a commit, with its publication, as a multiple of the time that its records take to be written.
 PUBLISHING = 2.5
 # Records of an import that is one commit, and of what is checked and written at once.
 ONE_COMMIT = CHUNK = 1_000
-# The same of a sample: the first chunk of it makes statements and tables of words that the second one, which is timed, uses.
+# Records of a chunk of the sample: the first one makes statements and loads modules, and the second one is timed.
 SAMPLE = 100
 # Records of the first piece of a larger import, and of the smallest one; seconds that a piece may take, which others wait.
 FIRST_PIECE, LEAST_PIECE, SECONDS = 200, 20, 0.4
-# Seconds after which those who waited for a piece have the lock: they ask for it every millisecond.
+# Seconds after which a writer that waited for a piece has the lock: on SQLite, it asks every millisecond.
 PAUSE = 0.02
 # Attempts to publish a piece, each without what the one before refused: records refer to others that refer to others.
 ATTEMPTS = 4
@@ -74,23 +75,24 @@ def load(database: Database, files: Sequence[Source], ids: Mapping[str, Abstract
 
     ``files`` and ``ids`` are what `entries.read` returned. Raises DBAPIError.
     """
-    total = sum(map(len, ids.values()))
     missing, faults = listed.missing(database, files, ids, overwrite=options.overwrite) if options.delete_missing else ([], [])
-    if total + len(missing) <= ONE_COMMIT:
+    total = sum(map(len, ids.values())) + len(missing)
+    if total <= ONE_COMMIT:
         return _carried_out(database, _entries(files, missing), ids, options, faults)
     if options.atomic and not options.dry_run and not faults:
         sample = _sampled(database, itertools.islice(_entries(files, missing), 2 * SAMPLE), ids, options)
         if not sample.faults:
-            seconds = PUBLISHING * sample.seconds * (total + len(missing)) / SAMPLE
-            options.warn(f"Other writers will wait for about {max(1, round(seconds))} seconds.")
+            _warn(sample, total, options)
             return _carried_out(database, _entries(files, missing), ids, options, [])
     result = rehearse(database, _entries(files, missing), ids, options)
     result.faults += faults
     if result.faults or options.dry_run:
         return result
     if options.atomic:
-        # Later records have what those of the sample lacked.
-        return _carried_out(database, _entries(files, missing), ids, options, [])
+        # Later records have what those of the sample lacked. What each of them changes was told while they were rehearsed.
+        _warn(result, total, options)
+        rest = replace(options, report=unseen, note=unseen, progress=partial(_publishing, options.progress))
+        return _carried_out(database, _entries(files, missing), ids, rest, [])
     result.lines.clear()
     import_id = options.import_id or secrets.token_hex(4)
     options.warn(f"Import {import_id}. If it is interrupted, go on with --import-id {import_id}.")
@@ -115,6 +117,17 @@ def _sampled(
         result = _written(Writer(session, coming=ids), entries, quiet, is_piece=True, chunk=SAMPLE)
         session.rollback()
     return result
+
+
+def _warn(tried: Imported, total: int, options: ImportOptions) -> None:
+    """Tell how long others will wait for a commit of ``total`` records of which some were ``tried``."""
+    options.warn(f"Other writers will wait for about {max(1, round(PUBLISHING * tried.seconds * total))} seconds.")
+
+
+def _publishing(progress: StepProgress, step: str, count: int) -> None:
+    """Pass on only the progress of publication."""
+    if step == "publish":
+        progress(step, count)
 
 
 def _entries(files: Sequence[Source], missing: Iterable[Missing]) -> Iterator[Entry]:
@@ -220,7 +233,7 @@ class _Pieces:
 
     def _give_way(self, seconds: float) -> None:
         """Pause for a moment, and while others write, for as long as the piece took at most."""
-        end, now = time.monotonic() + min(seconds, SECONDS), self._state()
+        now, end = self._state(), time.monotonic() + min(seconds, SECONDS)
         while time.monotonic() < end:
             time.sleep(PAUSE)
             before, now = now, self._state()
@@ -250,7 +263,7 @@ def _written(
         while some := list(itertools.islice(entries, chunk)):
             begun = time.monotonic()
             _write_chunk(writer, some, result, options)
-            result.seconds = time.monotonic() - begun
+            result.seconds = (time.monotonic() - begun) / len(some)
     except IntegrityError:
         result.faults.append(FileFault(some[0].file, some[0].line or 1, "", MOVED))
     if not result.faults:

@@ -26,7 +26,7 @@ class Imported:
 
     ``lines`` has the file and the line of each record, whose number in the import is its JSON Pointer. ``wrong`` are the
     numbers of those that were refused. ``derived`` are the members that other records decide. ``import_id`` names the commits
-    of an import in pieces. ``seconds`` is the time that the last chunk of them took to write.
+    of an import in pieces. ``seconds`` is the time that a record of the last chunk took to write.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)

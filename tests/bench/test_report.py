@@ -72,7 +72,8 @@ def test_one_measurement_leaves_the_others_of_its_machine(tmp_path: Path) -> Non
     path = tmp_path / "results.json"
     for machine, date in ((report.machine(), "2026-11-27"), ("another", None)):
         path.write_text(json.dumps(measured() | {"machine": machine}), encoding="utf-8")
-        results = report.write({"import": 7.0}, path)
+        report.write({"import": 7.0}, path)
+        results = json.loads(path.read_text(encoding="utf-8"))
         assert results["dates"].get("race") == date
         assert (results["import"], results["dates"]["import"]) == (7.0, report.today())
         assert ("scale" in results) == (date is not None)

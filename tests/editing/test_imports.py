@@ -1,6 +1,7 @@
 """Large imports: rehearsed as a whole, published in pieces that others can write between, and resumed after an interruption."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -84,8 +85,12 @@ def test_an_atomic_import_is_one_commit_even_if_its_beginning_is_not_valid_alone
     rows = [city("first-ca", name="Last"), *(city(f"city-{n}-ca") for n in range(MANY)), city("last-ca", name="First")]
     rows[3 * SAMPLE], rows[-1] = rows[-1], rows[3 * SAMPLE]
     path = write(tmp_path, "cities.ndjson", "".join(json.dumps(row) + "\n" for row in rows))
-    assert load(database, path, atomic=True, warn=warnings.append).faults == []
+    steps = Counter[str]()
+    told: Any = {"warn": warnings.append, "progress": lambda step, count: steps.update({step: count})}
+    assert load(database, path, atomic=True, **told).faults == []
     assert commits(database, before) == [len(rows)]
+    assert [line.rstrip(".").rpartition(" ")[2] for line in warnings] == ["seconds"]
+    assert steps == {"write": len(rows), "publish": len(rows)}
 
 
 def test_a_large_import_with_a_fault_writes_nothing(database: Database, tmp_path: Path) -> None:

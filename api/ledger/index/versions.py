@@ -41,8 +41,8 @@ class Versions:
         # A facet makes a set for each of its values, and then fills it.
         if not several:
             return
-        high = several[0] // WIDTH
-        if min(several) // WIDTH == max(several) // WIDTH == high:
+        high = min(several) // WIDTH
+        if max(several) // WIDTH == high:
             start = high * WIDTH
             self.parts[high] = BitMap([version - start for version in several] if start else several)
             return

@@ -58,7 +58,6 @@ PARTS = regex.compile(
     regex.VERSION1,
 )
 SEPARATORS = dict.fromkeys(map(ord, "-,.\u00a0"))
-APOSTROPHE = {ord("'"): None}
 # Fills a position that has no word: no word contains it, and both indexes count it as a position.
 GAP = "·"
 # Prefixes of words that are indexed a second time: the stems of a title, and the words of names as they are spelled.
@@ -105,14 +104,14 @@ def _parts(chunk: str) -> list[_Part]:
 def _spelled(part: str) -> str:
     """Return a number or initials without separators; an apostrophe stays for the stemmer, unless it is in a number."""
     part = part.translate(SEPARATORS)[:LETTERS]
-    return part.translate(APOSTROPHE) if part[-1].isdecimal() else part
+    return plain(part) if part[-1].isdecimal() else part
 
 
 def _joined(words: Sequence[str]) -> Phrase:
     """Return parts of a compound as one word, or as they are if digits would meet: 1.5M is not 15M."""
     if any(left[-1].isdecimal() and right[0].isdecimal() for left, right in pairwise(words)):
         return tuple(words)
-    return (("".join(word.translate(APOSTROPHE) for word in words[:-1]) + words[-1])[:LETTERS],)
+    return (("".join(map(plain, words[:-1])) + words[-1])[:LETTERS],)
 
 
 def _in_pairs(words: Sequence[str], first: int) -> Phrase:
