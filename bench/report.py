@@ -38,7 +38,7 @@ def today() -> str:
 
 
 def write(results: Mapping[str, Any], path: Path = FILE) -> None:
-    """Write results of today and their tables, beside earlier ones of other measurements on this machine."""
+    """Add today's results to the file, and write the tables again; earlier results stay if this machine measured them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     whole: dict[str, Any] = before if before.get("machine") == machine() else {"machine": machine()}

@@ -22,8 +22,8 @@ DRIVER = "begins"
 BEGIN = "begin"
 # The key with the time, of the monotonic clock, until which its next transaction waits for SQLite's write lock.
 DEADLINE = "deadline"
-# The key with the place where SQLite keeps what its next transaction needs to undo one statement, and where it keeps it now:
-# in files, or in memory, which saves one write in five.
+# The keys with the place where SQLite's next transaction keeps what undoes one statement, and with the place that is set now.
+# The values are those of `PRAGMA temp_store`. Memory spares each POST a temporary file, which it opens, writes and removes.
 UNDO, UNDO_NOW = "undo", "undo now"
 IN_FILES, IN_MEMORY = "default", "memory"
 # The execution option of a statement that reads bytes.

@@ -120,7 +120,7 @@ def _sampled(
 
 
 def _warn(tried: Imported, total: int, options: ImportOptions) -> None:
-    """Tell how long others will wait for a commit of ``total`` records of which some were ``tried``."""
+    """Tell how long others will wait for a commit of ``total`` records, by the time that those which were ``tried`` took."""
     options.warn(f"Other writers will wait for about {max(1, round(PUBLISHING * tried.seconds * total))} seconds.")
 
 

@@ -50,6 +50,12 @@ def test_values_are_stored_as_their_columns_want_them(database: Database, count:
     assert [tuple(row) for row in stored] == [(*row.values(), False, None) for row in rows]
 
 
+def test_a_value_without_a_column_is_refused(database: Database) -> None:
+    """A misspelled column is an error, and not left out."""
+    with database.writing() as session, pytest.raises(AssertionError):
+        inserts.add(session, table_of(Bitmap), [{**piece(1), "verions": b"x"}])
+
+
 def test_a_row_that_exists_is_refused(database: Database) -> None:
     """The database's error is SQLAlchemy's, and does not show the values."""
     with database.writing() as session:

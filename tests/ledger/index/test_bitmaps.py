@@ -147,6 +147,23 @@ def test_long_sets_are_cut(database: Database) -> None:
         assert all(len(BitMap(held).serialize()) <= bitmaps.PIECE or held[-1] - held[0] < bitmaps.BLOCK for held in cut)
 
 
+@SQLITE_FIRST
+@pytest.mark.usefixtures("small")
+def test_a_rebuild_is_the_same_in_any_window(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few records it reads at once, also in two epochs, it makes the same pieces."""
+    versions = [*range(1, 100, 3), *range(EPOCH + 1, EPOCH + 30)]
+    everything = {version: content("draft" if version % 2 else "pilot") for version in versions}
+    made = []
+    for window in (bitmaps.WINDOW, 1, 7):
+        monkeypatch.setattr(bitmaps, "WINDOW", window)
+        with database.writing() as session:
+            bitmaps.rebuild(session, initiatives, everything.items())
+        made.append(pieces(database))
+    assert made[0] == made[1] == made[2]
+    held = [version for piece in made[0] if piece.dimension == "status" for version in piece.versions]
+    assert sorted(held) == versions
+
+
 @given(one=st.sets(VERSIONS), other=st.sets(VERSIONS))
 def test_sets(one: set[int], other: set[int]) -> None:
     """Sets of versions of several epochs are joined, cut and counted as sets are."""
